@@ -1,0 +1,153 @@
+//! Settings from the environment, every fault reported at once.
+//!
+//! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the
+//! first, and then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification asks.
+//! Does not print, does not exit, and quotes a value back only where [`Settings::parse`] was asked to read it: secrets
+//! go through [`Settings::text`] and [`Settings::fault`].
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! let mut settings = settings::Settings::from_lookup(|name| (name == "LISTEN").then(|| "nowhere".to_owned()));
+//! let listen: Option<SocketAddr> = settings.parse("LISTEN", "an address such as 127.0.0.1:4567");
+//! let faults = settings.finish(listen).unwrap_err();
+//! assert_eq!(
+//!     faults.to_string(),
+//!     "LISTEN: \"nowhere\" is not valid (invalid socket address syntax); give an address such as 127.0.0.1:4567"
+//! );
+//! ```
+
+use std::ffi::OsString;
+use std::fmt;
+use std::str::FromStr;
+
+/// The variables of a process and the faults found in them so far.
+pub struct Settings {
+    lookup: Lookup,
+    faults: Vec<Fault>,
+}
+
+type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
+
+/// Everything that is wrong with a process's variables, a line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(Vec<Fault>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fault {
+    subject: String,
+    problem: String,
+}
+
+impl Settings {
+    /// Reads the process's own environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
+    pub fn from_env() -> Self {
+        Self { lookup: Box::new(|name| std::env::var_os(name)), faults: Vec::new() }
+    }
+
+    /// Reads from `lookup` instead of the environment; for tests.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
+        Self { lookup: Box::new(move |name| lookup(name).map(OsString::from)), faults: Vec::new() }
+    }
+
+    /// The variable's text without surrounding white space; `None` where it is unset or blank.
+    pub fn text(&mut self, name: &str) -> Option<String> {
+        match (self.lookup)(name)?.into_string() {
+            Ok(text) => {
+                let text = text.trim();
+                (!text.is_empty()).then(|| text.to_owned())
+            }
+            Err(_) => {
+                self.fault(name, "is not valid UTF-8; give it as UTF-8 text");
+                None
+            }
+        }
+    }
+
+    /// The variable's value; `None` where it is unset, blank, or a fault that is now remembered.
+    /// `expected` completes the sentence "give …".
+    pub fn parse<T>(&mut self, name: &str, expected: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text = self.text(name)?;
+        match text.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.fault(name, format!("{text:?} is not valid ({error}); give {expected}"));
+                None
+            }
+        }
+    }
+
+    /// Remembers a fault: what it is about (a variable, a folder, a port), and what is wrong and how to mend it.
+    pub fn fault(&mut self, subject: impl Into<String>, problem: impl Into<String>) {
+        let fault = Fault { subject: subject.into(), problem: problem.into() };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// `value`, unless a fault was found on the way to it.
+    pub fn finish<T>(self, value: T) -> Result<T, Faults> {
+        if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}: {}", fault.subject, fault.problem)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(pairs: &'static [(&'static str, &'static str)]) -> Settings {
+        Settings::from_lookup(move |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn every_fault_is_reported_in_the_order_found() {
+        let mut settings = settings(&[("A", "x"), ("B", "7"), ("C", "y")]);
+        assert_eq!(settings.parse::<u16>("A", "a number"), None);
+        assert_eq!(settings.parse::<u16>("B", "a number"), Some(7));
+        assert_eq!(settings.parse::<u16>("C", "a number"), None);
+        let text = settings.finish(()).unwrap_err().to_string();
+        assert_eq!(text.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["A:", "C:"]);
+    }
+
+    #[test]
+    fn a_blank_variable_is_unset() {
+        let mut settings = settings(&[("A", "  ")]);
+        assert_eq!(settings.text("A"), None);
+        assert_eq!(settings.finish(1), Ok(1));
+    }
+
+    #[test]
+    fn a_fault_that_two_services_share_is_reported_once() {
+        let mut settings = settings(&[("A", "x")]);
+        settings.parse::<u16>("A", "a number");
+        settings.parse::<u16>("A", "a number");
+        assert_eq!(settings.finish(()).unwrap_err().to_string().lines().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_unicode_is_a_fault() {
+        use std::os::unix::ffi::OsStringExt;
+        let mut settings = Settings { lookup: Box::new(|_| Some(OsString::from_vec(vec![0xff]))), faults: Vec::new() };
+        assert_eq!(settings.text("A"), None);
+        assert_eq!(settings.finish(()).unwrap_err().to_string(), "A: is not valid UTF-8; give it as UTF-8 text");
+    }
+}
