@@ -1,0 +1,64 @@
+//! The daemon's datagram: a header line, then one document. Does not send and does not split.
+
+use crate::{Document, Error};
+
+/// The most bytes of document that we send in a datagram: UDP carries 65,507, X-Ray's API 64 kB, less the header line and
+/// a margin for what the daemon adds.
+pub const MAX_DOCUMENT_BYTES: usize = 63_000;
+
+/// The line that precedes a document, with its newline.
+pub const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
+
+/// Reads a datagram as the daemon does: what follows the first newline is the document.
+///
+/// # Errors
+/// [`Error::Framing`] where the header line is missing or of another format, [`Error::Json`] or [`Error::Missing`] where
+/// the document is not a segment or a stand-alone subsegment.
+pub fn parse(datagram: &[u8]) -> Result<Document, Error> {
+    #[derive(serde::Deserialize)]
+    struct Header {
+        format: String,
+        version: u32,
+    }
+    let newline = datagram.iter().position(|byte| *byte == b'\n').ok_or(Error::Framing)?;
+    let (header, document) = datagram.split_at(newline);
+    let header: Header = serde_json::from_slice(header).map_err(|_| Error::Framing)?;
+    if header.format != "json" || header.version != 1 {
+        return Err(Error::Framing);
+    }
+    Document::parse(document)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOCUMENT: &str = r#"{"id":"53995c3f42cd8ad8","name":"backend","trace_id":"1-5759e988-bd862e3fe1be46a994272793","start_time":1.5,"end_time":2.5}"#;
+
+    #[test]
+    fn a_header_line_and_a_document_are_a_datagram() {
+        let datagram = [HEADER, DOCUMENT.as_bytes()].concat();
+        assert_eq!(parse(&datagram).unwrap().name, "backend");
+        let compact = format!("{{\"version\":1,\"format\":\"json\"}}\n{DOCUMENT}");
+        assert_eq!(parse(compact.as_bytes()).unwrap().name, "backend");
+    }
+
+    #[test]
+    fn another_format_version_or_no_newline_is_a_framing_error() {
+        for datagram in
+            ["{\"format\":\"json\",\"version\":2}\n{}", "{\"format\":\"xml\",\"version\":1}\n{}", "{}", "\n"]
+        {
+            assert!(matches!(parse(datagram.as_bytes()), Err(Error::Framing)), "{datagram}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_document_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[HEADER, &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! Segment documents: what one operation did, as X-Ray wants to read it. A field that this crate does not know is kept in
+//! `other` and written back. Does not know where the operation came from, and cuts nothing: see [`name`] for the one
+//! field that has an alphabet.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{Error, SegmentId, TraceId};
+
+/// A segment (the work of one service on a request) or a subsegment (a part of it, or a call that it makes).
+///
+/// `id` is written first because the daemon looks for the first `"id":"…"` of a document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    /// 16 hex digits, unique within the trace.
+    pub id: SegmentId,
+    /// See [`name`].
+    pub name: String,
+    /// Absent only in a subsegment that is nested in another document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<TraceId>,
+    /// Present on a subsegment that travels alone.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// The calling subsegment (in a segment) or the enclosing one (in a stand-alone subsegment).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<SegmentId>,
+    /// Seconds since 1970-01-01 UTC.
+    pub start_time: f64,
+    /// Seconds since 1970-01-01 UTC; absent while `in_progress`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<f64>,
+    /// The operation has begun and not ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub in_progress: bool,
+    /// `remote` or `aws` on a subsegment that calls out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The version of the service and more about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<Service>,
+    /// Who the request was made for, at most 250 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The HTTP request that was served or made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// The SQL statement that was run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sql: Option<Sql>,
+    /// A client error (HTTP 4xx).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub error: bool,
+    /// Throttled (HTTP 429); `error` is set too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub throttle: bool,
+    /// A server error (HTTP 5xx) or an exception.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fault: bool,
+    /// The exceptions behind an error or fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Indexed for filter expressions: strings, numbers and booleans; at most 50 in a trace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, Value>,
+    /// Not indexed; objects by namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, Value>,
+    /// About the AWS resource and the SDK.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub aws: Map<String, Value>,
+    /// Nested subsegments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subsegments: Vec<Document>,
+    /// Fields that this crate does not know, as they came.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The `type` of a document that is not a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A subsegment that travels alone.
+    Subsegment,
+    /// Written by some SDKs on segments; means no more than its absence.
+    Segment,
+}
+
+/// About the service of a segment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// The service's version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// An HTTP exchange.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Http {
+    /// What was asked.
+    #[serde(default, skip_serializing_if = "HttpRequest::is_empty")]
+    pub request: HttpRequest,
+    /// What was answered.
+    #[serde(default, skip_serializing_if = "HttpResponse::is_empty")]
+    pub response: HttpResponse,
+}
+
+/// The request of an HTTP exchange; each string at most 250 characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpRequest {
+    /// `GET`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The full URL, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The caller's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<String>,
+    /// The caller's program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The response of an HTTP exchange.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HttpResponse {
+    /// The status code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// A SQL statement.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sql {
+    /// `PostgreSQL`, `SQLite`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database_type: Option<String>,
+    /// The statement with placeholders instead of values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sanitized_query: Option<String>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Why an operation failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cause {
+    /// The id of an exception that another document holds.
+    Reference(String),
+    /// The exceptions themselves.
+    Exceptions {
+        /// Outermost first.
+        #[serde(default)]
+        exceptions: Vec<Exception>,
+        /// Fields that this crate does not know.
+        #[serde(flatten)]
+        other: Map<String, Value>,
+    },
+}
+
+/// One exception.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Exception {
+    /// 16 hex digits, unique within the trace.
+    pub id: SegmentId,
+    /// What it said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Its type.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Fields that this crate does not know.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Document {
+    /// Reads a document that travels alone.
+    ///
+    /// # Errors
+    /// [`Error::Json`] where it is not JSON of this shape, [`Error::Missing`] where it has no trace id, or neither
+    /// `end_time` nor `in_progress`, or is a subsegment without a parent.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let document: Self = serde_json::from_slice(json)?;
+        if document.trace_id.is_none() {
+            return Err(Error::Missing("trace_id"));
+        }
+        if document.end_time.is_none() && !document.in_progress {
+            return Err(Error::Missing("end_time or in_progress"));
+        }
+        if document.kind == Some(Kind::Subsegment) && document.parent_id.is_none() {
+            return Err(Error::Missing("parent_id, which a subsegment must have"));
+        }
+        Ok(document)
+    }
+}
+
+/// `text` as a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. What does not
+/// belong is left out; where nothing is left the name is `unnamed`, so that a name is never a reason to lose a document.
+pub fn name(text: &str) -> String {
+    let allowed = |c: &char| c.is_alphanumeric() || c.is_whitespace() || "_.:/%&#=+-@".contains(*c);
+    let name: String = text.chars().filter(allowed).take(200).collect();
+    if name.trim().is_empty() { "unnamed".to_owned() } else { name }
+}
+
+impl HttpRequest {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl HttpResponse {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_document_keeps_what_it_does_not_know() {
+        let json = json!({
+            "id": "70de5b6f19ff9a0a", "name": "backend", "trace_id": "1-581cf771-a006649127e371903a2de979",
+            "start_time": 1478293361.271, "end_time": 1478293361.449, "origin": "AWS::ECS::Container", "fault": true,
+            "http": {"request": {"method": "GET", "x_forwarded_for": true}, "response": {"status": 500, "content_length": 3}},
+            "cause": {"working_directory": "/srv", "exceptions": [{"id": "70de5b6f19ff9a0b", "type": "E", "stack": []}]},
+            "subsegments": [{"id": "53995c3f42cd8ad8", "name": "db", "start_time": 1.0, "in_progress": true}],
+        });
+        let document = Document::parse(json.to_string().as_bytes()).unwrap();
+        assert_eq!(serde_json::to_value(document).unwrap(), json);
+    }
+
+    #[test]
+    fn the_id_is_written_first() {
+        let json = r#"{"name":"a","trace_id":"1-581cf771-a006649127e371903a2de979","id":"70de5b6f19ff9a0a","start_time":1.0,"in_progress":true}"#;
+        let text = serde_json::to_string(&Document::parse(json.as_bytes()).unwrap()).unwrap();
+        assert!(text.starts_with(r#"{"id":"70de5b6f19ff9a0a","#), "{text}");
+    }
+
+    #[test]
+    fn what_every_document_must_have_is_asked_for() {
+        let base = json!({"id": "70de5b6f19ff9a0a", "name": "a", "trace_id": "1-581cf771-a006649127e371903a2de979",
+                          "start_time": 1.0, "end_time": 2.0});
+        let without = |key: &str| {
+            let mut json = base.clone();
+            json.as_object_mut().unwrap().remove(key);
+            Document::parse(json.to_string().as_bytes())
+        };
+        assert!(Document::parse(base.to_string().as_bytes()).is_ok());
+        for key in ["id", "name", "trace_id", "start_time", "end_time"] {
+            assert!(without(key).is_err(), "{key}");
+        }
+        let mut orphan = base.clone();
+        orphan["type"] = json!("subsegment");
+        assert!(Document::parse(orphan.to_string().as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_name_is_cut_between_characters_and_never_empty() {
+        assert_eq!(name("GET /api/{uuid}"), "GET /api/uuid");
+        assert_eq!(name("💣"), "unnamed");
+        assert_eq!(name(&"é".repeat(300)).chars().count(), 200);
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_is_valid(text in ".{0,300}") {
+            let name = name(&text);
+            prop_assert!((1..=200).contains(&name.chars().count()));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Wire formats of AWS X-Ray.
+//!
+//! [`TraceId`] and [`SegmentId`] are the ids in their two spellings, [`TraceHeader`] is `X-Amzn-Trace-Id`, [`Document`] is
+//! a segment or subsegment as JSON, and [`datagram`] is how a document travels to the daemon. Every parser is total: bytes
+//! from the network give a value or an [`Error`], never a panic. Does no I/O and knows no OpenTelemetry.
+//!
+//! Source: the [AWS X-Ray developer guide](https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html).
+
+#![warn(clippy::indexing_slicing, missing_docs)]
+
+pub mod datagram;
+mod document;
+mod header;
+mod id;
+
+pub use document::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, Service, Sql, name};
+pub use header::{Sampled, TraceHeader};
+pub use id::{SegmentId, TraceId};
+
+/// Why bytes are not what they should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An id is not of its form.
+    #[error("{0:?} is not a trace id (1-<8 hex>-<24 hex>) or segment id (16 hex)")]
+    Id(String),
+    /// A trace header has no `Root` that can be read.
+    #[error("the trace header has no valid Root=1-<8 hex>-<24 hex>")]
+    Header,
+    /// A datagram does not begin with the daemon's header line.
+    #[error("the datagram does not begin with {{\"format\":\"json\",\"version\":1}} and a newline")]
+    Framing,
+    /// A document is not JSON of the expected shape.
+    #[error("the document is not a segment: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A document misses what every one must have.
+    #[error("the document has no {0}")]
+    Missing(&'static str),
+}
