@@ -1,0 +1,57 @@
+//! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
+//! the stable conventions' names and 5xx alone as errors. Continues every caller's trace: use it in services that only
+//! other services of yours reach. Health checks are not traced.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Version;
+use actix_web::http::header::{HeaderMap, USER_AGENT};
+use tracing::Span;
+use tracing_actix_web::RootSpanBuilder;
+
+use crate::http::{self, Served, Side};
+use crate::propagation::{self, Headers, Trust};
+
+/// Builds the root span of a request.
+pub struct RootSpan;
+
+impl RootSpanBuilder for RootSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let route = request.match_pattern();
+        if route.as_deref().is_some_and(|route| route.ends_with("/health-check") || route.starts_with("/health/")) {
+            return Span::none();
+        }
+        let peer = request.peer_addr().map(http::peer);
+        let connection = request.connection_info();
+        let served = Served {
+            method: request.method().as_str(),
+            route: route.as_deref(),
+            path: request.path(),
+            scheme: connection.scheme(),
+            host: Some(connection.host()),
+            peer,
+            user_agent: request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()),
+            version: match request.version() {
+                Version::HTTP_10 => Some("1.0"),
+                Version::HTTP_11 => Some("1.1"),
+                Version::HTTP_2 => Some("2"),
+                _ => None,
+            },
+        };
+        http::server_span(&served, &propagation::extract(request.headers(), Trust::Always, peer))
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        http::record_status(&span, Side::Server, status.as_u16());
+    }
+}
+
+impl Headers for HeaderMap {
+    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
+        self.get_all(name).filter_map(|value| value.to_str().ok())
+    }
+}

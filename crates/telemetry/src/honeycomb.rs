@@ -1,0 +1,129 @@
+//! OTLP/HTTP: protobuf, gzip, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread, follows no
+//! redirect (the key would go along), uses no proxy of the environment, and tells the destination's own words when it
+//! refuses.
+//!
+//! The wire types are `opentelemetry-proto`'s; the exporter of `opentelemetry-otlp` is not used, because it reads
+//! `OTEL_EXPORTER_OTLP_HEADERS` by itself, so that with two destinations the key of one is sent to both, and because it
+//! drops the body of a refusal, which says why.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
+use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SpanData;
+use prost::Message;
+use secrecy::ExposeSecret;
+use ureq::http::{HeaderValue, StatusCode};
+
+use crate::address::Endpoint;
+use crate::ledger::Reason;
+use crate::pipeline::{Exporter, Outcome};
+
+const CONNECT: Duration = Duration::from_secs(2);
+const TOTAL: Duration = Duration::from_secs(10);
+/// What is read of an answer; the rest is not needed to know what it says.
+const ANSWER: u64 = 64 * 1024;
+
+/// Sends batches of spans to one OTLP/HTTP endpoint.
+pub(crate) struct Otlp {
+    agent: ureq::Agent,
+    endpoint: Endpoint,
+    resource: ResourceAttributesWithSchema,
+}
+
+/// The body of a refusal: `google.rpc.Status`, of which we read the message.
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+impl Otlp {
+    pub(crate) fn new(endpoint: Endpoint, resource: &Resource) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(TOTAL))
+            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { agent, endpoint, resource: resource.into() }
+    }
+
+    fn body(&self, batch: &[Arc<SpanData>]) -> std::io::Result<Vec<u8>> {
+        let spans = batch.iter().map(|span| SpanData::clone(span)).collect();
+        let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);
+        let message = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+        let mut gzip = GzEncoder::new(Vec::with_capacity(message.len() / 4), Compression::fast());
+        gzip.write_all(&message)?;
+        gzip.finish()
+    }
+
+    fn post(&self, body: &[u8]) -> Result<(StatusCode, Option<HeaderValue>, Vec<u8>), ureq::Error> {
+        let mut request = self.agent.post(self.endpoint.traces());
+        for (name, value) in self.endpoint.headers() {
+            request = request.header(name, value.expose_secret());
+        }
+        let request = request.header("content-type", "application/x-protobuf").header("content-encoding", "gzip");
+        let mut response = request.send(body)?;
+        let kind = response.headers().get("content-type").cloned();
+        let answer = response.body_mut().with_config().limit(ANSWER).read_to_vec()?;
+        Ok((response.status(), kind, answer))
+    }
+}
+
+impl Exporter for Otlp {
+    fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome {
+        let mut outcome = Outcome::default();
+        match self.body(batch).map_err(ureq::Error::from).and_then(|body| self.post(&body)) {
+            Err(error) => {
+                let error = format!("{} did not answer: {error}", self.endpoint);
+                outcome.lose(batch.len(), Reason::Unreachable, error);
+            }
+            Ok((status, _, answer)) if status.is_success() => {
+                let answer = ExportTraceServiceResponse::decode(answer.as_slice()).unwrap_or_default();
+                let partial = answer.partial_success.unwrap_or_default();
+                let rejected = usize::try_from(partial.rejected_spans).unwrap_or(0).min(batch.len());
+                if rejected > 0 {
+                    let error = format!("{} took a part: {}", self.endpoint, partial.error_message);
+                    outcome.lose(rejected, Reason::Refused, error);
+                }
+            }
+            Ok((status, kind, answer)) => {
+                let said = Said(kind.as_ref(), &answer);
+                let error = format!("{} answered {status}{said}", self.endpoint);
+                outcome.lose(batch.len(), Reason::Refused, error);
+            }
+        }
+        outcome
+    }
+}
+
+/// What a refusal's body says, if it says anything readable.
+struct Said<'a>(Option<&'a HeaderValue>, &'a [u8]);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, body) = self;
+        let protobuf = kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("protobuf"));
+        let message = if protobuf {
+            Status::decode(*body).map(|status| status.message).unwrap_or_default()
+        } else {
+            String::from_utf8_lossy(body).into_owned()
+        };
+        let message: String = message.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+    }
+}

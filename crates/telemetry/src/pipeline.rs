@@ -1,0 +1,394 @@
+//! From a span's end to its destination. Each destination has a bounded queue and a worker thread of its own, so that a slow
+//! one delays no other; a span that finds its queue full is dropped and counted, never waited for. All counts of a
+//! destination change under one lock, in the same step as the queue. Knows no exporter but through [`Exporter`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use std::{io, mem, thread};
+
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+
+use crate::ledger::{Account, Reason};
+
+/// Spans that may wait for, or be on their way to, one destination. A span of an HTTP request takes about 2 KiB.
+pub(crate) const QUEUE: usize = 8_192;
+/// Spans in one export.
+const BATCH: usize = 512;
+/// How long a span waits for others to travel with.
+const DELAY: Duration = Duration::from_millis(500);
+/// One line for each kind of trouble in this time.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// Delivers batches to one destination. Runs on a thread of its own and may block, for a bounded time.
+pub(crate) trait Exporter: Send + 'static {
+    fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome;
+}
+
+/// What became of a batch: whatever is not dropped was delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) dropped: BTreeMap<Reason, usize>,
+    pub(crate) error: Option<String>,
+}
+
+/// One destination's queue and account.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+    bound: usize,
+}
+
+struct State {
+    phase: Phase,
+    waiting: VecDeque<Arc<SpanData>>,
+    on_the_way: usize,
+    account: Account,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Takes no more spans, delivers what it has.
+    Draining,
+    /// Whatever was left has been counted as dropped.
+    Closed,
+}
+
+/// Hands each sampled span to every queue; OpenTelemetry's side of the pipeline.
+#[derive(Debug)]
+pub(crate) struct Processor {
+    queues: Vec<Arc<Queue>>,
+}
+
+impl Outcome {
+    pub(crate) fn lose(&mut self, count: usize, reason: Reason, error: impl Into<String>) {
+        *self.dropped.entry(reason).or_default() += count;
+        self.error = Some(error.into());
+    }
+}
+
+impl Queue {
+    /// A queue of at most `bound` spans and the thread that empties it into `exporter`.
+    pub(crate) fn start(
+        name: &'static str,
+        endpoint: String,
+        bound: usize,
+        exporter: impl Exporter,
+    ) -> io::Result<Arc<Self>> {
+        let account =
+            Account { name, endpoint, created: 0, delivered: 0, queued: 0, dropped: BTreeMap::new(), last_error: None };
+        let state = State { phase: Phase::Open, waiting: VecDeque::new(), on_the_way: 0, account };
+        let queue = Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), bound });
+        let worker = Arc::clone(&queue);
+        thread::Builder::new().name(format!("telemetry-{name}")).spawn(move || worker.run(exporter))?;
+        Ok(queue)
+    }
+
+    /// Takes a span, or counts it as dropped. Never waits for the destination.
+    pub(crate) fn push(&self, span: Arc<SpanData>) {
+        let mut state = self.lock();
+        state.account.created += 1;
+        if state.phase != Phase::Open {
+            state.lose(1, Reason::Shutdown);
+        } else if state.queued() >= self.bound {
+            state.lose(1, Reason::QueueFull);
+        } else {
+            state.waiting.push_back(span);
+            // The worker sleeps until there is a first span, then until there is a batch.
+            if matches!(state.waiting.len(), 1 | BATCH) {
+                self.changed.notify_all();
+            }
+        }
+    }
+
+    /// The account as it stands.
+    pub(crate) fn account(&self) -> Account {
+        let state = self.lock();
+        Account { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.account.clone() }
+    }
+
+    /// Takes no more spans from now on; [`Queue::close`] waits for those it has.
+    pub(crate) fn drain(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits until everything is delivered or `deadline` has come, and counts the rest as dropped.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let mut state = self.lock();
+        while state.queued() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.phase = Phase::Closed;
+        let left = state.queued();
+        state.lose(left, Reason::Shutdown);
+        state.waiting.clear();
+        state.on_the_way = 0;
+        self.changed.notify_all();
+    }
+
+    fn run(&self, mut exporter: impl Exporter) {
+        let destination = self.account().name;
+        let mut said = BTreeMap::<Option<Reason>, Instant>::new();
+        while let Some(batch) = self.next() {
+            let outcome = catch_unwind(AssertUnwindSafe(|| exporter.export(&batch))).unwrap_or_else(|_| {
+                let mut outcome = Outcome::default();
+                outcome.lose(batch.len(), Reason::Panicked, "the exporter panicked");
+                outcome
+            });
+            if let Some(error) = &outcome.error {
+                let kind = outcome.dropped.keys().next().copied();
+                if said.get(&kind).is_none_or(|at| at.elapsed() >= QUIET) {
+                    said.insert(kind, Instant::now());
+                    let dropped: usize = outcome.dropped.values().sum();
+                    tracing::warn!(target: "telemetry", destination, dropped, "{error}");
+                }
+            }
+            self.settle(batch.len(), outcome);
+        }
+    }
+
+    /// The next batch: a full one, or what there is once its first span has waited long enough. `None` at the end.
+    fn next(&self) -> Option<Vec<Arc<SpanData>>> {
+        let mut state = self.lock();
+        while state.waiting.is_empty() {
+            if state.phase != Phase::Open {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let due = Instant::now() + DELAY;
+        while state.phase == Phase::Open && state.waiting.len() < BATCH {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let size = state.waiting.len().min(BATCH);
+        state.on_the_way = size;
+        Some(state.waiting.drain(..size).collect())
+    }
+
+    fn settle(&self, size: usize, outcome: Outcome) {
+        let mut state = self.lock();
+        // A batch that comes back after the end has been counted there.
+        if state.phase != Phase::Closed {
+            let mut left = mem::take(&mut state.on_the_way).min(size);
+            for (reason, count) in outcome.dropped {
+                let count = count.min(left);
+                left -= count;
+                state.lose(count, reason);
+            }
+            state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
+        }
+        if outcome.error.is_some() {
+            state.account.last_error = outcome.error;
+        }
+        self.changed.notify_all();
+    }
+
+    /// A panic while the lock is held leaves the counts as they were; they stay usable.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn queued(&self) -> usize {
+        self.waiting.len() + self.on_the_way
+    }
+
+    fn lose(&mut self, count: usize, reason: Reason) {
+        if count > 0 {
+            *self.account.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+        }
+    }
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.account().fmt(f)
+    }
+}
+
+impl Processor {
+    pub(crate) fn new(queues: Vec<Arc<Queue>>) -> Self {
+        Self { queues }
+    }
+}
+
+impl SpanProcessor for Processor {
+    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if span.span_context.is_sampled() {
+            let span = Arc::new(span);
+            for queue in &self.queues {
+                queue.push(Arc::clone(&span));
+            }
+        }
+    }
+
+    /// The queues are flushed by [`crate::Telemetry::shutdown`], which can say what became of each span.
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        close(&self.queues, timeout);
+        Ok(())
+    }
+}
+
+/// Drains all queues at once and closes them within `timeout`.
+pub(crate) fn close(queues: &[Arc<Queue>], timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    for queue in queues {
+        queue.drain();
+    }
+    for queue in queues {
+        queue.close(deadline);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+    use std::time::SystemTime;
+
+    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
+    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
+
+    use super::*;
+
+    type What = fn(usize) -> Outcome;
+
+    /// An exporter that does with each batch what the test says next.
+    struct Told(Receiver<What>);
+
+    impl Exporter for Told {
+        fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome {
+            match self.0.recv() {
+                Ok(what) => what(batch.len()),
+                Err(_) => Outcome::default(),
+            }
+        }
+    }
+
+    fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
+        let (tell, told) = sync_channel(16);
+        (Queue::start("test", String::new(), bound, Told(told)).unwrap(), tell)
+    }
+
+    fn span() -> Arc<SpanData> {
+        Arc::new(SpanData {
+            span_context: SpanContext::NONE,
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Internal,
+            name: Cow::Borrowed("test"),
+            start_time: SystemTime::UNIX_EPOCH,
+            end_time: SystemTime::UNIX_EPOCH,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+            events: SpanEvents::default(),
+            links: SpanLinks::default(),
+            status: Status::Unset,
+            instrumentation_scope: opentelemetry::InstrumentationScope::default(),
+        })
+    }
+
+    fn push(queue: &Queue, count: usize) {
+        for _ in 0..count {
+            queue.push(span());
+            assert_exact(&queue.account());
+        }
+    }
+
+    fn assert_exact(account: &Account) {
+        assert_eq!(account.created, account.delivered + account.queued + account.total_dropped(), "{account}");
+    }
+
+    fn shut(queue: &Arc<Queue>, timeout: Duration) -> Account {
+        close(std::slice::from_ref(queue), timeout);
+        let account = queue.account();
+        assert_exact(&account);
+        assert_eq!(account.queued, 0);
+        account
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_is_pushed_is_delivered_at_the_latest_at_shutdown() {
+        let (queue, tell) = queue(QUEUE);
+        push(&queue, 3);
+        tell.send(|_| Outcome::default()).unwrap();
+        assert_eq!(shut(&queue, LONG).delivered, 3);
+    }
+
+    #[test]
+    fn a_full_queue_drops_and_counts() {
+        let (queue, tell) = queue(10);
+        push(&queue, 15);
+        assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::QueueFull, 5)]));
+        drop(tell);
+        assert_eq!(shut(&queue, LONG).delivered, 10);
+    }
+
+    #[test]
+    fn a_refused_part_of_a_batch_is_counted_with_its_reason() {
+        let (queue, tell) = queue(QUEUE);
+        push(&queue, 5);
+        let refuse_two: What = |_| {
+            let mut outcome = Outcome::default();
+            outcome.lose(2, Reason::Refused, "two are bad");
+            outcome
+        };
+        tell.send(refuse_two).unwrap();
+        let account = shut(&queue, LONG);
+        assert_eq!((account.delivered, account.dropped), (3, BTreeMap::from([(Reason::Refused, 2)])));
+        assert_eq!(account.last_error.as_deref(), Some("two are bad"));
+    }
+
+    #[test]
+    fn a_panic_in_an_exporter_is_counted_and_the_worker_goes_on() {
+        let (queue, tell) = queue(QUEUE);
+        push(&queue, 1);
+        tell.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
+        tell.send(|_| Outcome::default()).unwrap();
+        while queue.account().queued > 0 {
+            thread::yield_now();
+        }
+        push(&queue, 1);
+        let account = shut(&queue, LONG);
+        assert_eq!((account.delivered, account.dropped), (1, BTreeMap::from([(Reason::Panicked, 1)])));
+    }
+
+    #[test]
+    fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
+        let (queue, tell) = queue(QUEUE);
+        push(&queue, 600);
+        let account = shut(&queue, Duration::from_millis(50));
+        assert_eq!(account.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
+        push(&queue, 1);
+        assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::Shutdown, 601)]));
+        // The batch that was on its way comes back late and changes nothing.
+        tell.send(|_| Outcome::default()).unwrap();
+        drop(tell);
+        assert_exact(&queue.account());
+        assert_eq!(queue.account().delivered, 0);
+    }
+}

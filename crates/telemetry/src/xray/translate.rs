@@ -1,0 +1,180 @@
+//! From a span to a segment document. A span without a parent in this process is a segment, whatever its kind; every other is
+//! a stand-alone subsegment. Loses no span: what does not fit a field is cut or left out. Does no I/O.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanId, SpanKind, Status};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_sdk::trace::SpanData;
+use opentelemetry_semantic_conventions::attribute::{
+    CLIENT_ADDRESS, DB_QUERY_TEXT, DB_SYSTEM_NAME, EXCEPTION_MESSAGE, EXCEPTION_TYPE, HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME, USER_AGENT_ORIGINAL,
+};
+use serde_json::{Map, Number, Value as Json, json};
+use wire::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, SegmentId, Service, Sql, TraceId};
+
+/// `user.id`: not yet a stable convention, so the crate has no constant for it without its experimental feature.
+const USER_ID: &str = "user.id";
+/// Strings of `http.request` and `user`.
+const SHORT: usize = 250;
+
+/// The document of `span`, made by the service of this name.
+pub(super) fn document(span: &SpanData, service: &str) -> Document {
+    let local_root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
+    let calls = span.span_kind == SpanKind::Client;
+    let attributes = Attributes(&span.attributes);
+    let status = attributes.number(HTTP_RESPONSE_STATUS_CODE).and_then(|status| u16::try_from(status).ok());
+    let exceptions = exceptions(span);
+    let failed = matches!(span.status, Status::Error { .. });
+    let error = status.is_some_and(|status| (400..500).contains(&status));
+    let sql = sql(&attributes);
+    Document {
+        id: id(span.span_context.span_id()),
+        name: wire::name(&if local_root { service.to_owned() } else { callee(span, &attributes) }),
+        trace_id: Some(TraceId::from_bytes(span.span_context.trace_id().to_bytes())),
+        kind: (!local_root).then_some(Kind::Subsegment),
+        parent_id: (span.parent_span_id != SpanId::INVALID).then(|| id(span.parent_span_id)),
+        start_time: seconds(span.start_time),
+        end_time: Some(seconds(span.end_time)),
+        in_progress: false,
+        namespace: (calls && !local_root).then(|| "remote".to_owned()),
+        service: local_root.then(|| Service { version: Some(env!("CARGO_PKG_VERSION").to_owned()), other: Map::new() }),
+        user: attributes.text(USER_ID).map(|user| cut(&user, SHORT)),
+        http: http(&attributes, status),
+        sql,
+        error,
+        throttle: status == Some(429),
+        fault: !error && (status.is_some_and(|status| status >= 500) || !exceptions.is_empty() || failed),
+        cause: (!exceptions.is_empty()).then(|| Cause::Exceptions { exceptions, other: Map::new() }),
+        annotations: BTreeMap::new(),
+        metadata: metadata(span),
+        aws: Map::from_iter([(
+            "xray".to_owned(),
+            json!({"sdk": "cruddur-telemetry", "sdk_version": env!("CARGO_PKG_VERSION")}),
+        )]),
+        subsegments: Vec::new(),
+        other: Map::new(),
+    }
+}
+
+/// What a subsegment is named after: the database or host that it calls, else the operation.
+fn callee(span: &SpanData, attributes: &Attributes<'_>) -> String {
+    let host = attributes.text(SERVER_ADDRESS);
+    match (span.span_kind == SpanKind::Client, attributes.text(DB_SYSTEM_NAME), host) {
+        (true, Some(db), Some(host)) => format!("{db}@{host}"),
+        (true, Some(db), None) => db,
+        (true, None, Some(host)) => match attributes.number(SERVER_PORT) {
+            Some(port) => format!("{host}:{port}"),
+            None => host,
+        },
+        _ => span.name.to_string(),
+    }
+}
+
+fn http(attributes: &Attributes<'_>, status: Option<u16>) -> Option<Http> {
+    let url = attributes.text(URL_FULL).or_else(|| {
+        let (scheme, path) = (attributes.text(URL_SCHEME)?, attributes.text(URL_PATH)?);
+        let host = attributes.text(SERVER_ADDRESS)?;
+        let port = attributes.number(SERVER_PORT).map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{scheme}://{host}{port}{path}"))
+    });
+    let http = Http {
+        request: HttpRequest {
+            method: attributes.text(HTTP_REQUEST_METHOD),
+            url: url.map(|url| cut(&url, SHORT)),
+            client_ip: attributes.text(CLIENT_ADDRESS).map(|address| cut(&address, SHORT)),
+            user_agent: attributes.text(USER_AGENT_ORIGINAL).map(|agent| cut(&agent, SHORT)),
+            other: Map::new(),
+        },
+        response: HttpResponse { status, other: Map::new() },
+    };
+    (http != Http::default()).then_some(http)
+}
+
+fn sql(attributes: &Attributes<'_>) -> Option<Sql> {
+    let database_type = attributes.text(DB_SYSTEM_NAME)?;
+    Some(Sql { database_type: Some(database_type), sanitized_query: attributes.text(DB_QUERY_TEXT), other: Map::new() })
+}
+
+/// Exception events, each with an id of its own: the span's, plus its place.
+fn exceptions(span: &SpanData) -> Vec<Exception> {
+    let base = u64::from_be_bytes(span.span_context.span_id().to_bytes());
+    let events = span.events.iter().filter(|event| event.name == "exception");
+    (1..)
+        .zip(events)
+        .map(|(place, event)| {
+            let attributes = Attributes(&event.attributes);
+            Exception {
+                id: SegmentId::from_bytes(base.wrapping_add(place).to_be_bytes()),
+                message: attributes.text(EXCEPTION_MESSAGE),
+                kind: attributes.text(EXCEPTION_TYPE),
+                other: Map::new(),
+            }
+        })
+        .collect()
+}
+
+/// Everything the span says, under the namespace `otel`, so that nothing is lost where X-Ray has no field for it.
+fn metadata(span: &SpanData) -> BTreeMap<String, Json> {
+    let mut fields = attributes(&span.attributes);
+    fields.insert("span.name".to_owned(), json!(span.name));
+    fields.insert("span.kind".to_owned(), json!(format!("{:?}", span.span_kind).to_lowercase()));
+    let events: Vec<Json> = span
+        .events
+        .iter()
+        .filter(|event| event.name != "exception")
+        .map(|event| {
+            json!({"name": event.name, "time": seconds(event.timestamp), "attributes": attributes(&event.attributes)})
+        })
+        .collect();
+    if !events.is_empty() {
+        fields.insert("span.events".to_owned(), Json::Array(events));
+    }
+    BTreeMap::from([("otel".to_owned(), Json::Object(fields))])
+}
+
+fn attributes(attributes: &[KeyValue]) -> Map<String, Json> {
+    attributes.iter().map(|attribute| (attribute.key.to_string(), value(&attribute.value))).collect()
+}
+
+fn value(value: &Value) -> Json {
+    match value {
+        Value::Bool(value) => json!(value),
+        Value::I64(value) => json!(value),
+        Value::F64(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
+        other => json!(other.as_str()),
+    }
+}
+
+fn id(span: SpanId) -> SegmentId {
+    SegmentId::from_bytes(span.to_bytes())
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// At most `characters` characters.
+fn cut(text: &str, characters: usize) -> String {
+    text.chars().take(characters).collect()
+}
+
+struct Attributes<'a>(&'a [KeyValue]);
+
+impl Attributes<'_> {
+    fn get(&self, key: &str) -> Option<&Value> {
+        self.0.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| &attribute.value)
+    }
+
+    fn text(&self, key: &str) -> Option<String> {
+        self.get(key).map(|value| value.as_str().into_owned())
+    }
+
+    fn number(&self, key: &str) -> Option<i64> {
+        match self.get(key)? {
+            Value::I64(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
