@@ -1,0 +1,203 @@
+//! What the environment says about this service. Opens nothing.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `CRUDDUR_BACKEND_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:4567` |
+//! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
+//! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use settings::{Faults, Settings};
+use sqlx::postgres::PgConnectOptions;
+
+/// The backend's settings.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where users and cruds are kept.
+    pub database: Database,
+    /// Origins whose pages may call the API, beside the one that serves it.
+    pub origins: Vec<Origin>,
+}
+
+/// Where users and cruds are kept.
+#[derive(Clone)]
+pub enum Database {
+    /// A file, made where it does not exist.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgres(Box<PgConnectOptions>),
+}
+
+/// `scheme://host[:port]`, as a browser sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Config {
+    /// From the process's environment.
+    ///
+    /// # Errors
+    /// Every variable that is set and wrong, a line each.
+    pub fn from_env() -> Result<Self, Faults> {
+        let mut settings = Settings::from_env();
+        let config = Self::read(&mut settings);
+        settings.finish(config)
+    }
+
+    /// From `settings`, which remembers the faults.
+    pub fn read(settings: &mut Settings) -> Self {
+        let listen = settings.parse("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
+        let origins = ["FRONTEND_URL", "BACKEND_URL"]
+            .iter()
+            .filter_map(|name| settings.parse(name, "an origin such as https://cruddur.example, without a path"))
+            .collect();
+        Self {
+            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4567))),
+            database: Database::read(settings),
+            origins,
+        }
+    }
+}
+
+impl Database {
+    /// The database's variables alone. A wrong URL is not quoted back: it holds a password.
+    pub fn read(settings: &mut Settings) -> Self {
+        let folder = settings.text("CRUDDUR_DATA").unwrap_or_else(|| "./.cruddur".to_owned());
+        let embedded = Self::Sqlite(PathBuf::from(folder).join("cruddur.db"));
+        for variable in ["DATABASE_URL", "CONNECTION_URL"] {
+            let Some(url) = settings.text(variable) else { continue };
+            if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.trim_matches('/').is_empty()) {
+                return Self::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path)));
+            }
+            let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+            if let Some(options) = postgres.then(|| PgConnectOptions::from_str(&url).ok()).flatten() {
+                return Self::Postgres(Box::new(options));
+            }
+            settings.fault(
+                variable,
+                "is not a database URL; give postgres://user:password@host:5432/name or sqlite:path, \
+                 with special characters in the password percent-encoded",
+            );
+        }
+        embedded
+    }
+
+    /// Makes the folder of an embedded database where it does not exist, and finds out whether it can be written.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn prepare(&self) -> Result<(), NotWritable> {
+        let Self::Sqlite(path) = self else { return Ok(()) };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let failed = |error| NotWritable(folder.display().to_string(), error);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let probe = folder.join(format!(".writable-{}", std::process::id()));
+        std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+    }
+}
+
+/// A folder that cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the folder {0} cannot be written ({1}); set CRUDDUR_DATA to one that can")]
+pub struct NotWritable(String, std::io::Error);
+
+/// Hides the password that the options hold.
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),
+            Self::Postgres(options) => write!(
+                f,
+                "PostgreSQL {}:{}/{}",
+                options.get_host(),
+                options.get_port(),
+                options.get_database().unwrap_or(options.get_username())
+            ),
+        }
+    }
+}
+
+impl Origin {
+    /// As it stands in an `Origin` header.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a text is not an origin.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not scheme://host[:port]")]
+pub struct NotAnOrigin;
+
+impl FromStr for Origin {
+    type Err = NotAnOrigin;
+
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        let text = text.trim_end_matches('/');
+        let (scheme, host) = text.split_once("://").ok_or(NotAnOrigin)?;
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
+        if matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(plain) {
+            Ok(Self(text.to_ascii_lowercase()))
+        } else {
+            Err(NotAnOrigin)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &'static [(&'static str, &'static str)]) -> Result<Config, String> {
+        let mut settings = Settings::from_lookup(move |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        });
+        let config = Config::read(&mut settings);
+        settings.finish(config).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn the_default_is_sqlite_in_the_data_folder() {
+        let config = read(&[("CRUDDUR_DATA", "/data")]).unwrap();
+        assert_eq!(config.listen, "127.0.0.1:4567".parse().unwrap());
+        assert_eq!(config.database.to_string(), "SQLite /data/cruddur.db");
+    }
+
+    #[test]
+    fn a_database_url_is_shown_without_its_password() {
+        let config = read(&[("DATABASE_URL", "postgres://me:canary@db:5433/cruddur")]).unwrap();
+        assert_eq!(format!("{:?}", config.database), "PostgreSQL db:5433/cruddur");
+        let config = read(&[("CONNECTION_URL", "sqlite://cruddur.db")]).unwrap();
+        assert_eq!(config.database.to_string(), "SQLite cruddur.db");
+    }
+
+    #[test]
+    fn every_fault_is_named_and_no_password_is_quoted() {
+        let faults = read(&[
+            ("CRUDDUR_BACKEND_LISTEN", "4567"),
+            ("DATABASE_URL", "mysql://me:canary@db/cruddur"),
+            ("FRONTEND_URL", "*"),
+            ("BACKEND_URL", "https://cruddur.example/api"),
+        ])
+        .unwrap_err();
+        let named: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(named, ["CRUDDUR_BACKEND_LISTEN", "FRONTEND_URL", "BACKEND_URL", "DATABASE_URL"]);
+        assert!(!faults.contains("canary"), "{faults}");
+    }
+
+    #[test]
+    fn an_origin_is_taken_as_a_browser_sends_it() {
+        assert_eq!("https://Cruddur.example/".parse::<Origin>().unwrap().as_str(), "https://cruddur.example");
+    }
+}

@@ -1,0 +1,148 @@
+//! What is answered when something is wrong: the original's list of codes for a wrong input (422), and `application/problem+json`
+//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with the trace id for everything else. A 5xx is logged here, once, and
+//! never tells the caller its cause.
+
+use std::fmt;
+
+use actix_web::error::{JsonPayloadError, QueryPayloadError};
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
+use serde::Serialize;
+use tracing::Span;
+
+use crate::domain::{Invalid, NotAPage};
+use crate::store;
+
+/// A request that is not answered with what it asked for.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// All codes that apply.
+    Invalid(Vec<Invalid>),
+    Other(StatusCode, String),
+    Store(store::Error),
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'a str,
+    status: u16,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn not_found(detail: &str) -> Self {
+        Self::Other(StatusCode::NOT_FOUND, detail.to_owned())
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::Other(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method".to_owned())
+    }
+
+    fn detail(&self) -> &str {
+        match self {
+            Self::Invalid(_) | Self::Store(_) => "",
+            Self::Other(_, detail) => detail,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(codes) => f.debug_list().entries(codes.iter().map(ToString::to_string)).finish(),
+            Self::Other(status, detail) => write!(f, "{status}: {detail}"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Other(status, _) => *status,
+            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        if let Self::Invalid(codes) = self {
+            return response.json(codes.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+        if let Self::Store(error) = self {
+            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.insert_header((header::RETRY_AFTER, "2"));
+        }
+        let body = Body {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            detail: self.detail(),
+            trace_id: telemetry::propagation::trace_id(&Span::current()),
+        };
+        // Not `HttpResponse::json`, which would name the content type `application/json`.
+        match serde_json::to_vec(&body) {
+            Ok(body) => response.content_type("application/problem+json").body(body),
+            Err(_) => response.finish(),
+        }
+    }
+}
+
+impl Responder for Problem {
+    type Body = actix_web::body::BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::from_error(self)
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(code: Invalid) -> Self {
+        Self::Invalid(vec![code])
+    }
+}
+
+impl From<NotAPage> for Problem {
+    fn from(error: NotAPage) -> Self {
+        Self::Other(StatusCode::BAD_REQUEST, error.to_string())
+    }
+}
+
+impl From<&QueryPayloadError> for Problem {
+    fn from(error: &QueryPayloadError) -> Self {
+        Self::Other(StatusCode::BAD_REQUEST, format!("the query is not right: {error}"))
+    }
+}
+
+impl From<&JsonPayloadError> for Problem {
+    fn from(error: &JsonPayloadError) -> Self {
+        let (status, detail) = match error {
+            JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "the body is at most 64 KiB".to_owned())
+            }
+            JsonPayloadError::ContentType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body as content-type: application/json".to_owned())
+            }
+            JsonPayloadError::Deserialize(error) => {
+                (StatusCode::BAD_REQUEST, format!("the body is not right: {error}"))
+            }
+            _ => (StatusCode::BAD_REQUEST, "the body could not be read".to_owned()),
+        };
+        Self::Other(status, detail)
+    }
+}

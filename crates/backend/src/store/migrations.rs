@@ -1,0 +1,27 @@
+//! The tables, version by version. A migration that has been released is never changed. sqlx's `migrate!` would read the same
+//! folder, at the price of compiling both database drivers a second time for its macro.
+
+use std::borrow::Cow;
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+
+use super::{Engine, Store};
+
+const MIGRATIONS: [(i64, &str, &str); 1] =
+    [(1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql"))];
+
+/// Runs what has not run yet. On PostgreSQL a lock keeps two starters apart.
+pub(super) async fn run(store: &Store) -> Result<(), MigrateError> {
+    let migrations: Vec<Migration> = MIGRATIONS
+        .into_iter()
+        .map(|(version, description, sql)| {
+            Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        })
+        .collect();
+    let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
+    match &store.engine {
+        Engine::Sqlite(pools) => migrator.run(&pools.writer).await,
+        Engine::Postgres(pools, _) => migrator.run(&pools.writer).await,
+    }
+}

@@ -1,0 +1,54 @@
+//! The CLIENT span of a SQL statement, by OpenTelemetry's [conventions](https://opentelemetry.io/docs/specs/semconv/database/).
+//! The text is the constant with its placeholders: no value is ever recorded.
+
+use opentelemetry::trace::Status;
+use opentelemetry_semantic_conventions::attribute::{
+    DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_SYSTEM_NAME, ERROR_TYPE,
+    SERVER_ADDRESS, SERVER_PORT,
+};
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::Engine;
+
+/// A SQL text and what it is called in a trace.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Statement {
+    pub(super) operation: &'static str,
+    pub(super) collection: &'static str,
+    pub(super) text: &'static str,
+}
+
+impl Statement {
+    pub(super) fn span(&self, engine: &Engine) -> Span {
+        let name = format!("{} {}", self.operation, self.collection);
+        let span = tracing::info_span!("sql", otel.name = name, otel.kind = "client");
+        match engine {
+            Engine::Sqlite(_) => span.set_attribute(DB_SYSTEM_NAME, "sqlite"),
+            Engine::Postgres(_, server) => {
+                span.set_attribute(DB_SYSTEM_NAME, "postgresql");
+                span.set_attribute(DB_NAMESPACE, server.database.clone());
+                span.set_attribute(SERVER_ADDRESS, server.host.clone());
+                span.set_attribute(SERVER_PORT, i64::from(server.port));
+            }
+        }
+        span.set_attribute(DB_OPERATION_NAME, self.operation);
+        span.set_attribute(DB_COLLECTION_NAME, self.collection);
+        span.set_attribute(DB_QUERY_SUMMARY, name);
+        span.set_attribute(DB_QUERY_TEXT, self.text);
+        span
+    }
+}
+
+/// Records a failure by its kind; what the database said about it may hold values and stays out.
+pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
+    let Err(error) = result else { return };
+    let kind = match error {
+        sqlx::Error::Database(error) => error.code().map_or_else(|| "database".to_owned(), |code| code.into_owned()),
+        sqlx::Error::PoolTimedOut => "pool_timed_out".to_owned(),
+        sqlx::Error::Io(_) => "io".to_owned(),
+        _ => "_OTHER".to_owned(),
+    };
+    span.set_attribute(ERROR_TYPE, kind);
+    span.set_status(Status::error(""));
+}
