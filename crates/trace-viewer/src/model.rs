@@ -1,0 +1,190 @@
+//! A span as the viewer keeps it, from whichever protocol it came, and what is said of a trace as a whole.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat};
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value};
+
+/// 16 bytes; never all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TraceId(u128);
+
+/// 8 bytes; never all zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SpanId(u64);
+
+/// Nanoseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Nanos(pub u64);
+
+/// One operation, as one protocol told it.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+    /// Its own id; an OTLP span and an X-Ray segment of the same operation share it.
+    pub span_id: SpanId,
+    /// The span that it is a part of or was called by.
+    pub parent: Option<SpanId>,
+    /// The service that did it; unknown for an X-Ray subsegment that came alone.
+    pub service: Option<String>,
+    /// What was done.
+    pub name: String,
+    /// Which role it had.
+    pub kind: Kind,
+    /// When it began.
+    pub start: Nanos,
+    /// When it ended; `None` while it runs.
+    pub end: Option<Nanos>,
+    /// What is known of it: OTLP's attributes, or an X-Ray document's fields.
+    pub attributes: Map<String, Value>,
+    /// What happened during it.
+    pub events: Vec<Event>,
+    /// How it ended.
+    pub status: Status,
+    /// Who told.
+    pub source: Source,
+}
+
+/// Something that happened at a moment of a span.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// What.
+    pub name: String,
+    /// When; X-Ray does not say it of exceptions.
+    pub time: Option<Nanos>,
+    /// More about it.
+    pub attributes: Map<String, Value>,
+}
+
+/// How a span ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Well, badly, or not said.
+    pub code: Code,
+    /// In words.
+    pub message: Option<String>,
+}
+
+/// A status code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "OpenTelemetry's own words")]
+pub enum Code {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// A span's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "OpenTelemetry's and X-Ray's own words")]
+pub enum Kind {
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+    Segment,
+    Subsegment,
+}
+
+/// The protocol that told of a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// OTLP/HTTP.
+    Otlp,
+    /// An X-Ray segment document.
+    Xray,
+}
+
+impl TraceId {
+    /// `None` for an id that is not 16 bytes or is all zero.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(u128::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
+    }
+
+    /// From 32 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digits.then(|| u128::from_str_radix(text, 16).ok())?.filter(|id| *id != 0).map(Self)
+    }
+}
+
+impl SpanId {
+    /// `None` for an id that is not 8 bytes or is all zero, which in a parent means that there is none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().map(u64::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
+    }
+}
+
+impl Span {
+    /// Milliseconds from start to end.
+    pub fn duration_ms(&self) -> Option<f64> {
+        self.end.map(|end| end.ms_since(self.start))
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
+        let texts = [&self.service, &self.status.message].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Self>() + texts + self.name.len() + size(&self.attributes) + events.sum::<usize>()
+    }
+}
+
+/// What a map costs beyond its own struct: an entry of a B-tree, its key and its value.
+fn size(map: &Map<String, Value>) -> usize {
+    map.iter().map(|(key, value)| 64 + key.len() + value_size(value)).sum()
+}
+
+fn value_size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + value_size(value)).sum(),
+        Value::Object(map) => size(map),
+    }
+}
+
+impl Nanos {
+    /// Milliseconds from `start`; 0 where this is earlier.
+    #[expect(clippy::cast_precision_loss, reason = "a duration that a float cannot hold exactly lasts 104 days")]
+    pub fn ms_since(self, start: Self) -> f64 {
+        self.0.saturating_sub(start.0) as f64 / 1e6
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// RFC 3339 in UTC with nanoseconds.
+impl fmt::Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let time = i64::try_from(self.0).map(DateTime::from_timestamp_nanos).unwrap_or_default();
+        f.write_str(&time.to_rfc3339_opts(SecondsFormat::Nanos, true))
+    }
+}
+
+macro_rules! serialize_as_text {
+    ($($type:ty),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+serialize_as_text!(TraceId, SpanId, Nanos);

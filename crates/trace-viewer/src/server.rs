@@ -1,0 +1,119 @@
+//! Listens on TCP for OTLP and the page, on UDP for X-Ray.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use tokio::net::UdpSocket;
+
+use crate::config::Config;
+use crate::http::{self, State};
+use crate::ingest::xray;
+use crate::store::{BOUNDS, Store};
+
+const HEADERS: Duration = Duration::from_secs(10);
+const DRAIN_SECONDS: u64 = 2;
+/// The largest datagram that UDP has.
+const DATAGRAM: usize = 65_535;
+
+/// A bound viewer: it has its ports, and answers once it runs.
+pub struct Server {
+    listener: TcpListener,
+    socket: UdpSocket,
+    addr: SocketAddr,
+    xray: SocketAddr,
+}
+
+/// Why the viewer cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be listened on.
+    #[error("{0} cannot be listened on: {1}; set {2} to a free address")]
+    Listen(SocketAddr, io::Error, &'static str),
+    /// A worker does not start or fails.
+    #[error("the server does not start: {0}")]
+    Start(io::Error),
+}
+
+impl Server {
+    /// Listens; port 0 takes a free one. Must be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// An address is taken.
+    pub async fn bind(config: &Config) -> Result<Self, Error> {
+        let http = |error| Error::Listen(config.listen, error, "CRUDDUR_VIEWER_LISTEN");
+        let udp = |error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN");
+        let listener = TcpListener::bind(config.listen).map_err(http)?;
+        let addr = listener.local_addr().map_err(http)?;
+        let socket = UdpSocket::bind(config.xray).await.map_err(udp)?;
+        let xray = socket.local_addr().map_err(udp)?;
+        Ok(Self { listener, socket, addr, xray })
+    }
+
+    /// Where OTLP is taken and the page is served.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where X-Ray datagrams are taken.
+    pub fn xray(&self) -> SocketAddr {
+        self.xray
+    }
+
+    /// Serves until `shutdown` completes.
+    ///
+    /// # Errors
+    /// A worker does not start or fails.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self { listener, socket, addr, xray } = self;
+        let store = Arc::new(Store::new(BOUNDS));
+        let segments = tokio::spawn(receive(socket, Arc::clone(&store)));
+        let state = Data::new(State { store, otlp: addr, xray });
+        let server =
+            HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes).wrap(http::headers()))
+                .workers(2)
+                .client_request_timeout(HEADERS)
+                .shutdown_timeout(DRAIN_SECONDS)
+                .disable_signals()
+                .listen(listener)
+                .map_err(Error::Start)?
+                .run();
+        let handle = server.handle();
+        let mut server = std::pin::pin!(server);
+        let served = tokio::select! {
+            served = &mut server => served,
+            () = shutdown => {
+                let (served, ()) = tokio::join!(server, handle.stop(true));
+                served
+            }
+        };
+        segments.abort();
+        served.map_err(Error::Start)
+    }
+}
+
+/// Takes segments until the viewer stops. A datagram that is none is counted.
+async fn receive(socket: UdpSocket, store: Arc<Store>) {
+    let mut buffer = vec![0; DATAGRAM];
+    loop {
+        let datagram = match socket.recv_from(&mut buffer).await {
+            Ok((length, _)) => buffer.get(..length).unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a datagram could not be received");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        match xray::datagram(datagram) {
+            Ok(spans) => drop(store.add(spans)),
+            Err(error) => {
+                tracing::debug!("a datagram is not a segment: {error}");
+                store.reject(1);
+            }
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The traces that are in memory: bounded in number, in spans of one trace, and in bytes. The trace that began to arrive first
+//! goes first. A span that comes again replaces itself. Reads no bytes and speaks no HTTP.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId};
+
+/// What may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) traces: usize,
+    pub(crate) spans_of_a_trace: usize,
+    pub(crate) bytes: usize,
+}
+
+/// A thousand traces, twenty thousand spans in one, 64 MiB in all.
+pub(crate) const BOUNDS: Bounds = Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes: 64 * 1024 * 1024 };
+
+/// The traces in memory, shared by all who add and read.
+pub(crate) struct Store {
+    bounds: Bounds,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    traces: HashMap<TraceId, Trace>,
+    /// By arrival of their first span.
+    order: VecDeque<TraceId>,
+    counts: Counts,
+}
+
+/// What is in memory and what is not any more.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Counts {
+    pub(crate) traces: usize,
+    pub(crate) spans: usize,
+    pub(crate) bytes: usize,
+    pub(crate) evicted_traces: u64,
+    /// Spans and documents that could not be read or did not fit.
+    pub(crate) rejected: u64,
+}
+
+#[derive(Default)]
+struct Trace {
+    spans: Vec<Arc<Span>>,
+    places: HashMap<(SpanId, Source), usize>,
+    bytes: usize,
+    summary: Option<Summary>,
+}
+
+/// What a list says of a trace.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) trace_id: TraceId,
+    /// The name of the earliest span whose parent has not come; OTLP's name where both protocols told of it.
+    pub(crate) root_name: Option<String>,
+    /// Those that told of spans, and the databases that they called (X-Ray's inferred services); in order of appearance.
+    pub(crate) services: Vec<String>,
+    pub(crate) start: Nanos,
+    pub(crate) start_unix_nano: String,
+    pub(crate) duration_ms: f64,
+    /// Operations: a span and its X-Ray twin are one.
+    pub(crate) span_count: usize,
+    /// Operations that failed.
+    pub(crate) errors: usize,
+    pub(crate) sources: Sources,
+}
+
+/// Spans by protocol.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Sources {
+    pub(crate) otlp: usize,
+    pub(crate) xray: usize,
+}
+
+impl Store {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, inner: Mutex::default() }
+    }
+
+    /// Adds spans and makes room for them. Returns how many did not fit into their trace.
+    pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
+        let mut inner = self.lock();
+        let unfit = spans.into_iter().map(|span| inner.add(span, self.bounds)).filter(|added| !added).count();
+        inner.evict(self.bounds);
+        unfit
+    }
+
+    /// Counts what could not be read.
+    pub(crate) fn reject(&self, count: usize) {
+        self.lock().counts.rejected += u64::try_from(count).unwrap_or(u64::MAX);
+    }
+
+    /// The newest traces, at most `limit`.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Summary> {
+        let mut inner = self.lock();
+        let mut summaries: Vec<Summary> =
+            inner.traces.iter_mut().filter_map(|(id, trace)| trace.summary(*id)).collect();
+        summaries.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.start));
+        summaries.truncate(limit);
+        summaries
+    }
+
+    /// A trace and its spans, earliest first.
+    pub(crate) fn trace(&self, id: TraceId) -> Option<(Summary, Vec<Arc<Span>>)> {
+        let mut inner = self.lock();
+        let trace = inner.traces.get_mut(&id)?;
+        let summary = trace.summary(id)?;
+        let mut spans = trace.spans.clone();
+        drop(inner);
+        spans.sort_by_key(|span| (span.start, span.source));
+        Some((summary, spans))
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// No method leaves the counts half way, so that they hold after a panic too.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn add(&mut self, span: Span, bounds: Bounds) -> bool {
+        let trace = match self.traces.entry(span.trace_id) {
+            Entry::Occupied(trace) => trace.into_mut(),
+            Entry::Vacant(place) => {
+                self.order.push_back(span.trace_id);
+                self.counts.traces += 1;
+                place.insert(Trace::default())
+            }
+        };
+        let size = span.size();
+        let known = trace.places.get(&(span.span_id, span.source)).copied();
+        let full = trace.spans.len() >= bounds.spans_of_a_trace;
+        match known.and_then(|place| trace.spans.get_mut(place)) {
+            Some(place) => {
+                let before = place.size();
+                *place = Arc::new(span);
+                trace.bytes = trace.bytes.saturating_sub(before) + size;
+                self.counts.bytes = self.counts.bytes.saturating_sub(before) + size;
+            }
+            None if full => {
+                self.counts.rejected += 1;
+                return false;
+            }
+            None => {
+                trace.places.insert((span.span_id, span.source), trace.spans.len());
+                trace.spans.push(Arc::new(span));
+                trace.bytes += size;
+                self.counts.bytes += size;
+                self.counts.spans += 1;
+            }
+        }
+        trace.summary = None;
+        true
+    }
+
+    fn evict(&mut self, bounds: Bounds) {
+        while self.counts.traces > bounds.traces || self.counts.bytes > bounds.bytes {
+            let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else {
+                return;
+            };
+            self.counts.traces -= 1;
+            self.counts.spans -= trace.spans.len();
+            self.counts.bytes = self.counts.bytes.saturating_sub(trace.bytes);
+            self.counts.evicted_traces += 1;
+        }
+    }
+}
+
+impl Trace {
+    fn summary(&mut self, id: TraceId) -> Option<Summary> {
+        if self.summary.is_none() {
+            self.summary = summarise(id, &self.spans);
+        }
+        self.summary.clone()
+    }
+}
+
+fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summary> {
+    let start = spans.iter().map(|span| span.start).min()?;
+    let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
+    // X-Ray's times are rounded: among the spans of one operation OTLP's name is the one wanted.
+    let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
+    let failed = |source: Source| {
+        let failed = move |span: &&Arc<Span>| span.source == source && span.status.code == Code::Error;
+        spans.iter().filter(failed).map(|span| span.span_id).collect::<HashSet<_>>()
+    };
+    let told_by_otlp: HashSet<SpanId> =
+        spans.iter().filter(|span| span.source == Source::Otlp).map(|span| span.span_id).collect();
+    let errors = failed(Source::Otlp).len() + failed(Source::Xray).difference(&told_by_otlp).count();
+    let count = |source| spans.iter().filter(|span| span.source == source).count();
+    Some(Summary {
+        trace_id,
+        root_name: root.map(|span| span.name.clone()),
+        services: services(spans),
+        start,
+        start_unix_nano: start.0.to_string(),
+        duration_ms: end.ms_since(start),
+        span_count: ids.len(),
+        errors,
+        sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
+    })
+}
+
+fn services(spans: &[Arc<Span>]) -> Vec<String> {
+    let mut by_start: Vec<(Nanos, &str)> = Vec::new();
+    for span in spans {
+        let names = span.service.as_deref().into_iter().chain(database(span));
+        by_start.extend(names.map(|name| (span.start, name)));
+    }
+    by_start.sort_by_key(|(start, _)| *start);
+    let mut seen = BTreeSet::new();
+    by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned()).collect()
+}
+
+/// The database that a span called: it sends no spans of its own.
+fn database(span: &Span) -> Option<&str> {
+    let system = match span.source {
+        Source::Otlp => span.attributes.get("db.system.name"),
+        Source::Xray => span.attributes.get("sql").and_then(|sql| sql.get("database_type")),
+    };
+    system.and_then(serde_json::Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::model::{Kind, Status};
+
+    fn span(trace: u8, id: u8, parent: u8, source: Source) -> Span {
+        let bytes = |id: u8| [0, 0, 0, 0, 0, 0, 0, id];
+        Span {
+            trace_id: TraceId::from_bytes(&[trace; 16]).unwrap(),
+            span_id: SpanId::from_bytes(&bytes(id)).unwrap(),
+            parent: SpanId::from_bytes(&bytes(parent)),
+            service: Some(format!("service {id}")),
+            name: format!("{source:?} {id}"),
+            kind: Kind::Internal,
+            start: Nanos(u64::from(trace) * 1_000_000 + u64::from(id) * 1_000),
+            end: Some(Nanos(u64::from(trace) * 1_000_000 + 500_000)),
+            attributes: Map::new(),
+            events: Vec::new(),
+            status: Status::default(),
+            source,
+        }
+    }
+
+    fn failed(span: Span) -> Span {
+        Span { status: Status { code: Code::Error, message: None }, ..span }
+    }
+
+    fn store(traces: usize, spans_of_a_trace: usize, bytes: usize) -> Store {
+        Store::new(Bounds { traces, spans_of_a_trace, bytes })
+    }
+
+    #[test]
+    fn a_span_and_its_twin_are_one_operation() {
+        let store = Store::new(BOUNDS);
+        let mut sql = span(1, 2, 1, Source::Otlp);
+        sql.attributes.insert("db.system.name".to_owned(), "sqlite".into());
+        store.add(vec![span(1, 1, 9, Source::Xray), span(1, 1, 9, Source::Otlp), sql]);
+        let summary = &store.newest(10)[0];
+        assert_eq!((summary.span_count, summary.sources.otlp, summary.sources.xray), (2, 2, 1));
+        assert_eq!(summary.root_name.as_deref(), Some("Otlp 1"));
+        assert_eq!(summary.services, ["service 1", "service 2", "sqlite"]);
+    }
+
+    #[test]
+    fn an_error_is_counted_once_and_otlp_decides() {
+        let store = Store::new(BOUNDS);
+        // What X-Ray calls an error of the client is none of the server's to OpenTelemetry.
+        store.add(vec![span(1, 1, 0, Source::Otlp), failed(span(1, 1, 0, Source::Xray))]);
+        store.add(vec![failed(span(1, 2, 1, Source::Otlp)), failed(span(1, 2, 1, Source::Xray))]);
+        store.add(vec![failed(span(1, 3, 1, Source::Xray))]);
+        assert_eq!(store.newest(10)[0].errors, 2);
+    }
+
+    #[test]
+    fn a_span_that_comes_again_replaces_itself() {
+        let store = Store::new(BOUNDS);
+        store.add(vec![span(1, 1, 0, Source::Xray)]);
+        let before = store.counts().bytes;
+        store.add(vec![span(1, 1, 0, Source::Xray)]);
+        assert_eq!((store.counts().spans, store.counts().bytes), (1, before));
+    }
+
+    #[test]
+    fn the_oldest_trace_goes_first() {
+        let store = store(2, 10, usize::MAX);
+        for trace in 1..=3 {
+            store.add(vec![span(trace, 1, 0, Source::Otlp)]);
+        }
+        let kept: Vec<_> = store.newest(10).iter().map(|summary| summary.trace_id).collect();
+        assert_eq!(kept, [TraceId::from_bytes(&[3; 16]).unwrap(), TraceId::from_bytes(&[2; 16]).unwrap()]);
+        assert_eq!(store.counts().evicted_traces, 1);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_fall_to_nothing() {
+        let size = span(1, 1, 0, Source::Otlp).size();
+        let store = store(100, 100, 3 * size);
+        for trace in 1..=50 {
+            store.add(vec![span(trace, 1, 0, Source::Otlp)]);
+            assert!(store.counts().bytes <= 3 * size);
+        }
+        assert_eq!(store.counts().traces, 3);
+        let none = self::store(0, 100, 0);
+        none.add(vec![span(1, 1, 0, Source::Otlp)]);
+        assert_eq!((none.counts().bytes, none.counts().spans, none.counts().traces), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_trace_takes_no_more_spans_than_it_may() {
+        let store = store(10, 2, usize::MAX);
+        let unfit = store.add((1..=5).map(|id| span(1, id, 0, Source::Otlp)).collect());
+        assert_eq!((unfit, store.counts().spans, store.counts().rejected), (3, 2, 3));
+    }
+}

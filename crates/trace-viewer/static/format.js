@@ -1,0 +1,103 @@
+// Formatting and small DOM helpers. Nothing here parses received text as markup.
+
+export function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined) continue;
+    if (key.startsWith('--')) node.style.setProperty(key, value);
+    else if (typeof value === 'function') node.addEventListener(key, value);
+    else node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+export const byId = (id) => document.getElementById(id);
+
+// Control and bidirectional characters could make a name look like another one.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+export function plain(text, length = 400) {
+  const short = text.length > length ? `${text.slice(0, length)}…` : text;
+  return short.replace(UNSEEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+}
+
+export const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
+
+function decimals(value) {
+  if (value < 10) return value.toFixed(2);
+  return value.toFixed(value < 100 ? 1 : 0);
+}
+
+export function duration(ms, trim = false) {
+  if (ms === null || ms === undefined) return 'in progress';
+  const size = Math.abs(ms);
+  if (size === 0) return '0 ms';
+  if (size >= 120_000) return `${Math.floor(ms / 60_000)} m ${Math.round((ms % 60_000) / 1000)} s`;
+  const [value, unit] = size >= 1000 ? [ms / 1000, 's'] : size >= 1 ? [ms, 'ms'] : [ms * 1000, 'µs'];
+  const digits = decimals(Math.abs(value));
+  return `${value < 0 ? '−' : ''}${trim ? Number(digits) : digits} ${unit}`;
+}
+
+export const offset = (nanos) => `${nanos < 0n ? '' : '+'}${duration(Number(nanos) / 1e6)}`;
+
+export function bytes(count) {
+  if (count < 1024) return `${count} B`;
+  const mebi = count / 1048576;
+  return mebi < 1 ? `${(count / 1024).toFixed(0)} KiB` : `${mebi.toFixed(mebi < 10 ? 1 : 0)} MiB`;
+}
+
+export function timeOfDay(rfc3339) {
+  const date = new Date(rfc3339);
+  if (Number.isNaN(date.getTime())) return rfc3339;
+  const clock = date.toLocaleTimeString('en-GB', { hour12: false });
+  return `${clock}.${String(date.getMilliseconds()).padStart(3, '0')}`;
+}
+
+export function nanos(text) {
+  return /^\d{1,20}$/.test(text ?? '') ? BigInt(text) : 0n;
+}
+
+// Date keeps milliseconds only; event offsets need what the sender measured.
+export function nanosOfRfc3339(text) {
+  const [, seconds, fraction = '', zone] = /^([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/i.exec(text ?? '') ?? [];
+  const ms = Date.parse(`${seconds}${zone}`);
+  if (Number.isNaN(ms)) return null;
+  return BigInt(ms) * 1_000_000n + BigInt(fraction.padEnd(9, '0').slice(0, 9));
+}
+
+export const xrayId = (traceId) => `1-${traceId.slice(0, 8)}-${traceId.slice(8)}`;
+
+// FNV-1a spread by the golden ratio; the arc leaves out red, which means an error.
+export function hue(service) {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < service.length; i += 1) hash = Math.imul(hash ^ service.charCodeAt(i), 0x01000193);
+  return 60 + ((hash >>> 0) * 0.6180339887 % 1) * 270;
+}
+
+export function chip(service) {
+  return el('span', { class: 'chip', title: plain(service), '--hue': hue(service) }, el('span', {}, plain(service)));
+}
+
+export function niceStep(total, wanted) {
+  const raw = total / Math.max(1, wanted);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  return power * ([1, 2, 5].find((factor) => factor * power >= raw) ?? 10);
+}
+
+export function copyable(text) {
+  const code = el('code', {}, text);
+  const button = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${plain(text, 60)}`, click: copy }, 'Copy');
+  async function copy() {
+    try {
+      await navigator.clipboard.writeText(text);
+      button.textContent = 'Copied';
+    } catch {
+      // Outside a secure context there is no clipboard: leave the text selected for the user.
+      getSelection().selectAllChildren(code);
+      button.textContent = 'Selected';
+    }
+    setTimeout(() => { button.textContent = 'Copy'; }, 1500);
+  }
+  return el('span', { class: 'copyable' }, code, button);
+}
