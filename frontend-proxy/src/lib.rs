@@ -1,0 +1,15 @@
+//! The reverse proxy at the edge: it begins or continues the trace of each request, forwards `/api/*` to the backend with the
+//! trace in its headers, streaming both ways, and serves Cruddur's page.
+//!
+//! [`Config`] says where to listen and where to forward to, [`Server`] does it. Callers on this machine are continued; all
+//! others begin a new trace that is linked to theirs. Buffers no body and keeps no state between requests.
+
+mod body;
+mod config;
+mod forward;
+mod page;
+mod respond;
+mod server;
+
+pub use config::{Config, Upstream};
+pub use server::{Error, Server};

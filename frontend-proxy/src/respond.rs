@@ -1,0 +1,69 @@
+//! The proxy's own responses: files of the page, redirects, and errors as `application/problem+json` with the trace id.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{Either, Full};
+use telemetry::propagation;
+use tracing::Span;
+
+use crate::body::Outgoing;
+use crate::page::File;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+pub(crate) fn file(file: File) -> Response<Outgoing> {
+    let mut response = plain(StatusCode::OK, file.content);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// That the process answers; whether its upstreams do is not asked.
+pub(crate) fn alive() -> Response<Outgoing> {
+    plain(StatusCode::NO_CONTENT, Bytes::new())
+}
+
+pub(crate) fn redirect(to: &'static str) -> Response<Outgoing> {
+    let mut response = plain(StatusCode::PERMANENT_REDIRECT, Bytes::new());
+    response.headers_mut().insert(header::LOCATION, HeaderValue::from_static(to));
+    response
+}
+
+/// An error, with the trace in which it happened.
+pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response<Outgoing> {
+    let mut body = serde_json::json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    if let Some(trace_id) = propagation::trace_id(span) {
+        body["trace_id"] = trace_id.into();
+    }
+    let mut response = plain(status, body.to_string().into());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+/// Tells the caller which span served it. An upstream's own word on this is replaced: to the caller, we are the server.
+pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
+    let timing = propagation::server_timing(span).and_then(|value| HeaderValue::from_str(&value).ok());
+    let id = propagation::trace_id(span).and_then(|value| HeaderValue::from_str(&value).ok());
+    for (name, value) in [(SERVER_TIMING, timing), (REQUEST_ID, id)] {
+        if let Some(value) = value {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn plain(status: StatusCode, body: Bytes) -> Response<Outgoing> {
+    let mut response = Response::new(Either::Left(Full::new(body)));
+    *response.status_mut() = status;
+    response
+}
