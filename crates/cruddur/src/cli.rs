@@ -1,0 +1,47 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+const ENVIRONMENT: &str = "\
+Environment (a blank variable counts as unset; port 0 takes a free port, which is printed):
+  CRUDDUR_PROXY_LISTEN          the page and the API     [127.0.0.1:3000]
+  CRUDDUR_BACKEND_LISTEN        the backend              [127.0.0.1:4567]
+  CRUDDUR_VIEWER_LISTEN         the viewer, and OTLP     [127.0.0.1:4318]
+  CRUDDUR_XRAY_LISTEN           X-Ray segments by UDP    [127.0.0.1:2000]
+  CRUDDUR_UPSTREAM              the proxy's backend      [http://127.0.0.1:4567; `up`: its own]
+  CRUDDUR_VIEWER                the proxy's /traces/     [none; `up`: its own]
+  CRUDDUR_DATA                  the embedded database    [./.cruddur]
+  DATABASE_URL                  postgres://user:password@host:5432/name instead of it
+  FRONTEND_URL, BACKEND_URL     origins whose pages may call the API
+  HONEYCOMB_API_KEY             sends traces to Honeycomb (HONEYCOMB_API_ENDPOINT, HONEYCOMB_DATASET)
+  OTEL_EXPORTER_OTLP_ENDPOINT   sends traces to an OTLP/HTTP collector (OTEL_EXPORTER_OTLP_HEADERS)
+  AWS_XRAY_DAEMON_ADDRESS       sends segments to an X-Ray daemon
+  OTEL_SERVICE_NAME             the service's name in traces; `up` gives it to the backend
+  RUST_LOG                      what is logged on standard error [info]";
+
+/// Cruddur: posts that expire, and a trace of every request from the browser to SQL
+#[derive(Parser)]
+#[command(version, after_help = ENVIRONMENT)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Start trace-viewer, backend and frontend-proxy, each as a process (the default)
+    Up,
+    /// The API alone
+    Backend(Lifetime),
+    /// The reverse proxy and the page alone
+    FrontendProxy(Lifetime),
+    /// The viewer of traces alone
+    TraceViewer(Lifetime),
+}
+
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Lifetime {
+    /// Also stop when standard input closes; `up` holds its services this way
+    #[arg(long)]
+    pub(crate) until_stdin_closes: bool,
+}

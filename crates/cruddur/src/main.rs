@@ -1,0 +1,51 @@
+//! The one binary: `cruddur up` starts every service as a process of its own, and each other command is one service.
+//!
+//! Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 64 wrong configuration.
+
+mod cli;
+mod preflight;
+mod ready;
+mod services;
+mod up;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+/// `EX_USAGE` of sysexits.h.
+const CONFIGURATION: u8 = 64;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command.unwrap_or(Command::Up) {
+        Command::Up => up::run().await,
+        Command::Backend(lifetime) => services::backend(lifetime).await,
+        Command::FrontendProxy(lifetime) => services::frontend_proxy(lifetime).await,
+        Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            for line in format!("{error:#}").lines() {
+                drop(writeln!(io::stderr(), "error: {line}"));
+            }
+            exit_code(&error)
+        }
+    }
+}
+
+/// Whatever a variable can mend is configuration; a child's own code is passed on.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if let Some(up::ChildStopped { code: Some(code), .. }) = error.downcast_ref() {
+        return u8::try_from(*code).unwrap_or(1).into();
+    }
+    let wrong_variable = error.is::<settings::Faults>()
+        || error.is::<frontend_proxy::Error>()
+        || matches!(error.downcast_ref(), Some(backend::ServerError::Listen(..)))
+        || matches!(error.downcast_ref(), Some(backend::store::Error::Folder(..)))
+        || matches!(error.downcast_ref(), Some(trace_viewer::Error::Listen(..)));
+    if wrong_variable { CONFIGURATION.into() } else { ExitCode::FAILURE }
+}

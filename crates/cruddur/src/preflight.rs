@@ -1,0 +1,97 @@
+//! What can be known to fail before anything is started: every variable, every port, the data folder. All of it is reported at
+//! once. Leaves nothing behind but the data folder.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use backend::Database;
+use settings::Settings;
+
+/// How long a port may still belong to an earlier run that is just stopping.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What `up` needs to know of the services' settings.
+pub(crate) struct Plan {
+    pub(crate) database: Database,
+    pub(crate) telemetry: telemetry::Config,
+    /// `CRUDDUR_UPSTREAM` is set: the proxy goes there.
+    pub(crate) own_upstream: bool,
+    /// `CRUDDUR_VIEWER` is set: `/traces/` goes there.
+    pub(crate) own_viewer: bool,
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// All that is wrong, as [`settings::Faults`].
+pub(crate) fn check() -> Result<Plan> {
+    let mut settings = Settings::from_env();
+    let backend = backend::Config::read(&mut settings);
+    let proxy = frontend_proxy::Config::read(&mut settings);
+    let viewer = trace_viewer::Config::read(&mut settings);
+    let telemetry = telemetry::Config::read(&mut settings);
+    let ports = [
+        ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
+        ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
+        ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
+        ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
+    ];
+    check_ports(&mut settings, &ports);
+    if let Err(error) = backend.database.prepare() {
+        settings.fault("CRUDDUR_DATA", error.to_string());
+    }
+    let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
+    let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
+    Ok(settings.finish(Plan { database: backend.database, telemetry, own_upstream, own_viewer })?)
+}
+
+#[derive(Clone, Copy)]
+enum Port {
+    Tcp(SocketAddr),
+    Udp(SocketAddr),
+}
+
+/// Holds all ports at the same time, so that two services with one port are found out too.
+fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
+    let deadline = Instant::now() + PATIENCE;
+    let mut held = Vec::new();
+    for (variable, port) in ports {
+        loop {
+            match port.bind() {
+                Ok(socket) => held.push(socket),
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    sleep(Duration::from_millis(100));
+                    continue;
+                }
+                Err(error) => settings.fault(
+                    *variable,
+                    format!("{} cannot be listened on ({error}); stop what listens there, or set {variable} to another address (port 0 takes a free one)", port.address()),
+                ),
+            }
+            break;
+        }
+    }
+}
+
+impl Port {
+    fn address(self) -> SocketAddr {
+        match self {
+            Self::Tcp(address) | Self::Udp(address) => address,
+        }
+    }
+
+    fn bind(self) -> std::io::Result<Held> {
+        match self {
+            Self::Tcp(address) => TcpListener::bind(address).map(Held::Tcp),
+            Self::Udp(address) => UdpSocket::bind(address).map(Held::Udp),
+        }
+    }
+}
+
+#[expect(dead_code, reason = "held, so that the port is taken while the others are tried")]
+enum Held {
+    Tcp(TcpListener),
+    Udp(UdpSocket),
+}

@@ -1,0 +1,157 @@
+//! Starts the services as child processes, in the order in which they need each other, and stops them in the reverse order, so
+//! that the last spans still find the viewer. Restarts none: when one stops, all stop.
+//!
+//! A child stops when its standard input closes. That is how it is asked to, and what happens by itself when this process is
+//! killed. Each child has a process group of its own, so that Ctrl-C reaches this process alone.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::time::timeout;
+
+use crate::preflight::{self, Plan};
+use crate::ready::Ready;
+use crate::services::asked_to_stop;
+
+/// From start to ready; a first start migrates and seeds.
+const START: Duration = Duration::from_secs(60);
+/// For a child to finish its requests and flush its spans.
+const STOP: Duration = Duration::from_secs(10);
+
+/// A child stopped that was not asked to.
+#[derive(Debug, thiserror::Error)]
+#[error("{service} stopped ({status}); its reason stands above")]
+pub(crate) struct ChildStopped {
+    service: &'static str,
+    status: ExitStatus,
+    pub(crate) code: Option<i32>,
+}
+
+/// A running child. Dropping `hold` asks it to stop.
+struct Service {
+    name: &'static str,
+    child: Child,
+    hold: Option<ChildStdin>,
+}
+
+/// Variables of a child that differ from ours; `None` removes one.
+type Environment = Vec<(&'static str, Option<String>)>;
+
+pub(crate) async fn run() -> Result<()> {
+    let plan = tokio::task::spawn_blocking(preflight::check).await.context("the checks were interrupted")??;
+    let mut stop = std::pin::pin!(asked_to_stop()?);
+    let mut services = Vec::new();
+    let outcome = tokio::select! {
+        outcome = supervise(&plan, &mut services) => outcome,
+        () = &mut stop => Ok(()),
+    };
+    for service in services.into_iter().rev() {
+        service.stop().await;
+    }
+    outcome
+}
+
+/// Starts everything and returns when something stops.
+async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
+    let viewer = start("trace-viewer", Vec::new(), services).await?;
+    let (viewer_http, viewer_xray) = (address(&viewer, "http")?, address(&viewer, "xray")?);
+    let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);
+    let backend = start("backend", telemetry.clone(), services).await?;
+    let backend_http = address(&backend, "http")?;
+    let proxy =
+        start("frontend-proxy", proxy_environment(plan, telemetry, backend_http, viewer_http), services).await?;
+    announce(plan, &proxy, backend_http, viewer_http, viewer_xray)?;
+    Err(first_to_stop(services).await.into())
+}
+
+fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, viewer: &str) -> Environment {
+    // The name in the lesson's variable is the backend's.
+    environment.push(("OTEL_SERVICE_NAME", None));
+    if !plan.own_upstream {
+        environment.push(("CRUDDUR_UPSTREAM", Some(backend.to_owned())));
+    }
+    if !plan.own_viewer {
+        environment.push(("CRUDDUR_VIEWER", Some(viewer.to_owned())));
+    }
+    environment
+}
+
+/// Starts one service and waits until it says that it is ready.
+async fn start(name: &'static str, environment: Environment, services: &mut Vec<Service>) -> Result<Ready> {
+    let program = std::env::current_exe().context("this program does not find itself")?;
+    let mut command = Command::new(program);
+    command.arg(name).arg("--until-stdin-closes").process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    for (variable, value) in environment {
+        match value {
+            Some(value) => command.env(variable, value),
+            None => command.env_remove(variable),
+        };
+    }
+    let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
+    let hold = child.stdin.take();
+    let output = child.stdout.take().ok_or_else(|| anyhow!("{name} has no standard output"))?;
+    services.push(Service { name, child, hold });
+    let mut lines = BufReader::new(output).lines();
+    let said = timeout(START, lines.next_line()).await;
+    match said {
+        Ok(Ok(Some(line))) => line.parse().with_context(|| format!("{name} said {line:?} instead of being ready")),
+        // Its output closed: it is about to stop.
+        Ok(_) => Err(first_to_stop(services).await.into()),
+        Err(_) => Err(anyhow!("{name} was not ready after {} s", START.as_secs())),
+    }
+}
+
+fn address<'a>(ready: &'a Ready, protocol: &str) -> Result<&'a str> {
+    ready.address(protocol).ok_or_else(|| anyhow!("{} does not say its {protocol} address", ready.service))
+}
+
+async fn first_to_stop(services: &mut [Service]) -> ChildStopped {
+    loop {
+        for service in &mut *services {
+            if let Ok(Some(status)) = service.child.try_wait() {
+                return ChildStopped { service: service.name, status, code: status.code() };
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+impl Service {
+    async fn stop(mut self) {
+        drop(self.hold.take());
+        if timeout(STOP, self.child.wait()).await.is_err() {
+            drop(writeln!(std::io::stderr(), "{} did not stop within {} s and is killed", self.name, STOP.as_secs()));
+            // It may have stopped by itself just now.
+            drop(self.child.kill().await);
+        }
+    }
+}
+
+fn announce(plan: &Plan, proxy: &Ready, backend: &str, viewer: &str, xray: &str) -> Result<()> {
+    let page = address(proxy, "http")?;
+    let mut text = String::new();
+    writeln!(text, "\nCruddur is ready.")?;
+    writeln!(text, "  page       {page}/")?;
+    writeln!(text, "  API        {page}/api/activities/home   (backend {backend})")?;
+    writeln!(text, "  traces     {viewer}/   (also {page}/traces/)")?;
+    writeln!(text, "  takes      OTLP at {viewer}, X-Ray segments at udp {xray}")?;
+    writeln!(text, "  database   {}", plan.database)?;
+    for (name, target) in plan.telemetry.destinations() {
+        let target = match (name, target) {
+            (_, Ok(target)) => target,
+            ("otlp" | "xray", Err(_)) => "the viewer".to_owned(),
+            (_, Err(why)) => format!("off: {why}"),
+        };
+        writeln!(text, "  {name:<10} {target}")?;
+    }
+    writeln!(text, "Post a crud, then look at its trace. Stop with Ctrl-C.\n")?;
+    // Whoever started this may not read what it says.
+    drop(std::io::stdout().write_all(text.as_bytes()));
+    Ok(())
+}
