@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as console};
 use crate::address::Endpoint;
 use crate::config::{Config, Console, Switch};
 use crate::ledger::Account;
-use crate::pipeline::{self, Processor, QUEUE, Queue};
+use crate::pipeline::{self, Processor, Queue};
 
 /// The whole of shutdown, all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -147,7 +147,7 @@ fn start_otlp(
         return Ok(None);
     };
     let address = endpoint.to_string();
-    Queue::start(name, address, QUEUE, crate::honeycomb::Otlp::new(endpoint, resource)).map(Some)
+    Queue::start(name, address, pipeline::QUEUE, crate::honeycomb::Otlp::new(endpoint, resource)).map(Some)
 }
 
 #[cfg(not(feature = "honeycomb"))]
@@ -162,7 +162,7 @@ fn start_xray(switch: Switch<crate::DaemonAddress>, service: &str) -> io::Result
         return Ok(None);
     };
     let daemon = address.to_string();
-    Queue::start("xray", daemon, QUEUE, crate::xray::Daemon::new(address, service)).map(Some)
+    Queue::start("xray", daemon, pipeline::QUEUE, crate::xray::Daemon::new(address, service)).map(Some)
 }
 
 #[cfg(not(feature = "xray"))]
@@ -176,7 +176,7 @@ fn start_xray(_: Switch<crate::DaemonAddress>, service: &str) -> io::Result<Opti
 fn decide<T: fmt::Display>(name: &str, switch: Switch<T>, service: &str) -> Option<T> {
     match switch {
         Switch::On(target, why) => {
-            say(format_args!("{service}: {name} on: {target} (by {why}; at most {QUEUE} spans wait)"));
+            say(format_args!("{service}: {name} on: {target} (by {why}; at most {} spans wait)", pipeline::QUEUE));
             Some(target)
         }
         Switch::Off(why) => {

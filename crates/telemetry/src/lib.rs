@@ -21,6 +21,10 @@ mod address;
 mod config;
 mod install;
 pub mod ledger;
+#[cfg_attr(
+    not(any(feature = "honeycomb", feature = "xray")),
+    allow(dead_code, reason = "without an exporter no queue is started")
+)]
 mod pipeline;
 pub mod propagation;
 
