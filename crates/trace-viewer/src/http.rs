@@ -70,10 +70,14 @@ async fn export(state: Data<State>, request: HttpRequest, body: Bytes) -> HttpRe
         rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
         error_message: "spans without a valid id, or more of one trace than the viewer keeps".to_owned(),
     });
-    let answer = ExportTraceServiceResponse { partial_success };
     if kind == "application/json" {
-        HttpResponse::Ok().json(answer)
+        // The crate's own JSON writes a 64-bit number as a number, where protobuf's JSON has text.
+        let partial_success = partial_success.map(|partial| {
+            json!({"rejectedSpans": partial.rejected_spans.to_string(), "errorMessage": partial.error_message})
+        });
+        HttpResponse::Ok().json(json!({"partialSuccess": partial_success.unwrap_or(json!({}))}))
     } else {
+        let answer = ExportTraceServiceResponse { partial_success };
         HttpResponse::Ok().content_type("application/x-protobuf").body(answer.encode_to_vec())
     }
 }
