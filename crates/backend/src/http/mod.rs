@@ -112,16 +112,16 @@ impl Server {
 fn routes(app: &mut ServiceConfig) {
     app.app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| Problem::from(&error).into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
-        .service(read("/api/health-check", web::get().to(health_check)))
-        .service(read("/api/activities/home", web::get().to(activities::home)))
-        .service(read("/api/activities/search", web::get().to(activities::search)))
-        .service(read("/api/activities/@", web::get().to(activities::profile_of_nobody)))
-        .service(read("/api/activities/@{handle}", web::get().to(activities::profile)))
-        .service(read("/api/activities/@{handle}/status/{uuid}", web::get().to(activities::status)))
+        .service(read("/api/health-check", web::route().to(health_check)))
+        .service(read("/api/activities/home", web::route().to(activities::home)))
+        .service(read("/api/activities/search", web::route().to(activities::search)))
+        .service(read("/api/activities/@", web::route().to(activities::profile_of_nobody)))
+        .service(read("/api/activities/@{handle}", web::route().to(activities::profile)))
+        .service(read("/api/activities/@{handle}/status/{uuid}", web::route().to(activities::status)))
         .service(at("/api/activities").route(web::post().to(activities::create)))
         .service(at("/api/activities/{uuid}/reply").route(web::post().to(activities::reply)))
         .service(at("/api/activities//reply").route(web::post().to(activities::reply_to_nothing)))
-        .service(read("/api/activities/{uuid}", web::get().to(activities::show)))
+        .service(read("/api/activities/{uuid}", web::route().to(activities::show)))
         .default_service(web::to(|| async { Problem::not_found("no such route") }));
 }
 

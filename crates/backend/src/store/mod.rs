@@ -1,4 +1,4 @@
-//! Users and cruds, on SQLite or PostgreSQL. One SQL text serves both: [`on!`] runs one sqlx expression on whichever is open,
+//! Users and cruds, on SQLite or PostgreSQL. One SQL text serves both: `on!` runs one sqlx expression on whichever is open,
 //! inside a CLIENT span. A write runs to its end whether or not its caller waits, so that what was answered is kept.
 //! Everything that has expired is as if it were not there. Validates nothing: `domain` has.
 
