@@ -1,0 +1,63 @@
+//! Honeycomb, X-Ray and the viewer at the same time: one trace id, and no key where it does not belong.
+
+use serde_json::json;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::honeycomb::Honeycomb;
+use crate::support::{Folder, eventually};
+
+const KEY: &str = "hcaik_a_key_of_this_test";
+
+#[test]
+fn one_trace_goes_to_honeycomb_and_x_ray_and_the_viewer() {
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    everywhere(cruddur, &honeycomb);
+}
+
+#[test]
+fn the_lessons_variables_do_the_same() {
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let headers = format!("x-honeycomb-team={KEY}");
+    let lesson = [("OTEL_EXPORTER_OTLP_ENDPOINT", honeycomb.url.as_str()), ("OTEL_EXPORTER_OTLP_HEADERS", &headers)];
+    everywhere(Cruddur::up(&data, &lesson), &honeycomb);
+}
+
+fn everywhere(cruddur: Cruddur, honeycomb: &Honeycomb) {
+    let answer = cruddur.get("/api/activities/home");
+    let trace = answer.trace_id();
+    let viewer = cruddur.spans(&trace, 6);
+    let names = eventually("six spans at Honeycomb", || {
+        let names = honeycomb.spans(&trace);
+        (names.len() == 6).then_some(names)
+    });
+    let mut of_viewer: Vec<_> =
+        viewer.iter().filter(|span| span["source"] == "otlp").map(|span| span["name"].as_str().unwrap()).collect();
+    let mut of_honeycomb: Vec<_> = names.iter().map(String::as_str).collect();
+    of_viewer.sort_unstable();
+    of_honeycomb.sort_unstable();
+    assert_eq!(of_honeycomb, of_viewer);
+    let ended = cruddur.stop();
+    assert!(ended.errors.contains("backend: honeycomb on: http://127.0.0.1:"), "{}", ended.errors);
+    assert!(!ended.errors.contains(KEY), "the key is in no log");
+}
+
+#[test]
+fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
+    let honeycomb = Honeycomb::start("another key");
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    let answer = cruddur.post("/api/activities", &json!({"message": "x", "ttl": "1-hour"}));
+    assert_eq!(answer.status, 200);
+    cruddur.spans(&answer.trace_id(), 4);
+    let ended = cruddur.stop();
+    let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap_or_default();
+    assert!(
+        account.starts_with("backend: honeycomb: 4 spans created = 0 delivered + 0 queued + 4 dropped (4 refused)"),
+        "{account}"
+    );
+    assert!(account.contains("401") && account.contains("unknown API key - check your credentials"), "{account}");
+    assert!(ended.errors.contains("backend: otlp: 4 spans created = 4 delivered"), "{}", ended.errors);
+}

@@ -1,0 +1,15 @@
+//! Cruddur from outside: real processes, sockets, databases, containers and a real browser. `tests/run` sets up what these
+//! need; what cannot run says why, and fails where `CI` is set.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is a test")]
+
+mod api;
+mod destinations;
+mod page;
+mod proxy;
+mod store;
+mod support;
+mod trace;
+mod up;
+mod viewer;
+mod workspace;

@@ -1,0 +1,183 @@
+//! Processes of the binary under test, each on free ports and with an environment of its own: nothing of the developer's
+//! variables reaches it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use serde_json::Value;
+
+use super::http::{self, Answer};
+use super::{DEADLINE, Folder, eventually};
+
+/// A running `cruddur`, killed when dropped.
+pub(crate) struct Cruddur {
+    child: Child,
+    lines: Receiver<String>,
+    errors: Option<thread::JoinHandle<String>>,
+    pub(crate) page: String,
+    pub(crate) backend: String,
+    pub(crate) viewer: String,
+    pub(crate) xray: String,
+}
+
+/// How a process ended and what it said.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) errors: String,
+}
+
+/// Every listener on a free port.
+const FREE_PORTS: [(&str, &str); 4] = [
+    ("CRUDDUR_PROXY_LISTEN", "127.0.0.1:0"),
+    ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"),
+    ("CRUDDUR_VIEWER_LISTEN", "127.0.0.1:0"),
+    ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
+];
+
+/// The binary, built if it is not: `cargo test` builds only what the test itself is made of.
+fn binary() -> PathBuf {
+    static BUILT: OnceLock<()> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+        let built =
+            Command::new(env!("CARGO")).args(["build", "-q", "-p", "cruddur", "--manifest-path", manifest]).status();
+        assert!(built.unwrap().success(), "cruddur does not build");
+    });
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().parent().unwrap().join("cruddur")
+}
+
+/// A command with the variables that it is given and no others.
+pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments).env_clear().envs(variables.iter().copied());
+    command
+}
+
+/// Runs a command that ends by itself.
+pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+    let output = command(arguments, variables).stdin(Stdio::null()).output().unwrap();
+    Ended { status: output.status, errors: String::from_utf8(output.stderr).unwrap() }
+}
+
+impl Cruddur {
+    /// `cruddur up` on free ports, its database in `data`; later variables win.
+    pub(crate) fn up(data: &Folder, variables: &[(&str, &str)]) -> Self {
+        let data = data.path().to_str().unwrap();
+        let variables: Vec<_> = FREE_PORTS.iter().chain(&[("CRUDDUR_DATA", data)]).chain(variables).copied().collect();
+        let mut cruddur = Self::spawn(&[], &variables);
+        while cruddur.xray.is_empty() {
+            let line = cruddur.line();
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match words.as_slice() {
+                ["page", page] => cruddur.page = page.trim_end_matches('/').to_owned(),
+                ["API", .., backend] => cruddur.backend = backend.trim_end_matches(')').to_owned(),
+                ["takes", .., viewer, _, _, "at", "udp", xray] => {
+                    cruddur.viewer = viewer.trim_end_matches(',').to_owned();
+                    cruddur.xray = (*xray).to_owned();
+                }
+                _ => {}
+            }
+        }
+        cruddur
+    }
+
+    /// One service alone, on free ports.
+    pub(crate) fn service(name: &str, variables: &[(&str, &str)]) -> Self {
+        let variables: Vec<_> = FREE_PORTS.iter().chain(variables).copied().collect();
+        let mut cruddur = Self::spawn(&[name], &variables);
+        let line = cruddur.line();
+        for word in line.split_whitespace() {
+            match (name, word.split_once('=')) {
+                ("backend", Some(("http", address))) => cruddur.backend = address.to_owned(),
+                ("frontend-proxy", Some(("http", address))) => cruddur.page = address.to_owned(),
+                ("trace-viewer", Some(("http", address))) => cruddur.viewer = address.to_owned(),
+                ("trace-viewer", Some(("xray", address))) => cruddur.xray = address.to_owned(),
+                _ => {}
+            }
+        }
+        cruddur
+    }
+
+    fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = command(arguments, variables)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut errors = child.stderr.take().unwrap();
+        let (tell, lines) = sync_channel(1_000);
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let errors = thread::spawn(move || {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).unwrap();
+            text
+        });
+        let none = String::new;
+        Self { child, lines, errors: Some(errors), page: none(), backend: none(), viewer: none(), xray: none() }
+    }
+
+    /// The next line of standard output.
+    fn line(&mut self) -> String {
+        match self.lines.recv_timeout(DEADLINE) {
+            Ok(line) => line,
+            Err(_) => {
+                self.kill();
+                let errors = self.errors.take().unwrap().join().unwrap();
+                panic!("it said nothing more on standard output, and on standard error:\n{errors}")
+            }
+        }
+    }
+
+    /// SIGTERM, and what came of it.
+    pub(crate) fn stop(mut self) -> Ended {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    pub(crate) fn wait(&mut self) -> Ended {
+        let status = eventually("the end of cruddur", || self.child.try_wait().unwrap());
+        Ended { status, errors: self.errors.take().unwrap().join().unwrap() }
+    }
+
+    /// SIGKILL: it has no time for anything.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        http::get(&format!("{}{path}", self.page))
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        http::post(&format!("{}{path}", self.page), body)
+    }
+
+    /// The spans of a trace, once the viewer has `count` of each protocol.
+    pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
+        let url = format!("{}/api/traces/{trace_id}", self.viewer);
+        eventually(format!("{count} spans of {trace_id} of each protocol"), || {
+            let answer = http::get(&url);
+            let trace = (answer.status == 200).then(|| answer.json())?;
+            let whole = |source: &str| trace["sources"][source].as_u64() >= u64::try_from(count).ok();
+            (whole("otlp") && whole("xray")).then(|| trace["spans"].as_array().unwrap().clone())
+        })
+    }
+}
+
+impl Drop for Cruddur {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

@@ -1,0 +1,73 @@
+//! HTTP as a test wants it: a status is no error, and headers and JSON are at hand.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{HeaderMap, Response};
+
+use super::DEADLINE;
+
+/// An answer, read to its end.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("not JSON ({error}): {} {}", self.status, String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The trace id of the span that served this, from `Server-Timing`.
+    pub(crate) fn trace_id(&self) -> String {
+        let timing = self.header("server-timing");
+        let context = timing.strip_prefix("traceparent;desc=\"").unwrap_or_else(|| panic!("no trace in {timing:?}"));
+        context.split('-').nth(1).unwrap().to_owned()
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_global(Some(DEADLINE))
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .build()
+        .new_agent()
+}
+
+fn read(response: Response<ureq::Body>) -> Answer {
+    let (parts, mut body) = response.into_parts();
+    Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_vec().unwrap() }
+}
+
+pub(crate) fn get(url: &str) -> Answer {
+    request("GET", url, &[])
+}
+
+/// A request without a body.
+pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+    let builder =
+        headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |builder, (name, value)| {
+            builder.header(*name, *value)
+        });
+    read(agent().run(builder.body(()).unwrap()).unwrap_or_else(|error| panic!("{method} {url}: {error}")))
+}
+
+/// A request with a body.
+pub(crate) fn send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    let request = headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));
+    read(request.send(body).unwrap_or_else(|error| panic!("POST {url}: {error}")))
+}
+
+pub(crate) fn post(url: &str, body: &Value) -> Answer {
+    send(url, &[("content-type", "application/json")], body.to_string().as_bytes())
+}

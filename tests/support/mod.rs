@@ -1,0 +1,54 @@
+//! What the tests share: processes of the binary under test, HTTP, databases, a browser, and fakes of what cannot be had.
+
+pub(crate) mod browser;
+pub(crate) mod cruddur;
+pub(crate) mod honeycomb;
+pub(crate) mod http;
+pub(crate) mod postgres;
+
+use std::fmt::Display;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before a test gives up on it.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Asks again until there is an answer, and gives up at the deadline with what was asked for.
+pub(crate) fn eventually<T>(what: impl Display, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come within {} s", DEADLINE.as_secs());
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A test that cannot run here: says so, and fails where `CI` is set.
+pub(crate) fn cannot_run(why: &str) {
+    let ci = settings::Settings::from_env().text("CI").is_some();
+    assert!(!ci, "cannot run in CI: {why}");
+    println!("skipped: {why}");
+}
+
+/// A folder of this test's own, removed at its end.
+pub(crate) struct Folder(std::path::PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("cruddur-test-{}", uuid::Uuid::now_v7().simple()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

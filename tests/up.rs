@@ -1,0 +1,159 @@
+//! The journey of `cruddur up`: faults before the start, the start, the stop, and the start after a crash.
+
+use std::net::TcpListener;
+
+use serde_json::json;
+
+use crate::support::cruddur::{Cruddur, Ended, run};
+use crate::support::{Folder, http};
+
+#[test]
+fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    for _ in 0..20 {
+        assert_eq!(cruddur.get("/api/activities/home").status, 200);
+    }
+    let ended = cruddur.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+    let accounts = accounts(&ended);
+    // Twenty requests: two spans in the proxy, four in the backend, where the start has two of its own.
+    for (service, spans) in [("frontend-proxy", 40), ("backend", 82)] {
+        for destination in ["otlp", "xray"] {
+            let account = accounts.iter().find(|account| account.starts_with(&format!("{service}: {destination}: ")));
+            let expected =
+                format!("{service}: {destination}: {spans} spans created = {spans} delivered + 0 queued + 0 dropped");
+            assert_eq!(account, Some(&expected), "{}", ended.errors);
+        }
+    }
+}
+
+#[test]
+fn it_stops_at_ctrl_c_too() {
+    let data = Folder::new();
+    let mut cruddur = Cruddur::up(&data, &[]);
+    cruddur.signal("INT");
+    assert_eq!(cruddur.wait().status.code(), Some(0));
+}
+
+#[test]
+fn every_fault_is_reported_at_once_before_anything_starts() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let ended = run(
+        &["up"],
+        &[
+            ("CRUDDUR_PROXY_LISTEN", "3000"),
+            ("CRUDDUR_BACKEND_LISTEN", &taken),
+            ("CRUDDUR_VIEWER_LISTEN", "127.0.0.1:0"),
+            ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
+            // A file stands where a folder would have to be made.
+            ("CRUDDUR_DATA", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/data")),
+            ("HONEYCOMB_API_KEY", "two words"),
+            ("AWS_XRAY_DAEMON_ADDRESS", "nowhere"),
+            ("FRONTEND_URL", "*"),
+        ],
+    );
+    assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+    let lines: Vec<_> = ended.errors.lines().collect();
+    for name in [
+        "CRUDDUR_PROXY_LISTEN",
+        "CRUDDUR_BACKEND_LISTEN",
+        "CRUDDUR_DATA",
+        "HONEYCOMB_API_KEY",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "FRONTEND_URL",
+    ] {
+        let line = lines.iter().find(|line| line.starts_with(&format!("error: {name}: ")));
+        assert!(line.is_some(), "{name} in {}", ended.errors);
+    }
+    assert_eq!(lines.len(), 6, "one line each: {}", ended.errors);
+    assert!(!ended.errors.contains("two words"), "a key is never quoted back");
+}
+
+#[test]
+fn a_service_alone_says_what_is_wrong_and_exits_with_64() {
+    for (service, variable) in [
+        ("backend", "CRUDDUR_BACKEND_LISTEN"),
+        ("frontend-proxy", "CRUDDUR_PROXY_LISTEN"),
+        ("trace-viewer", "CRUDDUR_VIEWER_LISTEN"),
+    ] {
+        let ended = run(&[service], &[(variable, "everywhere")]);
+        assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+        assert!(
+            ended.errors.starts_with(&format!("error: {variable}: \"everywhere\" is not valid")),
+            "{}",
+            ended.errors
+        );
+    }
+}
+
+#[test]
+fn a_database_that_is_away_is_named_without_its_password() {
+    let data = Folder::new();
+    let data = data.path().to_str().unwrap();
+    let free = ["CRUDDUR_PROXY_LISTEN", "CRUDDUR_BACKEND_LISTEN", "CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN"];
+    let away = [("CRUDDUR_DATA", data), ("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur")];
+    let variables: Vec<_> = free.map(|name| (name, "127.0.0.1:0")).into_iter().chain(away).collect();
+    let ended = run(&["up"], &variables);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+    assert!(ended.errors.contains("PostgreSQL 127.0.0.1:1/cruddur does not open"), "{}", ended.errors);
+    assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+}
+
+#[test]
+fn a_post_outlives_kill_9() {
+    let data = Folder::new();
+    let mut cruddur = Cruddur::up(&data, &[]);
+    let answer = cruddur.post("/api/activities", &json!({"message": "still here", "ttl": "1-day"}));
+    assert_eq!(answer.status, 200);
+    cruddur.kill();
+    let again = Cruddur::up(&data, &[]);
+    let home = again.get("/api/activities/home").json();
+    assert_eq!(home[0]["message"], "still here");
+    assert_eq!(home[0], {
+        let mut crud = answer.json();
+        crud["replies"] = json!([]);
+        crud
+    });
+}
+
+#[test]
+fn the_services_go_when_up_is_killed() {
+    let data = Folder::new();
+    let mut cruddur = Cruddur::up(&data, &[]);
+    let ports =
+        [&cruddur.page, &cruddur.backend, &cruddur.viewer].map(|url| url.trim_start_matches("http://").to_owned());
+    cruddur.kill();
+    for port in ports {
+        crate::support::eventually(format!("the end of what listens at {port}"), || TcpListener::bind(&port).ok());
+    }
+}
+
+#[test]
+fn each_service_runs_alone() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let data = Folder::new();
+    let to_viewer =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", viewer.viewer.as_str()), ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray)];
+    let data = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("OTEL_SERVICE_NAME", "backend-flask")];
+    let backend = Cruddur::service("backend", &[to_viewer, data].concat());
+    let upstream = [("CRUDDUR_UPSTREAM", backend.backend.as_str())];
+    let proxy = Cruddur::service("frontend-proxy", &[to_viewer.as_slice(), &upstream].concat());
+    let answer = proxy.get("/api/activities/home");
+    assert_eq!(answer.status, 200);
+    viewer.spans(&answer.trace_id(), 6);
+    let trace = http::get(&format!("{}/api/traces/{}", viewer.viewer, answer.trace_id())).json();
+    assert_eq!(
+        trace["services"],
+        json!(["frontend-proxy", "backend-flask", "sqlite"]),
+        "the service has the lesson's name"
+    );
+    for service in [proxy, backend, viewer] {
+        assert_eq!(service.stop().status.code(), Some(0));
+    }
+}
+
+fn accounts(ended: &Ended) -> Vec<String> {
+    ended.errors.lines().filter(|line| line.contains(" spans created = ")).map(str::to_owned).collect()
+}

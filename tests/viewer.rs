@@ -1,0 +1,98 @@
+//! The viewer's inputs and what it does with bytes that are not traces.
+
+use std::io::Write;
+use std::net::UdpSocket;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
+use prost::Message;
+use serde_json::{Value, json};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::{eventually, http};
+
+const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
+
+fn request(name: &str) -> Value {
+    json!({"resourceSpans": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "from elsewhere"}}]},
+        "scopeSpans": [{"spans": [
+            {"traceId": TRACE, "spanId": "00000000000000a1", "name": name, "kind": 2,
+             "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000250000000",
+             "events": [{"name": "exception", "timeUnixNano": "1700000000100000000",
+                         "attributes": [{"key": "exception.type", "value": {"stringValue": "E"}}]}],
+             "status": {"code": 2, "message": "no"}},
+            {"traceId": "", "spanId": "00000000000000a2", "name": "without a trace"}]}]}]})
+}
+
+#[test]
+fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/v1/traces", viewer.viewer);
+    let body = request("in json");
+    let answer = http::post(&url, &body);
+    assert_eq!((answer.status, &answer.json()["partialSuccess"]["rejectedSpans"]), (200, &json!("1")));
+
+    let body = serde_json::from_value::<ExportTraceServiceRequest>(request("in protobuf")).unwrap().encode_to_vec();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&body).unwrap();
+    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
+    let answer = http::send(&url, &headers, &gzip.finish().unwrap());
+    let said = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
+    assert_eq!((answer.status, said.partial_success.unwrap().rejected_spans), (200, 1));
+
+    let trace = http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json();
+    let [span] = trace["spans"].as_array().unwrap().as_slice() else { panic!("{trace:#}") };
+    assert_eq!(
+        (&span["name"], &span["service"], &span["kind"]),
+        (&json!("in protobuf"), &json!("from elsewhere"), &json!("server"))
+    );
+    assert_eq!((&span["duration_ms"], &span["start"]), (&json!(250.0), &json!("2023-11-14T22:13:20.000000000Z")));
+    assert_eq!(span["status"], json!({"code": "error", "message": "no"}));
+    assert_eq!(span["events"][0]["attributes"]["exception.type"], "E");
+    assert_eq!((&trace["errors"], &trace["sources"]), (&json!(1), &json!({"otlp": 1, "xray": 0})));
+}
+
+#[test]
+fn it_merges_a_segment_with_the_span_of_its_trace() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    assert_eq!(http::post(&format!("{}/v1/traces", viewer.viewer), &request("a span")).status, 200);
+    let segment = json!({"id": "00000000000000a1", "name": "from elsewhere", "trace_id": "1-5759e988-bd862e3fe1be46a994272793",
+        "start_time": 1_700_000_000.0, "end_time": 1_700_000_000.25,
+        "subsegments": [{"id": "00000000000000b1", "name": "nested", "start_time": 1_700_000_000.1, "end_time": 1_700_000_000.2}]});
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for datagram in [
+        "garbage",
+        "{\"format\": \"json\", \"version\": 1}\n{}",
+        &format!("{{\"format\": \"json\", \"version\": 1}}\n{segment}"),
+    ] {
+        socket.send_to(datagram.as_bytes(), &viewer.xray).unwrap();
+    }
+    let trace = eventually("three spans", || {
+        let trace = http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json();
+        (trace["spans"].as_array().unwrap().len() == 3).then_some(trace)
+    });
+    assert_eq!((&trace["span_count"], &trace["sources"]), (&json!(2), &json!({"otlp": 1, "xray": 2})));
+    // Two datagrams and the span without a trace id.
+    assert_eq!(http::get(&format!("{}/api/status", viewer.viewer)).json()["rejected"], 3);
+}
+
+#[test]
+fn what_is_not_a_trace_is_refused_and_it_goes_on() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/v1/traces", viewer.viewer);
+    let protobuf = [("content-type", "application/x-protobuf")];
+    assert_eq!(http::send(&url, &protobuf, b"\xff\xff\xff").status, 400);
+    assert_eq!(http::send(&url, &[("content-type", "application/json")], b"{\"resourceSpans\": 5}").status, 400);
+    assert_eq!(http::send(&url, &[("content-type", "text/plain")], b"").status, 415);
+    assert_eq!(http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).status, 404);
+    assert_eq!(http::get(&format!("{}/api/traces/zzz", viewer.viewer)).status, 400);
+
+    // 32 MiB of nothing, in 32 KiB.
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    bomb.write_all(&vec![0; 32 * 1024 * 1024]).unwrap();
+    let answer = http::send(&url, &[protobuf[0], ("content-encoding", "gzip")], &bomb.finish().unwrap());
+    assert_eq!(answer.status, 413);
+    assert_eq!(http::get(&format!("{}/api/traces", viewer.viewer)).json(), json!([]));
+}

@@ -1,0 +1,86 @@
+//! What the repository says about itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Two versions of OpenTelemetry compile, and give empty trace ids.
+#[test]
+fn there_is_one_version_of_opentelemetry() {
+    let lock = text("Cargo.lock");
+    for name in ["opentelemetry", "opentelemetry_sdk", "opentelemetry-proto", "tracing", "tracing-opentelemetry"] {
+        assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
+    }
+}
+
+/// The workspaces that people click open start as the README says.
+#[test]
+fn every_way_to_open_the_workspace_runs_the_readmes_commands() {
+    let readme = text("README.md");
+    for command in ["cargo run", "tests/run"] {
+        assert!(readme.contains(&format!("\n{command}")), "README.md has no line that begins with {command}");
+    }
+    for file in [".gitpod.yml", ".devcontainer/devcontainer.json"] {
+        assert!(text(file).contains("cargo run"), "{file} does not run the README's command");
+    }
+}
+
+/// Every file that a page of the book or the README links to is there, and every page is in the summary.
+#[test]
+fn no_link_in_the_documentation_is_dead() {
+    let mut pages = vec![root().join("README.md")];
+    for folder in ["docs/src", "journal"] {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let file = link.split('#').next().unwrap();
+            if !file.is_empty() && !file.contains("://") {
+                assert!(page.parent().unwrap().join(file).exists(), "{} links to {link}", page.display());
+            }
+        }
+    }
+    let summary = text("docs/src/SUMMARY.md");
+    for page in pages.iter().filter(|page| page.parent().unwrap().ends_with("docs/src")) {
+        let name = page.file_name().unwrap().to_str().unwrap();
+        assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
+    }
+}
+
+/// Whatever a variable is called in the documentation, some code or the compose file reads it.
+#[test]
+fn every_documented_variable_is_read_somewhere() {
+    let mut sources = String::new();
+    for path in ["crates", "frontend-proxy/src", "tests"] {
+        read_all(&root().join(path), &mut sources);
+    }
+    let is_ours =
+        |word: &str| ["CRUDDUR_", "HONEYCOMB_", "OTEL_", "AWS_XRAY_"].iter().any(|prefix| word.starts_with(prefix));
+    let compose = text("docker-compose.yml");
+    let documents = ["README.md", ".env.example", "docs/src/configuration.md", "journal/week2.md"].map(text).concat();
+    let words = documents.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'));
+    for variable in words.filter(|word| is_ours(word)).collect::<BTreeSet<_>>() {
+        let read = sources.contains(&format!("\"{variable}\"")) || compose.contains(&format!("${{{variable}:"));
+        assert!(read, "{variable} is documented and nothing reads it");
+    }
+}
+
+fn read_all(folder: &Path, into: &mut String) {
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            read_all(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
