@@ -127,3 +127,18 @@ impl fmt::Display for Said<'_> {
         if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_its_own_words() {
+        let protobuf = HeaderValue::from_static("application/x-protobuf");
+        let status = Status { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
+        assert_eq!(Said(Some(&protobuf), &status).to_string(), ": unknown API key");
+        assert_eq!(Said(None, b"{\"error\":\"slow\r\ndown\"}").to_string(), ": {\"error\":\"slowdown\"}");
+        assert_eq!(Said(Some(&protobuf), b"\xff\xff").to_string(), "");
+        assert_eq!(Said(None, "x".repeat(1_000).as_bytes()).to_string().len(), 302);
+    }
+}

@@ -27,6 +27,8 @@ pub mod ledger;
 )]
 mod pipeline;
 pub mod propagation;
+#[cfg(test)]
+mod testing;
 
 #[cfg(feature = "actix")]
 pub mod actix;

@@ -264,12 +264,7 @@ pub(crate) fn close(queues: &[Arc<Queue>], timeout: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::borrow::Cow;
     use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-    use std::time::SystemTime;
-
-    use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status};
-    use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 
     use super::*;
 
@@ -292,27 +287,9 @@ mod tests {
         (Queue::start("test", String::new(), bound, Told(told)).unwrap(), tell)
     }
 
-    fn span() -> Arc<SpanData> {
-        Arc::new(SpanData {
-            span_context: SpanContext::NONE,
-            parent_span_id: SpanId::INVALID,
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            name: Cow::Borrowed("test"),
-            start_time: SystemTime::UNIX_EPOCH,
-            end_time: SystemTime::UNIX_EPOCH,
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: opentelemetry::InstrumentationScope::default(),
-        })
-    }
-
     fn push(queue: &Queue, count: usize) {
         for _ in 0..count {
-            queue.push(span());
+            queue.push(Arc::new(crate::testing::span()));
             assert_exact(&queue.account());
         }
     }

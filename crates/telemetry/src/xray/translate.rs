@@ -178,3 +178,92 @@ impl Attributes<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::trace::Event;
+
+    use super::*;
+    use crate::testing;
+
+    fn told(span: &SpanData) -> Json {
+        let json = serde_json::to_vec(&document(span, "backend")).unwrap();
+        // Whatever is sent must be readable.
+        Document::parse(&json).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    }
+
+    fn child(attributes: Vec<KeyValue>) -> SpanData {
+        let parent_span_id = SpanId::from_bytes([7; 8]);
+        SpanData { parent_span_id, span_kind: SpanKind::Client, attributes, ..testing::span() }
+    }
+
+    #[test]
+    fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
+        let root = told(&testing::span());
+        assert_eq!((&root["name"], &root["id"]), (&json!("backend"), &json!("53995c3f42cd8ad8")));
+        assert_eq!(root["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
+        assert_eq!((&root["start_time"], &root["end_time"]), (&json!(1_700_000_000.0), &json!(1_700_000_000.25)));
+        assert!(root.get("type").is_none() && root.get("parent_id").is_none());
+        let remote = told(&SpanData { parent_span_is_remote: true, ..child(Vec::new()) });
+        assert_eq!((&remote["name"], &remote["parent_id"]), (&json!("backend"), &json!("0707070707070707")));
+        assert!(remote.get("type").is_none());
+    }
+
+    #[test]
+    fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
+        let kv = KeyValue::new::<&'static str, &'static str>;
+        for (attributes, name) in [
+            (vec![], "test"),
+            (vec![kv(SERVER_ADDRESS, "example.org"), KeyValue::new(SERVER_PORT, 80)], "example.org:80"),
+            (vec![kv(DB_SYSTEM_NAME, "postgresql"), kv(SERVER_ADDRESS, "db")], "postgresql@db"),
+            (vec![kv(DB_SYSTEM_NAME, "sqlite")], "sqlite"),
+        ] {
+            let document = told(&child(attributes));
+            assert_eq!((&document["name"], &document["type"]), (&json!(name), &json!("subsegment")));
+            assert_eq!(document["namespace"], "remote");
+        }
+    }
+
+    #[test]
+    fn flags_come_from_the_http_status() {
+        for (status, error, throttle, fault) in
+            [(200, false, false, false), (404, true, false, false), (429, true, true, false), (503, false, false, true)]
+        {
+            let document = told(&child(vec![KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status)]));
+            let flag = |name: &str| document.get(name).is_some();
+            assert_eq!((flag("error"), flag("throttle"), flag("fault")), (error, throttle, fault), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_exception_is_a_cause_and_a_fault_whatever_the_status_says() {
+        let mut span = testing::span();
+        let attributes = vec![KeyValue::new(EXCEPTION_TYPE, "E"), KeyValue::new(EXCEPTION_MESSAGE, "no")];
+        span.events.events.push(Event::new("exception", span.start_time, attributes, 0));
+        span.events.events.push(Event::new("another", span.start_time, Vec::new(), 0));
+        let document = told(&span);
+        let exception = &document["cause"]["exceptions"][0];
+        assert_eq!((&exception["type"], &exception["message"]), (&json!("E"), &json!("no")));
+        assert_ne!(exception["id"], document["id"]);
+        assert_eq!(
+            (&document["fault"], &document["metadata"]["otel"]["span.events"][0]["name"]),
+            (&json!(true), &json!("another"))
+        );
+    }
+
+    #[test]
+    fn nothing_is_lost_for_a_value_that_x_ray_would_not_take() {
+        let long = "é".repeat(1_000);
+        let mut span = child(vec![
+            KeyValue::new(URL_FULL, long.clone()),
+            KeyValue::new("not.a.number", f64::NAN),
+            KeyValue::new(SERVER_ADDRESS, "💣"),
+        ]);
+        span.name = long.clone().into();
+        let document = told(&span);
+        assert_eq!(document["http"]["request"]["url"].as_str().unwrap().chars().count(), 250);
+        assert_eq!(document["metadata"]["otel"]["span.name"], long);
+        assert_eq!(document["name"], "unnamed");
+    }
+}
