@@ -2,8 +2,8 @@
 //!
 //! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the
 //! first, and then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification asks.
-//! Does not print, does not exit, and quotes a value back only where [`Settings::parse`] was asked to read it: secrets
-//! go through [`Settings::text`] and [`Settings::fault`].
+//! Does not print, does not exit, and quotes a value back only where [`Settings::parse`] was asked to read it and it has
+//! no `@`, before which a URL may hold a password; other secrets go through [`Settings::text`] and [`Settings::fault`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -18,6 +18,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 
 /// The variables of a process and the faults found in them so far.
@@ -32,10 +33,24 @@ type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
+/// An address to listen on: `127.0.0.1:4567`, `[::1]:4567`, or `localhost:4567`, which is the first of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen(pub SocketAddr);
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fault {
     subject: String,
     problem: String,
+}
+
+/// What `read` makes of the process's environment.
+///
+/// # Errors
+/// Every variable that is set and wrong, a line each.
+pub fn from_env<T>(read: impl FnOnce(&mut Settings) -> T) -> Result<T, Faults> {
+    let mut settings = Settings::from_env();
+    let value = read(&mut settings);
+    settings.finish(value)
 }
 
 impl Settings {
@@ -75,7 +90,8 @@ impl Settings {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                self.fault(name, format!("{text:?} is not valid ({error}); give {expected}"));
+                let shown = if text.contains('@') { "the value".to_owned() } else { format!("{text:?}") };
+                self.fault(name, format!("{shown} is not valid ({error}); give {expected}"));
                 None
             }
         }
@@ -92,6 +108,18 @@ impl Settings {
     /// `value`, unless a fault was found on the way to it.
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        match local {
+            Some(port) => Ok(Self(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
+            None => text.parse().map(Self),
+        }
     }
 }
 
@@ -125,6 +153,22 @@ mod tests {
         assert_eq!(settings.parse::<u16>("C", "a number"), None);
         let text = settings.finish(()).unwrap_err().to_string();
         assert_eq!(text.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["A:", "C:"]);
+    }
+
+    #[test]
+    fn what_may_hold_a_password_is_not_quoted_back() {
+        let mut settings = settings(&[("A", "http://me:canary@host")]);
+        assert_eq!(settings.parse::<u16>("A", "a number"), None);
+        let text = settings.finish(()).unwrap_err().to_string();
+        assert!(text.starts_with("A: the value is not valid") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn localhost_is_an_address_to_listen_on() {
+        assert_eq!("localhost:80".parse::<Listen>().unwrap(), "127.0.0.1:80".parse().unwrap());
+        for text in ["localhost", "localhost:x", "elsewhere:80", "80"] {
+            assert!(text.parse::<Listen>().is_err(), "{text}");
+        }
     }
 
     #[test]
