@@ -83,6 +83,11 @@ impl FromStr for Endpoint {
             with_scheme("https")
         };
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(NotAnAddress(
+                "it holds a user or password; send those as a header, OTEL_EXPORTER_OTLP_HEADERS",
+            ));
+        }
         match uri.scheme_str() {
             Some("http" | "https") if uri.query().is_none() => Ok(Self::at(url.trim_end_matches('/'))),
             Some("http" | "https") => Err(NotAnAddress("it has a query")),
@@ -110,7 +115,11 @@ impl FromStr for DaemonAddress {
             }
             _ => None,
         };
-        found.map(|(udp, tcp)| Self { udp, tcp }).ok_or(NotAnAddress("it is not host:port"))
+        match found {
+            Some((udp, _)) if udp.starts_with('[') => Err(NotAnAddress("xray-lite sends to IPv4 alone")),
+            Some((udp, tcp)) => Ok(Self { udp, tcp }),
+            None => Err(NotAnAddress("it is not host:port")),
+        }
     }
 }
 
@@ -128,7 +137,19 @@ impl fmt::Display for DaemonAddress {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_address_or_an_error(text in "[ -~]{0,60}|(https?://|udp:|tcp:)?[a-z:@/?\\[\\]0-9 .]{0,40}") {
+            if let Ok(endpoint) = text.parse::<Endpoint>() {
+                prop_assert!(!endpoint.host().is_empty() && !endpoint.traces().contains('@'), "{endpoint}");
+            }
+            let _ = text.parse::<DaemonAddress>();
+        }
+    }
 
     #[test]
     fn an_address_without_a_scheme_is_understood() {
@@ -139,7 +160,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().traces(), url);
         }
-        for text in ["ftp://x", "http://", "::", "http://x/?y"] {
+        for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x"] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }
@@ -151,7 +172,7 @@ mod tests {
         assert_eq!("tcp:b:2 udp:a:1".parse::<DaemonAddress>().unwrap(), two);
         let one = "xray-daemon:2000".parse::<DaemonAddress>().unwrap();
         assert_eq!((one.udp.as_str(), one.tcp.as_str()), ("xray-daemon:2000", "xray-daemon:2000"));
-        for text in ["host", "host:99999", ":2000", "udp:a:1", "udp:a:1 udp:b:2", "a:1 b:2 c:3"] {
+        for text in ["host", "host:99999", ":2000", "udp:a:1", "udp:a:1 udp:b:2", "a:1 b:2 c:3", "[::1]:2000"] {
             assert!(text.parse::<DaemonAddress>().is_err(), "{text}");
         }
     }

@@ -20,6 +20,7 @@ use settings::{Faults, Settings};
 
 use crate::address::{DaemonAddress, Endpoint};
 
+const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 const TEAM: &str = "x-honeycomb-team";
 const DATASET: &str = "x-honeycomb-dataset";
@@ -56,15 +57,12 @@ impl Config {
     /// # Errors
     /// Every variable that is set and wrong, a line each.
     pub fn from_env() -> Result<Self, Faults> {
-        let mut settings = Settings::from_env();
-        let config = Self::read(&mut settings);
-        settings.finish(config)
+        settings::from_env(Self::read)
     }
 
     /// From `settings`, which remembers the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
-        let collector =
-            settings.parse::<Endpoint>("OTEL_EXPORTER_OTLP_ENDPOINT", "a URL such as http://localhost:4318");
+        let collector = settings.parse::<Endpoint>(COLLECTOR, "a URL such as http://localhost:4318");
         let headers = headers(settings);
         let key = header_value(settings, "HONEYCOMB_API_KEY");
         let dataset = header_value(settings, "HONEYCOMB_DATASET");
@@ -100,7 +98,7 @@ impl Config {
             variables.push(("OTEL_EXPORTER_OTLP_HEADERS", None));
         }
         if let Switch::Off(_) = self.otlp {
-            variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", Some(collector.to_owned())));
+            variables.push((COLLECTOR, Some(collector.to_owned())));
         }
         if let Switch::Off(_) = self.xray {
             variables.push(("AWS_XRAY_DAEMON_ADDRESS", Some(daemon.to_owned())));
@@ -149,7 +147,7 @@ fn route(
     }
     if collector_is_honeycomb && lesson_key.is_none() && key.is_none() {
         settings.fault(
-            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            COLLECTOR,
             format!(
                 "is Honeycomb's but no key is set; set HONEYCOMB_API_KEY, or OTEL_EXPORTER_OTLP_HEADERS=\"{TEAM}=KEY\""
             ),
@@ -160,12 +158,10 @@ fn route(
     let honeycomb = match key.or(lesson_key) {
         None => Switch::Off("HONEYCOMB_API_KEY is not set".to_owned()),
         Some(key) => {
+            let named = if at.is_some() { "HONEYCOMB_API_ENDPOINT" } else { COLLECTOR };
             let mut endpoint = at.or(lesson_endpoint).unwrap_or_else(|| Endpoint::at(HONEYCOMB));
             if !endpoint.is_private() {
-                settings.fault(
-                    "HONEYCOMB_API_ENDPOINT",
-                    format!("{:?} would carry the key unencrypted; give an https:// address", endpoint.base),
-                );
+                unencrypted(settings, named, &endpoint);
             }
             endpoint.headers.push((HeaderName::from_static(TEAM), key));
             endpoint.headers.extend(dataset.map(|dataset| (HeaderName::from_static(DATASET), dataset)));
@@ -177,13 +173,21 @@ fn route(
     };
     let otlp = match collector {
         Some(mut endpoint) => {
+            if !headers.is_empty() && !endpoint.is_private() {
+                unencrypted(settings, COLLECTOR, &endpoint);
+            }
             endpoint.headers = headers;
-            Switch::On(endpoint, "OTEL_EXPORTER_OTLP_ENDPOINT")
+            Switch::On(endpoint, COLLECTOR)
         }
         None if collector_is_honeycomb => Switch::Off("OTEL_EXPORTER_OTLP_ENDPOINT is Honeycomb's".to_owned()),
         None => Switch::Off("OTEL_EXPORTER_OTLP_ENDPOINT is not set".to_owned()),
     };
     (honeycomb, otlp)
+}
+
+fn unencrypted(settings: &mut Settings, variable: &str, endpoint: &Endpoint) {
+    let problem = format!("{:?} would carry a key unencrypted; give an https:// address", endpoint.base);
+    settings.fault(variable, problem);
 }
 
 fn expose(key: &SecretString) -> &str {

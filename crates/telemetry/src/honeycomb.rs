@@ -7,7 +7,7 @@
 //! drops the body of a refusal, which says why.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +71,12 @@ impl Otlp {
         gzip.finish()
     }
 
+    /// What a destination says may repeat the key that it was sent.
+    fn without_keys(&self, text: String) -> String {
+        let keys = self.endpoint.headers().iter().map(|(_, value)| value.expose_secret());
+        keys.fold(text, |text, key| text.replace(key, "***"))
+    }
+
     fn post(&self, body: &[u8]) -> Result<(StatusCode, Option<HeaderValue>, Vec<u8>), ureq::Error> {
         let mut request = self.agent.post(self.endpoint.traces());
         for (name, value) in self.endpoint.headers() {
@@ -79,7 +85,8 @@ impl Otlp {
         let request = request.header("content-type", "application/x-protobuf").header("content-encoding", "gzip");
         let mut response = request.send(body)?;
         let kind = response.headers().get("content-type").cloned();
-        let answer = response.body_mut().with_config().limit(ANSWER).read_to_vec()?;
+        let mut answer = Vec::new();
+        response.body_mut().as_reader().take(ANSWER).read_to_end(&mut answer)?;
         Ok((response.status(), kind, answer))
     }
 }
@@ -98,13 +105,13 @@ impl Exporter for Otlp {
                 let rejected = usize::try_from(partial.rejected_spans).unwrap_or(0).min(batch.len());
                 if rejected > 0 {
                     let error = format!("{} took a part: {}", self.endpoint, partial.error_message);
-                    outcome.lose(rejected, Reason::Refused, error);
+                    outcome.lose(rejected, Reason::Refused, self.without_keys(error));
                 }
             }
             Ok((status, kind, answer)) => {
                 let said = Said(kind.as_ref(), &answer);
                 let error = format!("{} answered {status}{said}", self.endpoint);
-                outcome.lose(batch.len(), Reason::Refused, error);
+                outcome.lose(batch.len(), Reason::Refused, self.without_keys(error));
             }
         }
         outcome
@@ -131,6 +138,14 @@ impl fmt::Display for Said<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_that_is_said_back_is_not_repeated() {
+        let mut endpoint: Endpoint = "https://example.org".parse().unwrap();
+        endpoint.headers.push((::http::HeaderName::from_static("x-honeycomb-team"), "canary".to_owned().into()));
+        let otlp = Otlp::new(endpoint, &Resource::builder_empty().build());
+        assert_eq!(otlp.without_keys("no such key: canary".to_owned()), "no such key: ***");
+    }
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {

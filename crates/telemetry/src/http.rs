@@ -1,5 +1,6 @@
 //! Spans of HTTP requests by OpenTelemetry's [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/),
-//! for any framework. Names are templates: no path, id or query ever becomes a name. Query strings are not recorded.
+//! for any framework. Names are templates: no path, id or query ever becomes a name. Query strings are not recorded, and of
+//! whatever a caller can make long only the first 1,024 bytes are, so that a full queue has a size.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,6 +14,8 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::propagation::Incoming;
+
+const MAX_VALUE: usize = 1_024;
 
 /// A request that is being served.
 #[derive(Debug, Clone, Copy)]
@@ -51,16 +54,16 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
     }
     span.set_attribute(HTTP_REQUEST_METHOD, method);
     if method == "_OTHER" {
-        span.set_attribute(HTTP_REQUEST_METHOD_ORIGINAL, request.method.to_owned());
+        span.set_attribute(HTTP_REQUEST_METHOD_ORIGINAL, bounded(request.method));
     }
-    span.set_attribute(URL_PATH, request.path.to_owned());
+    span.set_attribute(URL_PATH, bounded(request.path));
     span.set_attribute(URL_SCHEME, request.scheme.to_owned());
     if let Some(route) = request.route {
         span.set_attribute(HTTP_ROUTE, route.to_owned());
     }
     if let Some(host) = request.host {
         let (address, port) = split_port(host);
-        span.set_attribute(SERVER_ADDRESS, address.to_owned());
+        span.set_attribute(SERVER_ADDRESS, bounded(address));
         if let Some(port) = port {
             span.set_attribute(SERVER_PORT, i64::from(port));
         }
@@ -70,7 +73,7 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
         span.set_attribute(NETWORK_PEER_ADDRESS, peer.to_string());
     }
     if let Some(user_agent) = request.user_agent {
-        span.set_attribute(USER_AGENT_ORIGINAL, user_agent.to_owned());
+        span.set_attribute(USER_AGENT_ORIGINAL, bounded(user_agent));
     }
     if let Some(version) = request.version {
         span.set_attribute(NETWORK_PROTOCOL_VERSION, version.to_owned());
@@ -87,7 +90,7 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
     );
     let (address, port) = split_port(authority);
     span.set_attribute(HTTP_REQUEST_METHOD, method);
-    span.set_attribute(URL_FULL, format!("{scheme}://{authority}{path}"));
+    span.set_attribute(URL_FULL, bounded(&format!("{scheme}://{authority}{path}")));
     span.set_attribute(SERVER_ADDRESS, address.to_owned());
     let default_port = if scheme == "https" { 443 } else { 80 };
     span.set_attribute(SERVER_PORT, i64::from(port.unwrap_or(default_port)));
@@ -132,6 +135,11 @@ fn known(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")
 }
 
+/// At most [`MAX_VALUE`] bytes, cut between characters.
+fn bounded(text: &str) -> String {
+    text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default().to_owned()
+}
+
 fn split_port(authority: &str) -> (&str, Option<u16>) {
     match authority.rsplit_once(':').map(|(host, port)| (host, port.parse().ok())) {
         Some((host, Some(port))) => (host, Some(port)),
@@ -149,6 +157,13 @@ mod tests {
         assert_eq!(split_port("localhost"), ("localhost", None));
         assert_eq!(split_port("[::1]:80"), ("[::1]", Some(80)));
         assert_eq!(split_port("[::1]"), ("[::1]", None));
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters() {
+        assert_eq!(bounded("short"), "short");
+        assert_eq!(bounded(&"💣".repeat(1_000)).len(), 1_024);
+        assert_eq!(bounded(&format!("x{}", "💣".repeat(1_000))).len(), 1_021);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_aws::trace::XrayIdGenerator;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
 use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -38,7 +38,7 @@ pub struct Telemetry {
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum AlreadyInstalled {
+pub enum InstallError {
     /// This process has a `tracing` subscriber.
     #[error("telemetry is installed in this process already: {0}")]
     Subscriber(#[from] tracing_subscriber::util::TryInitError),
@@ -52,8 +52,8 @@ impl Config {
     /// where to. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
     ///
     /// # Errors
-    /// [`AlreadyInstalled`] where the process has a `tracing` subscriber.
-    pub fn install(self, service: &str) -> Result<Telemetry, AlreadyInstalled> {
+    /// [`InstallError`] where the process has a `tracing` subscriber.
+    pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
         let service = self.service.clone().unwrap_or_else(|| service.to_owned());
         let resource = Resource::builder()
             .with_service_name(service.clone())
@@ -64,6 +64,9 @@ impl Config {
         let provider = SdkTracerProvider::builder()
             .with_resource(resource)
             .with_id_generator(XrayIdGenerator::default())
+            // Said here, because the builder would read variables of its own.
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+            .with_span_limits(SpanLimits::default())
             .with_span_processor(Processor::new(queues.clone()))
             .build();
         let spans = tracing_opentelemetry::layer()
@@ -116,8 +119,8 @@ impl Console {
     /// Logs on standard error and traces nothing: for a process that observes others.
     ///
     /// # Errors
-    /// [`AlreadyInstalled`] where the process has a `tracing` subscriber.
-    pub fn install(&self) -> Result<(), AlreadyInstalled> {
+    /// [`InstallError`] where the process has a `tracing` subscriber.
+    pub fn install(&self) -> Result<(), InstallError> {
         Ok(Registry::default().with(self.layer()).try_init()?)
     }
 

@@ -15,7 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-#![warn(missing_docs)]
+#![warn(clippy::indexing_slicing, missing_docs)]
 
 mod address;
 mod config;
@@ -40,4 +40,4 @@ mod xray;
 
 pub use address::{DaemonAddress, Endpoint, NotAnAddress};
 pub use config::{Config, Console, Switch};
-pub use install::{AlreadyInstalled, Telemetry};
+pub use install::{InstallError, Telemetry};
