@@ -7,11 +7,13 @@
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use settings::{Faults, Settings};
+use settings::{Listen, Settings};
 use sqlx::postgres::PgConnectOptions;
 
 /// The backend's settings.
@@ -39,25 +41,15 @@ pub enum Database {
 pub struct Origin(String);
 
 impl Config {
-    /// From the process's environment.
-    ///
-    /// # Errors
-    /// Every variable that is set and wrong, a line each.
-    pub fn from_env() -> Result<Self, Faults> {
-        let mut settings = Settings::from_env();
-        let config = Self::read(&mut settings);
-        settings.finish(config)
-    }
-
     /// From `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
-        let listen = settings.parse("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
+        let listen = settings.parse::<Listen>("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
         let origins = ["FRONTEND_URL", "BACKEND_URL"]
             .iter()
             .filter_map(|name| settings.parse(name, "an origin such as https://cruddur.example, without a path"))
             .collect();
         Self {
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4567))),
+            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0),
             database: Database::read(settings),
             origins,
         }
@@ -71,12 +63,8 @@ impl Database {
         let embedded = Self::Sqlite(PathBuf::from(folder).join("cruddur.db"));
         for variable in ["DATABASE_URL", "CONNECTION_URL"] {
             let Some(url) = settings.text(variable) else { continue };
-            if let Some(path) = url.strip_prefix("sqlite:").filter(|path| !path.trim_matches('/').is_empty()) {
-                return Self::Sqlite(PathBuf::from(path.strip_prefix("//").unwrap_or(path)));
-            }
-            let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-            if let Some(options) = postgres.then(|| PgConnectOptions::from_str(&url).ok()).flatten() {
-                return Self::Postgres(Box::new(options));
+            if let Some(database) = Self::parse(&url) {
+                return database;
             }
             settings.fault(
                 variable,
@@ -87,7 +75,22 @@ impl Database {
         embedded
     }
 
-    /// Makes the folder of an embedded database where it does not exist, and finds out whether it can be written.
+    fn parse(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // Not `:memory:`, which each connection would have for itself, and no options, which would be part of the name.
+            let plain = !path.trim_matches('/').is_empty() && !path.contains(['?', ':']);
+            return plain.then(|| Self::Sqlite(PathBuf::from(path)));
+        }
+        let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        let options = postgres.then(|| PgConnectOptions::from_str(url).ok())??;
+        // A password with a slash in it ends the host too early, and would be shown as a part of the database's name.
+        let whole = !options.get_database().unwrap_or_default().contains('@');
+        whole.then(|| Self::Postgres(Box::new(options)))
+    }
+
+    /// Makes the folder of an embedded database where it does not exist, and finds out whether it and a database that is
+    /// there already can be written.
     ///
     /// # Errors
     /// It cannot be.
@@ -97,13 +100,17 @@ impl Database {
         let failed = |error| NotWritable(folder.display().to_string(), error);
         std::fs::create_dir_all(folder).map_err(failed)?;
         let probe = folder.join(format!(".writable-{}", std::process::id()));
-        std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)
+        std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
+        match OpenOptions::new().write(true).open(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(NotWritable(path.display().to_string(), error)),
+            _ => Ok(()),
+        }
     }
 }
 
-/// A folder that cannot be written.
+/// A folder or file that cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("the folder {0} cannot be written ({1}); set CRUDDUR_DATA to one that can")]
+#[error("{0} cannot be written ({1}); make it writable, or set CRUDDUR_DATA to another folder")]
 pub struct NotWritable(String, std::io::Error);
 
 /// Hides the password that the options hold.
@@ -180,6 +187,14 @@ mod tests {
         assert_eq!(format!("{:?}", config.database), "PostgreSQL db:5433/cruddur");
         let config = read(&[("CONNECTION_URL", "sqlite://cruddur.db")]).unwrap();
         assert_eq!(config.database.to_string(), "SQLite cruddur.db");
+    }
+
+    #[test]
+    fn a_url_that_would_be_misread_is_a_fault() {
+        for url in ["postgres://me:2024/canary@db/cruddur", "sqlite::memory:", "sqlite:x.db?mode=ro", "sqlite:", "x.db"]
+        {
+            assert!(Database::parse(url).is_none(), "{url}");
+        }
     }
 
     #[test]

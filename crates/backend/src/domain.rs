@@ -79,7 +79,7 @@ pub enum Ttl {
     OneHour,
 }
 
-/// What to look for: not blank, in lower case.
+/// What to look for: not blank, in lower case, without control characters, no longer than what can be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term(String);
 
@@ -116,7 +116,7 @@ impl Message {
 
     /// Counts characters as Unicode scalar values after NFC.
     pub fn parse(text: &str, max: usize) -> Result<Self, Invalid> {
-        let message: String = text.nfc().filter(|c| *c == '\n' || !c.is_control()).collect();
+        let message: String = printable(text);
         let message = message.trim();
         match message.chars().count() {
             0 => Err(Invalid::MessageBlank),
@@ -136,14 +136,29 @@ impl Message {
 }
 
 impl Term {
+    pub const MAX: usize = Message::MAX_REPLY;
+
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let term = text.nfc().collect::<String>().trim().to_lowercase();
-        if term.is_empty() { Err(Invalid::SearchTermBlank) } else { Ok(Self(term)) }
+        let term: String = printable(text);
+        match term.trim() {
+            "" => Err(Invalid::SearchTermBlank),
+            term => Ok(Self(term.to_lowercase())),
+        }
+    }
+
+    /// Some message may contain it.
+    pub fn fits(&self) -> bool {
+        self.0.chars().count() <= Self::MAX
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// In NFC, without control characters but newlines. These go first: they would keep characters apart that belong together.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| *c == '\n' || !c.is_control()).nfc().collect()
 }
 
 impl Ttl {
@@ -259,6 +274,7 @@ mod tests {
             assert_eq!(crud(text), Err(Invalid::MessageBlank));
         }
         assert_eq!(crud(" a\r\n\u{7}b ").unwrap().as_str(), "a\nb");
+        assert_eq!(crud("e\u{7}\u{301}").unwrap().as_str(), "é");
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<
 /// `GET /api/activities/search?term=`
 pub(super) async fn search(request: HttpRequest, state: Data<State>, query: Query<List>) -> Answer {
     let term = Term::parse(query.term.as_deref().unwrap_or_default())?;
+    if !term.fits() {
+        return Err(Problem::bad_request(format!("term must have at most {} characters", Term::MAX)));
+    }
     let page = page(&query)?;
     let activities = state.store.search(&term, now(), page).await?;
     let next = page.after(activities.len(), activities.last());

@@ -24,6 +24,9 @@ use problem::Problem;
 
 const MAX_BODY: usize = 64 * 1024;
 const HEADERS: Duration = Duration::from_secs(10);
+/// Longer than the proxy keeps a connection it does not use, so that it is never the backend that closes one just as a
+/// request is on its way.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN_SECONDS: u64 = 5;
 
@@ -90,6 +93,7 @@ impl Server {
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
         .client_request_timeout(HEADERS)
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(DRAIN_SECONDS)
         .disable_signals()
         .listen(listener)

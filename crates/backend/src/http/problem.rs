@@ -7,8 +7,11 @@ use std::fmt;
 use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
+use opentelemetry::KeyValue;
+use opentelemetry_semantic_conventions::attribute::EXCEPTION_TYPE;
 use serde::Serialize;
 use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
@@ -36,6 +39,10 @@ struct Body<'a> {
 impl Problem {
     pub(super) fn not_found(detail: &str) -> Self {
         Self::Other(StatusCode::NOT_FOUND, detail.to_owned())
+    }
+
+    pub(super) fn bad_request(detail: String) -> Self {
+        Self::Other(StatusCode::BAD_REQUEST, detail)
     }
 
     pub(super) fn method_not_allowed() -> Self {
@@ -76,8 +83,12 @@ impl ResponseError for Problem {
         if let Self::Invalid(codes) = self {
             return response.json(codes.iter().map(ToString::to_string).collect::<Vec<_>>());
         }
+        let span = Span::current();
+        let trace_id = telemetry::propagation::trace_id(&span);
         if let Self::Store(error) = self {
-            tracing::error!(error = error as &dyn std::error::Error, "the store failed");
+            // What the database says may hold values: it goes to the log, and not with the span.
+            tracing::error!(parent: None, trace_id, error = error as &dyn std::error::Error, "the store failed");
+            span.add_event("exception", vec![KeyValue::new(EXCEPTION_TYPE, "backend::store::Error")]);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, "2"));
@@ -87,7 +98,7 @@ impl ResponseError for Problem {
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
             detail: self.detail(),
-            trace_id: telemetry::propagation::trace_id(&Span::current()),
+            trace_id,
         };
         // Not `HttpResponse::json`, which would name the content type `application/json`.
         match serde_json::to_vec(&body) {
@@ -119,13 +130,13 @@ impl From<Invalid> for Problem {
 
 impl From<NotAPage> for Problem {
     fn from(error: NotAPage) -> Self {
-        Self::Other(StatusCode::BAD_REQUEST, error.to_string())
+        Self::bad_request(error.to_string())
     }
 }
 
 impl From<&QueryPayloadError> for Problem {
     fn from(error: &QueryPayloadError) -> Self {
-        Self::Other(StatusCode::BAD_REQUEST, format!("the query is not right: {error}"))
+        Self::bad_request(format!("the query is not right: {error}"))
     }
 }
 

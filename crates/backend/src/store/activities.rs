@@ -153,6 +153,10 @@ impl Store {
     /// The user of this handle.
     pub async fn user(&self, handle: &str) -> Result<Option<User>, Error> {
         type Row = (Uuid, String, String, String);
+        // PostgreSQL's text has no NUL, and so no handle has one.
+        if handle.contains('\0') {
+            return Ok(None);
+        }
         let row =
             on!(self, readers, USER, |pool| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(pool))?;
         Ok(row.map(|(uuid, handle, display_name, bio)| User { uuid, handle, display_name, bio }))

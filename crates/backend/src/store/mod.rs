@@ -8,7 +8,9 @@ mod seed;
 pub use seed::AUTHOR;
 mod statement;
 
+use std::fs::File;
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -24,8 +27,14 @@ use crate::config::{Database, NotWritable};
 
 /// Connections that read at the same time.
 const CONNECTIONS: u32 = 8;
+/// For a server to take the first connection.
+const OPEN: Duration = Duration::from_secs(10);
+const CLOSE: Duration = Duration::from_secs(1);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
+/// SQLite's BUSY and LOCKED with their kinds; PostgreSQL's too many connections, lock not available, statement cancelled,
+/// shutting down, starting up.
+const BUSY_CODES: [&str; 10] = ["5", "261", "517", "6", "262", "53300", "55P03", "57014", "57P01", "57P03"];
 
 /// The open database. Cheap to clone.
 #[derive(Clone)]
@@ -63,16 +72,16 @@ pub enum Error {
     #[error(transparent)]
     Folder(#[from] NotWritable),
     /// The database does not open.
-    #[error("{0} does not open: {1}; start it, or set DATABASE_URL to one that runs")]
-    Open(String, sqlx::Error),
+    #[error("{0} does not open: {1}; {2}")]
+    Open(String, sqlx::Error, &'static str),
     /// The tables cannot be brought to this version.
-    #[error("the database cannot be migrated: {0}")]
+    #[error("the database cannot be brought to this version: {0}; use the version that made it, or another database")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement failed.
-    #[error("a statement failed: {0}")]
+    #[error("a statement failed")]
     Statement(#[from] sqlx::Error),
     /// The task of a write ended without an answer.
-    #[error("a write was interrupted: {0}")]
+    #[error("a write was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
     /// The database holds users, but not the one that writes act as.
     #[error("the database has no user {0:?}, as whom writes act until accounts exist; use an empty database")]
@@ -80,9 +89,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Trying again later may help: no connection was free or the server is away.
+    /// Trying again later may help: no connection was free, the database was locked, or the server is away.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Statement(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)))
+        match self {
+            Self::Statement(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)) => true,
+            Self::Statement(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| BUSY_CODES.contains(&&*code))
+            }
+            _ => false,
+        }
     }
 }
 
@@ -119,28 +134,40 @@ impl Store {
     /// # Errors
     /// [`Error`] says which of these failed.
     pub async fn open(database: &Database) -> Result<Self, Error> {
-        let failed = |error| Error::Open(database.to_string(), error);
+        let failed = |mend| move |error| Error::Open(database.to_string(), error, mend);
         database.prepare()?;
+        let alone = lock(database).await?;
         let engine = match database {
-            Database::Sqlite(path) => open_sqlite(path).await.map_err(failed)?,
-            Database::Postgres(options) => open_postgres(options).await.map_err(failed)?,
+            Database::Sqlite(path) => {
+                open_sqlite(path).await.map_err(failed("move the file away, or set CRUDDUR_DATA to another folder"))?
+            }
+            Database::Postgres(options) => {
+                open_postgres(options).await.map_err(failed("start it, or set DATABASE_URL to one that runs"))?
+            }
         };
         let store = Self { engine, writes: TaskTracker::new(), runtime: Handle::current() };
         migrations::run(&store).await?;
         seed::run(&store, now()).await?;
+        drop(alone);
         Ok(store)
     }
 
-    /// Waits for the writes that have begun, then closes every connection.
+    /// Waits for the writes that have begun, then closes every connection. A database that does not answer is not waited
+    /// for longer than a second.
     pub async fn close(&self) {
         self.writes.close();
-        self.writes.wait().await;
-        match &self.engine {
-            Engine::Sqlite(pools) => {
-                pools.readers.close().await;
-                pools.writer.close().await;
+        let close = async {
+            self.writes.wait().await;
+            match &self.engine {
+                Engine::Sqlite(pools) => {
+                    pools.readers.close().await;
+                    pools.writer.close().await;
+                }
+                Engine::Postgres(pools, _) => pools.writer.close().await,
             }
-            Engine::Postgres(pools, _) => pools.writer.close().await,
+        };
+        if timeout(CLOSE, close).await.is_err() {
+            tracing::warn!("the database did not answer within {} s and is left", CLOSE.as_secs());
         }
     }
 
@@ -157,6 +184,18 @@ impl Store {
 /// The present, as exactly as both databases keep it.
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
+}
+
+/// Keeps other starters on the same SQLite file away until it is dropped: neither the switch to WAL nor sqlx's migrations
+/// wait for one another there. On PostgreSQL sqlx has a lock.
+async fn lock(database: &Database) -> Result<Option<File>, Error> {
+    let Database::Sqlite(path) = database else { return Ok(None) };
+    let path = path.with_extension("lock");
+    let locked = tokio::task::spawn_blocking(move || {
+        let file = File::create(&path)?;
+        file.lock().map(|()| file)
+    });
+    Ok(Some(locked.await?.map_err(sqlx::Error::Io)?))
 }
 
 async fn open_sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
@@ -186,7 +225,9 @@ async fn open_postgres(options: &PgConnectOptions) -> Result<Engine, sqlx::Error
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
     // A pool would try again until its time is up, and then say that and not why.
-    PgConnection::connect_with(&options).await?.close().await?;
+    let silent =
+        |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it accepts connections and says nothing"));
+    timeout(OPEN, PgConnection::connect_with(&options)).await.map_err(silent)??.close().await?;
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await?;
     Ok(Engine::Postgres(Pools { readers: pool.clone(), writer: pool }, server))
 }
