@@ -1,4 +1,5 @@
-//! Response bodies. A forwarded one keeps the spans of its request open until its last byte has passed or the client has gone.
+//! Response bodies, and what becomes of spans whose client goes away. A forwarded body keeps the spans of its request open
+//! until its last byte has passed.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,25 +13,52 @@ use tracing::Span;
 /// A body of our own, or one that streams through.
 pub(crate) type Outgoing = Either<Full<Bytes>, Forwarded>;
 
-/// An upstream's body on its way to the client.
-pub(crate) struct Forwarded {
-    body: Incoming,
-    /// SERVER and CLIENT, where the request is traced.
-    spans: Option<(Span, Span)>,
-    ended: bool,
-}
+/// A span whose work is under way. Dropped before it is over, the work was given up, because the client has gone.
+pub(crate) struct UnderWay(Option<Span>);
 
-impl Forwarded {
-    pub(crate) fn new(body: Incoming, spans: Option<(Span, Span)>) -> Self {
-        let ended = body.is_end_stream();
-        Self { body, spans, ended }
+impl UnderWay {
+    pub(crate) fn new(span: &Span) -> Self {
+        Self(Some(span.clone()))
+    }
+
+    /// Ends well, or in a way that is recorded already.
+    pub(crate) fn over(&mut self) {
+        self.0 = None;
     }
 
     fn fail(&mut self, kind: &str) {
-        if let Some((server, client)) = &self.spans {
-            record_error(server, kind);
-            record_error(client, kind);
+        if let Some(span) = self.0.take() {
+            record_error(&span, kind);
         }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.fail("client_disconnected");
+    }
+}
+
+/// An upstream's body on its way to the client.
+pub(crate) struct Forwarded {
+    body: Incoming,
+    /// SERVER and CLIENT, where the request is traced. Held also when over: a span ends when nobody holds it.
+    spans: Vec<(Span, UnderWay)>,
+}
+
+impl Forwarded {
+    pub(crate) fn new(body: Incoming, spans: impl IntoIterator<Item = Span>) -> Self {
+        let ended = body.is_end_stream();
+        let spans = spans.into_iter().map(|span| (span.clone(), UnderWay::new(&span))).collect();
+        let mut forwarded = Self { body, spans };
+        if ended {
+            forwarded.over();
+        }
+        forwarded
+    }
+
+    fn over(&mut self) {
+        self.spans.iter_mut().for_each(|(_, under_way)| under_way.over());
     }
 }
 
@@ -42,11 +70,11 @@ impl Body for Forwarded {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Err(_))) => {
-                self.ended = true;
-                self.fail("upstream_body");
+                self.spans.iter_mut().for_each(|(_, under_way)| under_way.fail("upstream_body"))
             }
-            Poll::Ready(None) => self.ended = true,
-            _ => self.ended = self.body.is_end_stream(),
+            Poll::Ready(None) => self.over(),
+            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.over(),
+            _ => {}
         }
         polled
     }
@@ -57,14 +85,5 @@ impl Body for Forwarded {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// A body that is dropped before its end was not wanted any more.
-impl Drop for Forwarded {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.fail("client_disconnected");
-        }
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use settings::{Faults, Settings};
+use settings::{Listen, Settings};
 
 /// The proxy's settings.
 #[derive(Debug, Clone)]
@@ -29,23 +29,13 @@ pub struct Config {
 pub struct Upstream(Authority);
 
 impl Config {
-    /// From the process's environment.
-    ///
-    /// # Errors
-    /// Every variable that is set and wrong, a line each.
-    pub fn from_env() -> Result<Self, Faults> {
-        let mut settings = Settings::from_env();
-        let config = Self::read(&mut settings);
-        settings.finish(config)
-    }
-
     /// From `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
-        let listen = settings.parse("CRUDDUR_PROXY_LISTEN", "an address such as 127.0.0.1:3000");
+        let listen = settings.parse::<Listen>("CRUDDUR_PROXY_LISTEN", "an address such as 127.0.0.1:3000");
         let upstream = settings.parse("CRUDDUR_UPSTREAM", "an address such as http://127.0.0.1:4567, without a path");
         let viewer = settings.parse("CRUDDUR_VIEWER", "an address such as http://127.0.0.1:4318, without a path");
         Self {
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000))),
+            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0),
             upstream: upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567"))),
             viewer,
         }

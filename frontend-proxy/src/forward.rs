@@ -1,5 +1,6 @@
 //! Forwarding: headers that are for one hop only are left behind, the trace's headers are our own, and bodies stream through.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use telemetry::http::{Side, client_span, record_error, record_status};
 use telemetry::propagation;
 use tracing::{Instrument, Span};
 
-use crate::body::{Forwarded, Outgoing};
+use crate::body::{Forwarded, Outgoing, UnderWay};
 use crate::config::Upstream;
 use crate::respond;
 
@@ -78,23 +79,77 @@ impl Forwarder {
         *request.uri_mut() = uri;
         *request.version_mut() = http::Version::HTTP_11;
         prepare(request.headers_mut(), peer, &client);
+        let mut under_way = UnderWay::new(&client);
         let answer = tokio::time::timeout(ANSWER, self.client.request(request)).instrument(client.clone()).await;
+        under_way.over();
         let failure = match answer {
             Ok(Ok(response)) => {
                 record_status(&client, Side::Client, response.status().as_u16());
-                let spans = server.map(|server| (server.clone(), client));
+                let spans = server.into_iter().cloned().chain(server.map(|_| client));
                 let mut response = response.map(|body| Either::Right(Forwarded::new(body, spans)));
                 strip_hop_by_hop(response.headers_mut());
                 return response;
             }
-            Ok(Err(error)) => (StatusCode::BAD_GATEWAY, "the upstream cannot be reached", "connect", Some(error)),
-            Err(_) => (StatusCode::GATEWAY_TIMEOUT, "the upstream did not answer in time", "timeout", None),
+            Ok(Err(error)) => Failure::of(&error),
+            Err(_) => Failure::Timeout,
         };
-        let (status, detail, kind, error) = failure;
-        record_error(&client, kind);
-        let cause = error.as_ref().map(|error| error as &(dyn std::error::Error + 'static));
-        within.in_scope(|| tracing::warn!(%upstream, error = cause, "{detail}"));
-        respond::problem(status, detail, within)
+        record_error(&client, failure.kind());
+        if !matches!(failure, Failure::Request) {
+            within.in_scope(|| tracing::warn!(%upstream, kind = failure.kind(), "{}", failure.detail()));
+        }
+        respond::problem(failure.status(), failure.detail(), within)
+    }
+}
+
+/// Why there is no answer to send on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The client's own body broke off or is not framed as it says.
+    Request,
+    Connect,
+    /// The upstream broke off, or answered what is not HTTP.
+    Upstream,
+    Timeout,
+}
+
+impl Failure {
+    fn of(error: &hyper_util::client::legacy::Error) -> Self {
+        // hyper calls what comes from the body that it was given the user's.
+        let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+        if error.is_connect() {
+            Self::Connect
+        } else if hyper.is_some_and(hyper::Error::is_user) {
+            Self::Request
+        } else {
+            Self::Upstream
+        }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Request => StatusCode::BAD_REQUEST,
+            Self::Connect | Self::Upstream => StatusCode::BAD_GATEWAY,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// The `error.type` of the CLIENT span.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Request => "request_body",
+            Self::Connect => "connect",
+            Self::Upstream => "upstream",
+            Self::Timeout => "timeout",
+        }
+    }
+
+    fn detail(self) -> &'static str {
+        match self {
+            Self::Request => "the request's body is not whole",
+            Self::Connect => "the upstream cannot be reached",
+            Self::Upstream => "the upstream broke off",
+            Self::Timeout => "the upstream did not answer in time",
+        }
     }
 }
 

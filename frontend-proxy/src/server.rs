@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,14 +17,16 @@ use hyper_util::server::graceful::GracefulShutdown;
 use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tracing::Span;
 
-use crate::body::Outgoing;
+use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::{page, respond};
 
+/// Forwarded without a trace: a probe each second would push every other trace out of a viewer.
+const HEALTH_CHECK: &str = "/api/health-check";
 /// Connections at the same time; a further one waits to be accepted.
 const CONNECTIONS: usize = 10_000;
 const HEADERS: Duration = Duration::from_secs(10);
@@ -73,16 +75,17 @@ impl Server {
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
         let Self { listener, state, .. } = self;
-        let open = Arc::new(Semaphore::new(CONNECTIONS));
         let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
-                accepted = accept(&listener, &open) => accepted,
+                accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
+                Some(_) = connections.join_next() => continue,
                 () = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, peer, permit)) => serve(stream, peer, permit, &graceful, Arc::clone(&state)),
+                Ok((stream, peer)) => serve(stream, peer, &graceful, Arc::clone(&state), &mut connections),
                 Err(error) => {
                     // Out of file descriptors, most likely: the connections that end will free some.
                     tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
@@ -92,26 +95,19 @@ impl Server {
         }
         drop(listener);
         if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
-            tracing::warn!("requests were still running after {} s and are cut off", DRAIN.as_secs());
+            tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
         }
+        // Their spans end here, before the ledger is closed.
+        connections.shutdown().await;
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    open: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(open).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, peer) = listener.accept().await?;
-    Ok((stream, peer, permit))
 }
 
 fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
     graceful: &GracefulShutdown,
     state: Arc<State>,
+    connections: &mut JoinSet<()>,
 ) {
     // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
     drop(stream.set_nodelay(true));
@@ -125,20 +121,23 @@ fn serve(
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let connection = graceful.watch(connection);
-    tokio::spawn(async move {
+    connections.spawn(async move {
         // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
         if let Err(error) = connection.await {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
         }
-        drop(permit);
     });
 }
 
 impl State {
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Outgoing> {
+        if !is_addressed(&request) {
+            return respond::problem(StatusCode::BAD_REQUEST, "a request has one valid Host", &Span::none());
+        }
         let path = request.uri().path();
         match path {
             "/health/live" => respond::alive(),
+            HEALTH_CHECK => self.forward(request, peer, None).await,
             "/" => self.traced(request, peer, Route::Page).await,
             _ if path.starts_with("/api/") => self.traced(request, peer, Route::Api).await,
             "/traces" => respond::redirect("/traces/"),
@@ -152,17 +151,23 @@ impl State {
 
     async fn traced(&self, request: Request<Incoming>, peer: SocketAddr, route: Route) -> Response<Outgoing> {
         let span = begin(&request, peer, route);
+        let mut under_way = UnderWay::new(&span);
         let response = match (route, page::find(request.uri().path())) {
-            (Route::Api, _) => match request.uri().path_and_query().cloned() {
-                Some(path) => self.forwarder.forward(request, peer, &self.config.upstream, path, Some(&span)).await,
-                None => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &span),
-            },
+            (Route::Api, _) => self.forward(request, peer, Some(&span)).await,
             (Route::Page, Some(file)) if reads(request.method()) => respond::file(file),
             (Route::Page, _) => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span),
             (Route::None, _) => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
         };
+        under_way.over();
         record_status(&span, Side::Server, response.status().as_u16());
         respond::tell_trace(response, &span)
+    }
+
+    async fn forward(&self, request: Request<Incoming>, peer: SocketAddr, span: Option<&Span>) -> Response<Outgoing> {
+        let Some(path) = request.uri().path_and_query().cloned() else {
+            return respond::problem(StatusCode::BAD_REQUEST, "the path is not right", span.unwrap_or(&Span::none()));
+        };
+        self.forwarder.forward(request, peer, &self.config.upstream, path, span).await
     }
 
     /// The viewer behind `/traces/`: read only, and not traced itself.
@@ -208,6 +213,17 @@ fn begin(request: &Request<Incoming>, peer: SocketAddr, route: Route) -> Span {
         version: Some(if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" }),
     };
     server_span(&served, &propagation::extract(request.headers(), Trust::Loopback, peer))
+}
+
+/// One `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) asks, and no tunnel.
+fn is_addressed(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok()),
+        (None, _) => request.version() == http::Version::HTTP_10,
+        _ => false,
+    };
+    valid && *request.method() != Method::CONNECT
 }
 
 fn reads(method: &Method) -> bool {
