@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use settings::{Faults, Settings};
+use settings::{Listen, Settings};
 
 /// The viewer's settings.
 #[derive(Debug, Clone)]
@@ -19,23 +19,13 @@ pub struct Config {
 }
 
 impl Config {
-    /// From the process's environment.
-    ///
-    /// # Errors
-    /// Every variable that is set and wrong, a line each.
-    pub fn from_env() -> Result<Self, Faults> {
-        let mut settings = Settings::from_env();
-        let config = Self::read(&mut settings);
-        settings.finish(config)
-    }
-
     /// From `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
-        let listen = settings.parse("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
-        let xray = settings.parse("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
+        let listen = settings.parse::<Listen>("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
+        let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
         Self {
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 4318))),
-            xray: xray.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 2000))),
+            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0),
+            xray: xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0),
         }
     }
 }

@@ -5,6 +5,8 @@
 //! that comes in is treated as hostile. Sends nothing anywhere, keeps nothing on disk, and traces nothing itself: an
 //! observer of traces does not add to them.
 
+#![warn(clippy::indexing_slicing)]
+
 mod config;
 mod http;
 mod ingest;

@@ -1,6 +1,7 @@
 //! A span as the viewer keeps it, from whichever protocol it came, and what is said of a trace as a whole.
 
 use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
@@ -28,7 +29,7 @@ pub struct Span {
     /// The span that it is a part of or was called by.
     pub parent: Option<SpanId>,
     /// The service that did it; unknown for an X-Ray subsegment that came alone.
-    pub service: Option<String>,
+    pub service: Option<Arc<str>>,
     /// What was done.
     pub name: String,
     /// Which role it had.
@@ -130,10 +131,20 @@ impl Span {
 
     /// About how much memory it takes, in bytes.
     pub fn size(&self) -> usize {
+        /// The place of the span in its trace's index.
+        const INDEX: usize = 64;
         let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
-        let texts = [&self.service, &self.status.message].into_iter().flatten().map(String::len).sum::<usize>();
-        size_of::<Self>() + texts + self.name.len() + size(&self.attributes) + events.sum::<usize>()
+        let service = self.service.as_ref().map_or(0, |service| service.len());
+        let message = self.status.message.as_ref().map_or(0, String::len);
+        INDEX + size_of::<Self>() + service + message + self.name.len() + size(&self.attributes) + events.sum::<usize>()
     }
+}
+
+/// The first 256 bytes of a name, cut between characters: names are repeated in every list of traces.
+pub(crate) fn short(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(256));
+    name.shrink_to_fit();
+    name
 }
 
 /// What a map costs beyond its own struct: an entry of a B-tree, its key and its value.

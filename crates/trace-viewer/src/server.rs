@@ -9,6 +9,8 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::http::{self, State};
@@ -17,8 +19,14 @@ use crate::store::{BOUNDS, Store};
 
 const HEADERS: Duration = Duration::from_secs(10);
 const DRAIN_SECONDS: u64 = 2;
+/// Longer than the proxy keeps a connection that it does not use.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// For each worker; each may hold a body in memory.
+const CONNECTIONS: usize = 32;
 /// The largest datagram that UDP has.
 const DATAGRAM: usize = 65_535;
+/// Datagrams that wait to be read. A socket's own buffer holds about ninety.
+const DATAGRAMS: usize = 512;
 
 /// A bound viewer: it has its ports, and answers once it runs.
 pub struct Server {
@@ -71,11 +79,16 @@ impl Server {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, socket, addr, xray } = self;
         let store = Arc::new(Store::new(BOUNDS));
-        let segments = tokio::spawn(receive(socket, Arc::clone(&store)));
+        let (take, taken) = mpsc::channel(DATAGRAMS);
+        let mut segments = JoinSet::new();
+        segments.spawn(receive(socket, take, Arc::clone(&store)));
+        segments.spawn(read(taken, Arc::clone(&store)));
         let state = Data::new(State { store, otlp: addr, xray });
         let server =
             HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes).wrap(http::headers()))
                 .workers(2)
+                .max_connections(CONNECTIONS)
+                .keep_alive(KEEP_ALIVE)
                 .client_request_timeout(HEADERS)
                 .shutdown_timeout(DRAIN_SECONDS)
                 .disable_signals()
@@ -91,24 +104,34 @@ impl Server {
                 served
             }
         };
-        segments.abort();
+        segments.shutdown().await;
         served.map_err(Error::Start)
     }
 }
 
-/// Takes segments until the viewer stops. A datagram that is none is counted.
-async fn receive(socket: UdpSocket, store: Arc<Store>) {
+/// Empties the socket and does nothing else, so that a burst finds room in it.
+async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Store>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
-        let datagram = match socket.recv_from(&mut buffer).await {
-            Ok((length, _)) => buffer.get(..length).unwrap_or_default(),
+        match socket.recv_from(&mut buffer).await {
+            Ok((length, _)) => {
+                let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+                if take.try_send(datagram).is_err() {
+                    store.reject(1);
+                }
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a datagram could not be received");
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
             }
-        };
-        match xray::datagram(datagram) {
+        }
+    }
+}
+
+/// Makes spans of datagrams. What is none is counted.
+async fn read(mut taken: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
+    while let Some(datagram) = taken.recv().await {
+        match xray::datagram(&datagram) {
             Ok(spans) => drop(store.add(spans)),
             Err(error) => {
                 tracing::debug!("a datagram is not a segment: {error}");

@@ -1,5 +1,5 @@
-//! The traces that are in memory: bounded in number, in spans of one trace, and in bytes. The trace that began to arrive first
-//! goes first. A span that comes again replaces itself. Reads no bytes and speaks no HTTP.
+//! The traces that are in memory: bounded in number, in spans and bytes of one trace, and in bytes of all. The trace that
+//! began to arrive first goes first. A span that comes again replaces itself. Reads no bytes and speaks no HTTP.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -14,11 +14,16 @@ use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId};
 pub(crate) struct Bounds {
     pub(crate) traces: usize,
     pub(crate) spans_of_a_trace: usize,
+    pub(crate) bytes_of_a_trace: usize,
     pub(crate) bytes: usize,
 }
 
-/// A thousand traces, twenty thousand spans in one, 64 MiB in all.
-pub(crate) const BOUNDS: Bounds = Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes: 64 * 1024 * 1024 };
+/// A thousand traces, twenty thousand spans and 16 MiB in one, 64 MiB in all.
+pub(crate) const BOUNDS: Bounds =
+    Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
+
+/// Services that a summary names.
+const SERVICES: usize = 20;
 
 /// The traces in memory, shared by all who add and read.
 pub(crate) struct Store {
@@ -86,8 +91,13 @@ impl Store {
     /// Adds spans and makes room for them. Returns how many did not fit into their trace.
     pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
         let mut inner = self.lock();
-        let unfit = spans.into_iter().map(|span| inner.add(span, self.bounds)).filter(|added| !added).count();
-        inner.evict(self.bounds);
+        let mut unfit = 0;
+        for span in spans {
+            if !inner.add(span, self.bounds) {
+                unfit += 1;
+            }
+            inner.evict(self.bounds);
+        }
         unfit
     }
 
@@ -142,8 +152,9 @@ impl Inner {
             }
         };
         let size = span.size();
+        let full =
+            trace.spans.len() >= bounds.spans_of_a_trace || trace.bytes.saturating_add(size) > bounds.bytes_of_a_trace;
         let known = trace.places.get(&(span.span_id, span.source)).copied();
-        let full = trace.spans.len() >= bounds.spans_of_a_trace;
         match known.and_then(|place| trace.spans.get_mut(place)) {
             Some(place) => {
                 let before = place.size();
@@ -225,7 +236,8 @@ fn services(spans: &[Arc<Span>]) -> Vec<String> {
     }
     by_start.sort_by_key(|(start, _)| *start);
     let mut seen = BTreeSet::new();
-    by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned()).collect()
+    let names = by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned());
+    names.take(SERVICES).collect()
 }
 
 /// The database that a span called: it sends no spans of its own.
@@ -250,7 +262,7 @@ mod tests {
             trace_id: TraceId::from_bytes(&[trace; 16]).unwrap(),
             span_id: SpanId::from_bytes(&bytes(id)).unwrap(),
             parent: SpanId::from_bytes(&bytes(parent)),
-            service: Some(format!("service {id}")),
+            service: Some(format!("service {id}").into()),
             name: format!("{source:?} {id}"),
             kind: Kind::Internal,
             start: Nanos(u64::from(trace) * 1_000_000 + u64::from(id) * 1_000),
@@ -267,7 +279,7 @@ mod tests {
     }
 
     fn store(traces: usize, spans_of_a_trace: usize, bytes: usize) -> Store {
-        Store::new(Bounds { traces, spans_of_a_trace, bytes })
+        Store::new(Bounds { traces, spans_of_a_trace, bytes_of_a_trace: usize::MAX, bytes })
     }
 
     #[test]
@@ -324,6 +336,15 @@ mod tests {
         let none = self::store(0, 100, 0);
         none.add(vec![span(1, 1, 0, Source::Otlp)]);
         assert_eq!((none.counts().bytes, none.counts().spans, none.counts().traces), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_large_trace_does_not_push_the_others_out() {
+        let size = span(1, 1, 0, Source::Otlp).size();
+        let store = Store::new(Bounds { bytes_of_a_trace: 2 * size, bytes: 10 * size, ..BOUNDS });
+        store.add(vec![span(1, 1, 0, Source::Otlp)]);
+        let unfit = store.add((1..=50).map(|id| span(2, id, 0, Source::Otlp)).collect());
+        assert_eq!((unfit, store.counts().traces, store.counts().evicted_traces), (48, 2, 0));
     }
 
     #[test]

@@ -89,6 +89,8 @@ export class Waterfall {
       const first = this.text === null;
       this.text = text;
       this.trace = JSON.parse(text);
+      // A subsegment that came without its segment does not say whose it is.
+      for (const span of this.trace.spans) span.service ??= 'unknown service';
       this.render(first);
     }
     if (Date.now() - Date.parse(this.trace.start) < YOUNG_MS) this.later();

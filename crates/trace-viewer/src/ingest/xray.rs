@@ -1,9 +1,11 @@
 //! X-Ray segment documents: the document and every subsegment nested in it become spans.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use xray::{Cause, Document, Exception, SegmentId};
 
-use crate::model::{Code, Event, Kind, Nanos, Source, Span, SpanId, Status, TraceId};
+use crate::model::{Code, Event, Kind, Nanos, Source, Span, SpanId, Status, TraceId, short};
 
 /// The fields of a document that a span has a place of its own for.
 const OWN: [&str; 10] =
@@ -13,26 +15,25 @@ pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Span>, String> {
     let document = xray::datagram::parse(bytes).map_err(|error| error.to_string())?;
     let trace_id =
         document.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("its trace id is zero")?;
-    let segment = document.kind != Some(xray::Kind::Subsegment);
-    let service = segment.then(|| document.name.clone());
+    let kind = if document.kind == Some(xray::Kind::Subsegment) { Kind::Subsegment } else { Kind::Segment };
+    let service = (kind == Kind::Segment).then(|| short(document.name.clone()).into());
     let parent = document.parent_id;
     let mut spans = Vec::new();
-    flatten(document, trace_id, parent, service.as_deref(), segment, &mut spans);
+    flatten(document, kind, parent, &Origin { trace_id, service }, &mut spans);
     if spans.is_empty() { Err("its id is zero".to_owned()) } else { Ok(spans) }
 }
 
-/// JSON bounds how deep documents nest.
-fn flatten(
-    mut document: Document,
+/// What every span of a datagram shares.
+struct Origin {
     trace_id: TraceId,
-    parent: Option<SegmentId>,
-    service: Option<&str>,
-    segment: bool,
-    spans: &mut Vec<Span>,
-) {
+    service: Option<Arc<str>>,
+}
+
+/// JSON bounds how deep documents nest.
+fn flatten(mut document: Document, kind: Kind, parent: Option<SegmentId>, origin: &Origin, spans: &mut Vec<Span>) {
     let id = document.id;
     for subsegment in std::mem::take(&mut document.subsegments) {
-        flatten(subsegment, trace_id, Some(id), service, false, spans);
+        flatten(subsegment, Kind::Subsegment, Some(id), origin, spans);
     }
     let Some(span_id) = SpanId::from_bytes(&id.to_bytes()) else {
         return;
@@ -43,12 +44,12 @@ fn flatten(
         Some(Cause::Reference(_)) | None => Vec::new(),
     };
     spans.push(Span {
-        trace_id,
+        trace_id: origin.trace_id,
         span_id,
         parent: parent.and_then(|id| SpanId::from_bytes(&id.to_bytes())),
-        service: service.map(str::to_owned),
-        name: document.name.clone(),
-        kind: if segment { Kind::Segment } else { Kind::Subsegment },
+        service: origin.service.clone(),
+        name: short(document.name.clone()),
+        kind,
         start: nanos(document.start_time),
         end: document.end_time.map(nanos),
         attributes: attributes(&document),
@@ -127,6 +128,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_bytes_are_spans_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = datagram(&bytes);
+            let _ = datagram(&[xray::datagram::HEADER, &bytes].concat());
+        }
+
         #[test]
         fn any_time_is_a_time(seconds in proptest::num::f64::ANY) {
             let _ = nanos(seconds);
