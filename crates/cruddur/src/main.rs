@@ -29,7 +29,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in format!("{error:#}").lines() {
+            for line in told(&error).lines() {
                 drop(writeln!(io::stderr(), "error: {line}"));
             }
             exit_code(&error)
@@ -37,9 +37,20 @@ async fn main() -> ExitCode {
     }
 }
 
+/// An error and its causes, but for those that repeat what has been said.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Whatever a variable can mend is configuration; a child's own code is passed on.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if let Some(up::ChildStopped { code: Some(code), .. }) = error.downcast_ref() {
+    if let Some(up::ChildStopped { failure: Some(code), .. }) = error.downcast_ref() {
         return u8::try_from(*code).unwrap_or(1).into();
     }
     let wrong_variable = error.is::<settings::Faults>()

@@ -1,6 +1,7 @@
 //! What can be known to fail before anything is started: every variable, every port, the data folder. All of it is reported at
 //! once. Leaves nothing behind but the data folder.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use backend::Database;
 use settings::Settings;
+use telemetry::Switch;
 
 /// How long a port may still belong to an earlier run that is just stopping.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,24 +29,30 @@ pub(crate) struct Plan {
 /// # Errors
 /// All that is wrong, as [`settings::Faults`].
 pub(crate) fn check() -> Result<Plan> {
-    let mut settings = Settings::from_env();
-    let backend = backend::Config::read(&mut settings);
-    let proxy = frontend_proxy::Config::read(&mut settings);
-    let viewer = trace_viewer::Config::read(&mut settings);
-    let telemetry = telemetry::Config::read(&mut settings);
+    Ok(settings::from_env(plan)?)
+}
+
+fn plan(settings: &mut Settings) -> Plan {
+    let backend = backend::Config::read(settings);
+    let proxy = frontend_proxy::Config::read(settings);
+    let viewer = trace_viewer::Config::read(settings);
+    let telemetry = telemetry::Config::read(settings);
     let ports = [
         ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
         ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
         ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
         ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
     ];
-    check_ports(&mut settings, &ports);
+    check_ports(settings, &ports);
+    if viewer.xray.is_ipv6() && matches!(telemetry.xray, Switch::Off(_)) {
+        settings.fault("CRUDDUR_XRAY_LISTEN", "is IPv6, and xray-lite sends to IPv4 alone; give an IPv4 address");
+    }
     if let Err(error) = backend.database.prepare() {
         settings.fault("CRUDDUR_DATA", error.to_string());
     }
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
-    Ok(settings.finish(Plan { database: backend.database, telemetry, own_upstream, own_viewer })?)
+    Plan { database: backend.database, telemetry, own_upstream, own_viewer }
 }
 
 #[derive(Clone, Copy)]
@@ -61,14 +69,18 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
         loop {
             match port.bind() {
                 Ok(socket) => held.push(socket),
-                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
                     sleep(Duration::from_millis(100));
                     continue;
                 }
-                Err(error) => settings.fault(
-                    *variable,
-                    format!("{} cannot be listened on ({error}); stop what listens there, or set {variable} to another address (port 0 takes a free one)", port.address()),
-                ),
+                Err(error) => {
+                    let mend = match error.kind() {
+                        ErrorKind::AddrInUse => "stop what listens there, or set another port (0 takes a free one)",
+                        ErrorKind::PermissionDenied => "set a port from 1024",
+                        _ => "set an address of this machine",
+                    };
+                    settings.fault(*variable, format!("{} cannot be listened on ({error}); {mend}", port.address()));
+                }
             }
             break;
         }

@@ -1,57 +1,61 @@
 //! Each service's main: read every variable, start telemetry, serve until told to stop, flush.
 
+use std::future::Future;
+use std::io::{Read, stdin};
+
 use anyhow::{Context, Result};
 use backend::Store;
-use settings::Settings;
-use tokio::io::{AsyncReadExt, stdin};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 
 use crate::cli::Lifetime;
 use crate::ready::Ready;
 
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
-    let mut settings = Settings::from_env();
-    let read = (backend::Config::read(&mut settings), telemetry::Config::read(&mut settings));
-    let (config, telemetry) = settings.finish(read)?;
+    let (config, telemetry) =
+        settings::from_env(|settings| (backend::Config::read(settings), telemetry::Config::read(settings)))?;
     let telemetry = telemetry.install("backend")?;
-    let stop = stopped(lifetime)?;
-    let serve = async {
-        let open = async {
-            let store = Store::open(&config.database).await?;
-            anyhow::Ok(backend::Server::bind(config, store).await?)
-        };
-        let server = open.instrument(tracing::info_span!("start")).await?;
-        Ready::new("backend").at("http", format_args!("http://{}", server.addr())).announce();
-        anyhow::Ok(server.run_until(stop).await?)
-    };
-    let served = serve.await;
+    let served = serve_backend(config, stopped(lifetime)?).await;
     telemetry.shutdown();
     served
 }
 
-pub(crate) async fn frontend_proxy(lifetime: Lifetime) -> Result<()> {
-    let mut settings = Settings::from_env();
-    let read = (frontend_proxy::Config::read(&mut settings), telemetry::Config::read(&mut settings));
-    let (config, telemetry) = settings.finish(read)?;
-    let telemetry = telemetry.install("frontend-proxy")?;
-    let stop = stopped(lifetime)?;
-    let serve = async {
-        let server = frontend_proxy::Server::bind(config).await?;
-        Ready::new("frontend-proxy").at("http", format_args!("http://{}", server.addr())).announce();
-        server.run_until(stop).await;
-        anyhow::Ok(())
+async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) -> Result<()> {
+    let mut stop = std::pin::pin!(stop);
+    let open = async {
+        let store = Store::open(&config.database).await?;
+        anyhow::Ok(backend::Server::bind(config, store).await?)
     };
-    let served = serve.await;
+    // A database may take its time; whoever asks to stop meanwhile is heard.
+    let server = tokio::select! {
+        server = open.instrument(tracing::info_span!("start")) => server?,
+        () = &mut stop => return Ok(()),
+    };
+    Ready::new("backend").at("http", format_args!("http://{}", server.addr())).announce();
+    Ok(server.run_until(stop).await?)
+}
+
+pub(crate) async fn frontend_proxy(lifetime: Lifetime) -> Result<()> {
+    let (config, telemetry) =
+        settings::from_env(|settings| (frontend_proxy::Config::read(settings), telemetry::Config::read(settings)))?;
+    let telemetry = telemetry.install("frontend-proxy")?;
+    let served = serve_frontend_proxy(config, stopped(lifetime)?).await;
     telemetry.shutdown();
     served
+}
+
+async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<Output = ()>) -> Result<()> {
+    let server = frontend_proxy::Server::bind(config).await?;
+    Ready::new("frontend-proxy").at("http", format_args!("http://{}", server.addr())).announce();
+    server.run_until(stop).await;
+    Ok(())
 }
 
 /// The viewer logs, and is not traced.
 pub(crate) async fn trace_viewer(lifetime: Lifetime) -> Result<()> {
-    let mut settings = Settings::from_env();
-    let read = (trace_viewer::Config::read(&mut settings), telemetry::Console::read(&mut settings));
-    let (config, console) = settings.finish(read)?;
+    let (config, console) =
+        settings::from_env(|settings| (trace_viewer::Config::read(settings), telemetry::Console::read(settings)))?;
     console.install()?;
     let stop = stopped(lifetime)?;
     let server = trace_viewer::Server::bind(&config).await?;
@@ -63,16 +67,16 @@ pub(crate) async fn trace_viewer(lifetime: Lifetime) -> Result<()> {
 }
 
 /// Completes when the process is asked to stop.
-pub(crate) fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
+fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
     let signals = asked_to_stop()?;
+    let closed = lifetime.until_stdin_closes.then(stdin_closes).transpose()?;
     Ok(async move {
-        if lifetime.until_stdin_closes {
-            tokio::select! {
+        match closed {
+            Some(closed) => tokio::select! {
                 () = signals => {}
-                () = stdin_closes() => {}
-            }
-        } else {
-            signals.await;
+                _ = closed => {}
+            },
+            None => signals.await,
         }
     })
 }
@@ -89,8 +93,17 @@ pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     })
 }
 
-async fn stdin_closes() {
-    let mut buffer = [0; 64];
-    // What is written there means nothing; an error is as final as the end.
-    while stdin().read(&mut buffer).await.is_ok_and(|length| length > 0) {}
+/// Completes when standard input does. It is read on a thread that nobody waits for: a read on tokio's own would keep the
+/// process from ending before it does.
+fn stdin_closes() -> Result<oneshot::Receiver<()>> {
+    let (tell, closed) = oneshot::channel();
+    let wait = move || {
+        let mut buffer = [0; 64];
+        // What is written there means nothing; an error is as final as the end.
+        while stdin().read(&mut buffer).is_ok_and(|length| length > 0) {}
+        // Nobody may be waiting any more.
+        let _: Result<(), ()> = tell.send(());
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).context("no thread can be started")?;
+    Ok(closed)
 }

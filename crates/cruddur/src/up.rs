@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::preflight::{self, Plan};
 use crate::ready::Ready;
@@ -20,16 +20,26 @@ use crate::services::asked_to_stop;
 
 /// From start to ready; a first start migrates and seeds.
 const START: Duration = Duration::from_secs(60);
-/// For a child to finish its requests and flush its spans.
-const STOP: Duration = Duration::from_secs(10);
+/// For all children together to finish their requests and flush their spans.
+const STOP: Duration = Duration::from_secs(9);
+/// What one child may take of that before the next is asked too.
+const TURN: Duration = Duration::from_secs(4);
 
 /// A child stopped that was not asked to.
 #[derive(Debug, thiserror::Error)]
-#[error("{service} stopped ({status}); its reason stands above")]
+#[error("{service} stopped by itself ({status}){}", if failure.is_some() { "; its reason stands above" } else { "" })]
 pub(crate) struct ChildStopped {
     service: &'static str,
     status: ExitStatus,
-    pub(crate) code: Option<i32>,
+    /// The code with which it failed; `None` where a signal ended it, or somebody else asked it to stop.
+    pub(crate) failure: Option<i32>,
+}
+
+/// Children were asked to stop and did not.
+#[derive(Debug, thiserror::Error)]
+#[error("{services} did not stop within {} s and had to be killed", STOP.as_secs())]
+struct Killed {
+    services: String,
 }
 
 /// A running child. Dropping `hold` asks it to stop.
@@ -50,10 +60,26 @@ pub(crate) async fn run() -> Result<()> {
         outcome = supervise(&plan, &mut services) => outcome,
         () = &mut stop => Ok(()),
     };
-    for service in services.into_iter().rev() {
-        service.stop().await;
+    outcome.and(stop_all(services).await)
+}
+
+/// Asks each to stop once the one before it has, or has had its turn; kills what is left at the end.
+async fn stop_all(mut services: Vec<Service>) -> Result<()> {
+    let end = Instant::now() + STOP;
+    for service in services.iter_mut().rev() {
+        drop(service.hold.take());
+        // Whether it stopped in its turn is asked below.
+        drop(timeout_at(end.min(Instant::now() + TURN), service.child.wait()).await);
     }
-    outcome
+    let mut killed = Vec::new();
+    for service in services.iter_mut().rev() {
+        if timeout_at(end, service.child.wait()).await.is_err() {
+            // It may have stopped by itself just now.
+            drop(service.child.kill().await);
+            killed.push(service.name);
+        }
+    }
+    if killed.is_empty() { Ok(()) } else { Err(Killed { services: killed.join(", ") }.into()) }
 }
 
 /// Starts everything and returns when something stops.
@@ -115,21 +141,11 @@ async fn first_to_stop(services: &mut [Service]) -> ChildStopped {
     loop {
         for service in &mut *services {
             if let Ok(Some(status)) = service.child.try_wait() {
-                return ChildStopped { service: service.name, status, code: status.code() };
+                let failure = status.code().filter(|code| *code != 0);
+                return ChildStopped { service: service.name, status, failure };
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
-impl Service {
-    async fn stop(mut self) {
-        drop(self.hold.take());
-        if timeout(STOP, self.child.wait()).await.is_err() {
-            drop(writeln!(std::io::stderr(), "{} did not stop within {} s and is killed", self.name, STOP.as_secs()));
-            // It may have stopped by itself just now.
-            drop(self.child.kill().await);
-        }
     }
 }
 
