@@ -71,6 +71,7 @@ fn a_wrong_input_is_answered_with_every_code_that_applies() {
         for (path, code) in [
             ("/search", "search_term_blank"),
             ("/search?term=%20", "search_term_blank"),
+            ("/search?term=%00", "search_term_blank"),
             ("/@", "blank_user_handle"),
             ("/@%20", "blank_user_handle"),
         ] {
@@ -97,6 +98,9 @@ fn every_other_error_is_a_problem_with_the_trace_id() {
             (400, http::send(&format!("{base}/api/activities"), &json, b"{\"message\": 5}")),
             (415, http::send(&format!("{base}/api/activities"), &[("content-type", "text/plain")], b"{}")),
             (413, http::send(&format!("{base}/api/activities"), &json, long.as_bytes())),
+            (404, http::get(&format!("{base}/api/activities/@a%00b"))),
+            (400, http::get(&format!("{base}/api/activities/search?term={}", "a".repeat(1_025)))),
+            (400, http::get(&format!("{base}/api/activities/home?limit=0&limit=0"))),
             (400, http::get(&format!("{base}/api/activities/home?limit=0"))),
             (400, http::get(&format!("{base}/api/activities/home?cursor=x"))),
         ];

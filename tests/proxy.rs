@@ -97,6 +97,66 @@ fn bodies_stream_both_ways() {
 }
 
 #[test]
+fn a_client_that_leaves_before_the_answer_is_said_in_both_spans() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let proxy = Cruddur::service(
+        "frontend-proxy",
+        &[
+            ("CRUDDUR_UPSTREAM", &address),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+        ],
+    );
+    let trace = "6b02f03a54f4980499a5c1872558fcbf";
+    let mut client = TcpStream::connect(proxy.page.trim_start_matches("http://")).unwrap();
+    write!(client, "GET /api/x HTTP/1.1\r\nhost: x\r\ntraceparent: 00-{trace}-46422517bae0bb00-01\r\n\r\n").unwrap();
+    let (server, _) = upstream.accept().unwrap();
+    read_head(&server);
+    drop(client);
+    for span in viewer.spans(trace, 2).iter().filter(|span| span["source"] == "otlp") {
+        assert_eq!(span["attributes"]["error.type"], "client_disconnected", "{span:#}");
+        assert_eq!(span["status"]["code"], "error");
+    }
+}
+
+#[test]
+fn what_is_cut_off_at_the_end_is_in_the_account() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let variables = [("CRUDDUR_UPSTREAM", address.as_str()), ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer)];
+    let proxy = Cruddur::service("frontend-proxy", &variables);
+    let mut client = TcpStream::connect(proxy.page.trim_start_matches("http://")).unwrap();
+    client.write_all(b"GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let (server, _) = upstream.accept().unwrap();
+    read_head(&server);
+    let ended = proxy.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.errors.contains("otlp: 2 spans created = 2 delivered + 0 queued + 0 dropped"), "{}", ended.errors);
+}
+
+#[test]
+fn a_request_that_is_not_framed_or_addressed_as_it_should_be_is_a_400() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
+    for request in [
+        "GET /api/x HTTP/1.1\r\n\r\n",
+        "GET /api/x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "GET /api/x HTTP/1.1\r\nhost: a b/c<>@x:99999\r\n\r\n",
+        "CONNECT /api/x HTTP/1.1\r\nhost: x\r\n\r\n",
+        "POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+        "POST /api/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+    ] {
+        let mut client = TcpStream::connect(proxy.page.trim_start_matches("http://")).unwrap();
+        client.write_all(request.as_bytes()).unwrap();
+        assert_eq!(read_head(&client)[0], "HTTP/1.1 400 Bad Request", "{request}");
+    }
+}
+
+#[test]
 fn the_viewer_is_read_behind_traces_and_not_written() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);

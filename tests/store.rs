@@ -18,6 +18,20 @@ async fn the_story_on_sqlite() {
     story(&database(format!("sqlite:{}/deep/cruddur.db", folder.path().display()))).await;
 }
 
+/// Each finds the tables made, and made once.
+#[tokio::test]
+async fn several_starters_on_an_empty_sqlite_do_not_meet() {
+    let folder = Folder::new();
+    let database = database(format!("sqlite:{}/cruddur.db", folder.path().display()));
+    let open = || Store::open(&database);
+    let (a, b, c, d) = tokio::join!(open(), open(), open(), open());
+    let now = backend::store::now();
+    let first = home(&a.unwrap(), now).await;
+    for other in [b, c, d] {
+        assert_eq!(home(&other.unwrap(), now).await, first);
+    }
+}
+
 #[tokio::test]
 async fn the_story_on_postgresql() {
     if let Some(url) = postgres::database().await {
@@ -36,7 +50,7 @@ async fn the_story_on_postgresql_in_a_container_of_its_own() {
         .await;
     let container = match container {
         Ok(container) => container,
-        Err(error) => return cannot_run(&format!("Docker does not start postgres:17-trixie: {error}")),
+        Err(error) => return cannot_run("docker", &format!("Docker does not start postgres:17-trixie: {error}")),
     };
     let port = container.get_host_port_ipv4(5432).await.unwrap();
     story(&database(format!("postgres://postgres:a%20test's%20own@127.0.0.1:{port}/postgres"))).await;
@@ -73,7 +87,9 @@ async fn a_new_database_is_seeded_once(store: &Store, now: DateTime<Utc>) {
     for handle in ["andrewbrown", "altbrown", "bayko", "londo"] {
         assert_eq!(store.user(handle).await.unwrap().unwrap().handle, handle);
     }
-    assert_eq!(store.user("nobody").await.unwrap(), None);
+    for nobody in ["nobody", "", "andrew\0brown"] {
+        assert_eq!(store.user(nobody).await.unwrap(), None);
+    }
 }
 
 async fn a_crud_is_found_wherever_it_belongs(store: &Store, now: DateTime<Utc>) {
@@ -140,7 +156,8 @@ async fn words_are_found_in_any_case_and_no_sign_is_a_wildcard(store: &Store, no
     for term in ["100%", "spans_arrive", "E!"] {
         assert_eq!(search(store, term, now).await, std::slice::from_ref(&crud), "{term}");
     }
-    for term in ["1%0", "s_ans", "nowhere to be found"] {
+    assert_eq!(search(store, "\0spans\u{1}_arrive", now).await, [crud], "control characters are no part of a term");
+    for term in ["1%0", "s_ans", "nowhere to be found", &"a".repeat(Term::MAX)] {
         assert!(search(store, term, now).await.is_empty(), "{term}");
     }
 }

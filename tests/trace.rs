@@ -51,12 +51,14 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
     assert!(text.starts_with("SELECT a.uuid") && text.contains("$4"), "{text}");
     assert_eq!(backend["attributes"]["http.route"], "/api/activities/home");
 
-    // The same edges, in segments and subsegments.
+    // The same edges, in segments and subsegments. A database server's statements are named by its host too.
+    let statement_name = if database == "sqlite" { "sqlite" } else { "postgresql@127.0.0.1" };
     for (span, kind, name) in [
         (proxy, "segment", "frontend-proxy"),
         (call, "subsegment", cruddur.backend.trim_start_matches("http://")),
         (backend, "segment", "backend"),
         (lesson, "subsegment", "home-activities-mock-data"),
+        (sql, "subsegment", statement_name),
     ] {
         let twin = find(&spans, "xray", |twin| twin["span_id"] == span["span_id"]);
         assert_eq!((&twin["kind"], &twin["name"]), (&json!(kind), &json!(name)));
@@ -127,6 +129,7 @@ fn a_health_check_and_a_stylesheet_are_not_traced() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     assert_eq!(http::get(&format!("{}/api/health-check", cruddur.backend)).json(), json!({"success": true, "ver": 1}));
+    assert_eq!(cruddur.get("/api/health-check").status, 200);
     assert_eq!(cruddur.get("/cruddur.css").status, 200);
     let last = cruddur.get("/api/activities/home").trace_id();
     cruddur.spans(&last, 6);

@@ -49,6 +49,7 @@ fn every_fault_is_reported_at_once_before_anything_starts() {
             ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
             // A file stands where a folder would have to be made.
             ("CRUDDUR_DATA", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/data")),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:canary@collector"),
             ("HONEYCOMB_API_KEY", "two words"),
             ("AWS_XRAY_DAEMON_ADDRESS", "nowhere"),
             ("FRONTEND_URL", "*"),
@@ -63,12 +64,13 @@ fn every_fault_is_reported_at_once_before_anything_starts() {
         "HONEYCOMB_API_KEY",
         "AWS_XRAY_DAEMON_ADDRESS",
         "FRONTEND_URL",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
     ] {
         let line = lines.iter().find(|line| line.starts_with(&format!("error: {name}: ")));
         assert!(line.is_some(), "{name} in {}", ended.errors);
     }
-    assert_eq!(lines.len(), 6, "one line each: {}", ended.errors);
-    assert!(!ended.errors.contains("two words"), "a key is never quoted back");
+    assert_eq!(lines.len(), 7, "one line each: {}", ended.errors);
+    assert!(!ended.errors.contains("two words") && !ended.errors.contains("canary"), "a key is never quoted back");
 }
 
 #[test]
@@ -99,6 +101,42 @@ fn a_database_that_is_away_is_named_without_its_password() {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
     assert!(ended.errors.contains("PostgreSQL 127.0.0.1:1/cruddur does not open"), "{}", ended.errors);
     assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+}
+
+#[test]
+fn when_one_service_stops_all_stop() {
+    for service in ["trace-viewer", "backend", "frontend-proxy"] {
+        let data = Folder::new();
+        let mut cruddur = Cruddur::up(&data, &[]);
+        cruddur.signal_child(service, "TERM");
+        let ended = cruddur.wait();
+        assert_ne!(ended.status.code(), Some(0), "{}", ended.errors);
+        assert!(
+            ended.errors.contains(&format!("error: {service} stopped by itself (exit status: 0)")),
+            "{}",
+            ended.errors
+        );
+    }
+}
+
+#[test]
+fn a_service_that_hangs_is_killed_and_said() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    cruddur.signal_child("trace-viewer", "STOP");
+    let ended = cruddur.stop();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+    assert!(ended.errors.contains("error: trace-viewer did not stop within 9 s"), "{}", ended.errors);
+}
+
+#[test]
+fn it_can_be_stopped_while_a_database_is_silent() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://me:canary@{}/cruddur", silent.local_addr().unwrap());
+    let backend = Cruddur::spawn(&["backend"], &[("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)]);
+    // It has connected, so that it waits for an answer.
+    let (_connection, _) = silent.accept().unwrap();
+    assert_eq!(backend.stop().status.code(), Some(0));
 }
 
 #[test]

@@ -89,10 +89,44 @@ fn what_is_not_a_trace_is_refused_and_it_goes_on() {
     assert_eq!(http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).status, 404);
     assert_eq!(http::get(&format!("{}/api/traces/zzz", viewer.viewer)).status, 400);
 
-    // 32 MiB of nothing, in 32 KiB.
-    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
-    bomb.write_all(&vec![0; 32 * 1024 * 1024]).unwrap();
-    let answer = http::send(&url, &[protobuf[0], ("content-encoding", "gzip")], &bomb.finish().unwrap());
-    assert_eq!(answer.status, 413);
+    assert_eq!(http::send(&url, &[protobuf[0], ("content-encoding", "br")], b"x").status, 415);
     assert_eq!(http::get(&format!("{}/api/traces", viewer.viewer)).json(), json!([]));
+}
+
+#[test]
+fn a_small_body_that_unpacks_to_much_takes_little_memory() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/v1/traces", viewer.viewer);
+    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
+    let bomb = |body: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+        gzip.write_all(body).unwrap();
+        http::send(&url, &headers, &gzip.finish().unwrap())
+    };
+    assert_eq!(bomb(&vec![0; 32 * 1024 * 1024]).status, 413);
+
+    // A service with a name of a megabyte and 600 spans, each of which has it.
+    let field = |number: u8, body: &[u8]| {
+        let mut bytes = vec![number << 3 | 2];
+        let mut length = body.len();
+        while length > 127 {
+            bytes.push(u8::try_from(length & 127).unwrap() | 128);
+            length >>= 7;
+        }
+        bytes.push(u8::try_from(length).unwrap());
+        bytes.extend(body);
+        bytes
+    };
+    let name = field(1, &[field(1, b"service.name"), field(2, &field(1, &vec![b's'; 1_000_000]))].concat());
+    let span = |id: u64| field(2, &[field(1, &[7; 16]), field(2, &id.to_be_bytes())].concat());
+    let spans = field(2, &(1..=600).flat_map(span).collect::<Vec<_>>());
+    assert_eq!(bomb(&field(1, &[field(1, &name), spans].concat())).status, 200);
+    let summary = http::get(&format!("{}/api/traces", viewer.viewer));
+    assert_eq!(summary.json()[0]["span_count"], 600);
+    assert!(summary.body.len() < 2_000, "a name in a list is short");
+
+    // Two million empty spans.
+    assert_eq!(bomb(&field(1, &field(2, &[0x12, 0].repeat(2_000_000)))).status, 200);
+    assert_eq!(http::get(&format!("{}/api/status", viewer.viewer)).json()["rejected"], 2_000_001);
+    assert!(viewer.peak_memory() < 300 * 1024, "{} KiB", viewer.peak_memory());
 }

@@ -20,7 +20,7 @@ impl Browser {
     pub(crate) async fn start() -> Option<Self> {
         let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = driver else {
-            cannot_run("chromedriver is not installed; run tests/run, which installs it on Debian");
+            cannot_run("chromium", "chromedriver is not installed; run tests/run, which installs it on Debian");
             return None;
         };
         // It says on which port it was asked to start, which is 0, and then on which it did.

@@ -103,7 +103,7 @@ impl Cruddur {
         cruddur
     }
 
-    fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = command(arguments, variables)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -142,7 +142,29 @@ impl Cruddur {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap().success());
+        signal(&self.child.id().to_string(), name);
+    }
+
+    /// Signals the child process that runs this service.
+    pub(crate) fn signal_child(&self, service: &str, name: &str) {
+        // A child belongs to the thread that started it.
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
+        let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        let pid = children
+            .flat_map(|children| children.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+            .find(|pid| {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                line.split(|byte| *byte == 0).any(|word| word == service.as_bytes())
+            })
+            .unwrap_or_else(|| panic!("no child runs {service}"));
+        signal(&pid, name);
+    }
+
+    /// The most memory that this process has had, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub(crate) fn wait(&mut self) -> Ended {
@@ -174,6 +196,10 @@ impl Cruddur {
             (whole("otlp") && whole("xray")).then(|| trace["spans"].as_array().unwrap().clone())
         })
     }
+}
+
+fn signal(pid: &str, name: &str) {
+    assert!(Command::new("kill").args(["-s", name, pid]).status().unwrap().success());
 }
 
 impl Drop for Cruddur {

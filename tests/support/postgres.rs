@@ -8,7 +8,7 @@ use super::cannot_run;
 /// The URL of a new, empty database; `None` where there is no server.
 pub(crate) async fn database() -> Option<String> {
     let Some(server) = settings::Settings::from_env().text("TEST_POSTGRES_URL") else {
-        cannot_run("TEST_POSTGRES_URL is not set; run tests/run, which finds or starts a PostgreSQL");
+        cannot_run("postgresql", "TEST_POSTGRES_URL is not set; run tests/run, which finds or starts a PostgreSQL");
         return None;
     };
     Some(create(&server).await)
