@@ -65,6 +65,12 @@ impl Settings {
         Self { lookup: Box::new(move |name| lookup(name).map(OsString::from)), faults: Vec::new() }
     }
 
+    /// Reads from these variables instead of the environment; for tests.
+    pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self::from_lookup(move |name| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+    }
+
     /// The variable's text without surrounding white space; `None` where it is unset or blank.
     pub fn text(&mut self, name: &str) -> Option<String> {
         match (self.lookup)(name)?.into_string() {
@@ -139,15 +145,9 @@ impl fmt::Display for Faults {
 mod tests {
     use super::*;
 
-    fn settings(pairs: &'static [(&'static str, &'static str)]) -> Settings {
-        Settings::from_lookup(move |name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        })
-    }
-
     #[test]
     fn every_fault_is_reported_in_the_order_found() {
-        let mut settings = settings(&[("A", "x"), ("B", "7"), ("C", "y")]);
+        let mut settings = Settings::from_pairs(&[("A", "x"), ("B", "7"), ("C", "y")]);
         assert_eq!(settings.parse::<u16>("A", "a number"), None);
         assert_eq!(settings.parse::<u16>("B", "a number"), Some(7));
         assert_eq!(settings.parse::<u16>("C", "a number"), None);
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_may_hold_a_password_is_not_quoted_back() {
-        let mut settings = settings(&[("A", "http://me:canary@host")]);
+        let mut settings = Settings::from_pairs(&[("A", "http://me:canary@host")]);
         assert_eq!(settings.parse::<u16>("A", "a number"), None);
         let text = settings.finish(()).unwrap_err().to_string();
         assert!(text.starts_with("A: the value is not valid") && !text.contains("canary"), "{text}");
@@ -173,14 +173,14 @@ mod tests {
 
     #[test]
     fn a_blank_variable_is_unset() {
-        let mut settings = settings(&[("A", "  ")]);
+        let mut settings = Settings::from_pairs(&[("A", "  ")]);
         assert_eq!(settings.text("A"), None);
         assert_eq!(settings.finish(1), Ok(1));
     }
 
     #[test]
     fn a_fault_that_two_services_share_is_reported_once() {
-        let mut settings = settings(&[("A", "x")]);
+        let mut settings = Settings::from_pairs(&[("A", "x")]);
         settings.parse::<u16>("A", "a number");
         settings.parse::<u16>("A", "a number");
         assert_eq!(settings.finish(()).unwrap_err().to_string().lines().count(), 1);
