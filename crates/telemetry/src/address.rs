@@ -24,7 +24,7 @@ pub struct DaemonAddress {
 
 impl Endpoint {
     pub(crate) fn at(base: &str) -> Self {
-        Self { base: base.to_owned(), headers: Vec::new() }
+        Self { base: base.trim_end_matches('/').to_owned(), headers: Vec::new() }
     }
 
     /// The URL that takes spans.
@@ -72,25 +72,23 @@ impl FromStr for Endpoint {
     /// Takes the base URL of OTLP/HTTP, as the specification's variable does. Without a scheme, as Honeycomb's
     /// documentation writes it, it is `https://`, or `http://` on this machine.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let with_scheme = |scheme: &str| format!("{scheme}://{text}");
-        let url = if text.contains("://") {
-            text.to_owned()
-        } else if Self::at(&with_scheme("http")).host().is_empty() {
-            return Err(NotAnAddress("it has no host"));
-        } else if is_loopback(&Self::at(&with_scheme("http")).host()) {
-            with_scheme("http")
-        } else {
-            with_scheme("https")
-        };
+        let has_scheme = text.contains("://");
+        let url = if has_scheme { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
-        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(NotAnAddress(
-                "it holds a user or password; send those as a header, OTEL_EXPORTER_OTLP_HEADERS",
-            ));
+        let authority = uri.authority().ok_or(NotAnAddress("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(NotAnAddress("it holds a user or password; send those in OTEL_EXPORTER_OTLP_HEADERS"));
+        }
+        // `Authority` takes any text for a port.
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        if authority.host().is_empty() || !is_port {
+            return Err(NotAnAddress("it is not a host and a port"));
         }
         match uri.scheme_str() {
-            Some("http" | "https") if uri.query().is_none() => Ok(Self::at(url.trim_end_matches('/'))),
-            Some("http" | "https") => Err(NotAnAddress("it has a query")),
+            Some("http" | "https") if uri.query().is_some() => Err(NotAnAddress("it has a query")),
+            Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self::at(&format!("https://{text}"))),
+            Some("http" | "https") => Ok(Self::at(&url)),
             _ => Err(NotAnAddress("its scheme is not http or https")),
         }
     }
@@ -145,7 +143,9 @@ mod tests {
         #[test]
         fn any_text_is_an_address_or_an_error(text in "[ -~]{0,60}|(https?://|udp:|tcp:)?[a-z:@/?\\[\\]0-9 .]{0,40}") {
             if let Ok(endpoint) = text.parse::<Endpoint>() {
-                prop_assert!(!endpoint.host().is_empty() && !endpoint.traces().contains('@'), "{endpoint}");
+                let url: Uri = endpoint.traces().parse().unwrap();
+                let authority = url.authority().unwrap();
+                prop_assert!(!authority.host().is_empty() && !authority.as_str().contains('@'), "{endpoint}");
             }
             let _ = text.parse::<DaemonAddress>();
         }
@@ -160,7 +160,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().traces(), url);
         }
-        for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x"] {
+        for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x", "http://:", "http://x:y", "x:99999"] {
             assert!(text.parse::<Endpoint>().is_err(), "{text}");
         }
     }

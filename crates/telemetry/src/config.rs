@@ -245,10 +245,8 @@ fn percent_decode(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn read(pairs: &'static [(&'static str, &'static str)]) -> Result<Config, String> {
-        let mut settings = Settings::from_lookup(move |name| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        });
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let mut settings = Settings::from_pairs(pairs);
         let config = Config::read(&mut settings);
         settings.finish(config).map_err(|faults| faults.to_string())
     }

@@ -31,11 +31,23 @@ const TOTAL: Duration = Duration::from_secs(10);
 /// What is read of an answer; the rest is not needed to know what it says.
 const ANSWER: u64 = 64 * 1024;
 
+/// After a key was refused, until the next batch is sent with it: someone may have allowed it meanwhile.
+const CLOSED: Duration = Duration::from_secs(60);
+
 /// Sends batches of spans to one OTLP/HTTP endpoint.
 pub(crate) struct Otlp {
     agent: ureq::Agent,
     endpoint: Endpoint,
     resource: ResourceAttributesWithSchema,
+}
+
+/// What the endpoint answered, as much of it as is read.
+struct Answer {
+    status: StatusCode,
+    kind: Option<HeaderValue>,
+    /// In its form of seconds; a date counts as none.
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
 }
 
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
@@ -77,17 +89,19 @@ impl Otlp {
         keys.fold(text, |text, key| text.replace(key, "***"))
     }
 
-    fn post(&self, body: &[u8]) -> Result<(StatusCode, Option<HeaderValue>, Vec<u8>), ureq::Error> {
+    fn post(&self, body: &[u8]) -> Result<Answer, ureq::Error> {
         let mut request = self.agent.post(self.endpoint.traces());
         for (name, value) in self.endpoint.headers() {
             request = request.header(name, value.expose_secret());
         }
         let request = request.header("content-type", "application/x-protobuf").header("content-encoding", "gzip");
         let mut response = request.send(body)?;
-        let kind = response.headers().get("content-type").cloned();
-        let mut answer = Vec::new();
-        response.body_mut().as_reader().take(ANSWER).read_to_end(&mut answer)?;
-        Ok((response.status(), kind, answer))
+        let header = |name| response.headers().get(name).cloned();
+        let kind = header("content-type");
+        let retry_after = header("retry-after").and_then(|after| after.to_str().ok()?.trim().parse().ok());
+        let mut body = Vec::new();
+        response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body)?;
+        Ok(Answer { status: response.status(), kind, retry_after: retry_after.map(Duration::from_secs), body })
     }
 }
 
@@ -98,8 +112,9 @@ impl Exporter for Otlp {
             Err(error) => {
                 let error = format!("{} did not answer: {error}", self.endpoint);
                 outcome.lose(batch.len(), Reason::Unreachable, error);
+                outcome.again_after = Some(Duration::ZERO);
             }
-            Ok((status, _, answer)) if status.is_success() => {
+            Ok(Answer { status, body: answer, .. }) if status.is_success() => {
                 let answer = ExportTraceServiceResponse::decode(answer.as_slice()).unwrap_or_default();
                 let partial = answer.partial_success.unwrap_or_default();
                 let rejected = usize::try_from(partial.rejected_spans).unwrap_or(0).min(batch.len());
@@ -108,10 +123,18 @@ impl Exporter for Otlp {
                     outcome.lose(rejected, Reason::Refused, self.without_keys(error));
                 }
             }
-            Ok((status, kind, answer)) => {
+            Ok(Answer { status, kind, retry_after, body: answer }) => {
                 let said = Said(kind.as_ref(), &answer);
                 let error = format!("{} answered {status}{said}", self.endpoint);
-                outcome.lose(batch.len(), Reason::Refused, self.without_keys(error));
+                let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
+                outcome.lose(batch.len(), reason, self.without_keys(error));
+                // Those that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
+                if matches!(status.as_u16(), 429 | 502 | 503 | 504) {
+                    outcome.again_after = Some(retry_after.unwrap_or_default());
+                }
+                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+                    outcome.closed_for = Some(CLOSED);
+                }
             }
         }
         outcome

@@ -19,8 +19,10 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as console};
 
 use crate::address::Endpoint;
 use crate::config::{Config, Console, Switch};
-use crate::ledger::Account;
+use crate::ledger::{self, Book, Ledger};
 use crate::pipeline::{self, Processor, Queue};
+#[cfg(any(feature = "honeycomb", feature = "xray"))]
+use crate::pipeline::{Destination, Pace};
 
 /// The whole of shutdown, all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -31,9 +33,8 @@ const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rust
 /// A service's running telemetry. Call [`Telemetry::shutdown`] before the process ends: what is queued is lost otherwise.
 #[must_use = "spans that are queued at the end are lost without `shutdown`"]
 pub struct Telemetry {
-    service: String,
     provider: SdkTracerProvider,
-    queues: Vec<Arc<Queue>>,
+    book: Book,
 }
 
 /// Why telemetry could not start.
@@ -82,7 +83,9 @@ impl Config {
                     .with_targets(CARRIERS.map(|target| (target, LevelFilter::OFF))),
             );
         Registry::default().with(spans).with(console).try_init()?;
-        Ok(Telemetry { service, provider, queues })
+        let book = Book { service, queues };
+        ledger::open(book.clone());
+        Ok(Telemetry { provider, book })
     }
 
     fn start(self, service: &str, resource: &Resource) -> io::Result<Vec<Arc<Queue>>> {
@@ -96,18 +99,18 @@ impl Config {
 }
 
 impl Telemetry {
-    /// What became of every span so far, an account for each destination that is on.
-    pub fn ledger(&self) -> Vec<Account> {
-        self.queues.iter().map(|queue| queue.account()).collect()
+    /// What became of every span so far.
+    pub fn ledger(&self) -> Ledger {
+        self.book.ledger()
     }
 
     /// Delivers what is queued, in at most three seconds, prints the ledger on standard error and returns it. Spans that
     /// end later are counted as dropped.
-    pub fn shutdown(self) -> Vec<Account> {
-        pipeline::close(&self.queues, SHUTDOWN);
+    pub fn shutdown(self) -> Ledger {
+        pipeline::close(&self.book.queues, SHUTDOWN);
         let ledger = self.ledger();
-        for account in &ledger {
-            say(format_args!("{}: {account}", self.service));
+        if !ledger.destinations.is_empty() {
+            say(format_args!("{ledger}"));
         }
         // The queues are closed: this only releases the tracer.
         drop(self.provider.shutdown());
@@ -149,8 +152,8 @@ fn start_otlp(
     let Some(endpoint) = decide(name, switch, service) else {
         return Ok(None);
     };
-    let address = endpoint.to_string();
-    Queue::start(name, address, pipeline::QUEUE, crate::honeycomb::Otlp::new(endpoint, resource)).map(Some)
+    let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.to_string() };
+    Queue::start(destination, Pace::default(), crate::honeycomb::Otlp::new(endpoint, resource)).map(Some)
 }
 
 #[cfg(not(feature = "honeycomb"))]
@@ -164,8 +167,8 @@ fn start_xray(switch: Switch<crate::DaemonAddress>, service: &str) -> io::Result
     let Some(address) = decide("xray", switch, service) else {
         return Ok(None);
     };
-    let daemon = address.to_string();
-    Queue::start("xray", daemon, pipeline::QUEUE, crate::xray::Daemon::new(address, service)).map(Some)
+    let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
+    Queue::start(destination, Pace::default(), crate::xray::Daemon::new(address, service)).map(Some)
 }
 
 #[cfg(not(feature = "xray"))]
@@ -179,7 +182,8 @@ fn start_xray(_: Switch<crate::DaemonAddress>, service: &str) -> io::Result<Opti
 fn decide<T: fmt::Display>(name: &str, switch: Switch<T>, service: &str) -> Option<T> {
     match switch {
         Switch::On(target, why) => {
-            say(format_args!("{service}: {name} on: {target} (by {why}; at most {} spans wait)", pipeline::QUEUE));
+            let bound = Pace::default().queue;
+            say(format_args!("{service}: {name} on: {target} (by {why}; at most {bound} spans wait)"));
             Some(target)
         }
         Switch::Off(why) => {

@@ -1,21 +1,40 @@
 //! The ledger: what became of each span. At any moment, for each destination,
 //! `created = delivered + queued + dropped`, exactly. Counts nothing itself: the pipeline does, under one lock.
+//!
+//! It can be read in code ([`current`]), as JSON (it is [`Serialize`]), as Prometheus text ([`Ledger::prometheus`]), and is
+//! printed when telemetry shuts down.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Serialize, Serializer};
+
+use crate::pipeline::Queue;
+
+/// A service's accounts, one for each destination that is on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ledger {
+    /// The name under which the service's spans appear.
+    pub service: String,
+    /// In the order in which they were started.
+    pub destinations: Vec<Account>,
+}
 
 /// The account of one destination. All figures are spans since the start.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// `honeycomb`, `otlp` or `xray`.
     pub name: &'static str,
+    /// What is spoken there: `otlp_http` or `xray_udp`.
+    pub kind: &'static str,
     /// Where it is.
     pub endpoint: String,
     /// Spans handed to this destination.
     pub created: u64,
     /// Spans it has taken. For X-Ray's UDP that means handed to the network: it cannot tell more.
     pub delivered: u64,
-    /// Spans that wait or are on their way.
+    /// Spans that wait, are on their way, or will be sent again.
     pub queued: u64,
     /// Spans that will not arrive, by reason.
     pub dropped: BTreeMap<Reason, u64>,
@@ -40,10 +59,85 @@ pub enum Reason {
     Shutdown,
 }
 
+/// What is needed to draw up the ledger at any moment.
+#[derive(Clone)]
+pub(crate) struct Book {
+    pub(crate) service: String,
+    pub(crate) queues: Vec<Arc<Queue>>,
+}
+
+/// The content type of [`Ledger::prometheus`].
+pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+static BOOK: OnceLock<Book> = OnceLock::new();
+
+/// This process's ledger as it stands; `None` before telemetry is installed.
+pub fn current() -> Option<Ledger> {
+    BOOK.get().map(Book::ledger)
+}
+
+/// Makes `book` the one that [`current`] reads. A process installs telemetry once, as it has one `tracing` subscriber.
+pub(crate) fn open(book: Book) {
+    // A second book cannot come: the subscriber was installed first.
+    drop(BOOK.set(book));
+}
+
+impl Book {
+    pub(crate) fn ledger(&self) -> Ledger {
+        let destinations = self.queues.iter().map(|queue| queue.account()).collect();
+        Ledger { service: self.service.clone(), destinations }
+    }
+}
+
+impl Ledger {
+    /// In [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
+    pub fn prometheus(&self) -> String {
+        let mut text = String::new();
+        let counts = [
+            ("created_total", "counter", "Spans handed to the destination."),
+            ("delivered_total", "counter", "Spans the destination has taken."),
+            ("queued", "gauge", "Spans that wait or are on their way."),
+            ("dropped_total", "counter", "Spans that will not arrive, by reason."),
+        ];
+        for (name, kind, help) in counts {
+            let name = format!("telemetry_spans_{name}");
+            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            for account in &self.destinations {
+                let labels = format!("service={:?},destination={:?}", self.service, account.name);
+                for (reason, count) in account.samples(&name) {
+                    text.push_str(&format!("{name}{{{labels}{reason}}} {count}\n"));
+                }
+            }
+        }
+        text
+    }
+}
+
 impl Account {
     /// Spans that will not arrive, for whatever reason.
     pub fn total_dropped(&self) -> u64 {
         self.dropped.values().sum()
+    }
+
+    /// The samples of one metric: a further label, and the count.
+    fn samples(&self, metric: &str) -> Vec<(String, u64)> {
+        match metric {
+            "telemetry_spans_created_total" => vec![(String::new(), self.created)],
+            "telemetry_spans_delivered_total" => vec![(String::new(), self.delivered)],
+            "telemetry_spans_queued" => vec![(String::new(), self.queued)],
+            _ => self.dropped.iter().map(|(reason, count)| (format!(",reason=\"{reason}\""), *count)).collect(),
+        }
+    }
+}
+
+/// A line for each destination.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, account) in self.destinations.iter().enumerate() {
+            let line_break = if index > 0 { "\n" } else { "" };
+            write!(f, "{line_break}{}: {account}", self.service)?;
+        }
+        Ok(())
     }
 }
 
@@ -79,5 +173,42 @@ impl fmt::Display for Reason {
             Self::Panicked => "panicked",
             Self::Shutdown => "shutdown",
         })
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_reads_every_count_with_its_destination() {
+        let account = Account {
+            name: "otlp",
+            kind: "otlp_http",
+            endpoint: "http://127.0.0.1:4318/v1/traces".to_owned(),
+            created: 9,
+            delivered: 4,
+            queued: 2,
+            dropped: BTreeMap::from([(Reason::QueueFull, 1), (Reason::Refused, 2)]),
+            last_error: None,
+        };
+        let text = Ledger { service: "a \"b\"".to_owned(), destinations: vec![account] }.prometheus();
+        let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(
+            samples,
+            [
+                r#"telemetry_spans_created_total{service="a \"b\"",destination="otlp"} 9"#,
+                r#"telemetry_spans_delivered_total{service="a \"b\"",destination="otlp"} 4"#,
+                r#"telemetry_spans_queued{service="a \"b\"",destination="otlp"} 2"#,
+                r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="queue_full"} 1"#,
+                r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="refused"} 2"#,
+            ]
+        );
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{io, mem, thread};
 
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -13,14 +13,38 @@ use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 
 use crate::ledger::{Account, Reason};
 
-/// Spans that may wait for, or be on their way to, one destination. A span of an HTTP request takes about 2 KiB.
-pub(crate) const QUEUE: usize = 8_192;
 /// Spans in one export.
 const BATCH: usize = 512;
 /// How long a span waits for others to travel with.
 const DELAY: Duration = Duration::from_millis(500);
 /// One line for each kind of trouble in this time.
 const QUIET: Duration = Duration::from_secs(60);
+/// How often a batch is sent again before it is given up.
+const RETRIES: u32 = 6;
+
+/// The bounds of one destination's queue, in number and in time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Spans that may wait for, or be on their way to, the destination. A span of an HTTP request takes about 2 KiB.
+    pub(crate) queue: usize,
+    /// The pause before a batch is sent again; each further one is twice as long.
+    pub(crate) pause: Duration,
+    /// The longest pause, also where the destination asks for more.
+    pub(crate) longest_pause: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { queue: 8_192, pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+    }
+}
+
+/// What the ledger says of a destination beside its counts.
+pub(crate) struct Destination {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) endpoint: String,
+}
 
 /// Delivers batches to one destination. Runs on a thread of its own and may block, for a bounded time.
 pub(crate) trait Exporter: Send + 'static {
@@ -32,13 +56,17 @@ pub(crate) trait Exporter: Send + 'static {
 pub(crate) struct Outcome {
     pub(crate) dropped: BTreeMap<Reason, usize>,
     pub(crate) error: Option<String>,
+    /// The whole batch may be sent again, not before this time. If it is not, it is dropped as said.
+    pub(crate) again_after: Option<Duration>,
+    /// The destination takes nothing from us for this time: what comes meanwhile is dropped for the same reason, unsent.
+    pub(crate) closed_for: Option<Duration>,
 }
 
 /// One destination's queue and account.
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    bound: usize,
+    pace: Pace,
 }
 
 struct State {
@@ -71,17 +99,21 @@ impl Outcome {
 }
 
 impl Queue {
-    /// A queue of at most `bound` spans and the thread that empties it into `exporter`.
-    pub(crate) fn start(
-        name: &'static str,
-        endpoint: String,
-        bound: usize,
-        exporter: impl Exporter,
-    ) -> io::Result<Arc<Self>> {
-        let account =
-            Account { name, endpoint, created: 0, delivered: 0, queued: 0, dropped: BTreeMap::new(), last_error: None };
+    /// A queue and the thread that empties it into `exporter`.
+    pub(crate) fn start(to: Destination, pace: Pace, exporter: impl Exporter) -> io::Result<Arc<Self>> {
+        let Destination { name, kind, endpoint } = to;
+        let account = Account {
+            name,
+            kind,
+            endpoint,
+            created: 0,
+            delivered: 0,
+            queued: 0,
+            dropped: BTreeMap::new(),
+            last_error: None,
+        };
         let state = State { phase: Phase::Open, waiting: VecDeque::new(), on_the_way: 0, account };
-        let queue = Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), bound });
+        let queue = Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), pace });
         let worker = Arc::clone(&queue);
         thread::Builder::new().name(format!("telemetry-{name}")).spawn(move || worker.run(exporter))?;
         Ok(queue)
@@ -93,7 +125,7 @@ impl Queue {
         state.account.created += 1;
         if state.phase != Phase::Open {
             state.lose(1, Reason::Shutdown);
-        } else if state.queued() >= self.bound {
+        } else if state.queued() >= self.pace.queue {
             state.lose(1, Reason::QueueFull);
         } else {
             state.waiting.push_back(span);
@@ -138,23 +170,65 @@ impl Queue {
     }
 
     fn run(&self, mut exporter: impl Exporter) {
-        let destination = self.account().name;
-        let mut said = BTreeMap::<Option<Reason>, Instant>::new();
+        let mut trouble = Trouble { destination: self.account().name, said: BTreeMap::new() };
+        let mut closed: Option<(Instant, Reason, String)> = None;
         while let Some(batch) = self.next() {
-            let outcome = catch_unwind(AssertUnwindSafe(|| exporter.export(&batch))).unwrap_or_else(|_| {
+            if let Some((_, reason, error)) = closed.as_ref().filter(|(until, ..)| Instant::now() < *until) {
+                let mut outcome = Outcome::default();
+                outcome.lose(batch.len(), *reason, error.clone());
+                self.settle(batch.len(), outcome);
+                continue;
+            }
+            let outcome = self.deliver(&mut exporter, &batch, &mut trouble);
+            closed = match (outcome.closed_for, outcome.dropped.keys().next(), &outcome.error) {
+                (Some(time), Some(reason), Some(error)) => Some((Instant::now() + time, *reason, error.clone())),
+                _ => None,
+            };
+            self.settle(batch.len(), outcome);
+        }
+    }
+
+    /// Sends a batch, again and again where that may help.
+    fn deliver(&self, exporter: &mut impl Exporter, batch: &[Arc<SpanData>], trouble: &mut Trouble) -> Outcome {
+        let mut retries = 0;
+        loop {
+            let outcome = catch_unwind(AssertUnwindSafe(|| exporter.export(batch))).unwrap_or_else(|_| {
                 let mut outcome = Outcome::default();
                 outcome.lose(batch.len(), Reason::Panicked, "the exporter panicked");
                 outcome
             });
-            if let Some(error) = &outcome.error {
-                let kind = outcome.dropped.keys().next().copied();
-                if said.get(&kind).is_none_or(|at| at.elapsed() >= QUIET) {
-                    said.insert(kind, Instant::now());
-                    let dropped: usize = outcome.dropped.values().sum();
-                    tracing::warn!(target: "telemetry", destination, dropped, "{error}");
-                }
+            trouble.say(&outcome);
+            match outcome.again_after {
+                Some(asked) if retries < RETRIES && self.pause(asked.max(self.backoff(retries))) => retries += 1,
+                _ => return outcome,
             }
-            self.settle(batch.len(), outcome);
+        }
+    }
+
+    /// The pause before retry number `retries`: doubled each time, and shortened by up to a half, so that services that
+    /// failed together do not come back together.
+    fn backoff(&self, retries: u32) -> Duration {
+        let pause = self.pace.pause.saturating_mul(1 << retries.min(16));
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+        pause.mul_f64(0.5 + f64::from(clock % 1_000) / 2_000.0)
+    }
+
+    /// Waits, and tells whether to try again. A queue that is told to drain ends the wait early and tries once more.
+    fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time.min(self.pace.longest_pause);
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return false;
+        }
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || state.phase == Phase::Draining {
+                return true;
+            }
+            if state.phase == Phase::Closed {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -201,6 +275,25 @@ impl Queue {
     /// A panic while the lock is held leaves the counts as they were; they stay usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has been said of a destination's troubles, so that each kind is said once a minute.
+struct Trouble {
+    destination: &'static str,
+    said: BTreeMap<Option<Reason>, Instant>,
+}
+
+impl Trouble {
+    fn say(&mut self, outcome: &Outcome) {
+        let Some(error) = &outcome.error else { return };
+        let kind = outcome.dropped.keys().next().copied();
+        if self.said.get(&kind).is_none_or(|at| at.elapsed() >= QUIET) {
+            self.said.insert(kind, Instant::now());
+            let spans: usize = outcome.dropped.values().sum();
+            let again = outcome.again_after.is_some();
+            tracing::warn!(target: "telemetry", destination = self.destination, spans, again, "{error}");
+        }
     }
 }
 
@@ -284,7 +377,9 @@ mod tests {
 
     fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
         let (tell, told) = sync_channel(16);
-        (Queue::start("test", String::new(), bound, Told(told)).unwrap(), tell)
+        let to = Destination { name: "test", kind: "test", endpoint: String::new() };
+        let pace = Pace { queue: bound, pause: Duration::from_millis(1), longest_pause: Duration::from_millis(5) };
+        (Queue::start(to, pace, Told(told)).unwrap(), tell)
     }
 
     fn push(queue: &Queue, count: usize) {
@@ -310,7 +405,7 @@ mod tests {
 
     #[test]
     fn what_is_pushed_is_delivered_at_the_latest_at_shutdown() {
-        let (queue, tell) = queue(QUEUE);
+        let (queue, tell) = queue(1_000);
         push(&queue, 3);
         tell.send(|_| Outcome::default()).unwrap();
         assert_eq!(shut(&queue, LONG).delivered, 3);
@@ -327,7 +422,7 @@ mod tests {
 
     #[test]
     fn a_refused_part_of_a_batch_is_counted_with_its_reason() {
-        let (queue, tell) = queue(QUEUE);
+        let (queue, tell) = queue(1_000);
         push(&queue, 5);
         let refuse_two: What = |_| {
             let mut outcome = Outcome::default();
@@ -342,7 +437,7 @@ mod tests {
 
     #[test]
     fn a_panic_in_an_exporter_is_counted_and_the_worker_goes_on() {
-        let (queue, tell) = queue(QUEUE);
+        let (queue, tell) = queue(1_000);
         push(&queue, 1);
         tell.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
         tell.send(|_| Outcome::default()).unwrap();
@@ -354,9 +449,63 @@ mod tests {
         assert_eq!((account.delivered, account.dropped), (1, BTreeMap::from([(Reason::Panicked, 1)])));
     }
 
+    const AWAY: What = |size| {
+        let mut outcome = Outcome::default();
+        outcome.lose(size, Reason::Unreachable, "away");
+        Outcome { again_after: Some(Duration::ZERO), ..outcome }
+    };
+
+    #[test]
+    fn a_batch_is_sent_again_until_it_is_taken() {
+        let (queue, tell) = queue(1_000);
+        push(&queue, 3);
+        for what in [AWAY, AWAY, |_| Outcome::default()] {
+            tell.send(what).unwrap();
+        }
+        while queue.account().queued > 0 {
+            assert_exact(&queue.account());
+        }
+        let account = shut(&queue, LONG);
+        assert_eq!((account.delivered, account.total_dropped()), (3, 0));
+    }
+
+    #[test]
+    fn a_batch_that_is_never_taken_is_given_up() {
+        let (queue, tell) = queue(1_000);
+        push(&queue, 3);
+        for _ in 0..=RETRIES {
+            tell.send(AWAY).unwrap();
+        }
+        while queue.account().queued > 0 {
+            assert_exact(&queue.account());
+        }
+        assert_eq!(shut(&queue, LONG).dropped, BTreeMap::from([(Reason::Unreachable, 3)]));
+    }
+
+    #[test]
+    fn a_destination_that_is_closed_to_us_is_not_asked_again() {
+        let (queue, tell) = queue(1_000);
+        push(&queue, 2);
+        tell.send(|size| {
+            let mut outcome = Outcome::default();
+            outcome.lose(size, Reason::Refused, "wrong key");
+            Outcome { closed_for: Some(LONG), ..outcome }
+        })
+        .unwrap();
+        while queue.account().queued > 0 {
+            thread::yield_now();
+        }
+        // Nothing more is told: an exporter that was asked would wait for ever.
+        push(&queue, 3);
+        let account = shut(&queue, LONG);
+        assert_eq!(account.dropped, BTreeMap::from([(Reason::Refused, 5)]));
+        assert_eq!(account.last_error.as_deref(), Some("wrong key"));
+        drop(tell);
+    }
+
     #[test]
     fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
-        let (queue, tell) = queue(QUEUE);
+        let (queue, tell) = queue(1_000);
         push(&queue, 600);
         let account = shut(&queue, Duration::from_millis(50));
         assert_eq!(account.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
