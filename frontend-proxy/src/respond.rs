@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{Either, Full};
-use telemetry::propagation;
+use telemetry::{ledger, propagation};
 use tracing::Span;
 
 use crate::body::Outgoing;
@@ -14,9 +14,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(crate) fn file(file: File) -> Response<Outgoing> {
-    let mut response = plain(StatusCode::OK, file.content);
+    let mut response = typed(StatusCode::OK, file.content_type, file.content);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -26,6 +25,18 @@ pub(crate) fn file(file: File) -> Response<Outgoing> {
 /// That the process answers; whether its upstreams do is not asked.
 pub(crate) fn alive() -> Response<Outgoing> {
     plain(StatusCode::NO_CONTENT, Bytes::new())
+}
+
+/// What became of every span.
+pub(crate) fn ledger() -> Response<Outgoing> {
+    let ledger = serde_json::to_vec(&ledger::current()).unwrap_or_default();
+    typed(StatusCode::OK, "application/json", ledger.into())
+}
+
+/// The same for Prometheus.
+pub(crate) fn metrics() -> Response<Outgoing> {
+    let text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    typed(StatusCode::OK, ledger::PROMETHEUS, text.into())
 }
 
 pub(crate) fn redirect(to: &'static str) -> Response<Outgoing> {
@@ -45,9 +56,7 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
     if let Some(trace_id) = propagation::trace_id(span) {
         body["trace_id"] = trace_id.into();
     }
-    let mut response = plain(status, body.to_string().into());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    response
+    typed(status, "application/problem+json", body.to_string().into())
 }
 
 /// Tells the caller which span served it. An upstream's own word on this is replaced: to the caller, we are the server.
@@ -59,6 +68,12 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
             response.headers_mut().insert(name, value);
         }
     }
+    response
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Outgoing> {
+    let mut response = plain(status, body);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 

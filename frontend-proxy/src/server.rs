@@ -137,6 +137,8 @@ impl State {
         let path = request.uri().path();
         match path {
             "/health/live" => respond::alive(),
+            "/health/telemetry" => respond::ledger(),
+            "/metrics" => respond::metrics(),
             HEALTH_CHECK => self.forward(request, peer, None).await,
             "/" => self.traced(request, peer, Route::Page).await,
             _ if path.starts_with("/api/") => self.traced(request, peer, Route::Api).await,

@@ -117,6 +117,8 @@ fn routes(app: &mut ServiceConfig) {
     app.app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| Problem::from(&error).into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
         .service(read("/api/health-check", web::route().to(health_check)))
+        .service(read("/health/telemetry", web::route().to(ledger)))
+        .service(read("/metrics", web::route().to(metrics)))
         .service(read("/api/activities/home", web::route().to(activities::home)))
         .service(read("/api/activities/search", web::route().to(activities::search)))
         .service(read("/api/activities/@", web::route().to(activities::profile_of_nobody)))
@@ -141,6 +143,17 @@ fn read(path: &str, route: Route) -> Resource {
 
 async fn health_check() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"success": true, "ver": 1}))
+}
+
+/// What became of every span.
+async fn ledger() -> HttpResponse {
+    HttpResponse::Ok().json(telemetry::ledger::current())
+}
+
+/// The same for Prometheus.
+async fn metrics() -> HttpResponse {
+    let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)
 }
 
 /// Pages of these origins alone may call the API; a page that this API's own proxy serves needs none.
