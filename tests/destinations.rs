@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
-use crate::support::{Folder, eventually};
+use crate::support::{Folder, eventually, http};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 
@@ -60,4 +60,46 @@ fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
     );
     assert!(account.contains("401") && account.contains("unknown API key - check your credentials"), "{account}");
     assert!(ended.errors.contains("backend: otlp: 4 spans created = 4 delivered"), "{}", ended.errors);
+}
+
+#[test]
+fn a_busy_destination_is_asked_again_and_nothing_is_lost() {
+    let honeycomb = Honeycomb::busy(KEY, 2);
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    let trace = cruddur.get("/api/activities/home").trace_id();
+    eventually("six spans at Honeycomb", || (honeycomb.spans(&trace).len() == 6).then_some(()));
+    let ended = cruddur.stop();
+    for service in ["backend", "frontend-proxy"] {
+        let account = ended.errors.lines().find(|line| line.starts_with(&format!("{service}: honeycomb: ")));
+        assert!(account.is_some_and(|account| account.contains("0 queued + 0 dropped")), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn each_service_tells_its_ledger() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let trace = cruddur.get("/api/activities/home").trace_id();
+    cruddur.spans(&trace, 6);
+    for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 6)] {
+        // The viewer has the spans before it has answered that it does.
+        let ledger = eventually("delivered", || {
+            let ledger = http::get(&format!("{base}/health/telemetry")).json();
+            (ledger["destinations"].as_array().unwrap().iter().all(|one| one["delivered"] == spans)).then_some(ledger)
+        });
+        assert_eq!(ledger["service"], service);
+        let otlp = &ledger["destinations"][0];
+        assert_eq!(
+            otlp,
+            &json!({"name": "otlp", "kind": "otlp_http", "endpoint": format!("{}/v1/traces", cruddur.viewer), "created": spans,
+                    "delivered": spans, "queued": 0, "dropped": {}, "last_error": null})
+        );
+        let metrics = http::get(&format!("{base}/metrics"));
+        assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+        let sample = format!("telemetry_spans_delivered_total{{service=\"{service}\",destination=\"xray\"}} {spans}\n");
+        assert!(String::from_utf8(metrics.body).unwrap().contains(&sample));
+    }
+    let list = http::get(&format!("{}/api/traces", cruddur.viewer)).json();
+    assert_eq!(list.as_array().unwrap().len(), 2, "asking is not traced: {list:#}");
 }

@@ -1,9 +1,12 @@
 //! A fake of Honeycomb's OTLP endpoint, which cannot be had without an account and the internet. What it does of the real
 //! one's contract: `POST /v1/traces` takes gzipped protobuf with a key in `x-honeycomb-team` and answers 200 with an empty
-//! `ExportTraceServiceResponse`; without a key it answers 401 with a `Status` that says why. It does nothing else.
+//! `ExportTraceServiceResponse`; without a key it answers 401 with a `Status` that says why; and it can be busy at first, which
+//! is 503 with `Retry-After`. It does nothing else.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -21,14 +24,20 @@ pub(crate) struct Honeycomb {
 impl Honeycomb {
     /// Takes spans that come with `key`, and refuses all others.
     pub(crate) fn start(key: &'static str) -> Self {
+        Self::busy(key, 0)
+    }
+
+    /// The same, after it has answered 503 this many times.
+    pub(crate) fn busy(key: &'static str, times: usize) -> Self {
+        let busy = Arc::new(AtomicUsize::new(times));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let taken = Arc::new(Mutex::new(Vec::new()));
         let spans = Arc::clone(&taken);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let spans = Arc::clone(&spans);
-                thread::spawn(move || serve(&stream, key, &spans));
+                let (spans, busy) = (Arc::clone(&spans), Arc::clone(&busy));
+                thread::spawn(move || serve(&stream, key, &spans, &busy));
             }
         });
         Self { url, taken }
@@ -42,7 +51,7 @@ impl Honeycomb {
     }
 }
 
-fn serve(mut stream: &TcpStream, key: &str, spans: &Mutex<Vec<Span>>) {
+fn serve(mut stream: &TcpStream, key: &str, spans: &Mutex<Vec<Span>>, busy: &AtomicUsize) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut lines = Vec::new();
@@ -70,6 +79,8 @@ fn serve(mut stream: &TcpStream, key: &str, spans: &Mutex<Vec<Span>>) {
             // google.rpc.Status: field 2 is the message.
             let message = b"unknown API key - check your credentials";
             ("401 Unauthorized", [&[0x12, u8::try_from(message.len()).unwrap()], message.as_slice()].concat())
+        } else if busy.fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1)).is_ok() {
+            ("503 Service Unavailable\r\nretry-after: 1", Vec::new())
         } else {
             let mut unpacked = Vec::new();
             GzDecoder::new(body.as_slice()).read_to_end(&mut unpacked).unwrap();
