@@ -24,7 +24,7 @@ pub struct DaemonAddress {
 
 impl Endpoint {
     pub(crate) fn at(base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned(), headers: Vec::new() }
+        Self { base: base.to_owned(), headers: Vec::new() }
     }
 
     /// The URL that takes spans.
@@ -73,6 +73,8 @@ impl FromStr for Endpoint {
     /// documentation writes it, it is `https://`, or `http://` on this machine.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let has_scheme = text.contains("://");
+        // The base is asked for; whoever gives the whole URL of the traces means it.
+        let text = text.trim_end_matches('/').trim_end_matches("/v1/traces");
         let url = if has_scheme { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
         let authority = uri.authority().ok_or(NotAnAddress("it has no host"))?;
@@ -156,6 +158,7 @@ mod tests {
         for (text, url) in [
             ("api.honeycomb.io:443", "https://api.honeycomb.io:443/v1/traces"),
             ("localhost:4318", "http://localhost:4318/v1/traces"),
+            ("http://collector/otlp/v1/traces/", "http://collector/otlp/v1/traces"),
             ("[::1]:4318", "http://[::1]:4318/v1/traces"),
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().traces(), url);

@@ -198,6 +198,10 @@ impl Queue {
                 outcome
             });
             trouble.say(&outcome);
+            if let Some(error) = &outcome.error {
+                // Told now: the batch may be sent again for minutes.
+                self.lock().account.last_error = Some(error.clone());
+            }
             match outcome.again_after {
                 Some(asked) if retries < RETRIES && self.pause(asked.max(self.backoff(retries))) => retries += 1,
                 _ => return outcome,
@@ -265,9 +269,6 @@ impl Queue {
                 state.lose(count, reason);
             }
             state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
-        }
-        if outcome.error.is_some() {
-            state.account.last_error = outcome.error;
         }
         self.changed.notify_all();
     }
@@ -459,7 +460,12 @@ mod tests {
     fn a_batch_is_sent_again_until_it_is_taken() {
         let (queue, tell) = queue(1_000);
         push(&queue, 3);
-        for what in [AWAY, AWAY, |_| Outcome::default()] {
+        tell.send(AWAY).unwrap();
+        while queue.account().last_error.is_none() {
+            assert_exact(&queue.account());
+        }
+        assert_eq!(queue.account().queued, 3, "it is known what is wrong while the batch still waits");
+        for what in [AWAY, |_| Outcome::default()] {
             tell.send(what).unwrap();
         }
         while queue.account().queued > 0 {
