@@ -73,6 +73,7 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
     // Who made a trace: the services, and the database that they called.
     let list = http::get(&format!("{}/api/traces", cruddur.viewer)).json();
     let summary = list.as_array().unwrap().iter().find(|trace| trace["trace_id"] == TRACE).unwrap();
+    assert_eq!(summary["root_path"], "/api/activities/home");
     assert_eq!(summary["services"], json!(["frontend-proxy", "backend", database]));
     assert_eq!(
         (&summary["root_name"], &summary["span_count"], &summary["errors"]),

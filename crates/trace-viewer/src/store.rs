@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId};
+use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId, short};
 
 /// What may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +64,8 @@ pub(crate) struct Summary {
     pub(crate) trace_id: TraceId,
     /// The name of the earliest span whose parent has not come; OTLP's name where both protocols told of it.
     pub(crate) root_name: Option<String>,
+    /// The path that the root was asked for: many requests share a name.
+    pub(crate) root_path: Option<String>,
     /// Those that told of spans, and the databases that they called (X-Ray's inferred services); in order of appearance.
     pub(crate) services: Vec<String>,
     pub(crate) start: Nanos,
@@ -218,6 +220,7 @@ fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summary> {
     Some(Summary {
         trace_id,
         root_name: root.map(|span| span.name.clone()),
+        root_path: root.and_then(|span| span.attributes.get("url.path")?.as_str().map(|path| short(path.to_owned()))),
         services: services(spans),
         start,
         start_unix_nano: start.0.to_string(),

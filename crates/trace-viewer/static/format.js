@@ -29,14 +29,14 @@ function decimals(value) {
   return value.toFixed(value < 100 ? 1 : 0);
 }
 
-export function duration(ms, trim = false) {
+export function duration(ms) {
   if (ms === null || ms === undefined) return 'in progress';
   const size = Math.abs(ms);
   if (size === 0) return '0 ms';
   if (size >= 120_000) return `${Math.floor(ms / 60_000)} m ${Math.round((ms % 60_000) / 1000)} s`;
   const [value, unit] = size >= 1000 ? [ms / 1000, 's'] : size >= 1 ? [ms, 'ms'] : [ms * 1000, 'µs'];
   const digits = decimals(Math.abs(value));
-  return `${value < 0 ? '−' : ''}${trim ? Number(digits) : digits} ${unit}`;
+  return `${value < 0 ? '−' : ''}${digits} ${unit}`;
 }
 
 export const offset = (nanos) => `${nanos < 0n ? '' : '+'}${duration(Number(nanos) / 1e6)}`;

@@ -87,7 +87,7 @@ export class TraceList {
   renderStatus(status) {
     byId('footer').replaceChildren(
       fact('Traces', `${status.traces} / ${status.traces_max}`),
-      fact('Spans', status.spans.toLocaleString('en')),
+      fact('Spans and segments', status.spans.toLocaleString('en')),
       fact('Memory', `${bytes(status.bytes)} / ${bytes(status.bytes_max)}`),
       fact('Evicted', status.evicted_traces),
       fact('Rejected', status.rejected),
@@ -109,7 +109,7 @@ function matcher(query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return (trace) => {
     const name = trace.root_name ?? 'root not received';
-    const text = [name, ...trace.services, trace.trace_id, xrayId(trace.trace_id)].join('\n').toLowerCase();
+    const text = [name, trace.root_path ?? '', ...trace.services, trace.trace_id, xrayId(trace.trace_id)].join('\n').toLowerCase();
     return words.every((word) => text.includes(word));
   };
 }
@@ -126,8 +126,9 @@ function place(parent, nodes) {
 function traceRow(trace) {
   const name = trace.root_name ?? 'root not received';
   const link = el('a', { href: `#${trace.trace_id}`, class: trace.root_name === null ? 'missing' : null }, plain(name));
+  const path = trace.root_path ? el('span', { class: 'path' }, plain(trace.root_path)) : null;
   return el('tr', { 'data-testid': 'trace-row', 'data-trace-id': trace.trace_id },
-    el('td', { class: 'name', title: `${plain(name)}\n${trace.trace_id}` }, link),
+    el('td', { class: 'name', title: `${plain(name)}\n${trace.trace_id}` }, link, path),
     el('td', { class: 'services' }, ...trace.services.slice(0, 12).map(chip)),
     el('td', { class: 'start', title: trace.start }, timeOfDay(trace.start)),
     el('td', { class: 'took' }, el('span', { class: 'share' }), el('span', {}, duration(trace.duration_ms))),

@@ -164,10 +164,12 @@ export class Waterfall {
     const step = niceStep(this.total, Math.ceil(axis.clientWidth / 70));
     const share = (step / this.total) * 100;
     this.grid.style.setProperty('--tick', `${share}%`);
+    // One unit for the whole axis.
+    const [scale, unit] = this.total >= 1e9 ? [1000, 's'] : this.total >= 1e6 ? [1, 'ms'] : [0.001, 'µs'];
     const labels = [];
     for (let at = 0; at < 100 && axis.clientWidth * (1 - at / 100) > 50; at += share) {
       const ms = ((at / 100) * this.total + Number(this.begin - this.origin)) / 1e6;
-      labels.push(el('span', { class: 'tick', '--at': `${at}%` }, duration(Math.abs(ms) < 1e-9 ? 0 : ms, true)));
+      labels.push(el('span', { class: 'tick', '--at': `${at}%` }, `${Number((ms / scale).toPrecision(6))} ${unit}`));
     }
     axis.replaceChildren(...labels);
   }
@@ -195,7 +197,7 @@ export class Waterfall {
       row.error ? el('span', { class: 'flag' }, 'error') : null,
       row.note && !row.expected ? el('span', { class: 'note' }, row.note) : null,
       chip(row.main.service),
-      el('span', { class: 'badges' }, has(row, 'otlp') ? mark('O', 'OTLP') : null, has(row, 'xray') ? mark('X', 'X-Ray') : null));
+      el('span', { class: 'badges' }, has(row, 'otlp') ? mark('O', 'TLP') : null, has(row, 'xray') ? mark('X', '-Ray') : null));
   }
 
   barCell(row) {
@@ -344,7 +346,8 @@ function mergeTwins(spans) {
     row.parentId = row.records.find((span) => span.parent_span_id)?.parent_span_id ?? null;
     row.start = nanos(row.main.start_unix_nano);
     row.end = row.main.end_unix_nano ? nanos(row.main.end_unix_nano) : null;
-    row.error = row.records.some((span) => span.status?.code === 'error');
+    // OTLP's word where it told of the span: X-Ray's `error` is a 4xx, which may be the caller's alone.
+    row.error = row.main.status?.code === 'error';
   }
   return merged;
 }
@@ -400,7 +403,8 @@ function unfolded(rows, collapsed) {
 
 const has = (row, source) => row.records.some((span) => span.source === source);
 
-const mark = (letter, meaning) => el('abbr', { title: `Received over ${meaning}` }, letter);
+// A narrow window shows the letter alone.
+const mark = (letter, rest) => el('abbr', { title: `Received over ${letter}${rest}` }, letter, el('span', { class: 'rest' }, rest));
 
 function title(row) {
   const note = row.expected ? 'parent not received: the caller is outside this trace' : row.note;
