@@ -1,7 +1,7 @@
 //! What can be known to fail before anything is started: every variable, every port, the data folder. All of it is reported at
 //! once. Leaves nothing behind but the data folder.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write, stderr};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -66,10 +66,16 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
     let deadline = Instant::now() + PATIENCE;
     let mut held = Vec::new();
     for (variable, port) in ports {
+        let mut waiting = false;
         loop {
             match port.bind() {
                 Ok(socket) => held.push(socket),
                 Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    if !waiting {
+                        waiting = true;
+                        // Nobody may be there to read it.
+                        drop(writeln!(stderr(), "waiting for {} to become free ({variable})", port.address()));
+                    }
                     sleep(Duration::from_millis(100));
                     continue;
                 }
