@@ -1,4 +1,5 @@
-//! Starts and stops a service's telemetry: the tracer, the console, a pipeline for each destination. Reads no variable.
+//! Starts and stops a service's telemetry: the tracer, the console, a pipeline for each destination. Reads no variable
+//! but the resource attributes that the SDK reads by itself.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
