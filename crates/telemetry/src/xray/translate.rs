@@ -1,5 +1,6 @@
 //! From a span to a segment document. A span without a parent in this process is a segment, whatever its kind; every other is
-//! a stand-alone subsegment. Loses no span: what does not fit a field is cut or left out. Does no I/O.
+//! a stand-alone subsegment. Loses no span: what does not fit a field is cut or left out, and whole in the metadata. Bounds no
+//! document: one that is too large for a datagram is dropped and counted where it is sent. Does no I/O.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
