@@ -16,7 +16,7 @@ fn text(path: &str) -> String {
 #[test]
 fn there_is_one_version_of_opentelemetry() {
     let lock = text("Cargo.lock");
-    for name in ["opentelemetry", "opentelemetry_sdk", "opentelemetry-proto", "tracing", "tracing-opentelemetry"] {
+    for name in ["opentelemetry", "opentelemetry_sdk", "opentelemetry-proto", "tracing"] {
         assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
     }
 }

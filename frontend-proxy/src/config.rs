@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
 //! | `CRUDDUR_UPSTREAM` | the backend that `/api/*` goes to | `http://127.0.0.1:4567` |
+//! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
 //! | `CRUDDUR_VIEWER` | the trace viewer that `/traces/` goes to, for reading only | none: `/traces/` is not found |
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::str::FromStr;
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use settings::{Listen, Settings};
+use telemetry::propagation::Trust;
 
 /// The proxy's settings.
 #[derive(Debug, Clone)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// The trace viewer.
     pub viewer: Option<Upstream>,
+    /// Whose trace is continued.
+    pub trust: Trust,
 }
 
 /// A server that requests are forwarded to: `http://host:port`, without a path.
@@ -38,6 +42,9 @@ impl Config {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0),
             upstream: upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567"))),
             viewer,
+            trust: settings
+                .parse("TRACE_TRUST", "never, link, always, or networks such as 10.0.0.0/8,::1")
+                .unwrap_or_default(),
         }
     }
 }

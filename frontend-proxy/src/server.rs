@@ -152,7 +152,7 @@ impl State {
     }
 
     async fn traced(&self, request: Request<Incoming>, peer: SocketAddr, route: Route) -> Response<Outgoing> {
-        let span = begin(&request, peer, route);
+        let span = begin(&request, peer, &self.config.trust, route);
         let mut under_way = UnderWay::new(&span);
         let response = match (route, page::find(request.uri().path())) {
             (Route::Api, _) => self.forward(request, peer, Some(&span)).await,
@@ -197,7 +197,7 @@ enum Route {
     None,
 }
 
-fn begin(request: &Request<Incoming>, peer: SocketAddr, route: Route) -> Span {
+fn begin(request: &Request<Incoming>, peer: SocketAddr, trust: &Trust, route: Route) -> Span {
     let peer = Some(peer_ip(peer));
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let served = Served {
@@ -214,7 +214,7 @@ fn begin(request: &Request<Incoming>, peer: SocketAddr, route: Route) -> Span {
         user_agent: header(header::USER_AGENT),
         version: Some(if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" }),
     };
-    server_span(&served, &propagation::extract(request.headers(), Trust::Loopback, peer))
+    server_span(&served, &propagation::extract(request.headers(), trust, peer))
 }
 
 /// One `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) asks, and no tunnel.

@@ -38,7 +38,7 @@ impl RootSpanBuilder for RootSpan {
                 _ => None,
             },
         };
-        http::server_span(&served, &propagation::extract(request.headers(), Trust::Always, peer))
+        http::server_span(&served, &propagation::extract(request.headers(), &Trust::ALWAYS, peer))
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {

@@ -1,17 +1,14 @@
-//! Where a destination is: the forms in which people write addresses, read into what the exporters use. Resolves nothing.
+//! Where telemetry goes: the URL of an OTLP/HTTP signal and the address of an X-Ray daemon, parsed once at the edge. Does no I/O.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-use ::http::{HeaderName, Uri};
-use secrecy::{ExposeSecret, SecretString};
+use ::http::Uri;
 
-/// Where OTLP/HTTP goes, and the headers that go with it.
-#[derive(Debug)]
-pub struct Endpoint {
-    pub(crate) base: String,
-    pub(crate) headers: Vec<(HeaderName, SecretString)>,
-}
+/// An absolute `http` or `https` URL without user, query or trailing slash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url(String);
 
 /// The address of an X-Ray daemon: UDP for segments, TCP for sampling rules. Host names are resolved when used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,27 +19,50 @@ pub struct DaemonAddress {
     pub tcp: String,
 }
 
-impl Endpoint {
-    pub(crate) fn at(base: &str) -> Self {
-        Self { base: base.to_owned(), headers: Vec::new() }
+impl Url {
+    /// Of a text that is known to be one.
+    pub(crate) fn of(url: &str) -> Self {
+        Self(url.to_owned())
     }
 
-    /// The URL that takes spans.
-    pub fn traces(&self) -> String {
-        format!("{}/v1/traces", self.base)
+    /// Its text.
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 
-    /// The headers of each request.
-    pub fn headers(&self) -> &[(HeaderName, SecretString)] {
-        &self.headers
+    /// This URL with `path`, such as `/v1/traces`, at its end.
+    pub fn join(&self, path: &str) -> Self {
+        Self(format!("{}{path}", self.0))
     }
 
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
-        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
+    /// What is left without `path` at its end.
+    pub(crate) fn without(&self, path: &str) -> Self {
+        Self(self.0.strip_suffix(path).unwrap_or(&self.0).to_owned())
     }
 
-    fn host(&self) -> String {
-        self.base.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_ascii_lowercase)).unwrap_or_default()
+    /// The host, in lower case.
+    pub fn host(&self) -> String {
+        self.uri().and_then(|uri| uri.host().map(str::to_ascii_lowercase)).unwrap_or_default()
+    }
+
+    /// The port, of the scheme where none is written.
+    pub fn port(&self) -> u16 {
+        self.uri().and_then(|uri| uri.port_u16()).unwrap_or(if self.is_encrypted() { 443 } else { 80 })
+    }
+
+    /// Its scheme is `https`.
+    pub fn is_encrypted(&self) -> bool {
+        self.0.starts_with("https://")
+    }
+
+    /// The address is this machine's own.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.host())
+    }
+
+    /// A key may go there: over TLS, or without leaving the machine.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_encrypted() || self.is_loopback()
     }
 
     pub(crate) fn is_honeycomb(&self) -> bool {
@@ -50,15 +70,14 @@ impl Endpoint {
         host == "honeycomb.io" || host.ends_with(".honeycomb.io")
     }
 
-    /// A key may go there: over TLS, or without leaving the machine.
-    pub(crate) fn is_private(&self) -> bool {
-        self.base.starts_with("https://") || is_loopback(&self.host())
+    fn uri(&self) -> Option<Uri> {
+        self.0.parse().ok()
     }
 }
 
 fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Why a text is not an address.
@@ -66,15 +85,13 @@ fn is_loopback(host: &str) -> bool {
 #[error("{0}")]
 pub struct NotAnAddress(&'static str);
 
-impl FromStr for Endpoint {
+impl FromStr for Url {
     type Err = NotAnAddress;
 
-    /// Takes the base URL of OTLP/HTTP, as the specification's variable does. Without a scheme, as Honeycomb's
-    /// documentation writes it, it is `https://`, or `http://` on this machine.
+    /// Without a scheme, as Honeycomb's documentation writes its address, it is `https://`, or `http://` on this machine.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let has_scheme = text.contains("://");
-        // The base is asked for; whoever gives the whole URL of the traces means it.
-        let text = text.trim_end_matches('/').trim_end_matches("/v1/traces");
+        let text = text.trim_end_matches('/');
         let url = if has_scheme { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
         let authority = uri.authority().ok_or(NotAnAddress("it has no host"))?;
@@ -89,8 +106,8 @@ impl FromStr for Endpoint {
         }
         match uri.scheme_str() {
             Some("http" | "https") if uri.query().is_some() => Err(NotAnAddress("it has a query")),
-            Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self::at(&format!("https://{text}"))),
-            Some("http" | "https") => Ok(Self::at(&url)),
+            Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self(format!("https://{text}"))),
+            Some("http" | "https") => Ok(Self(url)),
             _ => Err(NotAnAddress("its scheme is not http or https")),
         }
     }
@@ -123,9 +140,9 @@ impl FromStr for DaemonAddress {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.traces())
+        f.write_str(&self.0)
     }
 }
 
@@ -144,10 +161,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_an_address_or_an_error(text in "[ -~]{0,60}|(https?://|udp:|tcp:)?[a-z:@/?\\[\\]0-9 .]{0,40}") {
-            if let Ok(endpoint) = text.parse::<Endpoint>() {
-                let url: Uri = endpoint.traces().parse().unwrap();
-                let authority = url.authority().unwrap();
-                prop_assert!(!authority.host().is_empty() && !authority.as_str().contains('@'), "{endpoint}");
+            if let Ok(url) = text.parse::<Url>() {
+                let parsed: Uri = url.join("/v1/traces").as_str().parse().unwrap();
+                let authority = parsed.authority().unwrap();
+                prop_assert!(!authority.host().is_empty() && !authority.as_str().contains('@'), "{url}");
             }
             let _ = text.parse::<DaemonAddress>();
         }
@@ -156,15 +173,15 @@ mod tests {
     #[test]
     fn an_address_without_a_scheme_is_understood() {
         for (text, url) in [
-            ("api.honeycomb.io:443", "https://api.honeycomb.io:443/v1/traces"),
-            ("localhost:4318", "http://localhost:4318/v1/traces"),
-            ("http://collector/otlp/v1/traces/", "http://collector/otlp/v1/traces"),
-            ("[::1]:4318", "http://[::1]:4318/v1/traces"),
+            ("api.honeycomb.io:443", "https://api.honeycomb.io:443"),
+            ("localhost:4318", "http://localhost:4318"),
+            ("http://collector/otlp/", "http://collector/otlp"),
+            ("[::1]:4318", "http://[::1]:4318"),
         ] {
-            assert_eq!(text.parse::<Endpoint>().unwrap().traces(), url);
+            assert_eq!(text.parse::<Url>().unwrap().as_str(), url);
         }
         for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x", "http://:", "http://x:y", "x:99999"] {
-            assert!(text.parse::<Endpoint>().is_err(), "{text}");
+            assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }
 

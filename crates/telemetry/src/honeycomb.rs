@@ -1,4 +1,4 @@
-//! OTLP/HTTP: protobuf, gzip, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread, follows no
+//! OTLP/HTTP, protobuf or JSON, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread, follows no
 //! redirect (the key would go along), uses no proxy of the environment, and tells the destination's own words when it
 //! refuses.
 //!
@@ -7,38 +7,47 @@
 //! drops the body of a refusal, which says why.
 
 use std::fmt;
-use std::io::{Read, Write};
-use std::sync::Arc;
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
 use secrecy::ExposeSecret;
 use ureq::http::{HeaderValue, StatusCode};
 
-use crate::address::Endpoint;
+use crate::config::{Endpoint, Protocol};
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
+use crate::protobuf::{bytes, field_len, head};
+use crate::span::Record;
 
 const CONNECT: Duration = Duration::from_secs(2);
-const TOTAL: Duration = Duration::from_secs(10);
 /// What is read of an answer; the rest is not needed to know what it says.
 const ANSWER: u64 = 64 * 1024;
 
 /// After a key was refused, until the next batch is sent with it: someone may have allowed it meanwhile.
 const CLOSED: Duration = Duration::from_secs(60);
 
-/// Sends batches of spans to one OTLP/HTTP endpoint.
+/// Sends batches of one signal to one OTLP/HTTP endpoint.
+#[derive(Clone)]
 pub(crate) struct Otlp {
     agent: ureq::Agent,
     endpoint: Endpoint,
-    resource: ResourceAttributesWithSchema,
+    signal: Signal,
+    /// The resource, encoded as field 1 of `ResourceSpans` and `ResourceLogs`.
+    resource: Vec<u8>,
+    /// The scope, encoded as field 1 of `ScopeSpans` and `ScopeLogs`.
+    scope: Vec<u8>,
+}
+
+/// What is sent. The messages of both signals have the same shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Traces,
+    Logs,
 }
 
 /// What the endpoint answered, as much of it as is read.
@@ -51,7 +60,8 @@ struct Answer {
 }
 
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
-#[derive(Clone, PartialEq, Message)]
+#[derive(Clone, PartialEq, Message, serde::Deserialize)]
+#[serde(default)]
 struct Status {
     #[prost(int32, tag = "1")]
     code: i32,
@@ -60,42 +70,91 @@ struct Status {
 }
 
 impl Otlp {
-    pub(crate) fn new(endpoint: Endpoint, resource: &Resource) -> Self {
+    /// Sends `signal` to `endpoint` as what `resource`, an encoded message, describes.
+    pub(crate) fn new(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(TOTAL))
+            .timeout_connect(Some(CONNECT.min(endpoint.timeout)))
+            .timeout_global(Some(endpoint.timeout))
             .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Self { agent, endpoint, resource: resource.into() }
+        let mut scope = Vec::new();
+        bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
+        bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        let as_field = |payload: &[u8]| {
+            let mut field = Vec::new();
+            bytes(&mut field, 1, payload);
+            field
+        };
+        Self { agent, endpoint, signal, resource: as_field(resource), scope: as_field(&scope) }
     }
 
-    fn body(&self, batch: &[Arc<SpanData>]) -> std::io::Result<Vec<u8>> {
-        let spans = batch.iter().map(|span| SpanData::clone(span)).collect();
-        let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);
-        let message = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
-        let mut gzip = GzEncoder::new(Vec::with_capacity(message.len() / 4), Compression::fast());
-        gzip.write_all(&message)?;
-        gzip.finish()
+    /// The request's message: `batch` within one scope within one resource.
+    fn write(&self, batch: &[Record], mut out: impl Write) -> io::Result<()> {
+        let records: usize = batch.iter().map(|record| field_len(record.len())).sum();
+        let scope = self.scope.len() + records;
+        let mut piece = Vec::with_capacity(self.resource.len() + self.scope.len() + 32);
+        head(&mut piece, 1, self.resource.len() + field_len(scope));
+        piece.extend_from_slice(&self.resource);
+        head(&mut piece, 2, scope);
+        piece.extend_from_slice(&self.scope);
+        for record in batch {
+            head(&mut piece, 2, record.len());
+            out.write_all(&piece)?;
+            out.write_all(record)?;
+            piece.clear();
+        }
+        Ok(())
+    }
+
+    fn body(&self, batch: &[Record]) -> io::Result<Vec<u8>> {
+        let size: usize = batch.iter().map(|record| record.len() + 8).sum();
+        if self.endpoint.protocol == Protocol::Json {
+            let mut message = Vec::with_capacity(size);
+            self.write(batch, &mut message)?;
+            let json = self.json(&message)?;
+            return if self.endpoint.gzip { zipped(json.len(), |gzip| gzip.write_all(&json)) } else { Ok(json) };
+        }
+        if self.endpoint.gzip {
+            return zipped(size, |gzip| self.write(batch, gzip));
+        }
+        let mut message = Vec::with_capacity(size + self.resource.len() + self.scope.len() + 32);
+        self.write(batch, &mut message)?;
+        Ok(message)
+    }
+
+    /// The same message in OTLP's JSON.
+    fn json(&self, message: &[u8]) -> io::Result<Vec<u8>> {
+        let json = match self.signal {
+            Signal::Traces => serde_json::to_vec(&ExportTraceServiceRequest::decode(message)?),
+            Signal::Logs => serde_json::to_vec(&ExportLogsServiceRequest::decode(message)?),
+        };
+        Ok(json?)
     }
 
     /// What a destination says may repeat the key that it was sent.
     fn without_keys(&self, text: String) -> String {
-        let keys = self.endpoint.headers().iter().map(|(_, value)| value.expose_secret());
+        let keys = self.endpoint.headers.iter().map(|(_, value)| value.expose_secret());
         keys.fold(text, |text, key| text.replace(key, "***"))
     }
 
     fn post(&self, body: &[u8]) -> Result<Answer, ureq::Error> {
-        let mut request = self.agent.post(self.endpoint.traces());
-        for (name, value) in self.endpoint.headers() {
+        let mut request = self.agent.post(self.endpoint.url.as_str());
+        for (name, value) in &self.endpoint.headers {
             request = request.header(name, value.expose_secret());
         }
-        let request = request.header("content-type", "application/x-protobuf").header("content-encoding", "gzip");
-        let mut response = request.send(body)?;
+        if self.endpoint.gzip {
+            request = request.header("content-encoding", "gzip");
+        }
+        let kind = match self.endpoint.protocol {
+            Protocol::Protobuf => "application/x-protobuf",
+            Protocol::Json => "application/json",
+        };
+        let mut response = request.header("content-type", kind).send(body)?;
         let header = |name| response.headers().get(name).cloned();
         let kind = header("content-type");
         let retry_after = header("retry-after").and_then(|after| after.to_str().ok()?.trim().parse().ok());
@@ -105,29 +164,34 @@ impl Otlp {
     }
 }
 
+fn zipped(size: usize, write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::with_capacity(size / 4), Compression::fast());
+    write(&mut gzip)?;
+    gzip.finish()
+}
+
 impl Exporter for Otlp {
-    fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        let url = &self.endpoint.url;
         let mut outcome = Outcome::default();
         match self.body(batch).map_err(ureq::Error::from).and_then(|body| self.post(&body)) {
             Err(error) => {
-                let error = format!("{} did not answer: {error}", self.endpoint);
-                outcome.lose(batch.len(), Reason::Unreachable, error);
+                outcome.lose(batch.len(), Reason::Unreachable, format!("{url} did not answer: {error}"));
                 outcome.again_after = Some(Duration::ZERO);
             }
-            Ok(Answer { status, body: answer, .. }) if status.is_success() => {
-                let answer = ExportTraceServiceResponse::decode(answer.as_slice()).unwrap_or_default();
-                let partial = answer.partial_success.unwrap_or_default();
-                let rejected = usize::try_from(partial.rejected_spans).unwrap_or(0).min(batch.len());
+            Ok(Answer { status, kind, body: answer, .. }) if status.is_success() => {
+                let (rejected, message) = partial(kind.as_ref(), &answer);
+                let rejected = rejected.min(batch.len());
                 if rejected > 0 {
-                    let error = format!("{} took a part: {}", self.endpoint, partial.error_message);
-                    outcome.lose(rejected, Reason::Refused, self.without_keys(error));
+                    let error = self.without_keys(format!("{url} took a part: {message}"));
+                    outcome.lose(rejected, Reason::Refused, error);
                 }
             }
             Ok(Answer { status, kind, retry_after, body: answer }) => {
                 let said = Said(kind.as_ref(), &answer);
-                let error = format!("{} answered {status}{said}", self.endpoint);
+                let error = self.without_keys(format!("{url} answered {status}{said}"));
                 let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
-                outcome.lose(batch.len(), reason, self.without_keys(error));
+                outcome.lose(batch.len(), reason, error);
                 // Those that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
                 if matches!(status.as_u16(), 429 | 502 | 503 | 504) {
                     outcome.again_after = Some(retry_after.unwrap_or_default());
@@ -141,32 +205,101 @@ impl Exporter for Otlp {
     }
 }
 
+/// How many records of a batch that was taken were not, and why. Both signals' answers have the same shape; an answer that
+/// cannot be read rejects nothing.
+fn partial(kind: Option<&HeaderValue>, answer: &[u8]) -> (usize, String) {
+    let partial = if is(kind, "json") {
+        let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+        let of = |name| answer.get("partialSuccess")?.get(name);
+        let count = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|name| {
+            let count = of(name)?;
+            // 64-bit numbers are texts in protobuf's JSON.
+            count.as_u64().or_else(|| count.as_str()?.parse().ok())
+        });
+        (count, of("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
+    } else {
+        let partial = ExportTraceServiceResponse::decode(answer).unwrap_or_default().partial_success;
+        let partial = partial.unwrap_or_default();
+        (u64::try_from(partial.rejected_spans).ok(), partial.error_message)
+    };
+    (usize::try_from(partial.0.unwrap_or_default()).unwrap_or(usize::MAX), plain(&partial.1))
+}
+
+fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
+    kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains(what))
+}
+
 /// What a refusal's body says, if it says anything readable.
 struct Said<'a>(Option<&'a HeaderValue>, &'a [u8]);
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(kind, body) = self;
-        let protobuf = kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains("protobuf"));
-        let message = if protobuf {
+        let message = if is(*kind, "protobuf") {
             Status::decode(*body).map(|status| status.message).unwrap_or_default()
         } else {
-            String::from_utf8_lossy(body).into_owned()
+            match serde_json::from_slice::<Status>(body) {
+                Ok(status) if is(*kind, "json") && !status.message.is_empty() => status.message,
+                _ => String::from_utf8_lossy(body).into_owned(),
+            }
         };
-        let message: String = message.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+        let message = plain(&message);
         if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
     }
 }
 
+/// A line of at most 300 characters.
+fn plain(message: &str) -> String {
+    message.trim().chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+
     use super::*;
+    use crate::address::Url;
+    use crate::testing;
+
+    fn endpoint(headers: Vec<(::http::HeaderName, secrecy::SecretString)>, protocol: Protocol) -> Endpoint {
+        let url = Url::of("https://example.org/v1/traces");
+        Endpoint { url, headers, timeout: Duration::from_secs(1), gzip: false, protocol }
+    }
+
+    #[test]
+    fn a_batch_is_one_message_in_both_encodings() {
+        let mut resource = Vec::new();
+        crate::span::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
+        let batch = [testing::span("one"), testing::span("two")].map(testing::Made::record);
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]
+            .map(|protocol| Otlp::new(endpoint(Vec::new(), protocol), Signal::Traces, &resource).body(&batch).unwrap());
+        let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
+        let of_resource = &message.resource_spans[0];
+        let name = &of_resource.resource.as_ref().unwrap().attributes[0];
+        assert_eq!(name.value.as_ref().unwrap().value, Some(Any::StringValue("backend".to_owned())));
+        let scope = &of_resource.scope_spans[0];
+        assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
+        assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_part_that_is_not_taken_is_counted_in_both_encodings() {
+        let json = HeaderValue::from_static("application/json");
+        let told = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}"#;
+        assert_eq!(partial(Some(&json), told), (2, "no".to_owned()));
+        let told = br#"{"partialSuccess":{"rejectedLogRecords":3}}"#;
+        assert_eq!(partial(Some(&json), told), (3, String::new()));
+        let mut told = Vec::new();
+        bytes(&mut told, 1, &[8, 2, 0x12, 2, b'n', b'o']);
+        assert_eq!(partial(None, &told), (2, "no".to_owned()));
+        assert_eq!(partial(None, b"garbage"), (0, String::new()));
+    }
 
     #[test]
     fn a_key_that_is_said_back_is_not_repeated() {
-        let mut endpoint: Endpoint = "https://example.org".parse().unwrap();
-        endpoint.headers.push((::http::HeaderName::from_static("x-honeycomb-team"), "canary".to_owned().into()));
-        let otlp = Otlp::new(endpoint, &Resource::builder_empty().build());
+        let headers = vec![(::http::HeaderName::from_static("x-honeycomb-team"), "canary".to_owned().into())];
+        let otlp = Otlp::new(endpoint(headers, Protocol::Protobuf), Signal::Traces, &[]);
         assert_eq!(otlp.without_keys("no such key: canary".to_owned()), "no such key: ***");
     }
 
@@ -175,6 +308,8 @@ mod tests {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let status = Status { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
         assert_eq!(Said(Some(&protobuf), &status).to_string(), ": unknown API key");
+        let json = HeaderValue::from_static("application/json");
+        assert_eq!(Said(Some(&json), br#"{"code":16,"message":"no key"}"#).to_string(), ": no key");
         assert_eq!(Said(None, b"{\"error\":\"slow\r\ndown\"}").to_string(), ": {\"error\":\"slowdown\"}");
         assert_eq!(Said(Some(&protobuf), b"\xff\xff").to_string(), "");
         assert_eq!(Said(None, "x".repeat(1_000).as_bytes()).to_string().len(), 302);

@@ -2,19 +2,22 @@
 //! for any framework. Names are templates: no path, id or query ever becomes a name. Query strings are not recorded, and of
 //! whatever a caller can make long only the first 1,024 bytes are, so that a full queue has a size.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use opentelemetry::trace::Status;
 use opentelemetry_semantic_conventions::attribute::{
-    CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_STATUS_CODE,
-    HTTP_ROUTE, NETWORK_PEER_ADDRESS, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH,
-    URL_SCHEME, USER_AGENT_ORIGINAL,
+    CLIENT_ADDRESS, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
+    NETWORK_PEER_ADDRESS, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME,
+    USER_AGENT_ORIGINAL,
 };
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::propagation::Incoming;
+use crate::span::{SpanExt, SpanKind, layer};
 
+/// A method that the conventions do not know.
+const OTHER: &str = "_OTHER";
 const MAX_VALUE: usize = 1_024;
 
 /// A request that is being served.
@@ -40,60 +43,59 @@ pub struct Served<'a> {
 
 /// The SERVER span of a request, which continues what the request brought or is linked to it.
 pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
-    let method = known(request.method);
-    let shown = if method == "_OTHER" { "HTTP" } else { method };
-    let name = request.route.map_or_else(|| shown.to_owned(), |route| format!("{shown} {route}"));
-    let span = tracing::info_span!(target: "telemetry::http", "server", otel.name = name, otel.kind = "server");
-    if let Some(parent) = &incoming.parent {
-        use opentelemetry::trace::TraceContextExt;
-        // Fails only for a span that has begun or is not traced: this one is new, and untraced ones have no parent.
-        drop(span.set_parent(opentelemetry::Context::new().with_remote_span_context(parent.clone())));
-    }
-    if let Some(link) = &incoming.link {
-        span.add_link(link.clone());
-    }
-    span.set_attribute(HTTP_REQUEST_METHOD, method);
-    if method == "_OTHER" {
-        span.set_attribute(HTTP_REQUEST_METHOD_ORIGINAL, bounded(request.method));
-    }
-    span.set_attribute(URL_PATH, bounded(request.path));
-    span.set_attribute(URL_SCHEME, request.scheme.to_owned());
-    if let Some(route) = request.route {
-        span.set_attribute(HTTP_ROUTE, route.to_owned());
-    }
-    if let Some(host) = request.host {
-        let (address, port) = split_port(host);
-        span.set_attribute(SERVER_ADDRESS, bounded(address));
-        if let Some(port) = port {
-            span.set_attribute(SERVER_PORT, i64::from(port));
+    let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
+    let span = layer::continuing(incoming, make);
+    span.record_with(|span| {
+        span.kind(SpanKind::Server);
+        let method = known(request.method);
+        span.name(name(method, request.route));
+        span.add(HTTP_REQUEST_METHOD, method);
+        if method == OTHER {
+            span.add(HTTP_REQUEST_METHOD_ORIGINAL, bounded(request.method));
         }
-    }
-    if let Some(peer) = request.peer {
-        span.set_attribute(CLIENT_ADDRESS, peer.to_string());
-        span.set_attribute(NETWORK_PEER_ADDRESS, peer.to_string());
-    }
-    if let Some(user_agent) = request.user_agent {
-        span.set_attribute(USER_AGENT_ORIGINAL, bounded(user_agent));
-    }
-    if let Some(version) = request.version {
-        span.set_attribute(NETWORK_PROTOCOL_VERSION, version.to_owned());
-    }
+        span.add(URL_PATH, bounded(request.path));
+        span.add(URL_SCHEME, request.scheme);
+        if let Some(route) = request.route {
+            span.add(HTTP_ROUTE, route);
+        }
+        if let Some(host) = request.host {
+            let (address, port) = split_port(host);
+            span.add(SERVER_ADDRESS, bounded(address));
+            if let Some(port) = port {
+                span.add(SERVER_PORT, port);
+            }
+        }
+        if let Some(peer) = request.peer {
+            let mut text = String::with_capacity(40);
+            // Writing to a String does not fail.
+            let _ = write!(text, "{peer}");
+            span.add(CLIENT_ADDRESS, &text);
+            span.add(NETWORK_PEER_ADDRESS, &text);
+        }
+        if let Some(user_agent) = request.user_agent {
+            span.add(USER_AGENT_ORIGINAL, bounded(user_agent));
+        }
+        if let Some(version) = request.version {
+            span.add(NETWORK_PROTOCOL_VERSION, version);
+        }
+    });
     span
 }
 
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
 pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, path: &str) -> Span {
-    let method = known(method);
-    let name = if method == "_OTHER" { "HTTP" } else { method };
-    let span = tracing::info_span!(
-        target: "telemetry::http", parent: parent, "client", otel.name = name, otel.kind = "client"
-    );
-    let (address, port) = split_port(authority);
-    span.set_attribute(HTTP_REQUEST_METHOD, method);
-    span.set_attribute(URL_FULL, bounded(&format!("{scheme}://{authority}{path}")));
-    span.set_attribute(SERVER_ADDRESS, address.to_owned());
-    let default_port = if scheme == "https" { 443 } else { 80 };
-    span.set_attribute(SERVER_PORT, i64::from(port.unwrap_or(default_port)));
+    let span = tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
+    span.record_with(|span| {
+        span.kind(SpanKind::Client);
+        let method = known(method);
+        span.name(if method == OTHER { "HTTP" } else { method });
+        let (address, port) = split_port(authority);
+        span.add(HTTP_REQUEST_METHOD, method);
+        span.add(URL_FULL, bounded(&format!("{scheme}://{authority}{path}")));
+        span.add(SERVER_ADDRESS, address);
+        let default_port = if scheme == "https" { 443 } else { 80 };
+        span.add(SERVER_PORT, port.unwrap_or(default_port));
+    });
     span
 }
 
@@ -108,20 +110,21 @@ pub enum Side {
 
 /// Records a response's status code, and that it is an error where the conventions say so.
 pub fn record_status(span: &Span, side: Side, status: u16) {
-    span.set_attribute(HTTP_RESPONSE_STATUS_CODE, i64::from(status));
     let first_error = match side {
         Side::Server => 500,
         Side::Client => 400,
     };
-    if status >= first_error {
-        record_error(span, &status.to_string());
-    }
+    span.record_with(|span| {
+        span.set(HTTP_RESPONSE_STATUS_CODE, status);
+        if status >= first_error {
+            span.fail(&status.to_string());
+        }
+    });
 }
 
 /// Records that there is no response: `kind` is a low-cardinality name such as `timeout`.
 pub fn record_error(span: &Span, kind: &str) {
-    span.set_attribute(ERROR_TYPE, kind.to_owned());
-    span.set_status(Status::error(""));
+    span.fail(kind);
 }
 
 /// The address of a peer as a span wants it.
@@ -132,12 +135,21 @@ pub fn peer(address: SocketAddr) -> IpAddr {
 /// The methods that the conventions know; every other is `_OTHER`, so that a caller cannot make up names.
 fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
-    KNOWN.into_iter().find(|known| *known == method).unwrap_or("_OTHER")
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)
+}
+
+/// The span's name, built once a request: with the route's template where there is one.
+fn name(method: &'static str, route: Option<&str>) -> Cow<'static, str> {
+    let method = if method == OTHER { "HTTP" } else { method };
+    match route {
+        None => Cow::Borrowed(method),
+        Some(route) => Cow::Owned([method, " ", route].concat()),
+    }
 }
 
 /// At most [`MAX_VALUE`] bytes, cut between characters.
-fn bounded(text: &str) -> String {
-    text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default().to_owned()
+fn bounded(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default()
 }
 
 fn split_port(authority: &str) -> (&str, Option<u16>) {

@@ -1,40 +1,36 @@
-//! Starts and stops a service's telemetry: the tracer, the console, a pipeline for each destination. Reads no variable
-//! but the resource attributes that the SDK reads by itself.
+//! Starts and stops a service's telemetry: the layer on `tracing`'s registry, the console, a pipeline for each destination.
+//! Reads no variable.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_aws::trace::XrayIdGenerator;
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanLimits};
-use opentelemetry_semantic_conventions::attribute::SERVICE_VERSION;
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt as console};
 
-use crate::address::Endpoint;
-use crate::config::{Config, Console, Switch};
+use crate::address::DaemonAddress;
+#[cfg(feature = "honeycomb")]
+use crate::config::Endpoint;
+use crate::config::{Config, Otlp, Switch};
+use crate::console::Console;
 use crate::ledger::{self, Book, Ledger};
-use crate::pipeline::{self, Processor, Queue};
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
-use crate::pipeline::{Destination, Pace};
+use crate::pipeline::Destination;
+use crate::pipeline::{self, Pace, Queue};
+use crate::propagation;
+use crate::resource::Resource;
+use crate::span::Limits;
+use crate::span::layer::Layer;
+use crate::span::sampler::{Root, Sampler};
 
 /// The whole of shutdown, all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// The libraries that carry spans; a span of theirs would make the exporters trace themselves.
-const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
-
 /// A service's running telemetry. Call [`Telemetry::shutdown`] before the process ends: what is queued is lost otherwise.
 #[must_use = "spans that are queued at the end are lost without `shutdown`"]
 pub struct Telemetry {
-    provider: SdkTracerProvider,
     book: Book,
 }
 
@@ -49,6 +45,17 @@ pub enum InstallError {
     Thread(#[from] io::Error),
 }
 
+/// What the ledger calls a destination's spans, and its log records.
+const HONEYCOMB: [&str; 2] = ["honeycomb", "honeycomb-logs"];
+const OTLP: [&str; 2] = ["otlp", "otlp-logs"];
+
+/// What starting a destination needs to know.
+struct Start<'a> {
+    resource: &'a Resource,
+    sampler: Sampler,
+    pace: Pace,
+}
+
 impl Config {
     /// Starts telemetry for this process and prints, on standard error, a line for each destination: on or off, why and
     /// where to. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
@@ -56,46 +63,29 @@ impl Config {
     /// # Errors
     /// [`InstallError`] where the process has a `tracing` subscriber.
     pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
-        let service = self.service.clone().unwrap_or_else(|| service.to_owned());
-        let resource = Resource::builder()
-            .with_service_name(service.clone())
-            .with_attribute(KeyValue::new(SERVICE_VERSION, env!("CARGO_PKG_VERSION")))
-            .build();
-        let console = self.console.layer();
-        let queues = self.start(&service, &resource)?;
-        let provider = SdkTracerProvider::builder()
-            .with_resource(resource)
-            .with_id_generator(XrayIdGenerator::default())
-            // Said here, because the builder would read variables of its own.
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
-            .with_span_limits(SpanLimits::default())
-            .with_span_processor(Processor::new(queues.clone()))
-            .build();
-        let spans = tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("cruddur"))
-            .with_location(false)
-            .with_threads(false)
-            .with_target(false)
-            .with_level(false)
-            .with_tracked_inactivity(false)
-            .with_filter(
-                Targets::new()
-                    .with_default(LevelFilter::INFO)
-                    .with_targets(CARRIERS.map(|target| (target, LevelFilter::OFF))),
-            );
-        Registry::default().with(spans).with(console).try_init()?;
-        let book = Book { service, queues };
+        let service = self.service.as_deref().unwrap_or(service);
+        let resource = Resource::new(service, &self.resource);
+        let start = Start { resource: &resource, sampler: self.sampler, pace: self.pace };
+        let (mut queues, mut logs) = (Vec::new(), Vec::new());
+        for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
+            let [of_traces, of_logs] = start.otlp(names, switch)?;
+            queues.extend(of_traces);
+            logs.extend(of_logs);
+        }
+        queues.extend(start.xray(self.xray)?);
+        let layer = Layer {
+            sampler: self.sampler,
+            limits: self.limits,
+            queues: queues.clone(),
+            logs: logs.clone(),
+            console: self.console,
+        };
+        queues.append(&mut logs);
+        Registry::default().with(layer).try_init()?;
+        propagation::choose(self.propagators);
+        let book = Book { service: resource.service().to_owned(), queues };
         ledger::open(book.clone());
-        Ok(Telemetry { provider, book })
-    }
-
-    fn start(self, service: &str, resource: &Resource) -> io::Result<Vec<Arc<Queue>>> {
-        let mut queues = Vec::new();
-        let Self { honeycomb, otlp, xray, .. } = self;
-        queues.extend(start_otlp("honeycomb", honeycomb, service, resource)?);
-        queues.extend(start_otlp("otlp", otlp, service, resource)?);
-        queues.extend(start_xray(xray, service)?);
-        Ok(queues)
+        Ok(Telemetry { book })
     }
 }
 
@@ -113,8 +103,6 @@ impl Telemetry {
         if !ledger.destinations.is_empty() {
             say(format_args!("{ledger}"));
         }
-        // The queues are closed: this only releases the tracer.
-        drop(self.provider.shutdown());
         ledger
     }
 }
@@ -124,72 +112,77 @@ impl Console {
     ///
     /// # Errors
     /// [`InstallError`] where the process has a `tracing` subscriber.
-    pub fn install(&self) -> Result<(), InstallError> {
-        Ok(Registry::default().with(self.layer()).try_init()?)
-    }
-
-    /// Human-readable on a terminal, JSON otherwise; always standard error.
-    fn layer<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
-    where
-        S: tracing::Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a> + Send + Sync,
-    {
-        let layer = console::layer().with_writer(io::stderr);
-        let filter = EnvFilter::new(&self.0);
-        if io::stderr().is_terminal() {
-            layer.with_target(false).with_filter(filter).boxed()
-        } else {
-            layer.json().with_span_list(false).with_filter(filter).boxed()
-        }
+    pub fn install(self) -> Result<(), InstallError> {
+        let sampler = Sampler { root: Root::Off, parent_based: false };
+        let layer = Layer { sampler, limits: Limits::default(), queues: Vec::new(), logs: Vec::new(), console: self };
+        Ok(Registry::default().with(layer).try_init()?)
     }
 }
 
-#[cfg(feature = "honeycomb")]
-fn start_otlp(
-    name: &'static str,
-    switch: Switch<Endpoint>,
-    service: &str,
-    resource: &Resource,
-) -> io::Result<Option<Arc<Queue>>> {
-    let Some(endpoint) = decide(name, switch, service) else {
-        return Ok(None);
-    };
-    let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.to_string() };
-    Queue::start(destination, Pace::default(), crate::honeycomb::Otlp::new(endpoint, resource)).map(Some)
-}
+impl Start<'_> {
+    #[cfg(feature = "honeycomb")]
+    fn otlp(&self, [name, of_logs]: [&'static str; 2], switch: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
+        use crate::honeycomb::Signal;
+        let shown = |otlp: &Otlp| {
+            let endpoints: Vec<String> = otlp.traces.iter().chain(&otlp.logs).map(ToString::to_string).collect();
+            endpoints.join(" and ")
+        };
+        let by = |otlp: &Otlp| otlp.key.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
+        let Some(Otlp { traces, logs, .. }) = self.decide(name, switch, shown, by) else { return Ok([None, None]) };
+        let start = |name, signal, endpoint: Option<Endpoint>| {
+            let Some(endpoint) = endpoint else { return Ok(None) };
+            let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
+            let exporter = crate::honeycomb::Otlp::new(endpoint, signal, self.resource.encoding());
+            Queue::start(destination, self.pace, move || exporter.clone()).map(Some)
+        };
+        Ok([start(name, Signal::Traces, traces)?, start(of_logs, Signal::Logs, logs)?])
+    }
 
-#[cfg(not(feature = "honeycomb"))]
-fn start_otlp(name: &'static str, _: Switch<Endpoint>, service: &str, _: &Resource) -> io::Result<Option<Arc<Queue>>> {
-    say(format_args!("{service}: {name} off: built without the feature \"honeycomb\""));
-    Ok(None)
-}
+    #[cfg(not(feature = "honeycomb"))]
+    fn otlp(&self, [name, _]: [&'static str; 2], _: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
+        let service = self.resource.service();
+        say(format_args!("{service}: {name} off: built without the feature \"honeycomb\""));
+        Ok([None, None])
+    }
 
-#[cfg(feature = "xray")]
-fn start_xray(switch: Switch<crate::DaemonAddress>, service: &str) -> io::Result<Option<Arc<Queue>>> {
-    let Some(address) = decide("xray", switch, service) else {
-        return Ok(None);
-    };
-    let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
-    Queue::start(destination, Pace::default(), crate::xray::Daemon::new(address, service)).map(Some)
-}
+    #[cfg(feature = "xray")]
+    fn xray(&self, switch: Switch<DaemonAddress>) -> io::Result<Option<Arc<Queue>>> {
+        let Some(address) = self.decide("xray", switch, ToString::to_string, |_| String::new()) else {
+            return Ok(None);
+        };
+        let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
+        let service = self.resource.service().to_owned();
+        // Datagrams of one socket at a time, so that their pace can be kept.
+        let pace = Pace { flights: 1, ..self.pace };
+        Queue::start(destination, pace, move || crate::xray::Daemon::new(address.clone(), &service)).map(Some)
+    }
 
-#[cfg(not(feature = "xray"))]
-fn start_xray(_: Switch<crate::DaemonAddress>, service: &str) -> io::Result<Option<Arc<Queue>>> {
-    say(format_args!("{service}: xray off: built without the feature \"xray\""));
-    Ok(None)
-}
+    #[cfg(not(feature = "xray"))]
+    fn xray(&self, _: Switch<DaemonAddress>) -> io::Result<Option<Arc<Queue>>> {
+        say(format_args!("{}: xray off: built without the feature \"xray\"", self.resource.service()));
+        Ok(None)
+    }
 
-/// The target of a destination that is on; says which it is.
-#[cfg(any(feature = "honeycomb", feature = "xray"))]
-fn decide<T: fmt::Display>(name: &str, switch: Switch<T>, service: &str) -> Option<T> {
-    match switch {
-        Switch::On(target, why) => {
-            let bound = Pace::default().queue;
-            say(format_args!("{service}: {name} on: {target} (by {why}; at most {bound} spans wait)"));
-            Some(target)
-        }
-        Switch::Off(why) => {
-            say(format_args!("{service}: {name} off: {why}"));
-            None
+    /// The target of a destination that is on; says which it is.
+    #[cfg(any(feature = "honeycomb", feature = "xray"))]
+    fn decide<T>(
+        &self,
+        name: &str,
+        switch: Switch<T>,
+        shown: impl Fn(&T) -> String,
+        by: impl Fn(&T) -> String,
+    ) -> Option<T> {
+        let service = self.resource.service();
+        match switch {
+            Switch::On(target, why) => {
+                let (shown, by, Self { sampler, pace, .. }) = (shown(&target), by(&target), self);
+                say(format_args!("{service}: {name} on: {shown} (by {why}{by}; sampler {sampler}; {pace})"));
+                Some(target)
+            }
+            Switch::Off(why) => {
+                say(format_args!("{service}: {name} off: {why}"));
+                None
+            }
         }
     }
 }

@@ -16,17 +16,21 @@
 //! ```
 
 #![warn(clippy::indexing_slicing, missing_docs)]
+#![cfg_attr(
+    not(all(feature = "honeycomb", feature = "xray")),
+    allow(dead_code, reason = "what a destination alone needs is not used without it")
+)]
 
 mod address;
-mod config;
+pub mod config;
+mod console;
 mod install;
 pub mod ledger;
-#[cfg_attr(
-    not(any(feature = "honeycomb", feature = "xray")),
-    allow(dead_code, reason = "without an exporter no queue is started")
-)]
 mod pipeline;
 pub mod propagation;
+mod protobuf;
+mod resource;
+pub mod span;
 #[cfg(test)]
 mod testing;
 
@@ -38,6 +42,7 @@ pub mod http;
 #[cfg(feature = "xray")]
 mod xray;
 
-pub use address::{DaemonAddress, Endpoint, NotAnAddress};
-pub use config::{Config, Console, Switch};
+pub use address::{DaemonAddress, NotAnAddress, Url};
+pub use config::{Config, Switch};
+pub use console::Console;
 pub use install::{InstallError, Telemetry};

@@ -7,23 +7,31 @@ mod delivery;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{io, mem, thread};
-
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use std::{io, thread};
 
 use crate::ledger::{Account, Reason};
+use crate::span::Record;
 
-/// Spans in one export.
-const BATCH: usize = 512;
-/// How long a span waits for others to travel with.
-const DELAY: Duration = Duration::from_millis(500);
+/// What a queue keeps of a record beside its bytes, rounded up.
+const OVERHEAD: usize = 64;
+/// Records that are worth an export of their own before the delay is over.
+const FULL: usize = 512;
 
-/// The bounds of one destination's queue, in number and in time.
+/// The bounds of one destination's queue, in number, in size and in time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Spans that may wait for, or be on their way to, the destination. A span of an HTTP request takes about 2 KiB.
+    /// Records that may wait for, or be on their way to, the destination.
     pub(crate) queue: usize,
+    /// The same in bytes.
+    pub(crate) queue_bytes: usize,
+    /// Records in one export.
+    pub(crate) batch: usize,
+    /// The same in bytes, before compression; a single record may be larger.
+    pub(crate) batch_bytes: usize,
+    /// How long a record waits for others to travel with.
+    pub(crate) delay: Duration,
+    /// Exports at the same time, each on a thread of its own.
+    pub(crate) flights: usize,
     /// The pause before a batch is sent again; each further one is twice as long.
     pub(crate) pause: Duration,
     /// The longest pause, also where the destination asks for more.
@@ -32,7 +40,16 @@ pub(crate) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { queue: 8_192, pause: Duration::from_millis(500), longest_pause: Duration::from_secs(30) }
+        Self {
+            queue: 32_768,
+            queue_bytes: 16 * 1024 * 1024,
+            batch: 2_048,
+            batch_bytes: 1024 * 1024,
+            delay: Duration::from_millis(500),
+            flights: 4,
+            pause: Duration::from_millis(500),
+            longest_pause: Duration::from_secs(30),
+        }
     }
 }
 
@@ -45,7 +62,7 @@ pub(crate) struct Destination {
 
 /// Delivers batches to one destination. Runs on a thread of its own and may block, for a bounded time.
 pub(crate) trait Exporter: Send + 'static {
-    fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome;
+    fn export(&mut self, batch: &[Record]) -> Outcome;
 }
 
 /// What became of a batch: whatever is not dropped was delivered.
@@ -62,30 +79,43 @@ pub(crate) struct Outcome {
 /// One destination's queue and account.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    changed: Condvar,
+    /// There is a batch, or the end is near: for workers.
+    work: Condvar,
+    /// Something has been settled, or the end is near: for whoever waits for the end, and for pauses.
+    settled: Condvar,
     pace: Pace,
 }
 
 struct State {
     phase: Phase,
-    waiting: VecDeque<Arc<SpanData>>,
+    waiting: VecDeque<Record>,
+    /// When the first of those that wait came, or was left behind by a batch.
+    since: Instant,
+    /// Of all that is queued: waiting or on its way.
+    bytes: usize,
     on_the_way: usize,
+    /// The destination asked for, or needs, a pause until then.
+    not_before: Option<Instant>,
+    closed: Option<Closed>,
+    /// When each kind of trouble was said last.
+    said: BTreeMap<Option<Reason>, Instant>,
     account: Account,
+}
+
+/// Why a destination takes nothing from us, and how long.
+struct Closed {
+    until: Instant,
+    reason: Reason,
+    error: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Takes no more spans, delivers what it has.
+    /// Takes no more records, delivers what it has.
     Draining,
     /// Whatever was left has been counted as dropped.
     Closed,
-}
-
-/// Hands each sampled span to every queue; OpenTelemetry's side of the pipeline.
-#[derive(Debug)]
-pub(crate) struct Processor {
-    queues: Vec<Arc<Queue>>,
 }
 
 impl Outcome {
@@ -96,8 +126,12 @@ impl Outcome {
 }
 
 impl Queue {
-    /// A queue and the thread that empties it into `exporter`.
-    pub(crate) fn start(to: Destination, pace: Pace, exporter: impl Exporter) -> io::Result<Arc<Self>> {
+    /// A queue and the threads that empty it, each into an exporter that `make` makes.
+    pub(crate) fn start<E: Exporter>(
+        to: Destination,
+        pace: Pace,
+        make: impl Fn() -> E + Clone + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
         let Destination { name, kind, endpoint } = to;
         let account = Account {
             name,
@@ -109,26 +143,45 @@ impl Queue {
             dropped: BTreeMap::new(),
             last_error: None,
         };
-        let state = State { phase: Phase::Open, waiting: VecDeque::new(), on_the_way: 0, account };
-        let queue = Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), pace });
-        let worker = Arc::clone(&queue);
-        thread::Builder::new().name(format!("telemetry-{name}")).spawn(move || worker.run(exporter))?;
+        let state = State {
+            phase: Phase::Open,
+            waiting: VecDeque::new(),
+            since: Instant::now(),
+            bytes: 0,
+            on_the_way: 0,
+            not_before: None,
+            closed: None,
+            said: BTreeMap::new(),
+            account,
+        };
+        let state = Mutex::new(state);
+        let queue = Arc::new(Self { state, work: Condvar::new(), settled: Condvar::new(), pace });
+        for flight in 0..pace.flights.max(1) {
+            let (worker, make) = (Arc::clone(&queue), make.clone());
+            thread::Builder::new().name(format!("{name}-{flight}")).spawn(move || worker.run(make))?;
+        }
         Ok(queue)
     }
 
-    /// Takes a span, or counts it as dropped. Never waits for the destination.
-    pub(crate) fn push(&self, span: Arc<SpanData>) {
+    /// Takes a record, or counts it as dropped. Never waits for the destination.
+    pub(crate) fn push(&self, record: Record) {
+        let size = record.len() + OVERHEAD;
         let mut state = self.lock();
         state.account.created += 1;
         if state.phase != Phase::Open {
             state.lose(1, Reason::Shutdown);
-        } else if state.queued() >= self.pace.queue {
+        } else if state.queued() >= self.pace.queue || state.bytes + size > self.pace.queue_bytes {
             state.lose(1, Reason::QueueFull);
         } else {
-            state.waiting.push_back(span);
-            // The worker sleeps until there is a first span, then until there is a batch.
-            if matches!(state.waiting.len(), 1 | BATCH) {
-                self.changed.notify_all();
+            state.bytes += size;
+            if state.waiting.is_empty() {
+                state.since = Instant::now();
+            }
+            state.waiting.push_back(record);
+            // A worker sleeps until there is a first record, one of them until there is a batch.
+            if state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
+                drop(state);
+                self.work.notify_one();
             }
         }
     }
@@ -139,13 +192,14 @@ impl Queue {
         Account { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.account.clone() }
     }
 
-    /// Takes no more spans from now on; [`Queue::close`] waits for those it has.
+    /// Takes no more records from now on; [`Queue::close`] waits for those it has.
     pub(crate) fn drain(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
-        self.changed.notify_all();
+        self.work.notify_all();
+        self.settled.notify_all();
     }
 
     /// Waits until everything is delivered or `deadline` has come, and counts the rest as dropped.
@@ -156,43 +210,68 @@ impl Queue {
             if left.is_zero() {
                 break;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.phase = Phase::Closed;
         let left = state.queued();
         state.lose(left, Reason::Shutdown);
         state.waiting.clear();
         state.on_the_way = 0;
-        self.changed.notify_all();
+        state.bytes = 0;
+        self.work.notify_all();
+        self.settled.notify_all();
     }
 
-    /// The next batch: a full one, or what there is once its first span has waited long enough. `None` at the end.
-    fn next(&self) -> Option<Vec<Arc<SpanData>>> {
+    fn full(&self) -> usize {
+        self.pace.batch.clamp(1, FULL)
+    }
+
+    /// The next batch: a full one, or what there is once its first record has waited long enough. `None` at the end.
+    fn next(&self) -> Option<Vec<Record>> {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.phase != Phase::Open {
-                return None;
+        loop {
+            if state.waiting.is_empty() {
+                if state.phase != Phase::Open {
+                    return None;
+                }
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
             }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        let due = Instant::now() + DELAY;
-        while state.phase == Phase::Open && state.waiting.len() < BATCH {
-            let left = due.saturating_duration_since(Instant::now());
+            let draining = state.phase != Phase::Open;
+            let complete = draining || state.waiting.len() >= self.full();
+            let due = if complete { None } else { Some(state.since + self.pace.delay) };
+            // A pause holds for every batch, whichever of them was refused.
+            let due = due.max(state.not_before.filter(|_| !draining));
+            let left = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 break;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let size = state.waiting.len().min(BATCH);
-        state.on_the_way = size;
-        Some(state.waiting.drain(..size).collect())
+        let (mut count, mut size) = (0, 0);
+        for record in state.waiting.iter().take(self.pace.batch.max(1)) {
+            size += record.len();
+            if count > 0 && size > self.pace.batch_bytes {
+                break;
+            }
+            count += 1;
+        }
+        state.on_the_way += count;
+        let batch = state.waiting.drain(..count).collect();
+        if !state.waiting.is_empty() {
+            state.since = Instant::now();
+            self.work.notify_one();
+        }
+        Some(batch)
     }
 
-    fn settle(&self, size: usize, outcome: Outcome) {
+    fn settle(&self, batch: &[Record], outcome: Outcome) {
         let mut state = self.lock();
         // A batch that comes back after the end has been counted there.
         if state.phase != Phase::Closed {
-            let mut left = mem::take(&mut state.on_the_way).min(size);
+            state.on_the_way -= batch.len();
+            state.bytes -= batch.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
+            let mut left = batch.len();
             for (reason, count) in outcome.dropped {
                 let count = count.min(left);
                 left -= count;
@@ -200,7 +279,7 @@ impl Queue {
             }
             state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
         }
-        self.changed.notify_all();
+        self.settled.notify_all();
     }
 
     /// A panic while the lock is held leaves the counts as they were; they stay usable.
@@ -218,41 +297,6 @@ impl State {
         if count > 0 {
             *self.account.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
         }
-    }
-}
-
-impl std::fmt::Debug for Queue {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.account().fmt(f)
-    }
-}
-
-impl Processor {
-    pub(crate) fn new(queues: Vec<Arc<Queue>>) -> Self {
-        Self { queues }
-    }
-}
-
-impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut Span, _: &opentelemetry::Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        if span.span_context.is_sampled() {
-            let span = Arc::new(span);
-            for queue in &self.queues {
-                queue.push(Arc::clone(&span));
-            }
-        }
-    }
-
-    /// The queues are flushed by [`crate::Telemetry::shutdown`], which can say what became of each span.
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        close(&self.queues, timeout);
-        Ok(())
     }
 }
 
@@ -277,11 +321,12 @@ mod tests {
     type What = fn(usize) -> Outcome;
 
     /// An exporter that does with each batch what the test says next.
-    struct Told(Receiver<What>);
+    struct Told(Arc<Mutex<Receiver<What>>>);
 
     impl Exporter for Told {
-        fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome {
-            match self.0.recv() {
+        fn export(&mut self, batch: &[Record]) -> Outcome {
+            let what = self.0.lock().unwrap().recv();
+            match what {
                 Ok(what) => what(batch.len()),
                 Err(_) => Outcome::default(),
             }
@@ -290,14 +335,22 @@ mod tests {
 
     fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
         let (tell, told) = sync_channel(16);
+        let told = Arc::new(Mutex::new(told));
         let to = Destination { name: "test", kind: "test", endpoint: String::new() };
-        let pace = Pace { queue: bound, pause: Duration::from_millis(1), longest_pause: Duration::from_millis(5) };
-        (Queue::start(to, pace, Told(told)).unwrap(), tell)
+        let pace = Pace {
+            queue: bound,
+            flights: 1,
+            delay: Duration::from_millis(1),
+            pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(5),
+            ..Pace::default()
+        };
+        (Queue::start(to, pace, move || Told(Arc::clone(&told))).unwrap(), tell)
     }
 
     fn push(queue: &Queue, count: usize) {
         for _ in 0..count {
-            queue.push(Arc::new(crate::testing::span()));
+            queue.push(Record::from([7; 100]));
             assert_exact(&queue.account());
         }
     }

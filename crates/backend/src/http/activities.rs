@@ -4,8 +4,8 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::SecondsFormat;
+use telemetry::span::SpanExt;
 use tracing::{Instrument, Span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
 use super::State;
@@ -24,9 +24,9 @@ pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<
     let threads = async {
         let now = now();
         let span = Span::current();
-        span.set_attribute("app.now", now.to_rfc3339_opts(SecondsFormat::Micros, false));
+        span.set("app.now", &now.to_rfc3339_opts(SecondsFormat::Micros, false));
         let threads = state.store.home(now, page).await?;
-        span.set_attribute("app.result_length", i64::try_from(threads.len()).unwrap_or(i64::MAX));
+        span.set("app.result_length", threads.len());
         Ok::<_, Problem>(threads)
     }
     .instrument(span)
@@ -118,7 +118,7 @@ pub(super) async fn reply_to_nothing(state: Data<State>, body: Json<NewReply>) -
 
 /// Says in the request's span who acts.
 fn acting(state: &State) {
-    Span::current().set_attribute("user.id", state.author.uuid.to_string());
+    Span::current().user(&state.author.uuid.to_string());
 }
 
 async fn thread(state: &State, uuid: &str) -> Result<Thread, Problem> {

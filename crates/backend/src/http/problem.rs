@@ -7,11 +7,9 @@ use std::fmt;
 use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
-use opentelemetry::KeyValue;
-use opentelemetry_semantic_conventions::attribute::EXCEPTION_TYPE;
 use serde::Serialize;
+use telemetry::span::SpanExt;
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
@@ -88,7 +86,7 @@ impl ResponseError for Problem {
         if let Self::Store(error) = self {
             // What the database says may hold values: it goes to the log, and not with the span.
             tracing::error!(parent: None, trace_id, error = error as &dyn std::error::Error, "the store failed");
-            span.add_event("exception", vec![KeyValue::new(EXCEPTION_TYPE, "backend::store::Error")]);
+            span.exception("backend::store::Error", "", "");
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, "2"));

@@ -1,13 +1,12 @@
 //! The CLIENT span of a SQL statement, by OpenTelemetry's [conventions](https://opentelemetry.io/docs/specs/semconv/database/).
 //! The text is the constant with its placeholders: no value is ever recorded.
 
-use opentelemetry::trace::Status;
 use opentelemetry_semantic_conventions::attribute::{
-    DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_SYSTEM_NAME, ERROR_TYPE,
+    DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_SYSTEM_NAME,
     SERVER_ADDRESS, SERVER_PORT,
 };
+use telemetry::span::{SpanExt, SpanKind};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::Engine;
 
@@ -21,21 +20,25 @@ pub(super) struct Statement {
 
 impl Statement {
     pub(super) fn span(&self, engine: &Engine) -> Span {
-        let name = format!("{} {}", self.operation, self.collection);
-        let span = tracing::info_span!("sql", otel.name = name, otel.kind = "client");
-        match engine {
-            Engine::Sqlite(_) => span.set_attribute(DB_SYSTEM_NAME, "sqlite"),
-            Engine::Postgres(_, server) => {
-                span.set_attribute(DB_SYSTEM_NAME, "postgresql");
-                span.set_attribute(DB_NAMESPACE, server.database.clone());
-                span.set_attribute(SERVER_ADDRESS, server.host.clone());
-                span.set_attribute(SERVER_PORT, i64::from(server.port));
+        let span = tracing::info_span!("sql");
+        span.record_with(|span| {
+            let name = format!("{} {}", self.operation, self.collection);
+            span.kind(SpanKind::Client);
+            match engine {
+                Engine::Sqlite(_) => span.set(DB_SYSTEM_NAME, "sqlite"),
+                Engine::Postgres(_, server) => {
+                    span.set(DB_SYSTEM_NAME, "postgresql");
+                    span.set(DB_NAMESPACE, &server.database);
+                    span.set(SERVER_ADDRESS, &server.host);
+                    span.set(SERVER_PORT, server.port);
+                }
             }
-        }
-        span.set_attribute(DB_OPERATION_NAME, self.operation);
-        span.set_attribute(DB_COLLECTION_NAME, self.collection);
-        span.set_attribute(DB_QUERY_SUMMARY, name);
-        span.set_attribute(DB_QUERY_TEXT, self.text);
+            span.set(DB_OPERATION_NAME, self.operation);
+            span.set(DB_COLLECTION_NAME, self.collection);
+            span.set(DB_QUERY_SUMMARY, &name);
+            span.set(DB_QUERY_TEXT, self.text);
+            span.name(name);
+        });
         span
     }
 }
@@ -49,6 +52,5 @@ pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
         sqlx::Error::Io(_) => "io".to_owned(),
         _ => "_OTHER".to_owned(),
     };
-    span.set_attribute(ERROR_TYPE, kind);
-    span.set_status(Status::error(""));
+    span.fail(&kind);
 }

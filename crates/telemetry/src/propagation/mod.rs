@@ -1,17 +1,25 @@
 //! How a trace goes from one service to the next: [`extract`] reads what a request brought, [`outgoing`] gives what the next
-//! request must carry, in W3C's headers and in X-Ray's, with one trace id. Valid W3C context wins over X-Ray's.
+//! request must carry, with one trace id in every header. `OTEL_PROPAGATORS` chooses among W3C's `tracecontext` and `baggage`,
+//! and `xray`; all three are on by default. Valid W3C context wins over X-Ray's; where both are valid and disagree, the span
+//! is linked to the other and says `trace.context.conflict`.
 //!
-//! Baggage is not propagated: no key of it is on an allow list yet. An X-Ray header without a `Parent` names no span to
-//! continue from and begins a new trace.
+//! An X-Ray header without a `Parent` names no span to continue from and begins a new trace.
 
+mod baggage;
 mod tracecontext;
+mod trust;
 
 use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use tracing::Span;
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 use wire::{Sampled, SegmentId, TraceHeader};
+
+use crate::span::{self, Recording};
+
+pub use trust::{NotTrust, Trust};
 
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
 pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];
@@ -27,31 +35,135 @@ pub trait Headers {
 pub struct Incoming {
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
+    pub(crate) baggage: Option<Arc<str>>,
+    /// The link is to what X-Ray's header said, which disagreed with W3C's.
+    conflict: bool,
 }
 
-/// Whose trace context is continued. What is not trusted begins a new trace, linked to the caller's.
+/// The formats in which a trace is read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trust {
-    /// Everyone's: for a service that only other services of ours reach.
-    Always,
-    /// That of callers on this machine: for the edge.
-    Loopback,
+pub(crate) struct Propagators {
+    tracecontext: bool,
+    baggage: bool,
+    xray: bool,
 }
 
-impl Trust {
-    fn covers(self, peer: Option<IpAddr>) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Loopback => peer.is_some_and(|peer| peer.to_canonical().is_loopback()),
+static CHOSEN: OnceLock<Propagators> = OnceLock::new();
+
+/// Makes `propagators` those of this process. A process installs telemetry once.
+pub(crate) fn choose(propagators: Propagators) {
+    // A second choice cannot come: the subscriber was installed first.
+    let _ = CHOSEN.set(propagators);
+}
+
+fn chosen() -> Propagators {
+    CHOSEN.get().copied().unwrap_or_default()
+}
+
+/// Reads the trace context of a request that came from `peer`. Bad headers count as none.
+pub fn extract(headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
+    chosen().extract(headers, trust, peer)
+}
+
+/// The headers of a request that is made within `span`; none where `span` is not traced.
+pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
+    let (chosen, mut headers) = (chosen(), Vec::with_capacity(4));
+    span::with_open(span, |open| {
+        let context = &open.context;
+        if chosen.tracecontext {
+            headers.push(("traceparent", tracecontext::traceparent(context)));
+            let state = context.trace_state().header();
+            if !state.is_empty() {
+                headers.push(("tracestate", state));
+            }
+        }
+        if let Some(baggage) = open.carried.baggage.as_ref().filter(|_| chosen.baggage) {
+            headers.push(("baggage", baggage.as_ref().to_owned()));
+        }
+        if chosen.xray {
+            let header = TraceHeader {
+                root: wire::TraceId::from_bytes(context.trace_id().to_bytes()),
+                parent: Some(SegmentId::from_bytes(context.span_id().to_bytes())),
+                sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
+                lineage: None,
+            };
+            headers.push(("x-amzn-trace-id", header.to_string()));
+        }
+    });
+    headers
+}
+
+/// The value of a `Server-Timing` response header that tells the caller which span served it.
+pub fn server_timing(span: &Span) -> Option<String> {
+    span::with_open(span, |open| format!("traceparent;desc=\"{}\"", tracecontext::traceparent(&open.context)))
+}
+
+/// The trace id of `span`, 32 hex digits, for an error page or a log.
+pub fn trace_id(span: &Span) -> Option<String> {
+    span::with_open(span, |open| open.context.trace_id().to_string())
+}
+
+impl Incoming {
+    /// Tells the span that continues this what it must know.
+    pub(crate) fn tell(&self, span: &mut Recording) {
+        if let Some(link) = &self.link {
+            span.link(link);
+        }
+        if self.conflict {
+            span.set("trace.context.conflict", true);
         }
     }
 }
 
-/// Reads the trace context of a request that came from `peer`. Bad headers count as none.
-pub fn extract(headers: &impl Headers, trust: Trust, peer: Option<IpAddr>) -> Incoming {
-    let found = tracecontext::extract(headers).or_else(|| xray(headers));
-    if trust.covers(peer) { Incoming { parent: found, link: None } } else { Incoming { parent: None, link: found } }
+impl Propagators {
+    fn extract(self, headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
+        let verdict = trust.verdict(peer);
+        let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
+        let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
+        let xray = self.xray.then(|| xray(headers)).flatten();
+        match (verdict, w3c, xray) {
+            (trust::Verdict::Drop, ..) => Incoming::default(),
+            (trust::Verdict::Link, w3c, xray) => {
+                Incoming { link: w3c.or(xray), baggage: baggage(), ..Incoming::default() }
+            }
+            (trust::Verdict::Continue, Some(parent), other) => {
+                let disagrees =
+                    |other: &SpanContext| (other.trace_id(), other.span_id()) != (parent.trace_id(), parent.span_id());
+                let link = other.filter(disagrees);
+                Incoming { conflict: link.is_some(), link, parent: Some(parent), baggage: baggage() }
+            }
+            (trust::Verdict::Continue, None, parent) => Incoming { parent, baggage: baggage(), ..Incoming::default() },
+        }
+    }
 }
+
+impl Default for Propagators {
+    fn default() -> Self {
+        Self { tracecontext: true, baggage: true, xray: true }
+    }
+}
+
+impl FromStr for Propagators {
+    type Err = NotAPropagator;
+
+    fn from_str(text: &str) -> Result<Self, NotAPropagator> {
+        let mut chosen = Self { tracecontext: false, baggage: false, xray: false };
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "tracecontext" => chosen.tracecontext = true,
+                "baggage" => chosen.baggage = true,
+                "xray" => chosen.xray = true,
+                "none" if text.trim() == "none" => {}
+                other => return Err(NotAPropagator(other.to_owned())),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not among them")]
+pub(crate) struct NotAPropagator(String);
 
 fn xray(headers: &impl Headers) -> Option<SpanContext> {
     let header: TraceHeader = headers.values("x-amzn-trace-id").next()?.parse().ok()?;
@@ -60,41 +172,6 @@ fn xray(headers: &impl Headers) -> Option<SpanContext> {
     // Where nothing is said, the decision is ours, and we record.
     let flags = if header.sampled == Sampled::No { TraceFlags::default() } else { TraceFlags::SAMPLED };
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
-    context.is_valid().then_some(context)
-}
-
-/// The headers of a request that is made within `span`; none where `span` is not traced.
-pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
-    let Some(context) = context(span) else {
-        return Vec::new();
-    };
-    let mut headers = vec![("traceparent", tracecontext::traceparent(&context))];
-    let state = context.trace_state().header();
-    if !state.is_empty() {
-        headers.push(("tracestate", state));
-    }
-    let xray = TraceHeader {
-        root: wire::TraceId::from_bytes(context.trace_id().to_bytes()),
-        parent: Some(SegmentId::from_bytes(context.span_id().to_bytes())),
-        sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
-        lineage: None,
-    };
-    headers.push(("x-amzn-trace-id", xray.to_string()));
-    headers
-}
-
-/// The value of a `Server-Timing` response header that tells the caller which span served it.
-pub fn server_timing(span: &Span) -> Option<String> {
-    context(span).map(|context| format!("traceparent;desc=\"{}\"", tracecontext::traceparent(&context)))
-}
-
-/// The trace id of `span`, 32 hex digits, for an error page or a log.
-pub fn trace_id(span: &Span) -> Option<String> {
-    context(span).map(|context| context.trace_id().to_string())
-}
-
-fn context(span: &Span) -> Option<SpanContext> {
-    let context = span.context().span().span_context().clone();
     context.is_valid().then_some(context)
 }
 
@@ -125,9 +202,9 @@ mod tests {
     #[test]
     fn w3c_wins_over_x_ray() {
         let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY)]);
-        let found = ids(extract(&both, Trust::Always, None).parent).unwrap();
+        let found = ids(extract(&both, &Trust::ALWAYS, None).parent).unwrap();
         assert_eq!(found.0, "0af7651916cd43dd8448eb211c80319c");
-        let found = ids(extract(&headers(&[("x-amzn-trace-id", XRAY)]), Trust::Always, None).parent);
+        let found = ids(extract(&headers(&[("x-amzn-trace-id", XRAY)]), &Trust::ALWAYS, None).parent);
         assert_eq!(found, Some(("5759e988bd862e3fe1be46a994272793".into(), "53995c3f42cd8ad8".into(), false)));
     }
 
@@ -135,10 +212,10 @@ mod tests {
     fn what_is_not_trusted_is_linked() {
         let headers = headers(&[("traceparent", W3C)]);
         let peer = |text: &str| Some(text.parse().unwrap());
-        assert!(extract(&headers, Trust::Loopback, peer("127.0.0.1")).parent.is_some());
-        assert!(extract(&headers, Trust::Loopback, peer("::ffff:127.0.0.1")).parent.is_some());
+        assert!(extract(&headers, &Trust::loopback(), peer("127.0.0.1")).parent.is_some());
+        assert!(extract(&headers, &Trust::loopback(), peer("::ffff:127.0.0.1")).parent.is_some());
         for stranger in [peer("192.0.2.1"), None] {
-            let incoming = extract(&headers, Trust::Loopback, stranger);
+            let incoming = extract(&headers, &Trust::loopback(), stranger);
             assert!(incoming.parent.is_none() && incoming.link.is_some());
         }
     }
@@ -146,6 +223,43 @@ mod tests {
     #[test]
     fn bad_headers_count_as_none() {
         let bad = headers(&[("traceparent", "00-zz"), ("x-amzn-trace-id", "Root=1-2-3")]);
-        assert_eq!(extract(&bad, Trust::Always, None), Incoming::default());
+        assert_eq!(extract(&bad, &Trust::ALWAYS, None), Incoming::default());
+    }
+
+    #[test]
+    fn a_disagreement_is_linked_and_said() {
+        let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY)]);
+        let incoming = extract(&both, &Trust::ALWAYS, None);
+        assert_eq!(ids(incoming.link).unwrap().0, "5759e988bd862e3fe1be46a994272793");
+        assert!(incoming.conflict);
+        let same = "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1";
+        let agreed = extract(&headers(&[("traceparent", W3C), ("x-amzn-trace-id", same)]), &Trust::ALWAYS, None);
+        assert!(agreed.link.is_none() && !agreed.conflict);
+    }
+
+    #[test]
+    fn a_strangers_baggage_is_dropped_but_for_the_keys_that_are_allowed() {
+        let given = headers(&[("traceparent", W3C), ("baggage", "user=1,role=admin")]);
+        let trust = |text: &str| text.parse::<Trust>().unwrap().with_baggage(vec!["user".to_owned()]);
+        let baggage = |trust: &Trust| extract(&given, trust, None).baggage;
+        assert_eq!(baggage(&trust("always")).as_deref(), Some("user=1,role=admin"));
+        assert_eq!(baggage(&trust("link")).as_deref(), Some("user=1"));
+        assert_eq!(baggage(&Trust::loopback()), None);
+        assert_eq!(baggage(&trust("never")), None);
+        assert_eq!(extract(&given, &trust("never"), None), Incoming::default());
+    }
+
+    #[test]
+    fn propagators_are_chosen_by_name() {
+        let chosen = |text: &str| text.parse::<Propagators>().map_err(|error| error.to_string());
+        assert_eq!(chosen("tracecontext, baggage,xray"), Ok(Propagators::default()));
+        assert_eq!(chosen("b3"), Err("\"b3\" is not among them".to_owned()));
+        assert!(chosen("none,xray").is_err());
+        let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY), ("baggage", "a=b")]);
+        let of = |text: &str| chosen(text).unwrap().extract(&both, &Trust::ALWAYS, None);
+        assert_eq!(ids(of("xray").parent).unwrap().0, "5759e988bd862e3fe1be46a994272793");
+        assert_eq!(of("xray").baggage, None);
+        assert_eq!(of("none"), Incoming::default());
+        assert_eq!(of("baggage").baggage.as_deref(), Some("a=b"));
     }
 }

@@ -4,11 +4,9 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use opentelemetry_sdk::trace::SpanData;
 use serde_json::value::RawValue;
 use xray_lite::{Client, DaemonClient, Error};
 
@@ -16,6 +14,8 @@ use super::translate;
 use crate::address::DaemonAddress;
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
+use crate::span::Record;
+use crate::span::reading::Reading;
 
 /// Documents between two pauses. A socket buffer of the usual size holds about ninety documents, and several services send
 /// at once: eight a millisecond from each of two lost a sixth before a receiver that had to wait for its core.
@@ -61,9 +61,9 @@ impl Daemon {
 }
 
 impl Exporter for Daemon {
-    fn export(&mut self, batch: &[Arc<SpanData>]) -> Outcome {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
-        for (index, span) in batch.iter().enumerate() {
+        for (index, record) in batch.iter().enumerate() {
             // To look a name up may take seconds: once for a batch is enough.
             if let Err(error) = self.client() {
                 let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
@@ -73,18 +73,19 @@ impl Exporter for Daemon {
             if index > 0 && index % BURST == 0 {
                 sleep(PAUSE);
             }
-            let document = match serde_json::value::to_raw_value(&translate::document(span, &self.service)) {
-                Ok(document) if document.get().len() <= wire::datagram::MAX_DOCUMENT_BYTES => document,
-                Ok(document) => {
-                    let error = format!("a segment document of {} bytes is too large", document.get().len());
-                    outcome.lose(1, Reason::TooLarge, error);
-                    continue;
-                }
-                Err(error) => {
-                    outcome.lose(1, Reason::Refused, error.to_string());
-                    continue;
-                }
-            };
+            let document =
+                match serde_json::value::to_raw_value(&translate::document(&Reading::of(record), &self.service)) {
+                    Ok(document) if document.get().len() <= wire::datagram::MAX_DOCUMENT_BYTES => document,
+                    Ok(document) => {
+                        let error = format!("a segment document of {} bytes is too large", document.get().len());
+                        outcome.lose(1, Reason::TooLarge, error);
+                        continue;
+                    }
+                    Err(error) => {
+                        outcome.lose(1, Reason::Refused, error.to_string());
+                        continue;
+                    }
+                };
             if let Err(error) = self.send(&document) {
                 outcome.lose(1, Reason::Unreachable, format!("the X-Ray daemon at {} is away: {error}", self.address));
             }

@@ -5,9 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::{SpanId, SpanKind, Status};
-use opentelemetry::{KeyValue, Value};
-use opentelemetry_sdk::trace::SpanData;
+use opentelemetry::trace::{SpanId, SpanKind};
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, DB_QUERY_TEXT, DB_SYSTEM_NAME, EXCEPTION_MESSAGE, EXCEPTION_TYPE, HTTP_REQUEST_METHOD,
     HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME, USER_AGENT_ORIGINAL,
@@ -15,29 +13,29 @@ use opentelemetry_semantic_conventions::attribute::{
 use serde_json::{Map, Number, Value as Json, json};
 use wire::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, SegmentId, Service, Sql, TraceId};
 
-/// `user.id`: not yet a stable convention, so the crate has no constant for it without its experimental feature.
-const USER_ID: &str = "user.id";
+use crate::span::reading::Reading;
+use crate::span::{USER_ID, Value};
+
 /// Strings of `http.request` and `user`.
 const SHORT: usize = 250;
 
 /// The document of `span`, made by the service of this name.
-pub(super) fn document(span: &SpanData, service: &str) -> Document {
-    let local_root = span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote;
-    let calls = span.span_kind == SpanKind::Client;
+pub(super) fn document(span: &Reading<'_>, service: &str) -> Document {
+    let local_root = span.parent.is_none() || span.parent_is_remote;
+    let calls = span.kind == SpanKind::Client;
     let attributes = Attributes(&span.attributes);
     let status = attributes.number(HTTP_RESPONSE_STATUS_CODE).and_then(|status| u16::try_from(status).ok());
     let exceptions = exceptions(span);
-    let failed = matches!(span.status, Status::Error { .. });
     let error = status.is_some_and(|status| (400..500).contains(&status));
     let sql = sql(&attributes);
     Document {
-        id: id(span.span_context.span_id()),
+        id: id(span.id),
         name: wire::name(&if local_root { service.to_owned() } else { callee(span, &attributes) }),
-        trace_id: Some(TraceId::from_bytes(span.span_context.trace_id().to_bytes())),
+        trace_id: Some(TraceId::from_bytes(span.trace.to_bytes())),
         kind: (!local_root).then_some(Kind::Subsegment),
-        parent_id: (span.parent_span_id != SpanId::INVALID).then(|| id(span.parent_span_id)),
-        start_time: seconds(span.start_time),
-        end_time: Some(seconds(span.end_time)),
+        parent_id: span.parent.map(id),
+        start_time: seconds(span.start),
+        end_time: Some(seconds(span.end)),
         in_progress: false,
         namespace: (calls && !local_root).then(|| "remote".to_owned()),
         service: local_root.then(|| Service { version: Some(env!("CARGO_PKG_VERSION").to_owned()), other: Map::new() }),
@@ -46,7 +44,7 @@ pub(super) fn document(span: &SpanData, service: &str) -> Document {
         sql,
         error,
         throttle: status == Some(429),
-        fault: !error && (status.is_some_and(|status| status >= 500) || !exceptions.is_empty() || failed),
+        fault: !error && (status.is_some_and(|status| status >= 500) || !exceptions.is_empty() || span.failed),
         cause: (!exceptions.is_empty()).then(|| Cause::Exceptions { exceptions, other: Map::new() }),
         annotations: BTreeMap::new(),
         metadata: metadata(span),
@@ -60,9 +58,9 @@ pub(super) fn document(span: &SpanData, service: &str) -> Document {
 }
 
 /// What a subsegment is named after: the database or host that it calls, else the operation.
-fn callee(span: &SpanData, attributes: &Attributes<'_>) -> String {
+fn callee(span: &Reading<'_>, attributes: &Attributes<'_>) -> String {
     let host = attributes.text(SERVER_ADDRESS);
-    match (span.span_kind == SpanKind::Client, attributes.text(DB_SYSTEM_NAME), host) {
+    match (span.kind == SpanKind::Client, attributes.text(DB_SYSTEM_NAME), host) {
         (true, Some(db), Some(host)) => format!("{db}@{host}"),
         (true, Some(db), None) => db,
         (true, None, Some(host)) => match attributes.number(SERVER_PORT) {
@@ -99,8 +97,8 @@ fn sql(attributes: &Attributes<'_>) -> Option<Sql> {
 }
 
 /// Exception events, each with an id of its own: the span's, plus its place.
-fn exceptions(span: &SpanData) -> Vec<Exception> {
-    let base = u64::from_be_bytes(span.span_context.span_id().to_bytes());
+fn exceptions(span: &Reading<'_>) -> Vec<Exception> {
+    let base = u64::from_be_bytes(span.id.to_bytes());
     let events = span.events.iter().filter(|event| event.name == "exception");
     (1..)
         .zip(events)
@@ -117,16 +115,16 @@ fn exceptions(span: &SpanData) -> Vec<Exception> {
 }
 
 /// Everything the span says, under the namespace `otel`, so that nothing is lost where X-Ray has no field for it.
-fn metadata(span: &SpanData) -> BTreeMap<String, Json> {
+fn metadata(span: &Reading<'_>) -> BTreeMap<String, Json> {
     let mut fields = attributes(&span.attributes);
     fields.insert("span.name".to_owned(), json!(span.name));
-    fields.insert("span.kind".to_owned(), json!(format!("{:?}", span.span_kind).to_lowercase()));
+    fields.insert("span.kind".to_owned(), json!(format!("{:?}", span.kind).to_lowercase()));
     let events: Vec<Json> = span
         .events
         .iter()
         .filter(|event| event.name != "exception")
         .map(|event| {
-            json!({"name": event.name, "time": seconds(event.timestamp), "attributes": attributes(&event.attributes)})
+            json!({"name": event.name, "time": seconds(event.time), "attributes": attributes(&event.attributes)})
         })
         .collect();
     if !events.is_empty() {
@@ -135,16 +133,16 @@ fn metadata(span: &SpanData) -> BTreeMap<String, Json> {
     BTreeMap::from([("otel".to_owned(), Json::Object(fields))])
 }
 
-fn attributes(attributes: &[KeyValue]) -> Map<String, Json> {
-    attributes.iter().map(|attribute| (attribute.key.to_string(), value(&attribute.value))).collect()
+fn attributes(attributes: &[(&str, Value<'_>)]) -> Map<String, Json> {
+    attributes.iter().map(|(key, value)| ((*key).to_owned(), self::value(*value))).collect()
 }
 
-fn value(value: &Value) -> Json {
+fn value(value: Value<'_>) -> Json {
     match value {
         Value::Bool(value) => json!(value),
-        Value::I64(value) => json!(value),
-        Value::F64(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
-        other => json!(other.as_str()),
+        Value::Int(value) => json!(value),
+        Value::Float(value) => Number::from_f64(value).map_or(Json::Null, Json::Number),
+        Value::Text(value) => json!(value),
     }
 }
 
@@ -161,20 +159,25 @@ fn cut(text: &str, characters: usize) -> String {
     text.chars().take(characters).collect()
 }
 
-struct Attributes<'a>(&'a [KeyValue]);
+struct Attributes<'a>(&'a [(&'a str, Value<'a>)]);
 
 impl Attributes<'_> {
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|attribute| attribute.key.as_str() == key).map(|attribute| &attribute.value)
+    fn get(&self, key: &str) -> Option<Value<'_>> {
+        self.0.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
     }
 
     fn text(&self, key: &str) -> Option<String> {
-        self.get(key).map(|value| value.as_str().into_owned())
+        Some(match self.get(key)? {
+            Value::Text(text) => text.to_owned(),
+            Value::Bool(flag) => flag.to_string(),
+            Value::Int(number) => number.to_string(),
+            Value::Float(number) => number.to_string(),
+        })
     }
 
     fn number(&self, key: &str) -> Option<i64> {
         match self.get(key)? {
-            Value::I64(number) => Some(*number),
+            Value::Int(number) => Some(number),
             _ => None,
         }
     }
@@ -182,45 +185,46 @@ impl Attributes<'_> {
 
 #[cfg(test)]
 mod tests {
-    use opentelemetry::trace::Event;
-
     use super::*;
-    use crate::testing;
+    use crate::span::Recording;
+    use crate::testing::{self, Made};
 
-    fn told(span: &SpanData) -> Json {
-        let json = serde_json::to_vec(&document(span, "backend")).unwrap();
+    fn told(span: Made) -> Json {
+        let record = span.record();
+        let json = serde_json::to_vec(&document(&Reading::of(&record), "backend")).unwrap();
         // Whatever is sent must be readable.
         Document::parse(&json).unwrap();
         serde_json::from_slice(&json).unwrap()
     }
 
-    fn child(attributes: Vec<KeyValue>) -> SpanData {
-        let parent_span_id = SpanId::from_bytes([7; 8]);
-        SpanData { parent_span_id, span_kind: SpanKind::Client, attributes, ..testing::span() }
+    fn call(tell: impl FnOnce(&mut Recording)) -> Json {
+        told(testing::child(false).with(|span| {
+            span.kind(SpanKind::Client);
+            tell(span);
+        }))
     }
 
     #[test]
     fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
-        let root = told(&testing::span());
+        let root = told(testing::span("test"));
         assert_eq!((&root["name"], &root["id"]), (&json!("backend"), &json!("53995c3f42cd8ad8")));
         assert_eq!(root["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
         assert_eq!((&root["start_time"], &root["end_time"]), (&json!(1_700_000_000.0), &json!(1_700_000_000.25)));
         assert!(root.get("type").is_none() && root.get("parent_id").is_none());
-        let remote = told(&SpanData { parent_span_is_remote: true, ..child(Vec::new()) });
+        let remote = told(testing::child(true));
         assert_eq!((&remote["name"], &remote["parent_id"]), (&json!("backend"), &json!("0707070707070707")));
         assert!(remote.get("type").is_none());
     }
 
     #[test]
     fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
-        let kv = KeyValue::new::<&'static str, &'static str>;
         for (attributes, name) in [
             (vec![], "test"),
-            (vec![kv(SERVER_ADDRESS, "example.org"), KeyValue::new(SERVER_PORT, 80)], "example.org:80"),
-            (vec![kv(DB_SYSTEM_NAME, "postgresql"), kv(SERVER_ADDRESS, "db")], "postgresql@db"),
-            (vec![kv(DB_SYSTEM_NAME, "sqlite")], "sqlite"),
+            (vec![(SERVER_ADDRESS, "example.org".into()), (SERVER_PORT, 80.into())], "example.org:80"),
+            (vec![(DB_SYSTEM_NAME, "postgresql".into()), (SERVER_ADDRESS, "db".into())], "postgresql@db"),
+            (vec![(DB_SYSTEM_NAME, Value::Text("sqlite"))], "sqlite"),
         ] {
-            let document = told(&child(attributes));
+            let document = call(|span| attributes.into_iter().for_each(|(key, value)| span.set(key, value)));
             assert_eq!((&document["name"], &document["type"]), (&json!(name), &json!("subsegment")));
             assert_eq!(document["namespace"], "remote");
         }
@@ -231,7 +235,7 @@ mod tests {
         for (status, error, throttle, fault) in
             [(200, false, false, false), (404, true, false, false), (429, true, true, false), (503, false, false, true)]
         {
-            let document = told(&child(vec![KeyValue::new(HTTP_RESPONSE_STATUS_CODE, status)]));
+            let document = call(|span| span.set(HTTP_RESPONSE_STATUS_CODE, status));
             let flag = |name: &str| document.get(name).is_some();
             assert_eq!((flag("error"), flag("throttle"), flag("fault")), (error, throttle, fault), "{status}");
         }
@@ -239,11 +243,10 @@ mod tests {
 
     #[test]
     fn an_exception_is_a_cause_and_a_fault_whatever_the_status_says() {
-        let mut span = testing::span();
-        let attributes = vec![KeyValue::new(EXCEPTION_TYPE, "E"), KeyValue::new(EXCEPTION_MESSAGE, "no")];
-        span.events.events.push(Event::new("exception", span.start_time, attributes, 0));
-        span.events.events.push(Event::new("another", span.start_time, Vec::new(), 0));
-        let document = told(&span);
+        let document = told(testing::span("test").with(|span| {
+            span.exception("E", "no", "");
+            span.event("another", &[]);
+        }));
         let exception = &document["cause"]["exceptions"][0];
         assert_eq!((&exception["type"], &exception["message"]), (&json!("E"), &json!("no")));
         assert_ne!(exception["id"], document["id"]);
@@ -256,13 +259,12 @@ mod tests {
     #[test]
     fn nothing_is_lost_for_a_value_that_x_ray_would_not_take() {
         let long = "é".repeat(1_000);
-        let mut span = child(vec![
-            KeyValue::new(URL_FULL, long.clone()),
-            KeyValue::new("not.a.number", f64::NAN),
-            KeyValue::new(SERVER_ADDRESS, "💣"),
-        ]);
-        span.name = long.clone().into();
-        let document = told(&span);
+        let document = call(|span| {
+            span.set(URL_FULL, &long);
+            span.set("not.a.number", f64::NAN);
+            span.set(SERVER_ADDRESS, "💣");
+            span.name(long.clone());
+        });
         assert_eq!(document["http"]["request"]["url"].as_str().unwrap().chars().count(), 250);
         assert_eq!(document["metadata"]["otel"]["span.name"], long);
         assert_eq!(document["name"], "unnamed");

@@ -1,0 +1,500 @@
+//! What the environment asks for. Reads variables and decides which destinations are on and why; opens nothing. The names are
+//! those of [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
+//! with its defaults unless the table says otherwise. Values that mean nothing here are faults.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `HONEYCOMB_API_KEY` | Honeycomb is on, with this key |
+//! | `HONEYCOMB_API_ENDPOINT` | its address: `https://api.honeycomb.io` (the default), `https://api.eu1.honeycomb.io`, or your own |
+//! | `HONEYCOMB_DATASET` | the dataset, which classic keys need |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | an OTLP/HTTP collector is on at this address; a Honeycomb address means Honeycomb |
+//! | `OTEL_EXPORTER_OTLP_HEADERS` | `name=value,…` for that address, values percent-encoded; `x-honeycomb-team=KEY` means Honeycomb |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT` | of one export, in milliseconds, at most 60,000 \[10000\] |
+//! | `OTEL_EXPORTER_OTLP_COMPRESSION` | `gzip` or `none`; by default `gzip`, but `none` to a collector on this machine |
+//! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `http/json` |
+//! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these five for one signal; an endpoint is the whole URL |
+//! | `OTEL_LOGS_EXPORTER` | `otlp`: events become log records there; `none`: events of their span \[none\] |
+//! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
+//! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself |
+//! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
+//! | `OTEL_SDK_DISABLED` | `true`: every destination is off |
+//! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\] |
+//! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\] |
+//! | `OTEL_PROPAGATORS` | of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
+//! | `OTEL_BSP_MAX_QUEUE_SIZE` | records that wait for each destination, at most \[32768\]; and at most 16 MiB of them |
+//! | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | records in one export, at most \[2048\] |
+//! | `OTEL_BSP_SCHEDULE_DELAY` | how long a record waits for others, in milliseconds, at most 60,000 \[500\] |
+//! | `OTEL_BSP_EXPORT_TIMEOUT` | of one export where `OTEL_EXPORTER_OTLP_TIMEOUT` says nothing |
+//! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | of one span, at most 10,000 \[128\] |
+//! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text, in bytes, from 1 to 65,536 \[8192\] |
+//! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
+//! | `RUST_LOG` | what the console shows; `info` unless set |
+
+mod key;
+mod otlp;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use settings::{Faults, Settings};
+
+use crate::address::DaemonAddress;
+use crate::console::Console;
+use crate::pipeline::Pace;
+use crate::propagation::Propagators;
+use crate::span::Limits;
+use crate::span::sampler::{Root, Sampler};
+
+pub use key::{Key, KeyKind};
+pub use otlp::{Endpoint, NotAProtocol, Otlp, Protocol};
+
+/// A service's telemetry as its environment asks for it.
+#[derive(Debug)]
+pub struct Config {
+    /// Honeycomb.
+    pub honeycomb: Switch<Otlp>,
+    /// Any other OTLP/HTTP collector.
+    pub otlp: Switch<Otlp>,
+    /// The X-Ray daemon.
+    pub xray: Switch<DaemonAddress>,
+    pub(crate) service: Option<String>,
+    pub(crate) resource: Vec<(String, String)>,
+    pub(crate) sampler: Sampler,
+    pub(crate) limits: Limits,
+    pub(crate) pace: Pace,
+    pub(crate) propagators: Propagators,
+    pub(crate) console: Console,
+}
+
+/// A destination that is on or off, and why.
+#[derive(Debug)]
+pub enum Switch<T> {
+    /// On, because of the named variable.
+    On(T, &'static str),
+    /// Off, for this reason.
+    Off(String),
+}
+
+impl Config {
+    /// From the process's environment.
+    ///
+    /// # Errors
+    /// Every variable that is set and wrong, a line each.
+    pub fn from_env() -> Result<Self, Faults> {
+        settings::from_env(Self::read)
+    }
+
+    /// From `settings`, which remembers the faults; for a service that reads more than this.
+    pub fn read(settings: &mut Settings) -> Self {
+        let logs = settings.parse::<Logs>("OTEL_LOGS_EXPORTER", "otlp or none");
+        let (mut honeycomb, mut otlp) = otlp::read(settings, logs.is_some_and(|logs| logs == Logs::Otlp));
+        let mut xray =
+            match settings.parse("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000 or \"udp:host:2000 tcp:host:2000\"") {
+                Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
+                None => Switch::Off("AWS_XRAY_DAEMON_ADDRESS is not set".to_owned()),
+            };
+        if settings.parse::<bool>("OTEL_SDK_DISABLED", "true or false") == Some(true) {
+            let off = "OTEL_SDK_DISABLED is true";
+            (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
+        }
+        Self {
+            honeycomb,
+            otlp,
+            xray,
+            service: settings.text("OTEL_SERVICE_NAME"),
+            resource: resource(settings),
+            sampler: sampler(settings),
+            limits: limits(settings),
+            pace: pace(settings),
+            propagators: settings
+                .parse("OTEL_PROPAGATORS", "some of tracecontext, baggage, xray, or none")
+                .unwrap_or_default(),
+            console: Console::read(settings),
+        }
+    }
+
+    /// Each destination's name, and where it is or why it is off.
+    pub fn destinations(&self) -> [(&'static str, Result<String, &str>); 3] {
+        let url = |otlp: &Otlp| otlp.url().map(ToString::to_string).unwrap_or_default();
+        [
+            ("honeycomb", self.honeycomb.shown(url)),
+            ("otlp", self.otlp.shown(url)),
+            ("xray", self.xray.shown(ToString::to_string)),
+        ]
+    }
+
+    /// The variables of another process that shall send to the same destinations, and to `collector` and `daemon` where
+    /// these settings name none; `None` stands for a variable that must be unset.
+    pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
+        let mut variables = Vec::new();
+        if let (Switch::Off(_), Switch::On(Otlp { traces: Some(traces), .. }, _)) = (&self.otlp, &self.honeycomb) {
+            // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
+            let base = traces.url.without("/v1/traces");
+            variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
+            variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
+            variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
+            let taken = [
+                "OTEL_EXPORTER_OTLP_HEADERS",
+                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+                "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            ];
+            variables.extend(taken.map(|variable| (variable, None)));
+        }
+        if let Switch::Off(_) = self.otlp {
+            variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", None));
+            // The signal's own variable, because the viewer takes no log records.
+            variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
+        }
+        if let Switch::Off(_) = self.xray {
+            variables.push(("AWS_XRAY_DAEMON_ADDRESS", Some(daemon.to_owned())));
+        }
+        variables
+    }
+}
+
+impl<T> Switch<T> {
+    fn off(why: &str) -> Self {
+        Self::Off(why.to_owned())
+    }
+
+    fn shown(&self, show: impl Fn(&T) -> String) -> Result<String, &str> {
+        match self {
+            Self::On(target, _) => Ok(show(target)),
+            Self::Off(why) => Err(why),
+        }
+    }
+}
+
+/// Whether events are sent as log records.
+#[derive(PartialEq)]
+enum Logs {
+    Otlp,
+    None,
+}
+
+impl FromStr for Logs {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "otlp" => Ok(Self::Otlp),
+            "none" => Ok(Self::None),
+            _ => Err("logs are on the console anyway"),
+        }
+    }
+}
+
+fn resource(settings: &mut Settings) -> Vec<(String, String)> {
+    const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let text = settings.text(VARIABLE).unwrap_or_default();
+    let mut attributes = Vec::new();
+    for member in text.split(',').filter(|member| !member.trim().is_empty()) {
+        let pair = member.split_once('=').and_then(|(key, value)| {
+            let (key, value) = (percent_decode(key.trim())?, percent_decode(value.trim())?);
+            (!key.is_empty()).then_some((key, value))
+        });
+        match pair {
+            Some(pair) => attributes.push(pair),
+            None => {
+                settings.fault(VARIABLE, format!("{member:?} is not key=value, percent-encoded; a comma in it is %2C"));
+            }
+        }
+    }
+    attributes
+}
+
+fn sampler(settings: &mut Settings) -> Sampler {
+    const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+    let name = settings.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| "parentbased_always_on".to_owned());
+    let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
+    let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name.as_str()), |root| (true, root));
+    let root = match root {
+        "always_on" => Root::On,
+        "always_off" => Root::Off,
+        "traceidratio" => Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)),
+        _ => {
+            let problem = format!(
+                "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_"
+            );
+            settings.fault("OTEL_TRACES_SAMPLER", problem);
+            Root::On
+        }
+    };
+    Sampler { root, parent_based }
+}
+
+fn limits(settings: &mut Settings) -> Limits {
+    let default = Limits::default();
+    let count = "a number from 0 to 10000";
+    let general = settings.parse::<Within<0, 10_000>>("OTEL_ATTRIBUTE_COUNT_LIMIT", count);
+    let mut number = |variable| settings.parse::<Within<0, 10_000>>(variable, count).and_then(Within::number);
+    let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general.and_then(Within::number));
+    let events = number("OTEL_SPAN_EVENT_COUNT_LIMIT");
+    let links = number("OTEL_SPAN_LINK_COUNT_LIMIT");
+    // Honeycomb takes texts of 64 KiB.
+    let mut length = |variable| settings.parse::<Within<1, 65_536>>(variable, "a number of bytes from 1 to 65536");
+    let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+    let value = length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
+    Limits {
+        attributes: attributes.unwrap_or(default.attributes),
+        events: events.unwrap_or(default.events),
+        links: links.unwrap_or(default.links),
+        value_bytes: value.map_or(default.value_bytes, |Within(value)| value),
+    }
+}
+
+fn pace(settings: &mut Settings) -> Pace {
+    let default = Pace::default();
+    let count = "a number from 1 to 1000000";
+    let queue = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_QUEUE_SIZE", count);
+    let queue = queue.map_or(default.queue, |Within(queue)| queue);
+    let batch = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", count);
+    let batch = batch.map_or(default.batch.min(queue), |Within(batch)| batch);
+    if batch > queue {
+        let problem = format!("{batch} is more than the {queue} of OTEL_BSP_MAX_QUEUE_SIZE; give at most that");
+        settings.fault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", problem);
+    }
+    let delay = settings.parse::<Within<0, 60_000>>("OTEL_BSP_SCHEDULE_DELAY", "milliseconds from 0 to 60000");
+    let delay = delay.map_or(default.delay, |Within(delay)| Duration::from_millis(u64::try_from(delay).unwrap_or(0)));
+    Pace { queue, batch, delay, ..default }
+}
+
+/// A whole number within these bounds.
+#[derive(Clone, Copy)]
+struct Within<const LOW: usize, const HIGH: usize>(usize);
+
+impl<const LOW: usize, const HIGH: usize> Within<LOW, HIGH> {
+    fn number(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+}
+
+impl<const LOW: usize, const HIGH: usize> FromStr for Within<LOW, HIGH> {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let number = text.parse().map_err(|_| "it is not a whole number")?;
+        if (LOW..=HIGH).contains(&number) { Ok(Self(number)) } else { Err("it is out of range") }
+    }
+}
+
+struct Ratio(f64);
+
+impl FromStr for Ratio {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Self).ok_or("it is not from 0 to 1")
+    }
+}
+
+/// Takes `%XX` for the byte it stands for; `None` where the escape is broken or the result is not UTF-8.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = text.bytes();
+    let mut decoded = Vec::with_capacity(text.len());
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || char::from(bytes.next()?).to_digit(16);
+        let value = digit()? * 16 + digit()?;
+        decoded.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// `sampler parentbased_always_on; at most 32768 spans or 16 MiB wait`
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} or {} MiB wait", self.queue, self.queue_bytes / 1024 / 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::otlp::{DATASET, TEAM};
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let mut settings = Settings::from_pairs(pairs);
+        let config = Config::read(&mut settings);
+        settings.finish(config).map_err(|faults| faults.to_string())
+    }
+
+    fn traces(switch: Switch<Otlp>) -> Endpoint {
+        on(switch).traces.unwrap()
+    }
+
+    fn on<T>(switch: Switch<T>) -> T {
+        match switch {
+            Switch::On(target, _) => target,
+            Switch::Off(why) => panic!("off: {why}"),
+        }
+    }
+
+    fn is_off<T>(switch: &Switch<T>) -> bool {
+        matches!(switch, Switch::Off(_))
+    }
+
+    #[test]
+    fn nothing_is_on_unless_asked_for() {
+        let config = read(&[]).unwrap();
+        assert!(is_off(&config.honeycomb) && is_off(&config.otlp) && is_off(&config.xray));
+    }
+
+    #[test]
+    fn a_honeycomb_key_and_a_collector_are_two_destinations() {
+        let config =
+            read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap();
+        assert_eq!(traces(config.honeycomb).url.as_str(), "https://api.honeycomb.io/v1/traces");
+        let otlp = traces(config.otlp);
+        assert_eq!(otlp.url.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert!(otlp.headers.is_empty(), "the key goes to Honeycomb alone");
+    }
+
+    #[test]
+    fn the_lessons_form_is_honeycomb() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io:443"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=a%20b"),
+        ]);
+        let config = config.unwrap();
+        assert!(is_off(&config.otlp));
+        let endpoint = traces(config.honeycomb);
+        assert_eq!(endpoint.url.as_str(), "https://api.eu1.honeycomb.io:443/v1/traces");
+        assert_eq!(endpoint.headers.iter().map(|(_, value)| value.expose_secret()).collect::<Vec<_>>(), ["a b"]);
+    }
+
+    #[test]
+    fn another_process_is_told_the_same_in_its_variables() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-honeycomb-dataset=d"),
+        ]);
+        let variables = config.unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        let mut settings = Settings::from_lookup(move |name| {
+            variables.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.clone())
+        });
+        let told = Config::read(&mut settings);
+        let told = settings.finish(told).unwrap();
+        let honeycomb = traces(told.honeycomb);
+        assert_eq!(honeycomb.url.as_str(), "https://api.eu1.honeycomb.io/v1/traces");
+        assert_eq!((honeycomb.header(TEAM), honeycomb.header(DATASET)), (Some("k".into()), Some("d".into())));
+        assert_eq!(traces(told.otlp).url.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(on(told.xray).udp, "127.0.0.1:2000");
+    }
+
+    #[test]
+    fn every_fault_is_named_and_no_key_is_quoted() {
+        let faults = read(&[
+            ("HONEYCOMB_API_KEY", "canary\u{7}key"),
+            ("HONEYCOMB_API_ENDPOINT", "http://honeycomb.example"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-canary"),
+            ("AWS_XRAY_DAEMON_ADDRESS", "2000"),
+            ("RUST_LOG", "backend=loud"),
+        ])
+        .unwrap_err();
+        for name in [
+            "HONEYCOMB_API_KEY",
+            "HONEYCOMB_API_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "AWS_XRAY_DAEMON_ADDRESS",
+            "RUST_LOG",
+        ] {
+            assert!(faults.lines().any(|line| line.starts_with(name)), "{name} in {faults}");
+        }
+        assert!(!faults.contains("canary"), "{faults}");
+    }
+
+    #[test]
+    fn honeycombs_address_without_a_key_is_a_fault() {
+        let faults = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io")]).unwrap_err();
+        assert!(faults.contains("no key is set"), "{faults}");
+    }
+
+    #[test]
+    fn each_signal_may_have_its_own_variables() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
+            ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b%2C"),
+            ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf"),
+            ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "none"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+        ]);
+        let otlp = on(config.unwrap().otlp);
+        let (traces, logs) = (otlp.traces.unwrap(), otlp.logs.unwrap());
+        assert_eq!(traces.to_string(), "http://127.0.0.1:4318/v1/traces, http/json");
+        assert_eq!(logs.to_string(), "https://logs.example/in, http/protobuf");
+        assert_eq!((traces.timeout, traces.headers.len()), (Duration::from_millis(250), 0));
+        assert_eq!(logs.header("a"), Some("b,".to_owned()));
+    }
+
+    #[test]
+    fn a_key_that_cannot_send_is_explained() {
+        let fault = |key: &str| read(&[("HONEYCOMB_API_KEY", key)]).unwrap_err();
+        assert!(fault("hcamk_canary").contains("is a management key, which cannot send; give an ingest key"));
+        assert!(fault("hcalk_canary").contains("is a configuration key"));
+        let classic = "0123456789abcdef0123456789abcdef";
+        assert!(fault(classic).contains("set HONEYCOMB_DATASET too"));
+        assert!(read(&[("HONEYCOMB_API_KEY", classic), ("HONEYCOMB_DATASET", "cruddur")]).is_ok());
+        assert!(!fault("hcamk_canary").contains("canary"));
+    }
+
+    #[test]
+    fn the_specifications_variables_are_read() {
+        let config = read(&[
+            ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,team=a%2Cb"),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            ("OTEL_ATTRIBUTE_COUNT_LIMIT", "5"),
+            ("OTEL_SPAN_EVENT_COUNT_LIMIT", "6"),
+            ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7"),
+        ]);
+        let config = config.unwrap();
+        assert_eq!(config.resource[1], ("team".to_owned(), "a,b".to_owned()));
+        assert_eq!(config.sampler.to_string(), "parentbased_traceidratio, 1 of 4");
+        assert_eq!((config.pace.queue, config.pace.batch, config.pace.delay.as_millis()), (100, 10, 20));
+        assert_eq!(config.limits, Limits { attributes: 5, events: 6, links: 128, value_bytes: 7 });
+    }
+
+    #[test]
+    fn what_the_specification_does_not_know_is_a_fault() {
+        let wrong = [
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ("OTEL_TRACES_SAMPLER_ARG", "2"),
+            ("OTEL_PROPAGATORS", "b3"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+            ("OTEL_SPAN_LINK_COUNT_LIMIT", "many"),
+            ("OTEL_SDK_DISABLED", "yes"),
+            ("OTEL_LOGS_EXPORTER", "console"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+        ];
+        let faults = read(&wrong).unwrap_err();
+        for (name, _) in wrong {
+            assert!(faults.lines().any(|line| line.starts_with(name)), "{name} in {faults}");
+        }
+        let more = read(&[("OTEL_BSP_MAX_QUEUE_SIZE", "5"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "6")]);
+        assert!(more.unwrap_err().contains("more than the 5"));
+    }
+
+    #[test]
+    fn everything_is_off_where_the_sdk_is_disabled() {
+        let config = read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_SDK_DISABLED", "true")]).unwrap();
+        assert!(matches!(config.honeycomb, Switch::Off(why) if why.contains("OTEL_SDK_DISABLED")));
+    }
+}

@@ -1,0 +1,185 @@
+//! The console: an event is one line on standard error, for people on a terminal, as JSON otherwise, with the trace and span
+//! in which it happened. Control characters are escaped, so that no value can begin a line or move a cursor.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Write as _};
+use std::io::{self, IsTerminal, Write as _};
+
+use opentelemetry::trace::SpanContext;
+use serde_json::Value as Json;
+use settings::Settings;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata};
+use tracing_log::NormalizeEvent;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+/// What the console shows, `RUST_LOG`, and how.
+#[derive(Debug, Clone)]
+pub struct Console {
+    filter: Targets,
+    form: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Json,
+    Plain,
+    Coloured,
+}
+
+impl Console {
+    /// Checked here, so that a typing error is a fault at start and not a silent console.
+    pub fn read(settings: &mut Settings) -> Self {
+        let expected = "a level such as info, or info,backend=debug";
+        let quiet = Targets::new().with_default(LevelFilter::INFO).with_target("actix_server", LevelFilter::WARN);
+        let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
+        // https://no-color.org
+        let form = match (io::stderr().is_terminal(), settings.text("NO_COLOR")) {
+            (false, _) => Form::Json,
+            (true, Some(_)) => Form::Plain,
+            (true, None) => Form::Coloured,
+        };
+        Self { filter, form }
+    }
+
+    pub(crate) fn shows(&self, metadata: &Metadata<'_>) -> bool {
+        self.filter.would_enable(metadata.target(), metadata.level())
+    }
+
+    pub(crate) fn max_level(&self) -> LevelFilter {
+        self.filter.iter().map(|(_, level)| level).chain(self.filter.default_level()).max().unwrap_or(LevelFilter::OFF)
+    }
+
+    /// Prints an event that happened in `span`.
+    pub(crate) fn print(&self, event: &Event<'_>, span: Option<&SpanContext>) {
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = self.line(metadata, fields, span);
+        // That a line cannot be written is no reason to stop a service.
+        drop(io::stderr().write_all(line.as_bytes()));
+    }
+
+    fn line(&self, metadata: &Metadata<'_>, fields: Fields, span: Option<&SpanContext>) -> String {
+        let mut time = String::new();
+        // Writing to a String does not fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut time));
+        let Fields { message, fields } = fields;
+        if self.form == Form::Json {
+            let mut line = vec![
+                ("timestamp", Json::from(time)),
+                ("level", metadata.level().as_str().into()),
+                ("target", metadata.target().into()),
+                ("message", message.into()),
+            ];
+            if let Some(span) = span {
+                line.push(("trace_id", span.trace_id().to_string().into()));
+                line.push(("span_id", span.span_id().to_string().into()));
+            }
+            line.extend(fields);
+            let pairs: Vec<String> = line.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+            return format!("{{{}}}\n", Escaped(&pairs.join(","), escape_json));
+        }
+        let (before, after) =
+            if self.form == Form::Coloured { (colour(metadata.level()), "\x1b[0m") } else { ("", "") };
+        let mut line = format!("{time} {before}{:>5}{after} {}", metadata.level(), Escaped(&message, escape));
+        for (name, value) in fields {
+            let value = match value {
+                Json::String(text) => text,
+                other => other.to_string(),
+            };
+            let _ = write!(line, " {name}={}", Escaped(&value, escape));
+        }
+        if let Some(span) = span {
+            let _ = write!(line, " trace={}", span.trace_id());
+        }
+        line.push('\n');
+        line
+    }
+}
+
+fn colour(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        _ => "\x1b[2m",
+    }
+}
+
+/// A text whose control characters are written another way.
+struct Escaped<'a>(&'a str, fn(char, &mut fmt::Formatter<'_>) -> fmt::Result);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control() { self.1(c, f)? } else { f.write_char(c)? }
+        }
+        Ok(())
+    }
+}
+
+fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", c.escape_default())
+}
+
+/// Those that JSON itself leaves as they are: DEL and the second set of control characters.
+fn escape_json(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "\\u{:04x}", u32::from(c))
+}
+
+/// An event's fields, in their order.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    fields: Vec<(&'static str, Json)>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: impl Into<Json>) {
+        // What the bridge from `log` says of its own callsite.
+        if !field.name().starts_with("log.") {
+            self.fields.push((field.name(), value.into()));
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" { self.message = value.to_owned() } else { self.put(field, value) }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        let mut text = value.to_string();
+        let mut cause = value.source();
+        while let Some(error) = cause {
+            let _ = write!(text, ": {error}");
+            cause = error.source();
+        }
+        self.put(field, text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}

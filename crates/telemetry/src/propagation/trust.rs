@@ -1,0 +1,167 @@
+//! Whose trace context is continued: at the edge of a system a caller must not choose the ids, the sampling or the parents of
+//! our traces. The default continues callers on this machine alone.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// Whose trace context is continued, and which baggage is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    whom: Whom,
+    baggage: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whom {
+    /// What strangers send leaves no mark.
+    Never,
+    /// Everyone begins a new trace, linked to theirs.
+    Link,
+    Everyone,
+    /// Peers in these networks; all others as with `Link`.
+    Peers(Vec<Network>),
+}
+
+/// What becomes of a context that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Continue,
+    Link,
+    Drop,
+}
+
+/// A network in CIDR notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Trust {
+    /// Everyone's: for a service that only other services of ours reach.
+    pub const ALWAYS: Self = Self { whom: Whom::Everyone, baggage: Vec::new() };
+
+    /// Callers on this machine are continued, all others begin a new trace that is linked to theirs.
+    pub fn loopback() -> Self {
+        let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(str::parse::<Network>);
+        Self { whom: Whom::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
+    }
+
+    /// Keeps these keys of baggage. Unless everyone is trusted, where it is kept whole, all other baggage is dropped.
+    #[must_use]
+    pub fn with_baggage(self, keys: Vec<String>) -> Self {
+        Self { baggage: keys, ..self }
+    }
+
+    pub(super) fn keeps(&self, key: &str) -> bool {
+        self.whom == Whom::Everyone || self.baggage.iter().any(|kept| kept == key)
+    }
+
+    pub(super) fn verdict(&self, peer: Option<IpAddr>) -> Verdict {
+        match &self.whom {
+            Whom::Never => Verdict::Drop,
+            Whom::Link => Verdict::Link,
+            Whom::Everyone => Verdict::Continue,
+            Whom::Peers(networks) => {
+                let peer = peer.map(|peer| peer.to_canonical());
+                let ours = networks.iter().any(|network| peer.is_some_and(|peer| network.has(peer)));
+                if ours { Verdict::Continue } else { Verdict::Link }
+            }
+        }
+    }
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::loopback()
+    }
+}
+
+impl FromStr for Trust {
+    type Err = NotTrust;
+
+    /// `never`, `link`, `always`, or networks: `10.0.0.0/8,192.0.2.7,::1`.
+    fn from_str(text: &str) -> Result<Self, NotTrust> {
+        let whom = match text {
+            "never" => Whom::Never,
+            "link" => Whom::Link,
+            "always" => Whom::Everyone,
+            networks => {
+                let networks: Result<_, _> = networks.split(',').map(|network| network.trim().parse()).collect();
+                Whom::Peers(networks?)
+            }
+        };
+        Ok(Self { whom, baggage: Vec::new() })
+    }
+}
+
+/// Why a text says nothing of trust.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a network")]
+pub struct NotTrust(String);
+
+impl Network {
+    fn has(self, peer: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
+            IpAddr::V6(address) => (address.to_bits(), 128),
+        };
+        let ((own, family), (peer, of_peer)) = (bits(self.address), bits(peer));
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+        family == of_peer && own & mask == peer & mask
+    }
+}
+
+impl FromStr for Network {
+    type Err = NotTrust;
+
+    fn from_str(text: &str) -> Result<Self, NotTrust> {
+        let network = || {
+            let (address, prefix) =
+                text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+            let address: IpAddr = address.parse().ok()?;
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            let prefix = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
+            (prefix <= longest).then_some(Self { address, prefix })
+        };
+        network().ok_or_else(|| NotTrust(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(trust: &str, peer: &str) -> Verdict {
+        trust.parse::<Trust>().unwrap().verdict(Some(peer.parse().unwrap()))
+    }
+
+    #[test]
+    fn networks_are_continued_and_all_others_linked() {
+        for (trust, peer, expected) in [
+            ("never", "127.0.0.1", Verdict::Drop),
+            ("link", "127.0.0.1", Verdict::Link),
+            ("always", "192.0.2.1", Verdict::Continue),
+            ("10.0.0.0/8, 192.0.2.7", "10.255.0.1", Verdict::Continue),
+            ("10.0.0.0/8,192.0.2.7", "::ffff:192.0.2.7", Verdict::Continue),
+            ("10.0.0.0/8,192.0.2.7", "192.0.2.8", Verdict::Link),
+            ("2001:db8::/32", "2001:db8:1::1", Verdict::Continue),
+            ("2001:db8::/32", "2001:db9::1", Verdict::Link),
+            ("0.0.0.0/0", "192.0.2.1", Verdict::Continue),
+            ("0.0.0.0/0", "2001:db8::1", Verdict::Link),
+            ("::/0", "192.0.2.1", Verdict::Link),
+        ] {
+            assert_eq!(verdict(trust, peer), expected, "{trust} {peer}");
+        }
+        assert_eq!(Trust::default().verdict(Some("127.9.9.9".parse().unwrap())), Verdict::Continue);
+        assert_eq!(Trust::default().verdict(Some("::ffff:127.0.0.1".parse().unwrap())), Verdict::Continue);
+        assert_eq!(Trust::default().verdict(None), Verdict::Link);
+    }
+
+    #[test]
+    fn what_is_no_network_is_an_error() {
+        for text in ["", "sometimes", "10.0.0.0/33", "::/129", "10.0.0.0/8,", "10.0.0/8", "10.0.0.0/-1"] {
+            assert!(text.parse::<Trust>().is_err(), "{text}");
+        }
+    }
+}

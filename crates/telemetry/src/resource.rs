@@ -1,0 +1,109 @@
+//! Who made the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/), encoded once. Service,
+//! host, process and SDK are known here; `OTEL_RESOURCE_ATTRIBUTES` adds to them and wins.
+
+use std::env::consts::{ARCH, OS};
+use std::path::Path;
+
+use opentelemetry_semantic_conventions::attribute::{
+    SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, TELEMETRY_SDK_LANGUAGE, TELEMETRY_SDK_NAME,
+    TELEMETRY_SDK_VERSION,
+};
+
+use crate::span::{Limits, Value, attribute};
+
+/// A process, as its spans describe it.
+pub(crate) struct Resource {
+    service: String,
+    encoding: Vec<u8>,
+}
+
+impl Resource {
+    /// This process as `service`, with `more` attributes of which each replaces what is known here.
+    pub(crate) fn new(service: &str, more: &[(String, String)]) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let program = std::env::current_exe().unwrap_or_default();
+        let program = program.file_name().map(|name| Path::new(name).display().to_string()).unwrap_or_default();
+        let mut attributes = vec![
+            (SERVICE_NAME, service.to_owned()),
+            (SERVICE_VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            (SERVICE_INSTANCE_ID, instance()),
+            (TELEMETRY_SDK_NAME, "cruddur-telemetry".to_owned()),
+            (TELEMETRY_SDK_LANGUAGE, "rust".to_owned()),
+            (TELEMETRY_SDK_VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            ("host.name", host.trim().to_owned()),
+            ("host.arch", architecture().to_owned()),
+            ("os.type", OS.to_owned()),
+            ("process.executable.name", program),
+        ];
+        // `OTEL_SERVICE_NAME` and the service's own name come before what the attributes say, by the specification.
+        for (key, value) in more.iter().filter(|(key, _)| key != SERVICE_NAME) {
+            attributes.retain(|(known, _)| known != key);
+            attributes.push((key, value.clone()));
+        }
+        let limit = Limits::default().value_bytes;
+        let mut encoding = Vec::new();
+        for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
+            attribute(&mut encoding, 1, key, Value::Text(value), limit);
+        }
+        attribute(&mut encoding, 1, "process.pid", Value::Int(std::process::id().into()), limit);
+        Self { service: service.to_owned(), encoding }
+    }
+
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// OTLP's message `Resource`.
+    pub(crate) fn encoding(&self) -> &[u8] {
+        &self.encoding
+    }
+}
+
+/// A random UUID, version 4: another one for each process.
+fn instance() -> String {
+    let random: u128 = rand::random();
+    let bits = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{bits:032x}");
+    let parts = [0..8, 8..12, 12..16, 16..20, 20..32].map(|range| hex.get(range).unwrap_or_default());
+    parts.join("-")
+}
+
+/// The architecture as the conventions call it.
+fn architecture() -> &'static str {
+    match ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protobuf::{Field, Fields};
+
+    #[test]
+    fn the_variable_adds_and_wins_but_for_the_services_name() {
+        let more = [("service.version", "7"), ("team", "a,b"), ("service.name", "other")];
+        let more = more.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let resource = Resource::new("backend", &more);
+        let mut texts = Vec::new();
+        for (_, field) in Fields(resource.encoding()) {
+            let Field::Bytes(entry) = field else { panic!("{field:?}") };
+            texts.push(String::from_utf8_lossy(entry).into_owned());
+        }
+        let of = |key: &str| texts.iter().filter(|text| text.contains(key)).cloned().collect::<Vec<_>>();
+        assert_eq!(of("service.version").len(), 1);
+        assert!(of("service.version")[0].ends_with('7') && of("team")[0].ends_with("a,b"));
+        assert!(of("service.name")[0].ends_with("backend"));
+        assert_eq!((of("process.pid").len(), of("service.instance.id").len()), (1, 1));
+    }
+
+    #[test]
+    fn an_instance_has_a_uuid_of_its_own() {
+        let (one, other) = (instance(), instance());
+        assert_ne!(one, other);
+        assert_eq!((one.len(), one.as_bytes()[14], one.matches('-').count()), (36, b'4', 4));
+        assert!(matches!(one.as_bytes()[19], b'8' | b'9' | b'a' | b'b'));
+    }
+}

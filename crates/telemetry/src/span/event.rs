@@ -1,0 +1,149 @@
+//! What happens, by `tracing`'s events: an event of its span, or a log record with the ids of its span. One that carries an error
+//! is always its span's as well, an `exception` event with the error's message and causes, because that is where Honeycomb
+//! and X-Ray look for it.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::mem;
+use std::time::SystemTime;
+
+use opentelemetry::trace::SpanContext;
+use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata};
+use tracing_log::NormalizeEvent;
+
+use super::layer::causes;
+use super::recording::{attribute, nanoseconds};
+use super::{Limits, Record, Recording, Value};
+use crate::protobuf::{bytes, field_len, fixed64, head, number};
+
+/// Attributes are field 3 of OTLP's span event, and field 6 of its `LogRecord`.
+const OF_SPAN: u8 = 3;
+const OF_LOG: u8 = 6;
+
+/// An event's fields, encoded.
+pub(super) struct Told {
+    message: String,
+    field: u8,
+    attributes: Vec<u8>,
+    pub(super) is_exception: bool,
+    value_bytes: usize,
+}
+
+impl Told {
+    /// What `event` says, for the events of a span.
+    pub(super) fn of_span(event: &Event<'_>, limits: Limits) -> Self {
+        let mut told = Self::new(OF_SPAN, limits);
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        told.put("level", Value::Text(metadata.level().as_str()));
+        told.put("target", Value::Text(metadata.target()));
+        event.record(&mut told);
+        told
+    }
+
+    fn new(field: u8, limits: Limits) -> Self {
+        let (message, attributes) = (String::new(), Vec::new());
+        Self { message, field, attributes, is_exception: false, value_bytes: limits.value_bytes }
+    }
+
+    fn put(&mut self, key: &str, value: Value<'_>) {
+        attribute(&mut self.attributes, self.field, key, value, self.value_bytes);
+    }
+}
+
+impl Recording {
+    /// Adds what happened to the span's events.
+    pub(super) fn happened(&mut self, mut told: Told) {
+        if told.is_exception && !told.message.is_empty() {
+            let message = mem::take(&mut told.message);
+            told.put("message", Value::Text(&message));
+        }
+        let name = if told.is_exception { "exception" } else { told.message.as_str() };
+        self.event(name, &told.attributes);
+    }
+}
+
+/// OTLP's `LogRecord` of an event that happened in `span`.
+pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: Limits) -> Record {
+    let normalized = event.normalized_metadata();
+    let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+    let mut told = Told::new(OF_LOG, limits);
+    told.put("target", Value::Text(metadata.target()));
+    event.record(&mut told);
+    let mut record = Vec::with_capacity(256);
+    let now = nanoseconds(SystemTime::now());
+    fixed64(&mut record, 1, now);
+    number(&mut record, 2, severity(metadata));
+    bytes(&mut record, 3, metadata.level().as_str().as_bytes());
+    let message = told.message.get(..told.message.floor_char_boundary(limits.value_bytes)).unwrap_or_default();
+    head(&mut record, 5, field_len(message.len()));
+    bytes(&mut record, 1, message.as_bytes());
+    record.extend_from_slice(&told.attributes);
+    if let Some(span) = span {
+        // Field 8, the flags, four bytes.
+        record.push(0x45);
+        record.extend_from_slice(&u32::from(span.trace_flags().to_u8()).to_le_bytes());
+        bytes(&mut record, 9, &span.trace_id().to_bytes());
+        bytes(&mut record, 10, &span.span_id().to_bytes());
+    }
+    fixed64(&mut record, 11, now);
+    record.into()
+}
+
+/// By OpenTelemetry's [table](https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
+fn severity(metadata: &Metadata<'_>) -> u64 {
+    match *metadata.level() {
+        Level::TRACE => 1,
+        Level::DEBUG => 5,
+        Level::INFO => 9,
+        Level::WARN => 13,
+        Level::ERROR => 17,
+    }
+}
+
+impl Visit for Told {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.to_owned(),
+            // What the bridge from `log` says of its own callsite.
+            key if key.starts_with("log.") => {}
+            key => self.put(key, Value::Text(value)),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field.name(), Value::Int(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if !field.name().starts_with("log.") {
+            match i64::try_from(value) {
+                Ok(value) => self.put(field.name(), Value::Int(value)),
+                Err(_) => self.put(field.name(), Value::Text(&value.to_string())),
+            }
+        }
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field.name(), Value::Float(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field.name(), Value::Bool(value));
+    }
+
+    fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
+        self.is_exception = true;
+        self.put(EXCEPTION_MESSAGE, Value::Text(&value.to_string()));
+        let causes = causes(value);
+        if !causes.is_empty() {
+            self.put(EXCEPTION_STACKTRACE, Value::Text(&causes));
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}

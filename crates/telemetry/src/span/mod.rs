@@ -1,0 +1,192 @@
+//! Spans: made with `tracing`'s macros, told more through [`SpanExt`].
+//!
+//! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and
+//! `otel.status_description` of a `tracing` span give its name, kind and status; every other field is an attribute. A span
+//! that is not sampled costs its ids and nothing else: attributes are not built.
+//!
+//! ```
+//! use telemetry::span::SpanExt;
+//! let span = tracing::info_span!("home-activities-mock-data", otel.kind = "client");
+//! span.set("app.result_length", 3);
+//! span.record_with(|span| {
+//!     span.name("SELECT activities");
+//!     span.set("db.system.name", "sqlite");
+//! });
+//! ```
+
+mod event;
+pub(crate) mod id;
+pub(crate) mod layer;
+pub(crate) mod reading;
+mod recording;
+pub(crate) mod sampler;
+
+use std::sync::Arc;
+
+use opentelemetry::trace::SpanContext;
+use tracing::Span;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
+
+pub use opentelemetry::trace::SpanKind;
+pub use recording::Recording;
+pub(crate) use recording::{Parent, Record, attribute};
+
+/// The value of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// A text, cut at the limit.
+    Text(&'a str),
+}
+
+/// How much a span may hold; more is counted in the span as dropped. The variables are OpenTelemetry's
+/// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` and its like, with its defaults, but for the length of values, which it does not limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) attributes: u32,
+    pub(crate) events: u32,
+    pub(crate) links: u32,
+    /// Of a text, in bytes.
+    pub(crate) value_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { attributes: 128, events: 128, links: 128, value_bytes: 8_192 }
+    }
+}
+
+/// What the layer keeps of a span while it is open.
+pub(crate) struct Open {
+    pub(crate) context: SpanContext,
+    /// Travels to every span within and to every service that is called.
+    pub(crate) carried: Carried,
+    /// `None` where the span is not sampled.
+    pub(crate) recording: Option<Recording>,
+}
+
+/// What a span passes on to the spans within it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Carried {
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) baggage: Option<Arc<str>>,
+    /// How many requests each sampled one stands for, where it is known and not one.
+    pub(crate) sample_rate: Option<i64>,
+}
+
+/// What a `tracing` span can be told beyond its fields. Does nothing to a span that is not recorded.
+pub trait SpanExt {
+    /// Tells several things with one look-up; `tell` is not called unless the span is recorded.
+    fn record_with(&self, tell: impl FnOnce(&mut Recording));
+
+    /// Sets an attribute, in place of an earlier one with this key.
+    fn set<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
+        self.record_with(|span| span.set(key, value));
+    }
+
+    /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
+    fn fail(&self, kind: &str) {
+        self.record_with(|span| span.fail(kind));
+    }
+
+    /// Adds an `exception` event: its type, message and stack, each left out where it is empty.
+    fn exception(&self, kind: &str, message: &str, stacktrace: &str) {
+        self.record_with(|span| span.exception(kind, message, stacktrace));
+    }
+
+    /// Says on whose behalf the request is served: `user.id` on this span, on those around it, and on all that begin within
+    /// them from now on.
+    fn user(&self, id: &str);
+}
+
+impl SpanExt for Span {
+    fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
+        with_open(self, |open| {
+            if let Some(recording) = &mut open.recording {
+                tell(recording);
+            }
+        });
+    }
+
+    fn user(&self, id: &str) {
+        let user: Arc<str> = id.into();
+        self.with_subscriber(|(own, dispatch)| {
+            let span = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(own));
+            for span in span.iter().flat_map(|span| span.scope()) {
+                if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+                    open.carried.user = Some(Arc::clone(&user));
+                    if let Some(recording) = &mut open.recording {
+                        recording.set(USER_ID, id);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
+pub(crate) const USER_ID: &str = "user.id";
+
+/// Looks `span` up in the registry beneath our layer.
+pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Option<T> {
+    span.with_subscriber(|(id, dispatch)| {
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        let mut extensions = span.extensions_mut();
+        Some(look(extensions.get_mut::<Open>()?))
+    })?
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(flag: bool) -> Self {
+        Self::Bool(flag)
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<i32> for Value<'_> {
+    fn from(number: i32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<u16> for Value<'_> {
+    fn from(number: u16) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+/// A length; one beyond 2^63 is told as that.
+impl From<usize> for Value<'_> {
+    fn from(number: usize) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}

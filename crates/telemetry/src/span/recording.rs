@@ -1,0 +1,318 @@
+//! A span while it is open, and its bytes once it has ended. An attribute is written into OTLP's encoding at once, so that
+//! nothing is built that must be copied, converted or dropped later: the bytes that [`Recording::finish`] returns are the
+//! `Span` message that every destination shares. Bounded by [`Limits`]; does no I/O.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags};
+use opentelemetry_semantic_conventions::attribute::{
+    ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
+};
+
+use super::{Limits, Value};
+use crate::protobuf::{bytes, field_len, fixed64, head, number};
+
+/// Fields of OTLP's `Span`.
+pub(crate) mod field {
+    pub(crate) const TRACE_ID: u8 = 1;
+    pub(crate) const SPAN_ID: u8 = 2;
+    pub(crate) const TRACE_STATE: u8 = 3;
+    pub(crate) const PARENT: u8 = 4;
+    pub(crate) const NAME: u8 = 5;
+    pub(crate) const KIND: u8 = 6;
+    pub(crate) const START: u8 = 7;
+    pub(crate) const END: u8 = 8;
+    pub(crate) const ATTRIBUTE: u8 = 9;
+    pub(crate) const DROPPED_ATTRIBUTES: u8 = 10;
+    pub(crate) const EVENT: u8 = 11;
+    pub(crate) const DROPPED_EVENTS: u8 = 12;
+    pub(crate) const LINK: u8 = 13;
+    pub(crate) const DROPPED_LINKS: u8 = 14;
+    pub(crate) const STATUS: u8 = 15;
+    /// Above 15: its key takes two bytes, see [`super::FLAGS_KEY`].
+    pub(crate) const FLAGS: u64 = 16;
+}
+
+/// The key of field 16, four bytes.
+const FLAGS_KEY: [u8; 2] = [0x85, 0x01];
+/// Says that the next bit is meant.
+const HAS_IS_REMOTE: u32 = 0x100;
+pub(crate) const IS_REMOTE: u32 = 0x200;
+
+/// The encoding of a span that has ended, shared by all destinations.
+pub(crate) type Record = Arc<[u8]>;
+
+/// A sampled span that has not ended.
+pub struct Recording {
+    name: Cow<'static, str>,
+    kind: SpanKind,
+    failed: bool,
+    description: Cow<'static, str>,
+    start: SystemTime,
+    pub(super) limits: Limits,
+    /// The encoding: up to `attributes_at` what is known from the start, then attributes and nothing else.
+    encoding: Vec<u8>,
+    attributes_at: usize,
+    attributes: u32,
+    dropped_attributes: u32,
+    /// Events and links, encoded as fields of the span.
+    more: Vec<u8>,
+    events: u32,
+    dropped_events: u32,
+    links: u32,
+    dropped_links: u32,
+}
+
+/// The parent of a span, as far as its encoding tells.
+#[derive(Clone, Copy)]
+pub(crate) struct Parent {
+    pub(crate) id: SpanId,
+    pub(crate) remote: bool,
+}
+
+thread_local! {
+    /// A buffer that the next span of this thread can use.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+const SPARES: usize = 8;
+const BUFFER: usize = 1_024;
+
+impl Recording {
+    pub(crate) fn start(
+        name: &'static str,
+        context: &SpanContext,
+        parent: Option<Parent>,
+        start: SystemTime,
+        limits: Limits,
+    ) -> Self {
+        let spare = SPARE.with(|spare| spare.try_borrow_mut().ok()?.pop());
+        let mut encoding = spare.unwrap_or_else(|| Vec::with_capacity(BUFFER));
+        bytes(&mut encoding, field::TRACE_ID, &context.trace_id().to_bytes());
+        bytes(&mut encoding, field::SPAN_ID, &context.span_id().to_bytes());
+        let state = context.trace_state();
+        if *state != opentelemetry::trace::TraceState::NONE {
+            bytes(&mut encoding, field::TRACE_STATE, state.header().as_bytes());
+        }
+        if let Some(parent) = parent {
+            bytes(&mut encoding, field::PARENT, &parent.id.to_bytes());
+        }
+        let remote = if parent.is_some_and(|parent| parent.remote) { IS_REMOTE } else { 0 };
+        flags(&mut encoding, &FLAGS_KEY, context.trace_flags(), remote);
+        fixed64(&mut encoding, field::START, nanoseconds(start));
+        let attributes_at = encoding.len();
+        Self {
+            name: Cow::Borrowed(name),
+            kind: SpanKind::Internal,
+            failed: false,
+            description: Cow::Borrowed(""),
+            start,
+            limits,
+            encoding,
+            attributes_at,
+            attributes: 0,
+            dropped_attributes: 0,
+            more: Vec::new(),
+            events: 0,
+            dropped_events: 0,
+            links: 0,
+            dropped_links: 0,
+        }
+    }
+
+    /// Gives the span another name: a template, never a path or an id.
+    pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.name = name.into();
+    }
+
+    /// Says which side of an exchange the span is.
+    pub fn kind(&mut self, kind: SpanKind) {
+        self.kind = kind;
+    }
+
+    /// Sets an attribute, in place of an earlier one with this key. Texts are cut at the limit; beyond the limit of their
+    /// number, attributes are counted as dropped.
+    pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        if let Some((at, length)) = self.find(key) {
+            self.encoding.drain(at..at + length);
+            self.attributes -= 1;
+        }
+        self.add(key, value.into());
+    }
+
+    /// Sets an attribute whose key is known not to be there.
+    pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+        if self.attributes >= self.limits.attributes {
+            self.dropped_attributes += 1;
+            return;
+        }
+        self.attributes += 1;
+        attribute(&mut self.encoding, field::ATTRIBUTE, key, value.into(), self.limits.value_bytes);
+    }
+
+    /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
+    pub fn fail(&mut self, kind: &str) {
+        self.set(ERROR_TYPE, kind);
+        self.failed = true;
+    }
+
+    pub(crate) fn status(&mut self, failed: bool, description: impl Into<Cow<'static, str>>) {
+        self.failed = failed;
+        self.description = description.into();
+    }
+
+    pub(crate) fn describe(&mut self, description: String) {
+        self.description = description.into();
+    }
+
+    /// Adds an `exception` event, now. Empty texts are left out.
+    pub fn exception(&mut self, kind: &str, message: &str, stacktrace: &str) {
+        let texts = [(EXCEPTION_TYPE, kind), (EXCEPTION_MESSAGE, message), (EXCEPTION_STACKTRACE, stacktrace)];
+        let mut attributes = Vec::new();
+        for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            attribute(&mut attributes, 3, key, Value::Text(text), self.limits.value_bytes);
+        }
+        self.event("exception", &attributes);
+    }
+
+    /// Adds an event with these encoded attributes, now.
+    pub(crate) fn event(&mut self, name: &str, attributes: &[u8]) {
+        if self.events >= self.limits.events {
+            self.dropped_events += 1;
+            return;
+        }
+        self.events += 1;
+        head(&mut self.more, field::EVENT, 9 + field_len(name.len()) + attributes.len());
+        fixed64(&mut self.more, 1, nanoseconds(SystemTime::now()));
+        bytes(&mut self.more, 2, name.as_bytes());
+        self.more.extend_from_slice(attributes);
+    }
+
+    pub(crate) fn link(&mut self, to: &SpanContext) {
+        if self.links >= self.limits.links {
+            self.dropped_links += 1;
+            return;
+        }
+        self.links += 1;
+        let mut link = Vec::with_capacity(48);
+        bytes(&mut link, 1, &to.trace_id().to_bytes());
+        bytes(&mut link, 2, &to.span_id().to_bytes());
+        let state = to.trace_state().header();
+        if !state.is_empty() {
+            bytes(&mut link, 3, state.as_bytes());
+        }
+        flags(&mut link, &[0x35], to.trace_flags(), if to.is_remote() { IS_REMOTE } else { 0 });
+        bytes(&mut self.more, field::LINK, &link);
+    }
+
+    /// The whole span, ended at `end`, or where it began if the clock went back meanwhile.
+    pub(crate) fn finish(self, end: SystemTime) -> Record {
+        let mut encoding = self.encoding;
+        bytes(&mut encoding, field::NAME, self.name.as_bytes());
+        number(&mut encoding, field::KIND, kind_number(&self.kind));
+        fixed64(&mut encoding, field::END, nanoseconds(end.max(self.start)));
+        number(&mut encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
+        encoding.extend_from_slice(&self.more);
+        number(&mut encoding, field::DROPPED_EVENTS, self.dropped_events.into());
+        number(&mut encoding, field::DROPPED_LINKS, self.dropped_links.into());
+        if self.failed {
+            let text = if self.description.is_empty() { 0 } else { field_len(self.description.len()) };
+            head(&mut encoding, field::STATUS, text + 2);
+            if text > 0 {
+                bytes(&mut encoding, 2, self.description.as_bytes());
+            }
+            number(&mut encoding, 3, 2);
+        }
+        let record = Record::from(encoding.as_slice());
+        if encoding.capacity() <= 4 * BUFFER {
+            encoding.clear();
+            SPARE.with(|spare| {
+                if let Ok(mut spare) = spare.try_borrow_mut()
+                    && spare.len() < SPARES
+                {
+                    spare.push(encoding);
+                }
+            });
+        }
+        record
+    }
+
+    /// Where the attribute `key` is, and how long.
+    fn find(&self, key: &str) -> Option<(usize, usize)> {
+        let mut at = self.attributes_at;
+        let mut rest = self.encoding.get(at..)?;
+        while let [_, tail @ ..] = rest {
+            let (length, tail) = short_length(tail)?;
+            let (entry, next) = tail.split_at_checked(length)?;
+            let whole = rest.len() - next.len();
+            // An entry begins with its key: the field's head, the key's length, the key.
+            let (key_length, entry) = short_length(entry.get(1..)?)?;
+            if key_length == key.len() && entry.starts_with(key.as_bytes()) {
+                return Some((at, whole));
+            }
+            at += whole;
+            rest = next;
+        }
+        None
+    }
+}
+
+/// A length as [`head`] writes it, and what follows.
+fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((length, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// Appends a `KeyValue` as `field`; a text is cut between characters.
+pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
+    let value = match value {
+        Value::Text(text) => Value::Text(text.get(..text.floor_char_boundary(limit)).unwrap_or_default()),
+        other => other,
+    };
+    let value_length = match value {
+        Value::Text(text) => field_len(text.len()),
+        Value::Bool(_) => 2,
+        Value::Int(int) => 1 + crate::protobuf::varint_len(int.cast_unsigned()),
+        Value::Float(_) => 9,
+    };
+    head(out, field, field_len(key.len()) + field_len(value_length));
+    bytes(out, 1, key.as_bytes());
+    head(out, 2, value_length);
+    match value {
+        Value::Text(text) => bytes(out, 1, text.as_bytes()),
+        Value::Bool(flag) => out.extend_from_slice(&[2 << 3, flag.into()]),
+        Value::Int(int) => {
+            out.push(3 << 3);
+            crate::protobuf::varint(out, int.cast_unsigned());
+        }
+        Value::Float(float) => fixed64(out, 4, float.to_bits()),
+    }
+}
+
+fn flags(out: &mut Vec<u8>, key: &[u8], flags: TraceFlags, remote: u32) {
+    out.extend_from_slice(key);
+    out.extend_from_slice(&(u32::from(flags.to_u8()) | HAS_IS_REMOTE | remote).to_le_bytes());
+}
+
+fn kind_number(kind: &SpanKind) -> u64 {
+    match kind {
+        SpanKind::Internal => 1,
+        SpanKind::Server => 2,
+        SpanKind::Client => 3,
+        SpanKind::Producer => 4,
+        SpanKind::Consumer => 5,
+    }
+}
+
+pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
