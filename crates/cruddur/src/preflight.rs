@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use backend::Database;
 use settings::Settings;
-use telemetry::Switch;
 
 /// How long a port may still belong to an earlier run that is just stopping.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,9 +43,6 @@ fn plan(settings: &mut Settings) -> Plan {
         ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
     ];
     check_ports(settings, &ports);
-    if viewer.xray.is_ipv6() && matches!(telemetry.xray, Switch::Off(_)) {
-        settings.fault("CRUDDUR_XRAY_LISTEN", "is IPv6, and xray-lite sends to IPv4 alone; give an IPv4 address");
-    }
     if let Err(error) = backend.database.prepare() {
         settings.fault("CRUDDUR_DATA", error.to_string());
     }

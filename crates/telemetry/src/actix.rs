@@ -5,7 +5,9 @@
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
-use actix_web::http::header::{HeaderMap, USER_AGENT};
+use actix_web::http::header::{
+    FORWARDED, HOST, HeaderMap, HeaderName, USER_AGENT, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+};
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
@@ -22,13 +24,26 @@ impl RootSpanBuilder for RootSpan {
             return Span::none();
         }
         let peer = request.peer_addr().map(http::peer);
-        let connection = request.connection_info();
+        // Without `Forwarded`, whose grammar is left to actix-web, no text is copied.
+        let info = request.headers().contains_key(&FORWARDED).then(|| request.connection_info());
+        let forwarded = |name: &HeaderName| {
+            let text = request.headers().get(name)?.to_str().ok()?;
+            text.split(',').next().map(str::trim).filter(|text| !text.is_empty())
+        };
+        let of_connection = || if request.app_config().secure() { "https" } else { "http" };
+        let of_request = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let served = Served {
             method: request.method().as_str(),
             route: route.as_deref(),
             path: request.path(),
-            scheme: connection.scheme(),
-            host: Some(connection.host()),
+            scheme: match &info {
+                Some(info) => info.scheme(),
+                None => forwarded(&X_FORWARDED_PROTO).unwrap_or_else(of_connection),
+            },
+            host: match &info {
+                Some(info) => Some(info.host()),
+                None => forwarded(&X_FORWARDED_HOST).or_else(of_request),
+            },
             peer,
             user_agent: request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()),
             version: match request.version() {

@@ -133,7 +133,6 @@ impl FromStr for DaemonAddress {
             _ => None,
         };
         match found {
-            Some((udp, _)) if udp.starts_with('[') => Err(NotAnAddress("xray-lite sends to IPv4 alone")),
             Some((udp, tcp)) => Ok(Self { udp, tcp }),
             None => Err(NotAnAddress("it is not host:port")),
         }
@@ -192,7 +191,8 @@ mod tests {
         assert_eq!("tcp:b:2 udp:a:1".parse::<DaemonAddress>().unwrap(), two);
         let one = "xray-daemon:2000".parse::<DaemonAddress>().unwrap();
         assert_eq!((one.udp.as_str(), one.tcp.as_str()), ("xray-daemon:2000", "xray-daemon:2000"));
-        for text in ["host", "host:99999", ":2000", "udp:a:1", "udp:a:1 udp:b:2", "a:1 b:2 c:3", "[::1]:2000"] {
+        assert_eq!("[::1]:2000".parse::<DaemonAddress>().unwrap().udp, "[::1]:2000");
+        for text in ["host", "host:99999", ":2000", "udp:a:1", "udp:a:1 udp:b:2", "a:1 b:2 c:3", "::1:2000"] {
             assert!(text.parse::<DaemonAddress>().is_err(), "{text}");
         }
     }

@@ -7,11 +7,10 @@
 //! drops the body of a refusal, which says why.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::time::Duration;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::{Compress, Compression, FlushCompress, Status};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
@@ -28,11 +27,13 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// What is read of an answer; the rest is not needed to know what it says.
 const ANSWER: u64 = 64 * 1024;
 
+/// Of gzip's window, the largest: 32 KiB.
+const WINDOW: u8 = 15;
+
 /// After a key was refused, until the next batch is sent with it: someone may have allowed it meanwhile.
 const CLOSED: Duration = Duration::from_secs(60);
 
 /// Sends batches of one signal to one OTLP/HTTP endpoint.
-#[derive(Clone)]
 pub(crate) struct Otlp {
     agent: ureq::Agent,
     endpoint: Endpoint,
@@ -41,6 +42,10 @@ pub(crate) struct Otlp {
     resource: Vec<u8>,
     /// The scope, encoded as field 1 of `ScopeSpans` and `ScopeLogs`.
     scope: Vec<u8>,
+    gzip: Compress,
+    /// The message of one export after the other, and the same compressed.
+    message: Vec<u8>,
+    packed: Vec<u8>,
 }
 
 /// What is sent. The messages of both signals have the same shape.
@@ -62,7 +67,7 @@ struct Answer {
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
 #[derive(Clone, PartialEq, Message, serde::Deserialize)]
 #[serde(default)]
-struct Status {
+struct Refusal {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(string, tag = "2")]
@@ -90,41 +95,45 @@ impl Otlp {
             bytes(&mut field, 1, payload);
             field
         };
-        Self { agent, endpoint, signal, resource: as_field(resource), scope: as_field(&scope) }
+        Self {
+            agent,
+            endpoint,
+            signal,
+            resource: as_field(resource),
+            scope: as_field(&scope),
+            gzip: Compress::new_gzip(Compression::fast(), WINDOW),
+            message: Vec::new(),
+            packed: Vec::new(),
+        }
     }
 
-    /// The request's message: `batch` within one scope within one resource.
-    fn write(&self, batch: &[Record], mut out: impl Write) -> io::Result<()> {
+    /// Makes the request's message, `batch` within one scope within one resource, and packs it as the endpoint wants it.
+    fn body(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         let records: usize = batch.iter().map(|record| field_len(record.len())).sum();
         let scope = self.scope.len() + records;
-        let mut piece = Vec::with_capacity(self.resource.len() + self.scope.len() + 32);
-        head(&mut piece, 1, self.resource.len() + field_len(scope));
-        piece.extend_from_slice(&self.resource);
-        head(&mut piece, 2, scope);
-        piece.extend_from_slice(&self.scope);
+        let message = &mut self.message;
+        message.clear();
+        head(message, 1, self.resource.len() + field_len(scope));
+        message.extend_from_slice(&self.resource);
+        head(message, 2, scope);
+        message.extend_from_slice(&self.scope);
         for record in batch {
-            head(&mut piece, 2, record.len());
-            out.write_all(&piece)?;
-            out.write_all(record)?;
-            piece.clear();
+            bytes(message, 2, record);
         }
-        Ok(())
-    }
-
-    fn body(&self, batch: &[Record]) -> io::Result<Vec<u8>> {
-        let size: usize = batch.iter().map(|record| record.len() + 8).sum();
         if self.endpoint.protocol == Protocol::Json {
-            let mut message = Vec::with_capacity(size);
-            self.write(batch, &mut message)?;
-            let json = self.json(&message)?;
-            return if self.endpoint.gzip { zipped(json.len(), |gzip| gzip.write_all(&json)) } else { Ok(json) };
+            self.message = self.json(&self.message)?;
         }
-        if self.endpoint.gzip {
-            return zipped(size, |gzip| self.write(batch, gzip));
+        if !self.endpoint.gzip {
+            return Ok(&self.message);
         }
-        let mut message = Vec::with_capacity(size + self.resource.len() + self.scope.len() + 32);
-        self.write(batch, &mut message)?;
-        Ok(message)
+        self.gzip.reset();
+        self.packed.clear();
+        // What cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
+        self.packed.reserve(self.message.len() + self.message.len() / 1_000 + 64);
+        match self.gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
+            Status::StreamEnd => Ok(&self.packed),
+            Status::Ok | Status::BufError => Err(io::Error::other("gzip did not come to its end")),
+        }
     }
 
     /// The same message in OTLP's JSON.
@@ -142,7 +151,9 @@ impl Otlp {
         keys.fold(text, |text, key| text.replace(key, "***"))
     }
 
-    fn post(&self, body: &[u8]) -> Result<Answer, ureq::Error> {
+    /// Sends what [`Otlp::body`] has made.
+    fn post(&self) -> Result<Answer, ureq::Error> {
+        let body = if self.endpoint.gzip { &self.packed } else { &self.message };
         let mut request = self.agent.post(self.endpoint.url.as_str());
         for (name, value) in &self.endpoint.headers {
             request = request.header(name, value.expose_secret());
@@ -164,17 +175,12 @@ impl Otlp {
     }
 }
 
-fn zipped(size: usize, write: impl FnOnce(&mut GzEncoder<Vec<u8>>) -> io::Result<()>) -> io::Result<Vec<u8>> {
-    let mut gzip = GzEncoder::new(Vec::with_capacity(size / 4), Compression::fast());
-    write(&mut gzip)?;
-    gzip.finish()
-}
-
 impl Exporter for Otlp {
     fn export(&mut self, batch: &[Record]) -> Outcome {
-        let url = &self.endpoint.url;
         let mut outcome = Outcome::default();
-        match self.body(batch).map_err(ureq::Error::from).and_then(|body| self.post(&body)) {
+        let sent = self.body(batch).map(drop).map_err(ureq::Error::from).and_then(|()| self.post());
+        let url = &self.endpoint.url;
+        match sent {
             Err(error) => {
                 outcome.lose(batch.len(), Reason::Unreachable, format!("{url} did not answer: {error}"));
                 outcome.again_after = Some(Duration::ZERO);
@@ -236,9 +242,9 @@ impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(kind, body) = self;
         let message = if is(*kind, "protobuf") {
-            Status::decode(*body).map(|status| status.message).unwrap_or_default()
+            Refusal::decode(*body).map(|status| status.message).unwrap_or_default()
         } else {
-            match serde_json::from_slice::<Status>(body) {
+            match serde_json::from_slice::<Refusal>(body) {
                 Ok(status) if is(*kind, "json") && !status.message.is_empty() => status.message,
                 _ => String::from_utf8_lossy(body).into_owned(),
             }
@@ -271,8 +277,18 @@ mod tests {
         let mut resource = Vec::new();
         crate::span::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
         let batch = [testing::span("one"), testing::span("two")].map(testing::Made::record);
-        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]
-            .map(|protocol| Otlp::new(endpoint(Vec::new(), protocol), Signal::Traces, &resource).body(&batch).unwrap());
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
+            let mut otlp = Otlp::new(endpoint(Vec::new(), protocol), Signal::Traces, &resource);
+            let plain = otlp.body(&batch).unwrap().to_vec();
+            otlp.endpoint.gzip = true;
+            // The second message is packed by the same state as the first.
+            for _ in 0..2 {
+                let mut unpacked = Vec::new();
+                flate2::read::GzDecoder::new(otlp.body(&batch).unwrap()).read_to_end(&mut unpacked).unwrap();
+                assert_eq!(unpacked, plain);
+            }
+            plain
+        });
         let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
         assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
         let of_resource = &message.resource_spans[0];
@@ -306,7 +322,7 @@ mod tests {
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
-        let status = Status { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
+        let status = Refusal { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
         assert_eq!(Said(Some(&protobuf), &status).to_string(), ": unknown API key");
         let json = HeaderValue::from_static("application/json");
         assert_eq!(Said(Some(&json), br#"{"code":16,"message":"no key"}"#).to_string(), ": no key");

@@ -132,8 +132,9 @@ impl Start<'_> {
         let start = |name, signal, endpoint: Option<Endpoint>| {
             let Some(endpoint) = endpoint else { return Ok(None) };
             let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
-            let exporter = crate::honeycomb::Otlp::new(endpoint, signal, self.resource.encoding());
-            Queue::start(destination, self.pace, move || exporter.clone()).map(Some)
+            let resource = self.resource.encoding().to_vec();
+            let make = move || crate::honeycomb::Otlp::new(endpoint.clone(), signal, &resource);
+            Queue::start(destination, self.pace, make).map(Some)
         };
         Ok([start(name, Signal::Traces, traces)?, start(of_logs, Signal::Logs, logs)?])
     }

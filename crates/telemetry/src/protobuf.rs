@@ -64,6 +64,11 @@ pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     fn number(&mut self) -> Option<u64> {
+        // Nearly every key and length is one byte.
+        if let Some((byte @ ..0x80, rest)) = self.0.split_first() {
+            self.0 = rest;
+            return Some(u64::from(*byte));
+        }
         let mut value = 0;
         for (index, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;

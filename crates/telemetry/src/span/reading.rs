@@ -1,7 +1,5 @@
 //! A span read back out of its encoding, without a copy of its texts: for destinations that speak something else than OTLP.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
 use super::Value;
@@ -18,8 +16,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) parent_is_remote: bool,
     pub(crate) name: &'a str,
     pub(crate) kind: SpanKind,
-    pub(crate) start: SystemTime,
-    pub(crate) end: SystemTime,
+    /// Nanoseconds since 1970.
+    pub(crate) start: u64,
+    /// Nanoseconds since 1970.
+    pub(crate) end: u64,
     pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
     pub(crate) events: Vec<Event<'a>>,
     pub(crate) failed: bool,
@@ -29,7 +29,8 @@ pub(crate) struct Reading<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event<'a> {
     pub(crate) name: &'a str,
-    pub(crate) time: SystemTime,
+    /// Nanoseconds since 1970.
+    pub(crate) time: u64,
     pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
 }
 
@@ -43,8 +44,8 @@ impl<'a> Reading<'a> {
             parent_is_remote: false,
             name: "",
             kind: SpanKind::Internal,
-            start: UNIX_EPOCH,
-            end: UNIX_EPOCH,
+            start: 0,
+            end: 0,
             attributes: Vec::with_capacity(16),
             events: Vec::new(),
             failed: false,
@@ -70,10 +71,8 @@ impl<'a> Reading<'a> {
                 Ok(field::STATUS) => self.failed = Fields(bytes).any(|field| field == (3, Field::Number(2))),
                 _ => {}
             },
-            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::START) => {
-                self.start = time(nanoseconds)
-            }
-            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::END) => self.end = time(nanoseconds),
+            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::START) => self.start = nanoseconds,
+            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::END) => self.end = nanoseconds,
             (number, Field::Number(kind)) if number == u64::from(field::KIND) => {
                 self.kind = match kind {
                     2 => SpanKind::Server,
@@ -89,10 +88,10 @@ impl<'a> Reading<'a> {
 }
 
 fn event(bytes: &[u8]) -> Event<'_> {
-    let mut event = Event { name: "", time: UNIX_EPOCH, attributes: Vec::new() };
+    let mut event = Event { name: "", time: 0, attributes: Vec::new() };
     for field in Fields(bytes) {
         match field {
-            (1, Field::Fixed64(nanoseconds)) => event.time = time(nanoseconds),
+            (1, Field::Fixed64(nanoseconds)) => event.time = nanoseconds,
             (2, Field::Bytes(bytes)) => event.name = text(bytes),
             (3, Field::Bytes(bytes)) => event.attributes.push(attribute(bytes)),
             _ => {}
@@ -127,8 +126,4 @@ fn text(bytes: &[u8]) -> &str {
 
 fn span_id(bytes: &[u8]) -> Option<SpanId> {
     bytes.try_into().map(SpanId::from_bytes).ok()
-}
-
-fn time(nanoseconds: u64) -> SystemTime {
-    UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }

@@ -1,15 +1,10 @@
-//! Sends documents to the X-Ray daemon through [`xray_lite::DaemonClient`]: UDP, not blocking, IPv4. A send that is refused is
-//! tried once more, because the refusal is the answer to an earlier datagram. Paced: a burst overruns the daemon's socket
-//! buffer although every send succeeds.
+//! The X-Ray daemon as a destination: a document a span, each in a datagram of its own.
 
-use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::thread::sleep;
-use std::time::Duration;
+use std::sync::Arc;
 
-use serde_json::value::RawValue;
-use xray_lite::{Client, DaemonClient, Error};
+use wire::datagram::{HEADER, MAX_DOCUMENT_BYTES};
 
+use super::socket::{Burst, Socket};
 use super::translate;
 use crate::address::DaemonAddress;
 use crate::ledger::Reason;
@@ -17,94 +12,62 @@ use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
 use crate::span::reading::Reading;
 
-/// Documents between two pauses. A socket buffer of the usual size holds about ninety documents, and several services send
-/// at once: eight a millisecond from each of two lost a sixth before a receiver that had to wait for its core.
-const BURST: usize = 4;
-const PAUSE: Duration = Duration::from_millis(1);
-
-/// The X-Ray daemon as a destination.
+/// Writes documents and sends them.
 pub(crate) struct Daemon {
     address: DaemonAddress,
-    service: String,
+    service: Arc<str>,
     /// Opened by the first document and again after an error, so that a host name is looked up again.
-    client: Option<DaemonClient>,
+    socket: Option<Socket>,
+    burst: Burst,
 }
 
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, service: &str) -> Self {
-        Self { address, service: service.to_owned(), client: None }
+        Self { address, service: service.into(), socket: None, burst: Burst::default() }
     }
 
-    fn client(&mut self) -> io::Result<&DaemonClient> {
-        match &mut self.client {
-            Some(client) => Ok(client),
-            closed => {
-                let client = DaemonClient::new(resolve(&self.address.udp)?).map_err(io_error)?;
-                Ok(closed.insert(client))
+    fn send(&mut self, outcome: &mut Outcome) {
+        let count = self.burst.len();
+        let socket = match self.socket.take() {
+            Some(socket) => Ok(socket),
+            None => Socket::open(&self.address.udp),
+        };
+        let sent = socket.map_err(|error| (count, error)).and_then(|mut socket| {
+            socket.send(&mut self.burst)?;
+            Ok(socket)
+        });
+        self.burst.clear();
+        match sent {
+            Ok(socket) => self.socket = Some(socket),
+            Err((lost, error)) => {
+                let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
+                outcome.lose(lost, Reason::Unreachable, error);
             }
         }
-    }
-
-    fn send(&mut self, document: &RawValue) -> io::Result<()> {
-        let mut sent = self.client()?.send(&document).map_err(io_error);
-        if let Err(error) = &sent {
-            if error.kind() == io::ErrorKind::WouldBlock {
-                sleep(PAUSE);
-            }
-            sent = self.client()?.send(&document).map_err(io_error);
-        }
-        if sent.is_err() {
-            self.client = None;
-        }
-        sent
     }
 }
 
 impl Exporter for Daemon {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
-        for (index, record) in batch.iter().enumerate() {
-            // To look a name up may take seconds: once for a batch is enough.
-            if let Err(error) = self.client() {
-                let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
-                outcome.lose(batch.len() - index, Reason::Unreachable, error);
-                break;
+        self.burst.clear();
+        for record in batch {
+            if self.burst.is_full() {
+                self.send(&mut outcome);
             }
-            if index > 0 && index % BURST == 0 {
-                sleep(PAUSE);
-            }
-            let document =
-                match serde_json::value::to_raw_value(&translate::document(&Reading::of(record), &self.service)) {
-                    Ok(document) if document.get().len() <= wire::datagram::MAX_DOCUMENT_BYTES => document,
-                    Ok(document) => {
-                        let error = format!("a segment document of {} bytes is too large", document.get().len());
-                        outcome.lose(1, Reason::TooLarge, error);
-                        continue;
-                    }
-                    Err(error) => {
-                        outcome.lose(1, Reason::Refused, error.to_string());
-                        continue;
-                    }
-                };
-            if let Err(error) = self.send(&document) {
-                outcome.lose(1, Reason::Unreachable, format!("the X-Ray daemon at {} is away: {error}", self.address));
+            let service = &self.service;
+            let pushed = self.burst.push(HEADER.len() + MAX_DOCUMENT_BYTES, |datagram| {
+                datagram.extend_from_slice(HEADER);
+                translate::write(&Reading::of(record), service, datagram);
+            });
+            if let Err(size) = pushed {
+                let size = size - HEADER.len();
+                outcome.lose(1, Reason::TooLarge, format!("a segment document of {size} bytes is too large"));
             }
         }
+        if self.burst.len() > 0 {
+            self.send(&mut outcome);
+        }
         outcome
-    }
-}
-
-/// The first IPv4 address, which is what the client can carry.
-fn resolve(address: &str) -> io::Result<SocketAddr> {
-    address
-        .to_socket_addrs()?
-        .find(SocketAddr::is_ipv4)
-        .ok_or_else(|| io::Error::other("it has no IPv4 address, and xray-lite sends to no other"))
-}
-
-fn io_error(error: Error) -> io::Error {
-    match error {
-        Error::IO(error) => error,
-        other => io::Error::other(other),
     }
 }

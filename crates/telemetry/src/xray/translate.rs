@@ -1,199 +1,284 @@
-//! From a span to a segment document. A span without a parent in this process is a segment, whatever its kind; every other is
-//! a stand-alone subsegment. Loses no span: what does not fit a field is cut or left out, and whole in the metadata. Bounds no
-//! document: one that is too large for a datagram is dropped and counted where it is sent. Does no I/O.
+//! From a span to a segment document, written straight from the span's encoding. A span without a parent in this process is a
+//! segment, whatever its kind; every other is a stand-alone subsegment. Loses no span: what does not fit a field is cut there,
+//! and whole in the metadata, with all that X-Ray has no field for. Bounds no document: one that is too large for a datagram is
+//! dropped and counted where it is sent. Does no I/O.
 
-use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use opentelemetry::trace::{SpanId, SpanKind};
+use opentelemetry::trace::SpanKind;
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, DB_QUERY_TEXT, DB_SYSTEM_NAME, EXCEPTION_MESSAGE, EXCEPTION_TYPE, HTTP_REQUEST_METHOD,
     HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME, USER_AGENT_ORIGINAL,
 };
-use serde_json::{Map, Number, Value as Json, json};
-use wire::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, SegmentId, Service, Sql, TraceId};
 
+use super::json::Json;
 use crate::span::reading::Reading;
 use crate::span::{USER_ID, Value};
 
-/// Strings of `http.request` and `user`.
+/// The name of an event that X-Ray has a field for.
+const EXCEPTION: &str = "exception";
+/// The characters of a string in `http.request`, and of `user`.
 const SHORT: usize = 250;
 
-/// The document of `span`, made by the service of this name.
-pub(super) fn document(span: &Reading<'_>, service: &str) -> Document {
-    let local_root = span.parent.is_none() || span.parent_is_remote;
-    let calls = span.kind == SpanKind::Client;
-    let attributes = Attributes(&span.attributes);
-    let status = attributes.number(HTTP_RESPONSE_STATUS_CODE).and_then(|status| u16::try_from(status).ok());
-    let exceptions = exceptions(span);
-    let error = status.is_some_and(|status| (400..500).contains(&status));
-    let sql = sql(&attributes);
-    Document {
-        id: id(span.id),
-        name: wire::name(&if local_root { service.to_owned() } else { callee(span, &attributes) }),
-        trace_id: Some(TraceId::from_bytes(span.trace.to_bytes())),
-        kind: (!local_root).then_some(Kind::Subsegment),
-        parent_id: span.parent.map(id),
-        start_time: seconds(span.start),
-        end_time: Some(seconds(span.end)),
-        in_progress: false,
-        namespace: (calls && !local_root).then(|| "remote".to_owned()),
-        service: local_root.then(|| Service { version: Some(env!("CARGO_PKG_VERSION").to_owned()), other: Map::new() }),
-        user: attributes.text(USER_ID).map(|user| cut(&user, SHORT)),
-        http: http(&attributes, status),
-        sql,
-        error,
-        throttle: status == Some(429),
-        fault: !error && (status.is_some_and(|status| status >= 500) || !exceptions.is_empty() || span.failed),
-        cause: (!exceptions.is_empty()).then(|| Cause::Exceptions { exceptions, other: Map::new() }),
-        annotations: BTreeMap::new(),
-        metadata: metadata(span),
-        aws: Map::from_iter([(
-            "xray".to_owned(),
-            json!({"sdk": "cruddur-telemetry", "sdk_version": env!("CARGO_PKG_VERSION")}),
-        )]),
-        subsegments: Vec::new(),
-        other: Map::new(),
+/// The attributes that X-Ray has fields for.
+#[derive(Default)]
+struct Found<'a> {
+    method: Option<&'a str>,
+    url: Option<&'a str>,
+    scheme: Option<&'a str>,
+    path: Option<&'a str>,
+    address: Option<&'a str>,
+    port: Option<i64>,
+    status: Option<u16>,
+    client: Option<&'a str>,
+    agent: Option<&'a str>,
+    database: Option<&'a str>,
+    query: Option<&'a str>,
+    user: Option<&'a str>,
+}
+
+impl<'a> Found<'a> {
+    fn of(span: &Reading<'a>) -> Self {
+        let mut found = Self::default();
+        for (key, value) in &span.attributes {
+            found.take(key, *value);
+        }
+        found
     }
-}
 
-/// What a subsegment is named after: the database or host that it calls, else the operation.
-fn callee(span: &Reading<'_>, attributes: &Attributes<'_>) -> String {
-    let host = attributes.text(SERVER_ADDRESS);
-    match (span.kind == SpanKind::Client, attributes.text(DB_SYSTEM_NAME), host) {
-        (true, Some(db), Some(host)) => format!("{db}@{host}"),
-        (true, Some(db), None) => db,
-        (true, None, Some(host)) => match attributes.number(SERVER_PORT) {
-            Some(port) => format!("{host}:{port}"),
-            None => host,
-        },
-        _ => span.name.to_string(),
-    }
-}
-
-fn http(attributes: &Attributes<'_>, status: Option<u16>) -> Option<Http> {
-    let url = attributes.text(URL_FULL).or_else(|| {
-        let (scheme, path) = (attributes.text(URL_SCHEME)?, attributes.text(URL_PATH)?);
-        let host = attributes.text(SERVER_ADDRESS)?;
-        let port = attributes.number(SERVER_PORT).map(|port| format!(":{port}")).unwrap_or_default();
-        Some(format!("{scheme}://{host}{port}{path}"))
-    });
-    let http = Http {
-        request: HttpRequest {
-            method: attributes.text(HTTP_REQUEST_METHOD),
-            url: url.map(|url| cut(&url, SHORT)),
-            client_ip: attributes.text(CLIENT_ADDRESS).map(|address| cut(&address, SHORT)),
-            user_agent: attributes.text(USER_AGENT_ORIGINAL).map(|agent| cut(&agent, SHORT)),
-            other: Map::new(),
-        },
-        response: HttpResponse { status, other: Map::new() },
-    };
-    (http != Http::default()).then_some(http)
-}
-
-fn sql(attributes: &Attributes<'_>) -> Option<Sql> {
-    let database_type = attributes.text(DB_SYSTEM_NAME)?;
-    Some(Sql { database_type: Some(database_type), sanitized_query: attributes.text(DB_QUERY_TEXT), other: Map::new() })
-}
-
-/// Exception events, each with an id of its own: the span's, plus its place.
-fn exceptions(span: &Reading<'_>) -> Vec<Exception> {
-    let base = u64::from_be_bytes(span.id.to_bytes());
-    let events = span.events.iter().filter(|event| event.name == "exception");
-    (1..)
-        .zip(events)
-        .map(|(place, event)| {
-            let attributes = Attributes(&event.attributes);
-            Exception {
-                id: SegmentId::from_bytes(base.wrapping_add(place).to_be_bytes()),
-                message: attributes.text(EXCEPTION_MESSAGE),
-                kind: attributes.text(EXCEPTION_TYPE),
-                other: Map::new(),
+    fn take(&mut self, key: &str, value: Value<'a>) {
+        match value {
+            Value::Text(text) => {
+                let field = match key {
+                    HTTP_REQUEST_METHOD => &mut self.method,
+                    URL_FULL => &mut self.url,
+                    URL_SCHEME => &mut self.scheme,
+                    URL_PATH => &mut self.path,
+                    SERVER_ADDRESS => &mut self.address,
+                    CLIENT_ADDRESS => &mut self.client,
+                    USER_AGENT_ORIGINAL => &mut self.agent,
+                    DB_SYSTEM_NAME => &mut self.database,
+                    DB_QUERY_TEXT => &mut self.query,
+                    USER_ID => &mut self.user,
+                    _ => return,
+                };
+                *field = Some(text);
             }
-        })
-        .collect()
-}
-
-/// Everything the span says, under the namespace `otel`, so that nothing is lost where X-Ray has no field for it.
-fn metadata(span: &Reading<'_>) -> BTreeMap<String, Json> {
-    let mut fields = attributes(&span.attributes);
-    fields.insert("span.name".to_owned(), json!(span.name));
-    fields.insert("span.kind".to_owned(), json!(format!("{:?}", span.kind).to_lowercase()));
-    let events: Vec<Json> = span
-        .events
-        .iter()
-        .filter(|event| event.name != "exception")
-        .map(|event| {
-            json!({"name": event.name, "time": seconds(event.time), "attributes": attributes(&event.attributes)})
-        })
-        .collect();
-    if !events.is_empty() {
-        fields.insert("span.events".to_owned(), Json::Array(events));
-    }
-    BTreeMap::from([("otel".to_owned(), Json::Object(fields))])
-}
-
-fn attributes(attributes: &[(&str, Value<'_>)]) -> Map<String, Json> {
-    attributes.iter().map(|(key, value)| ((*key).to_owned(), self::value(*value))).collect()
-}
-
-fn value(value: Value<'_>) -> Json {
-    match value {
-        Value::Bool(value) => json!(value),
-        Value::Int(value) => json!(value),
-        Value::Float(value) => Number::from_f64(value).map_or(Json::Null, Json::Number),
-        Value::Text(value) => json!(value),
-    }
-}
-
-fn id(span: SpanId) -> SegmentId {
-    SegmentId::from_bytes(span.to_bytes())
-}
-
-fn seconds(time: SystemTime) -> f64 {
-    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// At most `characters` characters.
-fn cut(text: &str, characters: usize) -> String {
-    text.chars().take(characters).collect()
-}
-
-struct Attributes<'a>(&'a [(&'a str, Value<'a>)]);
-
-impl Attributes<'_> {
-    fn get(&self, key: &str) -> Option<Value<'_>> {
-        self.0.iter().find(|(own, _)| *own == key).map(|(_, value)| *value)
-    }
-
-    fn text(&self, key: &str) -> Option<String> {
-        Some(match self.get(key)? {
-            Value::Text(text) => text.to_owned(),
-            Value::Bool(flag) => flag.to_string(),
-            Value::Int(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-        })
-    }
-
-    fn number(&self, key: &str) -> Option<i64> {
-        match self.get(key)? {
-            Value::Int(number) => Some(number),
-            _ => None,
+            Value::Int(number) if key == HTTP_RESPONSE_STATUS_CODE => self.status = u16::try_from(number).ok(),
+            Value::Int(number) if key == SERVER_PORT => self.port = Some(number),
+            _ => {}
         }
     }
+
+    /// Whether an attribute is told whole by a field of the document.
+    fn tells(&self, key: &str, value: Value<'_>) -> bool {
+        match key {
+            HTTP_REQUEST_METHOD | DB_SYSTEM_NAME | DB_QUERY_TEXT => matches!(value, Value::Text(_)),
+            CLIENT_ADDRESS | USER_AGENT_ORIGINAL | USER_ID => {
+                // A text of so few bytes has no more characters.
+                matches!(value, Value::Text(text) if text.len() <= SHORT)
+            }
+            HTTP_RESPONSE_STATUS_CODE => self.status.is_some(),
+            _ => false,
+        }
+    }
+
+    fn has_url(&self) -> bool {
+        self.url.is_some() || (self.scheme.is_some() && self.address.is_some() && self.path.is_some())
+    }
+}
+
+/// Appends the document of `span`, made by the service of this name. The `id` comes first, because the daemon looks for the
+/// first `"id":"…"` of a document.
+pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
+    let found = Found::of(span);
+    let local_root = span.parent.is_none() || span.parent_is_remote;
+    let mut json = Json::new(out);
+    json.open();
+    json.hex("id", "", &[&span.id.to_bytes()]);
+    json.text("name", &name(span, &found, local_root.then_some(service)));
+    let [epoch @ .., _, _, _, _, _, _, _, _, _, _, _, _] = span.trace.to_bytes();
+    let [_, _, _, _, unique @ ..] = span.trace.to_bytes();
+    json.hex("trace_id", "1-", &[&epoch, &unique]);
+    if !local_root {
+        json.text("type", "subsegment");
+    }
+    if let Some(parent) = span.parent {
+        json.hex("parent_id", "", &[&parent.to_bytes()]);
+    }
+    json.seconds("start_time", span.start);
+    json.seconds("end_time", span.end);
+    if local_root {
+        json.open_at("service");
+        json.text("version", env!("CARGO_PKG_VERSION"));
+        json.close();
+    } else if span.kind == SpanKind::Client {
+        json.text("namespace", "remote");
+    }
+    if let Some(user) = found.user {
+        json.text("user", cut(user));
+    }
+    http(&mut json, &found);
+    if let Some(database) = found.database {
+        json.open_at("sql");
+        json.text("database_type", database);
+        if let Some(query) = found.query {
+            json.text("sanitized_query", query);
+        }
+        json.close();
+    }
+    outcome(&mut json, span, &found);
+    metadata(&mut json, span, &found);
+    json.open_at("aws");
+    json.open_at("xray");
+    json.text("sdk", "cruddur-telemetry");
+    json.text("sdk_version", env!("CARGO_PKG_VERSION"));
+    json.close();
+    json.close();
+    json.close();
+}
+
+/// The service, or what a subsegment is named after: the database or host that it calls, else the operation.
+fn name(span: &Reading<'_>, found: &Found<'_>, service: Option<&str>) -> String {
+    if let Some(service) = service {
+        return wire::name(service);
+    }
+    wire::name(&match (span.kind == SpanKind::Client, found.database, found.address, found.port) {
+        (true, Some(database), Some(host), _) => format!("{database}@{host}"),
+        (true, Some(database), None, _) => database.to_owned(),
+        (true, None, Some(host), Some(port)) => format!("{host}:{port}"),
+        (true, None, Some(host), None) => host.to_owned(),
+        _ => span.name.to_owned(),
+    })
+}
+
+fn http(json: &mut Json<'_>, found: &Found<'_>) {
+    let has_request = found.method.is_some() || found.has_url() || found.client.is_some() || found.agent.is_some();
+    if !has_request && found.status.is_none() {
+        return;
+    }
+    json.open_at("http");
+    if has_request {
+        json.open_at("request");
+        if let Some(method) = found.method {
+            json.text("method", method);
+        }
+        match (found.url, found.scheme, found.address, found.path, found.port) {
+            (Some(url), ..) => json.text("url", cut(url)),
+            (None, Some(scheme), Some(host), Some(path), Some(port)) => {
+                json.joined("url", format_args!("{scheme}://{host}:{port}{path}"));
+            }
+            (None, Some(scheme), Some(host), Some(path), None) => {
+                json.joined("url", format_args!("{scheme}://{host}{path}"));
+            }
+            _ => {}
+        }
+        if let Some(client) = found.client {
+            json.text("client_ip", cut(client));
+        }
+        if let Some(agent) = found.agent {
+            json.text("user_agent", cut(agent));
+        }
+        json.close();
+    }
+    if let Some(status) = found.status {
+        json.open_at("response");
+        json.number("status", status);
+        json.close();
+    }
+    json.close();
+}
+
+/// The flags, by the HTTP status first, and the exceptions, each with an id of its own: the span's, plus its place.
+fn outcome(json: &mut Json<'_>, span: &Reading<'_>, found: &Found<'_>) {
+    let mut exceptions = span.events.iter().filter(|event| event.name == EXCEPTION).zip(1..).peekable();
+    let failed = exceptions.peek().is_some();
+    let error = found.status.is_some_and(|status| (400..500).contains(&status));
+    if error {
+        json.flag("error");
+        if found.status == Some(429) {
+            json.flag("throttle");
+        }
+    } else if found.status.is_some_and(|status| status >= 500) || failed || span.failed {
+        json.flag("fault");
+    }
+    if failed {
+        let base = u64::from_be_bytes(span.id.to_bytes());
+        json.open_at("cause");
+        json.open_list_at("exceptions");
+        for (event, place) in exceptions {
+            json.open();
+            json.hex("id", "", &[&base.wrapping_add(place).to_be_bytes()]);
+            for (key, field) in [(EXCEPTION_MESSAGE, "message"), (EXCEPTION_TYPE, "type")] {
+                if let Some((_, value)) = event.attributes.iter().find(|(own, _)| *own == key) {
+                    json.value(field, *value);
+                }
+            }
+            json.close();
+        }
+        json.close_list();
+        json.close();
+    }
+}
+
+/// What the document has no field for, under the namespace `otel`.
+fn metadata(json: &mut Json<'_>, span: &Reading<'_>, found: &Found<'_>) {
+    json.open_at("metadata");
+    json.open_at("otel");
+    json.text("span.name", span.name);
+    json.text("span.kind", kind(&span.kind));
+    for (key, value) in span.attributes.iter().filter(|(key, value)| !found.tells(key, *value)) {
+        json.value(key, *value);
+    }
+    let mut happened = span.events.iter().filter(|event| event.name != EXCEPTION).peekable();
+    if happened.peek().is_some() {
+        json.open_list_at("span.events");
+        for event in happened {
+            json.open();
+            json.text("name", event.name);
+            json.seconds("time", event.time);
+            json.open_at("attributes");
+            for (key, value) in &event.attributes {
+                json.value(key, *value);
+            }
+            json.close();
+            json.close();
+        }
+        json.close_list();
+    }
+    json.close();
+    json.close();
+}
+
+fn kind(kind: &SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+/// At most [`SHORT`] characters.
+pub(super) fn cut(text: &str) -> &str {
+    let end = if text.len() <= SHORT { None } else { text.char_indices().nth(SHORT) };
+    end.and_then(|(end, _)| text.get(..end)).unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value as Json, json};
+
     use super::*;
     use crate::span::Recording;
     use crate::testing::{self, Made};
 
     fn told(span: Made) -> Json {
         let record = span.record();
-        let json = serde_json::to_vec(&document(&Reading::of(&record), "backend")).unwrap();
-        // Whatever is sent must be readable.
-        Document::parse(&json).unwrap();
+        let mut json = Vec::new();
+        write(&Reading::of(&record), "backend", &mut json);
+        // Whatever is sent must be readable, and written in full by the fields that are known.
+        let document = wire::Document::parse(&json).unwrap();
+        assert!(document.other.is_empty(), "{:?}", document.other);
         serde_json::from_slice(&json).unwrap()
     }
 

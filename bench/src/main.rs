@@ -1,0 +1,25 @@
+//! `bench server MODE ADDRESS` serves three activities as JSON with the tracing of MODE; `bench sink` takes what it exports.
+//! `bench/run` puts them together. The modes:
+//!
+//! - `bare`: actix-web without tracing;
+//! - `usual`: tracing-actix-web, tracing-opentelemetry, the SDK's batch processor, opentelemetry-otlp;
+//! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
+//! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
+//! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
+
+mod load;
+mod server;
+mod sink;
+
+fn main() -> std::io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["server", mode, address] => server::run(mode, address),
+        ["load", address, requests] => load::run(address, requests.parse().expect("a number of requests")),
+        ["sink", http, udp, delay] => sink::run(http, udp, delay.parse().expect("a delay in milliseconds")),
+        _ => {
+            eprintln!("usage: bench server bare|usual|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS");
+            std::process::exit(2);
+        }
+    }
+}

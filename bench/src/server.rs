@@ -1,0 +1,129 @@
+//! The service in each of its modes: one worker, one route, the same answer.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::{App, Error, HttpRequest, HttpResponse, HttpServer, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Span, SpanKind, Tracer, TracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use serde::Serialize;
+use tracing_actix_web::TracingLogger;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+const ROUTE: &str = "/api/activities/home";
+
+#[derive(Serialize)]
+struct Activity {
+    uuid: &'static str,
+    handle: &'static str,
+    message: &'static str,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    likes_count: u32,
+    replies_count: u32,
+    reposts_count: u32,
+}
+
+fn activities() -> [Activity; 3] {
+    let now = Utc::now();
+    let rows = [
+        ("68f126b0-1ceb-4a33-88be-d90fa7109eee", "Andrew Brown", "Cloud is fun!"),
+        ("66e12864-8c26-4c3a-9658-95a10f8fea67", "Worf", "I am out of prune juice"),
+        ("248959df-3079-4947-b847-9e0892d1bab4", "Garek", "My dear doctor, I am just simple tailor"),
+    ];
+    rows.map(|(uuid, handle, message)| Activity {
+        uuid,
+        handle,
+        message,
+        created_at: now - TimeDelta::days(2),
+        expires_at: now + TimeDelta::days(5),
+        likes_count: 5,
+        replies_count: 1,
+        reposts_count: 0,
+    })
+}
+
+async fn home() -> HttpResponse {
+    HttpResponse::Ok().json(activities())
+}
+
+async fn by_hand(request: HttpRequest, tracer: web::Data<SdkTracer>) -> HttpResponse {
+    let info = request.connection_info();
+    let mut span = tracer
+        .span_builder("GET /api/activities/home")
+        .with_kind(SpanKind::Server)
+        .with_attributes([
+            KeyValue::new("http.request.method", "GET"),
+            KeyValue::new("http.route", ROUTE),
+            KeyValue::new("url.path", request.path().to_owned()),
+            KeyValue::new("url.scheme", info.scheme().to_owned()),
+            KeyValue::new("server.address", info.host().to_owned()),
+            KeyValue::new("client.address", info.peer_addr().unwrap_or_default().to_owned()),
+            KeyValue::new("network.protocol.version", "1.1"),
+        ])
+        .start(tracer.get_ref());
+    let response = HttpResponse::Ok().json(activities());
+    span.set_attribute(KeyValue::new("http.response.status_code", 200));
+    span.end();
+    response
+}
+
+/// The stock batch processor and exporter, by OpenTelemetry's variables.
+fn stock() -> SdkTracerProvider {
+    let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build().expect("an exporter");
+    SdkTracerProvider::builder().with_batch_exporter(exporter).build()
+}
+
+pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
+    let route = || web::resource(ROUTE).route(web::get().to(home));
+    let logger = TracingLogger::<telemetry::actix::RootSpan>::new;
+    match mode {
+        "bare" => serve(address, move || App::new().service(route())),
+        "by-hand" => {
+            let provider = stock();
+            let tracer = web::Data::new(provider.tracer("bench"));
+            let app = move || {
+                let resource = web::resource(ROUTE).route(web::get().to(by_hand));
+                App::new().app_data(tracer.clone()).service(resource)
+            };
+            let served = serve(address, app);
+            eprintln!("shutdown: {:?}", provider.shutdown());
+            served
+        }
+        "usual" => {
+            let provider = stock();
+            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
+            Registry::default().with(layer).init();
+            let served = serve(address, move || App::new().service(route()).wrap(TracingLogger::default()));
+            eprintln!("shutdown: {:?}", provider.shutdown());
+            served
+        }
+        "no-layer" => {
+            Registry::default().init();
+            serve(address, move || App::new().service(route()).wrap(logger()))
+        }
+        "ours" => {
+            let telemetry = telemetry::Config::from_env().expect("its variables").install("bench").expect("no other");
+            let served = serve(address, move || App::new().service(route()).wrap(logger()));
+            drop(telemetry.shutdown());
+            served
+        }
+        _ => panic!("no mode {mode}"),
+    }
+}
+
+/// Until a signal comes.
+fn serve<F, T, B>(address: &str, app: F) -> std::io::Result<()>
+where
+    F: Fn() -> App<T> + Send + Clone + 'static,
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()> + 'static,
+    B: MessageBody + 'static,
+{
+    actix_web::rt::System::new().block_on(async move {
+        let server: Server = HttpServer::new(app).workers(1).bind(address)?.run();
+        server.await
+    })
+}

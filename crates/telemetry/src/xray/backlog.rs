@@ -1,0 +1,85 @@
+//! What waits unread in a local daemon's socket buffer, by the kernel's own table: UDP tells a sender nothing, and drops what does
+//! not fit. Linux alone; elsewhere, and where the socket is not in the table, there is no [`Backlog`].
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::net::SocketAddr;
+
+/// Sockets bound to IPv4, and to IPv6 with IPv4 in it.
+const TABLES: [&str; 2] = ["/proc/net/udp", "/proc/net/udp6"];
+/// A quarter of the usual buffer of 208 KiB: with a burst on top it is not full.
+const HIGH: u64 = 52 * 1024;
+/// Of the table; a machine with so many UDP sockets does without.
+const LONGEST: u64 = 256 * 1024;
+
+/// The unread bytes of one local UDP socket.
+pub(super) struct Backlog {
+    table: File,
+    port: u16,
+    text: String,
+}
+
+impl Backlog {
+    /// Of the socket that listens at `address`.
+    pub(super) fn of(address: SocketAddr) -> Option<Self> {
+        TABLES.into_iter().find_map(|table| {
+            let mut backlog = Self { table: File::open(table).ok()?, port: address.port(), text: String::new() };
+            backlog.bytes().map(|_| backlog)
+        })
+    }
+
+    /// Whether it is time to wait. A socket that is gone is not: the send will say so.
+    pub(super) fn is_high(&mut self) -> bool {
+        self.bytes().is_some_and(|bytes| bytes > HIGH)
+    }
+
+    fn bytes(&mut self) -> Option<u64> {
+        self.text.clear();
+        self.table.rewind().ok()?;
+        self.table.by_ref().take(LONGEST).read_to_string(&mut self.text).ok()?;
+        self.text.lines().skip(1).filter_map(|line| unread(line, self.port)).max()
+    }
+}
+
+/// `sl local_address rem_address st tx_queue:rx_queue …`, numbers in hex.
+fn unread(line: &str, port: u16) -> Option<u64> {
+    let mut fields = line.split_ascii_whitespace();
+    let (_, local) = fields.nth(1)?.rsplit_once(':')?;
+    if u16::from_str_radix(local, 16).ok()? != port {
+        return None;
+    }
+    let (_, unread) = fields.nth(2)?.split_once(':')?;
+    u64::from_str_radix(unread, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    #[test]
+    fn what_a_socket_has_not_read_is_seen() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = receiver.local_addr().unwrap();
+        let mut backlog = Backlog::of(address).unwrap();
+        assert_eq!(backlog.bytes(), Some(0));
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..60 {
+            sender.send_to(&[0; 1_000], address).unwrap();
+        }
+        assert!(backlog.is_high(), "{:?}", backlog.bytes());
+        drop(receiver);
+        assert!(!backlog.is_high());
+        assert!(Backlog::of(address).is_none());
+    }
+
+    #[test]
+    fn any_line_is_a_number_or_none() {
+        let line = "  416: 0100007F:07D0 00000000:0000 07 00000000:000004B0 00:00000000 00000000     0        0 1 2 0";
+        assert_eq!(unread(line, 2_000), Some(1_200));
+        for line in ["", "a b c d e", "1: x:07D0 y st z", "1: x:07D0 y st z:w"] {
+            assert_eq!(unread(line, 2_000), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! JSON text, written straight into a buffer: a document has no other form on its way to the daemon. Commas are written by
+//! need; whoever opens closes.
+
+use std::io::Write;
+
+use crate::span::Value;
+
+/// Appends to a buffer.
+pub(super) struct Json<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> Json<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// Begins an object, as an item of an array or as the whole text.
+    pub(super) fn open(&mut self) {
+        self.separate();
+        self.out.push(b'{');
+    }
+
+    /// Begins the object `key`.
+    pub(super) fn open_at(&mut self, key: &str) {
+        self.key(key);
+        self.out.push(b'{');
+    }
+
+    pub(super) fn close(&mut self) {
+        self.out.push(b'}');
+    }
+
+    /// Begins the array `key`.
+    pub(super) fn open_list_at(&mut self, key: &str) {
+        self.key(key);
+        self.out.push(b'[');
+    }
+
+    pub(super) fn close_list(&mut self) {
+        self.out.push(b']');
+    }
+
+    pub(super) fn text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.quoted(text);
+    }
+
+    /// A text in lower-case hex, with a dash after each of the numbers of bytes in `parts` but the last.
+    pub(super) fn hex(&mut self, key: &str, prefix: &str, parts: &[&[u8]]) {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(prefix.as_bytes());
+        for (index, part) in parts.iter().enumerate() {
+            if index > 0 {
+                self.out.push(b'-');
+            }
+            for byte in *part {
+                let nibbles = [byte >> 4, byte & 0xf].map(|nibble| DIGITS.get(usize::from(nibble)).copied());
+                self.out.extend(nibbles.into_iter().flatten());
+            }
+        }
+        self.out.push(b'"');
+    }
+
+    pub(super) fn flag(&mut self, key: &str) {
+        self.key(key);
+        self.out.extend_from_slice(b"true");
+    }
+
+    pub(super) fn number(&mut self, key: &str, number: impl std::fmt::Display) {
+        self.key(key);
+        self.print(format_args!("{number}"));
+    }
+
+    /// Seconds since 1970 with their microseconds.
+    pub(super) fn seconds(&mut self, key: &str, nanoseconds: u64) {
+        self.key(key);
+        let microseconds = nanoseconds / 1_000;
+        self.print(format_args!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000));
+    }
+
+    /// A number that JSON does not have is null.
+    pub(super) fn value(&mut self, key: &str, value: Value<'_>) {
+        match value {
+            Value::Text(text) => self.text(key, text),
+            Value::Bool(flag) => self.number(key, flag),
+            Value::Int(number) => self.number(key, number),
+            // Debug keeps the exponent of a large number, Display writes all its digits.
+            Value::Float(number) if number.is_finite() => self.number(key, format_args!("{number:?}")),
+            Value::Float(_) => self.number(key, "null"),
+        }
+    }
+
+    /// A text that is put together.
+    pub(super) fn joined(&mut self, key: &str, text: std::fmt::Arguments<'_>) {
+        let mut whole = String::with_capacity(128);
+        // Writing to a String does not fail.
+        let _ = std::fmt::Write::write_fmt(&mut whole, text);
+        self.text(key, super::translate::cut(&whole));
+    }
+
+    fn key(&mut self, key: &str) {
+        self.separate();
+        self.quoted(key);
+        self.out.push(b':');
+    }
+
+    fn separate(&mut self) {
+        if !matches!(self.out.last(), None | Some(b'{' | b'[' | b'\n')) {
+            self.out.push(b',');
+        }
+    }
+
+    fn quoted(&mut self, text: &str) {
+        // Without an early end, so that the compiler looks at many bytes at a time.
+        let is_plain = |plain: bool, byte: &u8| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\');
+        if text.as_bytes().iter().fold(true, is_plain) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+        } else {
+            // Neither a text nor a buffer in memory fails.
+            let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text);
+        }
+    }
+
+    fn print(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to memory does not fail.
+        let _: std::io::Result<()> = self.out.write_fmt(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_back(key in ".{0,20}", text in any::<String>(), float: f64, int: i64) {
+            let mut out = Vec::new();
+            let mut json = Json::new(&mut out);
+            json.open();
+            json.text(&key, &text);
+            json.open_list_at("list\u{1}");
+            json.open();
+            json.value("float", Value::Float(float));
+            json.close();
+            json.open();
+            json.value("int", Value::Int(int));
+            json.close();
+            json.close_list();
+            json.close();
+            let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(read[&key].as_str(), Some(text.as_str()));
+            // serde_json reads a float to its last digit but one.
+            match read["list\u{1}"][0]["float"].as_f64() {
+                Some(read) => prop_assert!((read - float).abs() <= float.abs() * 1e-12, "{read}"),
+                None => prop_assert!(!float.is_finite()),
+            }
+            prop_assert_eq!(read["list\u{1}"][1]["int"].as_i64(), Some(int));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Datagrams to the X-Ray daemon: UDP, not blocking, paced, because a burst overruns the daemon's socket buffer although every
+//! send succeeds. To a daemon on this machine the datagrams of a burst go in one system call, and by what waits in its buffer;
+//! elsewhere one by one, by the clock. A send that is refused is tried once more, because the refusal is the answer to an
+//! earlier datagram.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use quinn_udp::{Transmit, UdpSocketState};
+
+use super::backlog::Backlog;
+
+/// Datagrams of a burst to a daemon on this machine, whose buffer holds about ninety: two services that send at the same time
+/// fit.
+const BURST: usize = 32;
+/// Its bytes: what one system call may carry.
+const BURST_BYTES: usize = 60_000;
+/// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
+/// sixth before a receiver that had to wait for its core.
+const BLIND_BURST: usize = 4;
+const PAUSE: Duration = Duration::from_millis(1);
+/// How long a daemon may leave its buffer unread before what is sent there counts as lost.
+const STUCK: Duration = Duration::from_secs(1);
+
+/// Datagrams that wait to be sent together, one behind the other.
+#[derive(Default)]
+pub(super) struct Burst {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+    longest: usize,
+    /// The same with each as long as the longest, for the system call.
+    padded: Vec<u8>,
+}
+
+/// A socket that is connected to the daemon.
+pub(super) struct Socket {
+    socket: UdpSocket,
+    address: SocketAddr,
+    /// Of a daemon on this machine: how bursts are sent and its buffer is seen.
+    local: Option<(UdpSocketState, Backlog)>,
+}
+
+impl Burst {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Adds the datagram that `write` appends, unless it has more than `limit` bytes; those are the error.
+    pub(super) fn push(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), usize> {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        let length = self.bytes.len() - start;
+        if length > limit {
+            self.bytes.truncate(start);
+            return Err(length);
+        }
+        self.ends.push(self.bytes.len());
+        self.longest = self.longest.max(length);
+        Ok(())
+    }
+
+    /// Whether it is to be sent before another datagram is added.
+    pub(super) fn is_full(&self) -> bool {
+        // The next may be longer than all so far: a third more is room for most, and sent one by one it goes too.
+        self.len() >= BURST || (self.len() + 1) * (self.longest + self.longest / 3) > BURST_BYTES
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.longest = 0;
+    }
+
+    fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    }
+
+    /// Each datagram as long as the longest: spaces behind a document mean nothing. `None` where they do not fit one call.
+    fn pad(&mut self) -> Option<(&[u8], usize)> {
+        if self.len() * self.longest > BURST_BYTES {
+            return None;
+        }
+        let mut padded = std::mem::take(&mut self.padded);
+        padded.clear();
+        for datagram in self.datagrams() {
+            padded.extend_from_slice(datagram);
+            padded.resize(padded.len() + self.longest - datagram.len(), b' ');
+        }
+        self.padded = padded;
+        Some((&self.padded, self.longest))
+    }
+}
+
+impl Socket {
+    /// A socket for the first address of a name.
+    pub(super) fn open(address: &str) -> io::Result<Self> {
+        let address = address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("it has no address"))?;
+        let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(address)?;
+        let local = if address.ip().is_loopback() {
+            Backlog::of(address).map(|backlog| Ok::<_, io::Error>((UdpSocketState::new((&socket).into())?, backlog)))
+        } else {
+            None
+        };
+        Ok(Self { local: local.transpose()?, socket, address })
+    }
+
+    /// Sends a burst when the daemon has room for it, and empties it.
+    ///
+    /// # Errors
+    /// How many of its datagrams were not sent, and why.
+    pub(super) fn send(&mut self, burst: &mut Burst) -> Result<(), (usize, io::Error)> {
+        let count = burst.len();
+        let sent = self.wait().map_err(|error| (count, error)).and_then(|()| self.send_now(burst));
+        burst.clear();
+        sent
+    }
+
+    fn send_now(&self, burst: &mut Burst) -> Result<(), (usize, io::Error)> {
+        let count = burst.len();
+        if let Some((state, _)) =
+            self.local.as_ref().filter(|(state, _)| count > 1 && state.max_gso_segments() >= count)
+            && let Some((contents, segment)) = burst.pad()
+        {
+            let transmit =
+                Transmit { destination: self.address, ecn: None, contents, segment_size: Some(segment), src_ip: None };
+            match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err((count, error)),
+                // This kernel does not send several in one call.
+                Err(_) => {}
+            }
+        }
+        let (mut lost, mut why) = (0, None);
+        for (index, datagram) in burst.datagrams().enumerate() {
+            if self.local.is_none() && index > 0 && index.is_multiple_of(BLIND_BURST) {
+                sleep(PAUSE);
+            }
+            if let Err(error) = self.twice(|| self.socket.send(datagram).map(drop)) {
+                lost += 1;
+                why = Some(error);
+            }
+        }
+        why.map_or(Ok(()), |why| Err((lost, why)))
+    }
+
+    /// Sends, once more where the first attempt was told of an earlier one. On this machine a refusal comes before `send`
+    /// returns, and is asked for.
+    fn twice(&self, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
+        send().or_else(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                sleep(PAUSE);
+            }
+            send()
+        })?;
+        match self.socket.take_error() {
+            Ok(Some(refusal)) if self.address.ip().is_loopback() => Err(refusal),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the daemon has room; an error where it does not read.
+    fn wait(&mut self) -> io::Result<()> {
+        let Some((_, backlog)) = &mut self.local else {
+            sleep(PAUSE);
+            return Ok(());
+        };
+        let begun = Instant::now();
+        while backlog.is_high() {
+            if begun.elapsed() > STUCK {
+                return Err(io::Error::other("it does not read what it is sent"));
+            }
+            sleep(PAUSE);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(receiver: &UdpSocket) -> String {
+        let mut buffer = [0; 65_536];
+        let length = receiver.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
+    }
+
+    #[test]
+    fn a_burst_arrives_as_the_datagrams_it_was_made_of() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
+        let (mut burst, mut datagrams) = (Burst::default(), 0);
+        for round in 0..3 {
+            while !burst.is_full() {
+                let text = format!("{datagrams} {}", "x".repeat(datagrams % 7));
+                burst.push(100, |bytes| bytes.extend_from_slice(text.as_bytes())).unwrap();
+                datagrams += 1;
+            }
+            assert_eq!(burst.push(3, |bytes| bytes.extend_from_slice(b"too long")), Err(8));
+            socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
+            for index in round * BURST..datagrams {
+                assert_eq!(received(&receiver), format!("{index} {}", "x".repeat(index % 7)).trim_end());
+            }
+        }
+        assert_eq!(datagrams, 3 * BURST);
+    }
+
+    #[test]
+    fn a_long_datagram_goes_alone() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
+        let mut burst = Burst::default();
+        for length in [10, 63_000] {
+            burst.push(63_000, |bytes| bytes.resize(bytes.len() + length, b'x')).unwrap();
+        }
+        assert!(burst.is_full());
+        socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
+        assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
+    }
+
+    #[test]
+    fn a_daemon_that_is_away_refuses_every_datagram() {
+        let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = daemon.local_addr().unwrap().to_string();
+        let mut seen = Socket::open(&address).unwrap();
+        drop(daemon);
+        let mut burst = Burst::default();
+        for _ in 0..5 {
+            burst.push(10, |bytes| bytes.push(b'x')).unwrap();
+        }
+        assert_eq!(seen.send(&mut burst).unwrap_err().0, 5);
+        let mut socket = Socket::open(&address).unwrap();
+        for count in [1, 10] {
+            for _ in 0..count {
+                burst.push(10, |bytes| bytes.push(b'x')).unwrap();
+            }
+            let (lost, error) = socket.send(&mut burst).unwrap_err();
+            assert_eq!((lost, error.kind()), (count, io::ErrorKind::ConnectionRefused));
+        }
+    }
+}
