@@ -63,6 +63,15 @@ pub(crate) enum Field<'a> {
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// The next field's bytes, where that is what it has.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let key = self.number()?;
+        let length = if key & 7 == 2 { self.number()? } else { return None };
+        self.take(usize::try_from(length).ok()?)
+    }
+
+    #[inline]
     fn number(&mut self) -> Option<u64> {
         // Nearly every key and length is one byte.
         if let Some((byte @ ..0x80, rest)) = self.0.split_first() {
@@ -80,6 +89,7 @@ impl<'a> Fields<'a> {
         None
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -90,6 +100,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (u64, Field<'a>);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.number()?;
         let value = match key & 7 {

@@ -100,23 +100,17 @@ fn event(bytes: &[u8]) -> Event<'_> {
     event
 }
 
+/// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
 fn attribute(bytes: &[u8]) -> (&str, Value<'_>) {
-    let (mut key, mut value) = ("", Value::Text(""));
-    for field in Fields(bytes) {
-        match field {
-            (1, Field::Bytes(bytes)) => key = text(bytes),
-            (2, Field::Bytes(bytes)) => {
-                value = match Fields(bytes).next() {
-                    Some((2, Field::Number(flag))) => Value::Bool(flag != 0),
-                    Some((3, Field::Number(int))) => Value::Int(int.cast_signed()),
-                    Some((4, Field::Fixed64(bits))) => Value::Float(f64::from_bits(bits)),
-                    Some((1, Field::Bytes(bytes))) => Value::Text(text(bytes)),
-                    _ => value,
-                }
-            }
-            _ => {}
-        }
-    }
+    let mut fields = Fields(bytes);
+    let key = fields.bytes().map(text).unwrap_or_default();
+    let value = match fields.bytes().and_then(|value| Fields(value).next()) {
+        Some((1, Field::Bytes(bytes))) => Value::Text(text(bytes)),
+        Some((2, Field::Number(flag))) => Value::Bool(flag != 0),
+        Some((3, Field::Number(int))) => Value::Int(int.cast_signed()),
+        Some((4, Field::Fixed64(bits))) => Value::Float(f64::from_bits(bits)),
+        _ => Value::Text(""),
+    };
     (key, value)
 }
 

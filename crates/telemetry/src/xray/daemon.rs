@@ -23,7 +23,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, service: &str) -> Self {
-        Self { address, service: service.into(), socket: None, burst: Burst::default() }
+        Self { address, service: wire::name(service).into(), socket: None, burst: Burst::default() }
     }
 
     fn send(&mut self, outcome: &mut Outcome) {

@@ -1,5 +1,5 @@
 //! JSON text, written straight into a buffer: a document has no other form on its way to the daemon. Commas are written by
-//! need; whoever opens closes.
+//! need; whoever opens closes. Keys that are constants are names without anything to escape.
 
 use std::io::Write;
 
@@ -22,7 +22,7 @@ impl<'o> Json<'o> {
     }
 
     /// Begins the object `key`.
-    pub(super) fn open_at(&mut self, key: &str) {
+    pub(super) fn open_at(&mut self, key: &'static str) {
         self.key(key);
         self.out.push(b'{');
     }
@@ -32,7 +32,7 @@ impl<'o> Json<'o> {
     }
 
     /// Begins the array `key`.
-    pub(super) fn open_list_at(&mut self, key: &str) {
+    pub(super) fn open_list_at(&mut self, key: &'static str) {
         self.key(key);
         self.out.push(b'[');
     }
@@ -41,13 +41,13 @@ impl<'o> Json<'o> {
         self.out.push(b']');
     }
 
-    pub(super) fn text(&mut self, key: &str, text: &str) {
+    pub(super) fn text(&mut self, key: &'static str, text: &str) {
         self.key(key);
         self.quoted(text);
     }
 
     /// A text in lower-case hex, with a dash after each of the numbers of bytes in `parts` but the last.
-    pub(super) fn hex(&mut self, key: &str, prefix: &str, parts: &[&[u8]]) {
+    pub(super) fn hex(&mut self, key: &'static str, prefix: &str, parts: &[&[u8]]) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.key(key);
         self.out.push(b'"');
@@ -64,47 +64,70 @@ impl<'o> Json<'o> {
         self.out.push(b'"');
     }
 
-    pub(super) fn flag(&mut self, key: &str) {
+    pub(super) fn flag(&mut self, key: &'static str) {
         self.key(key);
         self.out.extend_from_slice(b"true");
     }
 
-    pub(super) fn number(&mut self, key: &str, number: impl std::fmt::Display) {
+    pub(super) fn number(&mut self, key: &'static str, number: impl std::fmt::Display) {
         self.key(key);
         self.print(format_args!("{number}"));
     }
 
     /// Seconds since 1970 with their microseconds.
-    pub(super) fn seconds(&mut self, key: &str, nanoseconds: u64) {
+    pub(super) fn seconds(&mut self, key: &'static str, nanoseconds: u64) {
         self.key(key);
-        let microseconds = nanoseconds / 1_000;
-        self.print(format_args!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000));
+        // Sixteen digits until the year 2286, the last six of them behind the point.
+        let (mut digits, mut left) = ([b'0'; 20], nanoseconds / 1_000);
+        for (place, digit) in digits.iter_mut().rev().enumerate() {
+            if place == 6 {
+                *digit = b'.';
+            } else {
+                let [low, ..] = (left % 10).to_le_bytes();
+                *digit = b'0' + low;
+                left /= 10;
+            }
+        }
+        let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(0);
+        // A point needs a digit before it.
+        let start = start.min(digits.len() - 8);
+        self.out.extend_from_slice(digits.get(start..).unwrap_or_default());
     }
 
-    /// A number that JSON does not have is null.
+    /// A pair whose key is any text. A number that JSON does not have is null.
     pub(super) fn value(&mut self, key: &str, value: Value<'_>) {
+        self.separate();
+        self.quoted(key);
+        self.out.push(b':');
         match value {
-            Value::Text(text) => self.text(key, text),
-            Value::Bool(flag) => self.number(key, flag),
-            Value::Int(number) => self.number(key, number),
+            Value::Text(text) => self.quoted(text),
+            Value::Bool(flag) => self.print(format_args!("{flag}")),
+            Value::Int(number) => self.print(format_args!("{number}")),
             // Debug keeps the exponent of a large number, Display writes all its digits.
-            Value::Float(number) if number.is_finite() => self.number(key, format_args!("{number:?}")),
-            Value::Float(_) => self.number(key, "null"),
+            Value::Float(number) if number.is_finite() => self.print(format_args!("{number:?}")),
+            Value::Float(_) => self.out.extend_from_slice(b"null"),
         }
     }
 
+    /// Pairs that are JSON already.
+    pub(super) fn pairs(&mut self, pairs: &str) {
+        self.separate();
+        self.out.extend_from_slice(pairs.as_bytes());
+    }
+
     /// A text that is put together.
-    pub(super) fn joined(&mut self, key: &str, text: std::fmt::Arguments<'_>) {
+    pub(super) fn joined(&mut self, key: &'static str, text: std::fmt::Arguments<'_>) {
         let mut whole = String::with_capacity(128);
         // Writing to a String does not fail.
         let _ = std::fmt::Write::write_fmt(&mut whole, text);
         self.text(key, super::translate::cut(&whole));
     }
 
-    fn key(&mut self, key: &str) {
+    fn key(&mut self, key: &'static str) {
         self.separate();
-        self.quoted(key);
-        self.out.push(b':');
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
     }
 
     fn separate(&mut self) {
@@ -140,12 +163,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_read_back(key in ".{0,20}", text in any::<String>(), float: f64, int: i64) {
+        fn any_text_is_read_back(key in ".{0,20}", text in any::<String>(), float: f64, int: i64, time: u64) {
             let mut out = Vec::new();
             let mut json = Json::new(&mut out);
             json.open();
-            json.text(&key, &text);
-            json.open_list_at("list\u{1}");
+            json.value(&key, Value::Text(&text));
+            json.seconds("time", time);
+            json.open_list_at("list");
             json.open();
             json.value("float", Value::Float(float));
             json.close();
@@ -156,12 +180,14 @@ mod tests {
             json.close();
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(read[&key].as_str(), Some(text.as_str()));
+            let microseconds = read["time"].to_string();
+            prop_assert!((read["time"].as_f64().unwrap() - std::time::Duration::from_nanos(time).as_secs_f64()).abs() < 1e-5, "{microseconds}");
             // serde_json reads a float to its last digit but one.
-            match read["list\u{1}"][0]["float"].as_f64() {
+            match read["list"][0]["float"].as_f64() {
                 Some(read) => prop_assert!((read - float).abs() <= float.abs() * 1e-12, "{read}"),
                 None => prop_assert!(!float.is_finite()),
             }
-            prop_assert_eq!(read["list\u{1}"][1]["int"].as_i64(), Some(int));
+            prop_assert_eq!(read["list"][1]["int"].as_i64(), Some(int));
         }
     }
 }

@@ -13,6 +13,11 @@ use super::json::Json;
 use crate::span::reading::Reading;
 use crate::span::{USER_ID, Value};
 
+/// What every document says of its maker.
+const SDK: &str =
+    concat!(r#""aws":{"xray":{"sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), r#""}}"#);
+/// What every segment says of its service.
+const SERVICE: &str = concat!(r#""service":{"version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
 /// The name of an event that X-Ray has a field for.
 const EXCEPTION: &str = "exception";
 /// The characters of a string in `http.request`, and of `user`.
@@ -86,7 +91,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Appends the document of `span`, made by the service of this name. The `id` comes first, because the daemon looks for the
+/// Appends the document of `span`, made by the service of this name, which is one for X-Ray. The `id` comes first, because the daemon looks for the
 /// first `"id":"…"` of a document.
 pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
     let found = Found::of(span);
@@ -94,7 +99,11 @@ pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
     let mut json = Json::new(out);
     json.open();
     json.hex("id", "", &[&span.id.to_bytes()]);
-    json.text("name", &name(span, &found, local_root.then_some(service)));
+    if local_root {
+        json.text("name", service);
+    } else {
+        json.text("name", &wire::name(&callee(span, &found)));
+    }
     let [epoch @ .., _, _, _, _, _, _, _, _, _, _, _, _] = span.trace.to_bytes();
     let [_, _, _, _, unique @ ..] = span.trace.to_bytes();
     json.hex("trace_id", "1-", &[&epoch, &unique]);
@@ -107,9 +116,7 @@ pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
     json.seconds("start_time", span.start);
     json.seconds("end_time", span.end);
     if local_root {
-        json.open_at("service");
-        json.text("version", env!("CARGO_PKG_VERSION"));
-        json.close();
+        json.pairs(SERVICE);
     } else if span.kind == SpanKind::Client {
         json.text("namespace", "remote");
     }
@@ -127,27 +134,19 @@ pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
     }
     outcome(&mut json, span, &found);
     metadata(&mut json, span, &found);
-    json.open_at("aws");
-    json.open_at("xray");
-    json.text("sdk", "cruddur-telemetry");
-    json.text("sdk_version", env!("CARGO_PKG_VERSION"));
-    json.close();
-    json.close();
+    json.pairs(SDK);
     json.close();
 }
 
-/// The service, or what a subsegment is named after: the database or host that it calls, else the operation.
-fn name(span: &Reading<'_>, found: &Found<'_>, service: Option<&str>) -> String {
-    if let Some(service) = service {
-        return wire::name(service);
-    }
-    wire::name(&match (span.kind == SpanKind::Client, found.database, found.address, found.port) {
+/// What a subsegment is named after: the database or host that it calls, else the operation.
+fn callee(span: &Reading<'_>, found: &Found<'_>) -> String {
+    match (span.kind == SpanKind::Client, found.database, found.address, found.port) {
         (true, Some(database), Some(host), _) => format!("{database}@{host}"),
         (true, Some(database), None, _) => database.to_owned(),
         (true, None, Some(host), Some(port)) => format!("{host}:{port}"),
         (true, None, Some(host), None) => host.to_owned(),
         _ => span.name.to_owned(),
-    })
+    }
 }
 
 fn http(json: &mut Json<'_>, found: &Found<'_>) {
