@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::cruddur::Cruddur;
-use crate::support::honeycomb::Honeycomb;
+use crate::support::honeycomb::{Honeycomb, Trouble};
 use crate::support::{Folder, eventually, http};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
@@ -64,7 +64,7 @@ fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
 
 #[test]
 fn a_busy_destination_is_asked_again_and_nothing_is_lost() {
-    let honeycomb = Honeycomb::busy(KEY, 2);
+    let honeycomb = Honeycomb::troubled(KEY, Trouble::Busy(503, 2));
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     let trace = cruddur.get("/api/activities/home").trace_id();

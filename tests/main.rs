@@ -5,6 +5,7 @@
 
 mod api;
 mod destinations;
+mod faults;
 mod page;
 mod proxy;
 mod store;

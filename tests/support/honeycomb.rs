@@ -1,97 +1,305 @@
-//! A fake of Honeycomb's OTLP endpoint, which cannot be had without an account and the internet. What it does of the real
-//! one's contract: `POST /v1/traces` takes gzipped protobuf with a key in `x-honeycomb-team` and answers 200 with an empty
-//! `ExportTraceServiceResponse`; without a key it answers 401 with a `Status` that says why; and it can be busy at first, which
-//! is 503 with `Retry-After`. It does nothing else.
+//! A fake of Honeycomb, which cannot be had without an account and the internet. What it does of the real one's contract
+//! (../shared/reference/honeycomb.md, by Honeycomb's documentation and its open ingest library):
+//!
+//! - `POST /v1/traces` and `/v1/logs` take protobuf or JSON, plain or gzipped; other content types are 415, other encodings and
+//!   bodies that cannot be read 400;
+//! - the key is in `x-honeycomb-team`: none, an unknown one, or one of a kind that cannot send is 401, a classic key also needs
+//!   `x-honeycomb-dataset`; the body of every refusal is a `Status` in the request's encoding;
+//! - `GET /1/auth` tells what a key is for.
+//!
+//! And it can be told to be in any [`Trouble`]. It keeps nothing, computes nothing and forgets everything at its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use serde_json::json;
 
 /// A running fake.
 pub(crate) struct Honeycomb {
     pub(crate) url: String,
-    taken: Arc<Mutex<Vec<Span>>>,
+    state: Arc<State>,
+}
+
+/// What is wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Trouble {
+    None,
+    /// Answers this status so many times, with `Retry-After: 1`, then takes spans again.
+    Busy(u16, usize),
+    /// Answers this status, always.
+    Refuses(u16),
+    /// Answers after this time.
+    Slow(Duration),
+    /// Takes the request and answers nothing.
+    Hangs,
+    /// Closes the connection instead of answering.
+    Resets,
+    /// Answers a byte each 100 ms.
+    Drips,
+    /// Sends whoever asks to this address.
+    Redirects(String),
+    /// Takes all but one span of each request.
+    TakesAPart,
+}
+
+#[derive(Default)]
+struct State {
+    key: Mutex<String>,
+    trouble: Mutex<Option<Trouble>>,
+    spans: Mutex<Vec<Span>>,
+    logs: Mutex<Vec<LogRecord>>,
+    /// Heads of requests, and the bodies of those for traces as they came.
+    heads: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<Vec<u8>>>,
+}
+
+struct Request {
+    lines: Vec<String>,
+    body: Vec<u8>,
 }
 
 impl Honeycomb {
     /// Takes spans that come with `key`, and refuses all others.
-    pub(crate) fn start(key: &'static str) -> Self {
-        Self::busy(key, 0)
+    pub(crate) fn start(key: &str) -> Self {
+        Self::troubled(key, Trouble::None)
     }
 
-    /// The same, after it has answered 503 this many times.
-    pub(crate) fn busy(key: &'static str, times: usize) -> Self {
-        let busy = Arc::new(AtomicUsize::new(times));
+    /// The same, in trouble.
+    pub(crate) fn troubled(key: &str, trouble: Trouble) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let spans = Arc::clone(&taken);
+        let state = Arc::new(State { key: Mutex::new(key.to_owned()), ..State::default() });
+        *state.trouble.lock().unwrap() = Some(trouble);
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (spans, busy) = (Arc::clone(&spans), Arc::clone(&busy));
-                thread::spawn(move || serve(&stream, key, &spans, &busy));
+                let state = Arc::clone(&shared);
+                // A client that goes away in the middle is the end of its connection.
+                thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
-        Self { url, taken }
+        Self { url, state }
+    }
+
+    /// From now on.
+    pub(crate) fn get_into(&self, trouble: Trouble) {
+        *self.state.trouble.lock().unwrap() = Some(trouble);
     }
 
     /// The names of the spans taken so far that belong to this trace.
     pub(crate) fn spans(&self, trace_id: &str) -> Vec<String> {
-        let taken = self.taken.lock().unwrap();
-        let of_trace = |span: &&Span| span.trace_id == u128::from_str_radix(trace_id, 16).unwrap().to_be_bytes();
-        taken.iter().filter(of_trace).map(|span| span.name.clone()).collect()
+        let id = u128::from_str_radix(trace_id, 16).unwrap().to_be_bytes();
+        self.taken().iter().filter(|span| span.trace_id == id).map(|span| span.name.clone()).collect()
+    }
+
+    /// Every span taken so far.
+    pub(crate) fn taken(&self) -> Vec<Span> {
+        self.state.spans.lock().unwrap().clone()
+    }
+
+    /// Every log record taken so far.
+    pub(crate) fn logs(&self) -> Vec<LogRecord> {
+        self.state.logs.lock().unwrap().clone()
+    }
+
+    /// The heads of all requests so far.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.state.heads.lock().unwrap().clone()
+    }
+
+    /// The unpacked bodies of the spans taken so far.
+    pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
+        self.state.bodies.lock().unwrap().clone()
     }
 }
 
-fn serve(mut stream: &TcpStream, key: &str, spans: &Mutex<Vec<Span>>, busy: &AtomicUsize) {
-    let mut reader = BufReader::new(stream);
-    loop {
+impl Request {
+    fn read(reader: &mut impl BufRead) -> std::io::Result<Self> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 {
-                return;
+            if reader.read_line(&mut line)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
             if line.trim().is_empty() {
                 break;
             }
             lines.push(line.trim().to_owned());
         }
-        let header = |name: &str| {
-            let of_name = |line: &&String| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
-            lines.iter().find(of_name).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
-        };
-        let mut body = vec![0; header("content-length").parse().unwrap()];
-        reader.read_exact(&mut body).unwrap();
-        let (status, answer) = if lines[0] != "POST /v1/traces HTTP/1.1" {
-            ("404 Not Found", Vec::new())
-        } else if header("content-type") != "application/x-protobuf" || header("content-encoding") != "gzip" {
-            ("415 Unsupported Media Type", Vec::new())
-        } else if header("x-honeycomb-team") != key {
-            // google.rpc.Status: field 2 is the message.
-            let message = b"unknown API key - check your credentials";
-            ("401 Unauthorized", [&[0x12, u8::try_from(message.len()).unwrap()], message.as_slice()].concat())
-        } else if busy.fetch_update(Relaxed, Relaxed, |times| times.checked_sub(1)).is_ok() {
-            ("503 Service Unavailable\r\nretry-after: 1", Vec::new())
-        } else {
-            let mut unpacked = Vec::new();
-            GzDecoder::new(body.as_slice()).read_to_end(&mut unpacked).unwrap();
-            let request = ExportTraceServiceRequest::decode(unpacked.as_slice()).unwrap();
-            let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-            spans.lock().unwrap().extend(scopes.flat_map(|scope| scope.spans));
-            ("200 OK", Vec::new())
-        };
-        let length = answer.len();
-        write!(stream, "HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n")
-            .and_then(|()| stream.write_all(&answer))
-            .unwrap();
+        let mut request = Self { lines, body: Vec::new() };
+        request.body = vec![0; request.header("content-length").parse().unwrap_or(0)];
+        reader.read_exact(&mut request.body)?;
+        Ok(request)
     }
+
+    fn header(&self, name: &str) -> &str {
+        let of_name = |line: &&String| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
+        self.lines.iter().find(of_name).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
+    }
+
+    fn is_json(&self) -> bool {
+        self.header("content-type") == "application/json"
+    }
+
+    fn unpacked(&self) -> Option<Vec<u8>> {
+        match self.header("content-encoding") {
+            "" => Some(self.body.clone()),
+            "gzip" => {
+                let mut unpacked = Vec::new();
+                GzDecoder::new(self.body.as_slice()).read_to_end(&mut unpacked).ok().map(|_| unpacked)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A status line's end, the body's content type, and the body.
+type Answer = (String, &'static str, Vec<u8>);
+
+fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let request = Request::read(&mut reader)?;
+        state.heads.lock().unwrap().push(request.lines.join("\n"));
+        let trouble = state.trouble.lock().unwrap().clone().unwrap_or(Trouble::None);
+        match trouble {
+            Trouble::Slow(time) => sleep(time),
+            // Until whoever waits goes away.
+            Trouble::Hangs => return reader.read_exact(&mut [0]),
+            Trouble::Resets => return Ok(()),
+            _ => {}
+        }
+        let (status, kind, body) = answer(&request, state, &trouble);
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+        let whole = [head.as_bytes(), &body].concat();
+        if trouble == Trouble::Drips {
+            for byte in whole {
+                stream.write_all(&[byte])?;
+                sleep(Duration::from_millis(100));
+            }
+        } else {
+            stream.write_all(&whole)?;
+        }
+    }
+}
+
+fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
+    match trouble {
+        Trouble::Redirects(to) => {
+            return (format!("307 Temporary Redirect\r\nlocation: {to}"), "text/plain", Vec::new());
+        }
+        Trouble::Refuses(status) => return refusal(request, *status, "", "this is what it says"),
+        Trouble::Busy(status, times) if *times > 0 => {
+            *state.trouble.lock().unwrap() = Some(Trouble::Busy(*status, times - 1));
+            return refusal(request, *status, "\r\nretry-after: 1", "come back later");
+        }
+        _ => {}
+    }
+    let line = request.lines.first().map(String::as_str).unwrap_or_default();
+    if let Some(problem) = key_problem(request, &state.key.lock().unwrap()) {
+        return match line {
+            "GET /1/auth HTTP/1.1" => {
+                ("401 Unauthorized".to_owned(), "application/json", format!("{{\"error\":\"{problem}\"}}").into())
+            }
+            _ => refusal(request, 401, "", problem),
+        };
+    }
+    let good = |body| {
+        ("200 OK".to_owned(), if request.is_json() { "application/json" } else { "application/x-protobuf" }, body)
+    };
+    match line {
+        "GET /1/auth HTTP/1.1" => {
+            let told = json!({
+                "id": "hcaik_01", "type": "ingest",
+                "api_key_access": {"events": true, "createDatasets": true},
+                "environment": {"name": "test", "slug": "test"}, "team": {"name": "Cruddur", "slug": "cruddur"},
+            });
+            ("200 OK".to_owned(), "application/json", told.to_string().into())
+        }
+        "POST /v1/traces HTTP/1.1" | "POST /v1/logs HTTP/1.1" => {
+            if !["application/x-protobuf", "application/protobuf", "application/json"]
+                .contains(&request.header("content-type"))
+            {
+                return refusal(request, 415, "", "unsupported content type");
+            }
+            let part = *trouble == Trouble::TakesAPart;
+            match take(request, state, line.contains("traces"), part) {
+                Some(rejected) if rejected > 0 => {
+                    let partial =
+                        ExportTracePartialSuccess { rejected_spans: rejected, error_message: "one is too old".into() };
+                    let told = ExportTraceServiceResponse { partial_success: Some(partial) };
+                    good(if request.is_json() { serde_json::to_vec(&told).unwrap() } else { told.encode_to_vec() })
+                }
+                Some(_) => good(if request.is_json() { b"{}".to_vec() } else { Vec::new() }),
+                None => refusal(request, 400, "", "the body cannot be read"),
+            }
+        }
+        _ => ("404 Not Found".to_owned(), "application/json", b"{\"error\":\"not found\"}".to_vec()),
+    }
+}
+
+/// Keeps what a body holds, and tells how many of its spans it did not take.
+fn take(request: &Request, state: &State, traces: bool, part: bool) -> Option<i64> {
+    let body = request.unpacked()?;
+    if !traces {
+        let message: ExportLogsServiceRequest = if request.is_json() {
+            serde_json::from_slice(&body).ok()?
+        } else {
+            Message::decode(body.as_slice()).ok()?
+        };
+        let scopes = message.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        state.logs.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
+        return Some(0);
+    }
+    let message: ExportTraceServiceRequest =
+        if request.is_json() { serde_json::from_slice(&body).ok()? } else { Message::decode(body.as_slice()).ok()? };
+    let scopes = message.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+    let spans: Vec<Span> = scopes.flat_map(|scope| scope.spans).collect();
+    let rejected = usize::from(part).min(spans.len());
+    state.spans.lock().unwrap().extend(spans.into_iter().skip(rejected));
+    state.bodies.lock().unwrap().push(body);
+    i64::try_from(rejected).ok()
+}
+
+fn key_problem(request: &Request, own: &str) -> Option<&'static str> {
+    let key = request.header("x-honeycomb-team");
+    let of_kind = |kind: &str| key.len() > 6 && key.starts_with("hc") && key.get(3..6) == Some(kind);
+    let classic = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase());
+    if own.is_empty() {
+        // A collector, which wants no key.
+        None
+    } else if key.is_empty() {
+        Some("missing 'x-honeycomb-team' header")
+    } else if of_kind("mk_") || of_kind("lk_") || key != own {
+        Some("unknown API key - check your credentials")
+    } else if (classic || of_kind("ic_"))
+        && request.header("x-honeycomb-dataset").is_empty()
+        && !request.lines[0].contains("/1/auth")
+    {
+        Some("missing 'x-honeycomb-dataset' header")
+    } else {
+        None
+    }
+}
+
+/// `google.rpc.Status` in the request's encoding: its second field is the message.
+fn refusal(request: &Request, status: u16, headers: &str, message: &str) -> Answer {
+    let line = format!("{status} Refused{headers}");
+    if request.is_json() {
+        return (line, "application/json", json!({"code": 16, "message": message}).to_string().into());
+    }
+    let length = u8::try_from(message.len()).unwrap();
+    (line, "application/x-protobuf", [&[0x12, length], message.as_bytes()].concat())
 }

@@ -49,6 +49,11 @@ fn read(response: Response<ureq::Body>) -> Answer {
     Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_vec().unwrap() }
 }
 
+/// The status, where somebody answers.
+pub(crate) fn try_get(url: &str) -> Result<u16, ureq::Error> {
+    agent().get(url).call().map(|response| response.status().as_u16())
+}
+
 pub(crate) fn get(url: &str) -> Answer {
     request("GET", url, &[])
 }

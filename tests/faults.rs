@@ -1,0 +1,324 @@
+//! Telemetry in trouble: whatever a collector does, requests are answered, every span is accounted for at every moment, the key
+//! goes nowhere else, memory is bounded and the process ends when it is asked to.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::cruddur::{Cruddur, Ended};
+use crate::support::honeycomb::{Honeycomb, Trouble};
+use crate::support::{Folder, eventually, http};
+
+const KEY: &str = "hcaik_canary_of_a_key_that_must_not_be_seen";
+const REQUESTS: usize = 60;
+/// Each makes a SERVER span, the lesson's span and at least one of SQL; the start of the service makes some more.
+const SPANS: u64 = 3 * REQUESTS as u64;
+
+/// A backend that sends to a troubled Honeycomb and to a collector that is well.
+struct Run {
+    backend: Cruddur,
+    _data: Folder,
+}
+
+impl Run {
+    fn start(honeycomb: &Honeycomb, collector: &Honeycomb, more: &[(&str, &str)]) -> Self {
+        let data = Folder::new();
+        let variables = [
+            ("CRUDDUR_DATA", data.path().to_str().unwrap()),
+            ("HONEYCOMB_API_KEY", KEY),
+            ("HONEYCOMB_API_ENDPOINT", &honeycomb.url),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+            // The fake of the collector wants a key too.
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-collector=1"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ];
+        let variables: Vec<_> = variables.iter().chain(more).copied().collect();
+        Self { backend: Cruddur::service("backend", &variables), _data: data }
+    }
+
+    fn ask(&self) {
+        ask(&self.backend.backend);
+    }
+
+    fn account(&self) -> Value {
+        account(&self.backend.backend)
+    }
+
+    /// Asks while the ledger is watched all the time, then until `done` with the last account.
+    fn watch(&self, done: impl Fn(&Value) -> bool) -> Value {
+        let over = AtomicBool::new(false);
+        let backend = self.backend.backend.as_str();
+        thread::scope(|scope| {
+            let watcher = scope.spawn(|| {
+                let mut looks = 0;
+                while !over.load(Relaxed) {
+                    account(backend);
+                    looks += 1;
+                }
+                looks
+            });
+            ask(backend);
+            over.store(true, Relaxed);
+            assert!(watcher.join().unwrap() > 0);
+        });
+        eventually("the account that is waited for", || Some(self.account()).filter(&done))
+    }
+
+    fn stop(self) -> Ended {
+        let ended = self.backend.stop();
+        assert!(ended.status.success(), "{}", ended.errors);
+        assert!(!ended.errors.contains(KEY), "{}", ended.errors);
+        for line in ended.errors.lines().filter(|line| line.contains(" created = ")) {
+            println!("{line}");
+        }
+        ended
+    }
+}
+
+/// Requests one after the other; each must be answered.
+fn ask(backend: &str) {
+    for _ in 0..REQUESTS {
+        assert_eq!(http::get(&format!("{backend}/api/activities/home")).status, 200);
+    }
+}
+
+/// Honeycomb's account; every account is exact.
+fn account(backend: &str) -> Value {
+    let ledger = http::get(&format!("{backend}/health/telemetry")).json();
+    for account in ledger["destinations"].as_array().unwrap() {
+        assert_exact(account);
+    }
+    ledger["destinations"][0].clone()
+}
+
+fn number(account: &Value, name: &str) -> u64 {
+    account[name].as_u64().unwrap()
+}
+
+fn dropped(account: &Value) -> BTreeMap<String, u64> {
+    let dropped = account["dropped"].as_object().unwrap();
+    dropped.iter().map(|(reason, count)| (reason.clone(), count.as_u64().unwrap())).collect()
+}
+
+fn assert_exact(account: &Value) {
+    let lost: u64 = dropped(account).values().sum();
+    let total = number(account, "delivered") + number(account, "queued") + lost;
+    assert_eq!(number(account, "created"), total, "{account}");
+}
+
+/// Through trouble, with what the ledger must say at the end.
+fn through(trouble: &Trouble, done: impl Fn(&Value) -> bool) -> (Value, Ended) {
+    let honeycomb = Honeycomb::troubled(KEY, trouble.clone());
+    // Without a key of Honeycomb's it refuses, so it is told to accept none: a collector is anyone who takes spans.
+    let collector = Honeycomb::start("");
+    let run = Run::start(&honeycomb, &collector, &[]);
+    let account = run.watch(done);
+    let ended = run.stop();
+    assert!(!collector.heads().is_empty(), "the other destination goes on");
+    assert!(collector.heads().iter().all(|head| !head.contains(KEY)));
+    (account, ended)
+}
+
+fn all_delivered(account: &Value) -> bool {
+    number(account, "created") >= SPANS && account["delivered"] == account["created"]
+}
+
+fn all_dropped(reason: &'static str) -> impl Fn(&Value) -> bool {
+    move |account| {
+        number(account, "created") >= SPANS && dropped(account).get(reason) == account["created"].as_u64().as_ref()
+    }
+}
+
+#[test]
+fn refusals_are_counted_and_told_in_honeycombs_words() {
+    for (status, reason) in [(400, "refused"), (401, "refused"), (403, "refused"), (413, "too_large"), (415, "refused")]
+    {
+        let (account, _) = through(&Trouble::Refuses(status), all_dropped(reason));
+        let error = account["last_error"].as_str().unwrap();
+        assert!(error.contains(&status.to_string()) && error.ends_with(": this is what it says"), "{error}");
+    }
+}
+
+#[test]
+fn a_busy_destination_gets_everything_in_the_end() {
+    for status in [429, 502, 503, 504] {
+        let (account, _) = through(&Trouble::Busy(status, 3), all_delivered);
+        assert_eq!(dropped(&account), BTreeMap::new());
+    }
+}
+
+#[test]
+fn a_part_that_is_not_taken_is_counted() {
+    let (account, _) = through(&Trouble::TakesAPart, |account| number(account, "queued") == 0);
+    assert!(number(&account, "delivered") > 0 && dropped(&account)["refused"] > 0, "{account}");
+    assert!(account["last_error"].as_str().unwrap().ends_with("took a part: one is too old"));
+}
+
+#[test]
+fn one_that_hangs_resets_or_drips_delays_no_request_and_no_exit() {
+    for trouble in [Trouble::Hangs, Trouble::Resets, Trouble::Drips] {
+        let (account, ended) = through(&trouble, |account| account["last_error"].is_string());
+        assert_eq!(number(&account, "delivered"), 0, "{trouble:?}");
+        let other = ended.errors.lines().find(|line| line.starts_with("backend: otlp: ")).unwrap();
+        assert!(other.ends_with(" delivered + 0 queued + 0 dropped"), "{other}");
+    }
+}
+
+#[test]
+fn a_slow_one_gets_everything() {
+    let slow = Trouble::Slow(Duration::from_millis(200));
+    let (account, _) = through(&slow, all_delivered);
+    assert_eq!(dropped(&account), BTreeMap::new());
+}
+
+#[test]
+fn a_redirect_is_refused_and_the_key_stays() {
+    let elsewhere = Honeycomb::start("any");
+    through(&Trouble::Redirects(format!("{}/v1/traces", elsewhere.url)), all_dropped("refused"));
+    assert!(elsewhere.heads().is_empty(), "{:?}", elsewhere.heads());
+}
+
+#[test]
+fn one_that_comes_back_is_sent_to_again() {
+    let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Resets), Honeycomb::start(""));
+    let run = Run::start(&honeycomb, &collector, &[]);
+    run.watch(|account| account["last_error"].is_string());
+    honeycomb.get_into(Trouble::None);
+    run.watch(|account| number(account, "delivered") >= SPANS);
+    run.stop();
+}
+
+#[test]
+fn a_full_queue_keeps_its_bounds_in_number_and_drops_the_rest() {
+    let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
+    let small = [("OTEL_BSP_MAX_QUEUE_SIZE", "50"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
+    let run = Run::start(&honeycomb, &collector, &small);
+    let account = run.watch(|account| dropped(account).contains_key("queue_full"));
+    assert!(number(&account, "queued") <= 50, "{account}");
+    run.stop();
+}
+
+#[test]
+fn memory_stays_within_the_printed_bound_at_a_full_queue() {
+    let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
+    let run = Run::start(&honeycomb, &collector, &[]);
+    run.ask();
+    let before = run.backend.peak_memory();
+    let backend = run.backend.backend.as_str();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !dropped(&account(backend)).contains_key("queue_full") {
+                    ask(backend);
+                }
+            });
+        }
+    });
+    let account = run.account();
+    let grown = run.backend.peak_memory() - before;
+    assert!(grown < 32 * 1024, "{grown} KiB for {account}");
+    run.stop();
+}
+
+/// SIGTERM under load: accepted requests are answered, and the process ends although the collector never answers.
+#[test]
+fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
+    let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
+    let run = Run::start(&honeycomb, &collector, &[]);
+    let url = format!("{}/api/activities/home", run.backend.backend);
+    let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
+    let ended = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                // After the stop nobody listens; what was accepted before is answered with 200.
+                while let Ok(status) = http::try_get(&url) {
+                    asked.store(true, Relaxed);
+                    answered.fetch_and(status == 200, Relaxed);
+                }
+            });
+        }
+        eventually("load", || asked.load(Relaxed).then_some(()));
+        run.stop()
+    });
+    assert!(answered.load(Relaxed));
+    let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap();
+    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+}
+
+/// With everything logged, and logs exported, one request is a bounded number of exports, and nothing is exported by itself.
+#[test]
+fn logging_everything_makes_no_loop() {
+    let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
+    let run = Run::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
+    run.ask();
+    let settled = || eventually("nothing queued", || (number(&run.account(), "queued") == 0).then_some(()));
+    settled();
+    let exports = honeycomb.heads().len();
+    // As many delays as would show a loop.
+    thread::sleep(Duration::from_millis(500));
+    settled();
+    assert_eq!(honeycomb.heads().len(), exports, "exports while nobody asks");
+    assert!(exports <= 2 * REQUESTS, "{exports} exports for {REQUESTS} requests");
+    run.stop();
+}
+
+/// Log records go where spans go, with the ids of the span that they happened in.
+#[test]
+fn an_event_is_a_log_record_with_the_ids_of_its_span() {
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let variables = [
+        ("HONEYCOMB_API_KEY", KEY),
+        ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str()),
+        ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("CRUDDUR_DATA", data.path().to_str().unwrap()),
+        ("CRUDDUR_UPSTREAM", "http://127.0.0.1:1"),
+    ];
+    let proxy = Cruddur::service("frontend-proxy", &variables);
+    let answer = http::get(&format!("{}/api/activities/home", proxy.page));
+    assert_eq!(answer.status, 502);
+    let trace = answer.trace_id();
+    let record = eventually("a log record", || honeycomb.logs().into_iter().next());
+    assert_eq!(record.trace_id, u128::from_str_radix(&trace, 16).unwrap().to_be_bytes());
+    assert_eq!((record.severity_text.as_str(), record.span_id.len()), ("WARN", 8));
+    let ended = proxy.stop();
+    assert!(ended.errors.contains("frontend-proxy: honeycomb-logs: 1 "), "{}", ended.errors);
+    // The console says it too, as one line of JSON with the same ids.
+    let line: Value = ended.errors.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
+    assert_eq!((&line["level"], &line["trace_id"]), (&json!("WARN"), &json!(trace)));
+}
+
+/// Canaries in the environment, in headers, a query, a body and the database's password reach no sink.
+#[test]
+fn no_secret_reaches_a_sink() {
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let cruddur = Cruddur::up(
+        &data,
+        &[
+            ("HONEYCOMB_API_KEY", KEY),
+            ("HONEYCOMB_API_ENDPOINT", &honeycomb.url),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("RUST_LOG", "debug"),
+        ],
+    );
+    let headers = [("authorization", "Bearer canary-header"), ("cookie", "session=canary-cookie")];
+    let url = format!("{}/api/activities/search?term=canary-query", cruddur.page);
+    let answer = http::request("GET", &url, &headers);
+    let posted = cruddur.post("/api/activities", &json!({"message": "canary-body", "ttl": "1-hour"}));
+    assert_eq!((answer.status, posted.status), (200, 200));
+    for trace in [answer.trace_id(), posted.trace_id()] {
+        let spans = cruddur.spans(&trace, 4);
+        let told = Value::from(spans).to_string();
+        assert!(!told.contains("canary"), "{told}");
+        eventually("spans at Honeycomb", || (honeycomb.spans(&trace).len() >= 4).then_some(()));
+    }
+    let sent = [honeycomb.bodies().concat(), format!("{:?}", honeycomb.logs()).into_bytes()].concat();
+    assert!(!String::from_utf8_lossy(&sent).contains("canary"));
+    let ended = cruddur.stop();
+    assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+}
