@@ -5,7 +5,9 @@
 
 mod api;
 mod destinations;
+mod doctor;
 mod faults;
+mod interop;
 mod page;
 mod proxy;
 mod store;

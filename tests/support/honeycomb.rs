@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -226,7 +226,8 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
                 "api_key_access": {"events": true, "createDatasets": true},
                 "environment": {"name": "test", "slug": "test"}, "team": {"name": "Cruddur", "slug": "cruddur"},
             });
-            ("200 OK".to_owned(), "application/json", told.to_string().into())
+            let date = httpdate::fmt_http_date(SystemTime::now());
+            (format!("200 OK\r\ndate: {date}"), "application/json", told.to_string().into())
         }
         "POST /v1/traces HTTP/1.1" | "POST /v1/logs HTTP/1.1" => {
             if !["application/x-protobuf", "application/protobuf", "application/json"]

@@ -17,6 +17,9 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   OTEL_EXPORTER_OTLP_ENDPOINT   sends traces to an OTLP/HTTP collector (OTEL_EXPORTER_OTLP_HEADERS)
   AWS_XRAY_DAEMON_ADDRESS       sends segments to an X-Ray daemon
   OTEL_SERVICE_NAME             the service's name in traces; `up` gives it to the backend
+  OTEL_TRACES_SAMPLER           which traces are recorded (OTEL_TRACES_SAMPLER_ARG) [parentbased_always_on]
+  OTEL_LOGS_EXPORTER            otlp sends events as log records too [none]
+  TRACE_TRUST                   whose traces the proxy continues [callers on this machine]
   RUST_LOG                      what is logged on standard error [info]";
 
 /// Cruddur: posts that expire, and a trace of every request from the browser to SQL
@@ -37,6 +40,15 @@ pub(crate) enum Command {
     FrontendProxy(Lifetime),
     /// The viewer of traces alone
     TraceViewer(Lifetime),
+    /// Check everything that can keep traces from arriving, a line each; exit code 1 where something will not work
+    Doctor(Form),
+}
+
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Form {
+    /// Print one JSON object instead of lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Clone, Copy)]

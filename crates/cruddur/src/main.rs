@@ -3,6 +3,7 @@
 //! Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 64 wrong configuration.
 
 mod cli;
+mod doctor;
 mod preflight;
 mod ready;
 mod services;
@@ -25,6 +26,7 @@ async fn main() -> ExitCode {
         Command::Backend(lifetime) => services::backend(lifetime).await,
         Command::FrontendProxy(lifetime) => services::frontend_proxy(lifetime).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
+        Command::Doctor(form) => doctor::run(form.json).await,
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,13 +36,7 @@ fn plan(settings: &mut Settings) -> Plan {
     let proxy = frontend_proxy::Config::read(settings);
     let viewer = trace_viewer::Config::read(settings);
     let telemetry = telemetry::Config::read(settings);
-    let ports = [
-        ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
-        ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
-        ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
-        ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
-    ];
-    check_ports(settings, &ports);
+    check_ports(settings, &ports(&backend, &proxy, &viewer));
     if let Err(error) = backend.database.prepare() {
         settings.fault("CRUDDUR_DATA", error.to_string());
     }
@@ -51,8 +45,23 @@ fn plan(settings: &mut Settings) -> Plan {
     Plan { database: backend.database, telemetry, own_upstream, own_viewer }
 }
 
+/// Every address that a service listens on, and its variable.
+pub(crate) fn ports(
+    backend: &backend::Config,
+    proxy: &frontend_proxy::Config,
+    viewer: &trace_viewer::Config,
+) -> [(&'static str, Port); 4] {
+    [
+        ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
+        ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
+        ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
+        ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
+    ]
+}
+
+/// An address that a service listens on.
 #[derive(Clone, Copy)]
-enum Port {
+pub(crate) enum Port {
     Tcp(SocketAddr),
     Udp(SocketAddr),
 }
@@ -90,13 +99,13 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
 }
 
 impl Port {
-    fn address(self) -> SocketAddr {
+    pub(crate) fn address(self) -> SocketAddr {
         match self {
             Self::Tcp(address) | Self::Udp(address) => address,
         }
     }
 
-    fn bind(self) -> std::io::Result<Held> {
+    pub(crate) fn bind(self) -> std::io::Result<Held> {
         match self {
             Self::Tcp(address) => TcpListener::bind(address).map(Held::Tcp),
             Self::Udp(address) => UdpSocket::bind(address).map(Held::Udp),
@@ -105,7 +114,7 @@ impl Port {
 }
 
 #[expect(dead_code, reason = "held, so that the port is taken while the others are tried")]
-enum Held {
+pub(crate) enum Held {
     Tcp(TcpListener),
     Udp(UdpSocket),
 }

@@ -16,6 +16,7 @@
 //! );
 //! ```
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
@@ -24,6 +25,9 @@ use std::str::FromStr;
 /// The variables of a process and the faults found in them so far.
 pub struct Settings {
     lookup: Lookup,
+    /// The names of all variables that are set.
+    names: Vec<String>,
+    asked: BTreeSet<String>,
     faults: Vec<Fault>,
 }
 
@@ -57,22 +61,27 @@ impl Settings {
     /// Reads the process's own environment.
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn from_env() -> Self {
-        Self { lookup: Box::new(|name| std::env::var_os(name)), faults: Vec::new() }
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+        Self { lookup: Box::new(|name| std::env::var_os(name)), names, asked: BTreeSet::new(), faults: Vec::new() }
     }
 
     /// Reads from `lookup` instead of the environment; for tests.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        Self { lookup: Box::new(move |name| lookup(name).map(OsString::from)), faults: Vec::new() }
+        let lookup = Box::new(move |name: &str| lookup(name).map(OsString::from));
+        Self { lookup, names: Vec::new(), asked: BTreeSet::new(), faults: Vec::new() }
     }
 
     /// Reads from these variables instead of the environment; for tests.
     pub fn from_pairs(pairs: &[(&str, &str)]) -> Self {
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Self::from_lookup(move |name| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+        let names = pairs.iter().map(|(name, _)| name.clone()).collect();
+        let lookup = move |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        Self { names, ..Self::from_lookup(lookup) }
     }
 
     /// The variable's text without surrounding white space; `None` where it is unset or blank.
     pub fn text(&mut self, name: &str) -> Option<String> {
+        self.asked.insert(name.to_owned());
         match (self.lookup)(name)?.into_string() {
             Ok(text) => {
                 let text = text.trim();
@@ -109,6 +118,28 @@ impl Settings {
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
+    }
+
+    /// What was found so far: what each fault is about, and what is wrong and how to mend it.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.faults.iter().map(|fault| (fault.subject.as_str(), fault.problem.as_str()))
+    }
+
+    /// The variables that are set and have been asked for, and those that are set, begin with one of `prefixes`, and were
+    /// never asked for: most likely misspelt.
+    pub fn set(&self, prefixes: &[&str]) -> (Vec<&str>, Vec<&str>) {
+        let mut known = Vec::new();
+        let mut unknown = Vec::new();
+        for name in &self.names {
+            if self.asked.contains(name) {
+                known.push(name.as_str());
+            } else if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+                unknown.push(name.as_str());
+            }
+        }
+        known.sort_unstable();
+        unknown.sort_unstable();
+        (known, unknown)
     }
 
     /// `value`, unless a fault was found on the way to it.
@@ -190,7 +221,8 @@ mod tests {
     #[test]
     fn a_value_that_is_not_unicode_is_a_fault() {
         use std::os::unix::ffi::OsStringExt;
-        let mut settings = Settings { lookup: Box::new(|_| Some(OsString::from_vec(vec![0xff]))), faults: Vec::new() };
+        let mut settings =
+            Settings { lookup: Box::new(|_| Some(OsString::from_vec(vec![0xff]))), ..Settings::from_pairs(&[]) };
         assert_eq!(settings.text("A"), None);
         assert_eq!(settings.finish(()).unwrap_err().to_string(), "A: is not valid UTF-8; give it as UTF-8 text");
     }

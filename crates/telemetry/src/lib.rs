@@ -39,6 +39,8 @@ pub mod actix;
 #[cfg(feature = "honeycomb")]
 mod honeycomb;
 pub mod http;
+#[cfg(feature = "honeycomb")]
+pub mod probe;
 #[cfg(feature = "xray")]
 mod xray;
 

@@ -1,9 +1,22 @@
 //! What the unit tests share.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use settings::Settings;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::SubscriberExt;
 
+use crate::console::Console;
+use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
+use crate::span::layer::Layer;
+use crate::span::sampler::Sampler;
 use crate::span::{Limits, Parent, Record, Recording};
 
 /// A span that began at a known time and lasts a quarter of a second.
@@ -39,4 +52,55 @@ impl Made {
     pub(crate) fn record(self) -> Record {
         self.0.finish(start() + Duration::from_millis(250))
     }
+}
+
+/// The spans that end while `run` runs under a layer with these settings, and the log records where `logs` is set.
+pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl FnOnce()) -> Recorded {
+    let (spans, records) = (Taken::default(), Taken::default());
+    let queue = |taken: &Taken| {
+        let to = Destination { name: "test", kind: "test", endpoint: String::new() };
+        let taken = taken.clone();
+        Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || taken.clone()).unwrap()
+    };
+    let queues = vec![queue(&spans)];
+    let logs = if logs { vec![queue(&records)] } else { Vec::new() };
+    let all: Vec<_> = queues.iter().chain(&logs).cloned().collect();
+    let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", "off")]));
+    let layer = Layer { sampler, limits, queues, logs, console };
+    tracing::subscriber::with_default(Registry::default().with(layer), run);
+    pipeline::close(&all, Duration::from_secs(60));
+    Recorded { spans: spans.decoded(), logs: records.decoded() }
+}
+
+/// What was recorded, in the order in which it ended.
+pub(crate) struct Recorded {
+    pub(crate) spans: Vec<Span>,
+    pub(crate) logs: Vec<LogRecord>,
+}
+
+#[derive(Clone, Default)]
+struct Taken(Arc<Mutex<Vec<Record>>>);
+
+impl Taken {
+    fn decoded<M: Message + Default>(&self) -> Vec<M> {
+        self.0.lock().unwrap().iter().map(|record| M::decode(&**record).unwrap()).collect()
+    }
+}
+
+impl Exporter for Taken {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        self.0.lock().unwrap().extend_from_slice(batch);
+        Outcome::default()
+    }
+}
+
+/// The text of an attribute, or its number as text.
+pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?.value.as_ref()?;
+    Some(match value {
+        Any::StringValue(text) => text.clone(),
+        Any::IntValue(number) => number.to_string(),
+        Any::BoolValue(flag) => flag.to_string(),
+        other => format!("{other:?}"),
+    })
 }

@@ -213,6 +213,28 @@ async fn open_sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
     Ok(Engine::Sqlite(Pools { readers, writer }))
 }
 
+/// Whether a database can be used, without making anything in it: the version of a server, or that the folder of an embedded
+/// one can be written.
+///
+/// # Errors
+/// It cannot be used.
+pub async fn reach(database: &Database) -> Result<String, Error> {
+    let Database::Postgres(options) = database else {
+        database.prepare()?;
+        return Ok("can be written".to_owned());
+    };
+    let mut connection = connect(options).await?;
+    let version: String = sqlx::query_scalar("SHOW server_version").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    Ok(format!("version {version}"))
+}
+
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let silent =
+        |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it accepts connections and says nothing"));
+    timeout(OPEN, PgConnection::connect_with(options)).await.map_err(silent)?
+}
+
 async fn open_postgres(options: &PgConnectOptions) -> Result<Engine, sqlx::Error> {
     let server = Server {
         host: options.get_host().to_owned(),
@@ -225,9 +247,7 @@ async fn open_postgres(options: &PgConnectOptions) -> Result<Engine, sqlx::Error
         ("idle_in_transaction_session_timeout", "10s"),
     ]);
     // A pool would try again until its time is up, and then say that and not why.
-    let silent =
-        |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "it accepts connections and says nothing"));
-    timeout(OPEN, PgConnection::connect_with(&options)).await.map_err(silent)??.close().await?;
+    connect(&options).await?.close().await?;
     let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await?;
     Ok(Engine::Postgres(Pools { readers: pool.clone(), writer: pool }, server))
 }

@@ -61,6 +61,11 @@ impl Key {
 }
 
 impl KeyKind {
+    /// Whether events can be sent with such a key.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::Ingest | Self::Classic | Self::Other)
+    }
+
     fn of(key: &str) -> Self {
         let bytes = key.as_bytes();
         match bytes {

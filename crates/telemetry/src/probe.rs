@@ -1,0 +1,225 @@
+//! Asks a destination, now, whether it would take what we send: for a doctor, not for a service. Each question blocks, for at
+//! most the endpoint's timeout, and is answered with what was found or with what is wrong and its mend.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::{Duration, SystemTime};
+
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+
+use crate::address::{DaemonAddress, Url};
+use crate::config::{Endpoint, Otlp};
+use crate::honeycomb::{self, Signal};
+use crate::pipeline::Exporter;
+use crate::resource::Resource;
+use crate::span::{Limits, Recording, id};
+
+const CONNECT: Duration = Duration::from_secs(2);
+const TOTAL: Duration = Duration::from_secs(10);
+/// Of an answer, in bytes.
+const ANSWER: u64 = 64 * 1024;
+/// A clock that is wrong by more puts spans where nobody looks.
+const SKEW: Duration = Duration::from_secs(30);
+
+/// What Honeycomb says of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The team's name.
+    pub team: String,
+    /// The environment's name; empty for a classic key.
+    pub environment: String,
+    /// Whether the key may send events.
+    pub sends: bool,
+    /// What this machine's clock is ahead or behind, where the answer has a `Date`.
+    pub clock: Option<Clock>,
+}
+
+/// How this machine's clock compares to another's, to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// The difference.
+    pub skew: Duration,
+    /// This machine is ahead.
+    pub ahead: bool,
+}
+
+impl Clock {
+    /// Whether spans are found where they belong.
+    pub fn is_right(self) -> bool {
+        self.skew <= SKEW
+    }
+
+    fn against(date: &str) -> Option<Self> {
+        let theirs = httpdate::parse_http_date(date).ok()?;
+        let now = SystemTime::now();
+        Some(match now.duration_since(theirs) {
+            Ok(skew) => Self { skew, ahead: true },
+            Err(behind) => Self { skew: behind.duration(), ahead: false },
+        })
+    }
+}
+
+/// The addresses of a host's name.
+///
+/// # Errors
+/// The name is not known.
+pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let host = host.trim_matches(['[', ']']);
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{host} is not known ({error}); check its spelling and this machine's DNS")),
+    }
+}
+
+/// A connection to one of a host's addresses, within two seconds each.
+///
+/// # Errors
+/// Nobody takes it.
+pub fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut problem = format!("{host} has no address");
+    for address in resolve(host, port)? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(address),
+            Err(error) => {
+                problem = format!(
+                    "{address} does not take a connection ({error}); is it running, and does a firewall stand between?"
+                );
+            }
+        }
+    }
+    Err(problem)
+}
+
+/// The TCP side of an X-Ray daemon. Its UDP side, which takes segments, cannot be asked: a datagram is never answered.
+///
+/// # Errors
+/// Nobody takes a connection there.
+pub fn daemon(address: &DaemonAddress) -> Result<SocketAddr, String> {
+    let (host, port) = address.tcp.rsplit_once(':').unwrap_or((&address.tcp, ""));
+    connect(host, port.parse().unwrap_or(0))
+}
+
+/// The status with which a URL answers a GET.
+///
+/// # Errors
+/// Nobody answers.
+pub fn get(url: &Url) -> Result<u16, String> {
+    agent().get(url.as_str()).call().map(|answer| answer.status().as_u16()).map_err(|error| explain(url, &error))
+}
+
+/// Asks Honeycomb, `GET /1/auth`, what its key is for.
+///
+/// # Errors
+/// It does not answer, or does not know the key.
+pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
+    let endpoint = honeycomb.traces.as_ref().ok_or("no endpoint for traces")?;
+    let url = endpoint.url.without("/v1/traces").join("/1/auth");
+    let mut request = agent().get(url.as_str());
+    for (name, value) in &endpoint.headers {
+        request = request.header(name, value.expose_secret());
+    }
+    let mut answer = request.call().map_err(|error| explain(&url, &error))?;
+    let clock = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(Clock::against);
+    let status = answer.status();
+    let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
+    if !status.is_success() {
+        let said = serde_json::from_str::<Refused>(&text).map(|refused| refused.error).unwrap_or_default();
+        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
+        return Err(format!("{url} answered {status}: {said}; make an ingest key in Honeycomb's environment settings"));
+    }
+    let told: Told =
+        serde_json::from_str(&text).map_err(|error| format!("{url} answered what is no identity ({error})"))?;
+    let sends = told.api_key_access.events;
+    Ok(Identity { team: told.team.name, environment: told.environment.name, sends, clock })
+}
+
+/// No redirect, with which a key would go along, and no proxy of the environment.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(TOTAL))
+        .build()
+        .new_agent()
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: String,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Told {
+    team: Named,
+    environment: Named,
+    api_key_access: Access,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Access {
+    events: bool,
+}
+
+/// Sends one span of the service `cruddur-doctor`, and tells its trace id.
+///
+/// # Errors
+/// It was not taken, in the destination's own words.
+pub fn span(endpoint: &Endpoint) -> Result<String, String> {
+    let now = SystemTime::now();
+    let trace = id::trace(now);
+    let context = SpanContext::new(trace, id::span(), TraceFlags::SAMPLED, false, TraceState::default());
+    let record = Recording::start("doctor", &context, None, now, Limits::default()).finish(SystemTime::now());
+    let resource = Resource::new("cruddur-doctor", &[]);
+    let outcome = honeycomb::Otlp::new(endpoint.clone(), Signal::Traces, resource.encoding()).export(&[record]);
+    outcome.error.map_or_else(|| Ok(trace.to_string()), Err)
+}
+
+fn explain(url: &Url, error: &ureq::Error) -> String {
+    let mend = match error {
+        ureq::Error::HostNotFound => "check the address and this machine's DNS",
+        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
+            "check this machine's clock, and whether something between here and there replaces certificates"
+        }
+        ureq::Error::Timeout(_) => "it may be blocked: a firewall, or a network without a way out",
+        _ => "is it running there, and does a firewall stand between?",
+    };
+    format!("{url} did not answer ({error}); {mend}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_to_the_second() {
+        let date = |time: SystemTime| httpdate::fmt_http_date(time);
+        let now = SystemTime::now();
+        assert!(Clock::against(&date(now)).unwrap().is_right());
+        let behind = Clock::against(&date(now + Duration::from_secs(3_600))).unwrap();
+        assert!(!behind.is_right() && !behind.ahead);
+        let ahead = Clock::against(&date(now - Duration::from_secs(3_600))).unwrap();
+        assert!(!ahead.is_right() && ahead.ahead);
+        assert_eq!(Clock::against("yesterday"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_its_mend() {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let problem = connect("127.0.0.1", closed.port()).unwrap_err();
+        assert!(problem.contains("does not take a connection") && problem.contains("is it running"), "{problem}");
+        assert!(resolve("no-such-host.invalid", 1).unwrap_err().contains("is not known"));
+    }
+}

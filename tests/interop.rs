@@ -1,0 +1,93 @@
+//! What others make of our bytes: Python's official `opentelemetry-proto`, from PyPI, decodes what we send and finds the same
+//! spans.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::honeycomb::Honeycomb;
+use crate::support::{Folder, cannot_run, eventually};
+
+const KEY: &str = "hcaik_a_key_of_this_test";
+
+/// Reads one message in hex from each line of its input, and prints what its spans say, as JSON.
+const DECODE: &str = r"
+import json, sys
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+spans = []
+for line in sys.stdin:
+    for resource in ExportTraceServiceRequest.FromString(bytes.fromhex(line.strip())).resource_spans:
+        names = {a.key: a.value.string_value for a in resource.resource.attributes}
+        for scope in resource.scope_spans:
+            for span in scope.spans:
+                spans.append([names['service.name'], scope.scope.name, span.name, span.kind, span.trace_id.hex(),
+                    span.span_id.hex(), span.parent_span_id.hex(), span.start_time_unix_nano, span.end_time_unix_nano,
+                    span.flags, sorted(a.key for a in span.attributes)])
+print(json.dumps(sorted(spans, key=lambda span: span[5])))
+";
+
+/// A Python with the package, in an environment of its own that is kept for the next time.
+fn python() -> Option<std::path::PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/python");
+    let python = folder.join("bin/python");
+    let run = |program: &Path, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let has = || run(&python, &["-c", "import opentelemetry.proto.collector.trace.v1.trace_service_pb2"]);
+    let made = has()
+        || (run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])
+            && run(&python, &["-m", "pip", "install", "--quiet", "opentelemetry-proto"])
+            && has());
+    made.then_some(python)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn pythons_own_package_finds_the_same_spans() {
+    let Some(python) = python() else {
+        return cannot_run("pypi", "python3 with venv, and opentelemetry-proto from PyPI, cannot be had");
+    };
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    let trace = cruddur.get("/api/activities/home").trace_id();
+    eventually("the spans at Honeycomb", || (honeycomb.spans(&trace).len() == 6).then_some(()));
+    cruddur.stop();
+
+    let mut child =
+        Command::new(python).args(["-c", DECODE]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines: Vec<String> = honeycomb.bodies().iter().map(|body| hex(body)).collect();
+    child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut ours: Vec<Span> = honeycomb.taken();
+    ours.sort_by_key(|span| hex(&span.span_id));
+    assert_eq!(told.len(), ours.len());
+    for (told, own) in told.iter().zip(&ours) {
+        let mut keys: Vec<&str> = own.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        keys.sort_unstable();
+        let expected = json!([
+            told[0],
+            "telemetry",
+            own.name,
+            own.kind,
+            hex(&own.trace_id),
+            hex(&own.span_id),
+            hex(&own.parent_span_id),
+            own.start_time_unix_nano,
+            own.end_time_unix_nano,
+            own.flags,
+            keys,
+        ]);
+        assert_eq!(told, &expected);
+        assert!(["backend", "frontend-proxy"].contains(&told[0].as_str().unwrap()));
+    }
+}
