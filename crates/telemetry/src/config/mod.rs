@@ -307,10 +307,10 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
-/// `sampler parentbased_always_on; at most 32768 spans or 16 MiB wait`
+/// `sampler parentbased_always_on; at most 32768 records or 16 MiB of them wait`
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} or {} MiB wait", self.queue, self.queue_bytes / 1024 / 1024)
+        write!(f, "at most {} records or {} MiB of them wait", self.queue, self.queue_bytes / 1024 / 1024)
     }
 }
 
