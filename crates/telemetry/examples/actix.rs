@@ -1,0 +1,47 @@
+//! A service of actix-web that is traced: a SERVER span for each request, a span of its own below it, and the ledger.
+//! Sends nothing unless a variable names a destination.
+//!
+//! ```sh
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 cargo run -p telemetry --example actix
+//! curl -i http://127.0.0.1:8080/rolls/6; curl http://127.0.0.1:8080/health/telemetry
+//! ```
+
+use std::net::Ipv4Addr;
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use telemetry::actix::RootSpan;
+use telemetry::span::SpanExt;
+use tracing_actix_web::TracingLogger;
+
+#[actix_web::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let telemetry = telemetry::Config::from_env()?.install("dice")?;
+    let app = || {
+        App::new()
+            .wrap(TracingLogger::<RootSpan>::new())
+            .route("/rolls/{sides}", web::get().to(roll))
+            // Routes below `/health/` are not traced.
+            .route("/health/telemetry", web::get().to(ledger))
+    };
+    HttpServer::new(app).workers(1).bind((Ipv4Addr::LOCALHOST, 8080))?.run().await?;
+    // What is queued is lost without it: the server ends by Ctrl-C, and the process after that.
+    telemetry.shutdown();
+    Ok(())
+}
+
+async fn roll(sides: web::Path<u16>) -> HttpResponse {
+    let sides = sides.into_inner();
+    // The work has a name, and its parts are attributes: a name with a number in it is another name each time.
+    let span = tracing::info_span!("roll", dice.sides = sides);
+    let rolled = span.in_scope(|| rand::random_range(1..=sides.max(1)));
+    span.set("dice.rolled", rolled);
+    if sides == 0 {
+        span.fail("no_sides");
+        return HttpResponse::UnprocessableEntity().body("a die has a side\n");
+    }
+    HttpResponse::Ok().body(format!("{rolled}\n"))
+}
+
+async fn ledger() -> HttpResponse {
+    HttpResponse::Ok().json(telemetry::ledger::current())
+}

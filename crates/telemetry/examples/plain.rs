@@ -1,0 +1,49 @@
+//! Any other program: what it serves is a SERVER span that continues the caller's trace, what it asks of others a CLIENT
+//! span, whose headers carry the trace on. Opens no socket of its own. Without a destination the ids are made all the same.
+//!
+//! ```sh
+//! cargo run -p telemetry --example plain --no-default-features
+//! ```
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use http::{HeaderMap, HeaderValue};
+use telemetry::http::{Served, Side, client_span, record_status, server_span};
+use telemetry::propagation::{Trust, extract, outgoing};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let telemetry = telemetry::Config::from_env()?.install("plain")?;
+    let mut headers = HeaderMap::new();
+    let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    headers.insert("traceparent", HeaderValue::from_static(traceparent));
+    println!("the request brought  traceparent: {traceparent}");
+    for peer in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 1)] {
+        serve(&headers, peer.into());
+    }
+    telemetry.shutdown();
+    Ok(())
+}
+
+/// Serves one request of `peer`. By the default trust, a caller on this machine is continued and a stranger is linked.
+fn serve(headers: &HeaderMap, peer: IpAddr) {
+    let incoming = extract(headers, &Trust::default(), Some(peer));
+    let request = Served {
+        method: "GET",
+        route: Some("/reports/{month}"),
+        path: "/reports/may",
+        scheme: "http",
+        host: Some("reports.example"),
+        peer: Some(peer),
+        user_agent: None,
+        version: Some("1.1"),
+    };
+    let server = server_span(&request, &incoming);
+    let client = client_span(&server, "GET", "https", "ledger.example", "/months/may");
+    println!("from {peer}, the next request carries");
+    for (name, value) in outgoing(&client) {
+        println!("  {name}: {value}");
+    }
+    record_status(&client, Side::Client, 200);
+    record_status(&server, Side::Server, 200);
+}
