@@ -1,0 +1,163 @@
+//! Compares what a span costs: not sampled; sampled, ended and enqueued on three queues; and delivered to the three.
+//!
+//! `cargo bench -p telemetry --bench spans`. The destinations are threads of this process, so that a span that is delivered
+//! pays for its receivers too. What `create` measures runs beside the exporters, as it does in a service. The bench fails
+//! where a span was dropped: its figures would be those of another amount of work.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, Throughput};
+use http::{HeaderMap, HeaderValue};
+use settings::Settings;
+use telemetry::http::{Served, server_span};
+use telemetry::propagation::{Trust, extract};
+use telemetry::span::SpanExt;
+use telemetry::{Config, Telemetry};
+use tracing::Span;
+
+/// Spans between two moments at which every queue is empty: a quarter of what a queue takes.
+const BURST: u64 = 8_192;
+/// A burst that is not delivered by then never is.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let telemetry = install()?;
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("spans");
+    for (name, flags) in [("create, not sampled", "00"), ("create, end and enqueue on three queues", "01")] {
+        let root = root(flags)?;
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|spans| root.in_scope(|| create(&telemetry, spans)));
+        });
+    }
+    let root = root("01")?;
+    group.throughput(Throughput::Elements(BURST)).sampling_mode(SamplingMode::Flat).sample_size(50);
+    group.bench_function("a burst, from its first span to its last delivery", |bencher| {
+        bencher.iter(|| {
+            root.in_scope(|| (0..BURST).for_each(|_| span()));
+            settle(&telemetry);
+        });
+    });
+    group.finish();
+    drop(root);
+    criterion.final_summary();
+    let ledger = telemetry.shutdown();
+    let whole = ledger.destinations.iter().all(|account| account.created == account.delivered);
+    if whole && ledger.destinations.len() == 3 {
+        Ok(())
+    } else {
+        Err("spans were dropped, so the figures are void".into())
+    }
+}
+
+/// The span that all of them measure: three fields and two attributes.
+fn span() {
+    let span =
+        tracing::info_span!("activities", otel.kind = "client", app.route = "/api/activities", app.cached = false);
+    span.record_with(|span| {
+        span.set("db.system.name", "sqlite");
+        span.set("app.result_length", 3);
+    });
+}
+
+/// The time that `spans` take, burst by burst; what the exporters have left to do after each is not counted.
+fn create(telemetry: &Telemetry, spans: u64) -> Duration {
+    let (mut left, mut took) = (spans, Duration::ZERO);
+    while left > 0 {
+        let burst = left.min(BURST);
+        let start = Instant::now();
+        (0..burst).for_each(|_| span());
+        took += start.elapsed();
+        left -= burst;
+        settle(telemetry);
+    }
+    took
+}
+
+/// Waits until every queue is empty.
+fn settle(telemetry: &Telemetry) {
+    let start = Instant::now();
+    while telemetry.ledger().destinations.iter().any(|account| account.queued > 0) && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// A request's span, sampled or not as its caller decided.
+fn root(flags: &'static str) -> Result<Span, Box<dyn std::error::Error>> {
+    let traceparent = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
+    let headers = HeaderMap::from_iter([(
+        http::header::HeaderName::from_static("traceparent"),
+        HeaderValue::from_str(&traceparent)?,
+    )]);
+    let request = Served {
+        method: "GET",
+        route: None,
+        path: "/",
+        scheme: "http",
+        host: None,
+        peer: None,
+        user_agent: None,
+        version: None,
+    };
+    Ok(server_span(&request, &extract(&headers, &Trust::ALWAYS, None)))
+}
+
+fn install() -> Result<Telemetry, Box<dyn std::error::Error>> {
+    let [honeycomb, collector] = [collector()?, collector()?];
+    let daemon = daemon()?;
+    let mut settings = Settings::from_pairs(&[
+        ("HONEYCOMB_API_KEY", "none"),
+        ("HONEYCOMB_API_ENDPOINT", &honeycomb),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
+        ("AWS_XRAY_DAEMON_ADDRESS", &daemon),
+        // The end of a burst shall not be a wait for more.
+        ("OTEL_BSP_SCHEDULE_DELAY", "1"),
+    ]);
+    let config = Config::read(&mut settings);
+    Ok(settings.finish(config)?.install("bench")?)
+}
+
+/// Takes every export; its URL.
+fn collector() -> io::Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let url = format!("http://{}", listener.local_addr()?);
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || answer(&stream));
+        }
+    });
+    Ok(url)
+}
+
+/// Answers 200 to each request of a connection, until its end.
+fn answer(mut stream: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let (mut length, mut line) = (0, String::new());
+        while line != "\r\n" {
+            line.clear();
+            if reader.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if let Some(text) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                length = text.trim().parse().ok()?;
+            }
+        }
+        io::copy(&mut reader.by_ref().take(length), &mut io::sink()).ok()?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").ok()?;
+    }
+}
+
+/// Takes every datagram; its address.
+fn daemon() -> io::Result<String> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = socket.local_addr()?.to_string();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 65_536];
+        while socket.recv(&mut buffer).is_ok() {}
+    });
+    Ok(address)
+}
