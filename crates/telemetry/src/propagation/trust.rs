@@ -121,8 +121,15 @@ impl FromStr for Network {
                 text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
             let address: IpAddr = address.parse().ok()?;
             let longest = if address.is_ipv4() { 32 } else { 128 };
-            let prefix = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
-            (prefix <= longest).then_some(Self { address, prefix })
+            let prefix: u8 = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
+            if prefix > longest {
+                return None;
+            }
+            // IPv4 written as IPv6, `::ffff:192.0.2.7`, as a peer may be too: both are compared as what they are.
+            match (address.to_canonical(), address, prefix.checked_sub(96)) {
+                (address @ IpAddr::V4(_), IpAddr::V6(_), Some(prefix)) => Some(Self { address, prefix }),
+                _ => Some(Self { address, prefix }),
+            }
         };
         network().ok_or_else(|| NotTrust(text.to_owned()))
     }
@@ -150,6 +157,9 @@ mod tests {
             ("0.0.0.0/0", "192.0.2.1", Verdict::Continue),
             ("0.0.0.0/0", "2001:db8::1", Verdict::Link),
             ("::/0", "192.0.2.1", Verdict::Link),
+            ("::ffff:192.0.2.7", "192.0.2.7", Verdict::Continue),
+            ("::ffff:192.0.2.0/120", "::ffff:192.0.2.9", Verdict::Continue),
+            ("::ffff:192.0.2.0/120", "192.0.3.1", Verdict::Link),
         ] {
             assert_eq!(verdict(trust, peer), expected, "{trust} {peer}");
         }
