@@ -1,0 +1,88 @@
+//! The headers of a request, whatever they hold, are read without a panic, and what was taken is written so that it is read
+//! as the same: trace, flags, tracestate and baggage come to the next service, and to the one after that.
+//!
+//! Each line of the input is the value of a header, in the order of `FIELDS` and around again.
+
+#![no_main]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use libfuzzer_sys::fuzz_target;
+use settings::Settings;
+use telemetry::http::{Served, server_span};
+use telemetry::propagation::{FIELDS, Incoming, Trust, extract, outgoing};
+use telemetry::{Config, Telemetry};
+
+const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const REQUEST: Served<'_> = Served {
+    method: "GET",
+    route: None,
+    path: "/",
+    scheme: "http",
+    host: None,
+    peer: None,
+    user_agent: None,
+    version: None,
+};
+
+static TELEMETRY: OnceLock<Telemetry> = OnceLock::new();
+
+fuzz_target!(|input: &[u8]| {
+    TELEMETRY.get_or_init(|| {
+        Config::read(&mut Settings::from_pairs(&[])).install("fuzz").expect("the first in this process")
+    });
+    let mut headers = HeaderMap::new();
+    for (line, name) in input.split(|byte| *byte == b'\n').zip(FIELDS.into_iter().cycle()) {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(name, value);
+        }
+    }
+    check(&headers);
+    // Without a valid traceparent the tracestate is not read.
+    headers.insert("traceparent", HeaderValue::from_static(VALID));
+    check(&headers);
+});
+
+fn check(headers: &HeaderMap) {
+    let peers = [None, Some(Ipv4Addr::LOCALHOST), Some(Ipv4Addr::new(192, 0, 2, 1))];
+    let by_name = |text: &str| text.parse::<Trust>().expect("a name of trust").with_baggage(vec!["user".to_owned()]);
+    let mut seen = Vec::new();
+    for trust in [Trust::ALWAYS, Trust::loopback(), by_name("link"), by_name("never"), by_name("192.0.2.0/24")] {
+        for peer in peers.map(|peer| peer.map(IpAddr::from)) {
+            let incoming = extract(headers, &trust, peer);
+            assert!(trust != by_name("never") || incoming == Incoming::default(), "a mark was left: {incoming:?}");
+            if seen.contains(&incoming) {
+                continue;
+            }
+            let next = carried(&incoming);
+            let after = carried(&extract(&next, &Trust::ALWAYS, None));
+            for name in FIELDS {
+                assert_eq!(without_span(name, &next), without_span(name, &after), "{name} changed on the way");
+            }
+            seen.push(incoming);
+        }
+    }
+}
+
+/// What a service that got `incoming` sends to the next.
+fn carried(incoming: &Incoming) -> HeaderMap {
+    let span = server_span(&REQUEST, incoming);
+    let pair = |(name, value): (&'static str, String)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("what was a header is one"))
+    };
+    outgoing(&span).into_iter().map(pair).collect()
+}
+
+/// A header's value but for the id of the span, which is another one in each service.
+fn without_span(name: &str, headers: &HeaderMap) -> Option<Vec<u8>> {
+    let mut value = headers.get(name)?.as_bytes().to_vec();
+    let span = match name {
+        "traceparent" => 36..52,
+        "x-amzn-trace-id" => 48..64,
+        _ => 0..0,
+    };
+    value.get_mut(span).expect("headers of ours have their length").fill(b'-');
+    Some(value)
+}

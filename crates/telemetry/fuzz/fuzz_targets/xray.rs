@@ -1,0 +1,29 @@
+//! X-Ray's parsers take any bytes without a panic, and what they took survives being written and read again.
+//!
+//! Each line of the input is a trace header; the input as a whole is a document, and a datagram with and without its header.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use xray::{Document, TraceHeader, datagram};
+
+fuzz_target!(|input: &[u8]| {
+    for line in input.split(|byte| *byte == b'\n') {
+        let Ok(text) = std::str::from_utf8(line) else { continue };
+        let Ok(header) = text.parse::<TraceHeader>() else { continue };
+        assert_eq!(header.to_string().parse::<TraceHeader>().expect("it was written as a header"), header);
+    }
+    let document = Document::parse(input);
+    let framed = datagram::parse(&[datagram::HEADER, input].concat());
+    assert_eq!(document.is_ok(), framed.is_ok());
+    for document in [document, framed, datagram::parse(input)].into_iter().flatten() {
+        let json = serde_json::to_vec(&document).expect("a document is JSON");
+        let again = Document::parse(&json).expect("what was read is written as a document");
+        // Not the numbers: serde_json reads the last bit of a float as it comes fastest.
+        let of = |document: &Document| {
+            (document.id, document.name.clone(), document.trace_id, document.kind, document.parent_id)
+        };
+        assert_eq!(of(&again), of(&document));
+        assert_eq!(again.subsegments.len(), document.subsegments.len());
+    }
+});
