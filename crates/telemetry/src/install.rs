@@ -13,8 +13,10 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::address::DaemonAddress;
 #[cfg(feature = "honeycomb")]
 use crate::config::Endpoint;
-use crate::config::{Config, Otlp, Switch};
+use crate::config::{Config, Detector, Otlp, Switch};
 use crate::console::Console;
+#[cfg(feature = "honeycomb")]
+use crate::detectors::ask;
 use crate::ledger::{self, Book, Ledger};
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 use crate::pipeline::Destination;
@@ -64,7 +66,10 @@ impl Config {
     /// [`InstallError`] where the process has a `tracing` subscriber.
     pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
         let service = self.service.as_deref().unwrap_or(service);
-        let resource = Resource::new(service, &self.resource);
+        let found = self.detectors.iter().flat_map(|detector| detect(service, detector));
+        // What a person has written comes last, and wins.
+        let attributes: Vec<_> = found.chain(self.resource).collect();
+        let resource = Resource::new(service, &attributes);
         let start = Start { resource: &resource, sampler: self.sampler, pace: self.pace };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
         for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
@@ -186,6 +191,22 @@ impl Start<'_> {
             }
         }
     }
+}
+
+/// What `detector` knows of the process; says so where that is nothing.
+fn detect(service: &str, detector: &Detector) -> Vec<(String, String)> {
+    match ask(detector) {
+        Ok(found) => found.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        Err(why) => {
+            say(format_args!("{service}: detector {} found nothing: {why}", detector.name()));
+            Vec::new()
+        }
+    }
+}
+
+#[cfg(not(feature = "honeycomb"))]
+fn ask(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
+    Err("built without the feature \"honeycomb\"".to_owned())
 }
 
 /// A line on standard error. That it cannot be written is no reason to stop a service.

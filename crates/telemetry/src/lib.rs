@@ -24,6 +24,8 @@
 mod address;
 pub mod config;
 mod console;
+#[cfg(feature = "honeycomb")]
+mod detectors;
 mod install;
 pub mod ledger;
 mod pipeline;

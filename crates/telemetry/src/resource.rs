@@ -1,5 +1,6 @@
 //! Who made the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/), encoded once. Service,
-//! host, process and SDK are known here; `OTEL_RESOURCE_ATTRIBUTES` adds to them and wins.
+//! host, process and SDK are known here; the detectors add to them,
+//! `OTEL_RESOURCE_ATTRIBUTES` adds to both and wins.
 
 use std::env::consts::{ARCH, OS};
 use std::path::Path;
@@ -18,7 +19,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// This process as `service`, with `more` attributes of which each replaces what is known here.
+    /// This process as `service`, with `more` attributes, of which each replaces an earlier one and what is known here.
     pub(crate) fn new(service: &str, more: &[(String, String)]) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_variable_adds_and_wins_but_for_the_services_name() {
-        let more = [("service.version", "7"), ("team", "a,b"), ("service.name", "other")];
+        let more = [("team", "found"), ("service.version", "7"), ("team", "a,b"), ("service.name", "other")];
         let more = more.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let resource = Resource::new("backend", &more);
         let mut texts = Vec::new();
@@ -94,6 +95,7 @@ mod tests {
         }
         let of = |key: &str| texts.iter().filter(|text| text.contains(key)).cloned().collect::<Vec<_>>();
         assert_eq!(of("service.version").len(), 1);
+        assert_eq!(of("team").len(), 1);
         assert!(of("service.version")[0].ends_with('7') && of("team")[0].ends_with("a,b"));
         assert!(of("service.name")[0].ends_with("backend"));
         assert_eq!((of("process.pid").len(), of("service.instance.id").len()), (1, 1));

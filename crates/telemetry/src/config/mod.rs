@@ -17,6 +17,9 @@
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
 //! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
+//! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
+//! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
+//! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` \[`http://169.254.169.254`\] |
 //! | `OTEL_SDK_DISABLED` | `true`: every destination is off |
 //! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\] |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\] |
@@ -30,6 +33,7 @@
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
+mod detectors;
 mod key;
 mod otlp;
 
@@ -46,6 +50,7 @@ use crate::propagation::Propagators;
 use crate::span::Limits;
 use crate::span::sampler::{Root, Sampler};
 
+pub(crate) use detectors::Detector;
 pub use key::{Key, KeyKind};
 pub use otlp::{Endpoint, NotAProtocol, Otlp, Protocol};
 
@@ -60,6 +65,8 @@ pub struct Config {
     pub xray: Switch<DaemonAddress>,
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
+    /// None where no destination takes a resource: nobody would read what they find.
+    pub(crate) detectors: Vec<Detector>,
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
     pub(crate) pace: Pace,
@@ -94,9 +101,13 @@ impl Config {
                 Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
                 None => Switch::Off("AWS_XRAY_DAEMON_ADDRESS is not set".to_owned()),
             };
+        let mut detectors = detectors::read(settings);
         if settings.parse::<bool>("OTEL_SDK_DISABLED", "true or false") == Some(true) {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
+        }
+        if let (Switch::Off(_), Switch::Off(_)) = (&honeycomb, &otlp) {
+            detectors.clear();
         }
         Self {
             honeycomb,
@@ -104,6 +115,7 @@ impl Config {
             xray,
             service: settings.text("OTEL_SERVICE_NAME"),
             resource: resource(settings),
+            detectors,
             sampler: sampler(settings),
             limits: limits(settings),
             pace: pace(settings),
@@ -483,6 +495,7 @@ mod tests {
             ("OTEL_SDK_DISABLED", "yes"),
             ("OTEL_LOGS_EXPORTER", "console"),
             ("OTEL_RESOURCE_ATTRIBUTES", "team"),
+            ("OTEL_RESOURCE_DETECTORS", "gcp"),
         ];
         let faults = read(&wrong).unwrap_err();
         for (name, _) in wrong {
@@ -490,6 +503,15 @@ mod tests {
         }
         let more = read(&[("OTEL_BSP_MAX_QUEUE_SIZE", "5"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "6")]);
         assert!(more.unwrap_err().contains("more than the 5"));
+    }
+
+    #[test]
+    fn nobody_is_asked_of_a_resource_that_nobody_reads() {
+        let asked = |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors.len();
+        assert_eq!(asked(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")), 2);
+        assert_eq!(asked(("HONEYCOMB_API_KEY", "k")), 2);
+        // X-Ray's documents hold the service's name alone.
+        assert_eq!(asked(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 0);
     }
 
     #[test]

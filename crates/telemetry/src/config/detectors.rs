@@ -1,0 +1,100 @@
+//! Who is asked about the machine that the process runs on. Reads the variables that each detector needs; asks nobody.
+
+use settings::Settings;
+
+use crate::address::Url;
+
+const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
+/// EC2's instance metadata, the same on every instance.
+const EC2: &str = "http://169.254.169.254";
+
+/// A platform that may know more of the process than it knows of itself, and what the environment says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Detector {
+    /// The container's metadata endpoint; `None` outside ECS.
+    Ecs(Option<Url>),
+    /// The instance's metadata service.
+    Ec2(Url),
+    /// The pod's name, which may be empty; `None` outside Kubernetes.
+    Eks(Option<String>),
+}
+
+impl Detector {
+    /// Its name in the variable.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Ecs(_) => "ecs",
+            Self::Ec2(_) => "ec2",
+            Self::Eks(_) => "eks",
+        }
+    }
+}
+
+/// In the order of the variable: what a later one finds replaces what an earlier one did.
+pub(super) fn read(settings: &mut Settings) -> Vec<Detector> {
+    let text = settings.text(VARIABLE).unwrap_or_default();
+    let mut detectors = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let detector = match name {
+            "ecs" => Detector::Ecs(settings.parse("ECS_CONTAINER_METADATA_URI_V4", "the address that ECS sets")),
+            "ec2" => {
+                let url =
+                    settings.parse("AWS_EC2_METADATA_SERVICE_ENDPOINT", "an address such as http://169.254.169.254");
+                Detector::Ec2(url.unwrap_or_else(|| Url::of(EC2)))
+            }
+            "eks" => {
+                let inside = settings.text("KUBERNETES_SERVICE_HOST");
+                Detector::Eks(inside.map(|_| settings.text("HOSTNAME").unwrap_or_default()))
+            }
+            _ => {
+                settings.fault(VARIABLE, format!("{name:?} is no detector here; give some of ecs, ec2, eks"));
+                continue;
+            }
+        };
+        detectors.push(detector);
+    }
+    detectors
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(pairs: &[(&str, &str)]) -> Result<Vec<Detector>, String> {
+        let mut settings = Settings::from_pairs(pairs);
+        let detectors = read(&mut settings);
+        settings.finish(detectors).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn nobody_is_asked_unless_named() {
+        let set =
+            [("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")];
+        assert_eq!(of(&set), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn each_takes_what_it_needs_from_the_environment() {
+        let outside = of(&[("OTEL_RESOURCE_DETECTORS", "ec2, ecs,eks,")]);
+        assert_eq!(outside, Ok(vec![Detector::Ec2(Url::of(EC2)), Detector::Ecs(None), Detector::Eks(None)]));
+        let inside = of(&[
+            ("OTEL_RESOURCE_DETECTORS", "eks,ecs,ec2"),
+            ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+            ("HOSTNAME", "backend-0"),
+            ("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x"),
+            ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://[fd00:ec2::254]/"),
+        ]);
+        let expected = vec![
+            Detector::Eks(Some("backend-0".to_owned())),
+            Detector::Ecs(Some(Url::of("http://169.254.170.2/v4/x"))),
+            Detector::Ec2(Url::of("http://[fd00:ec2::254]")),
+        ];
+        assert_eq!(inside, Ok(expected));
+    }
+
+    #[test]
+    fn an_unknown_detector_is_a_fault_that_lists_the_known_ones() {
+        let fault = of(&[("OTEL_RESOURCE_DETECTORS", "ecs,gcp")]).unwrap_err();
+        assert_eq!(fault, "OTEL_RESOURCE_DETECTORS: \"gcp\" is no detector here; give some of ecs, ec2, eks");
+    }
+}

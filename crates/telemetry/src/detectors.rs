@@ -1,0 +1,311 @@
+//! Asks the platform about the process: ECS and EC2 over HTTP, Kubernetes through the files of the pod, each only where
+//! `OTEL_RESOURCE_DETECTORS` names it. Everything is asked once, at start, within two seconds a detector; an answer of more
+//! than 64 KiB or a redirect counts as none, and no proxy is used: these addresses exist on the machine alone. Reads no
+//! variable. Does not find `k8s.cluster.name`, which only EKS' own API tells, nor a container's id behind version 2 of
+//! cgroups, which hides it from the container.
+//!
+//! Sources: [ECS](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html),
+//! [EC2](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html), and the conventions for the
+//! [cloud](https://opentelemetry.io/docs/specs/semconv/resource/cloud/) for the names.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+use ureq::RequestExt;
+use ureq::http::Request;
+
+use crate::address::Url;
+use crate::config::Detector;
+
+const CONNECT: Duration = Duration::from_secs(1);
+/// All that one detector may take.
+const TOTAL: Duration = Duration::from_secs(2);
+/// Of one answer, in bytes.
+const ANSWER: u64 = 64 * 1024;
+
+const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// The attributes that a detector found. Those that a platform does not tell are left out: an empty one would replace what
+/// an earlier detector has found.
+type Found = Vec<(&'static str, String)>;
+
+/// Asks `detector`.
+///
+/// # Errors
+/// Why it found nothing, for a line at start.
+pub(crate) fn ask(detector: &Detector) -> Result<Found, String> {
+    let mut found = match detector {
+        Detector::Ecs(None) => Err("ECS_CONTAINER_METADATA_URI_V4 is not set".to_owned())?,
+        Detector::Ecs(Some(endpoint)) => ecs(&Asker::new(), endpoint)?,
+        Detector::Ec2(endpoint) => ec2(&Asker::new(), endpoint)?,
+        Detector::Eks(None) => Err("KUBERNETES_SERVICE_HOST is not set".to_owned())?,
+        Detector::Eks(Some(pod)) => {
+            let read = |path| fs::read_to_string(path).unwrap_or_default();
+            eks(pod, &read(NAMESPACE), &read("/proc/self/cgroup"))
+        }
+    };
+    found.retain(|(_, value)| !value.is_empty());
+    Ok(found)
+}
+
+fn ecs(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
+    let container = asker.json(endpoint, "", None)?;
+    let task = asker.json(endpoint, "/task", None)?;
+    let arn = text(&task, "TaskARN");
+    if arn.is_empty() {
+        return Err("the metadata endpoint names no task".to_owned());
+    }
+    // arn:aws:ecs:eu-central-1:123456789012:task/cluster/id
+    let mut parts = arn.splitn(6, ':').skip(3);
+    let (region, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let cluster = text(&task, "Cluster");
+    let cluster = match arn.split_once(":task/") {
+        Some((base, _)) if !cluster.is_empty() && !cluster.starts_with("arn:") => format!("{base}:cluster/{cluster}"),
+        _ => cluster,
+    };
+    Ok(vec![
+        ("cloud.provider", "aws".to_owned()),
+        ("cloud.platform", "aws_ecs".to_owned()),
+        ("cloud.account.id", account.to_owned()),
+        ("cloud.region", region.to_owned()),
+        ("cloud.availability_zone", text(&task, "AvailabilityZone")),
+        ("container.id", text(&container, "DockerId")),
+        ("aws.ecs.container.arn", text(&container, "ContainerARN")),
+        ("aws.ecs.cluster.arn", cluster),
+        ("aws.ecs.task.family", text(&task, "Family")),
+        ("aws.ecs.task.revision", text(&task, "Revision")),
+        ("aws.ecs.launchtype", text(&task, "LaunchType").to_ascii_lowercase()),
+        ("aws.ecs.task.arn", arn),
+    ])
+}
+
+fn ec2(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
+    let request = Request::put(endpoint.join("/latest/api/token").as_str());
+    let token = asker.ask(request.header("x-aws-ec2-metadata-token-ttl-seconds", "60"))?;
+    let token = String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())?;
+    let instance = asker.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
+    let id = text(&instance, "instanceId");
+    if id.is_empty() {
+        return Err("the metadata endpoint names no instance".to_owned());
+    }
+    Ok(vec![
+        ("cloud.provider", "aws".to_owned()),
+        ("cloud.platform", "aws_ec2".to_owned()),
+        ("cloud.account.id", text(&instance, "accountId")),
+        ("cloud.region", text(&instance, "region")),
+        ("cloud.availability_zone", text(&instance, "availabilityZone")),
+        ("host.id", id),
+        ("host.type", text(&instance, "instanceType")),
+        ("host.image.id", text(&instance, "imageId")),
+    ])
+}
+
+/// What the texts of a pod say: its name, its namespace, and the control groups of this process.
+fn eks(pod: &str, namespace: &str, cgroup: &str) -> Found {
+    vec![
+        ("cloud.provider", "aws".to_owned()),
+        ("cloud.platform", "aws_eks".to_owned()),
+        ("k8s.pod.name", pod.to_owned()),
+        ("k8s.namespace.name", namespace.trim().to_owned()),
+        ("container.id", container(cgroup).unwrap_or_default().to_owned()),
+    ]
+}
+
+/// The 64 hex digits at the end of a control group's path, where container runtimes write the container's id:
+/// `…/<id>` or `…/cri-containerd-<id>.scope`.
+fn container(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| {
+        let name = line.rsplit('/').next()?;
+        let name = name.strip_suffix(".scope").unwrap_or(name);
+        let id = name.get(name.len().checked_sub(64)?..)?;
+        id.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(id)
+    })
+}
+
+/// A member of an object, empty where it is no text.
+fn text(json: &Json, name: &str) -> String {
+    json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
+}
+
+/// Asks one platform, several questions within one time.
+struct Asker {
+    agent: ureq::Agent,
+    deadline: Instant,
+}
+
+impl Asker {
+    fn new() -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { agent, deadline: Instant::now() + TOTAL }
+    }
+
+    fn json(&self, endpoint: &Url, path: &str, token: Option<&str>) -> Result<Json, String> {
+        let request = Request::get(endpoint.join(path).as_str());
+        let request = match token {
+            Some(token) => request.header("x-aws-ec2-metadata-token", token.trim()),
+            None => request,
+        };
+        let answer = self.ask(request)?;
+        serde_json::from_slice(&answer).map_err(|error| format!("what was answered is not JSON: {error}"))
+    }
+
+    /// What is answered. Errors do not hold the address: that of ECS is what lets a caller ask.
+    fn ask(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let request = request.body(()).map_err(|error| error.to_string())?;
+        let request = request.with_agent(&self.agent).configure().timeout_global(Some(left)).build();
+        let mut response = request.run().map_err(|error| format!("the metadata endpoint did not answer: {error}"))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(format!("the metadata endpoint answered {status}"));
+        }
+        let body = response.body_mut().with_config().limit(ANSWER).read_to_vec();
+        body.map_err(|error| format!("the metadata endpoint's answer cannot be read: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// An endpoint that answers each request, given its head in lower case, with this status line and body.
+    fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> Url {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v4/id", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+                    head.extend(byte);
+                }
+                let (status, body) = answer(&String::from_utf8_lossy(&head).to_ascii_lowercase());
+                let length = body.len();
+                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+                // A client that has heard enough hangs up.
+                let _ = stream.write_all((head + &body).as_bytes());
+            }
+        });
+        url.parse().unwrap()
+    }
+
+    fn value<'a>(found: &'a Found, key: &str) -> &'a str {
+        found.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| value)
+    }
+
+    #[test]
+    fn ecs_tells_of_the_container_and_its_task() {
+        const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/cruddur/158d1c8083dd49d6b527399fd6414f5c";
+        let endpoint = endpoint(|head| {
+            let body = if head.starts_with("get /v4/id/task ") {
+                format!(
+                    r#"{{"Cluster":"cruddur","TaskARN":"{TASK}","Family":"backend","Revision":"26","LaunchType":"FARGATE","AvailabilityZone":"eu-central-1a"}}"#
+                )
+            } else {
+                r#"{"DockerId":"ea32192c8553fbff06c9340478a2ff089b2bb5646fb718b4ee206641c9086d66","ContainerARN":"arn:c"}"#.to_owned()
+            };
+            ("200 OK", body)
+        });
+        let found = ask(&Detector::Ecs(Some(endpoint))).unwrap();
+        for (key, expected) in [
+            ("cloud.provider", "aws"),
+            ("cloud.platform", "aws_ecs"),
+            ("cloud.account.id", "123456789012"),
+            ("cloud.region", "eu-central-1"),
+            ("cloud.availability_zone", "eu-central-1a"),
+            ("container.id", "ea32192c8553fbff06c9340478a2ff089b2bb5646fb718b4ee206641c9086d66"),
+            ("aws.ecs.container.arn", "arn:c"),
+            ("aws.ecs.cluster.arn", "arn:aws:ecs:eu-central-1:123456789012:cluster/cruddur"),
+            ("aws.ecs.task.arn", TASK),
+            ("aws.ecs.task.family", "backend"),
+            ("aws.ecs.task.revision", "26"),
+            ("aws.ecs.launchtype", "fargate"),
+        ] {
+            assert_eq!(value(&found, key), expected, "{key}");
+        }
+    }
+
+    #[test]
+    fn ec2_is_asked_with_a_token() {
+        let endpoint = endpoint(|head| {
+            let has = |line: &str| head.lines().any(|other| other == line);
+            if head.starts_with("put /v4/id/latest/api/token ") && has("x-aws-ec2-metadata-token-ttl-seconds: 60") {
+                return ("200 OK", "t0ken==\n".to_owned());
+            }
+            let document = head.starts_with("get /v4/id/latest/dynamic/instance-identity/document ");
+            if !document || !has("x-aws-ec2-metadata-token: t0ken==") {
+                return ("401 Unauthorized", String::new());
+            }
+            let body = r#"{"accountId":"123456789012","region":"eu-central-1","availabilityZone":"eu-central-1b",
+                "instanceId":"i-1","instanceType":"t3.micro","imageId":"ami-1","kernelId":null}"#;
+            ("200 OK", body.to_owned())
+        });
+        let found = ask(&Detector::Ec2(endpoint)).unwrap();
+        let keys = ["cloud.platform", "cloud.account.id", "cloud.region", "cloud.availability_zone"];
+        assert_eq!(keys.map(|key| value(&found, key)), ["aws_ec2", "123456789012", "eu-central-1", "eu-central-1b"]);
+        let keys = ["host.id", "host.type", "host.image.id"];
+        assert_eq!(keys.map(|key| value(&found, key)), ["i-1", "t3.micro", "ami-1"]);
+    }
+
+    #[test]
+    fn a_pod_is_told_by_its_files() {
+        let id = "ea32192c8553fbff06c9340478a2ff089b2bb5646fb718b4ee206641c9086d66";
+        let found = eks("backend-0", "cruddur\n", &format!("1:cpu:/kubepods/besteffort/pod1/{id}\n"));
+        let keys = ["cloud.platform", "k8s.pod.name", "k8s.namespace.name", "container.id"];
+        assert_eq!(keys.map(|key| value(&found, key)), ["aws_eks", "backend-0", "cruddur", id]);
+        assert_eq!(container(&format!("0::/kubepods.slice/cri-containerd-{id}.scope")), Some(id));
+        for hidden in ["0::/", "", "0::/short", &format!("0::/{}", "x".repeat(64)), &format!("0::/é{}", &id[1..])] {
+            assert_eq!(container(hidden), None, "{hidden}");
+        }
+    }
+
+    #[test]
+    fn outside_its_platform_a_detector_finds_nothing() {
+        assert_eq!(ask(&Detector::Ecs(None)).unwrap_err(), "ECS_CONTAINER_METADATA_URI_V4 is not set");
+        assert_eq!(ask(&Detector::Eks(None)).unwrap_err(), "KUBERNETES_SERVICE_HOST is not set");
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = ask(&Detector::Ec2(format!("http://{free}").parse().unwrap())).unwrap_err();
+        assert!(error.starts_with("the metadata endpoint did not answer"), "{error}");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_used_is_none() {
+        let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
+        let cases: [(&'static str, String, &str); 5] = [
+            ("404 Not Found", String::new(), "answered 404"),
+            // ureq takes the head of a redirect as it takes any other.
+            ("302 Found", elsewhere.to_string(), "answered 302"),
+            ("200 OK", " ".repeat(70_000), "cannot be read"),
+            ("200 OK", "<html>".to_owned(), "is not JSON"),
+            ("200 OK", "{}".to_owned(), "names no task"),
+        ];
+        for (status, body, expected) in cases {
+            let line: &'static str =
+                if status.starts_with("302") { format!("{status}\r\nlocation: {body}").leak() } else { status };
+            let error = ask(&Detector::Ecs(Some(endpoint(move |_| (line, body.clone()))))).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_that_is_silent_is_left_in_time() {
+        // Connections are taken by the kernel, and nobody answers.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let start = Instant::now();
+        assert!(ask(&Detector::Ec2(url.parse().unwrap())).is_err());
+        assert!(start.elapsed() < TOTAL + Duration::from_secs(1), "{:?}", start.elapsed());
+    }
+}
