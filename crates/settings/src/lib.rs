@@ -34,7 +34,7 @@ pub struct Settings {
 type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
 
 /// Everything that is wrong with a process's variables, a line each.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
 /// An address to listen on: `127.0.0.1:4567`, `[::1]:4567`, or `localhost:4567`, which is the first of these.
@@ -157,6 +157,13 @@ impl FromStr for Listen {
             Some(port) => Ok(Self(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
             None => text.parse().map(Self),
         }
+    }
+}
+
+/// What a `main` that returns an error prints: the same lines.
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -70,8 +70,31 @@ fn is_untraced(route: &str) -> bool {
     route.ends_with("/health-check") || route.starts_with("/health/") || route == "/metrics"
 }
 
+/// What [`propagation::FIELDS`] names, parsed: to look a text up, actix-web makes a name of it, each time.
+static FIELDS: [HeaderName; 4] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("x-amzn-trace-id"),
+];
+
 impl Headers for HeaderMap {
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        self.get_all(name).filter_map(|value| value.to_str().ok())
+        let values = FIELDS.iter().find(|field| field.as_str() == name).map(|field| self.get_all(field));
+        values.into_iter().flatten().filter_map(|value| value.to_str().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_that_is_propagated_is_looked_up() {
+        for name in propagation::FIELDS {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_static(name), actix_web::http::header::HeaderValue::from_static("x"));
+            assert_eq!(headers.values(name).collect::<Vec<_>>(), ["x"]);
+        }
     }
 }

@@ -12,11 +12,11 @@ use quinn_udp::{Transmit, UdpSocketState};
 
 use super::backlog::Backlog;
 
-/// Datagrams of a burst to a daemon on this machine, whose buffer holds about ninety: two services that send at the same time
-/// fit.
-const BURST: usize = 32;
-/// Its bytes: what one system call may carry.
-const BURST_BYTES: usize = 60_000;
+/// Datagrams of a burst to a daemon on this machine. Its buffer, of 208 KiB unless it is told otherwise, accounts for twice a
+/// document's bytes: two services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
+const BURST: usize = 48;
+/// Its bytes.
+const BURST_BYTES: usize = 45_000;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
