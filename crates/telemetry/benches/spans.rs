@@ -1,4 +1,5 @@
-//! Compares what a span costs: not sampled; sampled, ended and enqueued on three queues; and delivered to the three.
+//! Compares what a span costs: not sampled; sampled, ended and enqueued on three queues; encoded for each kind of destination;
+//! and delivered to the three.
 //!
 //! `cargo bench -p telemetry --bench spans`. The destinations are threads of this process, so that a span that is delivered
 //! pays for its receivers too. What `create` measures runs beside the exporters, as it does in a service. The bench fails
@@ -13,6 +14,7 @@ use criterion::{Criterion, SamplingMode, Throughput};
 use http::{HeaderMap, HeaderValue};
 use settings::Settings;
 use telemetry::http::{Served, server_span};
+use telemetry::measure::{Batch, Encoder};
 use telemetry::propagation::{Trust, extract};
 use telemetry::span::SpanExt;
 use telemetry::{Config, Telemetry};
@@ -33,6 +35,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bencher.iter_custom(|spans| root.in_scope(|| create(&telemetry, spans)));
         });
     }
+    let batch = Batch::of(512);
+    group.throughput(Throughput::Elements(512));
+    for (name, gzip) in [("encode 512 as OTLP", false), ("encode 512 as OTLP with gzip", true)] {
+        let mut encoder = Encoder::new(gzip);
+        group.bench_function(name, |bencher| bencher.iter(|| encoder.encode(&batch)));
+    }
+    group.bench_function("write 512 as X-Ray's documents", |bencher| bencher.iter(|| batch.documents()));
     let root = root("01")?;
     group.throughput(Throughput::Elements(BURST)).sampling_mode(SamplingMode::Flat).sample_size(50);
     group.bench_function("a burst, from its first span to its last delivery", |bencher| {

@@ -108,7 +108,7 @@ impl Otlp {
     }
 
     /// Makes the request's message, `batch` within one scope within one resource, and packs it as the endpoint wants it.
-    fn body(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
+    pub(crate) fn body(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         let records: usize = batch.iter().map(|record| field_len(record.len())).sum();
         let scope = self.scope.len() + records;
         let message = &mut self.message;

@@ -28,6 +28,9 @@ mod console;
 mod detectors;
 mod install;
 pub mod ledger;
+#[cfg(all(feature = "honeycomb", feature = "xray"))]
+#[doc(hidden)]
+pub mod measure;
 mod pipeline;
 pub mod propagation;
 mod protobuf;

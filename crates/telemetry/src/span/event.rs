@@ -8,7 +8,7 @@ use std::mem;
 use std::time::SystemTime;
 
 use opentelemetry::trace::SpanContext;
-use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE};
+use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
@@ -92,6 +92,18 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     record.into()
 }
 
+/// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
+/// anything and stays out.
+pub(super) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = format!("{error:?}");
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let word = text.get(..end)?;
+    // A message begins with a word too: a type's name has nothing, or a bracket, behind it.
+    let is_name = word.starts_with(char::is_uppercase)
+        && matches!(text.get(end..)?.trim_start().as_bytes(), [] | [b'(' | b'{', ..]);
+    is_name.then(|| word.to_owned())
+}
+
 /// By OpenTelemetry's [table](https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
 fn severity(metadata: &Metadata<'_>) -> u64 {
     match *metadata.level() {
@@ -136,6 +148,9 @@ impl Visit for Told {
 
     fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
         self.is_exception = true;
+        if let Some(kind) = kind(value) {
+            self.put(EXCEPTION_TYPE, Value::Text(&kind));
+        }
         self.put(EXCEPTION_MESSAGE, Value::Text(&value.to_string()));
         let causes = causes(value);
         if !causes.is_empty() {

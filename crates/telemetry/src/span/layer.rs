@@ -251,7 +251,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, _: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.recording.exception("", &value.to_string(), &causes(value));
+        self.recording.exception(&event::kind(value).unwrap_or_default(), &value.to_string(), &causes(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -453,9 +453,9 @@ mod tests {
         let [event, exception] = spans[0].events.as_slice() else { panic!("{:?}", spans[0].events) };
         assert_eq!((event.name.as_str(), attribute(&event.attributes, "n").as_deref()), ("it happened", Some("3")));
         assert_eq!(exception.name, "exception");
-        let told = ["exception.message", "exception.stacktrace", "message"]
-            .map(|key| attribute(&exception.attributes, key).unwrap());
-        assert_eq!(told, ["no store", "caused by: no disk\n", "it failed"]);
+        let keys = ["exception.type", "exception.message", "exception.stacktrace", "message"];
+        let told = keys.map(|key| attribute(&exception.attributes, key).unwrap());
+        assert_eq!(told, ["Store", "no store", "caused by: no disk\n", "it failed"]);
         assert!(logs.is_empty());
         let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, happen);
         assert_eq!(spans[0].events.len(), 1, "the exception alone, where events are log records");

@@ -8,3 +8,5 @@ mod socket;
 mod translate;
 
 pub(crate) use daemon::Daemon;
+#[cfg(feature = "honeycomb")]
+pub(crate) use translate::write;

@@ -93,7 +93,7 @@ impl<'a> Found<'a> {
 
 /// Appends the document of `span`, made by the service of this name, which is one for X-Ray. The `id` comes first, because the daemon looks for the
 /// first `"id":"…"` of a document.
-pub(super) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
+pub(crate) fn write(span: &Reading<'_>, service: &str, out: &mut Vec<u8>) {
     let found = Found::of(span);
     let local_root = span.parent.is_none() || span.parent_is_remote;
     let mut json = Json::new(out);

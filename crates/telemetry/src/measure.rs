@@ -1,0 +1,75 @@
+//! For the bench beside this crate, which sees what users see: what a batch costs between its queue and the wire. Not a part of
+//! the crate's face; it may change at any time.
+
+use std::time::SystemTime;
+
+use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+
+use crate::address::Url;
+use crate::config::{Endpoint, Protocol};
+use crate::honeycomb::{Otlp, Signal};
+use crate::span::reading::Reading;
+use crate::span::{Limits, Record, Recording, SpanKind, id};
+use crate::xray::write;
+
+/// Ended spans as they wait in a queue.
+pub struct Batch(Vec<Record>);
+
+/// An exporter that sends nothing.
+pub struct Encoder(Otlp);
+
+impl Batch {
+    /// So many SERVER spans of nine attributes.
+    pub fn of(count: usize) -> Self {
+        Self((0..count).map(|_| span()).collect())
+    }
+
+    /// Writes an X-Ray document of each span, and tells their bytes.
+    pub fn documents(&self) -> usize {
+        let mut out = Vec::new();
+        let mut bytes = 0;
+        for record in &self.0 {
+            out.clear();
+            write(&Reading::of(record), "bench", &mut out);
+            bytes += out.len();
+        }
+        bytes
+    }
+}
+
+impl Encoder {
+    /// OTLP in protobuf, compressed or not.
+    pub fn new(gzip: bool) -> Self {
+        let url = Url::of("http://127.0.0.1:4318/v1/traces");
+        let endpoint =
+            Endpoint { url, headers: Vec::new(), timeout: Default::default(), gzip, protocol: Protocol::Protobuf };
+        Self(Otlp::new(endpoint, Signal::Traces, &[]))
+    }
+
+    /// Makes the request's body, and tells its bytes; 0 where it cannot be made.
+    pub fn encode(&mut self, batch: &Batch) -> usize {
+        self.0.body(&batch.0).map_or(0, <[u8]>::len)
+    }
+}
+
+fn span() -> Record {
+    let now = SystemTime::now();
+    let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
+    let mut span = Recording::start("HTTP", &context, None, now, Limits::default());
+    span.kind(SpanKind::Server);
+    span.name("GET /api/activities/home");
+    for (key, text) in [
+        ("http.request.method", "GET"),
+        ("http.route", "/api/activities/home"),
+        ("url.path", "/api/activities/home"),
+        ("url.scheme", "http"),
+        ("server.address", "127.0.0.1"),
+        ("client.address", "127.0.0.1"),
+        ("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ] {
+        span.set(key, text);
+    }
+    span.set("server.port", 4567);
+    span.set("http.response.status_code", 200);
+    span.finish(SystemTime::now())
+}
