@@ -3,7 +3,7 @@
 //! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the
 //! first, and then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification asks.
 //! Does not print, does not exit, and quotes a value back only where [`Settings::parse`] was asked to read it and it has
-//! no `@`, before which a URL may hold a password; other secrets go through [`Settings::text`] and [`Settings::fault`].
+//! no `@` or `?`, beside which a URL may hold a password; other secrets go through [`Settings::text`] and [`Settings::fault`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -105,7 +105,7 @@ impl Settings {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                let shown = if text.contains('@') { "the value".to_owned() } else { format!("{text:?}") };
+                let shown = if text.contains(['@', '?']) { "the value".to_owned() } else { format!("{text:?}") };
                 self.fault(name, format!("{shown} is not valid ({error}); give {expected}"));
                 None
             }

@@ -81,7 +81,7 @@ static FIELDS: [HeaderName; 4] = [
 impl Headers for HeaderMap {
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
         let values = FIELDS.iter().find(|field| field.as_str() == name).map(|field| self.get_all(field));
-        values.into_iter().flatten().filter_map(|value| value.to_str().ok())
+        values.into_iter().flatten().map(|value| value.to_str().unwrap_or(propagation::UNREADABLE))
     }
 }
 

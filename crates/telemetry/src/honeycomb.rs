@@ -6,7 +6,6 @@
 //! `OTEL_EXPORTER_OTLP_HEADERS` by itself, so that with two destinations the key of one is sent to both, and because it
 //! drops the body of a refusal, which says why.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -145,12 +144,6 @@ impl Otlp {
         Ok(json?)
     }
 
-    /// What a destination says may repeat the key that it was sent.
-    fn without_keys(&self, text: String) -> String {
-        let keys = self.endpoint.headers.iter().map(|(_, value)| value.expose_secret());
-        keys.fold(text, |text, key| text.replace(key, "***"))
-    }
-
     /// Sends what [`Otlp::body`] has made.
     fn post(&self) -> Result<Answer, ureq::Error> {
         let body = if self.endpoint.gzip { &self.packed } else { &self.message };
@@ -189,13 +182,12 @@ impl Exporter for Otlp {
                 let (rejected, message) = partial(kind.as_ref(), &answer);
                 let rejected = rejected.min(batch.len());
                 if rejected > 0 {
-                    let error = self.without_keys(format!("{url} took a part: {message}"));
+                    let error = format!("{url} took a part{}", told(&self.endpoint, &message));
                     outcome.lose(rejected, Reason::Refused, error);
                 }
             }
             Ok(Answer { status, kind, retry_after, body: answer }) => {
-                let said = Said(kind.as_ref(), &answer);
-                let error = self.without_keys(format!("{url} answered {status}{said}"));
+                let error = format!("{url} answered {status}{}", told(&self.endpoint, &said(kind.as_ref(), &answer)));
                 let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
                 outcome.lose(batch.len(), reason, error);
                 // Those that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
@@ -228,35 +220,35 @@ fn partial(kind: Option<&HeaderValue>, answer: &[u8]) -> (usize, String) {
         let partial = partial.unwrap_or_default();
         (u64::try_from(partial.rejected_spans).ok(), partial.error_message)
     };
-    (usize::try_from(partial.0.unwrap_or_default()).unwrap_or(usize::MAX), plain(&partial.1))
+    (usize::try_from(partial.0.unwrap_or_default()).unwrap_or(usize::MAX), partial.1)
 }
 
 fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
     kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains(what))
 }
 
-/// What a refusal's body says, if it says anything readable.
-struct Said<'a>(Option<&'a HeaderValue>, &'a [u8]);
-
-impl fmt::Display for Said<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(kind, body) = self;
-        let message = if is(*kind, "protobuf") {
-            Refusal::decode(*body).map(|status| status.message).unwrap_or_default()
-        } else {
-            match serde_json::from_slice::<Refusal>(body) {
-                Ok(status) if is(*kind, "json") && !status.message.is_empty() => status.message,
-                _ => String::from_utf8_lossy(body).into_owned(),
-            }
-        };
-        let message = plain(&message);
-        if message.is_empty() { Ok(()) } else { write!(f, ": {message}") }
+/// What a refusal's body says.
+fn said(kind: Option<&HeaderValue>, body: &[u8]) -> String {
+    if is(kind, "protobuf") {
+        return Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) if is(kind, "json") && !refusal.message.is_empty() => refusal.message,
+        _ => String::from_utf8_lossy(body).into_owned(),
     }
 }
 
-/// A line of at most 300 characters.
-fn plain(message: &str) -> String {
-    message.trim().chars().filter(|c| !c.is_control()).take(300).collect()
+/// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the keys that it was sent,
+/// which it may repeat.
+pub(crate) fn told(endpoint: &Endpoint, message: &str) -> String {
+    // Whole, and each of its words: `Bearer` is said without its token, and the token without it.
+    let headers = endpoint.headers.iter().map(|(_, value)| value.expose_secret());
+    let secrets = headers.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
+    // What is shorter is no key, and stands in other words too.
+    let message =
+        secrets.filter(|secret| secret.len() >= 6).fold(message.to_owned(), |text, key| text.replace(key, "***"));
+    let line: String = message.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+    if line.is_empty() { line } else { format!(": {line}") }
 }
 
 #[cfg(test)]
@@ -314,20 +306,23 @@ mod tests {
 
     #[test]
     fn a_key_that_is_said_back_is_not_repeated() {
-        let headers = vec![(::http::HeaderName::from_static("x-honeycomb-team"), "canary".to_owned().into())];
-        let otlp = Otlp::new(endpoint(headers, Protocol::Protobuf), Signal::Traces, &[]);
-        assert_eq!(otlp.without_keys("no such key: canary".to_owned()), "no such key: ***");
+        let header = |name, value: &str| (::http::HeaderName::from_static(name), value.to_owned().into());
+        let headers = vec![header("authorization", "Bearer canary-key"), header("x-tenant", "4")];
+        let endpoint = endpoint(headers, Protocol::Protobuf);
+        assert_eq!(told(&endpoint, "no token canary-key in\r\n401"), ": no token *** in401");
+        let long = format!("{}canary-key", "x".repeat(295));
+        assert!(!told(&endpoint, &long).contains("can"), "masked before it is cut");
+        assert_eq!(told(&endpoint, " \n"), "");
     }
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let status = Refusal { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
-        assert_eq!(Said(Some(&protobuf), &status).to_string(), ": unknown API key");
+        assert_eq!(said(Some(&protobuf), &status), "unknown API key");
         let json = HeaderValue::from_static("application/json");
-        assert_eq!(Said(Some(&json), br#"{"code":16,"message":"no key"}"#).to_string(), ": no key");
-        assert_eq!(Said(None, b"{\"error\":\"slow\r\ndown\"}").to_string(), ": {\"error\":\"slowdown\"}");
-        assert_eq!(Said(Some(&protobuf), b"\xff\xff").to_string(), "");
-        assert_eq!(Said(None, "x".repeat(1_000).as_bytes()).to_string().len(), 302);
+        assert_eq!(said(Some(&json), br#"{"code":16,"message":"no key"}"#), "no key");
+        assert_eq!(said(None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
+        assert_eq!(said(Some(&protobuf), b"\xff\xff"), "");
     }
 }

@@ -93,6 +93,8 @@ struct State {
     since: Instant,
     /// Of all that is queued: waiting or on its way.
     bytes: usize,
+    /// Of those that wait alone.
+    waiting_bytes: usize,
     on_the_way: usize,
     /// The destination asked for, or needs, a pause until then.
     not_before: Option<Instant>,
@@ -148,6 +150,7 @@ impl Queue {
             waiting: VecDeque::new(),
             since: Instant::now(),
             bytes: 0,
+            waiting_bytes: 0,
             on_the_way: 0,
             not_before: None,
             closed: None,
@@ -173,13 +176,16 @@ impl Queue {
         } else if state.queued() >= self.pace.queue || state.bytes + size > self.pace.queue_bytes {
             state.lose(1, Reason::QueueFull);
         } else {
+            let complete = state.waiting_bytes / self.pace.batch_bytes;
             state.bytes += size;
+            state.waiting_bytes += record.len();
+            let complete = complete != state.waiting_bytes / self.pace.batch_bytes;
             if state.waiting.is_empty() {
                 state.since = Instant::now();
             }
             state.waiting.push_back(record);
             // A worker sleeps until there is a first record, one of them until there is a batch.
-            if state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
+            if complete || state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
                 drop(state);
                 self.work.notify_one();
             }
@@ -218,6 +224,7 @@ impl Queue {
         state.waiting.clear();
         state.on_the_way = 0;
         state.bytes = 0;
+        state.waiting_bytes = 0;
         self.work.notify_all();
         self.settled.notify_all();
     }
@@ -238,7 +245,8 @@ impl Queue {
                 continue;
             }
             let draining = state.phase != Phase::Open;
-            let complete = draining || state.waiting.len() >= self.full();
+            let full = state.waiting.len() >= self.full() || state.waiting_bytes >= self.pace.batch_bytes;
+            let complete = draining || full;
             let due = if complete { None } else { Some(state.since + self.pace.delay) };
             // A pause holds for every batch, whichever of them was refused.
             let due = due.max(state.not_before.filter(|_| !draining));
@@ -257,7 +265,8 @@ impl Queue {
             count += 1;
         }
         state.on_the_way += count;
-        let batch = state.waiting.drain(..count).collect();
+        let batch: Vec<Record> = state.waiting.drain(..count).collect();
+        state.waiting_bytes -= batch.iter().map(|record| record.len()).sum::<usize>();
         if !state.waiting.is_empty() {
             state.since = Instant::now();
             self.work.notify_one();

@@ -125,8 +125,8 @@ pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
     if !status.is_success() {
         let said = serde_json::from_str::<Refused>(&text).map(|refused| refused.error).unwrap_or_default();
-        let said: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-        return Err(format!("{url} answered {status}: {said}; make an ingest key in Honeycomb's environment settings"));
+        let said = honeycomb::told(endpoint, &said);
+        return Err(format!("{url} answered {status}{said}; make an ingest key in Honeycomb's environment settings"));
     }
     let told: Told =
         serde_json::from_str(&text).map_err(|error| format!("{url} answered what is no identity ({error})"))?;

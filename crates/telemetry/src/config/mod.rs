@@ -202,7 +202,7 @@ fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
     let text = settings.text(VARIABLE).unwrap_or_default();
     let mut attributes = Vec::new();
-    for member in text.split(',').filter(|member| !member.trim().is_empty()) {
+    for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
         let pair = member.split_once('=').and_then(|(key, value)| {
             let (key, value) = (percent_decode(key.trim())?, percent_decode(value.trim())?);
             (!key.is_empty()).then_some((key, value))
@@ -210,7 +210,10 @@ fn resource(settings: &mut Settings) -> Vec<(String, String)> {
         match pair {
             Some(pair) => attributes.push(pair),
             None => {
-                settings.fault(VARIABLE, format!("{member:?} is not key=value, percent-encoded; a comma in it is %2C"));
+                settings.fault(
+                    VARIABLE,
+                    format!("its entry {} is not key=value, percent-encoded; a comma in it is %2C", index + 1),
+                );
             }
         }
     }
@@ -518,5 +521,35 @@ mod tests {
     fn everything_is_off_where_the_sdk_is_disabled() {
         let config = read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_SDK_DISABLED", "true")]).unwrap();
         assert!(matches!(config.honeycomb, Switch::Off(why) if why.contains("OTEL_SDK_DISABLED")));
+    }
+
+    #[test]
+    fn headers_go_to_the_address_that_they_were_given_for_and_to_no_other() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
+            ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=Bearer%20t"),
+        ]);
+        let config = config.unwrap();
+        let honeycomb = on(config.honeycomb);
+        assert!(honeycomb.logs.is_none() && honeycomb.traces.unwrap().header("authorization").is_none());
+        let otlp = on(config.otlp);
+        let logs = otlp.logs.unwrap();
+        assert_eq!((logs.url.as_str(), logs.header(TEAM)), ("https://logs.example/in", None));
+        assert!(otlp.traces.is_none() && logs.header("authorization").is_some());
+        let config = read(&[
+            ("HONEYCOMB_API_ENDPOINT", "https://refinery.example"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1"),
+        ]);
+        let moved = traces(config.unwrap().honeycomb);
+        assert_eq!((moved.url.as_str(), moved.header("x-other")), ("https://refinery.example/v1/traces", None));
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://x.honeycomb.io/custom"),
+            ("HONEYCOMB_API_KEY", "k"),
+        ]);
+        assert_eq!(traces(config.unwrap().honeycomb).url.as_str(), "https://x.honeycomb.io/custom");
     }
 }

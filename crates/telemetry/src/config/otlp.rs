@@ -65,6 +65,8 @@ enum Signal {
 /// What the variables say of one signal, before it is known where it leads.
 struct Said {
     url: Option<Url>,
+    /// The variable that gives the URL.
+    url_by: &'static str,
     headers: Headers,
     /// The variable that gives the headers.
     headers_by: &'static str,
@@ -107,7 +109,9 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch
     let dataset = header_value(settings, "HONEYCOMB_DATASET");
     let at = settings.parse::<Url>("HONEYCOMB_API_ENDPOINT", "a URL such as https://api.eu1.honeycomb.io");
     let lesson = lesson_key(settings, &traces, key.as_ref());
-    let is_honeycomb = lesson.is_some() || traces.url.as_ref().is_some_and(Url::is_honeycomb);
+    // Each signal goes where its own variables lead: the headers that were given for one address go to no other.
+    let is_honeycomb = traces.leads_to_honeycomb();
+    let logs_are_honeycombs = logged.leads_to_honeycomb();
     if is_honeycomb && lesson.is_none() && key.is_none() {
         let problem = format!("is Honeycomb's but no key is set; set HONEYCOMB_API_KEY, or {HEADERS}=\"{TEAM}=KEY\"");
         settings.fault(COLLECTOR, problem);
@@ -117,59 +121,58 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch
         None => Switch::Off("HONEYCOMB_API_KEY is not set".to_owned()),
         Some(key) => {
             let named = if at.is_some() { "HONEYCOMB_API_ENDPOINT" } else { COLLECTOR };
-            let (own, own_logs) = if is_honeycomb { (Some(&traces), Some(&logged)) } else { (None, None) };
-            let lesson_url = own.and_then(|own| own.url.clone()).map(|url| url.without("/v1/traces"));
-            let url = at.or(lesson_url).unwrap_or_else(|| Url::of(HONEYCOMB));
-            if !url.is_private() {
-                unencrypted(settings, named, &url);
-            }
-            let dataset = dataset.or_else(|| own.and_then(|own| find(&own.headers, DATASET)));
+            let dataset = dataset.or_else(|| is_honeycomb.then(|| find(&traces.headers, DATASET)).flatten());
             if let Some(problem) = Key::new(key.clone()).problem(dataset.is_some()) {
                 settings.fault(by, problem);
             }
-            let with = |own: Option<&Said>, said: &Said, signal: Signal| {
-                let others = own.map(|own| own.headers.as_slice()).unwrap_or_default();
+            let own = |said: &Said, is_own: bool| if is_own && at.is_none() { said.url.clone() } else { None };
+            let of_traces = own(&traces, is_honeycomb);
+            let base = match (&at, &of_traces) {
+                (Some(at), _) => at.clone(),
+                (None, Some(traces)) => traces.without(Signal::Traces.path()),
+                (None, None) => Url::of(HONEYCOMB),
+            };
+            if !base.is_private() {
+                unencrypted(settings, named, &base);
+            }
+            let with = |said: &Said, url: Option<Url>, signal: Signal| {
+                let others = url.as_ref().map(|_| said.headers.as_slice()).unwrap_or_default();
                 let mut headers: Headers =
                     others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
                 headers.push((HeaderName::from_static(TEAM), key.clone()));
                 headers.extend(dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
                 // Honeycomb is far away and asks for it.
-                said.endpoint(url.join(signal.path()), headers, true)
+                said.endpoint(url.unwrap_or_else(|| base.join(signal.path())), headers, true)
             };
+            // In the lesson's form there is one address for everything, unless the logs have one of their own.
+            let takes_logs = logs && (logs_are_honeycombs || !is_honeycomb);
             let otlp = Otlp {
-                traces: Some(with(own, &traces, Signal::Traces)),
-                logs: logs.then(|| with(own_logs, &logged, Signal::Logs)),
+                traces: Some(with(&traces, of_traces, Signal::Traces)),
+                logs: takes_logs.then(|| with(&logged, own(&logged, logs_are_honeycombs), Signal::Logs)),
                 key: Some(Key::new(key.clone())),
             };
             Switch::On(otlp, by)
         }
     };
-    let collector = match (is_honeycomb, traces.url.is_some() || logged.url.is_some()) {
-        (true, _) => Switch::Off(format!("{COLLECTOR} is Honeycomb's")),
-        (false, false) => Switch::Off(format!("{COLLECTOR} is not set")),
-        (false, true) => {
-            let by = [&traces, &logged].into_iter().find_map(|said| said.url.as_ref());
-            let by = if base.as_ref().is_some_and(|base| by.is_some_and(|url| url.as_str().starts_with(base.as_str())))
-            {
-                COLLECTOR
-            } else if traces.url.is_some() {
-                Signal::Traces.variables().endpoint
-            } else {
-                Signal::Logs.variables().endpoint
-            };
-            let on = |settings: &mut Settings, said: &Said| {
-                let url = said.url.clone()?;
-                if !said.headers.is_empty() && !url.is_private() {
-                    unencrypted(settings, by, &url);
-                }
-                // On this machine there is no wire to spare.
-                let gzip = !url.is_loopback();
-                Some(said.endpoint(url, said.headers.clone(), gzip))
-            };
-            let traces = on(settings, &traces);
-            let logs = on(settings, &logged);
-            Switch::On(Otlp { traces, logs, key: None }, by)
+    let on = |settings: &mut Settings, said: &Said, is_honeycombs: bool| {
+        let url = said.url.clone().filter(|_| !is_honeycombs)?;
+        if !said.headers.is_empty() && !url.is_private() {
+            unencrypted(settings, said.url_by, &url);
         }
+        // On this machine there is no wire to spare.
+        let gzip = !url.is_loopback();
+        Some(said.endpoint(url, said.headers.clone(), gzip))
+    };
+    let collector = Otlp {
+        traces: on(settings, &traces, is_honeycomb),
+        logs: on(settings, &logged, logs_are_honeycombs),
+        key: None,
+    };
+    let collector = match (&collector.traces, &collector.logs) {
+        (Some(_), _) => Switch::On(collector, traces.url_by),
+        (None, Some(_)) => Switch::On(collector, logged.url_by),
+        (None, None) if is_honeycomb => Switch::Off(format!("{COLLECTOR} is Honeycomb's")),
+        (None, None) => Switch::Off(format!("{COLLECTOR} is not set")),
     };
     (honeycomb, collector)
 }
@@ -234,6 +237,7 @@ impl Said {
         let timeout = either(settings, own.timeout, "OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds);
         let timeout = timeout.or(settings.parse("OTEL_BSP_EXPORT_TIMEOUT", milliseconds));
         Self {
+            url_by: if url.is_some() { own.endpoint } else { COLLECTOR },
             url: url.or_else(|| base.map(|base| base.join(signal.path()))),
             headers: if has_headers { headers(settings, own.headers) } else { general.clone() },
             headers_by: if has_headers { own.headers } else { HEADERS },
@@ -243,6 +247,11 @@ impl Said {
             protocol: either(settings, own.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf or http/json")
                 .unwrap_or(Protocol::Protobuf),
         }
+    }
+
+    /// By its address, or by the key among its headers.
+    fn leads_to_honeycomb(&self) -> bool {
+        self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some()
     }
 
     fn endpoint(&self, url: Url, headers: Headers, gzip: bool) -> Endpoint {

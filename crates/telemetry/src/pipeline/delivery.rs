@@ -50,6 +50,10 @@ impl Queue {
                 Some(asked) if retries < RETRIES && self.pause(asked.max(self.backoff(retries))) => retries += 1,
                 _ => return outcome,
             }
+            // Another worker may have been told meanwhile that nothing is taken from us.
+            if let Some(refusal) = self.refusal(batch.len()) {
+                return refusal;
+            }
         }
     }
 
@@ -57,11 +61,8 @@ impl Queue {
     /// may be sent again for minutes.
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
-        let Some(error) = &outcome.error else {
-            state.closed = None;
-            state.not_before = None;
-            return;
-        };
+        // A success lifts nothing: it may have been on its way before the pause was asked for. Both end by themselves.
+        let Some(error) = &outcome.error else { return };
         state.account.last_error = Some(error.clone());
         let kind = outcome.dropped.keys().next().copied();
         if let (Some(time), Some(reason)) = (outcome.closed_for, kind) {

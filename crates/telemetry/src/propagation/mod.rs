@@ -24,9 +24,13 @@ pub use trust::{NotTrust, Trust};
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
 pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];
 
+/// Stands for a value that is no visible ASCII: no parser takes it, so that it spoils what it comes with.
+pub(crate) const UNREADABLE: &str = "\u{0}";
+
 /// Where header values are looked up; implemented for the header maps of `http` 1 and of actix-web.
 pub trait Headers {
-    /// Each value of the header `name` (lower case) that is visible ASCII, in order.
+    /// Each value of the header `name` (lower case), in order; one that is not visible ASCII must not be left out, but given
+    /// as a text that is none either.
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str>;
 }
 
@@ -36,6 +40,8 @@ pub struct Incoming {
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
     pub(crate) baggage: Option<Arc<str>>,
+    /// The parent's side has not decided whether the trace is recorded: our sampler does.
+    pub(crate) undecided: bool,
     /// The link is to what X-Ray's header said, which disagreed with W3C's.
     conflict: bool,
 }
@@ -120,7 +126,7 @@ impl Propagators {
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
         let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
-        let xray = self.xray.then(|| xray(headers)).flatten();
+        let (xray, undecided) = self.xray.then(|| xray(headers)).flatten().unzip();
         match (verdict, w3c, xray) {
             (trust::Verdict::Drop, ..) => Incoming::default(),
             (trust::Verdict::Link, w3c, xray) => {
@@ -130,9 +136,11 @@ impl Propagators {
                 let disagrees =
                     |other: &SpanContext| (other.trace_id(), other.span_id()) != (parent.trace_id(), parent.span_id());
                 let link = other.filter(disagrees);
-                Incoming { conflict: link.is_some(), link, parent: Some(parent), baggage: baggage() }
+                Incoming { conflict: link.is_some(), link, parent: Some(parent), baggage: baggage(), undecided: false }
             }
-            (trust::Verdict::Continue, None, parent) => Incoming { parent, baggage: baggage(), ..Incoming::default() },
+            (trust::Verdict::Continue, None, parent) => {
+                Incoming { parent, baggage: baggage(), undecided: undecided.unwrap_or_default(), ..Incoming::default() }
+            }
         }
     }
 }
@@ -165,19 +173,20 @@ impl FromStr for Propagators {
 #[error("{0:?} is not among them")]
 pub(crate) struct NotAPropagator(String);
 
-fn xray(headers: &impl Headers) -> Option<SpanContext> {
+/// What X-Ray's header says, and whether it leaves the decision to us.
+fn xray(headers: &impl Headers) -> Option<(SpanContext, bool)> {
     let header: TraceHeader = headers.values("x-amzn-trace-id").next()?.parse().ok()?;
     let span = SpanId::from_bytes(header.parent?.to_bytes());
     let trace = TraceId::from_bytes(header.root.to_bytes());
-    // Where nothing is said, the decision is ours, and we record.
     let flags = if header.sampled == Sampled::No { TraceFlags::default() } else { TraceFlags::SAMPLED };
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
-    context.is_valid().then_some(context)
+    let undecided = !matches!(header.sampled, Sampled::Yes | Sampled::No);
+    context.is_valid().then_some((context, undecided))
 }
 
 impl Headers for ::http::HeaderMap {
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        self.get_all(name).iter().filter_map(|value| value.to_str().ok())
+        self.get_all(name).iter().map(|value| value.to_str().unwrap_or(UNREADABLE))
     }
 }
 

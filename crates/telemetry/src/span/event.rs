@@ -14,7 +14,7 @@ use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
 use super::layer::causes;
-use super::recording::{attribute, nanoseconds};
+use super::recording::{attribute, cut, nanoseconds};
 use super::{Limits, Record, Recording, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 
@@ -77,7 +77,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     fixed64(&mut record, 1, now);
     number(&mut record, 2, severity(metadata));
     bytes(&mut record, 3, metadata.level().as_str().as_bytes());
-    let message = told.message.get(..told.message.floor_char_boundary(limits.value_bytes)).unwrap_or_default();
+    let message = cut(&told.message, limits.value_bytes);
     head(&mut record, 5, field_len(message.len()));
     bytes(&mut record, 1, message.as_bytes());
     record.extend_from_slice(&told.attributes);

@@ -56,7 +56,7 @@ pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> tracing::Sp
     INCOMING.replace(Some(incoming.clone()));
     let span = make();
     // Where nobody took it, the span is not traced.
-    INCOMING.take();
+    drop(INCOMING.take());
     span
 }
 
@@ -66,7 +66,8 @@ impl Layer {
     }
 
     fn begin(&self, name: &'static str, parent: Option<&Open>) -> Open {
-        let incoming = INCOMING.take();
+        // A thread that ends may drop a span after what it kept for others.
+        let incoming = INCOMING.try_with(RefCell::take).unwrap_or_default();
         let now = SystemTime::now();
         let id = id::span();
         let mut carried = Carried::default();
@@ -81,7 +82,8 @@ impl Layer {
             }
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(now), SpanContext::trace_id);
-                let Decision { sampled, state, rate } = self.sampler.decide(trace, remote);
+                let decided = remote.filter(|_| incoming.as_ref().is_some_and(|incoming| !incoming.undecided));
+                let Decision { sampled, state, rate } = self.sampler.decide(trace, decided);
                 carried.sample_rate = rate;
                 carried.baggage = incoming.as_ref().and_then(|incoming| incoming.baggage.clone());
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
@@ -136,15 +138,22 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             self.begin(attributes.metadata().name(), extensions.as_ref().and_then(|extensions| extensions.get()))
         };
         if let Some(recording) = &mut open.recording {
-            attributes.record(&mut Fields { recording, new: true });
+            // Of a span without other attributes, the fields are all there are, and differ from one another.
+            let new = recording.is_bare();
+            attributes.record(&mut Fields { recording, new });
         }
         span.extensions_mut().insert(open);
     }
 
     fn on_record(&self, id: &Id, values: &span::Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        if let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut() {
-            values.record(&mut Fields { recording, new: false });
+        // Taken out, as in `record_with`: a value's `Debug` is others' code.
+        let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
+        if let Some(mut recording) = taken {
+            values.record(&mut Fields { recording: &mut recording, new: false });
+            if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+                open.recording = Some(recording);
+            }
         }
     }
 
@@ -158,15 +167,35 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let span = ctx.event_span(event);
+        // Copied: nothing is locked while the event's values are formatted and written.
+        let (context, recorded) = span
+            .as_ref()
+            .and_then(|span| {
+                let extensions = span.extensions();
+                let open = extensions.get::<Open>()?;
+                Some((Some(open.context.clone()), open.recording.is_some()))
+            })
+            .unwrap_or_default();
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         if Self::is_traced(metadata) && !EXPORTS.get() {
-            self.export(event, span.as_ref());
+            if !self.logs.is_empty() {
+                let record = event::log_record(event, context.as_ref(), self.limits);
+                for queue in &self.logs {
+                    queue.push(Arc::clone(&record));
+                }
+            }
+            if let Some(span) = span.filter(|_| recorded) {
+                let told = Told::of_span(event, self.limits);
+                if (self.logs.is_empty() || told.is_exception)
+                    && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
+                {
+                    recording.happened(told);
+                }
+            }
         }
         if self.console.shows(metadata) {
-            let extensions = span.as_ref().map(SpanRef::extensions);
-            let context = extensions.as_ref().and_then(|extensions| extensions.get()).map(|open: &Open| &open.context);
-            self.console.print(event, context);
+            self.console.print(event, context.as_ref());
         }
     }
 
@@ -183,25 +212,6 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 }
 
 impl Layer {
-    /// Sends an event as a log record where something takes those, else with its span.
-    fn export<'a, S: LookupSpan<'a>>(&self, event: &Event<'_>, span: Option<&SpanRef<'a, S>>) {
-        if !self.logs.is_empty() {
-            let extensions = span.map(SpanRef::extensions);
-            let context = extensions.as_ref().and_then(|extensions| extensions.get()).map(|open: &Open| &open.context);
-            let record = event::log_record(event, context, self.limits);
-            for queue in &self.logs {
-                queue.push(Arc::clone(&record));
-            }
-        }
-        let Some(span) = span else { return };
-        if let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut() {
-            let told = Told::of_span(event, self.limits);
-            if self.logs.is_empty() || told.is_exception {
-                recording.happened(told);
-            }
-        }
-    }
-
     fn enabled_at_all(&self, metadata: &Metadata<'_>) -> bool {
         Self::is_traced(metadata) || (metadata.is_event() && self.console.shows(metadata))
     }
@@ -210,7 +220,7 @@ impl Layer {
 /// Writes a `tracing` span's fields into its encoding.
 struct Fields<'r> {
     recording: &'r mut Recording,
-    /// The fields of a new span have different keys: no need to look.
+    /// No attribute can have the same key.
     new: bool,
 }
 
@@ -225,8 +235,8 @@ impl Visit for Fields<'_> {
         match field.name() {
             "otel.name" => self.recording.name(value.to_owned()),
             "otel.kind" => self.recording.kind(kind(value)),
-            "otel.status_code" => self.recording.status(value.eq_ignore_ascii_case("error"), ""),
-            "otel.status_description" => self.recording.describe(value.to_owned()),
+            "otel.status_code" => self.recording.status(value),
+            "otel.status_description" => self.recording.describe(value),
             key => self.put(key, Value::Text(value)),
         }
     }
@@ -477,5 +487,60 @@ mod tests {
             drop(tracing::info_span!("own"));
         });
         assert_eq!(spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["own"]);
+    }
+
+    /// A value whose `Debug` logs, and makes a span.
+    struct Chatty;
+
+    impl fmt::Debug for Chatty {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            tracing::info!("I am shown");
+            drop(tracing::info_span!("within"));
+            f.write_str("chatty")
+        }
+    }
+
+    /// Under a scoped dispatcher `tracing` lets nothing nest; under a process's own it does, so this asks the layer itself.
+    #[test]
+    fn a_value_that_logs_while_it_is_shown_stops_nothing() {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "span::layer::tests::in_a_process_of_its_own", "--nocapture"])
+            .env("IN_A_PROCESS_OF_ITS_OWN", "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the test above sets it for the process that it starts")]
+    fn in_a_process_of_its_own() {
+        if std::env::var_os("IN_A_PROCESS_OF_ITS_OWN").is_none() {
+            return;
+        }
+        let config = crate::Config::read(&mut settings::Settings::from_pairs(&[("RUST_LOG", "info")]));
+        let telemetry = config.install("test").unwrap();
+        let span = tracing::info_span!("outer", value = tracing::field::Empty);
+        span.in_scope(|| {
+            tracing::info!(value = ?Chatty, "shown");
+            span.record("value", tracing::field::debug(Chatty));
+            span.record_with(|_| tracing::info!("told"));
+        });
+        drop(span);
+        drop(telemetry.shutdown());
+    }
+
+    #[test]
+    fn a_status_is_what_was_said_of_it() {
+        let spans = spans(|| {
+            drop(tracing::info_span!("ok", otel.status_code = "OK"));
+            drop(tracing::info_span!("bad", otel.status_description = "boom", otel.status_code = "ERROR"));
+            let root = tracing::info_span!("root");
+            root.user("a");
+            root.in_scope(|| drop(tracing::info_span!("own", user.id = "b")));
+        });
+        let status = |index: usize| spans[index].status.clone().unwrap();
+        assert_eq!((status(0).code(), status(1).code()), (StatusCode::Ok, StatusCode::Error));
+        assert_eq!(status(1).message, "boom");
+        assert_eq!((spans[2].attributes.len(), of(&spans[2], "user.id").as_deref()), (1, Some("b")));
     }
 }

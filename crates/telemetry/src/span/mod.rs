@@ -82,7 +82,8 @@ pub(crate) struct Carried {
 
 /// What a `tracing` span can be told beyond its fields. Does nothing to a span that is not recorded.
 pub trait SpanExt {
-    /// Tells several things with one look-up; `tell` is not called unless the span is recorded.
+    /// Tells several things with one look-up; `tell` is not called unless the span is recorded. What `tell` itself does to
+    /// this span by another way is lost.
     fn record_with(&self, tell: impl FnOnce(&mut Recording));
 
     /// Sets an attribute, in place of an earlier one with this key.
@@ -107,11 +108,12 @@ pub trait SpanExt {
 
 impl SpanExt for Span {
     fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
-        with_open(self, |open| {
-            if let Some(recording) = &mut open.recording {
-                tell(recording);
-            }
-        });
+        // Taken out, so that the span is not locked while others' code runs: what that logs is this span's event.
+        let taken = with_open(self, |open| open.recording.take()).flatten();
+        if let Some(mut recording) = taken {
+            tell(&mut recording);
+            with_open(self, |open| open.recording = Some(recording));
+        }
     }
 
     fn user(&self, id: &str) {

@@ -49,8 +49,8 @@ pub(crate) type Record = Arc<[u8]>;
 pub struct Recording {
     name: Cow<'static, str>,
     kind: SpanKind,
-    failed: bool,
-    description: Cow<'static, str>,
+    status: Code,
+    description: String,
     start: SystemTime,
     pub(super) limits: Limits,
     /// The encoding: up to `attributes_at` what is known from the start, then attributes and nothing else.
@@ -66,6 +66,13 @@ pub struct Recording {
     dropped_links: u32,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Unset,
+    Ok,
+    Error,
+}
+
 /// The parent of a span, as far as its encoding tells.
 #[derive(Clone, Copy)]
 pub(crate) struct Parent {
@@ -78,6 +85,8 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Bytes of a span after which nothing is added to it: what Honeycomb takes of an event.
+const MOST: usize = 1_000_000;
 const SPARES: usize = 8;
 const BUFFER: usize = 1_024;
 
@@ -89,7 +98,8 @@ impl Recording {
         start: SystemTime,
         limits: Limits,
     ) -> Self {
-        let spare = SPARE.with(|spare| spare.try_borrow_mut().ok()?.pop());
+        // A thread that ends may drop a span after its buffers.
+        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
         let mut encoding = spare.unwrap_or_else(|| Vec::with_capacity(BUFFER));
         bytes(&mut encoding, field::TRACE_ID, &context.trace_id().to_bytes());
         bytes(&mut encoding, field::SPAN_ID, &context.span_id().to_bytes());
@@ -107,8 +117,8 @@ impl Recording {
         Self {
             name: Cow::Borrowed(name),
             kind: SpanKind::Internal,
-            failed: false,
-            description: Cow::Borrowed(""),
+            status: Code::Unset,
+            description: String::new(),
             start,
             limits,
             encoding,
@@ -145,7 +155,7 @@ impl Recording {
 
     /// Sets an attribute whose key is known not to be there.
     pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if self.attributes >= self.limits.attributes {
+        if self.attributes >= self.limits.attributes || self.is_full() {
             self.dropped_attributes += 1;
             return;
         }
@@ -156,16 +166,25 @@ impl Recording {
     /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
     pub fn fail(&mut self, kind: &str) {
         self.set(ERROR_TYPE, kind);
-        self.failed = true;
+        self.status = Code::Error;
     }
 
-    pub(crate) fn status(&mut self, failed: bool, description: impl Into<Cow<'static, str>>) {
-        self.failed = failed;
-        self.description = description.into();
+    /// By the name of a status code; what is none changes nothing.
+    pub(super) fn status(&mut self, code: &str) {
+        self.status = match code {
+            _ if code.eq_ignore_ascii_case("error") => Code::Error,
+            _ if code.eq_ignore_ascii_case("ok") => Code::Ok,
+            _ => self.status,
+        };
     }
 
-    pub(crate) fn describe(&mut self, description: String) {
-        self.description = description.into();
+    pub(super) fn describe(&mut self, description: &str) {
+        self.description = cut(description, self.limits.value_bytes).to_owned();
+    }
+
+    /// No attribute has been added.
+    pub(super) fn is_bare(&self) -> bool {
+        self.attributes == 0
     }
 
     /// Adds an `exception` event, now. Empty texts are left out.
@@ -180,10 +199,11 @@ impl Recording {
 
     /// Adds an event with these encoded attributes, now.
     pub(crate) fn event(&mut self, name: &str, attributes: &[u8]) {
-        if self.events >= self.limits.events {
+        if self.events >= self.limits.events || self.is_full() {
             self.dropped_events += 1;
             return;
         }
+        let name = cut(name, self.limits.value_bytes);
         self.events += 1;
         head(&mut self.more, field::EVENT, 9 + field_len(name.len()) + attributes.len());
         fixed64(&mut self.more, 1, nanoseconds(SystemTime::now()));
@@ -211,25 +231,26 @@ impl Recording {
     /// The whole span, ended at `end`, or where it began if the clock went back meanwhile.
     pub(crate) fn finish(self, end: SystemTime) -> Record {
         let mut encoding = self.encoding;
-        bytes(&mut encoding, field::NAME, self.name.as_bytes());
+        bytes(&mut encoding, field::NAME, cut(&self.name, self.limits.value_bytes).as_bytes());
         number(&mut encoding, field::KIND, kind_number(&self.kind));
         fixed64(&mut encoding, field::END, nanoseconds(end.max(self.start)));
         number(&mut encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
         encoding.extend_from_slice(&self.more);
         number(&mut encoding, field::DROPPED_EVENTS, self.dropped_events.into());
         number(&mut encoding, field::DROPPED_LINKS, self.dropped_links.into());
-        if self.failed {
-            let text = if self.description.is_empty() { 0 } else { field_len(self.description.len()) };
-            head(&mut encoding, field::STATUS, text + 2);
-            if text > 0 {
+        if self.status != Code::Unset {
+            // Only an error has a description.
+            let told = self.status == Code::Error && !self.description.is_empty();
+            head(&mut encoding, field::STATUS, 2 + if told { field_len(self.description.len()) } else { 0 });
+            if told {
                 bytes(&mut encoding, 2, self.description.as_bytes());
             }
-            number(&mut encoding, 3, 2);
+            number(&mut encoding, 3, if self.status == Code::Error { 2 } else { 1 });
         }
         let record = Record::from(encoding.as_slice());
         if encoding.capacity() <= 4 * BUFFER {
             encoding.clear();
-            SPARE.with(|spare| {
+            let _: Result<(), _> = SPARE.try_with(|spare| {
                 if let Ok(mut spare) = spare.try_borrow_mut()
                     && spare.len() < SPARES
                 {
@@ -238,6 +259,11 @@ impl Recording {
             });
         }
         record
+    }
+
+    /// It holds so much that nothing more is added.
+    fn is_full(&self) -> bool {
+        self.encoding.len() + self.more.len() > MOST
     }
 
     /// Where the attribute `key` is, and how long.
@@ -275,7 +301,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
 pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
     let value = match value {
-        Value::Text(text) => Value::Text(text.get(..text.floor_char_boundary(limit)).unwrap_or_default()),
+        Value::Text(text) => Value::Text(cut(text, limit)),
         other => other,
     };
     let value_length = match value {
@@ -296,6 +322,11 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
         }
         Value::Float(float) => fixed64(out, 4, float.to_bits()),
     }
+}
+
+/// At most so many bytes, cut between characters.
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 fn flags(out: &mut Vec<u8>, key: &[u8], flags: TraceFlags, remote: u32) {

@@ -83,7 +83,8 @@ impl Sampler {
                         let state = state.insert(ENTRY, entry).unwrap_or(state);
                         Decision { sampled, state, rate: rate(threshold) }
                     }
-                    _ => Decision { sampled, state, rate: None },
+                    // What another's ratio said does not hold for a decision of our own.
+                    _ => Decision { sampled, state: state.delete(ENTRY).unwrap_or(state), rate: None },
                 }
             }
         }

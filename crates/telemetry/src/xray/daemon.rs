@@ -26,7 +26,8 @@ impl Daemon {
         Self { address, service: wire::name(service).into(), socket: None, burst: Burst::default() }
     }
 
-    fn send(&mut self, outcome: &mut Outcome) {
+    /// Sends the burst, and tells whether there is somebody to send to.
+    fn send(&mut self, outcome: &mut Outcome) -> bool {
         let count = self.burst.len();
         let socket = match self.socket.take() {
             Some(socket) => Ok(socket),
@@ -38,10 +39,14 @@ impl Daemon {
         });
         self.burst.clear();
         match sent {
-            Ok(socket) => self.socket = Some(socket),
+            Ok(socket) => {
+                self.socket = Some(socket);
+                true
+            }
             Err((lost, error)) => {
                 let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
                 outcome.lose(lost, Reason::Unreachable, error);
+                lost < count
             }
         }
     }
@@ -51,9 +56,12 @@ impl Exporter for Daemon {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
-        for record in batch {
-            if self.burst.is_full() {
-                self.send(&mut outcome);
+        for (index, record) in batch.iter().enumerate() {
+            // One that is away or stuck would take its time for each burst.
+            if self.burst.is_full() && !self.send(&mut outcome) {
+                let why = outcome.error.clone().unwrap_or_default();
+                outcome.lose(batch.len() - index, Reason::Unreachable, why);
+                return outcome;
             }
             let service = &self.service;
             let pushed = self.burst.push(HEADER.len() + MAX_DOCUMENT_BYTES, |datagram| {

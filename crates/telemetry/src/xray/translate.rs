@@ -76,7 +76,9 @@ impl<'a> Found<'a> {
     /// Whether an attribute is told whole by a field of the document.
     fn tells(&self, key: &str, value: Value<'_>) -> bool {
         match key {
-            HTTP_REQUEST_METHOD | DB_SYSTEM_NAME | DB_QUERY_TEXT => matches!(value, Value::Text(_)),
+            HTTP_REQUEST_METHOD | DB_SYSTEM_NAME => matches!(value, Value::Text(_)),
+            // The text of a statement has a place beside its database's name alone.
+            DB_QUERY_TEXT => self.database.is_some() && matches!(value, Value::Text(_)),
             CLIENT_ADDRESS | USER_AGENT_ORIGINAL | USER_ID => {
                 // A text of so few bytes has no more characters.
                 matches!(value, Value::Text(text) if text.len() <= SHORT)
@@ -227,10 +229,10 @@ fn metadata(json: &mut Json<'_>, span: &Reading<'_>, found: &Found<'_>) {
     for (key, value) in span.attributes.iter().filter(|(key, value)| !found.tells(key, *value)) {
         json.value(key, *value);
     }
-    let mut happened = span.events.iter().filter(|event| event.name != EXCEPTION).peekable();
-    if happened.peek().is_some() {
+    // Exceptions too: the document has no field for their causes, nor for what else was said.
+    if !span.events.is_empty() {
         json.open_list_at("span.events");
-        for event in happened {
+        for event in &span.events {
             json.open();
             json.text("name", event.name);
             json.seconds("time", event.time);
@@ -336,7 +338,7 @@ mod tests {
         assert_ne!(exception["id"], document["id"]);
         assert_eq!(
             (&document["fault"], &document["metadata"]["otel"]["span.events"][0]["name"]),
-            (&json!(true), &json!("another"))
+            (&json!(true), &json!("exception"))
         );
     }
 
