@@ -24,7 +24,7 @@ pub struct Ledger {
 /// The account of one destination. All figures are spans since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// `honeycomb`, `otlp` or `xray`.
+    /// `honeycomb`, `otlp` or `xray`; of log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
     pub name: &'static str,
     /// What is spoken there: `otlp_http` or `xray_udp`.
     pub kind: &'static str,
@@ -119,6 +119,11 @@ impl Account {
         self.dropped.values().sum()
     }
 
+    /// What is counted.
+    fn unit(&self) -> &'static str {
+        if self.name.ends_with("-logs") { "log records" } else { "spans" }
+    }
+
     /// The samples of one metric: a further label, and the count.
     fn samples(&self, metric: &str) -> Vec<(String, u64)> {
         match metric {
@@ -145,9 +150,10 @@ impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} spans created = {} delivered + {} queued + {} dropped",
+            "{}: {} {} created = {} delivered + {} queued + {} dropped",
             self.name,
             self.created,
+            self.unit(),
             self.delivered,
             self.queued,
             self.total_dropped()
