@@ -2,7 +2,8 @@
 //! `bench/run` puts them together. The modes:
 //!
 //! - `bare`: actix-web without tracing;
-//! - `usual`: tracing-actix-web, tracing-opentelemetry, the SDK's batch processor, opentelemetry-otlp;
+//! - `usual`: tracing-actix-web, tracing-opentelemetry, the SDK's batch processor, opentelemetry-otlp, and a console for events
+//!   (`EnvFilter`, JSON), which `ours` has too; `usual-quiet` is the same without the console;
 //! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
@@ -18,7 +19,7 @@ fn main() -> std::io::Result<()> {
         ["load", address, requests] => load::run(address, requests.parse().expect("a number of requests")),
         ["sink", http, udp, delay] => sink::run(http, udp, delay.parse().expect("a delay in milliseconds")),
         _ => {
-            eprintln!("usage: bench server bare|usual|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS");
+            eprintln!("usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS");
             std::process::exit(2);
         }
     }

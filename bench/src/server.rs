@@ -93,10 +93,18 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
             eprintln!("shutdown: {:?}", provider.shutdown());
             served
         }
-        "usual" => {
+        "usual" | "usual-quiet" => {
             let provider = stock();
-            let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("bench"));
-            Registry::default().with(layer).init();
+            let tracer = provider.tracer("bench");
+            if mode == "usual" {
+                // Ours has a console too: JSON, from `info`, as the documentation of each of these crates sets it up.
+                let console = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
+                let filter = tracing_subscriber::EnvFilter::new("info");
+                let spans = tracing_opentelemetry::layer().with_tracer(tracer);
+                Registry::default().with(filter).with(spans).with(console).init();
+            } else {
+                Registry::default().with(tracing_opentelemetry::layer().with_tracer(tracer)).init();
+            }
             let served = serve(address, move || App::new().service(route()).wrap(TracingLogger::default()));
             eprintln!("shutdown: {:?}", provider.shutdown());
             served

@@ -93,7 +93,7 @@ impl Layer {
             }
         };
         let recording = context.is_sampled().then(|| {
-            let mut recording = Recording::start(name, &context, parent, now, self.limits);
+            let mut recording = Box::new(Recording::start(name, &context, parent, now, self.limits));
             if let Some(rate) = carried.sample_rate {
                 recording.add("SampleRate", Value::Int(rate));
             }

@@ -68,7 +68,7 @@ pub(crate) struct Open {
     /// Travels to every span within and to every service that is called.
     pub(crate) carried: Carried,
     /// `None` where the span is not sampled.
-    pub(crate) recording: Option<Recording>,
+    pub(crate) recording: Option<Box<Recording>>,
 }
 
 /// What a span passes on to the spans within it.

@@ -48,7 +48,6 @@ impl<'o> Json<'o> {
 
     /// A text in lower-case hex, with a dash after each of the numbers of bytes in `parts` but the last.
     pub(super) fn hex(&mut self, key: &'static str, prefix: &str, parts: &[&[u8]]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.key(key);
         self.out.push(b'"');
         self.out.extend_from_slice(prefix.as_bytes());
@@ -57,8 +56,9 @@ impl<'o> Json<'o> {
                 self.out.push(b'-');
             }
             for byte in *part {
-                let nibbles = [byte >> 4, byte & 0xf].map(|nibble| DIGITS.get(usize::from(nibble)).copied());
-                self.out.extend(nibbles.into_iter().flatten());
+                let [high, low] =
+                    [byte >> 4, byte & 0xf].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
+                self.out.extend_from_slice(&[high, low]);
             }
         }
         self.out.push(b'"');

@@ -38,6 +38,8 @@ struct Found<'a> {
     database: Option<&'a str>,
     query: Option<&'a str>,
     user: Option<&'a str>,
+    /// The parts of a URL stand in it, uncut.
+    parts_fit: bool,
 }
 
 impl<'a> Found<'a> {
@@ -45,6 +47,10 @@ impl<'a> Found<'a> {
         let mut found = Self::default();
         for (key, value) in &span.attributes {
             found.take(key, *value);
+        }
+        if let (None, Some(scheme), Some(host), Some(path)) = (found.url, found.scheme, found.address, found.path) {
+            // Between them stand `://` and a port.
+            found.parts_fit = scheme.len() + host.len() + path.len() + 3 + 6 <= SHORT;
         }
         found
     }
@@ -84,6 +90,8 @@ impl<'a> Found<'a> {
                 matches!(value, Value::Text(text) if text.len() <= SHORT)
             }
             HTTP_RESPONSE_STATUS_CODE => self.status.is_some(),
+            URL_FULL => matches!(value, Value::Text(text) if text.len() <= SHORT),
+            URL_SCHEME | URL_PATH | SERVER_ADDRESS | SERVER_PORT => self.parts_fit,
             _ => false,
         }
     }
