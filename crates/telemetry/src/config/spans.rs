@@ -1,0 +1,119 @@
+//! What the variables say of spans, wherever they go: their resource, which are sampled, how much one may hold, and at what pace
+//! they are sent.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use settings::Settings;
+
+use crate::pipeline::Pace;
+use crate::span::Limits;
+use crate::span::sampler::{Root, Sampler};
+
+pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
+    const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+    let text = settings.text(VARIABLE).unwrap_or_default();
+    let mut attributes = Vec::new();
+    for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
+        let pair = member.split_once('=').and_then(|(key, value)| {
+            let (key, value) = (super::percent_decode(key.trim())?, super::percent_decode(value.trim())?);
+            (!key.is_empty()).then_some((key, value))
+        });
+        match pair {
+            Some(pair) => attributes.push(pair),
+            None => {
+                settings.fault(
+                    VARIABLE,
+                    format!("its entry {} is not key=value, percent-encoded; a comma in it is %2C", index + 1),
+                );
+            }
+        }
+    }
+    attributes
+}
+
+pub(super) fn sampler(settings: &mut Settings) -> Sampler {
+    const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+    let name = settings.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| "parentbased_always_on".to_owned());
+    let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
+    let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name.as_str()), |root| (true, root));
+    let root = match root {
+        "always_on" => Root::On,
+        "always_off" => Root::Off,
+        "traceidratio" => Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)),
+        _ => {
+            let problem = format!(
+                "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_"
+            );
+            settings.fault("OTEL_TRACES_SAMPLER", problem);
+            Root::On
+        }
+    };
+    Sampler { root, parent_based }
+}
+
+pub(super) fn limits(settings: &mut Settings) -> Limits {
+    let default = Limits::default();
+    let count = "a number from 0 to 10000";
+    let general = settings.parse::<Within<0, 10_000>>("OTEL_ATTRIBUTE_COUNT_LIMIT", count);
+    let mut number = |variable| settings.parse::<Within<0, 10_000>>(variable, count).and_then(Within::number);
+    let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general.and_then(Within::number));
+    let events = number("OTEL_SPAN_EVENT_COUNT_LIMIT");
+    let links = number("OTEL_SPAN_LINK_COUNT_LIMIT");
+    // Honeycomb takes texts of 64 KiB.
+    let mut length = |variable| settings.parse::<Within<1, 65_536>>(variable, "a number of bytes from 1 to 65536");
+    let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+    let value = length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
+    Limits {
+        attributes: attributes.unwrap_or(default.attributes),
+        events: events.unwrap_or(default.events),
+        links: links.unwrap_or(default.links),
+        value_bytes: value.map_or(default.value_bytes, |Within(value)| value),
+    }
+}
+
+pub(super) fn pace(settings: &mut Settings) -> Pace {
+    let default = Pace::default();
+    let count = "a number from 1 to 1000000";
+    let queue = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_QUEUE_SIZE", count);
+    let queue = queue.map_or(default.queue, |Within(queue)| queue);
+    let batch = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", count);
+    let batch = batch.map_or(default.batch.min(queue), |Within(batch)| batch);
+    if batch > queue {
+        let problem = format!("{batch} is more than the {queue} of OTEL_BSP_MAX_QUEUE_SIZE; give at most that");
+        settings.fault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", problem);
+    }
+    let delay = settings.parse::<Within<0, 60_000>>("OTEL_BSP_SCHEDULE_DELAY", "milliseconds from 0 to 60000");
+    let delay = delay.map_or(default.delay, |Within(delay)| Duration::from_millis(u64::try_from(delay).unwrap_or(0)));
+    Pace { queue, batch, delay, ..default }
+}
+
+/// A whole number within these bounds.
+#[derive(Clone, Copy)]
+struct Within<const LOW: usize, const HIGH: usize>(usize);
+
+impl<const LOW: usize, const HIGH: usize> Within<LOW, HIGH> {
+    fn number(self) -> Option<u32> {
+        u32::try_from(self.0).ok()
+    }
+}
+
+impl<const LOW: usize, const HIGH: usize> FromStr for Within<LOW, HIGH> {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let number = text.parse().map_err(|_| "it is not a whole number")?;
+        if (LOW..=HIGH).contains(&number) { Ok(Self(number)) } else { Err("it is out of range") }
+    }
+}
+
+struct Ratio(f64);
+
+impl FromStr for Ratio {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Self).ok_or("it is not from 0 to 1")
+    }
+}
