@@ -3,7 +3,7 @@
 //! and X-Ray look for it.
 
 use std::error::Error;
-use std::fmt::Debug;
+use std::fmt::{Debug, Write as _};
 use std::mem;
 use std::time::SystemTime;
 
@@ -13,7 +13,6 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
-use super::layer::causes;
 use super::recording::{attribute, cut, nanoseconds};
 use super::{Limits, Record, Recording, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
@@ -102,6 +101,18 @@ pub(super) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
     let is_name = word.starts_with(char::is_uppercase)
         && matches!(text.get(end..)?.trim_start().as_bytes(), [] | [b'(' | b'{', ..]);
     is_name.then(|| word.to_owned())
+}
+
+/// The causes of an error, a line each: what Rust has for a stack trace.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut text = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "caused by: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// By OpenTelemetry's [table](https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).

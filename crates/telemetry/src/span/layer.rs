@@ -3,12 +3,10 @@
 //! traced nor exported, so that no export can cause another.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, SpanKind, TraceFlags};
-use tracing::field::{Field, Visit};
+use opentelemetry::trace::{SpanContext, TraceFlags};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -18,6 +16,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Parent;
 use super::event::{self, Told};
+use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
 use super::{Carried, Limits, Open, Recording, USER_ID, Value, id};
 use crate::console::Console;
@@ -217,86 +216,10 @@ impl Layer {
     }
 }
 
-/// Writes a `tracing` span's fields into its encoding.
-struct Fields<'r> {
-    recording: &'r mut Recording,
-    /// No attribute can have the same key.
-    new: bool,
-}
-
-impl Fields<'_> {
-    fn put(&mut self, key: &str, value: Value<'_>) {
-        if self.new { self.recording.add(key, value) } else { self.recording.set(key, value) }
-    }
-}
-
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "otel.name" => self.recording.name(value.to_owned()),
-            "otel.kind" => self.recording.kind(kind(value)),
-            "otel.status_code" => self.recording.status(value),
-            "otel.status_description" => self.recording.describe(value),
-            key => self.put(key, Value::Text(value)),
-        }
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field.name(), Value::Int(value));
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        match i64::try_from(value) {
-            Ok(value) => self.put(field.name(), Value::Int(value)),
-            Err(_) => self.put(field.name(), Value::Text(&value.to_string())),
-        }
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field.name(), Value::Float(value));
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field.name(), Value::Bool(value));
-    }
-
-    fn record_error(&mut self, _: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.recording.exception(&event::kind(value).unwrap_or_default(), &value.to_string(), &causes(value));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
-    }
-}
-
-/// The causes of an error, a line each: what Rust has for a stack trace.
-pub(crate) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String does not fail.
-        let _ = writeln!(text, "caused by: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-fn kind(text: &str) -> SpanKind {
-    for (name, kind) in [
-        ("server", SpanKind::Server),
-        ("client", SpanKind::Client),
-        ("producer", SpanKind::Producer),
-        ("consumer", SpanKind::Consumer),
-    ] {
-        if text.eq_ignore_ascii_case(name) {
-            return kind;
-        }
-    }
-    SpanKind::Internal
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
     use opentelemetry_proto::tonic::trace::v1::Span;
     use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod event;
+mod fields;
 pub(crate) mod id;
 pub(crate) mod layer;
 pub(crate) mod reading;
