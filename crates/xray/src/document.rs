@@ -2,10 +2,12 @@
 //! `other` and written back. Does not know where the operation came from, and cuts nothing: see [`name`] for the one
 //! field that has an alphabet.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::{Error, SegmentId, TraceId};
 
@@ -211,11 +213,31 @@ impl Document {
 }
 
 /// `text` as a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. What does not
-/// belong is left out; where nothing is left the name is `unnamed`, so that a name is never a reason to lose a document.
-pub fn name(text: &str) -> String {
-    let allowed = |c: &char| c.is_alphanumeric() || c.is_whitespace() || "_.:/%&#=+-@".contains(*c);
-    let name: String = text.chars().filter(allowed).take(200).collect();
-    if name.trim().is_empty() { "unnamed".to_owned() } else { name }
+/// belong is left out, and a tab or a line break becomes a space; where nothing is left the name is `unnamed`, so that a name
+/// is never a reason to lose a document. Borrowed where nothing had to change.
+///
+/// Letters, numbers and spaces are those of the schema that the X-Ray SDKs share: Unicode's categories L, N and Z within the
+/// Basic Multilingual Plane.
+pub fn name(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 200;
+    if !text.trim().is_empty() && text.len() <= MOST && text.bytes().all(|byte| is_in_name(byte.into())) {
+        return Cow::Borrowed(text);
+    }
+    let space = |c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c };
+    let name: String = text.chars().map(space).filter(|c| is_in_name(*c)).take(MOST).collect();
+    match name.trim().is_empty() {
+        true => Cow::Borrowed("unnamed"),
+        false if name == text => Cow::Borrowed(text),
+        false => Cow::Owned(name),
+    }
+}
+
+fn is_in_name(c: char) -> bool {
+    use GeneralCategoryGroup::{Letter, Number, Separator};
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || " _.:/%&#=+-@".contains(c);
+    }
+    c <= '\u{ffff}' && matches!(c.general_category_group(), Letter | Number | Separator)
 }
 
 impl HttpRequest {
@@ -284,7 +306,11 @@ mod tests {
     fn a_name_is_cut_between_characters_and_never_empty() {
         assert_eq!(name("GET /api/{uuid}"), "GET /api/uuid");
         assert_eq!(name("💣"), "unnamed");
+        assert_eq!(name(" \n"), "unnamed");
+        assert_eq!(name("a\tb\u{7}c"), "a bc");
         assert_eq!(name(&"é".repeat(300)).chars().count(), 200);
+        assert!(matches!(name("Größe 7"), Cow::Borrowed("Größe 7")));
+        assert_eq!(name("कि𝒳"), "क", "neither a mark nor what lies beyond the basic plane");
     }
 
     proptest! {
@@ -292,6 +318,7 @@ mod tests {
         fn any_name_is_valid(text in ".{0,300}") {
             let name = name(&text);
             prop_assert!((1..=200).contains(&name.chars().count()));
+            prop_assert!(name.chars().all(is_in_name) && !name.trim().is_empty());
         }
     }
 }

@@ -6,8 +6,8 @@ use super::Value;
 use super::recording::{IS_REMOTE, field};
 use crate::protobuf::{Field, Fields};
 
-/// An ended span.
-#[derive(Debug, Clone, PartialEq)]
+/// An ended span. Reading another span into it reuses its lists.
+#[derive(Debug)]
 pub(crate) struct Reading<'a> {
     pub(crate) trace: TraceId,
     pub(crate) id: SpanId,
@@ -22,7 +22,20 @@ pub(crate) struct Reading<'a> {
     pub(crate) end: u64,
     pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
     pub(crate) events: Vec<Event<'a>>,
+    /// The spans that this one is linked to.
+    pub(crate) links: Vec<(TraceId, SpanId)>,
     pub(crate) failed: bool,
+    /// Why it failed, in words; empty where that is not known.
+    pub(crate) description: &'a str,
+}
+
+/// Where a span stands among the spans of its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kin {
+    pub(crate) trace: TraceId,
+    pub(crate) id: SpanId,
+    /// The parent, where it is a span of this process.
+    pub(crate) parent: Option<SpanId>,
 }
 
 /// Something that happened within a span.
@@ -34,10 +47,33 @@ pub(crate) struct Event<'a> {
     pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
 }
 
+impl Kin {
+    /// Reads no further than it must: what identifies a span comes first in its encoding.
+    pub(crate) fn of(record: &[u8]) -> Self {
+        let mut kin = Self { trace: TraceId::INVALID, id: SpanId::INVALID, parent: None };
+        for (number, value) in Fields(record) {
+            match (number, value) {
+                (field::FLAGS, Field::Fixed32(flags)) => {
+                    kin.parent = kin.parent.filter(|_| flags & IS_REMOTE == 0);
+                    break;
+                }
+                (number, Field::Bytes(bytes)) => match u8::try_from(number) {
+                    Ok(field::TRACE_ID) => kin.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
+                    Ok(field::SPAN_ID) => kin.id = span_id(bytes).unwrap_or(SpanId::INVALID),
+                    Ok(field::PARENT) => kin.parent = span_id(bytes),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        kin
+    }
+}
+
 impl<'a> Reading<'a> {
-    /// What the bytes of [`super::Recording::finish`] say.
-    pub(crate) fn of(record: &'a [u8]) -> Self {
-        let mut reading = Self {
+    /// Of nothing yet.
+    pub(crate) fn empty() -> Self {
+        Self {
             trace: TraceId::INVALID,
             id: SpanId::INVALID,
             parent: None,
@@ -48,27 +84,46 @@ impl<'a> Reading<'a> {
             end: 0,
             attributes: Vec::with_capacity(16),
             events: Vec::new(),
+            links: Vec::new(),
             failed: false,
-        };
-        for (number, value) in Fields(record) {
-            reading.take(number, value);
+            description: "",
         }
-        reading
+    }
+
+    /// What the bytes of [`super::Recording::finish`] say, instead of what it held.
+    pub(crate) fn read(&mut self, record: &'a [u8]) {
+        self.attributes.clear();
+        self.events.clear();
+        self.links.clear();
+        (self.parent, self.parent_is_remote, self.failed, self.description) = (None, false, false, "");
+        for (number, value) in Fields(record) {
+            self.take(number, value);
+        }
     }
 
     fn take(&mut self, number: u64, value: Field<'a>) {
         const ATTRIBUTE: u64 = field::ATTRIBUTE as u64;
         const EVENT: u64 = field::EVENT as u64;
+        const LINK: u64 = field::LINK as u64;
         match (number, value) {
             (ATTRIBUTE, Field::Bytes(bytes)) => self.attributes.push(attribute(bytes)),
             (EVENT, Field::Bytes(bytes)) => self.events.push(event(bytes)),
+            (LINK, Field::Bytes(bytes)) => self.links.extend(link(bytes)),
             (field::FLAGS, Field::Fixed32(flags)) => self.parent_is_remote = flags & IS_REMOTE != 0,
             (number, Field::Bytes(bytes)) => match u8::try_from(number) {
                 Ok(field::TRACE_ID) => self.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
                 Ok(field::SPAN_ID) => self.id = span_id(bytes).unwrap_or(SpanId::INVALID),
                 Ok(field::PARENT) => self.parent = span_id(bytes),
                 Ok(field::NAME) => self.name = text(bytes),
-                Ok(field::STATUS) => self.failed = Fields(bytes).any(|field| field == (3, Field::Number(2))),
+                Ok(field::STATUS) => {
+                    for field in Fields(bytes) {
+                        match field {
+                            (2, Field::Bytes(bytes)) => self.description = text(bytes),
+                            (3, Field::Number(code)) => self.failed = code == 2,
+                            _ => {}
+                        }
+                    }
+                }
                 _ => {}
             },
             (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::START) => self.start = nanoseconds,
@@ -98,6 +153,12 @@ fn event(bytes: &[u8]) -> Event<'_> {
         }
     }
     event
+}
+
+fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
+    let mut fields = Fields(bytes);
+    let trace = fields.bytes()?.try_into().map(TraceId::from_bytes).ok()?;
+    Some((trace, span_id(fields.bytes()?)?))
 }
 
 /// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
