@@ -51,14 +51,15 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
     assert!(text.starts_with("SELECT a.uuid") && text.contains("$4"), "{text}");
     assert_eq!(backend["attributes"]["http.route"], "/api/activities/home");
 
-    // The same edges, in segments and subsegments. A database server's statements are named by its host too.
-    let statement_name = if database == "sqlite" { "sqlite" } else { "postgresql@127.0.0.1" };
+    // The same edges, in segments and subsegments. A database server's statements are named by database and host.
+    let name = sql["attributes"]["db.namespace"].as_str();
+    let statement_name = name.map_or_else(|| database.to_owned(), |name| format!("{name}@127.0.0.1"));
     for (span, kind, name) in [
         (proxy, "segment", "frontend-proxy"),
         (call, "subsegment", cruddur.backend.trim_start_matches("http://")),
         (backend, "segment", "backend"),
         (lesson, "subsegment", "home-activities-mock-data"),
-        (sql, "subsegment", statement_name),
+        (sql, "subsegment", &statement_name),
     ] {
         let twin = find(&spans, "xray", |twin| twin["span_id"] == span["span_id"]);
         assert_eq!((&twin["kind"], &twin["name"]), (&json!(kind), &json!(name)));

@@ -54,6 +54,8 @@ const OTLP: [&str; 2] = ["otlp", "otlp-logs"];
 /// What starting a destination needs to know.
 struct Start<'a> {
     resource: &'a Resource,
+    /// The attributes that X-Ray shall index.
+    indexed: &'a [String],
     sampler: Sampler,
     pace: Pace,
 }
@@ -70,7 +72,7 @@ impl Config {
         // What a person has written comes last, and wins.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, &attributes);
-        let start = Start { resource: &resource, sampler: self.sampler, pace: self.pace };
+        let start = Start { resource: &resource, indexed: &self.indexed, sampler: self.sampler, pace: self.pace };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
         for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
             let [of_traces, of_logs] = start.otlp(names, switch)?;
@@ -157,10 +159,11 @@ impl Start<'_> {
             return Ok(None);
         };
         let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
-        let service = self.resource.service().to_owned();
+        let origin = Arc::new(crate::xray::Origin::new(self.resource, self.indexed));
         // Datagrams of one socket at a time, so that their pace can be kept.
         let pace = Pace { flights: 1, ..self.pace };
-        Queue::start(destination, pace, move || crate::xray::Daemon::new(address.clone(), &service)).map(Some)
+        Queue::start(destination, pace, move || crate::xray::Daemon::new(address.clone(), Arc::clone(&origin)))
+            .map(Some)
     }
 
     #[cfg(not(feature = "xray"))]

@@ -38,6 +38,9 @@ pub struct Account {
     pub queued: u64,
     /// Spans that will not arrive, by reason.
     pub dropped: BTreeMap<Reason, u64>,
+    /// Spans that were changed to fit the destination, by what was done. They are counted above all the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub altered: BTreeMap<Alteration, u64>,
     /// What the destination said last when it did not take spans.
     pub last_error: Option<String>,
 }
@@ -57,6 +60,17 @@ pub enum Reason {
     Panicked,
     /// Time ran out at shutdown, or the span ended after it.
     Shutdown,
+}
+
+/// What was done to a span that the destination would not have taken as it was. X-Ray alone asks for this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Alteration {
+    /// A field was cut or stripped of characters that it may not have; the metadata still has it whole.
+    Truncated,
+    /// Metadata, then stacks, then SQL and long texts were left out, because a document would have been too large.
+    Shrunk,
+    /// It found no room in its parent's document and went as a document of its own.
+    Split,
 }
 
 /// What is needed to draw up the ledger at any moment.
@@ -98,6 +112,7 @@ impl Ledger {
             ("delivered_total", "counter", "Spans the destination has taken."),
             ("queued", "gauge", "Spans that wait or are on their way."),
             ("dropped_total", "counter", "Spans that will not arrive, by reason."),
+            ("altered_total", "counter", "Spans that were changed to fit the destination, by what was done."),
         ];
         for (name, kind, help) in counts {
             let name = format!("telemetry_spans_{name}");
@@ -130,6 +145,9 @@ impl Account {
             "telemetry_spans_created_total" => vec![(String::new(), self.created)],
             "telemetry_spans_delivered_total" => vec![(String::new(), self.delivered)],
             "telemetry_spans_queued" => vec![(String::new(), self.queued)],
+            "telemetry_spans_altered_total" => {
+                self.altered.iter().map(|(what, count)| (format!(",alteration=\"{what}\""), *count)).collect()
+            }
             _ => self.dropped.iter().map(|(reason, count)| (format!(",reason=\"{reason}\""), *count)).collect(),
         }
     }
@@ -162,6 +180,10 @@ impl fmt::Display for Account {
         if !reasons.is_empty() {
             write!(f, " ({})", reasons.join(", "))?;
         }
+        if !self.altered.is_empty() {
+            let altered: Vec<String> = self.altered.iter().map(|(what, count)| format!("{count} {what}")).collect();
+            write!(f, "; {}", altered.join(", "))?;
+        }
         match &self.last_error {
             Some(error) => write!(f, "; last error: {error}"),
             None => Ok(()),
@@ -182,7 +204,23 @@ impl fmt::Display for Reason {
     }
 }
 
+impl fmt::Display for Alteration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "truncated",
+            Self::Shrunk => "shrunk",
+            Self::Split => "split",
+        })
+    }
+}
+
 impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Alteration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -202,6 +240,7 @@ mod tests {
             delivered: 4,
             queued: 2,
             dropped: BTreeMap::from([(Reason::QueueFull, 1), (Reason::Refused, 2)]),
+            altered: BTreeMap::from([(Alteration::Split, 3)]),
             last_error: None,
         };
         let text = Ledger { service: "a \"b\"".to_owned(), destinations: vec![account] }.prometheus();
@@ -214,6 +253,7 @@ mod tests {
                 r#"telemetry_spans_queued{service="a \"b\"",destination="otlp"} 2"#,
                 r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="queue_full"} 1"#,
                 r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="refused"} 2"#,
+                r#"telemetry_spans_altered_total{service="a \"b\"",destination="otlp",alteration="split"} 3"#,
             ]
         );
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use crate::ledger::{Account, Reason};
+use crate::ledger::{Account, Alteration, Reason};
 use crate::span::Record;
 
 /// What a queue keeps of a record beside its bytes, rounded up.
@@ -69,6 +69,8 @@ pub(crate) trait Exporter: Send + 'static {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) dropped: BTreeMap<Reason, usize>,
+    /// Of the others, those that were changed.
+    pub(crate) altered: BTreeMap<Alteration, usize>,
     pub(crate) error: Option<String>,
     /// The whole batch may be sent again, not before this time. If it is not, it is dropped as said.
     pub(crate) again_after: Option<Duration>,
@@ -143,6 +145,7 @@ impl Queue {
             delivered: 0,
             queued: 0,
             dropped: BTreeMap::new(),
+            altered: BTreeMap::new(),
             last_error: None,
         };
         let state = State {
@@ -285,6 +288,9 @@ impl Queue {
                 let count = count.min(left);
                 left -= count;
                 state.lose(count, reason);
+            }
+            for (what, count) in outcome.altered {
+                *state.account.altered.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
             }
             state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
         }

@@ -15,6 +15,8 @@ use crate::span::{Limits, Value, attribute};
 /// A process, as its spans describe it.
 pub(crate) struct Resource {
     service: String,
+    /// None of them empty.
+    attributes: Vec<(String, String)>,
     encoding: Vec<u8>,
 }
 
@@ -24,7 +26,7 @@ impl Resource {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
         let program = program.file_name().map(|name| Path::new(name).display().to_string()).unwrap_or_default();
-        let mut attributes = vec![
+        let attributes = vec![
             (SERVICE_NAME, service.to_owned()),
             (SERVICE_VERSION, env!("CARGO_PKG_VERSION").to_owned()),
             (SERVICE_INSTANCE_ID, instance()),
@@ -36,18 +38,30 @@ impl Resource {
             ("os.type", OS.to_owned()),
             ("process.executable.name", program),
         ];
+        let mut attributes: Vec<_> = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         // `OTEL_SERVICE_NAME` and the service's own name come before what the attributes say, by the specification.
         for (key, value) in more.iter().filter(|(key, _)| key != SERVICE_NAME) {
             attributes.retain(|(known, _)| known != key);
-            attributes.push((key, value.clone()));
+            attributes.push((key.clone(), value.clone()));
         }
+        attributes.retain(|(_, value)| !value.is_empty());
         let limit = Limits::default().value_bytes;
         let mut encoding = Vec::new();
-        for (key, value) in attributes.iter().filter(|(_, value)| !value.is_empty()) {
+        for (key, value) in &attributes {
             attribute(&mut encoding, 1, key, Value::Text(value), limit);
         }
         attribute(&mut encoding, 1, "process.pid", Value::Int(std::process::id().into()), limit);
-        Self { service: service.to_owned(), encoding }
+        Self { service: service.to_owned(), attributes, encoding }
+    }
+
+    /// Each attribute that is a text.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// The text of an attribute.
+    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+        self.attributes().find(|(own, _)| *own == key).map(|(_, value)| value)
     }
 
     pub(crate) fn service(&self) -> &str {

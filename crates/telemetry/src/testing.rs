@@ -24,17 +24,22 @@ pub(crate) struct Made(pub(crate) Recording);
 
 /// The root of its trace, without attributes.
 pub(crate) fn span(name: &'static str) -> Made {
-    below(name, None)
+    below(name, 0x5399_5c3f_42cd_8ad8, None)
 }
 
 /// A span whose parent is span 0707…07, of another process if it is `remote`.
 pub(crate) fn child(remote: bool) -> Made {
-    below("test", Some(Parent { id: SpanId::from_bytes([7; 8]), remote }))
+    below("test", 0x5399_5c3f_42cd_8ad8, Some(Parent { id: SpanId::from_bytes([7; 8]), remote }))
 }
 
-fn below(name: &'static str, parent: Option<Parent>) -> Made {
+/// A span of the same trace below another of this process, or a root.
+pub(crate) fn within(parent: Option<u64>, id: u64) -> Made {
+    below("test", id, parent.map(|id| Parent { id: SpanId::from_bytes(id.to_be_bytes()), remote: false }))
+}
+
+fn below(name: &'static str, id: u64, parent: Option<Parent>) -> Made {
     let trace = TraceId::from_bytes(0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793_u128.to_be_bytes());
-    let id = SpanId::from_bytes(0x5399_5c3f_42cd_8ad8_u64.to_be_bytes());
+    let id = SpanId::from_bytes(id.to_be_bytes());
     let context = SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::default());
     Made(Recording::start(name, &context, parent, start(), Limits::default()))
 }
@@ -70,6 +75,13 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
     tracing::subscriber::with_default(Registry::default().with(layer), run);
     pipeline::close(&all, Duration::from_secs(60));
     Recorded { spans: spans.decoded(), logs: records.decoded() }
+}
+
+/// The encoding of the one span that ends while `run` runs.
+pub(crate) fn recorded_one(run: impl FnOnce()) -> Record {
+    let recorded = recorded(Sampler::default(), Limits::default(), false, run);
+    let [span] = recorded.spans.as_slice() else { panic!("{:?}", recorded.spans) };
+    span.encode_to_vec().into()
 }
 
 /// What was recorded, in the order in which it ended.

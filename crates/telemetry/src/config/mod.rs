@@ -15,6 +15,7 @@
 //! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these five for one signal; an endpoint is the whole URL |
 //! | `OTEL_LOGS_EXPORTER` | `otlp`: events become log records there; `none`: events of their span \[none\] |
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
+//! | `AWS_XRAY_INDEXED_ATTRIBUTES` | the attributes, `user.id,app.result_length`, that are annotations of segments too \[none\] |
 //! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
 //! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
@@ -63,9 +64,11 @@ pub struct Config {
     pub otlp: Switch<Otlp>,
     /// The X-Ray daemon.
     pub xray: Switch<DaemonAddress>,
+    /// The attributes that X-Ray shall index.
+    pub(crate) indexed: Vec<String>,
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
-    /// None where no destination takes a resource: nobody would read what they find.
+    /// None where every destination is off: nobody would read what they find.
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
@@ -106,13 +109,14 @@ impl Config {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
         }
-        if let (Switch::Off(_), Switch::Off(_)) = (&honeycomb, &otlp) {
+        if let (Switch::Off(_), Switch::Off(_), Switch::Off(_)) = (&honeycomb, &otlp, &xray) {
             detectors.clear();
         }
         Self {
             honeycomb,
             otlp,
             xray,
+            indexed: spans::indexed(settings),
             service: settings.text("OTEL_SERVICE_NAME"),
             resource: spans::resource(settings),
             detectors,
@@ -407,8 +411,8 @@ mod tests {
         let asked = |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors.len();
         assert_eq!(asked(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")), 2);
         assert_eq!(asked(("HONEYCOMB_API_KEY", "k")), 2);
-        // X-Ray's documents hold the service's name alone.
-        assert_eq!(asked(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 0);
+        assert_eq!(asked(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 2);
+        assert_eq!(asked(("OTEL_LOGS_EXPORTER", "none")), 0);
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     attributes
 }
 
+pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
+    const VARIABLE: &str = "AWS_XRAY_INDEXED_ATTRIBUTES";
+    /// Annotations of a trace, which is as many as X-Ray indexes.
+    const MOST: usize = 50;
+    let text = settings.text(VARIABLE).unwrap_or_default();
+    let keys: Vec<String> = text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
+    if keys.len() > MOST {
+        settings.fault(VARIABLE, format!("it names {} attributes, and X-Ray indexes {MOST}; give fewer", keys.len()));
+    }
+    keys
+}
+
 pub(super) fn sampler(settings: &mut Settings) -> Sampler {
     const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
     let name = settings.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| "parentbased_always_on".to_owned());

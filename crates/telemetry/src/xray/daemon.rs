@@ -1,41 +1,42 @@
-//! The X-Ray daemon as a destination: a document a span, each in a datagram of its own.
+//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use wire::datagram::{HEADER, MAX_DOCUMENT_BYTES};
+use wire::datagram::HEADER;
 
+use super::origin::Origin;
+use super::pack::Packer;
 use super::socket::{Burst, Socket};
-use super::translate;
 use crate::address::DaemonAddress;
-use crate::ledger::Reason;
+use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
-use crate::span::reading::Reading;
+
+/// How long a socket is used before the daemon's host name is looked up again: UDP says nothing when a name has moved.
+const RESOLVED: Duration = Duration::from_secs(30);
 
 /// Writes documents and sends them.
 pub(crate) struct Daemon {
     address: DaemonAddress,
-    service: Arc<str>,
-    /// Opened by the first document and again after an error, so that a host name is looked up again.
-    socket: Option<Socket>,
+    origin: Arc<Origin>,
+    /// Opened by the first document, and again after an error or when its address may be out of date.
+    socket: Option<(Socket, Instant)>,
     burst: Burst,
+    datagram: Vec<u8>,
 }
 
 impl Daemon {
-    pub(crate) fn new(address: DaemonAddress, service: &str) -> Self {
-        Self { address, service: wire::name(service).into(), socket: None, burst: Burst::default() }
+    pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
+        Self { address, origin, socket: None, burst: Burst::default(), datagram: Vec::new() }
     }
 
     /// Sends the burst, and tells whether there is somebody to send to.
     fn send(&mut self, outcome: &mut Outcome) -> bool {
-        let count = self.burst.len();
-        let socket = match self.socket.take() {
-            Some(socket) => Ok(socket),
-            None => Socket::open(&self.address.udp),
-        };
-        let sent = socket.map_err(|error| (count, error)).and_then(|mut socket| {
+        let spans = self.burst.spans();
+        let sent = self.socket().map_err(|error| (spans, error)).and_then(|(mut socket, since)| {
             socket.send(&mut self.burst)?;
-            Ok(socket)
+            Ok((socket, since))
         });
         self.burst.clear();
         match sent {
@@ -46,8 +47,22 @@ impl Daemon {
             Err((lost, error)) => {
                 let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
                 outcome.lose(lost, Reason::Unreachable, error);
-                lost < count
+                lost < spans
             }
+        }
+    }
+
+    /// The socket, taken out: one that fails is not put back.
+    fn socket(&mut self) -> std::io::Result<(Socket, Instant)> {
+        match self.socket.take() {
+            Some((socket, since)) if since.elapsed() < RESOLVED => Ok((socket, since)),
+            Some((socket, _)) => {
+                // A name server that is away is no reason to give up an address that works.
+                let socket =
+                    if socket.is_current(&self.address.udp) { Ok(socket) } else { Socket::open(&self.address.udp) };
+                socket.map(|socket| (socket, Instant::now()))
+            }
+            None => Socket::open(&self.address.udp).map(|socket| (socket, Instant::now())),
         }
     }
 }
@@ -56,26 +71,33 @@ impl Exporter for Daemon {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
-        for (index, record) in batch.iter().enumerate() {
+        let origin = Arc::clone(&self.origin);
+        let mut packer = Packer::new(&origin, batch);
+        // Spans that are in a burst, sent or not.
+        let mut told = 0;
+        loop {
+            self.datagram.clear();
+            self.datagram.extend_from_slice(HEADER);
+            let Some(spans) = packer.next(&mut self.datagram) else { break };
             // One that is away or stuck would take its time for each burst.
-            if self.burst.is_full() && !self.send(&mut outcome) {
+            if !self.burst.has_room(self.datagram.len()) && !self.send(&mut outcome) {
                 let why = outcome.error.clone().unwrap_or_default();
-                outcome.lose(batch.len() - index, Reason::Unreachable, why);
+                outcome.lose(batch.len() - told, Reason::Unreachable, why);
                 return outcome;
             }
-            let service = &self.service;
-            let pushed = self.burst.push(HEADER.len() + MAX_DOCUMENT_BYTES, |datagram| {
-                datagram.extend_from_slice(HEADER);
-                translate::write(&Reading::of(record), service, datagram);
-            });
-            if let Err(size) = pushed {
-                let size = size - HEADER.len();
-                outcome.lose(1, Reason::TooLarge, format!("a segment document of {size} bytes is too large"));
-            }
+            self.burst.push(&self.datagram, spans);
+            told += spans;
         }
         if self.burst.len() > 0 {
             self.send(&mut outcome);
         }
+        let fitted = packer.fitted();
+        let altered = [
+            (Alteration::Truncated, fitted.truncated),
+            (Alteration::Shrunk, fitted.shrunk),
+            (Alteration::Split, fitted.split),
+        ];
+        outcome.altered.extend(altered.into_iter().filter(|(_, count)| *count > 0));
         outcome
     }
 }

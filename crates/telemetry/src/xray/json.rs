@@ -5,14 +5,19 @@ use std::io::Write;
 
 use crate::span::Value;
 
+/// The most characters of a string in `http.request`, and of `user`.
+pub(super) const SHORT: usize = 250;
+
 /// Appends to a buffer.
 pub(super) struct Json<'o> {
     out: &'o mut Vec<u8>,
+    /// A text was cut.
+    pub(super) cut: bool,
 }
 
 impl<'o> Json<'o> {
     pub(super) fn new(out: &'o mut Vec<u8>) -> Self {
-        Self { out }
+        Self { out, cut: false }
     }
 
     /// Begins an object, as an item of an array or as the whole text.
@@ -37,6 +42,14 @@ impl<'o> Json<'o> {
         self.out.push(b'[');
     }
 
+    /// The object `key`, which is JSON already.
+    pub(super) fn object(&mut self, key: &str, json: &str) {
+        self.separate();
+        self.quoted(key);
+        self.out.push(b':');
+        self.out.extend_from_slice(json.as_bytes());
+    }
+
     pub(super) fn close_list(&mut self) {
         self.out.push(b']');
     }
@@ -44,6 +57,35 @@ impl<'o> Json<'o> {
     pub(super) fn text(&mut self, key: &'static str, text: &str) {
         self.key(key);
         self.quoted(text);
+    }
+
+    /// At most [`SHORT`] characters of a text.
+    pub(super) fn short(&mut self, key: &'static str, text: &str) {
+        let short = self.cut_to(SHORT, text);
+        self.text(key, short);
+    }
+
+    /// At most so many characters.
+    pub(super) fn cut_to<'t>(&mut self, characters: usize, text: &'t str) -> &'t str {
+        // A text of so few bytes has no more characters.
+        let end = if text.len() <= characters { None } else { text.char_indices().nth(characters) };
+        match end.and_then(|(end, _)| text.get(..end)) {
+            Some(short) => {
+                self.cut = true;
+                short
+            }
+            None => text,
+        }
+    }
+
+    /// A text that is put together of these.
+    pub(super) fn joined(&mut self, key: &'static str, parts: &[&str]) {
+        self.key(key);
+        self.out.push(b'"');
+        for part in parts {
+            self.escaped(part);
+        }
+        self.out.push(b'"');
     }
 
     /// A text in lower-case hex, with a dash after each of the numbers of bytes in `parts` but the last.
@@ -109,18 +151,12 @@ impl<'o> Json<'o> {
         }
     }
 
-    /// Pairs that are JSON already.
+    /// Pairs that are JSON already, or none.
     pub(super) fn pairs(&mut self, pairs: &str) {
-        self.separate();
-        self.out.extend_from_slice(pairs.as_bytes());
-    }
-
-    /// A text that is put together.
-    pub(super) fn joined(&mut self, key: &'static str, text: std::fmt::Arguments<'_>) {
-        let mut whole = String::with_capacity(128);
-        // Writing to a String does not fail.
-        let _ = std::fmt::Write::write_fmt(&mut whole, text);
-        self.text(key, super::translate::cut(&whole));
+        if !pairs.is_empty() {
+            self.separate();
+            self.out.extend_from_slice(pairs.as_bytes());
+        }
     }
 
     fn key(&mut self, key: &'static str) {
@@ -137,15 +173,24 @@ impl<'o> Json<'o> {
     }
 
     fn quoted(&mut self, text: &str) {
+        self.out.push(b'"');
+        self.escaped(text);
+        self.out.push(b'"');
+    }
+
+    fn escaped(&mut self, text: &str) {
         // Without an early end, so that the compiler looks at many bytes at a time.
         let is_plain = |plain: bool, byte: &u8| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\');
         if text.as_bytes().iter().fold(true, is_plain) {
-            self.out.push(b'"');
             self.out.extend_from_slice(text.as_bytes());
-            self.out.push(b'"');
-        } else {
-            // Neither a text nor a buffer in memory fails.
-            let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text);
+            return;
+        }
+        let start = self.out.len();
+        // Neither a text nor a buffer in memory fails. The quotes come off again.
+        let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text);
+        self.out.pop();
+        if start < self.out.len() {
+            self.out.remove(start);
         }
     }
 

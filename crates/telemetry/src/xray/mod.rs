@@ -1,12 +1,19 @@
-//! Spans as X-Ray segments: [`translate`] makes the documents, [`Daemon`] sends them. A document a span, each in a datagram of
-//! its own; nothing is nested yet.
+//! Spans as X-Ray segments: [`translate`] writes a span's part of a document, [`pack`] puts parts into documents, [`Daemon`]
+//! sends them.
 
 mod backlog;
+mod cause;
 mod daemon;
+mod fields;
 mod json;
+mod origin;
+mod pack;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub(crate) use daemon::Daemon;
+pub(crate) use origin::Origin;
 #[cfg(feature = "honeycomb")]
-pub(crate) use translate::write;
+pub(crate) use pack::documents;

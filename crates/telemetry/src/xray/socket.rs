@@ -28,7 +28,8 @@ const STUCK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Burst {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each ends, and how many spans it tells of.
+    ends: Vec<(usize, usize)>,
     longest: usize,
     /// The same with each as long as the longest, for the system call.
     padded: Vec<u8>,
@@ -47,24 +48,21 @@ impl Burst {
         self.ends.len()
     }
 
-    /// Adds the datagram that `write` appends, unless it has more than `limit` bytes; those are the error.
-    pub(super) fn push(&mut self, limit: usize, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), usize> {
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        let length = self.bytes.len() - start;
-        if length > limit {
-            self.bytes.truncate(start);
-            return Err(length);
-        }
-        self.ends.push(self.bytes.len());
-        self.longest = self.longest.max(length);
-        Ok(())
+    /// The spans that its datagrams tell of.
+    pub(super) fn spans(&self) -> usize {
+        self.ends.iter().map(|(_, spans)| spans).sum()
     }
 
-    /// Whether it is to be sent before another datagram is added.
-    pub(super) fn is_full(&self) -> bool {
-        // The next may be longer than all so far: a third more is room for most, and sent one by one it goes too.
-        self.len() >= BURST || (self.len() + 1) * (self.longest + self.longest / 3) > BURST_BYTES
+    /// Whether a datagram of this length may join: with all as long as the longest, they must fit one system call.
+    pub(super) fn has_room(&self, length: usize) -> bool {
+        self.len() == 0 || (self.len() < BURST && (self.len() + 1) * self.longest.max(length) <= BURST_BYTES)
+    }
+
+    /// Adds a datagram that tells of so many spans.
+    pub(super) fn push(&mut self, datagram: &[u8], spans: usize) {
+        self.bytes.extend_from_slice(datagram);
+        self.ends.push((self.bytes.len(), spans));
+        self.longest = self.longest.max(datagram.len());
     }
 
     pub(super) fn clear(&mut self) {
@@ -73,9 +71,10 @@ impl Burst {
         self.longest = 0;
     }
 
-    fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).filter_map(|(start, end)| self.bytes.get(start..*end))
+    /// Each datagram, and the spans that it tells of.
+    fn datagrams(&self) -> impl Iterator<Item = (&[u8], usize)> {
+        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
+        starts.zip(&self.ends).filter_map(|(start, (end, spans))| Some((self.bytes.get(start..*end)?, *spans)))
     }
 
     /// Each datagram as long as the longest: spaces behind a document mean nothing. `None` where they do not fit one call.
@@ -85,7 +84,7 @@ impl Burst {
         }
         let mut padded = std::mem::take(&mut self.padded);
         padded.clear();
-        for datagram in self.datagrams() {
+        for (datagram, _) in self.datagrams() {
             padded.extend_from_slice(datagram);
             padded.resize(padded.len() + self.longest - datagram.len(), b' ');
         }
@@ -110,13 +109,18 @@ impl Socket {
         Ok(Self { local: local.transpose()?, socket, address })
     }
 
+    /// Whether `address` still names the daemon that this is connected to, as far as can be known.
+    pub(super) fn is_current(&self, address: &str) -> bool {
+        address.to_socket_addrs().map_or(true, |mut found| found.any(|found| found == self.address))
+    }
+
     /// Sends a burst when the daemon has room for it, and empties it.
     ///
     /// # Errors
-    /// How many of its datagrams were not sent, and why.
+    /// How many of its spans were not sent, and why.
     pub(super) fn send(&mut self, burst: &mut Burst) -> Result<(), (usize, io::Error)> {
-        let count = burst.len();
-        let sent = self.wait().map_err(|error| (count, error)).and_then(|()| self.send_now(burst));
+        let spans = burst.spans();
+        let sent = self.wait().map_err(|error| (spans, error)).and_then(|()| self.send_now(burst));
         burst.clear();
         sent
     }
@@ -131,18 +135,18 @@ impl Socket {
                 Transmit { destination: self.address, ecn: None, contents, segment_size: Some(segment), src_ip: None };
             match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
                 Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err((count, error)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err((burst.spans(), error)),
                 // This kernel does not send several in one call.
                 Err(_) => {}
             }
         }
         let (mut lost, mut why) = (0, None);
-        for (index, datagram) in burst.datagrams().enumerate() {
+        for (index, (datagram, spans)) in burst.datagrams().enumerate() {
             if self.local.is_none() && index > 0 && index.is_multiple_of(BLIND_BURST) {
                 sleep(PAUSE);
             }
             if let Err(error) = self.twice(|| self.socket.send(datagram).map(drop)) {
-                lost += 1;
+                lost += spans;
                 why = Some(error);
             }
         }
@@ -197,12 +201,11 @@ mod tests {
         let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
         let (mut burst, mut datagrams) = (Burst::default(), 0);
         for round in 0..3 {
-            while !burst.is_full() {
+            while burst.has_room(10) {
                 let text = format!("{datagrams} {}", "x".repeat(datagrams % 7));
-                burst.push(100, |bytes| bytes.extend_from_slice(text.as_bytes())).unwrap();
+                burst.push(text.as_bytes(), 1);
                 datagrams += 1;
             }
-            assert_eq!(burst.push(3, |bytes| bytes.extend_from_slice(b"too long")), Err(8));
             socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
             for index in round * BURST..datagrams {
                 assert_eq!(received(&receiver), format!("{index} {}", "x".repeat(index % 7)).trim_end());
@@ -217,9 +220,9 @@ mod tests {
         let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
         let mut burst = Burst::default();
         for length in [10, 63_000] {
-            burst.push(63_000, |bytes| bytes.resize(bytes.len() + length, b'x')).unwrap();
+            burst.push(&vec![b'x'; length], 1);
         }
-        assert!(burst.is_full());
+        assert!(!burst.has_room(10));
         socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
         assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
     }
@@ -232,16 +235,16 @@ mod tests {
         drop(daemon);
         let mut burst = Burst::default();
         for _ in 0..5 {
-            burst.push(10, |bytes| bytes.push(b'x')).unwrap();
+            burst.push(b"x", 3);
         }
-        assert_eq!(seen.send(&mut burst).unwrap_err().0, 5);
+        assert_eq!(seen.send(&mut burst).unwrap_err().0, 15);
         let mut socket = Socket::open(&address).unwrap();
         for count in [1, 10] {
             for _ in 0..count {
-                burst.push(10, |bytes| bytes.push(b'x')).unwrap();
+                burst.push(b"x", 2);
             }
             let (lost, error) = socket.send(&mut burst).unwrap_err();
-            assert_eq!((lost, error.kind()), (count, io::ErrorKind::ConnectionRefused));
+            assert_eq!((lost, error.kind()), (2 * count, io::ErrorKind::ConnectionRefused));
         }
     }
 }

@@ -1,0 +1,230 @@
+//! Why a span failed: its flags, and the exceptions with their stacks. Reads the text that Rust's `Backtrace` prints and the
+//! `caused by:` lines of this crate; a line that is neither is told in the metadata alone. Total on any text.
+
+use opentelemetry_semantic_conventions::attribute::{
+    ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
+};
+
+use super::fields::Fields;
+use super::json::Json;
+use super::translate::Detail;
+use crate::span::Value;
+use crate::span::reading::{Event, Reading};
+
+/// The name of an event that X-Ray has a field for.
+const EXCEPTION: &str = "exception";
+/// Exceptions of one document, and of the chain of one of them.
+const EXCEPTIONS: usize = 32;
+/// Frames of one stack.
+const FRAMES: usize = 50;
+
+/// One step of a stack.
+#[derive(Debug, PartialEq)]
+struct Frame<'a> {
+    label: &'a str,
+    path: Option<&'a str>,
+    line: Option<u32>,
+}
+
+/// What the text of a stack says.
+#[derive(Debug, Default, PartialEq)]
+struct Stack<'a> {
+    frames: Vec<Frame<'a>>,
+    /// What the exception was caused by, nearest first.
+    causes: Vec<&'a str>,
+    /// A line of it was not understood.
+    has_more: bool,
+}
+
+/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: the span's, plus its place.
+pub(super) fn write(json: &mut Json<'_>, span: &Reading<'_>, fields: &Fields<'_>, remote: bool, detail: Detail) {
+    let has_exception = span.events.iter().any(is_exception);
+    if fields.status.is_some_and(|status| (400..500).contains(&status)) {
+        json.flag("error");
+        if fields.status == Some(429) {
+            json.flag("throttle");
+        }
+    } else if fields.status.is_some_and(|status| status >= 500) || has_exception || span.failed {
+        json.flag("fault");
+    }
+    if !has_exception && span.description.is_empty() {
+        return;
+    }
+    let base = u64::from_be_bytes(span.id.to_bytes());
+    let mut exceptions = Exceptions { json, remote, detail, base, place: 0 };
+    exceptions.json.open_at("cause");
+    exceptions.json.open_list_at("exceptions");
+    for event in span.events.iter().filter(|event| is_exception(event)) {
+        exceptions.write_chain(
+            attribute(event, EXCEPTION_TYPE),
+            attribute(event, EXCEPTION_MESSAGE),
+            &Stack::parse(attribute(event, EXCEPTION_STACKTRACE).unwrap_or_default()),
+        );
+    }
+    if !has_exception {
+        let kind = span.attributes.iter().find(|(key, _)| *key == ERROR_TYPE).map(|(_, kind)| *kind);
+        let kind = if let Some(Value::Text(kind)) = kind { Some(kind) } else { None };
+        exceptions.write_chain(kind, Some(span.description), &Stack::default());
+    }
+    exceptions.json.close_list();
+    exceptions.json.close();
+}
+
+/// Whether an event is told by the exceptions of the document.
+pub(super) fn is_exception(event: &Event<'_>) -> bool {
+    event.name == EXCEPTION
+}
+
+/// Whether an attribute of an exception is told whole by its field.
+pub(super) fn tells(key: &str, value: Value<'_>) -> bool {
+    match (key, value) {
+        (EXCEPTION_TYPE | EXCEPTION_MESSAGE, Value::Text(_)) => true,
+        (EXCEPTION_STACKTRACE, Value::Text(text)) => {
+            let stack = Stack::parse(text);
+            !stack.has_more && stack.frames.len() <= FRAMES
+        }
+        _ => false,
+    }
+}
+
+struct Exceptions<'j, 'o> {
+    json: &'j mut Json<'o>,
+    remote: bool,
+    detail: Detail,
+    base: u64,
+    /// Of the last exception.
+    place: u64,
+}
+
+impl Exceptions<'_, '_> {
+    /// An exception, and after it those that caused it.
+    fn write_chain(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>) {
+        self.write(kind, message, stack, !stack.causes.is_empty());
+        for (index, message) in stack.causes.iter().enumerate() {
+            self.write(None, Some(message), &Stack::default(), index + 1 < stack.causes.len());
+        }
+    }
+
+    fn write(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>, caused: bool) {
+        let most = if self.detail >= Detail::Bare { 1 } else { EXCEPTIONS };
+        let left = most.saturating_sub(usize::try_from(self.place).unwrap_or(most));
+        if left == 0 {
+            self.json.cut = true;
+            return;
+        }
+        self.place += 1;
+        let (id, cause) = (self.base.wrapping_add(self.place), self.base.wrapping_add(self.place + 1));
+        let json = &mut *self.json;
+        json.open();
+        json.hex("id", "", &[&id.to_be_bytes()]);
+        for (key, text) in [("message", message), ("type", kind)] {
+            match text {
+                Some(text) if self.detail >= Detail::Short => json.short(key, text),
+                Some(text) => json.text(key, text),
+                None => {}
+            }
+        }
+        if self.remote {
+            json.flag("remote");
+        }
+        // The last that there is room for is caused by none of these.
+        if caused && left > 1 {
+            json.hex("cause", "", &[&cause.to_be_bytes()]);
+        }
+        let frames = if self.detail >= Detail::NoStacks { 0 } else { FRAMES };
+        if !stack.frames.is_empty() {
+            json.open_list_at("stack");
+            for frame in stack.frames.iter().take(frames) {
+                json.open();
+                if let Some(path) = frame.path {
+                    json.text("path", path);
+                }
+                if let Some(line) = frame.line {
+                    json.number("line", line);
+                }
+                json.text("label", frame.label);
+                json.close();
+            }
+            json.close_list();
+            if stack.frames.len() > frames {
+                json.number("truncated", stack.frames.len() - frames);
+            }
+        }
+        json.close();
+    }
+}
+
+impl<'a> Stack<'a> {
+    /// `0: label`, below it perhaps `at path:line:column`; or `caused by: message`.
+    fn parse(text: &'a str) -> Self {
+        let mut stack = Self::default();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            if let Some(message) = line.strip_prefix("caused by: ") {
+                stack.causes.push(message);
+            } else if let Some((_, label)) = line.split_once(": ").filter(|(n, _)| n.parse::<u32>().is_ok()) {
+                stack.frames.push(Frame { label, path: None, line: None });
+            } else if let (Some(place), Some(frame @ Frame { path: None, .. })) =
+                (line.strip_prefix("at "), stack.frames.last_mut())
+            {
+                (frame.path, frame.line) = split_place(place);
+            } else {
+                stack.has_more = true;
+            }
+        }
+        stack
+    }
+}
+
+/// `path:line:column` or `path:line`; what has no line is all path.
+fn split_place(place: &str) -> (Option<&str>, Option<u32>) {
+    let number_at_end = |text: &'_ str| -> Option<(usize, u32)> {
+        let (path, number) = text.rsplit_once(':')?;
+        Some((path.len(), number.parse().ok()?))
+    };
+    let Some((end, last)) = number_at_end(place) else { return (Some(place), None) };
+    let path = place.get(..end).unwrap_or(place);
+    match number_at_end(path) {
+        Some((end, line)) => (path.get(..end), Some(line)),
+        None => (Some(path), Some(last)),
+    }
+}
+
+fn attribute<'a>(event: &Event<'a>, key: &str) -> Option<&'a str> {
+    event.attributes.iter().find_map(|(own, value)| match value {
+        Value::Text(text) if *own == key => Some(*text),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_backtrace_is_frames_and_causes() {
+        let text = "   0: std::backtrace::Backtrace::create\n             at /rustc/x/library/std/src/backtrace.rs:331:13\n   \
+                    1: app::main\n   2: <T as core::ops::FnOnce>::call\n             at C:\\src\\main.rs:5\ncaused by: no disk\n";
+        let stack = Stack::parse(text);
+        let frame = |label, path, line| Frame { label, path, line };
+        assert_eq!(
+            stack.frames,
+            [
+                frame("std::backtrace::Backtrace::create", Some("/rustc/x/library/std/src/backtrace.rs"), Some(331)),
+                frame("app::main", None, None),
+                frame("<T as core::ops::FnOnce>::call", Some("C:\\src\\main.rs"), Some(5)),
+            ]
+        );
+        assert_eq!((stack.causes.as_slice(), stack.has_more), (["no disk"].as_slice(), false));
+        assert!(Stack::parse("Traceback (most recent call last)").has_more);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_stack(text in "([0-9]{1,3}: |at |caused by: |[ -~]{0,9}|:[0-9]{0,11}|\n){0,20}") {
+            let stack = Stack::parse(&text);
+            prop_assert!(stack.frames.len() + stack.causes.len() <= text.lines().count());
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What an attribute means to X-Ray: each of a span's attributes is put into its class once, and those that documents have a
+//! field for are kept at hand. Writes nothing.
+
+use std::borrow::Cow;
+
+use opentelemetry_semantic_conventions::attribute::{
+    CLIENT_ADDRESS, DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE,
+    SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME, USER_AGENT_ORIGINAL,
+};
+
+use super::json::SHORT;
+use crate::span::{USER_ID, Value};
+
+/// Not yet stable conventions, for which the crate of conventions has no constants without its experimental feature.
+const RESPONSE_SIZE: &str = "http.response.body.size";
+const PEER_SERVICE: &str = "peer.service";
+const RPC_SYSTEM: &str = "rpc.system";
+const RPC_SERVICE: &str = "rpc.service";
+const RPC_METHOD: &str = "rpc.method";
+const REGION: &str = "cloud.region";
+const REQUEST_ID: &str = "aws.request_id";
+const QUEUE_URL: &str = "aws.sqs.queue.url";
+const TABLE: &str = "aws.dynamodb.table_names";
+/// The `rpc.system` of a call to AWS.
+const AWS: &str = "aws-api";
+/// Which of X-Ray's sampling rules took the request.
+const RULE: &str = "aws.xray.sampling_rule_name";
+/// What stands behind it is the key of an annotation.
+const ANNOTATION: &str = "annotation.";
+/// What stands behind it is a namespace of metadata.
+const METADATA: &str = "metadata.";
+/// The namespace of what has no field.
+pub(super) const OTEL: &str = "otel";
+/// The namespace of the resource's attributes.
+pub(super) const RESOURCE: &str = "resource";
+
+/// The characters of an annotation's key and of its value, and the annotations of one span.
+const KEY: usize = 500;
+const VALUE: usize = 1_000;
+const ANNOTATIONS: usize = 50;
+
+/// Where an attribute goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    Method,
+    Url,
+    /// What `http.request.url` is put together of, or `sql.url`.
+    Part,
+    Status,
+    ResponseSize,
+    Client,
+    Agent,
+    Database,
+    Namespace,
+    Query,
+    User,
+    /// Of a call to AWS.
+    Aws,
+    Rule,
+    /// An object of its own among the metadata.
+    Metadata,
+    /// An annotation that is as it was given.
+    Annotation,
+    Other,
+}
+
+/// The attributes of a span that documents have fields for.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub(super) method: Option<&'a str>,
+    pub(super) url: Option<&'a str>,
+    pub(super) scheme: Option<&'a str>,
+    pub(super) path: Option<&'a str>,
+    pub(super) host: Option<&'a str>,
+    pub(super) port: Option<i64>,
+    pub(super) status: Option<u16>,
+    pub(super) response_size: Option<i64>,
+    pub(super) client: Option<&'a str>,
+    pub(super) agent: Option<&'a str>,
+    pub(super) database: Option<&'a str>,
+    pub(super) namespace: Option<&'a str>,
+    pub(super) query: Option<&'a str>,
+    pub(super) user: Option<&'a str>,
+    pub(super) peer: Option<&'a str>,
+    pub(super) rpc_system: Option<&'a str>,
+    pub(super) rpc_service: Option<&'a str>,
+    pub(super) operation: Option<&'a str>,
+    pub(super) region: Option<&'a str>,
+    pub(super) request_id: Option<&'a str>,
+    pub(super) queue_url: Option<&'a str>,
+    pub(super) table: Option<&'a str>,
+    pub(super) rule: Option<&'a str>,
+    /// Fit for a document, each key once.
+    pub(super) annotations: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// An annotation is not among them, or not as it was given.
+    pub(super) annotations_lost: bool,
+    /// Of each attribute, in their order.
+    pub(super) classes: Vec<Class>,
+}
+
+impl<'a> Fields<'a> {
+    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too.
+    pub(super) fn read(&mut self, attributes: &[(&'a str, Value<'a>)], indexed: &[String]) {
+        let (mut classes, mut annotations) = (std::mem::take(&mut self.classes), std::mem::take(&mut self.annotations));
+        classes.clear();
+        annotations.clear();
+        *self = Self { classes, annotations, ..Self::default() };
+        for (key, value) in attributes {
+            let class = self.take(key, *value);
+            self.classes.push(class);
+            // Most services name none.
+            if !indexed.is_empty() && indexed.iter().any(|own| own == key) {
+                self.annotate(key, *value);
+            }
+        }
+    }
+
+    fn take(&mut self, key: &'a str, value: Value<'a>) -> Class {
+        let text = match value {
+            Value::Text(text) => text,
+            Value::Int(number) => return self.take_number(key, number),
+            _ => return self.take_any(key, value),
+        };
+        let (field, class) = match key {
+            HTTP_REQUEST_METHOD => (&mut self.method, Class::Method),
+            URL_FULL => (&mut self.url, Class::Url),
+            URL_SCHEME => (&mut self.scheme, Class::Part),
+            URL_PATH => (&mut self.path, Class::Part),
+            SERVER_ADDRESS => (&mut self.host, Class::Part),
+            CLIENT_ADDRESS => (&mut self.client, Class::Client),
+            USER_AGENT_ORIGINAL => (&mut self.agent, Class::Agent),
+            DB_SYSTEM_NAME => (&mut self.database, Class::Database),
+            DB_NAMESPACE => (&mut self.namespace, Class::Namespace),
+            DB_QUERY_TEXT => (&mut self.query, Class::Query),
+            USER_ID => (&mut self.user, Class::User),
+            // The name of a subsegment is cut and stripped: this stays in the metadata.
+            PEER_SERVICE => (&mut self.peer, Class::Other),
+            RPC_SYSTEM => (&mut self.rpc_system, Class::Other),
+            RPC_SERVICE => (&mut self.rpc_service, Class::Other),
+            RPC_METHOD => (&mut self.operation, Class::Aws),
+            REGION => (&mut self.region, Class::Aws),
+            REQUEST_ID => (&mut self.request_id, Class::Aws),
+            QUEUE_URL => (&mut self.queue_url, Class::Aws),
+            TABLE => (&mut self.table, Class::Aws),
+            RULE => (&mut self.rule, Class::Rule),
+            _ => return self.take_any(key, value),
+        };
+        *field = Some(text);
+        class
+    }
+
+    fn take_number(&mut self, key: &'a str, number: i64) -> Class {
+        match key {
+            HTTP_RESPONSE_STATUS_CODE => {
+                self.status = u16::try_from(number).ok();
+                if self.status.is_some() { Class::Status } else { Class::Other }
+            }
+            SERVER_PORT => {
+                self.port = Some(number);
+                Class::Part
+            }
+            RESPONSE_SIZE => {
+                self.response_size = Some(number);
+                Class::ResponseSize
+            }
+            _ => self.take_any(key, Value::Int(number)),
+        }
+    }
+
+    fn take_any(&mut self, key: &'a str, value: Value<'a>) -> Class {
+        if let Some(name) = key.strip_prefix(ANNOTATION) {
+            return if self.annotate(name, value) { Class::Annotation } else { Class::Other };
+        }
+        let is_object = match (key.strip_prefix(METADATA), value) {
+            (None | Some("" | OTEL | RESOURCE), _) => false,
+            (Some(_), Value::Text(text)) => is_object(text),
+            (Some(_), _) => false,
+        };
+        if is_object { Class::Metadata } else { Class::Other }
+    }
+
+    /// Adds an annotation, and tells whether it is there as it was given. What does not belong in a key becomes `_`; of two
+    /// that become the same, the first one stands.
+    fn annotate(&mut self, key: &'a str, value: Value<'a>) -> bool {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let plain: Cow<'_, str> = if key.len() <= KEY && key.chars().all(is_plain) {
+            key.into()
+        } else {
+            key.chars().take(KEY).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
+        };
+        let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
+        let is_new = self.annotations.iter().all(|(own, _)| *own != plain);
+        let (short, is_whole) = match value {
+            Value::Text(text) => {
+                let end = text.char_indices().nth(VALUE).map_or(text.len(), |(end, _)| end);
+                (Value::Text(text.get(..end).unwrap_or(text)), end == text.len())
+            }
+            other => (other, true),
+        };
+        let fits = !plain.is_empty() && is_number && is_new && self.annotations.len() < ANNOTATIONS;
+        let is_as_given = fits && is_whole && *plain == *key;
+        if fits {
+            self.annotations.push((plain, short));
+        }
+        self.annotations_lost |= !is_as_given;
+        is_as_given
+    }
+
+    /// It is a call to AWS, whose subsegment has fields and a namespace of its own.
+    pub(super) fn is_aws(&self) -> bool {
+        self.rpc_system == Some(AWS)
+    }
+
+    /// A URL is known, whole or in parts.
+    pub(super) fn has_url(&self) -> bool {
+        self.url.is_some() || (self.scheme.is_some() && self.host.is_some() && self.path.is_some())
+    }
+
+    /// Whether an attribute is told whole by a field of the document, or stands in the metadata by itself. `is_segment` is
+    /// whether that document is a segment, which has a user and no SQL; other documents have it the other way round.
+    pub(super) fn tells(&self, class: Class, value: Value<'_>, is_segment: bool) -> bool {
+        let is_short = || matches!(value, Value::Text(text) if text.len() <= SHORT);
+        let has_sql = !is_segment && self.database.is_some();
+        match class {
+            Class::Method | Class::Client | Class::Agent | Class::Url => is_short(),
+            Class::Part => self.parts_fit() && ((self.url.is_none() && self.has_url()) || has_sql),
+            Class::Status | Class::Metadata | Class::Annotation => true,
+            Class::ResponseSize => self.status.is_some(),
+            Class::Database => has_sql && is_short(),
+            // The text of a statement has a place beside its database's name alone.
+            Class::Query => has_sql,
+            Class::Namespace => has_sql && self.host.is_some() && self.parts_fit(),
+            Class::User => is_segment && is_short(),
+            Class::Aws => !is_segment && self.is_aws() && is_short(),
+            Class::Rule => is_segment,
+            Class::Other => false,
+        }
+    }
+
+    /// A URL that is put together of its parts, of a request or a database, needs no cut.
+    pub(super) fn parts_fit(&self) -> bool {
+        let parts = [self.scheme, self.host, self.path, self.database, self.namespace];
+        // Between them stand `://`, a port and `/`.
+        let between = 3 + 6 + 1;
+        parts.into_iter().flatten().map(str::len).sum::<usize>() + between <= SHORT
+    }
+}
+
+/// The namespace that an attribute of [`Class::Metadata`] stands for.
+pub(super) fn namespace(key: &str) -> &str {
+    key.strip_prefix(METADATA).unwrap_or(key)
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}

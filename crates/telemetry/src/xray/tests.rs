@@ -1,0 +1,398 @@
+//! What documents say of spans: through [`Packer`], as the daemon gets them.
+
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
+use opentelemetry_semantic_conventions::attribute::{
+    DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL,
+    URL_PATH, URL_SCHEME,
+};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use wire::datagram::MAX_DOCUMENT_BYTES;
+
+use super::origin::Origin;
+use super::pack::{Fitted, Packer};
+use crate::resource::Resource;
+use crate::span::{Record, Recording, Value};
+use crate::testing::{self, Made};
+
+/// The documents of a batch, each with the spans it tells of, and what was done to them.
+fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
+    let mut packer = Packer::new(origin, batch);
+    let (mut documents, mut out) = (Vec::new(), Vec::new());
+    while let Some(spans) = packer.next(&mut out) {
+        assert!(out.len() <= MAX_DOCUMENT_BYTES, "{} bytes", out.len());
+        // Whatever is sent must be readable, and told by fields that are known.
+        let document = wire::Document::parse(&out).unwrap();
+        assert!(document.other.keys().all(|key| ["origin", "links"].contains(&key.as_str())), "{:?}", document.other);
+        documents.push((serde_json::from_slice(&out).unwrap(), spans));
+        out.clear();
+    }
+    (documents, packer.fitted())
+}
+
+fn origin(more: &[(&str, &str)], indexed: &[&str]) -> Origin {
+    let more: Vec<_> = more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let indexed: Vec<_> = indexed.iter().map(|key| (*key).to_owned()).collect();
+    Origin::new(&Resource::new("backend", &more), &indexed)
+}
+
+fn told_by(origin: &Origin, span: Made) -> (Json, Fitted) {
+    let (documents, fitted) = packed(&[span.record()], origin);
+    let [(document, 1)] = documents.as_slice() else { panic!("{documents:?}") };
+    (document.clone(), fitted)
+}
+
+fn told(span: Made) -> Json {
+    told_by(&origin(&[], &[]), span).0
+}
+
+fn call(tell: impl FnOnce(&mut Recording)) -> Made {
+    testing::child(false).with(|span| {
+        span.kind(SpanKind::Client);
+        tell(span);
+    })
+}
+
+#[test]
+fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
+    let root = told(testing::span("test"));
+    assert_eq!((&root["name"], &root["id"]), (&json!("backend"), &json!("53995c3f42cd8ad8")));
+    assert_eq!(root["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
+    assert_eq!((&root["start_time"], &root["end_time"]), (&json!(1_700_000_000.0), &json!(1_700_000_000.25)));
+    assert_eq!(root["service"]["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(root["aws"]["xray"]["sdk"], "cruddur-telemetry");
+    assert!(root.get("type").is_none() && root.get("parent_id").is_none());
+    for kind in [SpanKind::Client, SpanKind::Internal, SpanKind::Consumer] {
+        let remote = told(testing::child(true).with(|span| span.kind(kind)));
+        assert_eq!((&remote["name"], &remote["parent_id"]), (&json!("backend"), &json!("0707070707070707")));
+        assert!(remote.get("type").is_none());
+    }
+}
+
+#[test]
+fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
+    let database = (DB_SYSTEM_NAME, Value::Text("postgresql"));
+    let (host, port) = ((SERVER_ADDRESS, Value::Text("db")), (SERVER_PORT, Value::Int(80)));
+    let aws = [("rpc.system", "aws-api"), ("rpc.service", "DynamoDB")].map(|(key, text)| (key, Value::Text(text)));
+    for (attributes, name, namespace) in [
+        (vec![], "test", "remote"),
+        (vec![host, port], "db:80", "remote"),
+        (vec![host], "db", "remote"),
+        (vec![database, host], "postgresql@db", "remote"),
+        (vec![database, host, port, (DB_NAMESPACE, Value::Text("cruddur"))], "cruddur@db", "remote"),
+        (vec![(DB_SYSTEM_NAME, Value::Text("sqlite"))], "sqlite", "remote"),
+        (vec![host, ("peer.service", Value::Text("billing"))], "billing", "remote"),
+        ([&aws[..], &[host]].concat(), "DynamoDB", "aws"),
+    ] {
+        let document = told(call(|span| attributes.into_iter().for_each(|(key, value)| span.set(key, value))));
+        assert_eq!((&document["name"], &document["type"]), (&json!(name), &json!("subsegment")));
+        assert_eq!(document["namespace"], namespace);
+    }
+    let internal = told(testing::child(false).with(|span| span.set(SERVER_ADDRESS, "db")));
+    assert_eq!((&internal["name"], internal.get("namespace")), (&json!("test"), None));
+}
+
+#[test]
+fn flags_come_from_the_http_status_whatever_the_span_says() {
+    for (status, failed, flags) in [
+        (200, false, [false, false, false]),
+        (404, true, [true, false, false]),
+        (429, false, [true, true, false]),
+        (503, false, [false, false, true]),
+        (200, true, [false, false, true]),
+    ] {
+        let document = told(call(|span| {
+            span.set(HTTP_RESPONSE_STATUS_CODE, status);
+            if failed {
+                span.fail("timeout");
+            }
+        }));
+        assert_eq!(["error", "throttle", "fault"].map(|flag| document.get(flag).is_some()), flags, "{status}");
+    }
+}
+
+#[test]
+fn an_exception_is_a_cause_and_a_fault_and_what_caused_it_one_too() {
+    let stack = "  0: app::main\n     at src/main.rs:5:3\n  1: start\ncaused by: no disk\ncaused by: no power\n";
+    let document = told(testing::span("test").with(|span| {
+        span.exception("StoreError", "no", stack);
+        span.event("another", &[]);
+    }));
+    let [store, disk, power] = document["cause"]["exceptions"].as_array().unwrap().as_slice() else { panic!() };
+    assert_eq!((&store["type"], &store["message"]), (&json!("StoreError"), &json!("no")));
+    let frames = json!([{"path": "src/main.rs", "line": 5, "label": "app::main"}, {"label": "start"}]);
+    assert_eq!(store["stack"], frames);
+    assert_eq!((&store["cause"], &disk["cause"], power.get("cause")), (&disk["id"], &power["id"], None));
+    assert_eq!((&disk["message"], &power["message"]), (&json!("no disk"), &json!("no power")));
+    assert_ne!(store["id"], document["id"]);
+    let events = &document["metadata"]["otel"]["events"];
+    assert_eq!(
+        (&document["fault"], &events[0]["name"], &events[1]["name"]),
+        (&json!(true), &json!("exception"), &json!("another"))
+    );
+    assert!(events[0].get("attributes").is_none(), "all of it is told");
+}
+
+#[test]
+fn a_failure_that_is_told_in_words_is_an_exception() {
+    let telling = testing::recorded_one(|| {
+        drop(tracing::info_span!("a", otel.status_code = "ERROR", otel.status_description = "boom"))
+    });
+    let (documents, _) = packed(&[telling], &origin(&[], &[]));
+    let document = &documents[0].0;
+    assert_eq!((&document["fault"], &document["cause"]["exceptions"][0]["message"]), (&json!(true), &json!("boom")));
+}
+
+#[test]
+fn a_statement_is_told_by_sql_and_a_request_by_http() {
+    let statement = told(call(|span| {
+        for (key, text) in [(DB_SYSTEM_NAME, "postgresql"), (DB_NAMESPACE, "cruddur"), (SERVER_ADDRESS, "db")] {
+            span.set(key, text);
+        }
+        span.set(SERVER_PORT, 5_432);
+        span.set(DB_QUERY_TEXT, "SELECT $1");
+    }));
+    let sql =
+        json!({"url": "postgresql://db:5432/cruddur", "database_type": "postgresql", "sanitized_query": "SELECT $1"});
+    assert_eq!((&statement["sql"], statement["metadata"]["otel"].get("attributes")), (&sql, None));
+    let request = told(testing::span("test").with(|span| {
+        for (key, text) in [(URL_SCHEME, "http"), (SERVER_ADDRESS, "a"), (URL_PATH, "/\"x\""), ("user.id", "andrew")] {
+            span.set(key, text);
+        }
+        span.set("http.response.body.size", 7);
+        span.set(HTTP_RESPONSE_STATUS_CODE, 200);
+    }));
+    assert_eq!(request["http"]["request"]["url"], "http://a/\"x\"");
+    assert_eq!(request["http"]["response"], json!({"status": 200, "content_length": 7}));
+    assert_eq!((&request["user"], request["metadata"]["otel"].get("attributes")), (&json!("andrew"), None));
+}
+
+#[test]
+fn annotations_are_asked_for_and_metadata_is_the_rest() {
+    let origin = origin(&[("team", "found")], &["user.id", "n"]);
+    let (document, fitted) = told_by(
+        &origin,
+        testing::span("test").with(|span| {
+            span.set("annotation.rows", 3);
+            span.set("annotation.a-b", "x");
+            span.set("annotation.a_b", "second of the same key");
+            span.set("annotation.nan", f64::NAN);
+            span.set("annotation.long", &"é".repeat(2_000));
+            span.set("user.id", "andrew");
+            span.set("n", true);
+            span.set("metadata.default", r#"{"key":[1]}"#);
+            span.set("metadata.broken", r#"{"key":[1"#);
+            span.set("metadata.otel", r#"{"not":"ours"}"#);
+            span.set("other", 1.5);
+        }),
+    );
+    let annotations = &document["annotations"];
+    assert_eq!(annotations["long"].as_str().unwrap().chars().count(), 1_000);
+    assert_eq!(
+        (&annotations["rows"], &annotations["a_b"], &annotations["user_id"], &annotations["n"]),
+        (&json!(3), &json!("x"), &json!("andrew"), &json!(true))
+    );
+    assert_eq!(annotations.as_object().unwrap().len(), 5);
+    let metadata = &document["metadata"];
+    assert_eq!((&metadata["default"], &metadata["resource"]["team"]), (&json!({"key": [1]}), &json!("found")));
+    let attributes = &metadata["otel"]["attributes"];
+    assert_eq!((&attributes["other"], &attributes["metadata.broken"]), (&json!(1.5), &json!(r#"{"key":[1"#)));
+    assert_eq!(attributes["metadata.otel"], r#"{"not":"ours"}"#);
+    assert_eq!(
+        attributes["annotation.long"].as_str().unwrap().chars().count(),
+        2_000,
+        "whole where the field has a part"
+    );
+    assert_eq!(fitted, Fitted { truncated: 1, ..Fitted::default() });
+}
+
+#[test]
+fn a_platform_is_an_origin() {
+    let attributes = [("cloud.platform", "aws_ec2"), ("host.id", "i-0"), ("cloud.account.id", "123456789012")];
+    let (document, _) = told_by(
+        &origin(&attributes, &[]),
+        testing::span("test").with(|span| {
+            span.set("aws.xray.sampling_rule_name", "home");
+        }),
+    );
+    assert_eq!(
+        (&document["origin"], &document["aws"]["ec2"]["instance_id"]),
+        (&json!("AWS::EC2::Instance"), &json!("i-0"))
+    );
+    assert_eq!(
+        (&document["aws"]["account_id"], &document["aws"]["xray"]["sampling_rule_name"]),
+        (&json!("123456789012"), &json!("home"))
+    );
+}
+
+#[test]
+fn a_link_keeps_its_span() {
+    let document = told(testing::span("test").with(|span| {
+        let (trace, id) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
+        span.link(&SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::default()));
+    }));
+    let link = json!({"trace_id": "1-01010101-010101010101010101010101", "id": "0202020202020202"});
+    assert_eq!(document["links"], json!([link]));
+}
+
+/// What other translators drop a span for.
+#[test]
+fn nothing_is_lost_for_what_x_ray_would_not_take() {
+    let long = "é".repeat(1_000);
+    let (document, fitted) = told_by(
+        &origin(&[], &[]),
+        call(|span| {
+            span.set(URL_FULL, &long);
+            span.set("not.a.number", f64::NAN);
+            span.set(SERVER_ADDRESS, "💣");
+            span.set("", "");
+            span.set(HTTP_RESPONSE_STATUS_CODE, 700_000);
+            span.name(long.clone());
+            span.exception("", "", "");
+        }),
+    );
+    assert_eq!(document["http"]["request"]["url"].as_str().unwrap().chars().count(), 250);
+    let otel = &document["metadata"]["otel"];
+    assert_eq!((&otel["name"], &otel["attributes"][URL_FULL]), (&json!(long), &json!(long)));
+    assert_eq!((&document["name"], &document["fault"]), (&json!("unnamed"), &json!(true)));
+    assert_eq!(fitted.truncated, 1);
+    // An id without a time in it.
+    let made = testing::span("test").record();
+    let trace = TraceId::from_bytes([0xff; 16]).to_bytes();
+    let mut record = made.to_vec();
+    record[2..18].copy_from_slice(&trace);
+    let (documents, _) = packed(&[record.into()], &origin(&[], &[]));
+    assert_eq!(documents[0].0["trace_id"], "1-ffffffff-ffffffffffffffffffffffff");
+}
+
+#[test]
+fn children_are_within_their_parent_in_the_order_in_which_they_ended() {
+    let batch: Vec<Record> = [(Some(1), 2), (Some(3), 4), (Some(1), 3), (None, 1), (Some(9), 5)]
+        .map(|(parent, id)| testing::within(parent, id).record())
+        .into();
+    let (documents, fitted) = packed(&batch, &origin(&[], &[]));
+    let [(root, 4), (orphan, 1)] = documents.as_slice() else { panic!("{documents:?}") };
+    let id = |span: &Json| span["id"].as_str().unwrap().trim_start_matches('0').to_owned();
+    let children: Vec<_> = root["subsegments"].as_array().unwrap().iter().map(id).collect();
+    assert_eq!(
+        (id(root), children, id(&root["subsegments"][1]["subsegments"][0])),
+        ("1".to_owned(), vec!["2".to_owned(), "3".to_owned()], "4".to_owned())
+    );
+    let nested = &root["subsegments"][0];
+    assert!(["trace_id", "type", "parent_id"].iter().all(|key| nested.get(key).is_none()));
+    assert_eq!((&orphan["type"], &orphan["parent_id"]), (&json!("subsegment"), &json!("0000000000000009")));
+    assert_eq!(fitted, Fitted::default());
+}
+
+#[test]
+fn what_finds_no_room_goes_alone_and_is_counted() {
+    let text = "x".repeat(8_000);
+    let filled = |parent, id| testing::within(parent, id).with(|span| span.set("text", &text)).record();
+    let mut batch: Vec<Record> = (2..12).map(|id| filled(Some(1), id)).collect();
+    batch.push(filled(None, 1));
+    let (documents, fitted) = packed(&batch, &origin(&[], &[]));
+    let spans: Vec<_> = documents.iter().map(|(_, spans)| *spans).collect();
+    assert_eq!(spans, [7, 1, 1, 1, 1]);
+    assert!(
+        documents[1..]
+            .iter()
+            .all(|(alone, _)| alone["parent_id"] == "0000000000000001" && alone["type"] == "subsegment")
+    );
+    assert_eq!(fitted, Fitted { split: 4, ..Fitted::default() });
+}
+
+#[test]
+fn a_span_that_is_too_large_gives_up_metadata_first_and_then_stacks_and_texts() {
+    let (text, stack) = ("💣".repeat(2_000), "0: frame of a stack that is long\n".repeat(200));
+    let large = |attributes: usize, exceptions: usize, annotations: usize| {
+        let (document, fitted) = told_by(
+            &origin(&[], &[]),
+            testing::child(false).with(|span| {
+                span.set(DB_SYSTEM_NAME, "sqlite");
+                span.set(DB_QUERY_TEXT, &text);
+                (0..annotations).for_each(|n| span.set(&format!("annotation.{n}"), &text));
+                (0..attributes).for_each(|n| span.set(&format!("text{n}"), &text));
+                (0..exceptions).for_each(|_| span.exception("E", &text, &stack));
+            }),
+        );
+        assert_eq!(fitted.shrunk, 1);
+        let exceptions = document["cause"]["exceptions"].as_array().map_or(0, Vec::len);
+        let stacks = document.to_string().matches("frame of a stack").count();
+        let query = document["sql"].get("sanitized_query").is_some();
+        let annotations = document["annotations"].as_object().map_or(0, serde_json::Map::len);
+        (document.get("metadata").is_some(), stacks, query, exceptions, annotations)
+    };
+    assert_eq!(large(9, 1, 0), (false, 50, true, 1, 0), "metadata");
+    assert_eq!(large(0, 6, 0), (false, 0, true, 6, 0), "stacks too");
+    assert_eq!(large(0, 20, 20), (false, 0, false, 20, 20), "SQL and long texts too");
+    assert_eq!(large(0, 20, 60), (false, 0, false, 1, 0), "all that has no bound");
+}
+
+/// Spans by their parents and the bytes of their text, into documents: each span is in one of them, below its parent or beside it
+/// with its name.
+fn assert_none_is_lost(spans: &[(Option<u64>, usize)]) -> usize {
+    let text = "x".repeat(9_000);
+    let batch: Vec<Record> = spans
+        .iter()
+        .zip(1..)
+        .map(|((parent, size), id)| {
+            testing::within(*parent, id).with(|span| span.set("text", text.get(..*size).unwrap())).record()
+        })
+        .collect();
+    let (documents, _) = packed(&batch, &origin(&[], &[]));
+    let mut seen = Vec::new();
+    for (document, spans) in &documents {
+        let before = seen.len();
+        walk(document, document["parent_id"].as_str(), &mut seen);
+        assert_eq!(seen.len() - before, *spans);
+    }
+    seen.sort_unstable();
+    let expected: Vec<_> = spans.iter().zip(1..).map(|((parent, _), id)| (id, *parent)).collect();
+    assert_eq!(seen, expected);
+    batch.iter().map(|record| record.len()).sum()
+}
+
+proptest! {
+    /// Any parents, rings too, and any sizes.
+    #[test]
+    fn every_span_is_in_one_document(spans in proptest::collection::vec((proptest::option::of(1_u64..60), 0_usize..9_000), 1..60)) {
+        assert_none_is_lost(&spans);
+    }
+}
+
+#[test]
+fn ten_megabytes_of_random_trees_lose_no_span() {
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |bound: u64| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random % bound
+    };
+    let mut bytes = 0;
+    while bytes < 10_000_000 {
+        let spans: Vec<_> = (0..1 + below(600))
+            .map(|index| {
+                // Mostly deep, sometimes wide, now and then a root or an orphan.
+                let parent = match below(10) {
+                    0 => None,
+                    1 => Some(1 + below(700)),
+                    2..6 => Some(index.max(1)),
+                    _ => Some(1 + below(index + 1)),
+                };
+                (parent, usize::try_from(below(2_000) * below(5)).unwrap())
+            })
+            .collect();
+        bytes += assert_none_is_lost(&spans);
+    }
+}
+
+/// The ids of a document and all within it, with their parents'.
+fn walk(document: &Json, parent: Option<&str>, seen: &mut Vec<(u64, Option<u64>)>) {
+    let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let id = document["id"].as_str().unwrap();
+    seen.push((number(id), parent.map(number)));
+    for child in document["subsegments"].as_array().into_iter().flatten() {
+        walk(child, Some(id), seen);
+    }
+}
