@@ -34,10 +34,9 @@ pub(super) const OTEL: &str = "otel";
 /// The namespace of the resource's attributes.
 pub(super) const RESOURCE: &str = "resource";
 
-/// The characters of an annotation's key and of its value, and the annotations of one span.
+/// The characters of an annotation's key and of its value.
 const KEY: usize = 500;
 const VALUE: usize = 1_000;
-const ANNOTATIONS: usize = 50;
 
 /// Where an attribute goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +91,8 @@ pub(super) struct Fields<'a> {
     pub(super) rule: Option<&'a str>,
     /// Fit for a document, each key once.
     pub(super) annotations: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// How many more there may be.
+    annotations_left: usize,
     /// An annotation is not among them, or not as it was given.
     pub(super) annotations_lost: bool,
     /// Of each attribute, in their order.
@@ -99,12 +100,12 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too.
-    pub(super) fn read(&mut self, attributes: &[(&'a str, Value<'a>)], indexed: &[String]) {
+    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too, of which there may be so many.
+    pub(super) fn read(&mut self, attributes: &[(&'a str, Value<'a>)], indexed: &[String], annotations_left: usize) {
         let (mut classes, mut annotations) = (std::mem::take(&mut self.classes), std::mem::take(&mut self.annotations));
         classes.clear();
         annotations.clear();
-        *self = Self { classes, annotations, ..Self::default() };
+        *self = Self { classes, annotations, annotations_left, ..Self::default() };
         for (key, value) in attributes {
             let class = self.take(key, *value);
             self.classes.push(class);
@@ -197,9 +198,10 @@ impl<'a> Fields<'a> {
             }
             other => (other, true),
         };
-        let fits = !plain.is_empty() && is_number && is_new && self.annotations.len() < ANNOTATIONS;
+        let fits = !plain.is_empty() && is_number && is_new && self.annotations_left > 0;
         let is_as_given = fits && is_whole && *plain == *key;
         if fits {
+            self.annotations_left -= 1;
             self.annotations.push((plain, short));
         }
         self.annotations_lost |= !is_as_given;

@@ -16,6 +16,8 @@ use crate::span::reading::Kin;
 
 /// How deep subsegments may nest; readers of JSON stop at some depth, usual is 128 objects or lists.
 const DEEPEST: usize = 24;
+/// Annotations of one document: X-Ray indexes so many of a trace.
+const ANNOTATIONS: usize = 50;
 /// Where so little room is left, a child is not tried.
 const SMALLEST: usize = 400;
 /// Ends the list of a span's children.
@@ -54,6 +56,8 @@ pub(super) struct Packer<'a> {
     /// Up to this one, each span has a document.
     scanned: usize,
     translator: Translator<'a>,
+    /// In the document that is being written.
+    annotations_left: usize,
     fitted: Fitted,
 }
 
@@ -86,7 +90,8 @@ impl<'a> Packer<'a> {
                 None => first.push(index),
             }
         }
-        Self { batch, nodes, first, scanned: 0, translator: Translator::new(origin), fitted: Fitted::default() }
+        let (translator, fitted) = (Translator::new(origin), Fitted::default());
+        Self { batch, nodes, first, scanned: 0, translator, annotations_left: 0, fitted }
     }
 
     /// Where each span is that may be a parent; nothing where no span has a parent here.
@@ -112,10 +117,11 @@ impl<'a> Packer<'a> {
         let start = out.len();
         for detail in [Detail::Whole, Detail::NoMetadata, Detail::NoStacks, Detail::Short, Detail::Bare] {
             out.truncate(start);
-            let is_cut = self.translator.write(record, place, detail, out);
+            let written = self.translator.write(record, place, detail, ANNOTATIONS, out);
+            self.annotations_left = ANNOTATIONS - written.annotations;
             if out.len() - start < MAX_DOCUMENT_BYTES || detail == Detail::Bare {
                 self.fitted.shrunk += usize::from(detail != Detail::Whole);
-                self.fitted.truncated += usize::from(is_cut);
+                self.fitted.truncated += usize::from(written.is_cut);
                 break;
             }
         }
@@ -142,12 +148,15 @@ impl<'a> Packer<'a> {
                 if !is_open {
                     out.extend_from_slice(b",\"subsegments\":[");
                 }
-                let record = self.batch.get(child);
-                let is_cut =
-                    record.is_some_and(|record| self.translator.write(record, Place::Nested, Detail::Whole, out));
-                if out.len() <= room {
+                let left = self.annotations_left;
+                let written = self
+                    .batch
+                    .get(child)
+                    .map(|record| self.translator.write(record, Place::Nested, Detail::Whole, left, out));
+                if let Some(written) = written.filter(|_| out.len() <= room) {
                     is_open = true;
-                    self.fitted.truncated += usize::from(is_cut);
+                    self.annotations_left -= written.annotations;
+                    self.fitted.truncated += usize::from(written.is_cut);
                     nested += 1 + self.nest(child, depth + 1, start, out);
                     out.push(b'}');
                     continue;

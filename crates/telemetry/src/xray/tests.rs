@@ -302,6 +302,20 @@ fn what_finds_no_room_goes_alone_and_is_counted() {
 }
 
 #[test]
+fn a_document_has_fifty_annotations_and_the_rest_is_metadata() {
+    let annotated = |parent, id, count: usize| {
+        let tell = |span: &mut Recording| (0..count).for_each(|n| span.set(&format!("annotation.{id}_{n}"), n));
+        testing::within(parent, id).with(tell).record()
+    };
+    let batch = [annotated(Some(1), 2, 30), annotated(None, 1, 40)];
+    let (documents, fitted) = packed(&batch, &origin(&[], &[]));
+    let (root, child) = (&documents[0].0, &documents[0].0["subsegments"][0]);
+    let count = |span: &Json| span["annotations"].as_object().map_or(0, serde_json::Map::len);
+    let others = child["metadata"]["otel"]["attributes"].as_object().unwrap();
+    assert_eq!((count(root), count(child), others.len(), fitted.truncated), (40, 10, 20, 1));
+}
+
+#[test]
 fn a_span_that_is_too_large_gives_up_metadata_first_and_then_stacks_and_texts() {
     let (text, stack) = ("💣".repeat(2_000), "0: frame of a stack that is long\n".repeat(200));
     let large = |attributes: usize, exceptions: usize, annotations: usize| {

@@ -38,6 +38,13 @@ pub(super) enum Detail {
     Bare,
 }
 
+/// What became of a span in a document.
+pub(super) struct Written {
+    /// A field was cut or stripped.
+    pub(super) is_cut: bool,
+    pub(super) annotations: usize,
+}
+
 /// Writes spans of one service. Its lists are used again for each span.
 pub(super) struct Translator<'a> {
     origin: &'a Origin,
@@ -50,11 +57,18 @@ impl<'a> Translator<'a> {
         Self { origin, span: Reading::empty(), fields: Fields::default() }
     }
 
-    /// Appends the part of the span that `record` encodes, an object that is left open. Tells whether a field was cut or
-    /// stripped. The `id` comes first, because the daemon looks for the first `"id":"…"` of a document.
-    pub(super) fn write(&mut self, record: &'a [u8], place: Place, detail: Detail, out: &mut Vec<u8>) -> bool {
+    /// Appends the part of the span that `record` encodes, an object that is left open, with so many annotations at most. The
+    /// `id` comes first, because the daemon looks for the first `"id":"…"` of a document.
+    pub(super) fn write(
+        &mut self,
+        record: &'a [u8],
+        place: Place,
+        detail: Detail,
+        annotations: usize,
+        out: &mut Vec<u8>,
+    ) -> Written {
         self.span.read(record);
-        self.fields.read(&self.span.attributes, &self.origin.indexed);
+        self.fields.read(&self.span.attributes, &self.origin.indexed, annotations);
         let (span, fields) = (&self.span, &self.fields);
         let is_segment = place == Place::Segment;
         let mut json = Json::new(out);
@@ -100,7 +114,7 @@ impl<'a> Translator<'a> {
             self.links(&mut json);
         }
         self.aws(&mut json, is_segment);
-        json.cut
+        Written { is_cut: json.cut, annotations: fields.annotations.len() }
     }
 
     /// What a subsegment is named after: the service, database or host that it calls, else the operation.
