@@ -71,13 +71,20 @@ impl<'a> Fields<'a> {
         self.take(usize::try_from(length).ok()?)
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<u64> {
         // Nearly every key and length is one byte.
-        if let Some((byte @ ..0x80, rest)) = self.0.split_first() {
-            self.0 = rest;
-            return Some(u64::from(*byte));
+        match self.0 {
+            [byte @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*byte))
+            }
+            _ => self.long_number(),
         }
+    }
+
+    #[inline(never)]
+    fn long_number(&mut self) -> Option<u64> {
         let mut value = 0;
         for (index, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;

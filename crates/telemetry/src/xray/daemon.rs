@@ -1,5 +1,8 @@
-//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own.
+//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own. Where it is given by a name, the
+//! name is looked up again now and then.
 
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +16,19 @@ use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
 
-/// How long a socket is used before the daemon's host name is looked up again: UDP says nothing when a name has moved.
-const RESOLVED: Duration = Duration::from_secs(30);
+/// How long what a name stands for is believed: UDP says nothing when a name has moved.
+const BELIEVED: Duration = Duration::from_secs(30);
+
+/// Looks a name and port up.
+type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// Writes documents and sends them.
 pub(crate) struct Daemon {
     address: DaemonAddress,
     origin: Arc<Origin>,
-    /// Opened by the first document, and again after an error or when its address may be out of date.
+    lookup: Lookup,
+    believed: Duration,
+    /// Opened by the first document, and again after an error. With when its address was looked up.
     socket: Option<(Socket, Instant)>,
     burst: Burst,
     datagram: Vec<u8>,
@@ -28,7 +36,9 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
-        Self { address, origin, socket: None, burst: Burst::default(), datagram: Vec::new() }
+        let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
+        let (socket, burst, datagram) = (None, Burst::default(), Vec::new());
+        Self { address, origin, lookup, believed: BELIEVED, socket, burst, datagram }
     }
 
     /// Sends the burst, and tells whether there is somebody to send to.
@@ -53,17 +63,23 @@ impl Daemon {
     }
 
     /// The socket, taken out: one that fails is not put back.
-    fn socket(&mut self) -> std::io::Result<(Socket, Instant)> {
-        match self.socket.take() {
-            Some((socket, since)) if since.elapsed() < RESOLVED => Ok((socket, since)),
-            Some((socket, _)) => {
-                // A name server that is away is no reason to give up an address that works.
-                let socket =
-                    if socket.is_current(&self.address.udp) { Ok(socket) } else { Socket::open(&self.address.udp) };
-                socket.map(|socket| (socket, Instant::now()))
+    fn socket(&mut self) -> io::Result<(Socket, Instant)> {
+        let socket = match self.socket.take() {
+            Some((socket, since)) if since.elapsed() < self.believed => return Ok((socket, since)),
+            Some((socket, _)) => Some(socket),
+            None => None,
+        };
+        let found = (self.lookup)(&self.address.udp);
+        let socket = match (socket, found) {
+            // A name server that is away is no reason to give up an address that works.
+            (Some(socket), Err(_)) => socket,
+            (Some(socket), Ok(found)) if found.contains(&socket.address()) => socket,
+            (_, found) => {
+                let first = found?.first().copied();
+                Socket::open(first.ok_or_else(|| io::Error::other("it has no address"))?)?
             }
-            None => Socket::open(&self.address.udp).map(|socket| (socket, Instant::now())),
-        }
+        };
+        Ok((socket, Instant::now()))
     }
 }
 
@@ -99,5 +115,39 @@ impl Exporter for Daemon {
         ];
         outcome.altered.extend(altered.into_iter().filter(|(_, count)| *count > 0));
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::net::UdpSocket;
+
+    use super::*;
+    use crate::resource::Resource;
+    use crate::testing;
+
+    thread_local! {
+        static NAMED: RefCell<Option<SocketAddr>> = const { RefCell::new(None) };
+    }
+
+    #[test]
+    fn a_name_that_has_moved_is_followed() {
+        let receivers = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let mut daemon = Daemon::new("xray-daemon:2000".parse().unwrap(), origin);
+        daemon.lookup = |_| NAMED.take().map(|address| vec![address]).ok_or_else(|| io::Error::other("no name server"));
+        daemon.believed = Duration::ZERO;
+        let batch = [testing::span("test").record()];
+        let lost = |daemon: &mut Daemon| daemon.export(&batch).dropped.values().sum::<usize>();
+        assert_eq!(lost(&mut daemon), 1, "an unknown name");
+        for receiver in &receivers {
+            for named in [receiver.local_addr().ok(), None] {
+                NAMED.set(named);
+                assert_eq!(lost(&mut daemon), 0);
+                let length = receiver.recv(&mut [0; 65_536]).unwrap();
+                assert!(length > HEADER.len());
+            }
+        }
     }
 }

@@ -78,11 +78,17 @@ impl<'o> Json<'o> {
         }
     }
 
-    /// A text that is put together of these.
-    pub(super) fn joined(&mut self, key: &'static str, parts: &[&str]) {
-        self.key(key);
+    /// `scheme://host:port` and a path, where there is one.
+    pub(super) fn url(&mut self, scheme: &str, host: &str, port: Option<i64>, path: [&str; 2]) {
+        self.key("url");
         self.out.push(b'"');
-        for part in parts {
+        for part in [scheme, "://", host] {
+            self.escaped(part);
+        }
+        if let Some(port) = port {
+            self.print(format_args!(":{port}"));
+        }
+        for part in path {
             self.escaped(part);
         }
         self.out.push(b'"');
@@ -159,13 +165,16 @@ impl<'o> Json<'o> {
         }
     }
 
+    #[inline]
     fn key(&mut self, key: &'static str) {
+        self.out.reserve(key.len() + 4);
         self.separate();
         self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
 
+    #[inline]
     fn separate(&mut self) {
         if !matches!(self.out.last(), None | Some(b'{' | b'[' | b'\n')) {
             self.out.push(b',');

@@ -4,7 +4,7 @@
 //! earlier datagram.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -94,9 +94,7 @@ impl Burst {
 }
 
 impl Socket {
-    /// A socket for the first address of a name.
-    pub(super) fn open(address: &str) -> io::Result<Self> {
-        let address = address.to_socket_addrs()?.next().ok_or_else(|| io::Error::other("it has no address"))?;
+    pub(super) fn open(address: SocketAddr) -> io::Result<Self> {
         let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0))?;
         socket.set_nonblocking(true)?;
@@ -109,9 +107,9 @@ impl Socket {
         Ok(Self { local: local.transpose()?, socket, address })
     }
 
-    /// Whether `address` still names the daemon that this is connected to, as far as can be known.
-    pub(super) fn is_current(&self, address: &str) -> bool {
-        address.to_socket_addrs().map_or(true, |mut found| found.any(|found| found == self.address))
+    /// Where the daemon is.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends a burst when the daemon has room for it, and empties it.
@@ -198,7 +196,7 @@ mod tests {
     #[test]
     fn a_burst_arrives_as_the_datagrams_it_was_made_of() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
+        let mut socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
         let (mut burst, mut datagrams) = (Burst::default(), 0);
         for round in 0..3 {
             while burst.has_room(10) {
@@ -217,7 +215,7 @@ mod tests {
     #[test]
     fn a_long_datagram_goes_alone() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut socket = Socket::open(&receiver.local_addr().unwrap().to_string()).unwrap();
+        let mut socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
         let mut burst = Burst::default();
         for length in [10, 63_000] {
             burst.push(&vec![b'x'; length], 1);
@@ -230,15 +228,15 @@ mod tests {
     #[test]
     fn a_daemon_that_is_away_refuses_every_datagram() {
         let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = daemon.local_addr().unwrap().to_string();
-        let mut seen = Socket::open(&address).unwrap();
+        let address = daemon.local_addr().unwrap();
+        let mut seen = Socket::open(address).unwrap();
         drop(daemon);
         let mut burst = Burst::default();
         for _ in 0..5 {
             burst.push(b"x", 3);
         }
         assert_eq!(seen.send(&mut burst).unwrap_err().0, 15);
-        let mut socket = Socket::open(&address).unwrap();
+        let mut socket = Socket::open(address).unwrap();
         for count in [1, 10] {
             for _ in 0..count {
                 burst.push(b"x", 2);

@@ -156,7 +156,7 @@ impl<'a> Translator<'a> {
             }
             match (url, scheme, host, path) {
                 (Some(url), ..) => json.short("url", url),
-                (None, Some(scheme), Some(host), Some(path)) => self.url(json, scheme, host, port, path),
+                (None, Some(scheme), Some(host), Some(path)) => self.url(json, scheme, host, port, ["", path]),
                 _ => {}
             }
             if let Some(client) = client {
@@ -178,18 +178,21 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    fn url(&self, json: &mut Json<'_>, scheme: &str, host: &str, port: Option<i64>, path: &str) {
-        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        let parts = [scheme, "://", host, &port, path];
-        if self.fields.parts_fit() { json.joined("url", &parts) } else { json.short("url", &parts.concat()) }
+    fn url(&self, json: &mut Json<'_>, scheme: &str, host: &str, port: Option<i64>, path: [&str; 2]) {
+        if self.fields.parts_fit() {
+            json.url(scheme, host, port, path);
+        } else {
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            json.short("url", &[&[scheme, "://", host, &port], &path[..]].concat().concat());
+        }
     }
 
     fn sql(&self, json: &mut Json<'_>, detail: Detail) {
         let Fields { database: Some(database), query, host, port, namespace, .. } = self.fields else { return };
         json.open_at("sql");
         if let Some(host) = host {
-            let path = namespace.map(|namespace| format!("/{namespace}")).unwrap_or_default();
-            self.url(json, database, host, port, &path);
+            let path = namespace.map_or(["", ""], |namespace| ["/", namespace]);
+            self.url(json, database, host, port, path);
         }
         json.short("database_type", database);
         match query {
