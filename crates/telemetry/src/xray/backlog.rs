@@ -1,74 +1,105 @@
-//! What waits unread in a local daemon's socket buffer, by the kernel's own table: UDP tells a sender nothing, and drops what does
-//! not fit. Linux alone; elsewhere, and where the socket is not in the table, there is no [`Backlog`].
+//! What waits unread in a local daemon's socket buffer: UDP tells a sender nothing, and drops what does not fit. Asks the kernel
+//! by [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), which is what `ss` does, and needs no privilege.
+//! Linux alone; where the kernel does not answer there is no [`Backlog`].
 
-use std::fs::File;
-use std::io::{Read, Seek};
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 
-/// Sockets bound to IPv4, and to IPv6 with IPv4 in it.
-const UDP: &str = "/proc/net/udp";
-const UDP6: &str = "/proc/net/udp6";
+use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
+
 /// Less than a quarter of the usual buffer of 208 KiB.
-const HIGH: u64 = 48 * 1024;
-/// Of the table; a machine with so many UDP sockets does without.
-const LONGEST: u64 = 256 * 1024;
+const HIGH: u32 = 48 * 1024;
+/// A kernel answers at once.
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
+/// `SOCK_DIAG_BY_FAMILY`, both of a question and of its answer.
+const BY_FAMILY: u16 = 20;
+/// `NLM_F_REQUEST`.
+const REQUEST: u16 = 1;
+/// `IPPROTO_UDP`.
+const UDP: u8 = 17;
+/// Bytes of `nlmsghdr`, and where `inet_diag_msg` behind it has `idiag_rqueue`.
+const HEADER: usize = 16;
+const UNREAD: usize = HEADER + 56;
 
 /// The unread bytes of one local UDP socket.
 pub(super) struct Backlog {
-    table: File,
-    /// As the table writes it: the daemon's own address, and every address of its family.
-    local: [String; 2],
-    text: String,
+    kernel: OwnedFd,
+    question: [u8; 72],
 }
 
 impl Backlog {
-    /// Of the socket that listens at `address`.
-    pub(super) fn of(address: SocketAddr) -> Option<Self> {
-        let v6 = match address.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-            IpAddr::V6(v6) => v6,
-        };
-        let any = |words: usize| "00000000".repeat(words);
-        let of_table = |table| match (table, address.ip()) {
-            (UDP, IpAddr::V4(v4)) => Some([hex(&v4.octets()), any(1)]),
-            (UDP, IpAddr::V6(_)) => None,
-            _ => Some([hex(&v6.octets()), any(4)]),
-        };
-        [UDP, UDP6].into_iter().find_map(|table| {
-            let local = of_table(table)?.map(|ip| format!("{ip}:{:04X}", address.port()));
-            let mut backlog = Self { table: File::open(table).ok()?, local, text: String::new() };
-            backlog.bytes().map(|_| backlog)
-        })
+    /// Of the socket that gets what `from` sends to `to`.
+    pub(super) fn of(from: SocketAddr, to: SocketAddr) -> Option<Self> {
+        let kernel =
+            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG)).ok()?;
+        set_socket_timeout(&kernel, Timeout::Recv, Some(PATIENCE)).ok()?;
+        let backlog = Self { kernel, question: question(from, to) };
+        backlog.unread().is_ok().then_some(backlog)
     }
 
     /// Whether it is time to wait. A socket that is gone is not: the send will say so.
-    pub(super) fn is_high(&mut self) -> bool {
-        self.bytes().is_some_and(|bytes| bytes > HIGH)
+    pub(super) fn is_high(&self) -> bool {
+        self.unread().is_ok_and(|bytes| bytes > HIGH)
     }
 
-    fn bytes(&mut self) -> Option<u64> {
-        self.text.clear();
-        self.table.rewind().ok()?;
-        self.table.by_ref().take(LONGEST).read_to_string(&mut self.text).ok()?;
-        self.text.lines().skip(1).filter_map(|line| unread(line, &self.local)).max()
+    fn unread(&self) -> io::Result<u32> {
+        sendto(&self.kernel, &self.question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        let mut answer = [0; 1_024];
+        let (_, length) = recv(&self.kernel, &mut answer, RecvFlags::empty())?;
+        let unread = answer.get(..length).and_then(read);
+        unread.ok_or_else(|| io::Error::other("the kernel knows no such socket"))
     }
 }
 
-/// `sl local_address rem_address st tx_queue:rx_queue …`, numbers in hex.
-fn unread(line: &str, local: &[String]) -> Option<u64> {
-    let mut fields = line.split_ascii_whitespace();
-    let own = fields.nth(1)?;
-    if !local.iter().any(|local| local == own) {
-        return None;
+/// `nlmsghdr`, then `inet_diag_req_v2` of one socket: numbers as this machine has them, addresses and ports as on the wire.
+fn question(from: SocketAddr, to: SocketAddr) -> [u8; 72] {
+    let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let [family, ..] = family.as_raw().to_ne_bytes();
+    let mut question = [0; 72];
+    let length: u32 = 72;
+    let parts: [&[u8]; 12] = [
+        &length.to_ne_bytes(),
+        &BY_FAMILY.to_ne_bytes(),
+        &REQUEST.to_ne_bytes(),
+        // A number and a port of the question: there is one at a time.
+        &[0; 8],
+        // No extensions, any state.
+        &[family, UDP, 0, 0],
+        &u32::MAX.to_ne_bytes(),
+        &from.port().to_be_bytes(),
+        &to.port().to_be_bytes(),
+        &address(from.ip()),
+        &address(to.ip()),
+        // Any interface, any cookie.
+        &[0; 4],
+        &[0xff; 8],
+    ];
+    let mut place = question.iter_mut();
+    for byte in parts.into_iter().flatten() {
+        if let Some(place) = place.next() {
+            *place = *byte;
+        }
     }
-    let (_, unread) = fields.nth(2)?.split_once(':')?;
-    u64::from_str_radix(unread, 16).ok()
+    question
 }
 
-/// An address in words of four bytes, each as this machine reads it.
-fn hex(octets: &[u8]) -> String {
-    let words = octets.chunks(4).filter_map(|word| word.try_into().ok().map(u32::from_ne_bytes));
-    words.map(|word| format!("{word:08X}")).collect()
+/// Sixteen bytes, of which IPv4 takes the first four.
+fn address(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96).to_be_bytes(),
+        IpAddr::V6(v6) => Ipv6Addr::octets(&v6),
+    }
+}
+
+/// The unread bytes in an answer; `None` where it is another, such as an error.
+fn read(answer: &[u8]) -> Option<u32> {
+    let number = |at: usize, length: usize| answer.get(at..at + length);
+    let kind = u16::from_ne_bytes(number(4, 2)?.try_into().ok()?);
+    let unread = u32::from_ne_bytes(number(UNREAD, 4)?.try_into().ok()?);
+    (kind == BY_FAMILY).then_some(unread)
 }
 
 #[cfg(test)]
@@ -80,28 +111,17 @@ mod tests {
     #[test]
     fn what_a_socket_has_not_read_is_seen() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let address = receiver.local_addr().unwrap();
-        let mut backlog = Backlog::of(address).unwrap();
-        assert_eq!(backlog.bytes(), Some(0));
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (from, to) = (sender.local_addr().unwrap(), receiver.local_addr().unwrap());
+        let backlog = Backlog::of(from, to).unwrap();
+        assert_eq!(backlog.unread().unwrap(), 0);
         for _ in 0..60 {
-            sender.send_to(&[0; 1_000], address).unwrap();
+            sender.send_to(&[0; 1_000], to).unwrap();
         }
-        assert!(backlog.is_high(), "{:?}", backlog.bytes());
+        assert!(backlog.is_high(), "{:?}", backlog.unread());
         drop(receiver);
         assert!(!backlog.is_high());
-        assert!(Backlog::of(address).is_none());
-    }
-
-    #[test]
-    fn any_line_is_a_number_or_none() {
-        let line = "  416: 0100007F:07D0 00000000:0000 07 00000000:000004B0 00:00000000 00000000     0        0 1 2 0";
-        let local = [format!("{}:07D0", hex(&[127, 0, 0, 1]))];
-        assert_eq!(unread(line, &local), Some(1_200));
-        assert_eq!(unread(line, &[format!("{}:07D0", hex(&[127, 0, 0, 2]))]), None, "another's socket with this port");
-        for line in ["", "a b c d e", "1: 0100007F:07D0 y st z", "1: 0100007F:07D0 y st z:w"] {
-            assert_eq!(unread(line, &local), None, "{line}");
-        }
+        assert!(Backlog::of(from, to).is_none());
     }
 
     #[test]
@@ -112,8 +132,18 @@ mod tests {
                 assert!(bound.starts_with('['), "{bound}");
                 continue;
             };
-            let port = receiver.local_addr().unwrap().port();
-            assert!(Backlog::of(SocketAddr::new(told.parse().unwrap(), port)).is_some(), "{bound}");
+            let to = SocketAddr::new(told.parse().unwrap(), receiver.local_addr().unwrap().port());
+            let sender = UdpSocket::bind((told, 0)).unwrap();
+            sender.send_to(&[0; 100], to).unwrap();
+            let backlog = Backlog::of(sender.local_addr().unwrap(), to).unwrap();
+            assert!(backlog.unread().unwrap() >= 100, "{bound}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_short_is_none() {
+        let whole = [&[0; 4][..], &BY_FAMILY.to_ne_bytes(), &[0; 66], &7_u32.to_ne_bytes()].concat();
+        assert_eq!(read(&whole), Some(7));
+        assert!((0..whole.len()).all(|length| read(&whole[..length]).is_none()));
     }
 }

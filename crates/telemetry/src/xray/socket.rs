@@ -100,7 +100,8 @@ impl Socket {
         socket.set_nonblocking(true)?;
         socket.connect(address)?;
         let local = if address.ip().is_loopback() {
-            Backlog::of(address).map(|backlog| Ok::<_, io::Error>((UdpSocketState::new((&socket).into())?, backlog)))
+            Backlog::of(socket.local_addr()?, address)
+                .map(|backlog| Ok::<_, io::Error>((UdpSocketState::new((&socket).into())?, backlog)))
         } else {
             None
         };
@@ -168,7 +169,7 @@ impl Socket {
 
     /// Waits until the daemon has room; an error where it does not read.
     fn wait(&mut self) -> io::Result<()> {
-        let Some((_, backlog)) = &mut self.local else {
+        let Some((_, backlog)) = &self.local else {
             sleep(PAUSE);
             return Ok(());
         };
