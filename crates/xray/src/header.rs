@@ -1,10 +1,14 @@
 //! The `X-Amzn-Trace-Id` header. Reads what load balancers and SDKs send: fields in any order, spaces around them, fields it
-//! does not know. Decides no sampling.
+//! does not know. Of two that contradict it believes neither: a header with a second `Root`, `Parent` or `Sampled` is none.
+//! Decides no sampling.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Error, SegmentId, TraceId};
+
+/// Bytes of a lineage.
+const MAX_LINEAGE: usize = 256;
 
 /// `Root=1-…-…;Parent=…;Sampled=…;Lineage=…`
 ///
@@ -20,11 +24,12 @@ use crate::{Error, SegmentId, TraceId};
 pub struct TraceHeader {
     /// The trace.
     pub root: TraceId,
-    /// The segment or subsegment that makes the call.
+    /// The segment or subsegment that makes the call; `None` where it is not named, or not by an id.
     pub parent: Option<SegmentId>,
     /// Whether the trace is recorded.
     pub sampled: Sampled,
-    /// AWS Lambda's loop detection; kept as it came.
+    /// AWS Lambda's loop detection, kept as it came: at most 256 bytes of visible ASCII. Any other is left out, and the rest
+    /// of the header holds.
     pub lineage: Option<String>,
 }
 
@@ -45,25 +50,37 @@ impl FromStr for TraceHeader {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut root = None;
-        let mut parent = None;
-        let mut sampled = Sampled::Unsaid;
-        let mut lineage = None;
+        let (mut root, mut parent, mut sampled, mut lineage) = (None, None, None, None);
         for field in text.split(';') {
             let Some((key, value)) = field.split_once('=') else {
                 continue;
             };
-            let value = value.trim();
-            match key.trim() {
-                "Root" => root = value.parse().ok(),
-                "Parent" => parent = value.parse().ok(),
-                "Sampled" => sampled = Sampled::parse(value),
-                "Lineage" => lineage = Some(value.to_owned()),
-                _ => {}
+            let (found, value) = match (key.trim(), value.trim()) {
+                ("Root", value) => (&mut root, value),
+                ("Parent", value) => (&mut parent, value),
+                ("Sampled", value) => (&mut sampled, value),
+                ("Lineage", value) => {
+                    // Of two, neither: an empty one is left out.
+                    lineage = Some(if lineage.is_none() { value } else { "" });
+                    continue;
+                }
+                _ => continue,
+            };
+            if found.replace(value).is_some() {
+                return Err(Error::Header);
             }
         }
-        Ok(Self { root: root.ok_or(Error::Header)?, parent, sampled, lineage })
+        Ok(Self {
+            root: root.and_then(|root| root.parse().ok()).ok_or(Error::Header)?,
+            parent: parent.and_then(|parent| parent.parse().ok()),
+            sampled: sampled.map_or(Sampled::Unsaid, Sampled::parse),
+            lineage: lineage.filter(|lineage| is_lineage(lineage)).map(str::to_owned),
+        })
     }
+}
+
+fn is_lineage(text: &str) -> bool {
+    (1..=MAX_LINEAGE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 impl Sampled {
@@ -118,10 +135,28 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_a_readable_root_is_an_error() {
+    fn a_header_without_one_readable_root_is_an_error() {
         for text in ["", "Root=", "Root=1-5759e988", "Parent=53995c3f42cd8ad8", "Self=1"] {
             assert!(text.parse::<TraceHeader>().is_err(), "{text}");
         }
+        for second in ["Root=1-5759e988-bd862e3fe1be46a994272793", "Root=", "Sampled=1", "Parent=53995c3f42cd8ad8"] {
+            let text = format!("Sampled=1;Parent=53995c3f42cd8ad8;Root={ROOT};{second}");
+            assert!(text.parse::<TraceHeader>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bad_field_does_not_void_the_rest() {
+        let read = |rest: &str| format!("Root={ROOT};{rest}").parse::<TraceHeader>().unwrap().to_string();
+        for bad in
+            ["Parent=53995c3f", "Sampled=2", "Self=?;Self=?", "Lineage=", "Lineage=a b", "Lineage=a;Lineage=b", "=;"]
+        {
+            assert_eq!(read(bad), format!("Root={ROOT}"), "{bad}");
+        }
+        let longest = format!("Lineage={}", "a".repeat(256));
+        assert_eq!(read(&longest), format!("Root={ROOT};{longest}"));
+        assert_eq!(read(&format!("{longest}a")), format!("Root={ROOT}"));
+        assert_eq!(read("Lineage=1:a=b|c"), format!("Root={ROOT};Lineage=1:a=b|c"));
     }
 
     proptest! {
@@ -132,7 +167,7 @@ mod tests {
 
         #[test]
         fn a_header_survives_its_text(root in any::<[u8; 16]>(), parent in proptest::option::of(any::<[u8; 8]>()),
-                                      sampled in 0..4, lineage in proptest::option::of("[a-z0-9:|]{1,20}")) {
+                                      sampled in 0..4, lineage in proptest::option::of("[!-:<-~]{1,20}")) {
             let sampled = [Sampled::Yes, Sampled::No, Sampled::Ask, Sampled::Unsaid][usize::try_from(sampled).unwrap()];
             let header = TraceHeader {
                 root: TraceId::from_bytes(root), parent: parent.map(SegmentId::from_bytes), sampled, lineage,

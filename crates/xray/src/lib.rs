@@ -23,8 +23,8 @@ pub enum Error {
     /// An id is not of its form.
     #[error("{0:?} is not a trace id (1-<8 hex>-<24 hex>) or segment id (16 hex)")]
     Id(String),
-    /// A trace header has no `Root` that can be read.
-    #[error("the trace header has no valid Root=1-<8 hex>-<24 hex>")]
+    /// A trace header has no `Root` that can be read, or says something twice.
+    #[error("the trace header has not one valid Root=1-<8 hex>-<24 hex>, or has Parent or Sampled twice")]
     Header,
     /// A datagram does not begin with the daemon's header line.
     #[error("the datagram does not begin with {{\"format\":\"json\",\"version\":1}} and a newline")]
