@@ -3,19 +3,22 @@
 //! and `xray`; all three are on by default. Valid W3C context wins over X-Ray's; where both are valid and disagree, the span
 //! is linked to the other and says `trace.context.conflict`.
 //!
-//! An X-Ray header without a `Parent` names no span to continue from and begins a new trace.
+//! An X-Ray header without a `Parent`, as a load balancer sends it, names a trace and no span: the first span here has no
+//! parent, but that trace id. Without such a name there is nothing to link to, either.
 
 mod baggage;
+#[cfg(test)]
+mod matrix;
 mod tracecontext;
 mod trust;
+mod xray;
 
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::SpanContext;
 use tracing::Span;
-use wire::{Sampled, SegmentId, TraceHeader};
 
 use crate::span::{self, Recording};
 
@@ -37,12 +40,17 @@ pub trait Headers {
 /// What a request brought: the span to continue from, or the one to be linked to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Incoming {
+    /// Without a span id where a trace was named and no span of it.
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
     pub(crate) baggage: Option<Arc<str>>,
+    /// Of X-Ray's header, as it came.
+    pub(crate) lineage: Option<Arc<str>>,
     /// The parent's side has not decided whether the trace is recorded: our sampler does.
     pub(crate) undecided: bool,
-    /// The link is to what X-Ray's header said, which disagreed with W3C's.
+    /// The caller wants to know whether the trace is recorded: see [`answer`].
+    pub(crate) asked: bool,
+    /// X-Ray's header disagreed with W3C's. Where it named a span, the link is to that.
     conflict: bool,
 }
 
@@ -87,13 +95,7 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
             headers.push(("baggage", baggage.as_ref().to_owned()));
         }
         if chosen.xray {
-            let header = TraceHeader {
-                root: wire::TraceId::from_bytes(context.trace_id().to_bytes()),
-                parent: Some(SegmentId::from_bytes(context.span_id().to_bytes())),
-                sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
-                lineage: None,
-            };
-            headers.push(("x-amzn-trace-id", header.to_string()));
+            headers.push((xray::FIELD, xray::header(context, open.carried.lineage.as_deref())));
         }
     });
     headers
@@ -102,6 +104,12 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 /// The value of a `Server-Timing` response header that tells the caller which span served it.
 pub fn server_timing(span: &Span) -> Option<String> {
     span::with_open(span, |open| format!("traceparent;desc=\"{}\"", tracecontext::traceparent(&open.context)))
+}
+
+/// The response header, name and value, by which a caller that asked with `Sampled=?` is told whether the trace is recorded;
+/// `None` where nobody asked. `span` is the one that [`server_span`](crate::http::server_span) gave.
+pub fn answer(span: &Span) -> Option<(&'static str, String)> {
+    span::with_open(span, |open| open.asked.then(|| (xray::FIELD, xray::answer(&open.context))))?
 }
 
 /// The trace id of `span`, 32 hex digits, for an error page or a log.
@@ -126,21 +134,41 @@ impl Propagators {
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
         let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
-        let (xray, undecided) = self.xray.then(|| xray(headers)).flatten().unzip();
+        let xray = self.xray.then(|| xray::extract(headers)).flatten();
         match (verdict, w3c, xray) {
             (trust::Verdict::Drop, ..) => Incoming::default(),
             (trust::Verdict::Link, w3c, xray) => {
-                Incoming { link: w3c.or(xray), baggage: baggage(), ..Incoming::default() }
+                let link = w3c.or_else(|| xray?.span());
+                Incoming { link, baggage: baggage(), ..Incoming::default() }
             }
-            (trust::Verdict::Continue, Some(parent), other) => {
-                let disagrees =
-                    |other: &SpanContext| (other.trace_id(), other.span_id()) != (parent.trace_id(), parent.span_id());
-                let link = other.filter(disagrees);
-                Incoming { conflict: link.is_some(), link, parent: Some(parent), baggage: baggage(), undecided: false }
+            (trust::Verdict::Continue, Some(parent), None) => {
+                Incoming { parent: Some(parent), baggage: baggage(), ..Incoming::default() }
             }
-            (trust::Verdict::Continue, None, parent) => {
-                Incoming { parent, baggage: baggage(), undecided: undecided.unwrap_or_default(), ..Incoming::default() }
+            (trust::Verdict::Continue, Some(parent), Some(other)) => {
+                // What is said of another trace is not said of this one.
+                let same = other.context.trace_id() == parent.trace_id();
+                let asked = same && other.asks();
+                let lineage = other.lineage.clone().filter(|_| same);
+                let other = (!other.agrees_with(&parent)).then_some(other);
+                Incoming {
+                    conflict: other.is_some(),
+                    link: other.and_then(xray::Told::span),
+                    parent: Some(parent),
+                    baggage: baggage(),
+                    lineage,
+                    asked,
+                    undecided: false,
+                }
             }
+            (trust::Verdict::Continue, None, Some(told)) => Incoming {
+                baggage: baggage(),
+                undecided: told.is_undecided(),
+                asked: told.asks(),
+                lineage: told.lineage,
+                parent: Some(told.context),
+                ..Incoming::default()
+            },
+            (trust::Verdict::Continue, None, None) => Incoming { baggage: baggage(), ..Incoming::default() },
         }
     }
 }
@@ -172,17 +200,6 @@ impl FromStr for Propagators {
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not among them")]
 pub(crate) struct NotAPropagator(String);
-
-/// What X-Ray's header says, and whether it leaves the decision to us.
-fn xray(headers: &impl Headers) -> Option<(SpanContext, bool)> {
-    let header: TraceHeader = headers.values("x-amzn-trace-id").next()?.parse().ok()?;
-    let span = SpanId::from_bytes(header.parent?.to_bytes());
-    let trace = TraceId::from_bytes(header.root.to_bytes());
-    let flags = if header.sampled == Sampled::No { TraceFlags::default() } else { TraceFlags::SAMPLED };
-    let context = SpanContext::new(trace, span, flags, true, TraceState::default());
-    let undecided = !matches!(header.sampled, Sampled::Yes | Sampled::No);
-    context.is_valid().then_some((context, undecided))
-}
 
 impl Headers for ::http::HeaderMap {
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {

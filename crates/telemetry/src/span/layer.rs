@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, TraceFlags};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -85,9 +85,11 @@ impl Layer {
                 let Decision { sampled, state, rate } = self.sampler.decide(trace, decided);
                 carried.sample_rate = rate;
                 carried.baggage = incoming.as_ref().and_then(|incoming| incoming.baggage.clone());
+                carried.lineage = incoming.as_ref().and_then(|incoming| incoming.lineage.clone());
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
                 let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
-                let parent = remote.map(|remote| Parent { id: remote.span_id(), remote: true });
+                let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
+                let parent = above.map(|id| Parent { id, remote: true });
                 (SpanContext::new(trace, id, flags, false, state), parent)
             }
         };
@@ -104,7 +106,8 @@ impl Layer {
             }
             recording
         });
-        Open { context, carried, recording }
+        let asked = incoming.is_some_and(|incoming| incoming.asked);
+        Open { context, carried, recording, asked }
     }
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Open {
     pub(crate) carried: Carried,
     /// `None` where the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
+    /// Whoever made the request wants to know whether it is.
+    pub(crate) asked: bool,
 }
 
 /// What a span passes on to the spans within it.
@@ -77,6 +79,8 @@ pub(crate) struct Open {
 pub(crate) struct Carried {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) baggage: Option<Arc<str>>,
+    /// Of X-Ray's header.
+    pub(crate) lineage: Option<Arc<str>>,
     /// How many requests each sampled one stands for, where it is known and not one.
     pub(crate) sample_rate: Option<i64>,
 }

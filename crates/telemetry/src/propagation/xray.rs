@@ -1,0 +1,76 @@
+//! X-Ray's `X-Amzn-Trace-Id`, read and written with W3C's ids. As with traceparent, a second header voids the first, even one
+//! that says the same. What W3C carries and this header has no field for, tracestate, is not written into it.
+
+use std::sync::Arc;
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use wire::{Sampled, SegmentId, TraceHeader};
+
+use super::Headers;
+
+pub(super) const FIELD: &str = "x-amzn-trace-id";
+
+/// What the header says.
+pub(super) struct Told {
+    /// Without a span id where no parent is named.
+    pub(super) context: SpanContext,
+    sampled: Sampled,
+    pub(super) lineage: Option<Arc<str>>,
+}
+
+pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
+    let mut values = headers.values(FIELD);
+    let header: TraceHeader = values.next()?.parse().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let trace = TraceId::from_bytes(header.root.to_bytes());
+    let span = header.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.to_bytes()));
+    let flags = if header.sampled == Sampled::No { TraceFlags::default() } else { TraceFlags::SAMPLED };
+    let context = SpanContext::new(trace, span, flags, true, TraceState::default());
+    let told = Told { context, sampled: header.sampled, lineage: header.lineage.map(Into::into) };
+    (trace != TraceId::INVALID).then_some(told)
+}
+
+/// What a request that is made within the span of `context` carries.
+pub(super) fn header(context: &SpanContext, lineage: Option<&str>) -> String {
+    let parent = Some(SegmentId::from_bytes(context.span_id().to_bytes()));
+    TraceHeader { parent, lineage: lineage.map(str::to_owned), ..decided(context) }.to_string()
+}
+
+/// What a caller is told that asked.
+pub(super) fn answer(context: &SpanContext) -> String {
+    decided(context).to_string()
+}
+
+fn decided(context: &SpanContext) -> TraceHeader {
+    TraceHeader {
+        root: wire::TraceId::from_bytes(context.trace_id().to_bytes()),
+        parent: None,
+        sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
+        lineage: None,
+    }
+}
+
+impl Told {
+    /// The caller has not decided whether the trace is recorded.
+    pub(super) fn is_undecided(&self) -> bool {
+        !matches!(self.sampled, Sampled::Yes | Sampled::No)
+    }
+
+    /// The caller wants to know what is decided.
+    pub(super) fn asks(&self) -> bool {
+        self.sampled == Sampled::Ask
+    }
+
+    /// The span that is named, if one is.
+    pub(super) fn span(self) -> Option<SpanContext> {
+        self.context.is_valid().then_some(self.context)
+    }
+
+    /// It names the trace of `other`, and no other span of it.
+    pub(super) fn agrees_with(&self, other: &SpanContext) -> bool {
+        let same_span = self.context.span_id() == other.span_id() || self.context.span_id() == SpanId::INVALID;
+        self.context.trace_id() == other.trace_id() && same_span
+    }
+}
