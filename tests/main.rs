@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod interop;
 mod page;
+mod propagation;
 mod proxy;
 mod store;
 mod support;

@@ -59,7 +59,7 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
     typed(status, "application/problem+json", body.to_string().into())
 }
 
-/// Tells the caller which span served it. An upstream's own word on this is replaced: to the caller, we are the server.
+/// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is replaced: to the caller, we are the server.
 pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     let timing = propagation::server_timing(span).and_then(|value| HeaderValue::from_str(&value).ok());
     let id = propagation::trace_id(span).and_then(|value| HeaderValue::from_str(&value).ok());
@@ -67,6 +67,11 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
         if let Some(value) = value {
             response.headers_mut().insert(name, value);
         }
+    }
+    if let Some((name, value)) = propagation::answer(span)
+        && let Ok(value) = HeaderValue::from_str(&value)
+    {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
     }
     response
 }

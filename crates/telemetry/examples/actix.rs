@@ -8,8 +8,8 @@
 
 use std::net::Ipv4Addr;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
-use telemetry::actix::RootSpan;
+use actix_web::{App, HttpResponse, HttpServer, middleware, web};
+use telemetry::actix::{RootSpan, answer};
 use telemetry::span::SpanExt;
 use tracing_actix_web::TracingLogger;
 
@@ -18,6 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = telemetry::Config::from_env()?.install("dice")?;
     let app = || {
         App::new()
+            .wrap(middleware::from_fn(answer))
             .wrap(TracingLogger::<RootSpan>::new())
             .route("/rolls/{sides}", web::get().to(roll))
             // Routes below `/health/` are not traced.

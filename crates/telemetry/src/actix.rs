@@ -1,13 +1,25 @@
 //! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
 //! the stable conventions' names and 5xx alone as errors. Continues every caller's trace: use it in services that only
 //! other services of yours reach. Health checks are not traced.
+//!
+//! [`answer`], inside it, answers a caller that asks by X-Ray's header whether its trace is recorded:
+//!
+//! ```
+//! use actix_web::{App, middleware};
+//! use telemetry::actix::{RootSpan, answer};
+//! use tracing_actix_web::TracingLogger;
+//!
+//! let app = App::new().wrap(middleware::from_fn(answer)).wrap(TracingLogger::<RootSpan>::new());
+//! # drop(app);
+//! ```
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
 use actix_web::http::header::{
-    FORWARDED, HOST, HeaderMap, HeaderName, USER_AGENT, X_FORWARDED_HOST, X_FORWARDED_PROTO,
+    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT, X_FORWARDED_HOST, X_FORWARDED_PROTO,
 };
+use actix_web::middleware::Next;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
@@ -65,6 +77,23 @@ impl RootSpanBuilder for RootSpan {
     }
 }
 
+/// A middleware that puts [`propagation::answer`] on the response: the span is that of the `TracingLogger` around it, which
+/// itself only sees responses.
+///
+/// # Errors
+/// Those of the service within.
+pub async fn answer<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let answer = propagation::answer(&Span::current());
+    let mut response = next.call(request).await?;
+    if let Some((name, value)) = answer.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    Ok(response)
+}
+
 /// What is asked by machines, again and again.
 fn is_untraced(route: &str) -> bool {
     route.ends_with("/health-check") || route.starts_with("/health/") || route == "/metrics"
@@ -93,7 +122,7 @@ mod tests {
     fn every_field_that_is_propagated_is_looked_up() {
         for name in propagation::FIELDS {
             let mut headers = HeaderMap::new();
-            headers.insert(HeaderName::from_static(name), actix_web::http::header::HeaderValue::from_static("x"));
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
             assert_eq!(headers.values(name).collect::<Vec<_>>(), ["x"]);
         }
     }

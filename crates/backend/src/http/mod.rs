@@ -14,7 +14,7 @@ use std::time::Duration;
 use actix_cors::Cors;
 use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer, Resource, Route, guard};
+use actix_web::{App, HttpResponse, HttpServer, Resource, Route, guard, middleware};
 use tracing_actix_web::TracingLogger;
 
 use crate::config::{Config, Origin};
@@ -90,6 +90,7 @@ impl Server {
                 .app_data(state.clone())
                 .configure(routes)
                 .wrap(cors(&origins))
+                .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
         .client_request_timeout(HEADERS)
