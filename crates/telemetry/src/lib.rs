@@ -36,6 +36,7 @@ pub mod propagation;
 mod protobuf;
 mod resource;
 pub mod span;
+mod subsegment;
 #[cfg(test)]
 mod testing;
 
@@ -46,8 +47,15 @@ mod honeycomb;
 pub mod http;
 #[cfg(feature = "honeycomb")]
 pub mod probe;
+/// [`annotate`](xray::annotate), [`begin_subsegment`](xray::begin_subsegment) and their like are there without the feature,
+/// too: what they make are spans.
 #[cfg(feature = "xray")]
-mod xray;
+pub mod xray;
+#[cfg(not(feature = "xray"))]
+pub mod xray {
+    //! Segments by hand: they are spans, and go elsewhere where there is no daemon.
+    pub use crate::subsegment::*;
+}
 
 pub use address::{DaemonAddress, NotAnAddress, Url};
 pub use config::{Config, Switch};

@@ -93,7 +93,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
 
 /// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
 /// anything and stays out.
-pub(super) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
+pub(crate) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
     let text = format!("{error:?}");
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let word = text.get(..end)?;
@@ -104,7 +104,7 @@ pub(super) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
 }
 
 /// The causes of an error, a line each: what Rust has for a stack trace.
-pub(super) fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {

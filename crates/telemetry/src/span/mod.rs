@@ -29,6 +29,7 @@ use tracing::Span;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
+pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::SpanKind;
 pub use recording::Recording;
 pub(crate) use recording::{Parent, Record, attribute};

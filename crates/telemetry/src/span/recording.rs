@@ -52,7 +52,7 @@ pub struct Recording {
     status: Code,
     description: String,
     start: SystemTime,
-    pub(super) limits: Limits,
+    pub(crate) limits: Limits,
     /// The encoding: up to `attributes_at` what is known from the start, then attributes and nothing else.
     encoding: Vec<u8>,
     attributes_at: usize,

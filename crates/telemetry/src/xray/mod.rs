@@ -1,5 +1,5 @@
-//! Spans as X-Ray segments: [`translate`] writes a span's part of a document, [`pack`] puts parts into documents, [`Daemon`]
-//! sends them.
+//! Spans as X-Ray segments: `translate` writes a span's part of a document, `pack` puts parts into documents, `Daemon` sends
+//! them.
 
 #[cfg_attr(not(target_os = "linux"), path = "no_backlog.rs")]
 mod backlog;
@@ -14,6 +14,8 @@ mod socket;
 mod tests;
 mod translate;
 
+#[doc(inline)]
+pub use crate::subsegment::{Scope, Segment, annotate, begin_segment, begin_subsegment, capture, in_subsegment};
 pub(crate) use daemon::Daemon;
 pub(crate) use origin::Origin;
 #[cfg(feature = "honeycomb")]
