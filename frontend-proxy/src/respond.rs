@@ -59,7 +59,8 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
     typed(status, "application/problem+json", body.to_string().into())
 }
 
-/// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is replaced: to the caller, we are the server.
+/// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is
+/// replaced: to the caller, we are the server.
 pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     let timing = propagation::server_timing(span).and_then(|value| HeaderValue::from_str(&value).ok());
     let id = propagation::trace_id(span).and_then(|value| HeaderValue::from_str(&value).ok());

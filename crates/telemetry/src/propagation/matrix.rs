@@ -150,6 +150,15 @@ const CASES: &[Case] = &[
     ("X: Root=R;Sampled=0;Sampled=0", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=1-00000000-000000000000000000000000", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Parent=53995c3f42cd8ad8;Sampled=?", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
+    // What an SDK of X-Ray's does not record has ids of zeros.
+    ("X: Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0", "always", ON,
+     "Root=N;Sampled=0", NO_PARENT, NO_ANSWER, ""),
+    ("X: Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=1", "always", OFF,
+     "Root=N;Sampled=0", NO_PARENT, NO_ANSWER, ""),
+    ("X: Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0", "link", ON,
+     "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
+    ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01\nX: Root=1-00000000-000000000000000000000000;Sampled=0", "always", ON,
+     "Root=R;Sampled=1", PARENT, NO_ANSWER, ""),
     // W3C wins; an X-Ray header of the same trace adds what W3C cannot say.
     ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00\nX: Root=R;Sampled=1", "always", ON,
      "Root=R;Sampled=0", NO_PARENT, NO_ANSWER, ""),

@@ -2,11 +2,13 @@
 //! that says the same. What W3C carries and this header has no field for, tracestate, is not written into it.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use wire::{Sampled, SegmentId, TraceHeader};
 
 use super::Headers;
+use crate::span::id;
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
 
@@ -14,6 +16,8 @@ pub(super) const FIELD: &str = "x-amzn-trace-id";
 pub(super) struct Told {
     /// Without a span id where no parent is named.
     pub(super) context: SpanContext,
+    /// It names no trace, and says that this one is not recorded: the context has a new trace id.
+    nameless: bool,
     sampled: Sampled,
     pub(super) lineage: Option<Arc<str>>,
 }
@@ -26,9 +30,15 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     }
     let trace = TraceId::from_bytes(header.root.to_bytes());
     let span = header.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.to_bytes()));
-    let flags = if header.sampled == Sampled::No { TraceFlags::default() } else { TraceFlags::SAMPLED };
+    // What X-Ray's SDKs do not record has ids of zeros.
+    let nameless = trace == TraceId::INVALID && header.sampled == Sampled::No;
+    let (trace, span, flags) = match header.sampled {
+        Sampled::No if nameless => (id::trace(SystemTime::now()), SpanId::INVALID, id::RANDOM),
+        Sampled::No => (trace, span, TraceFlags::default()),
+        _ => (trace, span, TraceFlags::SAMPLED),
+    };
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
-    let told = Told { context, sampled: header.sampled, lineage: header.lineage.map(Into::into) };
+    let told = Told { context, nameless, sampled: header.sampled, lineage: header.lineage.map(Into::into) };
     (trace != TraceId::INVALID).then_some(told)
 }
 
@@ -68,9 +78,9 @@ impl Told {
         self.context.is_valid().then_some(self.context)
     }
 
-    /// It names the trace of `other`, and no other span of it.
+    /// It names the trace of `other`, and no other span of it; or none at all.
     pub(super) fn agrees_with(&self, other: &SpanContext) -> bool {
         let same_span = self.context.span_id() == other.span_id() || self.context.span_id() == SpanId::INVALID;
-        self.context.trace_id() == other.trace_id() && same_span
+        self.nameless || (self.context.trace_id() == other.trace_id() && same_span)
     }
 }
