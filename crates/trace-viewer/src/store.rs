@@ -1,13 +1,17 @@
 //! The traces that are in memory: bounded in number, in spans and bytes of one trace, and in bytes of all. The trace that
 //! began to arrive first goes first. A span that comes again replaces itself. Reads no bytes and speaks no HTTP.
 
+mod summary;
+
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
-use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId, short};
+pub(crate) use self::summary::Summary;
+use self::summary::summarise;
+use crate::model::{Source, Span, SpanId, TraceId};
 
 /// What may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -21,9 +25,6 @@ pub(crate) struct Bounds {
 /// A thousand traces, twenty thousand spans and 16 MiB in one, 64 MiB in all.
 pub(crate) const BOUNDS: Bounds =
     Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
-
-/// Services that a summary names.
-const SERVICES: usize = 20;
 
 /// The traces in memory, shared by all who add and read.
 pub(crate) struct Store {
@@ -56,33 +57,6 @@ struct Trace {
     places: HashMap<(SpanId, Source), usize>,
     bytes: usize,
     summary: Option<Summary>,
-}
-
-/// What a list says of a trace.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Summary {
-    pub(crate) trace_id: TraceId,
-    /// The name of the earliest span whose parent has not come; OTLP's name where both protocols told of it.
-    pub(crate) root_name: Option<String>,
-    /// The path that the root was asked for: many requests share a name.
-    pub(crate) root_path: Option<String>,
-    /// Those that told of spans, and the databases that they called (X-Ray's inferred services); in order of appearance.
-    pub(crate) services: Vec<String>,
-    pub(crate) start: Nanos,
-    pub(crate) start_unix_nano: String,
-    pub(crate) duration_ms: f64,
-    /// Operations: a span and its X-Ray twin are one.
-    pub(crate) span_count: usize,
-    /// Operations that failed.
-    pub(crate) errors: usize,
-    pub(crate) sources: Sources,
-}
-
-/// Spans by protocol.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-pub(crate) struct Sources {
-    pub(crate) otlp: usize,
-    pub(crate) xray: usize,
 }
 
 impl Store {
@@ -202,62 +176,12 @@ impl Trace {
     }
 }
 
-fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summary> {
-    let start = spans.iter().map(|span| span.start).min()?;
-    let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
-    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
-    let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
-    // X-Ray's times are rounded: among the spans of one operation OTLP's name is the one wanted.
-    let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
-    let failed = |source: Source| {
-        let failed = move |span: &&Arc<Span>| span.source == source && span.status.code == Code::Error;
-        spans.iter().filter(failed).map(|span| span.span_id).collect::<HashSet<_>>()
-    };
-    let told_by_otlp: HashSet<SpanId> =
-        spans.iter().filter(|span| span.source == Source::Otlp).map(|span| span.span_id).collect();
-    let errors = failed(Source::Otlp).len() + failed(Source::Xray).difference(&told_by_otlp).count();
-    let count = |source| spans.iter().filter(|span| span.source == source).count();
-    Some(Summary {
-        trace_id,
-        root_name: root.map(|span| span.name.clone()),
-        root_path: root.and_then(|span| span.attributes.get("url.path")?.as_str().map(|path| short(path.to_owned()))),
-        services: services(spans),
-        start,
-        start_unix_nano: start.0.to_string(),
-        duration_ms: end.ms_since(start),
-        span_count: ids.len(),
-        errors,
-        sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
-    })
-}
-
-fn services(spans: &[Arc<Span>]) -> Vec<String> {
-    let mut by_start: Vec<(Nanos, &str)> = Vec::new();
-    for span in spans {
-        let names = span.service.as_deref().into_iter().chain(database(span));
-        by_start.extend(names.map(|name| (span.start, name)));
-    }
-    by_start.sort_by_key(|(start, _)| *start);
-    let mut seen = BTreeSet::new();
-    let names = by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned());
-    names.take(SERVICES).collect()
-}
-
-/// The database that a span called: it sends no spans of its own.
-fn database(span: &Span) -> Option<&str> {
-    let system = match span.source {
-        Source::Otlp => span.attributes.get("db.system.name"),
-        Source::Xray => span.attributes.get("sql").and_then(|sql| sql.get("database_type")),
-    };
-    system.and_then(serde_json::Value::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::model::{Kind, Status};
+    use crate::model::{Code, Kind, Nanos, Status};
 
     fn span(trace: u8, id: u8, parent: u8, source: Source) -> Span {
         let bytes = |id: u8| [0, 0, 0, 0, 0, 0, 0, id];

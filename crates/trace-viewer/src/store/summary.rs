@@ -1,0 +1,88 @@
+//! What is said of a trace as a whole. Knows its spans alone, not where they are kept.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId, short};
+
+/// Services that a summary names.
+const SERVICES: usize = 20;
+
+/// What a list says of a trace.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) trace_id: TraceId,
+    /// The name of the earliest span whose parent has not come; OTLP's name where both protocols told of it.
+    pub(crate) root_name: Option<String>,
+    /// The path that the root was asked for: many requests share a name.
+    pub(crate) root_path: Option<String>,
+    /// Those that told of spans, and the databases that they called (X-Ray's inferred services); in order of appearance.
+    pub(crate) services: Vec<String>,
+    pub(crate) start: Nanos,
+    pub(crate) start_unix_nano: String,
+    pub(crate) duration_ms: f64,
+    /// Operations: a span and its X-Ray twin are one.
+    pub(crate) span_count: usize,
+    /// Operations that failed.
+    pub(crate) errors: usize,
+    pub(crate) sources: Sources,
+}
+
+/// Spans by protocol.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Sources {
+    pub(crate) otlp: usize,
+    pub(crate) xray: usize,
+}
+
+pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summary> {
+    let start = spans.iter().map(|span| span.start).min()?;
+    let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
+    // X-Ray's times are rounded: among the spans of one operation OTLP's name is the one wanted.
+    let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
+    let failed = |source: Source| {
+        let failed = move |span: &&Arc<Span>| span.source == source && span.status.code == Code::Error;
+        spans.iter().filter(failed).map(|span| span.span_id).collect::<HashSet<_>>()
+    };
+    let told_by_otlp: HashSet<SpanId> =
+        spans.iter().filter(|span| span.source == Source::Otlp).map(|span| span.span_id).collect();
+    let errors = failed(Source::Otlp).len() + failed(Source::Xray).difference(&told_by_otlp).count();
+    let count = |source| spans.iter().filter(|span| span.source == source).count();
+    Some(Summary {
+        trace_id,
+        root_name: root.map(|span| span.name.clone()),
+        root_path: root.and_then(|span| span.attributes.get("url.path")?.as_str().map(|path| short(path.to_owned()))),
+        services: services(spans),
+        start,
+        start_unix_nano: start.0.to_string(),
+        duration_ms: end.ms_since(start),
+        span_count: ids.len(),
+        errors,
+        sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
+    })
+}
+
+fn services(spans: &[Arc<Span>]) -> Vec<String> {
+    let mut by_start: Vec<(Nanos, &str)> = Vec::new();
+    for span in spans {
+        let names = span.service.as_deref().into_iter().chain(database(span));
+        by_start.extend(names.map(|name| (span.start, name)));
+    }
+    by_start.sort_by_key(|(start, _)| *start);
+    let mut seen = BTreeSet::new();
+    let names = by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned());
+    names.take(SERVICES).collect()
+}
+
+/// The database that a span called: it sends no spans of its own.
+fn database(span: &Span) -> Option<&str> {
+    let system = match span.source {
+        Source::Otlp => span.attributes.get("db.system.name"),
+        Source::Xray => span.attributes.get("sql").and_then(|sql| sql.get("database_type")),
+    };
+    system.and_then(serde_json::Value::as_str)
+}
