@@ -1,5 +1,7 @@
 //! The viewer over HTTP: OTLP in, the list and each trace out as JSON, and the page.
 
+mod documents;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,13 +19,16 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::ingest::otlp;
-use crate::model::{Event, Kind, Nanos, Source, Span, SpanId, Status, TraceId};
+use crate::model::{Event, Kind, Nanos, Place, Source, Span, SpanId, Status, TraceId};
 use crate::store::{Counts, Store, Summary};
 
 /// Of a body, unpacked: several times what 512 spans take. An empty span takes two bytes of it, and sixty-four in memory.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Traces in a list.
 const LIST: usize = 200;
+
+const NOT_A_TRACE_ID: &str = "a trace id is 32 hex digits";
+const NO_SUCH_TRACE: &str = "no such trace; it has not arrived, or made room for newer ones";
 
 /// What every handler may use.
 pub(crate) struct State {
@@ -38,6 +43,8 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         .route("/v1/traces", web::post().to(export))
         .route("/api/traces", web::route().guard(api()).to(list))
         .route("/api/traces/{trace_id}", web::route().guard(api()).to(show))
+        .route("/api/traces/{trace_id}/xray", web::route().guard(api()).to(documents::list))
+        .route("/api/traces/{trace_id}/xray/{id}", web::route().guard(api()).to(documents::text))
         .route("/api/status", web::route().guard(api()).to(status))
         .route("/{file:[a-z.]*}", web::route().guard(api()).to(file))
         .default_service(web::to(|| async { problem(404, "no such page") }));
@@ -113,10 +120,10 @@ async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
         spans: Vec<ShownSpan<'a>>,
     }
     let Some(id) = TraceId::parse(&trace_id) else {
-        return problem(400, "a trace id is 32 hex digits");
+        return problem(400, NOT_A_TRACE_ID);
     };
     let Some((summary, spans)) = state.store.trace(id) else {
-        return problem(404, "no such trace; it has not arrived, or made room for newer ones");
+        return problem(404, NO_SUCH_TRACE);
     };
     let services = Services::of(&spans);
     let spans = spans.iter().map(|span| ShownSpan::of(span, services.find(span))).collect();
@@ -178,6 +185,8 @@ struct ShownSpan<'a> {
     events: &'a [Event],
     status: &'a Status,
     source: Source,
+    #[serde(flatten)]
+    document: Option<Place>,
 }
 
 impl<'a> ShownSpan<'a> {
@@ -198,6 +207,7 @@ impl<'a> ShownSpan<'a> {
             events: &span.events,
             status: &span.status,
             source: span.source,
+            document: span.document,
         }
     }
 }

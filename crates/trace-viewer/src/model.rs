@@ -1,10 +1,12 @@
-//! A span as the viewer keeps it, from whichever protocol it came, and what is said of a trace as a whole.
+//! A span as the viewer keeps it, from whichever protocol it came, and X-Ray's document as it came.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// 16 bytes; never all zero.
@@ -46,6 +48,43 @@ pub struct Span {
     pub status: Status,
     /// Who told.
     pub source: Source,
+    /// Where an X-Ray document tells of it.
+    pub document: Option<Place>,
+}
+
+/// A part of an X-Ray document, or the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The document's id.
+    #[serde(rename = "document")]
+    pub id: SpanId,
+    /// The length of this part of it, with what is nested in it.
+    pub bytes: usize,
+}
+
+/// A segment, or a subsegment that came alone, as it was sent.
+#[derive(Debug)]
+pub struct Document {
+    /// The trace it belongs to.
+    pub trace_id: TraceId,
+    /// Its own id.
+    pub id: SpanId,
+    /// The document that it is a part of or was called by.
+    pub parent: Option<SpanId>,
+    /// What it is called.
+    pub name: String,
+    /// [`Kind::Segment`] or [`Kind::Subsegment`].
+    pub kind: Kind,
+    /// When it began.
+    pub start: Nanos,
+    /// Sent before it ended.
+    pub in_progress: bool,
+    /// When it came.
+    pub received: Nanos,
+    /// How many subsegments are nested in it, at any depth.
+    pub subsegments: usize,
+    /// The JSON, byte for byte.
+    pub text: Box<RawValue>,
 }
 
 /// Something that happened at a moment of a span.
@@ -121,6 +160,22 @@ impl SpanId {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().map(u64::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
     }
+
+    /// From 16 hex digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digits.then(|| u64::from_str_radix(text, 16).ok())?.filter(|id| *id != 0).map(Self)
+    }
+}
+
+/// What an entry of an index takes.
+const INDEX: usize = 64;
+
+impl Document {
+    /// About how much memory it takes, in bytes.
+    pub fn size(&self) -> usize {
+        INDEX + size_of::<Self>() + self.name.len() + self.text.get().len()
+    }
 }
 
 impl Span {
@@ -131,8 +186,6 @@ impl Span {
 
     /// About how much memory it takes, in bytes.
     pub fn size(&self) -> usize {
-        /// The place of the span in its trace's index.
-        const INDEX: usize = 64;
         let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
         let service = self.service.as_ref().map_or(0, |service| service.len());
         let message = self.status.message.as_ref().map_or(0, String::len);
@@ -162,6 +215,12 @@ fn value_size(value: &Value) -> usize {
 }
 
 impl Nanos {
+    /// By this machine's clock; 0 where it is wrong by half a century.
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+
     /// Milliseconds from `start`; 0 where this is earlier.
     #[expect(clippy::cast_precision_loss, reason = "a duration that a float cannot hold exactly lasts 104 days")]
     pub fn ms_since(self, start: Self) -> f64 {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::http::{self, State};
 use crate::ingest::xray;
+use crate::model::Nanos;
 use crate::store::{BOUNDS, Store};
 
 const HEADERS: Duration = Duration::from_secs(10);
@@ -128,11 +129,11 @@ async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Stor
     }
 }
 
-/// Makes spans of datagrams. What is none is counted.
+/// Makes documents and spans of datagrams. What is none is counted.
 async fn read(mut taken: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
     while let Some(datagram) = taken.recv().await {
-        match xray::datagram(&datagram) {
-            Ok(spans) => drop(store.add(spans)),
+        match xray::datagram(&datagram, Nanos::now()) {
+            Ok((document, spans)) => store.add_document(document, spans),
             Err(error) => {
                 tracing::debug!("a datagram is not a segment: {error}");
                 store.reject(1);

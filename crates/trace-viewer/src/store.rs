@@ -1,6 +1,7 @@
 //! The traces that are in memory: bounded in number, in spans and bytes of one trace, and in bytes of all. The trace that
-//! began to arrive first goes first. A span that comes again replaces itself. Reads no bytes and speaks no HTTP.
+//! began to arrive first goes first. A span or document that comes again replaces itself. Reads no bytes and speaks no HTTP.
 
+mod documents;
 mod summary;
 
 use std::collections::hash_map::Entry;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 pub(crate) use self::summary::Summary;
 use self::summary::summarise;
-use crate::model::{Source, Span, SpanId, TraceId};
+use crate::model::{Document, Source, Span, SpanId, TraceId};
 
 /// What may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +56,8 @@ pub(crate) struct Counts {
 struct Trace {
     spans: Vec<Arc<Span>>,
     places: HashMap<(SpanId, Source), usize>,
+    /// Each has a span of its own id, so that the bound of spans is theirs too.
+    documents: HashMap<SpanId, Arc<Document>>,
     bytes: usize,
     summary: Option<Summary>,
 }
@@ -66,15 +69,7 @@ impl Store {
 
     /// Adds spans and makes room for them. Returns how many did not fit into their trace.
     pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
-        let mut inner = self.lock();
-        let mut unfit = 0;
-        for span in spans {
-            if !inner.add(span, self.bounds) {
-                unfit += 1;
-            }
-            inner.evict(self.bounds);
-        }
-        unfit
+        self.lock().add_all(spans, self.bounds)
     }
 
     /// Counts what could not be read.
@@ -118,6 +113,17 @@ impl Store {
 }
 
 impl Inner {
+    fn add_all(&mut self, spans: Vec<Span>, bounds: Bounds) -> usize {
+        let mut unfit = 0;
+        for span in spans {
+            if !self.add(span, bounds) {
+                unfit += 1;
+            }
+            self.evict(bounds);
+        }
+        unfit
+    }
+
     fn add(&mut self, span: Span, bounds: Bounds) -> bool {
         let trace = match self.traces.entry(span.trace_id) {
             Entry::Occupied(trace) => trace.into_mut(),
@@ -198,6 +204,7 @@ mod tests {
             events: Vec::new(),
             status: Status::default(),
             source,
+            document: None,
         }
     }
 

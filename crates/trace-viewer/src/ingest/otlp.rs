@@ -145,6 +145,7 @@ fn span(span: wire::Span, service: &Arc<str>) -> Option<Span> {
             message: (!status.message.is_empty()).then_some(status.message),
         },
         source: Source::Otlp,
+        document: None,
     })
 }
 

@@ -1,42 +1,88 @@
-//! X-Ray segment documents: the document and every subsegment nested in it become spans.
+//! X-Ray segment documents: each is kept as it was sent, and it and every subsegment nested in it become spans.
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use xray::{Cause, Document, Exception, SegmentId};
+use xray::{Cause, Exception, SegmentId};
 
-use crate::model::{Code, Event, Kind, Nanos, Source, Span, SpanId, Status, TraceId, short};
+use crate::model::{Code, Document, Event, Kind, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
 
 /// The fields of a document that a span has a place of its own for.
 const OWN: [&str; 10] =
     ["id", "name", "trace_id", "parent_id", "type", "start_time", "end_time", "in_progress", "subsegments", "cause"];
 
-pub(crate) fn datagram(bytes: &[u8]) -> Result<Vec<Span>, String> {
-    let document = xray::datagram::parse(bytes).map_err(|error| error.to_string())?;
-    let trace_id =
-        document.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("its trace id is zero")?;
-    let kind = if document.kind == Some(xray::Kind::Subsegment) { Kind::Subsegment } else { Kind::Segment };
-    let service = (kind == Kind::Segment).then(|| short(document.name.clone()).into());
-    let parent = document.parent_id;
+/// A datagram that came at `received`: its document, and the spans in it, that of the document last.
+pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<(Document, Vec<Span>), String> {
+    let parsed = xray::datagram::parse(bytes).map_err(|error| error.to_string())?;
+    let text = text(bytes).ok_or("its document is not JSON")?;
+    let trace_id = parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("its trace id is zero")?;
+    let id = span_id(parsed.id).ok_or("its id is zero")?;
+    let kind = if parsed.kind == Some(xray::Kind::Subsegment) { Kind::Subsegment } else { Kind::Segment };
+    let mut document = Document {
+        trace_id,
+        id,
+        parent: parsed.parent_id.and_then(span_id),
+        name: short(parsed.name.clone()),
+        kind,
+        start: nanos(parsed.start_time),
+        in_progress: parsed.in_progress,
+        received,
+        subsegments: 0,
+        text: text.to_owned(),
+    };
+    let service = (kind == Kind::Segment).then(|| document.name.as_str().into());
     let mut spans = Vec::new();
-    flatten(document, kind, parent, &Origin { trace_id, service }, &mut spans);
-    if spans.is_empty() { Err("its id is zero".to_owned()) } else { Ok(spans) }
+    let parent = parsed.parent_id;
+    document.subsegments = flatten(parsed, text, kind, parent, &Origin { trace_id, service, document: id }, &mut spans);
+    Ok((document, spans))
+}
+
+/// What follows the header line, without the white space around it: senders pad their datagrams.
+fn text(datagram: &[u8]) -> Option<&RawValue> {
+    let newline = datagram.iter().position(|byte| *byte == b'\n')?;
+    serde_json::from_slice(datagram.get(newline..)?).ok()
+}
+
+fn span_id(id: SegmentId) -> Option<SpanId> {
+    SpanId::from_bytes(&id.to_bytes())
 }
 
 /// What every span of a datagram shares.
 struct Origin {
     trace_id: TraceId,
     service: Option<Arc<str>>,
+    document: SpanId,
 }
 
-/// JSON bounds how deep documents nest.
-fn flatten(mut document: Document, kind: Kind, parent: Option<SegmentId>, origin: &Origin, spans: &mut Vec<Span>) {
+/// The texts of the subsegments directly within a document.
+#[derive(Default, Deserialize)]
+struct Nested<'a> {
+    #[serde(borrow, default)]
+    subsegments: Vec<&'a RawValue>,
+}
+
+/// Returns how many subsegments are in the document, at any depth; serde_json bounds how deep they nest.
+fn flatten(
+    mut document: xray::Document,
+    text: &RawValue,
+    kind: Kind,
+    parent: Option<SegmentId>,
+    origin: &Origin,
+    spans: &mut Vec<Span>,
+) -> usize {
     let id = document.id;
-    for subsegment in std::mem::take(&mut document.subsegments) {
-        flatten(subsegment, Kind::Subsegment, Some(id), origin, spans);
+    let mut count = 0;
+    if !document.subsegments.is_empty() {
+        // The document was read from this text, so that there are as many.
+        let nested: Nested = serde_json::from_str(text.get()).unwrap_or_default();
+        for (subsegment, text) in std::mem::take(&mut document.subsegments).into_iter().zip(nested.subsegments) {
+            count += 1 + flatten(subsegment, text, Kind::Subsegment, Some(id), origin, spans);
+        }
     }
-    let Some(span_id) = SpanId::from_bytes(&id.to_bytes()) else {
-        return;
+    let Some(span_id) = span_id(id) else {
+        return count;
     };
     let failed = document.fault || document.error || document.throttle;
     let events = match &document.cause {
@@ -46,7 +92,7 @@ fn flatten(mut document: Document, kind: Kind, parent: Option<SegmentId>, origin
     spans.push(Span {
         trace_id: origin.trace_id,
         span_id,
-        parent: parent.and_then(|id| SpanId::from_bytes(&id.to_bytes())),
+        parent: parent.and_then(self::span_id),
         service: origin.service.clone(),
         name: short(document.name.clone()),
         kind,
@@ -56,7 +102,9 @@ fn flatten(mut document: Document, kind: Kind, parent: Option<SegmentId>, origin
         events,
         status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
         source: Source::Xray,
+        document: Some(Place { id: origin.document, bytes: text.get().len() }),
     });
+    count
 }
 
 fn exception(exception: &Exception) -> Event {
@@ -69,7 +117,7 @@ fn exception(exception: &Exception) -> Event {
     Event { name: "exception".to_owned(), time: None, attributes }
 }
 
-fn attributes(document: &Document) -> Map<String, Value> {
+fn attributes(document: &xray::Document) -> Map<String, Value> {
     match serde_json::to_value(document) {
         Ok(Value::Object(mut fields)) => {
             for field in OWN {
@@ -94,28 +142,40 @@ fn nanos(seconds: f64) -> Nanos {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
-    fn read(document: &str) -> Result<Vec<Span>, String> {
-        datagram(&[xray::datagram::HEADER, document.as_bytes()].concat())
+    const SEGMENT: &str = r#"{"id":"00000000000000a1", "name":"backend","trace_id":"1-5759e988-bd862e3fe1be46a994272793",
+        "start_time":1700000000.250000,"end_time":1700000000.5,"http":{"response":{"status":500}},"fault":true,
+        "cause":{"exceptions":[{"id":"00000000000000a3","type":"E","message":"no"}]},
+        "subsegments":[{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}]}"#;
+
+    fn read(document: &str) -> Result<(Document, Vec<Span>), String> {
+        datagram(&[xray::datagram::HEADER, document.as_bytes()].concat(), Nanos(7))
     }
 
     #[test]
     fn nested_subsegments_are_spans_of_the_segments_service() {
-        let spans = read(
-            r#"{"id":"00000000000000a1","name":"backend","trace_id":"1-5759e988-bd862e3fe1be46a994272793",
-                "start_time":1700000000.25,"end_time":1700000000.5,"http":{"response":{"status":500}},"fault":true,
-                "cause":{"exceptions":[{"id":"00000000000000a3","type":"E","message":"no"}]},
-                "subsegments":[{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}]}"#,
-        )
-        .unwrap();
+        let (_, spans) = read(SEGMENT).unwrap();
         let [db, segment] = spans.as_slice() else { panic!("{spans:?}") };
         assert_eq!((db.kind, db.parent, db.end), (Kind::Subsegment, Some(segment.span_id), None));
         assert_eq!((db.service.as_deref(), segment.duration_ms()), (Some("backend"), Some(250.0)));
         assert_eq!((segment.status.code, segment.events[0].name.as_str()), (Code::Error, "exception"));
         assert_eq!(segment.attributes["http"]["response"]["status"], 500);
         assert!(!segment.attributes.contains_key("id"));
+    }
+
+    #[test]
+    fn a_document_is_kept_as_sent_without_the_padding_around_it() {
+        let (document, spans) = read(&format!("\n {SEGMENT}   ")).unwrap();
+        assert_eq!(document.text.get(), SEGMENT);
+        assert_eq!((document.kind, document.subsegments, document.in_progress), (Kind::Segment, 1, false));
+        assert_eq!((document.name.as_str(), document.received), ("backend", Nanos(7)));
+        let nested = r#"{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}"#;
+        let places: Vec<_> = spans.iter().map(|span| span.document.unwrap()).collect();
+        let place = |text: &str| Place { id: document.id, bytes: text.len() };
+        assert_eq!(places, [place(nested), place(SEGMENT)]);
     }
 
     #[test]
@@ -127,11 +187,39 @@ mod tests {
         assert!(document("00000000000000a1", "1-00000000-000000000000000000000000").is_err());
     }
 
+    /// Each id and the length of its text, children first.
+    fn sizes(tree: &Value) -> Vec<(String, usize)> {
+        let nested = tree["subsegments"].as_array().into_iter().flatten().flat_map(sizes);
+        nested.chain([(tree["id"].as_str().unwrap().to_owned(), tree.to_string().len())]).collect()
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_spans_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = datagram(&bytes);
-            let _ = datagram(&[xray::datagram::HEADER, &bytes].concat());
+            let _ = datagram(&bytes, Nanos(0));
+            let _ = datagram(&[xray::datagram::HEADER, &bytes].concat(), Nanos(0));
+        }
+
+        #[test]
+        fn any_tree_of_subsegments_is_as_many_spans(counts in proptest::collection::vec(0_usize..4, 0..5)) {
+            // Each number says how many subsegments the last one of the level above has.
+            let mut ids = 0;
+            let mut leaf = || {
+                ids += 1;
+                json!({"id": format!("{ids:016x}"), "name": "a }] \" b", "start_time": 1, "end_time": 2})
+            };
+            let mut tree = leaf();
+            for count in &counts {
+                let mut above = leaf();
+                let children: Vec<_> = (1..*count).map(|_| leaf()).chain((*count > 0).then_some(tree)).collect();
+                above["subsegments"] = children.into();
+                tree = above;
+            }
+            tree["trace_id"] = "1-5759e988-bd862e3fe1be46a994272793".into();
+            let (document, spans) = read(&tree.to_string()).unwrap();
+            prop_assert_eq!(document.subsegments + 1, spans.len());
+            let told = spans.iter().map(|span| (span.span_id.to_string(), span.document.unwrap().bytes));
+            prop_assert_eq!(told.collect::<Vec<_>>(), sizes(&tree));
         }
 
         #[test]

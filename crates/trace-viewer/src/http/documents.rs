@@ -1,0 +1,77 @@
+//! X-Ray's documents of a trace: all with their sizes, or the text of one.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use xray::datagram::MAX_DOCUMENT_BYTES;
+
+use super::{NO_SUCH_TRACE, NOT_A_TRACE_ID, State, problem};
+use crate::model::{Document, Kind, Nanos, SpanId, TraceId};
+
+/// A document as the API tells it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: SpanId,
+    name: &'a str,
+    #[serde(rename = "type")]
+    kind: Kind,
+    parent_id: Option<SpanId>,
+    start: Nanos,
+    bytes: usize,
+    /// What `bytes` may be at most to be sent.
+    limit: usize,
+    subsegments: usize,
+    in_progress: bool,
+    received: Nanos,
+    document: &'a RawValue,
+}
+
+impl<'a> Shown<'a> {
+    fn of(document: &'a Document) -> Self {
+        Self {
+            id: document.id,
+            name: &document.name,
+            kind: document.kind,
+            parent_id: document.parent,
+            start: document.start,
+            bytes: document.text.get().len(),
+            limit: MAX_DOCUMENT_BYTES,
+            subsegments: document.subsegments,
+            in_progress: document.in_progress,
+            received: document.received,
+            document: &document.text,
+        }
+    }
+}
+
+/// `GET /api/traces/{trace_id}/xray`
+pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
+    #[derive(Serialize)]
+    struct List<'a> {
+        trace_id: TraceId,
+        documents: Vec<Shown<'a>>,
+    }
+    let Some(trace_id) = TraceId::parse(&trace_id) else {
+        return problem(400, NOT_A_TRACE_ID);
+    };
+    let Some(documents) = state.store.documents(trace_id) else {
+        return problem(404, NO_SUCH_TRACE);
+    };
+    let documents = documents.iter().map(|document| Shown::of(document)).collect();
+    HttpResponse::Ok().json(List { trace_id, documents })
+}
+
+/// `GET /api/traces/{trace_id}/xray/{id}`: as it was sent.
+pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> HttpResponse {
+    let Some(trace_id) = TraceId::parse(&ids.0) else {
+        return problem(400, NOT_A_TRACE_ID);
+    };
+    let Some(id) = SpanId::parse(&ids.1) else {
+        return problem(400, "the id of a document is 16 hex digits");
+    };
+    match state.store.document(trace_id, id) {
+        Some(document) => HttpResponse::Ok().content_type("application/json").body(document.text.get().to_owned()),
+        None => problem(404, "no such document; it has not arrived, did not fit, or made room for newer ones"),
+    }
+}
