@@ -78,6 +78,81 @@ fn it_merges_a_segment_with_the_span_of_its_trace() {
     assert_eq!(http::get(&format!("{}/api/status", viewer.viewer)).json()["rejected"], 3);
 }
 
+/// Two levels, in a spelling that reading and writing again would change.
+const SEGMENT: &str = r#"{"id":"00000000000000a1", "name":"<b>backend</b>","trace_id":"1-5759e988-bd862e3fe1be46a994272793",
+    "start_time":1700000000.250000,"end_time":17000000005e-1,"unknown":{"z":1,"a":"\u003cb\u003e"},"fault":true,
+    "annotations":{"n":1.0},"metadata":{"default":{"</script>":"é"}},
+    "subsegments":[{"id":"00000000000000b1","name":"outer } ] \" here","start_time":1700000000.3,"end_time":1700000000.4,
+      "subsegments":[{"id":"00000000000000B2","name":"inner","start_time":1700000000.31,"in_progress":true}]}]}"#;
+const ALONE: &str = r#"{"id":"00000000000000c1","name":"SELECT","trace_id":"1-5759e988-bd862e3fe1be46a994272793","type":"subsegment",
+    "parent_id":"00000000000000a1","start_time":1700000000.2,"end_time":1700000000.3}"#;
+
+#[test]
+fn a_document_is_told_byte_for_byte_with_its_size() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/api/traces/{TRACE}", viewer.viewer);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let send = |document: &str| {
+        let datagram = format!("{{\"format\": \"json\", \"version\": 1}}\n{document}");
+        socket.send_to(datagram.as_bytes(), &viewer.xray).unwrap();
+    };
+    let running = SEGMENT.replace("\"end_time\":17000000005e-1", "\"in_progress\":true");
+    send(&running);
+    send("{\"id\":");
+    let count = |count: usize| move |list: &Value| list["documents"].as_array().is_some_and(|all| all.len() == count);
+    let list = |ready: &dyn Fn(&Value) -> bool| {
+        eventually("the documents", || {
+            let answer = http::get(&format!("{url}/xray"));
+            (answer.status == 200 && ready(&answer.json())).then_some(answer)
+        })
+    };
+    assert_eq!(list(&count(1)).json()["documents"][0]["in_progress"], true);
+    // The whole replaces what was sent before its end; senders pad a datagram to the length of another.
+    send(&format!("{SEGMENT}      "));
+    send(ALONE);
+    let answer = list(&count(2));
+    let told = answer.json();
+    let [alone, segment] = told["documents"].as_array().unwrap().as_slice() else { panic!("{told:#}") };
+    assert_eq!((&told["trace_id"], &segment["id"]), (&json!(TRACE), &json!("00000000000000a1")));
+    assert_eq!((&segment["type"], &segment["parent_id"]), (&json!("segment"), &json!(null)));
+    assert_eq!((&alone["type"], &alone["parent_id"]), (&json!("subsegment"), &json!("00000000000000a1")));
+    assert_eq!((&segment["bytes"], &segment["limit"]), (&json!(SEGMENT.len()), &json!(63_000)));
+    assert_eq!((&segment["subsegments"], &segment["in_progress"]), (&json!(2), &json!(false)));
+    assert_eq!(segment["name"], "<b>backend</b>");
+    assert!(segment["received"].as_str().unwrap() > segment["start"].as_str().unwrap(), "{segment:#}");
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(body.contains(SEGMENT) && body.contains(ALONE), "{body}");
+    for (id, text) in [("00000000000000a1", SEGMENT), ("00000000000000c1", ALONE)] {
+        let document = http::get(&format!("{url}/xray/{id}"));
+        assert_eq!(
+            (document.header("content-type"), document.header("x-content-type-options")),
+            ("application/json", "nosniff")
+        );
+        assert_eq!(String::from_utf8(document.body).unwrap(), text);
+    }
+
+    let trace = http::get(&url).json();
+    let place = |id: &str| {
+        let span = trace["spans"].as_array().unwrap().iter().find(|span| span["span_id"] == id).unwrap();
+        (span["document"].as_str().unwrap().to_owned(), span["bytes"].as_u64().unwrap())
+    };
+    let length = |from: &str, to: &str| {
+        let start = SEGMENT.find(from).unwrap();
+        u64::try_from(SEGMENT[start..].find(to).unwrap() + to.len()).unwrap()
+    };
+    let segment = || "00000000000000a1".to_owned();
+    assert_eq!(place("00000000000000a1"), (segment(), u64::try_from(SEGMENT.len()).unwrap()));
+    assert_eq!(place("00000000000000b1"), (segment(), length("{\"id\":\"00000000000000b1", "true}]}")));
+    assert_eq!(place("00000000000000b2"), (segment(), length("{\"id\":\"00000000000000B2", "true}")));
+    assert_eq!(place("00000000000000c1").0, "00000000000000c1");
+    assert_eq!(http::get(&format!("{}/api/status", viewer.viewer)).json()["rejected"], 1);
+    for (path, status) in [("/xray/00000000000000b1", 404), ("/xray/zzz", 400), ("/xray/0000000000000000", 400)] {
+        assert_eq!(http::get(&format!("{url}{path}")).status, status, "{path}");
+    }
+    let none = format!("{}/api/traces/{}/xray", viewer.viewer, TRACE.replace('5', "6"));
+    assert_eq!((http::get(&none).status, http::post(&format!("{url}/xray"), &json!({})).status), (404, 404));
+}
+
 #[test]
 fn what_is_not_a_trace_is_refused_and_it_goes_on() {
     let viewer = Cruddur::service("trace-viewer", &[]);
