@@ -158,6 +158,7 @@ async fn file(name: Path<String>) -> HttpResponse {
         "viewer.css" => ("text/css; charset=utf-8", include_str!("../static/viewer.css")),
         "viewer.js" => ("text/javascript; charset=utf-8", include_str!("../static/viewer.js")),
         "list.js" => ("text/javascript; charset=utf-8", include_str!("../static/list.js")),
+        "treegrid.js" => ("text/javascript; charset=utf-8", include_str!("../static/treegrid.js")),
         "waterfall.js" => ("text/javascript; charset=utf-8", include_str!("../static/waterfall.js")),
         "format.js" => ("text/javascript; charset=utf-8", include_str!("../static/format.js")),
         "favicon.svg" => ("image/svg+xml", include_str!("../static/favicon.svg")),

@@ -30,7 +30,7 @@ function traceKey(event) {
     if (key === 'Enter' || key === ' ') return false;
   }
   // The panel scrolls with the arrow keys once it has the focus; j and k go on moving.
-  if (target.closest('#details') && key !== 'j' && key !== 'k') return false;
+  if (target.closest('.details') && key !== 'j' && key !== 'k') return false;
   if (key in moves) waterfall.move(moves[key]);
   else if (key === 'ArrowRight') waterfall.open();
   else if (key === 'ArrowLeft') waterfall.close();
@@ -45,6 +45,8 @@ function listKey({ key, target }) {
   return true;
 }
 
+byId('collapse-all').addEventListener('click', () => waterfall.collapseAll());
+byId('expand-all').addEventListener('click', () => waterfall.expandAll());
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const handled = waterfall.traceId ? traceKey(event) : listKey(event);
