@@ -85,19 +85,30 @@ export function niceStep(total, wanted) {
   return power * ([1, 2, 5].find((factor) => factor * power >= raw) ?? 10);
 }
 
-export function copyable(text) {
-  const code = el('code', {}, text);
-  const button = el('button', { type: 'button', class: 'copy', 'aria-label': `Copy ${plain(text, 60)}`, click: copy }, 'Copy');
+// Copies what `read` gives; where there is no clipboard (outside a secure context), `shown` is left selected for the user.
+export function copyButton(label, shown, read) {
+  const button = el('button', { type: 'button', class: 'copy', 'aria-label': label, click: copy }, 'Copy');
   async function copy() {
     try {
-      await navigator.clipboard.writeText(text);
+      await navigator.clipboard.writeText(read());
       button.textContent = 'Copied';
     } catch {
-      // Outside a secure context there is no clipboard: leave the text selected for the user.
-      getSelection().selectAllChildren(code);
+      getSelection().selectAllChildren(shown);
       button.textContent = 'Selected';
     }
     setTimeout(() => { button.textContent = 'Copy'; }, 1500);
   }
-  return el('span', { class: 'copyable' }, code, button);
+  return button;
+}
+
+export function copyable(text) {
+  const code = el('code', {}, text);
+  return el('span', { class: 'copyable' }, code, copyButton(`Copy ${plain(text, 60)}`, code, () => text));
+}
+
+export function attributes(values) {
+  const entries = Object.entries(values ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (entries.length === 0) return el('p', { class: 'none' }, 'none');
+  return el('table', { class: 'attributes' }, el('tbody', {}, ...entries.map(([key, value]) =>
+    el('tr', {}, el('th', { scope: 'row' }, key), el('td', {}, el('div', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
 }

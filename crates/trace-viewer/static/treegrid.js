@@ -1,5 +1,5 @@
 // A tree as a grid whose rows are in the page only while they are in view. What a row shows is its subclass's matter: that has
-// `cells(row, open)`, `details(row)`, `link(id)` and `rowClass(row)`.
+// `cells(row, open)`, `details(row)` and `link(id)`.
 import { el } from './format.js';
 
 const ROW_PX = 26;
@@ -85,6 +85,8 @@ export class TreeGrid {
 
   renderColumns() {}
 
+  chosen() {}
+
   rowNode(row, index) {
     const open = row.kids ? String(!this.collapsed.has(row.id)) : null;
     return el('div', {
@@ -145,6 +147,7 @@ export class TreeGrid {
   writeHash() {
     clearTimeout(this.hashTimer);
     if (!this.active) return;
+    this.chosen();
     const hash = this.link(this.selected);
     this.hashTimer = setTimeout(() => { if (this.active && location.hash !== hash) history.replaceState(null, '', hash); }, 80);
   }

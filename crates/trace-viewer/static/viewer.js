@@ -1,22 +1,45 @@
 import { byId } from './format.js';
 import { TraceList } from './list.js';
 import { Waterfall } from './waterfall.js';
+import { Documents } from './xray.js';
 
 const list = new TraceList();
-const waterfall = new Waterfall();
+const waterfall = new Waterfall(() => documents.refresh());
+const documents = new Documents(waterfall);
 const moves = { ArrowDown: 1, j: 1, ArrowUp: -1, k: -1, PageDown: 15, PageUp: -15, Home: -Infinity, End: Infinity };
+const views = { spans: waterfall, documents };
+const view = () => (documents.active ? documents : waterfall);
 
 function route() {
-  const [, traceId, spanId] = /^#([0-9a-f]{32})(?:\/([0-9a-f]{16}))?$/i.exec(location.hash) ?? [];
-  for (const id of ['list', 'list-tools']) byId(id).hidden = Boolean(traceId);
-  for (const id of ['trace', 'trace-tools']) byId(id).hidden = !traceId;
+  const [, traceId, xray, id] = /^#([0-9a-f]{32})(\/xray)?(?:\/([0-9a-f]{16}))?$/i.exec(location.hash) ?? [];
+  for (const part of ['list', 'list-tools']) byId(part).hidden = Boolean(traceId);
+  for (const part of ['trace', 'trace-tools']) byId(part).hidden = !traceId;
   if (traceId) {
     list.hide();
-    waterfall.show(traceId.toLowerCase(), spanId?.toLowerCase() ?? null);
+    byId('spans').hidden = Boolean(xray);
+    byId('documents').hidden = !xray;
+    const before = view();
+    const ids = [traceId.toLowerCase(), id?.toLowerCase() ?? null];
+    waterfall.show(...ids, !xray);
+    documents.show(...ids, Boolean(xray));
+    linkViews();
+    if (view() !== before) view().grid.focus({ preventScroll: true });
   } else {
     document.title = 'Cruddur traces';
     waterfall.hide();
+    documents.hide();
     list.show();
+  }
+}
+
+// The other view shows the same operation, where it knows it.
+function linkViews() {
+  const { selected } = view();
+  for (const [name, target] of Object.entries(views)) {
+    const link = byId(`to-${name}`);
+    link.href = target.link(waterfall.tells(selected, name === 'documents') ? selected : null);
+    if (target.active) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
 }
 
@@ -26,15 +49,16 @@ function traceKey(event) {
     location.hash = '#';
     return true;
   }
-  if (target.closest('button, a')) {
+  if (target.closest('button, a, summary')) {
     if (key === 'Enter' || key === ' ') return false;
   }
   // The panel scrolls with the arrow keys once it has the focus; j and k go on moving.
-  if (target.closest('.details') && key !== 'j' && key !== 'k') return false;
-  if (key in moves) waterfall.move(moves[key]);
-  else if (key === 'ArrowRight') waterfall.open();
-  else if (key === 'ArrowLeft') waterfall.close();
-  else if (key === 'Enter' || key === ' ') waterfall.enter();
+  if (target.closest('.details') && key !== 'j' && key !== 'k' && key !== 'x') return false;
+  if (key in moves) view().move(moves[key]);
+  else if (key === 'ArrowRight') view().open();
+  else if (key === 'ArrowLeft') view().close();
+  else if (key === 'Enter' || key === ' ') view().enter();
+  else if (key === 'x') byId(documents.active ? 'to-spans' : 'to-documents').click();
   else return false;
   return true;
 }
@@ -45,8 +69,9 @@ function listKey({ key, target }) {
   return true;
 }
 
-byId('collapse-all').addEventListener('click', () => waterfall.collapseAll());
-byId('expand-all').addEventListener('click', () => waterfall.expandAll());
+for (const one of Object.values(views)) one.chosen = linkViews;
+byId('collapse-all').addEventListener('click', () => view().collapseAll());
+byId('expand-all').addEventListener('click', () => view().expandAll());
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const handled = waterfall.traceId ? traceKey(event) : listKey(event);

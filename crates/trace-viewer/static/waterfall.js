@@ -1,30 +1,33 @@
 import {
-  byId, chip, copyable, duration, el, hue, nanos, nanosOfRfc3339, niceStep, offset, plain, plural, timeOfDay, xrayId,
+  attributes, byId, chip, copyable, duration, el, hue, nanos, nanosOfRfc3339, niceStep, offset, plain, plural, timeOfDay, xrayId,
 } from './format.js';
 import { TreeGrid, depthFirst } from './treegrid.js';
+import { twin } from './twin.js';
 
 const RETRY_MS = 2000;
 // X-Ray segments and batched spans come seconds after the first ones: look again while the trace is young.
 const YOUNG_MS = 30_000;
 
 export class Waterfall extends TreeGrid {
-  constructor() {
+  constructor(changed) {
     super(byId('spans'), 'span');
+    this.changed = changed;
     this.root = byId('trace');
     this.hide();
     byId('refresh').addEventListener('click', () => this.load());
   }
 
-  show(traceId, spanId) {
-    this.active = true;
+  // Loads the trace even where it is not `active`: its head stands above every view.
+  show(traceId, spanId, active) {
+    this.active = active;
     if (traceId === this.traceId) {
-      this.select(spanId, { reveal: true });
+      if (active) this.select(spanId, { reveal: true });
       return;
     }
     this.hide();
-    this.active = true;
+    this.active = active;
     this.traceId = traceId;
-    this.selected = spanId;
+    this.selected = active ? spanId : null;
     this.state('loading', 'Loading the trace');
     this.load();
   }
@@ -41,11 +44,16 @@ export class Waterfall extends TreeGrid {
     return id ? `#${this.traceId}/${id}` : `#${this.traceId}`;
   }
 
+  tells(id, overXray) {
+    const row = this.rowsById.get(id);
+    return Boolean(row) && (!overXray || has(row, 'xray'));
+  }
+
   state(name, notice = '') {
     this.root.dataset.state = name;
     byId('trace-notice').textContent = notice;
     byId('trace-notice').hidden = notice === '';
-    for (const part of ['trace-head', 'spans']) byId(part).hidden = name !== 'ready';
+    for (const part of ['trace-head', 'views']) byId(part).hidden = name !== 'ready';
   }
 
   async load() {
@@ -103,7 +111,8 @@ export class Waterfall extends TreeGrid {
     if (first) this.grid.scrollTop = 0;
     this.refold();
     this.select(this.selected, { reveal: first, scroll: first });
-    if (first) this.grid.focus({ preventScroll: true });
+    if (first && this.active) this.grid.focus({ preventScroll: true });
+    this.changed();
   }
 
   renderColumns() {
@@ -161,10 +170,27 @@ export class Waterfall extends TreeGrid {
         el('h2', {}, plain(row.main.name)), chip(row.main.service),
         el('span', { class: 'ids' }, 'Span ', copyable(row.id)),
         row.parentId ? el('span', { class: 'ids' }, 'Parent ', el('code', {}, row.parentId), up ? ' ' : null, up) : el('span', { class: 'ids' }, 'No parent'),
+        this.documentLink(shown.find((span) => span.source === 'xray')),
         close),
-      el('div', { class: shown.length > 1 ? 'records' : 'records single' }, ...shown.map((span) => this.record(span))),
+      ...(shown.length > 1 ? this.both(...shown) : [el('div', { class: 'records single' }, this.record(shown[0]))]),
       rest > 0 ? el('p', { class: 'notice' }, `${plural(rest, 'more record')} received with this span id`) : null,
     ].filter(Boolean);
+  }
+
+  both(otlp, xray) {
+    const events = (span) => (span.events ?? []).map((event) => this.event(event, nanos(span.start_unix_nano)));
+    const told = [['OTLP', otlp], ['X-Ray', xray]].filter(([, span]) => (span.events ?? []).length > 0);
+    return [
+      el('div', { class: 'twins' }, ...twin(otlp, xray, this.origin)),
+      told.length === 0 ? null : el('div', { class: 'records' }, ...told.map(([label, span]) =>
+        el('section', { class: 'record' }, el('h3', {}, `${label} events`), ...events(span)))),
+    ];
+  }
+
+  documentLink(span) {
+    if (!span?.document) return null;
+    const label = span.document === span.span_id ? 'X-Ray document' : 'Part of an X-Ray document';
+    return el('span', { class: 'ids' }, el('a', { href: `#${this.traceId}/xray/${span.span_id}`, 'data-testid': 'document-link' }, label), ` ${plural(span.bytes, 'byte')}`);
   }
 
   record(span) {
@@ -240,11 +266,4 @@ function traceHead(trace) {
       el('span', {}, 'W3C ', copyable(trace.trace_id)),
       el('span', {}, 'X-Ray ', copyable(xrayId(trace.trace_id)))),
   ];
-}
-
-function attributes(values) {
-  const entries = Object.entries(values ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  if (entries.length === 0) return el('p', { class: 'none' }, 'none');
-  return el('table', { class: 'attributes' }, el('tbody', {}, ...entries.map(([key, value]) =>
-    el('tr', {}, el('th', { scope: 'row' }, key), el('td', {}, el('div', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
 }
