@@ -1,8 +1,9 @@
 //! Wire formats of AWS X-Ray.
 //!
 //! [`TraceId`] and [`SegmentId`] are the ids in their two spellings, [`TraceHeader`] is `X-Amzn-Trace-Id`, [`Document`] is
-//! a segment or subsegment as JSON, and [`datagram`] is how a document travels to the daemon. Every parser is total: bytes
-//! from the network give a value or an [`Error`], never a panic. Does no I/O and knows no OpenTelemetry.
+//! a segment or subsegment as JSON, [`datagram`] is how a document travels to the daemon, and [`Rules`] say which requests are
+//! recorded. Every parser is total: bytes from the network give a value or an [`Error`], never a panic. Does no I/O and knows no
+//! OpenTelemetry.
 //!
 //! Source: the [AWS X-Ray developer guide](https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html).
 
@@ -12,10 +13,12 @@ pub mod datagram;
 mod document;
 mod header;
 mod id;
+pub mod rules;
 
 pub use document::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, Service, Sql, name};
 pub use header::{Sampled, TraceHeader};
 pub use id::{SegmentId, TraceId};
+pub use rules::{Request, Rule, Rules};
 
 /// Why bytes are not what they should be.
 #[derive(Debug, thiserror::Error)]
@@ -35,4 +38,15 @@ pub enum Error {
     /// A document misses what every one must have.
     #[error("the document has no {0}")]
     Missing(&'static str),
+    /// A file of sampling rules is none.
+    #[error("the sampling rules {0}")]
+    Rules(String),
+    /// A sampling rule is wrong.
+    #[error("sampling rule {rule}: {problem}")]
+    Rule {
+        /// Its name, or its place in the file.
+        rule: String,
+        /// What is wrong, with the mend.
+        problem: String,
+    },
 }

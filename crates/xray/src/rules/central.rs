@@ -1,0 +1,238 @@
+//! The rules that X-Ray keeps for all services, as its API tells them (`GetSamplingRules`, and `aws xray get-sampling-rules`),
+//! and the shapes of `GetSamplingTargets`, by which services report what they have sampled and get their quotas.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::{DEFAULT, Pattern, Rule, Rules, Skipped};
+use crate::Error;
+
+/// What `GetSamplingRules` answers: a page of rules.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RulesPage {
+    /// Each with a `SamplingRule`; read one by one, so that one that is wrong takes no other with it.
+    pub sampling_rule_records: Vec<Value>,
+    /// Where the next page begins, if there is one.
+    #[serde(default)]
+    pub next_token: Option<String>,
+}
+
+/// What a service asks `GetSamplingTargets`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TargetsRequest {
+    /// At most [`MAX_STATISTICS`].
+    pub sampling_statistics_documents: Vec<Statistics>,
+}
+
+/// The most rules that one [`TargetsRequest`] may tell of.
+pub const MAX_STATISTICS: usize = 25;
+
+/// What a service has done by a rule since it last told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Statistics {
+    /// The rule.
+    pub rule_name: String,
+    /// The service's process: 24 hex digits.
+    #[serde(rename = "ClientID")]
+    pub client_id: String,
+    /// Seconds since 1970.
+    #[serde(default)]
+    pub timestamp: f64,
+    /// Requests that matched.
+    #[serde(default)]
+    pub request_count: u64,
+    /// Those that were sampled, but for the borrowed ones.
+    #[serde(default)]
+    pub sampled_count: u64,
+    /// Those that were sampled without a quota.
+    #[serde(default)]
+    pub borrow_count: u64,
+}
+
+/// What `GetSamplingTargets` answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct TargetsAnswer {
+    /// One for each rule that was told of.
+    pub sampling_target_documents: Vec<Target>,
+    /// When a rule was last changed, in seconds since 1970.
+    pub last_rule_modification: Option<f64>,
+    /// What was told in vain.
+    pub unprocessed_statistics: Vec<Unprocessed>,
+}
+
+/// What a service may sample by a rule.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Target {
+    /// The rule.
+    pub rule_name: String,
+    /// Of what the reservoir leaves.
+    pub fixed_rate: Option<f64>,
+    /// Requests a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reservoir_quota: Option<u32>,
+    /// When the quota expires, in seconds since 1970.
+    #[serde(rename = "ReservoirQuotaTTL", skip_serializing_if = "Option::is_none")]
+    pub reservoir_quota_ttl: Option<f64>,
+    /// Seconds until the service shall ask again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+}
+
+/// Statistics that could not be taken.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Unprocessed {
+    /// The rule that they tell of.
+    pub rule_name: String,
+    /// The kind of error.
+    pub error_code: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// Why a record gives no rule.
+enum Problem {
+    /// It is right, and not for us.
+    Foreign(Skipped),
+    Wrong(Error),
+}
+
+impl Rules {
+    /// Of the records of an answer. Those that are wrong or not understood are [skipped](Self::skipped); the rule `Default` is
+    /// AWS's own where it is missing.
+    pub fn central<'a>(records: impl IntoIterator<Item = &'a Value>) -> Self {
+        let mut rules = Self::default();
+        for record in records {
+            match rule(record) {
+                Ok(rule) => rules.take(rule),
+                Err(Problem::Foreign(skipped)) => rules.skipped.push(skipped),
+                Err(Problem::Wrong(Error::Rule { rule, problem })) => {
+                    rules.skipped.push(Skipped { rule, why: problem })
+                }
+                Err(Problem::Wrong(error)) => {
+                    rules.skipped.push(Skipped { rule: "?".to_owned(), why: error.to_string() });
+                }
+            }
+        }
+        rules.sorted()
+    }
+
+    /// Of a file, in which a rule that is wrong is an error.
+    pub(super) fn central_file(records: &Value) -> Result<Self, Error> {
+        let Value::Array(records) = records else {
+            return Err(Error::Rules("need a list as \"SamplingRuleRecords\"".to_owned()));
+        };
+        let mut rules = Self::default();
+        for record in records {
+            match rule(record) {
+                Ok(rule) if rules.iter().any(|known| known.name == rule.name && rule.name != DEFAULT) => {
+                    return Err(wrong(&rule.name, "another rule has its RuleName; give it its own"));
+                }
+                Ok(rule) => rules.take(rule),
+                Err(Problem::Foreign(skipped)) => rules.skipped.push(skipped),
+                Err(Problem::Wrong(error)) => return Err(error),
+            }
+        }
+        Ok(rules.sorted())
+    }
+
+    fn take(&mut self, rule: Rule) {
+        if rule.name == DEFAULT {
+            self.default = rule;
+        } else if self.rules.iter().any(|known| known.name == rule.name) {
+            self.skipped.push(Skipped { rule: rule.name, why: "another rule has its RuleName".to_owned() });
+        } else {
+            self.rules.push(rule);
+        }
+    }
+
+    fn sorted(mut self) -> Self {
+        self.rules.sort_by(|one, other| (one.priority, &one.name).cmp(&(other.priority, &other.name)));
+        self
+    }
+}
+
+impl Rule {
+    /// As the API tells it, `modified` at this second since 1970.
+    pub fn record(&self, modified: f64) -> Value {
+        json!({
+            "SamplingRule": {
+                "RuleName": self.name,
+                "RuleARN": format!("arn:aws:xray:us-east-1:000000000000:sampling-rule/{}", self.name),
+                "ResourceARN": "*",
+                "Priority": self.priority,
+                "FixedRate": self.rate,
+                "ReservoirSize": self.reservoir,
+                "ServiceName": self.service.as_str(),
+                "ServiceType": self.service_type.as_str(),
+                "Host": self.host.as_str(),
+                "HTTPMethod": self.method.as_str(),
+                "URLPath": self.path.as_str(),
+                "Version": 1,
+                "Attributes": {},
+            },
+            "CreatedAt": modified,
+            "ModifiedAt": modified,
+        })
+    }
+}
+
+/// The rule in a record, or by itself.
+fn rule(record: &Value) -> Result<Rule, Problem> {
+    let Some(fields) = record.get("SamplingRule").unwrap_or(record).as_object() else {
+        return Err(Problem::Wrong(Error::Rules("have a record that is no object with a SamplingRule".to_owned())));
+    };
+    let name = match fields.get("RuleName").and_then(Value::as_str) {
+        Some(name) if (1..=128).contains(&name.len()) => name.to_owned(),
+        _ => return Err(Problem::Wrong(Error::Rules("have a rule without a RuleName; give it one".to_owned()))),
+    };
+    if let Some(why) = foreign(fields) {
+        return Err(Problem::Foreign(Skipped { rule: name, why }));
+    }
+    known(name, fields).map_err(Problem::Wrong)
+}
+
+/// Why a rule is not for us: AWS's SDKs skip the same.
+fn foreign(fields: &Map<String, Value>) -> Option<String> {
+    match (fields.get("Version"), fields.get("ResourceARN"), fields.get("Attributes")) {
+        (Some(version), ..) if version.as_u64() != Some(1) => Some(format!("its Version is {version}, not 1")),
+        (_, Some(arn), _) if arn.as_str() != Some("*") => Some(format!("its ResourceARN is {arn}, not \"*\"")),
+        (.., Some(Value::Object(attributes))) if !attributes.is_empty() => {
+            Some("it has Attributes, which are not known when a request begins".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn known(name: String, fields: &Map<String, Value>) -> Result<Rule, Error> {
+    let is_default = name == DEFAULT;
+    let rate = super::rate(fields.get("FixedRate"));
+    let rate = rate.ok_or_else(|| wrong(&name, "give FixedRate as a number from 0 to 1"))?;
+    let reservoir = super::count(fields.get("ReservoirSize"));
+    let reservoir = reservoir.ok_or_else(|| wrong(&name, "give ReservoirSize as a whole number from 0"))?;
+    if is_default {
+        return Ok(Rule { rate, reservoir, ..Rule::default() });
+    }
+    let priority = super::count(fields.get("Priority")).filter(|priority| (1..10_000).contains(priority));
+    let priority = priority.ok_or_else(|| wrong(&name, "give Priority as a number from 1 to 9999"))?;
+    let pattern = |key: &str| match fields.get(key) {
+        None => Ok(Pattern::any()),
+        Some(value) => {
+            let pattern = value.as_str().and_then(Pattern::new);
+            let mend = || wrong(&name, &format!("give {key} as a text of 1 to 256 characters, \"*\" for any"));
+            pattern.ok_or_else(mend)
+        }
+    };
+    let (service, service_type, host) = (pattern("ServiceName")?, pattern("ServiceType")?, pattern("Host")?);
+    let (method, path) = (pattern("HTTPMethod")?, pattern("URLPath")?);
+    Ok(Rule { name, description: None, priority, rate, reservoir, service, service_type, host, method, path })
+}
+
+fn wrong(rule: &str, problem: &str) -> Error {
+    Error::Rule { rule: rule.to_owned(), problem: problem.to_owned() }
+}

@@ -1,0 +1,232 @@
+//! Which requests are recorded: X-Ray's sampling rules, from a service's own file or from X-Ray, and which of them a request
+//! matches. A rule takes a number of requests each second ([`Reservoir`]) and a part of the rest. Does no I/O, knows no clock and
+//! draws no random number.
+//!
+//! ```
+//! let rules = xray::Rules::parse(br#"{"version": 2, "default": {"fixed_target": 1, "rate": 0.05}, "rules": [
+//!     {"host": "*", "http_method": "GET", "url_path": "/health*", "fixed_target": 0, "rate": 0}]}"#)?;
+//! let request = xray::Request { method: Some("GET"), path: Some("/health/live"), ..xray::Request::of("backend") };
+//! assert_eq!(rules.find(&request).rate(), 0.0);
+//! # Ok::<(), xray::Error>(())
+//! ```
+//!
+//! Source: [Configuring sampling rules](https://docs.aws.amazon.com/xray/latest/devguide/xray-console-sampling.html).
+
+mod central;
+mod local;
+mod pattern;
+mod reservoir;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde_json::Value;
+
+use crate::Error;
+
+pub use central::{MAX_STATISTICS, RulesPage, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
+pub use pattern::Pattern;
+pub use reservoir::{Reservoir, Taken};
+
+/// The rule that takes what no other does.
+const DEFAULT: &str = "Default";
+
+/// Rules in the order in which they are asked. The last is `Default`, which every request matches.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+    default: Rule,
+    skipped: Vec<Skipped>,
+}
+
+/// How much is recorded of which requests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    name: String,
+    description: Option<String>,
+    priority: u32,
+    rate: f64,
+    reservoir: u32,
+    service: Pattern,
+    service_type: Pattern,
+    host: Pattern,
+    method: Pattern,
+    path: Pattern,
+}
+
+/// A rule that holds for nobody here, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its name.
+    pub rule: String,
+    /// The reason.
+    pub why: String,
+}
+
+/// What is known of a request before its segment begins. What is `None` is not compared: work that no request began matches
+/// rules by the service alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request<'a> {
+    /// The name of the segment.
+    pub service: &'a str,
+    /// Where it runs, as `AWS::ECS::Container`; empty elsewhere, which `*` alone matches.
+    pub service_type: &'a str,
+    /// The HTTP method.
+    pub method: Option<&'a str>,
+    /// The `Host` header; a pattern matches it with or without its port.
+    pub host: Option<&'a str>,
+    /// The path without its query.
+    pub path: Option<&'a str>,
+}
+
+/// A field in which a request is not what a rule wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// As X-Ray calls it: `URLPath`.
+    pub field: &'static str,
+    /// What the rule wants.
+    pub pattern: &'a str,
+    /// What the request has.
+    pub value: &'a str,
+}
+
+impl Rules {
+    /// From a file: `{"version": 1 or 2, …}` as AWS's SDKs read it, or what `aws xray get-sampling-rules` prints.
+    ///
+    /// # Errors
+    /// [`Error::Rules`] where it is neither, [`Error::Rule`] where one of its rules is wrong; both with the mend.
+    pub fn parse(file: &[u8]) -> Result<Self, Error> {
+        let file: Value =
+            serde_json::from_slice(file).map_err(|error| Error::Rules(format!("are not JSON: {error}")))?;
+        match &file {
+            Value::Object(fields) => match fields.get("SamplingRuleRecords") {
+                Some(records) => Self::central_file(records),
+                None => Self::local(fields),
+            },
+            _ => Err(Error::Rules("need an object with \"version\" or with \"SamplingRuleRecords\"".to_owned())),
+        }
+    }
+
+    /// The rules, in the order in which they are asked.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().chain([&self.default])
+    }
+
+    /// The rules that were not understood.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// The first that the request matches.
+    pub fn find(&self, request: &Request<'_>) -> &Rule {
+        self.rules.iter().find(|rule| rule.matches(request)).unwrap_or(&self.default)
+    }
+}
+
+impl Rule {
+    /// Its name; `local-1` for the first of a local file.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What a local file says of it.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The lowest is asked first.
+    pub fn priority(&self) -> u32 {
+        self.priority
+    }
+
+    /// The part that is taken of what the reservoir leaves, from 0 to 1.
+    pub fn rate(&self) -> f64 {
+        self.rate
+    }
+
+    /// The requests that are taken each second.
+    pub fn reservoir(&self) -> u32 {
+        self.reservoir
+    }
+
+    /// The pattern of the service's name.
+    pub fn service(&self) -> &Pattern {
+        &self.service
+    }
+
+    /// Whether a request is in no field different.
+    pub fn matches(&self, request: &Request<'_>) -> bool {
+        self.differences(request).next().is_none()
+    }
+
+    /// In which fields a request is not what this rule wants.
+    pub fn differences<'a>(&'a self, request: &Request<'a>) -> impl Iterator<Item = Difference<'a>> {
+        let Request { service, service_type, method, host, path } = *request;
+        let fields = [
+            ("ServiceName", &self.service, Some(service)),
+            ("ServiceType", &self.service_type, Some(service_type)),
+            ("Host", &self.host, host),
+            ("HTTPMethod", &self.method, method),
+            ("URLPath", &self.path, path),
+        ];
+        fields.into_iter().filter_map(|(field, pattern, value)| {
+            let value = value?;
+            let matches = pattern.matches(value) || (field == "Host" && pattern.matches(without_port(value)));
+            (!matches).then_some(Difference { field, pattern: pattern.as_str(), value })
+        })
+    }
+}
+
+/// AWS's own default: one request a second, and five in a hundred of the rest.
+impl Default for Rule {
+    fn default() -> Self {
+        let any = Pattern::any;
+        Self {
+            name: DEFAULT.to_owned(),
+            description: None,
+            priority: 10_000,
+            rate: 0.05,
+            reservoir: 1,
+            service: any(),
+            service_type: any(),
+            host: any(),
+            method: any(),
+            path: any(),
+        }
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Work of this service that no request began.
+    pub const fn of(service: &'a str) -> Self {
+        Self { service, service_type: "", method: None, host: None, path: None }
+    }
+}
+
+impl fmt::Display for Difference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} is not of {:?}", self.field, self.value, self.pattern)
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.why)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+fn rate(value: Option<&Value>) -> Option<f64> {
+    value.and_then(Value::as_f64).filter(|rate| (0.0..=1.0).contains(rate))
+}
+
+fn count(value: Option<&Value>) -> Option<u32> {
+    value.and_then(Value::as_u64).and_then(|count| count.try_into().ok())
+}
