@@ -11,6 +11,7 @@ mod interop;
 mod page;
 mod propagation;
 mod proxy;
+mod rules;
 mod store;
 mod support;
 mod trace;

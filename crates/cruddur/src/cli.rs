@@ -1,6 +1,10 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+
+use crate::rules::Asked;
 
 const ENVIRONMENT: &str = "\
 Environment (a blank variable counts as unset; port 0 takes a free port, which is printed):
@@ -42,6 +46,37 @@ pub(crate) enum Command {
     TraceViewer(Lifetime),
     /// Check everything that can keep traces from arriving, a line each; exit code 1 where something will not work
     Doctor(Form),
+    /// What concerns AWS X-Ray
+    #[command(subcommand)]
+    Xray(Xray),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Xray {
+    /// Sampling rules
+    #[command(subcommand)]
+    Rules(Rules),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Rules {
+    /// Tell which rule of a file a request matches, and why it does not match the others
+    Test(RulesTest),
+}
+
+#[derive(Args)]
+pub(crate) struct RulesTest {
+    /// What `aws xray get-sampling-rules` prints, or the file of an SDK (version 1 or 2)
+    #[arg(long)]
+    pub(crate) rules: PathBuf,
+    /// A method and a URL, or a path alone: 'GET http://localhost:3000/api/activities/home'
+    #[arg(long)]
+    pub(crate) request: Asked,
+    /// The service that takes the request, by its segment's name
+    #[arg(long, default_value = "frontend-proxy")]
+    pub(crate) service: String,
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 #[derive(Args, Clone, Copy)]

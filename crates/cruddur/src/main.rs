@@ -6,6 +6,7 @@ mod cli;
 mod doctor;
 mod preflight;
 mod ready;
+mod rules;
 mod services;
 mod up;
 
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Rules, Xray};
 
 /// `EX_USAGE` of sysexits.h.
 const CONFIGURATION: u8 = 64;
@@ -27,6 +28,7 @@ async fn main() -> ExitCode {
         Command::FrontendProxy(lifetime) => services::frontend_proxy(lifetime).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
         Command::Doctor(form) => doctor::run(form.json).await,
+        Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,7 +19,10 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::str::FromStr;
 
 /// The variables of a process and the faults found in them so far.
@@ -55,6 +58,20 @@ pub fn from_env<T>(read: impl FnOnce(&mut Settings) -> T) -> Result<T, Faults> {
     let mut settings = Settings::from_env();
     let value = read(&mut settings);
     settings.finish(value)
+}
+
+/// Reads a file that a setting names, of at most `limit` bytes.
+///
+/// # Errors
+/// It cannot be read, or is larger.
+pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {
+        Ok(bytes)
+    } else {
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {limit} bytes")))
+    }
 }
 
 impl Settings {
@@ -199,6 +216,15 @@ mod tests {
         assert_eq!(settings.parse::<u16>("A", "a number"), None);
         let text = settings.finish(()).unwrap_err().to_string();
         assert!(text.starts_with("A: the value is not valid") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+        let text = read_file(file, 1_000_000).unwrap();
+        let length = u64::try_from(text.len()).unwrap();
+        assert_eq!(read_file(file, length).unwrap(), text);
+        assert_eq!(read_file(file, length - 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
     }
 
     #[test]

@@ -155,6 +155,11 @@ impl Rule {
         &self.service
     }
 
+    /// The pattern of the `Host` header, which version 1 of a local file calls `service_name`.
+    pub fn host(&self) -> &Pattern {
+        &self.host
+    }
+
     /// Whether a request is in no field different.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.differences(request).next().is_none()

@@ -1,0 +1,188 @@
+//! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads the file and nothing
+//! else; asks no daemon.
+
+use std::io::{Write, stdout};
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use settings::Settings;
+use xray::{Request, Rule, Rules};
+
+use crate::cli::RulesTest;
+
+/// The services that begin traces, by the names of their segments.
+const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
+/// Of the file, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// A request as a person writes it: `GET http://localhost:3000/api/activities/home`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Asked {
+    method: String,
+    /// Unknown where a path stands alone.
+    host: Option<String>,
+    path: String,
+}
+
+/// A text that is no request.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "give a method and a URL, such as 'GET http://localhost:3000/api/activities/home', or a path instead of the URL"
+)]
+pub(crate) struct NotAsked;
+
+impl FromStr for Asked {
+    type Err = NotAsked;
+
+    fn from_str(text: &str) -> Result<Self, NotAsked> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [method, url] = words.as_slice() else { return Err(NotAsked) };
+        let url = url.split(['?', '#']).next().unwrap_or_default();
+        let is_method = method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
+        let (host, path) = match ["http://", "https://"].into_iter().find_map(|scheme| url.strip_prefix(scheme)) {
+            Some(rest) => {
+                let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (Some(host).filter(|host| !host.is_empty()).ok_or(NotAsked).map(Some)?, path)
+            }
+            None if url.starts_with('/') => (None, url),
+            None => return Err(NotAsked),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        let asked = Self { method: (*method).to_owned(), host: host.map(str::to_owned), path: path.to_owned() };
+        is_method.then_some(asked).ok_or(NotAsked)
+    }
+}
+
+/// What is told of a file and a request.
+#[derive(Serialize)]
+struct Told<'a> {
+    service: &'a str,
+    method: &'a str,
+    host: Option<&'a str>,
+    path: &'a str,
+    rules: Vec<OfRule<'a>>,
+    decides: Decision<'a>,
+    skipped: Vec<String>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct OfRule<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    priority: u32,
+    matches: bool,
+    /// Why it does not.
+    differences: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Decision<'a> {
+    rule: &'a str,
+    /// Requests a second.
+    reservoir: u32,
+    /// The part of the rest, from 0 to 1.
+    rate: f64,
+}
+
+/// Prints what the file says of the request.
+///
+/// # Errors
+/// The file cannot be read, or is wrong.
+pub(crate) fn test(test: &RulesTest) -> Result<()> {
+    let shown = test.rules.display();
+    let file = settings::read_file(&test.rules, LARGEST).with_context(|| format!("{shown} cannot be read"))?;
+    let rules = Rules::parse(&file).with_context(|| format!("{shown} is wrong"))?;
+    let named = Settings::from_env().text("OTEL_SERVICE_NAME");
+    let services: Vec<&str> = SERVICES.into_iter().chain([test.service.as_str()]).chain(named.as_deref()).collect();
+    let told = tell(&rules, &test.request, &test.service, &services);
+    let mut out = stdout().lock();
+    if test.form.json { Ok(writeln!(out, "{:#}", serde_json::to_value(&told)?)?) } else { Ok(print(&told, &mut out)?) }
+}
+
+fn tell<'a>(rules: &'a Rules, asked: &'a Asked, service: &'a str, services: &[&str]) -> Told<'a> {
+    let Asked { method, host, path } = asked;
+    let request = Request { method: Some(method), host: host.as_deref(), path: Some(path), ..Request::of(service) };
+    let of_rule = |rule: &'a Rule| {
+        let differences: Vec<String> = rule.differences(&request).map(|difference| difference.to_string()).collect();
+        let matches = differences.is_empty();
+        OfRule { name: rule.name(), description: rule.description(), priority: rule.priority(), matches, differences }
+    };
+    let decides = rules.find(&request);
+    Told {
+        service,
+        method,
+        host: host.as_deref(),
+        path,
+        rules: rules.iter().map(of_rule).collect(),
+        decides: Decision { rule: decides.name(), reservoir: decides.reservoir(), rate: decides.rate() },
+        skipped: rules.skipped().iter().map(ToString::to_string).collect(),
+        notes: rules.iter().filter_map(|rule| note(rule, services)).collect(),
+    }
+}
+
+/// What may not be meant: a rule that no service of ours can match, or one that takes a service's name for a host's.
+fn note(rule: &Rule, services: &[&str]) -> Option<String> {
+    let is_service = |pattern: &xray::rules::Pattern| services.iter().any(|service| pattern.matches(service));
+    let (name, service, host) = (rule.name(), rule.service(), rule.host());
+    if !is_service(service) {
+        let mut ours = services.to_vec();
+        ours.sort_unstable();
+        ours.dedup();
+        let ours = ours.join(", ");
+        Some(format!(
+            "{name}: its ServiceName \"{service}\" is none of our services ({ours}); it must be the name of the segment"
+        ))
+    } else if host.as_str() != "*" && is_service(host) {
+        Some(format!(
+            "{name}: its Host \"{host}\" is the name of a service, but is compared with the Host header (as service_name is in a file of version 1)"
+        ))
+    } else {
+        None
+    }
+}
+
+fn print(told: &Told<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    let Told { service, method, host, path, .. } = told;
+    writeln!(out, "{method} {path} at {}, taken by {service}:", host.unwrap_or("any host"))?;
+    let width = told.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+    for rule in &told.rules {
+        let verdict = match (rule.name == told.decides.rule, rule.matches) {
+            (true, _) => "decides".to_owned(),
+            (false, true) => "matches too, and is asked later".to_owned(),
+            (false, false) => format!("no: {}", rule.differences.join("; ")),
+        };
+        let description = rule.description.map(|description| format!(" ({description})")).unwrap_or_default();
+        writeln!(out, "  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name)?;
+    }
+    for skipped in &told.skipped {
+        writeln!(out, "skipped: {skipped}")?;
+    }
+    for note in &told.notes {
+        writeln!(out, "note: {note}")?;
+    }
+    let Decision { rule, reservoir, rate } = told.decides;
+    let percent = (rate * 1e6).round() / 1e4;
+    writeln!(out, "{rule} decides: {reservoir} a second are recorded, and {percent} % of the rest")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_method_and_a_url_or_a_path() {
+        let asked = |method: &str, host: Option<&str>, path: &str| {
+            Ok(Asked { method: method.to_owned(), host: host.map(str::to_owned), path: path.to_owned() })
+        };
+        let read = |text: &str| text.parse::<Asked>().map_err(drop);
+        assert_eq!(read("GET http://localhost:3000/a/b?c=d "), asked("GET", Some("localhost:3000"), "/a/b"));
+        assert_eq!(read("post https://h#x"), asked("post", Some("h"), "/"));
+        assert_eq!(read("DELETE /a"), asked("DELETE", None, "/a"));
+        for text in ["", "GET", "GET x", "GET http://", "GET http:///x", "G=T /x", "GET /a /b"] {
+            assert_eq!(read(text), Err(()), "{text}");
+        }
+    }
+}
