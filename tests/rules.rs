@@ -1,9 +1,9 @@
-//! X-Ray's sampling rules: the command that explains a file of them.
+//! X-Ray's sampling rules: the command that explains a file of them, and the viewer that gives them out.
 
 use serde_json::{Value, json};
 
-use crate::support::Folder;
-use crate::support::cruddur::command;
+use crate::support::cruddur::{Cruddur, command, run};
+use crate::support::{Folder, http};
 
 /// A rule as X-Ray's API tells it.
 fn rule(name: &str, priority: u32, more: &Value) -> Value {
@@ -89,4 +89,101 @@ fn a_wrong_file_and_a_wrong_request_are_told_apart() {
     assert!(code == 1 && errors.contains("/no/such/file cannot be read"), "{errors}");
     let (code, _, errors) = explain(&wrong, "localhost", &[]);
     assert!(code == 2 && errors.contains("give a method and a URL"), "{errors}");
+}
+
+fn rules_of(viewer: &Cruddur) -> Value {
+    let answer = http::post(&format!("http://{}/GetSamplingRules", viewer.xray), &json!({}));
+    assert_eq!(answer.status, 200);
+    answer.json()["SamplingRuleRecords"].clone()
+}
+
+fn targets_of(viewer: &Cruddur, rules: &[(&str, &str)]) -> Value {
+    let documents: Vec<Value> = rules
+        .iter()
+        .map(|(rule, client)| json!({"RuleName": rule, "ClientID": client, "Timestamp": 1, "RequestCount": 1, "SampledCount": 0}))
+        .collect();
+    let body = json!({ "SamplingStatisticsDocuments": documents });
+    http::post(&format!("http://{}/SamplingTargets", viewer.xray), &body).json()
+}
+
+#[test]
+fn the_viewer_gives_awss_default_where_there_is_no_file() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let [default] = rules_of(&viewer).as_array().unwrap().clone().try_into().unwrap();
+    let rule = &default["SamplingRule"];
+    assert_eq!(
+        (&rule["RuleName"], &rule["ReservoirSize"], &rule["FixedRate"], &rule["Priority"]),
+        (&json!("Default"), &json!(1), &json!(0.05), &json!(10_000))
+    );
+}
+
+#[test]
+fn the_viewer_gives_a_files_rules_and_divides_their_reservoirs() {
+    let folder = Folder::new();
+    let path = file(&folder, &central(&[rule("few", 5, &json!({"ReservoirSize": 5, "FixedRate": 0.25}))]));
+    let viewer = Cruddur::service("trace-viewer", &[("CRUDDUR_XRAY_RULES", &path)]);
+    let rules = rules_of(&viewer);
+    assert_eq!((&rules[0]["SamplingRule"]["RuleName"], rules.as_array().unwrap().len()), (&json!("few"), 2));
+
+    let told = targets_of(&viewer, &[("few", "a"), ("few", "b"), ("none", "a")]);
+    let quotas: Vec<&Value> = told["SamplingTargetDocuments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|target| {
+            assert_eq!((&target["FixedRate"], &target["Interval"]), (&json!(0.25), &json!(10)));
+            &target["ReservoirQuota"]
+        })
+        .collect();
+    assert_eq!(quotas, [5, 2], "the second has come after the first was answered");
+    assert_eq!(targets_of(&viewer, &[("few", "a")])["SamplingTargetDocuments"][0]["ReservoirQuota"], 3);
+    assert_eq!(told["UnprocessedStatistics"][0]["RuleName"], "none");
+    let before = told["LastRuleModification"].as_f64().unwrap();
+
+    file(&folder, &json!({"version": 2, "default": {"fixed_target": 0, "rate": 1}}));
+    let rules = rules_of(&viewer);
+    assert_eq!((rules.as_array().unwrap().len(), &rules[0]["SamplingRule"]["FixedRate"]), (1, &json!(1.0)));
+    assert!(targets_of(&viewer, &[])["LastRuleModification"].as_f64().unwrap() >= before);
+    file(&folder, &json!({"version": 3}));
+    assert_eq!(rules_of(&viewer), rules, "a wrong file changes nothing");
+    let ended = viewer.stop();
+    assert_eq!(ended.errors.matches("the sampling rules from before still hold").count(), 1, "{}", ended.errors);
+}
+
+#[test]
+fn the_viewer_tells_errors_as_aws_does() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = |path: &str| format!("http://{}/{path}", viewer.xray);
+    let documents = vec![json!({"RuleName": "x", "ClientID": "y"}); 26];
+    for (answer, status, kind) in [
+        (http::post(&url("SamplingTargets"), &json!([])), 400, "InvalidRequestException"),
+        (
+            http::post(&url("SamplingTargets"), &json!({ "SamplingStatisticsDocuments": documents })),
+            400,
+            "InvalidRequestException",
+        ),
+        (http::send(&url("SamplingTargets"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
+        (http::send(&url("GetSamplingRules"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
+        (http::post(&url("TraceSegments"), &json!({})), 404, "UnknownOperationException"),
+        (http::get(&url("GetSamplingRules")), 404, "UnknownOperationException"),
+    ] {
+        assert_eq!((answer.status, answer.header("x-amzn-errortype")), (status, kind));
+        assert_eq!(answer.json()["__type"], kind);
+        assert!(!answer.json()["Message"].as_str().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn the_viewer_does_not_start_with_a_wrong_file() {
+    let folder = Folder::new();
+    let path = file(&folder, &central(&[rule("much", 1, &json!({"FixedRate": 5}))]));
+    for (path, problem) in [(path.as_str(), "sampling rule much: give FixedRate"), ("/no/such/file", "cannot be read")]
+    {
+        let listen = "127.0.0.1:0";
+        let variables =
+            [("CRUDDUR_VIEWER_LISTEN", listen), ("CRUDDUR_XRAY_LISTEN", listen), ("CRUDDUR_XRAY_RULES", path)];
+        let ended = run(&["trace-viewer"], &variables);
+        assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+        assert!(ended.errors.contains(problem) && ended.errors.contains("CRUDDUR_XRAY_RULES"), "{}", ended.errors);
+    }
 }

@@ -274,9 +274,9 @@ impl Report {
     }
 }
 
-/// Whether somebody who answers as Cruddur's services do listens there. A UDP port cannot be asked: it is not.
+/// Whether somebody who answers as Cruddur's services do listens there.
 fn answers(port: Port) -> bool {
-    let Port::Tcp(address) = port else { return false };
+    let address = port.address();
     ["/health/live", "/api/health-check", "/api/traces"].iter().any(|path| {
         let url = format!("http://{address}{path}").parse::<Url>();
         url.is_ok_and(|url| probe::get(&url) == Ok(200))

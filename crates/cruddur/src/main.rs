@@ -61,6 +61,6 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<frontend_proxy::Error>()
         || matches!(error.downcast_ref(), Some(backend::ServerError::Listen(..)))
         || matches!(error.downcast_ref(), Some(backend::store::Error::Folder(..)))
-        || matches!(error.downcast_ref(), Some(trace_viewer::Error::Listen(..)));
+        || matches!(error.downcast_ref(), Some(trace_viewer::Error::Listen(..) | trace_viewer::Error::Rules(_)));
     if wrong_variable { CONFIGURATION.into() } else { ExitCode::FAILURE }
 }

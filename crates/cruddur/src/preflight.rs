@@ -55,7 +55,7 @@ pub(crate) fn ports(
         ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
         ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
         ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
-        ("CRUDDUR_XRAY_LISTEN", Port::Udp(viewer.xray)),
+        ("CRUDDUR_XRAY_LISTEN", Port::Daemon(viewer.xray)),
     ]
 }
 
@@ -63,7 +63,8 @@ pub(crate) fn ports(
 #[derive(Clone, Copy)]
 pub(crate) enum Port {
     Tcp(SocketAddr),
-    Udp(SocketAddr),
+    /// UDP and TCP.
+    Daemon(SocketAddr),
 }
 
 /// Holds all ports at the same time, so that two services with one port are found out too.
@@ -101,14 +102,14 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
 impl Port {
     pub(crate) fn address(self) -> SocketAddr {
         match self {
-            Self::Tcp(address) | Self::Udp(address) => address,
+            Self::Tcp(address) | Self::Daemon(address) => address,
         }
     }
 
     pub(crate) fn bind(self) -> std::io::Result<Held> {
         match self {
             Self::Tcp(address) => TcpListener::bind(address).map(Held::Tcp),
-            Self::Udp(address) => UdpSocket::bind(address).map(Held::Udp),
+            Self::Daemon(address) => Ok(Held::Daemon(UdpSocket::bind(address)?, TcpListener::bind(address)?)),
         }
     }
 }
@@ -116,5 +117,5 @@ impl Port {
 #[expect(dead_code, reason = "held, so that the port is taken while the others are tried")]
 pub(crate) enum Held {
     Tcp(TcpListener),
-    Udp(UdpSocket),
+    Daemon(UdpSocket, TcpListener),
 }

@@ -3,19 +3,24 @@
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 takes a free one | `127.0.0.1:4318` |
-//! | `CRUDDUR_XRAY_LISTEN` | the UDP address of X-Ray datagrams; port 0 takes a free one | `127.0.0.1:2000` |
+//! | `CRUDDUR_XRAY_LISTEN` | the UDP address of X-Ray datagrams, and the TCP one of sampling rules; port 0 takes a free one | `127.0.0.1:2000` |
+//! | `CRUDDUR_XRAY_RULES` | the file of sampling rules | `./xray-rules.json`, if it is there |
 
 use std::net::SocketAddr;
 
 use settings::{Listen, Settings};
+
+use crate::sampling::Source;
 
 /// The viewer's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where OTLP/HTTP is taken and the page is served.
     pub listen: SocketAddr,
-    /// Where X-Ray datagrams are taken.
+    /// Where X-Ray datagrams are taken, and sampling rules asked for.
     pub xray: SocketAddr,
+    /// Where sampling rules come from.
+    pub rules: Source,
 }
 
 impl Config {
@@ -23,7 +28,11 @@ impl Config {
     pub fn read(settings: &mut Settings) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
         let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
+        let rules = settings.text("CRUDDUR_XRAY_RULES");
+        let asked_for = rules.is_some();
+        let path = rules.unwrap_or_else(|| "./xray-rules.json".to_owned()).into();
         Self {
+            rules: Source { path, asked_for },
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0),
             xray: xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0),
         }

@@ -1,7 +1,7 @@
 //! A viewer of traces for one workspace: takes OTLP/HTTP and X-Ray datagrams, merges them by trace id, and shows a list and a
 //! waterfall.
 //!
-//! `ingest` turns bytes into [`model`]'s spans, `store` keeps a bounded number of them in memory, `http` answers. Every byte
+//! `ingest` turns bytes into [`model`]'s spans, `store` keeps a bounded number of them in memory, `http` answers, and `sampling` for X-Ray's sampling rules. Every byte
 //! that comes in is treated as hostile. Sends nothing anywhere, keeps nothing on disk, and traces nothing itself: an
 //! observer of traces does not add to them.
 
@@ -11,8 +11,10 @@ mod config;
 mod http;
 mod ingest;
 pub mod model;
+mod sampling;
 mod server;
 mod store;
 
 pub use config::Config;
+pub use sampling::Source;
 pub use server::{Error, Server};

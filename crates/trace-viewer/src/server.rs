@@ -1,4 +1,4 @@
-//! Listens on TCP for OTLP and the page, on UDP for X-Ray.
+//! Listens on TCP for OTLP and the page, on UDP for X-Ray's segments, and on TCP at the same address for its sampling rules.
 
 use std::future::Future;
 use std::io;
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::http::{self, State};
 use crate::ingest::xray;
 use crate::model::Nanos;
+use crate::sampling::{self, Sampling};
 use crate::store::{BOUNDS, Store};
 
 const HEADERS: Duration = Duration::from_secs(10);
@@ -29,10 +30,16 @@ const DATAGRAM: usize = 65_535;
 /// Datagrams that wait to be read. A socket's own buffer holds about ninety.
 const DATAGRAMS: usize = 512;
 
+/// How often UDP's free port may be taken in TCP.
+const TRIES: usize = 16;
+
 /// A bound viewer: it has its ports, and answers once it runs.
 pub struct Server {
     listener: TcpListener,
     socket: UdpSocket,
+    /// For sampling rules, at the socket's address.
+    rules: TcpListener,
+    sampling: Data<Sampling>,
     addr: SocketAddr,
     xray: SocketAddr,
 }
@@ -43,6 +50,9 @@ pub enum Error {
     /// An address cannot be listened on.
     #[error("{0} cannot be listened on: {1}; set {2} to a free address")]
     Listen(SocketAddr, io::Error, &'static str),
+    /// The file of sampling rules is wrong.
+    #[error("{0}; mend it, or set CRUDDUR_XRAY_RULES to another")]
+    Rules(String),
     /// A worker does not start or fails.
     #[error("the server does not start: {0}")]
     Start(io::Error),
@@ -52,15 +62,15 @@ impl Server {
     /// Listens; port 0 takes a free one. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// An address is taken.
+    /// An address is taken, or the file of sampling rules is wrong.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
         let http = |error| Error::Listen(config.listen, error, "CRUDDUR_VIEWER_LISTEN");
-        let udp = |error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN");
+        let sampling = Data::new(Sampling::open(config.rules.clone()).map_err(Error::Rules)?);
         let listener = TcpListener::bind(config.listen).map_err(http)?;
         let addr = listener.local_addr().map_err(http)?;
-        let socket = UdpSocket::bind(config.xray).await.map_err(udp)?;
-        let xray = socket.local_addr().map_err(udp)?;
-        Ok(Self { listener, socket, addr, xray })
+        let daemon = bind_daemon(config.xray).await;
+        let (socket, rules, xray) = daemon.map_err(|error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN"))?;
+        Ok(Self { listener, socket, rules, sampling, addr, xray })
     }
 
     /// Where OTLP is taken and the page is served.
@@ -68,7 +78,7 @@ impl Server {
         self.addr
     }
 
-    /// Where X-Ray datagrams are taken.
+    /// Where X-Ray datagrams are taken, and sampling rules asked for.
     pub fn xray(&self) -> SocketAddr {
         self.xray
     }
@@ -78,7 +88,7 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, socket, addr, xray } = self;
+        let Self { listener, socket, rules, sampling, addr, xray } = self;
         let store = Arc::new(Store::new(BOUNDS));
         let (take, taken) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
@@ -96,17 +106,42 @@ impl Server {
                 .listen(listener)
                 .map_err(Error::Start)?
                 .run();
-        let handle = server.handle();
-        let mut server = std::pin::pin!(server);
+        let rules = HttpServer::new(move || App::new().app_data(sampling.clone()).configure(sampling::routes))
+            .workers(1)
+            .max_connections(CONNECTIONS)
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEADERS)
+            .shutdown_timeout(DRAIN_SECONDS)
+            .disable_signals()
+            .listen(rules)
+            .map_err(Error::Start)?
+            .run();
+        let (handle, rules_handle) = (server.handle(), rules.handle());
+        let mut both = std::pin::pin!(async { tokio::try_join!(server, rules).map(drop) });
         let served = tokio::select! {
-            served = &mut server => served,
+            served = &mut both => served,
             () = shutdown => {
-                let (served, ()) = tokio::join!(server, handle.stop(true));
+                let (served, (), ()) = tokio::join!(both, handle.stop(true), rules_handle.stop(true));
                 served
             }
         };
         segments.shutdown().await;
         served.map_err(Error::Start)
+    }
+}
+
+/// The two sides of a daemon at one address; a free port must be free in both protocols.
+async fn bind_daemon(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener, SocketAddr)> {
+    let mut tries = 0..TRIES;
+    loop {
+        let socket = UdpSocket::bind(address).await?;
+        let bound = socket.local_addr()?;
+        match TcpListener::bind(bound) {
+            Ok(listener) => return Ok((socket, listener, bound)),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && address.port() == 0 && tries.next().is_some() => {
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 

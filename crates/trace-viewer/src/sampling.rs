@@ -1,0 +1,267 @@
+//! X-Ray's sampling rules over HTTP, as the daemon answers for them on TCP: `POST /GetSamplingRules` and `POST /SamplingTargets`,
+//! from one file, which is read again whenever it is asked for. A rule's reservoir is divided among the processes that have
+//! reported on it within the last half minute, which is also how long a quota holds: the shares of them all are the reservoir,
+//! but for the ten seconds until each has heard of a new one. Without a file there is AWS's own default rule. Checks no
+//! signature, keeps nothing on disk, and forgets the processes when it stops.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use actix_web::web::{self, Bytes, Data, ServiceConfig};
+use actix_web::{Error, HttpResponse, HttpResponseBuilder};
+use serde_json::{Value, json};
+use xray::rules::{MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
+use xray::{Rule, Rules};
+
+/// Of the file, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+/// Of a request's body, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+/// How long a process counts after it has reported, and how long its quota holds, in seconds.
+const LIVES: u64 = 30;
+/// After which a process shall report again, in seconds.
+const INTERVAL: u64 = 10;
+/// Processes, each with each rule that it reports on.
+const CLIENTS: usize = 1_000;
+
+/// Where rules come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The file.
+    pub path: PathBuf,
+    /// Somebody asked for it: that it is missing is an error.
+    pub asked_for: bool,
+}
+
+/// The rules, and who samples by them.
+pub(crate) struct Sampling {
+    source: Source,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    /// What the rules were read from, or what could not be read; `None` where no file is.
+    file: Option<Result<Vec<u8>, ErrorKind>>,
+    rules: Rules,
+    /// When they last became others, in seconds since 1970.
+    changed: u64,
+    /// When each process last reported on each rule.
+    clients: BTreeMap<(String, String), u64>,
+}
+
+impl Sampling {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It is wrong, or missing and asked for.
+    pub(crate) fn open(source: Source) -> Result<Self, String> {
+        let inner = Inner { file: None, rules: Rules::default(), changed: now(), clients: BTreeMap::new() };
+        let sampling = Self { source, inner: Mutex::new(inner) };
+        sampling.lock().read(&sampling.source, now())?;
+        Ok(sampling)
+    }
+
+    /// What the file says now. Where it has become wrong the rules from before hold, which is said once.
+    fn current(&self, now: u64) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        if let Err(problem) = inner.read(&self.source, now) {
+            tracing::warn!("the sampling rules from before still hold: {problem}");
+        }
+        inner
+    }
+
+    /// No method leaves the rules half way, so that they hold after a panic too.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Takes the file's rules where it is another than the last time.
+    fn read(&mut self, source: &Source, now: u64) -> Result<(), String> {
+        let path = source.path.display();
+        let file = match settings::read_file(&source.path, LARGEST) {
+            Ok(bytes) => Some(Ok(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound && !source.asked_for => None,
+            Err(error) if self.file == Some(Err(error.kind())) => return Ok(()),
+            Err(error) => {
+                self.file = Some(Err(error.kind()));
+                return Err(format!("{path} cannot be read: {error}"));
+            }
+        };
+        if file == self.file {
+            return Ok(());
+        }
+        self.file = file;
+        let rules = match &self.file {
+            Some(Ok(bytes)) => Rules::parse(bytes).map_err(|error| format!("{path} is wrong: {error}"))?,
+            _ => Rules::default(),
+        };
+        for skipped in rules.skipped() {
+            tracing::warn!("{path}: a sampling rule is skipped: {skipped}");
+        }
+        (self.rules, self.changed) = (rules, now);
+        Ok(())
+    }
+
+    /// What a process may sample by a rule on which it has just reported.
+    fn target(&mut self, statistics: &Statistics, now: u64) -> Option<Target> {
+        let Statistics { rule_name: name, client_id: client, .. } = statistics;
+        let rule = self.rules.iter().find(|rule| rule.name() == name)?;
+        let quota = share(&mut self.clients, rule, client, now);
+        Some(Target {
+            rule_name: name.clone(),
+            fixed_rate: Some(rule.rate()),
+            reservoir_quota: Some(quota),
+            reservoir_quota_ttl: Some(seconds(now + LIVES)),
+            interval: Some(INTERVAL),
+        })
+    }
+}
+
+/// A process's share of a rule's reservoir; what cannot be divided goes to the first, by their ids.
+fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &str, now: u64) -> u32 {
+    clients.retain(|_, seen| now <= *seen + LIVES);
+    let own = (rule.name().to_owned(), client.to_owned());
+    if clients.len() < CLIENTS || clients.contains_key(&own) {
+        clients.insert(own, now);
+    }
+    let of_rule = || clients.keys().filter(|(name, _)| name == rule.name()).map(|(_, client)| client.as_str());
+    let all = u32::try_from(of_rule().count()).unwrap_or(u32::MAX).max(1);
+    // One that there is no room for gets nothing.
+    let Some(place) = of_rule().position(|one| one == client) else { return 0 };
+    let place = u32::try_from(place).unwrap_or(u32::MAX);
+    let size = rule.reservoir();
+    size / all + u32::from(place < size % all)
+}
+
+pub(crate) fn routes(app: &mut ServiceConfig) {
+    app.app_data(web::PayloadConfig::new(MAX_BODY))
+        .route("/GetSamplingRules", web::post().to(rules))
+        .route("/SamplingTargets", web::post().to(targets))
+        // By which a doctor knows who listens here.
+        .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
+        .default_service(web::to(|| async {
+            let said = "POST /GetSamplingRules and /SamplingTargets are all there is";
+            problem(HttpResponse::NotFound(), "UnknownOperationException", said)
+        }));
+}
+
+/// `POST /GetSamplingRules`, all on one page. Nothing in its body changes the answer.
+async fn rules(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpResponse {
+    if body.is_err() {
+        return unreadable();
+    }
+    let inner = sampling.current(now());
+    let changed = seconds(inner.changed);
+    let records: Vec<Value> = inner.rules.iter().map(|rule| rule.record(changed)).collect();
+    HttpResponse::Ok().json(json!({"SamplingRuleRecords": records, "NextToken": null}))
+}
+
+/// `POST /SamplingTargets`
+async fn targets(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpResponse {
+    let Ok(body) = body else { return unreadable() };
+    let asked: TargetsRequest = match serde_json::from_slice(&body) {
+        Ok(asked) => asked,
+        Err(error) => return invalid(&format!("the body is no request for targets: {error}")),
+    };
+    let documents = asked.sampling_statistics_documents;
+    if documents.len() > MAX_STATISTICS {
+        return invalid(&format!("SamplingStatisticsDocuments has more than {MAX_STATISTICS}"));
+    }
+    let now = now();
+    let mut inner = sampling.current(now);
+    let mut answer = TargetsAnswer { last_rule_modification: Some(seconds(inner.changed)), ..TargetsAnswer::default() };
+    for statistics in documents {
+        match inner.target(&statistics, now) {
+            Some(target) => answer.sampling_target_documents.push(target),
+            None => answer.unprocessed_statistics.push(Unprocessed {
+                rule_name: statistics.rule_name,
+                error_code: "ResourceNotFoundException".to_owned(),
+                message: "there is no rule of this name".to_owned(),
+            }),
+        }
+    }
+    HttpResponse::Ok().json(answer)
+}
+
+fn unreadable() -> HttpResponse {
+    invalid(&format!("the body cannot be read, or has more than {MAX_BODY} bytes"))
+}
+
+fn invalid(message: &str) -> HttpResponse {
+    problem(HttpResponse::BadRequest(), "InvalidRequestException", message)
+}
+
+/// As AWS's APIs in JSON tell an error.
+fn problem(mut answer: HttpResponseBuilder, kind: &str, message: &str) -> HttpResponse {
+    answer.insert_header(("x-amzn-errortype", kind)).json(json!({"__type": kind, "Message": message}))
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact until the year 285 million")]
+fn seconds(time: u64) -> f64 {
+    time as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(reservoir: u32) -> Rules {
+        let rule = json!({"RuleName": "x", "Priority": 1, "FixedRate": 0.5, "ReservoirSize": reservoir});
+        Rules::central(&[rule])
+    }
+
+    fn shares(clients: &mut BTreeMap<(String, String), u64>, reservoir: u32, ids: &[&str], now: u64) -> Vec<u32> {
+        let rules = rules(reservoir);
+        let rule = rules.iter().next().unwrap();
+        ids.iter().map(|id| share(clients, rule, id, now)).collect()
+    }
+
+    #[test]
+    fn a_reservoir_is_divided_among_those_who_have_reported_lately() {
+        let mut clients = BTreeMap::new();
+        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 100), [7, 3, 2], "each as far as is known then");
+        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 110), [3, 2, 2], "and together the reservoir");
+        assert_eq!(shares(&mut clients, 7, &["a"], 141), [7], "the others have gone");
+    }
+
+    #[test]
+    fn no_more_processes_are_remembered_than_there_is_room_for() {
+        let mut clients = BTreeMap::new();
+        let ids: Vec<String> = (0..CLIENTS + 5).map(|id| format!("{id:05}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let shares = shares(&mut clients, 5_000, &ids, 100);
+        assert_eq!((clients.len(), shares.last()), (CLIENTS, Some(&0)));
+    }
+
+    #[test]
+    fn a_file_is_read_again_and_a_wrong_one_changes_nothing() {
+        let path = std::env::temp_dir().join(format!("cruddur-sampling-{}.json", std::process::id()));
+        let source = Source { path: path.clone(), asked_for: false };
+        let sampling = Sampling::open(source.clone()).unwrap();
+        let seen = |now| {
+            let inner = sampling.current(now);
+            (inner.rules.iter().map(|rule| rule.name().to_owned()).collect::<Vec<_>>(), inner.changed)
+        };
+        assert_eq!(seen(1).0, ["Default"], "without a file, AWS's own");
+        let own = json!({"SamplingRuleRecords": [rules(1).iter().next().unwrap().record(0.0)]});
+        std::fs::write(&path, own.to_string()).unwrap();
+        let new = (vec!["x".to_owned(), "Default".to_owned()], 2);
+        assert_eq!((seen(2), seen(3)), (new.clone(), new.clone()));
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(seen(4), new);
+        assert!(Sampling::open(source.clone()).is_err_and(|problem| problem.contains("is wrong: the sampling rules")));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(seen(5), (vec!["Default".to_owned()], 5));
+        assert!(Sampling::open(Source { asked_for: true, ..source }).is_err());
+    }
+}
