@@ -44,7 +44,7 @@ pub struct Served<'a> {
 /// The SERVER span of a request, which continues what the request brought or is linked to it.
 pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
-    let span = layer::continuing(incoming, make);
+    let span = layer::serving(request, incoming, make);
     span.record_with(|span| {
         span.kind(SpanKind::Server);
         let method = known(request.method);
@@ -148,7 +148,7 @@ fn name(method: &'static str, route: Option<&str>) -> Cow<'static, str> {
 }
 
 /// At most [`MAX_VALUE`] bytes, cut between characters.
-fn bounded(text: &str) -> &str {
+pub(crate) fn bounded(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default()
 }
 

@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::address::DaemonAddress;
 #[cfg(feature = "honeycomb")]
 use crate::config::Endpoint;
-use crate::config::{Config, Detector, Otlp, Switch};
+use crate::config::{Central, Config, Detector, Otlp, Sampling, Switch};
 use crate::console::Console;
 #[cfg(feature = "honeycomb")]
 use crate::detectors::ask;
@@ -25,6 +25,7 @@ use crate::propagation;
 use crate::resource::Resource;
 use crate::span::Limits;
 use crate::span::layer::Layer;
+use crate::span::rules::ByRules;
 use crate::span::sampler::{Root, Sampler};
 
 /// The whole of shutdown, all destinations together.
@@ -42,8 +43,8 @@ pub enum InstallError {
     /// This process has a `tracing` subscriber.
     #[error("telemetry is installed in this process already: {0}")]
     Subscriber(#[from] tracing_subscriber::util::TryInitError),
-    /// No thread could be started for a destination.
-    #[error("the thread of a destination does not start: {0}")]
+    /// No thread could be started for a destination, or to ask for sampling rules.
+    #[error("a thread of telemetry does not start: {0}")]
     Thread(#[from] io::Error),
 }
 
@@ -56,7 +57,7 @@ struct Start<'a> {
     resource: &'a Resource,
     /// The attributes that X-Ray shall index.
     indexed: &'a [String],
-    sampler: Sampler,
+    sampler: &'a Sampler,
     pace: Pace,
 }
 
@@ -72,7 +73,8 @@ impl Config {
         // What a person has written comes last, and wins.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, &attributes);
-        let start = Start { resource: &resource, indexed: &self.indexed, sampler: self.sampler, pace: self.pace };
+        let (sampler, central) = sampler(self.sampling, &resource);
+        let start = Start { resource: &resource, indexed: &self.indexed, sampler: &sampler, pace: self.pace };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
         for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
             let [of_traces, of_logs] = start.otlp(names, switch)?;
@@ -80,15 +82,13 @@ impl Config {
             logs.extend(of_logs);
         }
         queues.extend(start.xray(self.xray)?);
-        let layer = Layer {
-            sampler: self.sampler,
-            limits: self.limits,
-            queues: queues.clone(),
-            logs: logs.clone(),
-            console: self.console,
-        };
+        let layer =
+            Layer { sampler, limits: self.limits, queues: queues.clone(), logs: logs.clone(), console: self.console };
         queues.append(&mut logs);
         Registry::default().with(layer).try_init()?;
+        if let Some((rules, central)) = central {
+            ask_for_rules(&rules, central)?;
+        }
         propagation::choose(self.propagators);
         let book = Book { service: resource.service().to_owned(), queues };
         ledger::open(book.clone());
@@ -194,6 +194,36 @@ impl Start<'_> {
             }
         }
     }
+}
+
+/// The sampler of this service, and whom to ask for its rules.
+fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByRules>, Central)>) {
+    match sampling {
+        Sampling::Plain(sampler) => (sampler, None),
+        Sampling::Xray(xray) => {
+            let service_type = match resource.get("cloud.platform") {
+                Some("aws_ecs") => "AWS::ECS::Container",
+                Some("aws_ec2") => "AWS::EC2::Instance",
+                Some("aws_eks") => "AWS::EKS::Container",
+                _ => "",
+            };
+            let shown = xray.to_string();
+            let rules =
+                Arc::new(ByRules::new(wire::name(resource.service()).into_owned(), service_type, &xray.local, shown));
+            let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
+            (sampler, xray.central.map(|central| (rules, central)))
+        }
+    }
+}
+
+#[cfg(feature = "xray")]
+fn ask_for_rules(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
+    crate::xray::sampling::start(rules, central)
+}
+
+#[cfg(not(feature = "xray"))]
+fn ask_for_rules(_: &Arc<ByRules>, _: Central) -> io::Result<()> {
+    Ok(())
 }
 
 /// What `detector` knows of the process; says so where that is nothing.

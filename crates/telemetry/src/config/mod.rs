@@ -1,4 +1,4 @@
-//! What the environment asks for. Reads variables and decides which destinations are on and why; opens nothing. The names are
+//! What the environment asks for. Reads variables, and the file of sampling rules if one is named, and decides which destinations are on and why. The names are
 //! those of [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
 //! with its defaults unless the table says otherwise. Values that mean nothing here are faults.
 //!
@@ -22,8 +22,8 @@
 //! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
 //! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` \[`http://169.254.169.254`\] |
 //! | `OTEL_SDK_DISABLED` | `true`: every destination is off |
-//! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\] |
-//! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\] |
+//! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\]; or `xray`: by X-Ray's sampling rules |
+//! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\]; of `xray`, `endpoint=URL,polling_interval=SECONDS,rules=FILE` \[the daemon's TCP side, 300, 1 a second and 5 %\] |
 //! | `OTEL_PROPAGATORS` | of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
 //! | `OTEL_BSP_MAX_QUEUE_SIZE` | records that wait for each destination, at most \[32768\]; and at most 16 MiB of them |
 //! | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | records in one export, at most \[2048\] |
@@ -37,6 +37,7 @@
 mod detectors;
 mod key;
 mod otlp;
+mod sampling;
 mod spans;
 
 use std::fmt;
@@ -49,11 +50,11 @@ use crate::console::Console;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::span::Limits;
-use crate::span::sampler::Sampler;
 
 pub(crate) use detectors::Detector;
 pub use key::{Key, KeyKind};
 pub use otlp::{Endpoint, NotAProtocol, Otlp, Protocol};
+pub(crate) use sampling::{Central, Sampling};
 
 /// A service's telemetry as its environment asks for it.
 #[derive(Debug)]
@@ -68,9 +69,9 @@ pub struct Config {
     pub(crate) indexed: Vec<String>,
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
-    /// None where every destination is off: nobody would read what they find.
+    /// None where every destination is off and no rule asks where we are: nobody would read what they find.
     pub(crate) detectors: Vec<Detector>,
-    pub(crate) sampler: Sampler,
+    pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
     pub(crate) pace: Pace,
     pub(crate) propagators: Propagators,
@@ -104,12 +105,16 @@ impl Config {
                 Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
                 None => Switch::Off("AWS_XRAY_DAEMON_ADDRESS is not set".to_owned()),
             };
+        let daemon = if let Switch::On(address, _) = &xray { Some(address) } else { None };
+        let mut sampling = Sampling::read(settings, daemon);
         let mut detectors = detectors::read(settings);
         if settings.parse::<bool>("OTEL_SDK_DISABLED", "true or false") == Some(true) {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
+            sampling.disable();
         }
-        if let (Switch::Off(_), Switch::Off(_), Switch::Off(_)) = (&honeycomb, &otlp, &xray) {
+        let all_off = matches!((&honeycomb, &otlp, &xray), (Switch::Off(_), Switch::Off(_), Switch::Off(_)));
+        if all_off && matches!(sampling, Sampling::Plain(_)) {
             detectors.clear();
         }
         Self {
@@ -120,7 +125,7 @@ impl Config {
             service: settings.text("OTEL_SERVICE_NAME"),
             resource: spans::resource(settings),
             detectors,
-            sampler: spans::sampler(settings),
+            sampling,
             limits: spans::limits(settings),
             pace: spans::pace(settings),
             propagators: settings
@@ -377,7 +382,7 @@ mod tests {
         ]);
         let config = config.unwrap();
         assert_eq!(config.resource[1], ("team".to_owned(), "a,b".to_owned()));
-        assert_eq!(config.sampler.to_string(), "parentbased_traceidratio, 1 of 4");
+        assert_eq!(config.sampling.to_string(), "parentbased_traceidratio, 1 of 4");
         assert_eq!((config.pace.queue, config.pace.batch, config.pace.delay.as_millis()), (100, 10, 20));
         assert_eq!(config.limits, Limits { attributes: 5, events: 6, links: 128, value_bytes: 7 });
     }

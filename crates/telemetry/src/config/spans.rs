@@ -1,4 +1,4 @@
-//! What the variables say of spans, wherever they go: their resource, which are sampled, how much one may hold, and at what pace
+//! What the variables say of spans, wherever they go: their resource, how much one may hold, and at what pace
 //! they are sent.
 
 use std::str::FromStr;
@@ -8,7 +8,6 @@ use settings::Settings;
 
 use crate::pipeline::Pace;
 use crate::span::Limits;
-use crate::span::sampler::{Root, Sampler};
 
 pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
@@ -42,26 +41,6 @@ pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
         settings.fault(VARIABLE, format!("it names {} attributes, and X-Ray indexes {MOST}; give fewer", keys.len()));
     }
     keys
-}
-
-pub(super) fn sampler(settings: &mut Settings) -> Sampler {
-    const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-    let name = settings.text("OTEL_TRACES_SAMPLER").unwrap_or_else(|| "parentbased_always_on".to_owned());
-    let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
-    let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name.as_str()), |root| (true, root));
-    let root = match root {
-        "always_on" => Root::On,
-        "always_off" => Root::Off,
-        "traceidratio" => Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)),
-        _ => {
-            let problem = format!(
-                "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_"
-            );
-            settings.fault("OTEL_TRACES_SAMPLER", problem);
-            Root::On
-        }
-    };
-    Sampler { root, parent_based }
 }
 
 pub(super) fn limits(settings: &mut Settings) -> Limits {
@@ -116,16 +95,5 @@ impl<const LOW: usize, const HIGH: usize> FromStr for Within<LOW, HIGH> {
     fn from_str(text: &str) -> Result<Self, &'static str> {
         let number = text.parse().map_err(|_| "it is not a whole number")?;
         if (LOW..=HIGH).contains(&number) { Ok(Self(number)) } else { Err("it is out of range") }
-    }
-}
-
-struct Ratio(f64);
-
-impl FromStr for Ratio {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
-        ratio.map(Self).ok_or("it is not from 0 to 1")
     }
 }

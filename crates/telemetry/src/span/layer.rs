@@ -18,8 +18,9 @@ use super::Parent;
 use super::event::{self, Told};
 use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
-use super::{Carried, Limits, Open, Recording, USER_ID, Value, id};
+use super::{Carried, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, asked, id};
 use crate::console::Console;
+use crate::http::Served;
 use crate::pipeline::Queue;
 use crate::propagation::Incoming;
 
@@ -59,6 +60,19 @@ pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> tracing::Sp
     span
 }
 
+/// The same for a request, by which a sampler may decide.
+pub(crate) fn serving(
+    request: &Served<'_>,
+    incoming: &Incoming,
+    make: impl FnOnce() -> tracing::Span,
+) -> tracing::Span {
+    asked::tell(request);
+    let span = continuing(incoming, make);
+    // Where nobody took it, the caller has decided.
+    drop(asked::take());
+    span
+}
+
 impl Layer {
     fn is_traced(metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::INFO && !is_carrier(metadata.target())
@@ -70,6 +84,7 @@ impl Layer {
         let now = SystemTime::now();
         let id = id::span();
         let mut carried = Carried::default();
+        let mut sampled_by = None;
         let remote = incoming.as_ref().and_then(|incoming| incoming.parent.as_ref());
         let (context, parent) = match (remote, parent) {
             (None, Some(parent)) => {
@@ -82,8 +97,9 @@ impl Layer {
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(now), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.as_ref().is_some_and(|incoming| !incoming.undecided));
-                let Decision { sampled, state, rate } = self.sampler.decide(trace, decided);
+                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, now);
                 carried.sample_rate = rate;
+                sampled_by = rule;
                 carried.baggage = incoming.as_ref().and_then(|incoming| incoming.baggage.clone());
                 carried.lineage = incoming.as_ref().and_then(|incoming| incoming.lineage.clone());
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
@@ -97,6 +113,9 @@ impl Layer {
             let mut recording = Box::new(Recording::start(name, &context, parent, now, self.limits));
             if let Some(rate) = carried.sample_rate {
                 recording.add("SampleRate", Value::Int(rate));
+            }
+            if let Some(rule) = &sampled_by {
+                recording.add(SAMPLING_RULE, &**rule);
             }
             if let Some(user) = &carried.user {
                 recording.add(USER_ID, &**user);

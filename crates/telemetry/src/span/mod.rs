@@ -14,12 +14,14 @@
 //! });
 //! ```
 
+mod asked;
 mod event;
 mod fields;
 pub(crate) mod id;
 pub(crate) mod layer;
 pub(crate) mod reading;
 mod recording;
+pub(crate) mod rules;
 pub(crate) mod sampler;
 
 use std::sync::Arc;
@@ -140,6 +142,9 @@ impl SpanExt for Span {
 
 /// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
 pub(crate) const USER_ID: &str = "user.id";
+
+/// The sampling rule by which a local root was sampled.
+pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
 
 /// Looks `span` up in the registry beneath our layer.
 pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Option<T> {

@@ -4,8 +4,13 @@
 //! many requests it stands for, which Honeycomb reads from `SampleRate`.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, TraceId, TraceState};
+
+use super::asked;
+use super::rules::ByRules;
 
 /// The number of thresholds: 2^56.
 const RANGE: u64 = 1 << 56;
@@ -13,7 +18,7 @@ const RANGE: u64 = 1 << 56;
 const ENTRY: &str = "ot";
 
 /// A decision for each trace.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Sampler {
     /// For a trace that begins here.
     pub(crate) root: Root,
@@ -21,13 +26,18 @@ pub(crate) struct Sampler {
     pub(crate) parent_based: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Root {
     On,
     Off,
-    /// Traces whose random bits are at least this, which is the part of [`RANGE`] that is not sampled.
-    Ratio(u64),
+    Ratio(Threshold),
+    /// Traces whose request is taken by X-Ray's rules.
+    Rules(Arc<ByRules>),
 }
+
+/// The part of [`RANGE`] that a ratio does not sample: traces whose random bits are at least this are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Threshold(u64);
 
 /// What was decided for a span.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +47,8 @@ pub(crate) struct Decision {
     pub(crate) state: TraceState,
     /// How many requests a sampled one stands for; `None` where that is one, or unknown.
     pub(crate) rate: Option<i64>,
+    /// The sampling rule that decided, here.
+    pub(crate) rule: Option<Arc<str>>,
 }
 
 impl Default for Sampler {
@@ -48,43 +60,53 @@ impl Default for Sampler {
 impl Root {
     /// `ratio` from 0 to 1.
     pub(crate) fn ratio(ratio: f64) -> Self {
+        Self::Ratio(Threshold::of(ratio))
+    }
+}
+
+impl Threshold {
+    /// `ratio` from 0 to 1.
+    pub(crate) fn of(ratio: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^56, rounded")]
-        Self::Ratio(((1.0 - ratio) * 2f64.powi(56)).round() as u64)
+        Self(((1.0 - ratio) * 2f64.powi(56)).round() as u64)
     }
 
-    fn takes(self, trace: TraceId) -> bool {
-        match self {
-            Self::On => true,
-            Self::Off => false,
-            Self::Ratio(threshold) => {
-                let random = u128::from_be_bytes(trace.to_bytes()) & u128::from(RANGE - 1);
-                random >= u128::from(threshold)
-            }
-        }
+    pub(crate) fn takes(self, trace: TraceId) -> bool {
+        let random = u128::from_be_bytes(trace.to_bytes()) & u128::from(RANGE - 1);
+        random >= u128::from(self.0)
     }
 }
 
 impl Sampler {
-    /// The decision for a span in `trace` that begins in this process, below the remote span `parent` if there is one.
-    pub(crate) fn decide(&self, trace: TraceId, parent: Option<&SpanContext>) -> Decision {
+    /// The decision for a span in `trace` that begins `now` in this process, below the remote span `parent` if there is one.
+    pub(crate) fn decide(&self, trace: TraceId, parent: Option<&SpanContext>, now: SystemTime) -> Decision {
         match parent {
             Some(parent) if self.parent_based => {
                 let state = parent.trace_state().clone();
                 let rate = state.get(ENTRY).and_then(rate_of_entry);
-                Decision { sampled: parent.is_sampled(), rate: rate.filter(|_| parent.is_sampled()), state }
+                let sampled = parent.is_sampled();
+                Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
             }
             _ => {
-                let sampled = self.root.takes(trace);
+                let (sampled, by_ratio, rule) = match &self.root {
+                    Root::On => (true, None, None),
+                    Root::Off => (false, None, None),
+                    Root::Ratio(threshold) => (threshold.takes(trace), Some(*threshold), None),
+                    Root::Rules(rules) => {
+                        let verdict = rules.decide(now, trace, asked::take().as_ref());
+                        (verdict.sampled, verdict.by_rate, verdict.rule)
+                    }
+                };
                 let state = parent.map(|parent| parent.trace_state().clone()).unwrap_or_default();
-                match self.root {
-                    Root::Ratio(threshold) if sampled && threshold > 0 => {
+                match by_ratio {
+                    Some(Threshold(threshold)) if sampled && threshold > 0 => {
                         let entry = format!("th:{}", hex(threshold));
                         // An entry that does not fit costs the count downstream, never the trace.
                         let state = state.insert(ENTRY, entry).unwrap_or(state);
-                        Decision { sampled, state, rate: rate(threshold) }
+                        Decision { sampled, state, rate: rate(threshold), rule }
                     }
                     // What another's ratio said does not hold for a decision of our own.
-                    _ => Decision { sampled, state: state.delete(ENTRY).unwrap_or(state), rate: None },
+                    _ => Decision { sampled, state: state.delete(ENTRY).unwrap_or(state), rate: None, rule },
                 }
             }
         }
@@ -114,15 +136,16 @@ fn rate(threshold: u64) -> Option<i64> {
 /// As the variable `OTEL_TRACES_SAMPLER` calls it.
 impl fmt::Display for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.parent_based {
+        if self.parent_based && !matches!(self.root, Root::Rules(_)) {
             f.write_str("parentbased_")?;
         }
-        match self.root {
+        match &self.root {
             Root::On => f.write_str("always_on"),
             Root::Off => f.write_str("always_off"),
-            Root::Ratio(threshold) => match rate(threshold) {
+            Root::Rules(rules) => write!(f, "{rules}"),
+            Root::Ratio(Threshold(threshold)) => match rate(*threshold) {
                 Some(rate) => write!(f, "traceidratio, 1 of {rate}"),
-                None if threshold == RANGE => f.write_str("traceidratio, none"),
+                None if *threshold == RANGE => f.write_str("traceidratio, none"),
                 None => f.write_str("traceidratio, all"),
             },
         }
@@ -131,6 +154,8 @@ impl fmt::Display for Sampler {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use opentelemetry::trace::{SpanId, TraceFlags};
     use proptest::prelude::*;
 
@@ -143,12 +168,14 @@ mod tests {
     #[test]
     fn a_ratio_takes_its_part_by_the_random_bits() {
         let quarter = Sampler { root: Root::ratio(0.25), parent_based: true };
-        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None).sampled);
-        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None);
+        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, UNIX_EPOCH).sampled);
+        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, UNIX_EPOCH);
         assert_eq!((taken.sampled, taken.rate, taken.state.header()), (true, Some(4), "ot=th:c".to_owned()));
         assert_eq!(quarter.to_string(), "parentbased_traceidratio, 1 of 4");
-        assert!(!Sampler { root: Root::ratio(0.0), ..quarter }.decide(trace(u64::MAX), None).sampled);
-        let all = Sampler { root: Root::ratio(1.0), ..quarter }.decide(trace(0), None);
+        assert!(
+            !Sampler { root: Root::ratio(0.0), ..quarter.clone() }.decide(trace(u64::MAX), None, UNIX_EPOCH).sampled
+        );
+        let all = Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(trace(0), None, UNIX_EPOCH);
         assert_eq!((all.sampled, all.rate), (true, None));
     }
 
@@ -159,19 +186,19 @@ mod tests {
         let [sampled, not] =
             flags.map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, state.clone()));
         let off = Sampler { root: Root::Off, parent_based: true };
-        let decision = off.decide(trace(1), Some(&sampled));
+        let decision = off.decide(trace(1), Some(&sampled), UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.rate, decision.state), (true, Some(8), state));
-        let decision = Sampler::default().decide(trace(1), Some(&not));
+        let decision = Sampler::default().decide(trace(1), Some(&not), UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.rate), (false, None));
         let own = Sampler { root: Root::On, parent_based: false };
-        assert!(own.decide(trace(1), Some(&not)).sampled);
+        assert!(own.decide(trace(1), Some(&not), UNIX_EPOCH).sampled);
     }
 
     proptest! {
         #[test]
         fn a_ratio_and_its_threshold_say_the_same(ratio in 0.0001f64..1.0) {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
-            let decision = sampler.decide(trace(u64::MAX), None);
+            let decision = sampler.decide(trace(u64::MAX), None, UNIX_EPOCH);
             let told = decision.state.get(ENTRY).and_then(rate_of_entry);
             prop_assert_eq!(told, decision.rate);
             let expected = (1.0 / ratio).round();

@@ -1,5 +1,5 @@
 //! Spans as X-Ray segments: `translate` writes a span's part of a document, `pack` puts parts into documents, `Daemon` sends
-//! them.
+//! them. `sampling` asks the daemon for its rules.
 
 #[cfg_attr(not(target_os = "linux"), path = "no_backlog.rs")]
 mod backlog;
@@ -9,6 +9,7 @@ mod fields;
 mod json;
 mod origin;
 mod pack;
+pub(crate) mod sampling;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,209 @@
+//! What the variables say of sampling: one of OpenTelemetry's samplers, or X-Ray's rules, in the spelling of AWS's distribution of
+//! OpenTelemetry. Reads the file of rules that it names, so that a wrong one is found before anything starts; asks nobody.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use settings::Settings;
+use wire::Rules;
+
+use crate::address::{DaemonAddress, Url};
+use crate::span::sampler::{Root, Sampler};
+
+const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
+const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
+/// Without it there is nobody to ask for rules.
+const WITH_XRAY: bool = cfg!(feature = "xray");
+/// Of a file of rules, in bytes.
+const LARGEST: u64 = 1024 * 1024;
+
+/// How it is decided which traces are recorded.
+#[derive(Debug)]
+pub(crate) enum Sampling {
+    /// By OpenTelemetry's samplers.
+    Plain(Sampler),
+    /// By X-Ray's rules.
+    Xray(Box<XrayRules>),
+}
+
+/// X-Ray's rules, and where they are.
+#[derive(Debug)]
+pub(crate) struct XrayRules {
+    /// Who is asked for the central ones; `None` where nobody is.
+    pub(crate) central: Option<Central>,
+    /// What holds without them.
+    pub(crate) local: Rules,
+    /// Where those are from.
+    pub(crate) file: Option<String>,
+}
+
+/// Who is asked for rules.
+#[derive(Debug)]
+pub(crate) struct Central {
+    pub(crate) endpoint: Url,
+    /// How often.
+    pub(crate) polling: Duration,
+}
+
+impl Sampling {
+    /// `daemon` is who answers for rules unless the argument names another.
+    pub(super) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
+        let name = settings.text(VARIABLE).unwrap_or_else(|| "parentbased_always_on".to_owned());
+        if name == "xray" {
+            if !WITH_XRAY {
+                settings.fault(VARIABLE, "xray needs the feature \"xray\"; build with it, or give another sampler");
+            }
+            return Self::Xray(Box::new(XrayRules::read(settings, daemon)));
+        }
+        let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
+        let (parent_based, root) =
+            name.strip_prefix("parentbased_").map_or((false, name.as_str()), |root| (true, root));
+        let root = match root {
+            "always_on" => Root::On,
+            "always_off" => Root::Off,
+            "traceidratio" => Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)),
+            _ => {
+                let problem = format!(
+                    "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_, or xray"
+                );
+                settings.fault(VARIABLE, problem);
+                Root::On
+            }
+        };
+        Self::Plain(Sampler { root, parent_based })
+    }
+
+    /// Asks nobody.
+    pub(super) fn disable(&mut self) {
+        if let Self::Xray(rules) = self {
+            rules.central = None;
+        }
+    }
+}
+
+impl XrayRules {
+    fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
+        let address = daemon.map_or("127.0.0.1:2000", |daemon| daemon.tcp.as_str());
+        let endpoint = Url::of(&format!("http://{address}"));
+        let mut central = Central { endpoint, polling: Duration::from_secs(300) };
+        let mut rules = Self { central: None, local: Rules::default(), file: None };
+        let text = settings.text(ARGUMENT).unwrap_or_default();
+        for member in text.split(',').map(str::trim).filter(|member| !member.is_empty()) {
+            if let Err(problem) = rules.take(member, &mut central) {
+                settings.fault(ARGUMENT, problem);
+            }
+        }
+        rules.central = Some(central);
+        rules
+    }
+
+    fn take(&mut self, member: &str, central: &mut Central) -> Result<(), String> {
+        match member.split_once('=') {
+            Some(("endpoint", url)) => {
+                let url = url.parse::<Url>().map_err(|error| {
+                    format!("its endpoint is not valid ({error}); give a URL such as http://127.0.0.1:2000")
+                })?;
+                central.endpoint = url;
+            }
+            Some(("polling_interval", seconds)) => {
+                let polling = seconds.parse().ok().filter(|seconds| (1..=1_800).contains(seconds));
+                let mend = "its polling_interval is not valid; give seconds from 1 to 1800";
+                central.polling = polling.map(Duration::from_secs).ok_or(mend)?;
+            }
+            Some(("rules", file)) => {
+                let bytes = settings::read_file(Path::new(file), LARGEST)
+                    .map_err(|error| format!("{file} cannot be read ({error}); give a file of sampling rules"))?;
+                self.local = Rules::parse(&bytes).map_err(|error| format!("{file} is wrong: {error}"))?;
+                self.file = Some(file.to_owned());
+            }
+            _ => {
+                return Err(format!(
+                    "{member:?} means nothing to the sampler xray; give endpoint=URL, polling_interval=SECONDS or rules=FILE, with commas between"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(sampler) => write!(f, "{sampler}"),
+            Self::Xray(rules) => write!(f, "{rules}"),
+        }
+    }
+}
+
+/// `xray (central at http://127.0.0.1:2000, else ./rules.json)`
+impl fmt::Display for XrayRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("xray (")?;
+        if let Some(Central { endpoint, .. }) = &self.central {
+            write!(f, "central at {endpoint}, else ")?;
+        }
+        match &self.file {
+            Some(file) => write!(f, "{file})"),
+            None => f.write_str("1 a second and 5 %)"),
+        }
+    }
+}
+
+struct Ratio(f64);
+
+impl FromStr for Ratio {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        ratio.map(Self).ok_or("it is not from 0 to 1")
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "xray")]
+mod tests {
+    use super::*;
+
+    fn read(argument: &str, daemon: Option<&str>) -> Result<Sampling, String> {
+        let mut settings = Settings::from_pairs(&[(VARIABLE, "xray"), (ARGUMENT, argument)]);
+        let daemon = daemon.map(|daemon| daemon.parse().unwrap());
+        let sampling = Sampling::read(&mut settings, daemon.as_ref());
+        settings.finish(sampling).map_err(|faults| faults.to_string())
+    }
+
+    fn shown(argument: &str, daemon: Option<&str>) -> String {
+        read(argument, daemon).unwrap().to_string()
+    }
+
+    #[test]
+    fn rules_are_asked_of_the_daemons_tcp_side_unless_the_argument_says_otherwise() {
+        assert_eq!(shown("", None), "xray (central at http://127.0.0.1:2000, else 1 a second and 5 %)");
+        let daemon = Some("tcp:a:1 udp:b:2");
+        assert_eq!(shown("", daemon), "xray (central at http://a:1, else 1 a second and 5 %)");
+        let told = shown("endpoint=http://localhost:2001, polling_interval=10", daemon);
+        assert_eq!(told, "xray (central at http://localhost:2001, else 1 a second and 5 %)");
+    }
+
+    #[test]
+    fn every_fault_of_the_argument_is_told() {
+        let faults = read("endpoint=ftp://x,polling_interval=0,rules=/no/such/file,0.25", None).unwrap_err();
+        let told: Vec<&str> = faults.lines().collect();
+        assert_eq!(told.len(), 4, "{faults}");
+        assert!(told[0].contains("its scheme is not http or https") && told[1].contains("from 1 to 1800"), "{faults}");
+        assert!(told[2].contains("/no/such/file cannot be read") && told[3].contains("\"0.25\" means nothing"));
+        let wrong = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(
+            read(&format!("rules={wrong}"), None).unwrap_err().contains("is wrong: the sampling rules are not JSON")
+        );
+    }
+
+    #[test]
+    fn a_disabled_sdk_asks_nobody() {
+        let mut sampling = read("", None).unwrap();
+        sampling.disable();
+        assert_eq!(sampling.to_string(), "xray (1 a second and 5 %)");
+    }
+}

@@ -1,0 +1,217 @@
+//! Decides by X-Ray's sampling rules: the central ones for an hour after they came, else local ones. Counts, for each central
+//! rule, what it took, until that has been reported; what was not when the process ends is told to nobody. Each decision holds one
+//! short lock of the rule that it is by. Asks nobody: who does, tells what it was answered.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::trace::TraceId;
+use wire::rules::{Reservoir, Statistics, Taken, Target};
+use wire::{Request, Rule, Rules};
+
+use super::asked::{self, Asked};
+use super::sampler::Threshold;
+
+/// How long central rules hold, in seconds.
+const LIVES: u64 = 3_600;
+
+/// The rules of a service, and what they have taken.
+#[derive(Debug)]
+pub(crate) struct ByRules {
+    /// As the service's segments are named, which is what a rule's `ServiceName` is compared with.
+    service: String,
+    service_type: &'static str,
+    /// As a line at start shows them.
+    shown: String,
+    local: Table,
+    central: RwLock<Option<Arc<Table>>>,
+}
+
+/// Rules in their order; the last takes what no other does.
+#[derive(Debug)]
+struct Table {
+    entries: Vec<Entry>,
+    /// The last second in which they hold.
+    until: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    rule: Rule,
+    name: Arc<str>,
+    /// Outlives the rules: those of the same name go on counting.
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    reservoir: Reservoir,
+    /// For what the reservoir leaves.
+    rate: Threshold,
+    counts: Counts,
+    /// Some request has matched the rule: its statistics are reported.
+    matched: bool,
+}
+
+/// Requests since the last report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    requests: u64,
+    sampled: u64,
+    borrowed: u64,
+}
+
+/// What the rules say of a trace.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    pub(crate) sampled: bool,
+    /// What decided where the reservoir did not.
+    pub(crate) by_rate: Option<Threshold>,
+    pub(crate) rule: Option<Arc<str>>,
+}
+
+impl ByRules {
+    /// Of the service of this name, which is one for X-Ray, by `local` rules until others come.
+    pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
+        asked::want();
+        let entry = |rule: &Rule| Entry::new(rule, Reservoir::local(rule.reservoir()));
+        let local = Table { entries: local.iter().map(entry).collect(), until: u64::MAX };
+        Self { service, service_type, shown, local, central: RwLock::new(None) }
+    }
+
+    /// Decides for a trace that begins `now`, with what is known of its request.
+    pub(crate) fn decide(&self, now: SystemTime, trace: TraceId, asked: Option<&Asked>) -> Verdict {
+        let service = self.service.as_str();
+        let request = asked
+            .map(|asked| asked.of(service, self.service_type))
+            .unwrap_or(Request { service_type: self.service_type, ..Request::of(service) });
+        let second = epoch(now);
+        match self.central().filter(|table| second <= table.until) {
+            Some(table) => table.decide(second, trace, &request),
+            None => self.local.decide(second, trace, &request),
+        }
+    }
+
+    /// Central rules came `now`. Tells whether they are others than before.
+    pub(crate) fn learn(&self, rules: &Rules, now: SystemTime) -> bool {
+        let before = self.central();
+        let mut states: HashMap<&str, &Arc<Mutex<State>>> = HashMap::new();
+        for entry in before.iter().flat_map(|table| &table.entries) {
+            states.insert(&entry.name, &entry.state);
+        }
+        let entry = |rule: &Rule| match states.get(rule.name()) {
+            None => Entry::new(rule, Reservoir::central(rule.reservoir())),
+            Some(state) => {
+                let mut known = lock(state);
+                known.reservoir.resize(rule.reservoir());
+                known.rate = Threshold::of(rule.rate());
+                Entry { rule: rule.clone(), name: rule.name().into(), state: Arc::clone(state) }
+            }
+        };
+        let table = Table { entries: rules.iter().map(entry).collect(), until: epoch(now).saturating_add(LIVES) };
+        let rules = |table: &Table| table.entries.iter().map(|entry| entry.rule.clone()).collect::<Vec<_>>();
+        let others = before.as_deref().map(rules) != Some(rules(&table));
+        *self.central.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
+        others
+    }
+
+    /// What each central rule that was ever matched has taken since the last report, which begins anew.
+    pub(crate) fn report(&self, client_id: &str, now: SystemTime) -> Vec<Statistics> {
+        let table = self.central();
+        let mut statistics = Vec::new();
+        for entry in table.iter().flat_map(|table| &table.entries) {
+            let mut state = lock(&entry.state);
+            if state.matched {
+                let Counts { requests, sampled, borrowed } = std::mem::take(&mut state.counts);
+                statistics.push(Statistics {
+                    rule_name: entry.name.to_string(),
+                    client_id: client_id.to_owned(),
+                    timestamp: now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64().floor(),
+                    request_count: requests,
+                    sampled_count: sampled,
+                    borrow_count: borrowed,
+                });
+            }
+        }
+        statistics
+    }
+
+    /// A report was not taken: it counts again. That of a rule which is gone has nobody to go to.
+    pub(crate) fn give_back<'a>(&self, statistics: impl IntoIterator<Item = &'a Statistics>) {
+        let table = self.central();
+        for told in statistics {
+            if let Some(entry) = table.as_ref().and_then(|table| table.named(&told.rule_name)) {
+                let counts = &mut lock(&entry.state).counts;
+                counts.requests += told.request_count;
+                counts.sampled += told.sampled_count;
+                counts.borrowed += told.borrow_count;
+            }
+        }
+    }
+
+    /// A rule's rate and quota from now on.
+    pub(crate) fn aim(&self, target: &Target) {
+        let table = self.central();
+        let Some(entry) = table.as_ref().and_then(|table| table.named(&target.rule_name)) else { return };
+        let mut state = lock(&entry.state);
+        if let Some(rate) = target.fixed_rate.filter(|rate| (0.0..=1.0).contains(rate)) {
+            state.rate = Threshold::of(rate);
+        }
+        if let (Some(quota), Some(until)) = (target.reservoir_quota, target.reservoir_quota_ttl) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+            state.reservoir.grant(quota, until as u64);
+        }
+    }
+
+    fn central(&self) -> Option<Arc<Table>> {
+        self.central.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Table {
+    fn decide(&self, second: u64, trace: TraceId, request: &Request<'_>) -> Verdict {
+        let found = self.entries.iter().find(|entry| entry.rule.matches(request)).or(self.entries.last());
+        let Some(entry) = found else { return Verdict { sampled: false, by_rate: None, rule: None } };
+        let mut state = lock(&entry.state);
+        state.matched = true;
+        state.counts.requests += 1;
+        let taken = state.reservoir.take(second);
+        let by_rate = taken.is_none().then_some(state.rate);
+        let sampled = by_rate.is_none_or(|rate| rate.takes(trace));
+        // As in AWS's SDKs, what is borrowed is not among what is sampled.
+        let count = if taken == Some(Taken::Borrowed) { &mut state.counts.borrowed } else { &mut state.counts.sampled };
+        *count += u64::from(sampled);
+        Verdict { sampled, by_rate, rule: Some(Arc::clone(&entry.name)) }
+    }
+
+    fn named(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| &*entry.name == name)
+    }
+}
+
+impl Entry {
+    fn new(rule: &Rule, reservoir: Reservoir) -> Self {
+        let state = State { reservoir, rate: Threshold::of(rule.rate()), counts: Counts::default(), matched: false };
+        Self { rule: rule.clone(), name: rule.name().into(), state: Arc::new(Mutex::new(state)) }
+    }
+}
+
+impl std::fmt::Display for ByRules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// No change is left half way, so that a state holds after a panic too.
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seconds since 1970.
+fn epoch(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

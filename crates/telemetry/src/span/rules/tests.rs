@@ -1,0 +1,181 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::http::{Served, server_span};
+use crate::propagation::{self, Incoming, Trust};
+use crate::span::sampler::{Root, Sampler};
+use crate::span::{Limits, SAMPLING_RULE};
+use crate::testing::{attribute, recorded};
+
+/// A trace that no rate but 1 takes.
+fn unlucky() -> TraceId {
+    TraceId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 0, 1])
+}
+
+fn at(second: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(second)
+}
+
+fn central(reservoir: u32, rate: f64) -> Rules {
+    Rules::central(&[json!({"RuleName": "x", "Priority": 1, "FixedRate": rate, "ReservoirSize": reservoir})])
+}
+
+fn by_rules() -> ByRules {
+    ByRules::new("backend".to_owned(), "", &Rules::default(), String::new())
+}
+
+/// How many of ten requests in that second were sampled, by which rule.
+fn ten(rules: &ByRules, second: u64) -> (usize, String) {
+    let verdicts: Vec<Verdict> = (0..10).map(|_| rules.decide(at(second), unlucky(), None)).collect();
+    let rule = verdicts[0].rule.as_deref().unwrap_or_default().to_owned();
+    (verdicts.iter().filter(|verdict| verdict.sampled).count(), rule)
+}
+
+fn target(quota: u32, until: f64) -> Target {
+    Target {
+        rule_name: "x".to_owned(),
+        reservoir_quota: Some(quota),
+        reservoir_quota_ttl: Some(until),
+        ..Target::default()
+    }
+}
+
+/// Requests, sampled and borrowed of each rule, as reported.
+fn counts(statistics: &[Statistics]) -> Vec<(&str, u64, u64, u64)> {
+    let mut counts = Vec::new();
+    for Statistics { rule_name, request_count, sampled_count, borrow_count, .. } in statistics {
+        counts.push((rule_name.as_str(), *request_count, *sampled_count, *borrow_count));
+    }
+    counts
+}
+
+#[test]
+fn local_rules_hold_until_central_ones_come_and_an_hour_after_the_last() {
+    let rules = by_rules();
+    assert_eq!(ten(&rules, 1_000), (1, "Default".to_owned()));
+    assert!(rules.learn(&central(5, 0.0), at(1_000)));
+    assert_eq!(ten(&rules, 4_600), (1, "x".to_owned()), "borrowed");
+    assert_eq!(ten(&rules, 4_601), (1, "Default".to_owned()));
+    assert!(!rules.learn(&central(5, 0.0), at(4_700)), "the same rules");
+    assert_eq!(ten(&rules, 4_700), (1, "x".to_owned()));
+}
+
+#[test]
+fn a_quota_holds_until_its_end_and_survives_new_rules() {
+    let rules = by_rules();
+    rules.learn(&central(5, 0.0), at(10));
+    rules.aim(&target(3, 12.9));
+    assert_eq!(ten(&rules, 11).0, 3);
+    rules.learn(&central(7, 0.0), at(12));
+    assert_eq!((ten(&rules, 12).0, ten(&rules, 13).0), (3, 1));
+    rules.aim(&Target { fixed_rate: Some(1.0), ..target(0, 20.0) });
+    assert_eq!(ten(&rules, 14).0, 10, "all of the rest");
+    rules.aim(&Target { fixed_rate: Some(f64::NAN), ..target(0, f64::INFINITY) });
+    assert_eq!(ten(&rules, 15).0, 10, "a rate that is none changes nothing");
+}
+
+#[test]
+fn what_was_taken_is_reported_once_and_again_where_the_report_fails() {
+    let rules = by_rules();
+    rules.learn(&central(5, 0.0), at(10));
+    assert!(rules.report("id", at(10)).is_empty(), "nothing has matched");
+    ten(&rules, 10);
+    rules.aim(&target(3, 100.0));
+    ten(&rules, 11);
+    let report = rules.report("id", at(12));
+    assert_eq!(counts(&report), [("x", 20, 3, 1)]);
+    ten(&rules, 12);
+    rules.give_back(&report);
+    assert_eq!(counts(&rules.report("id", at(13))), [("x", 30, 6, 1)]);
+    assert_eq!(counts(&rules.report("id", at(13))), [("x", 0, 0, 0)], "which keeps its quota");
+}
+
+#[test]
+fn every_request_of_many_threads_is_counted() {
+    let rules = by_rules();
+    rules.learn(&central(5, 0.5), at(10));
+    rules.aim(&target(7, 1_000.0));
+    let sampled: u64 = std::thread::scope(|scope| {
+        let decide = |thread: u8| {
+            let rules = &rules;
+            scope.spawn(move || {
+                let trace = |n: u8| TraceId::from_bytes([thread, 1, 1, 1, 1, 1, 1, 1, 1, n, n, n, n, n, n, n]);
+                (0..=255).filter(|n| rules.decide(at(10), trace(*n), None).sampled).count()
+            })
+        };
+        let threads: Vec<_> = (0..4).map(decide).collect();
+        threads.into_iter().map(|thread| u64::try_from(thread.join().unwrap()).unwrap()).sum()
+    });
+    assert_eq!(counts(&rules.report("id", at(11))), [("x", 1_024, sampled, 0)]);
+    assert!(sampled >= 7);
+}
+
+/// The spans of requests for these paths under these rules: name, rule and `SampleRate` of each.
+fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<String>, Option<String>, Option<String>)> {
+    let rules = Rules::parse(rules.to_string().as_bytes()).unwrap();
+    let rules = ByRules::new("backend".to_owned(), "", &rules, String::new());
+    let sampler = Sampler { root: Root::Rules(Arc::new(rules)), parent_based: true };
+    let recorded = recorded(sampler, Limits::default(), false, || {
+        for path in paths {
+            let served = Served {
+                method: "GET",
+                route: None,
+                path,
+                scheme: "http",
+                host: Some("localhost"),
+                peer: None,
+                user_agent: None,
+                version: None,
+            };
+            let server = server_span(&served, incoming);
+            server.in_scope(|| drop(tracing::info_span!("child")));
+        }
+    });
+    let mut told = Vec::new();
+    for span in recorded.spans {
+        let of = |key: &str| attribute(&span.attributes, key);
+        told.push((of("url.path"), of(SAMPLING_RULE), of("SampleRate")));
+    }
+    told
+}
+
+/// `/yes` is taken, all else is not.
+fn yes_alone() -> Value {
+    json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
+        {"host": "localhost", "http_method": "get", "url_path": "/yes", "fixed_target": 0, "rate": 1}]})
+}
+
+#[test]
+fn a_request_is_known_before_its_span_begins_and_the_span_names_the_rule() {
+    let spans = served(&yes_alone(), &["/no", "/yes", "/other"], &Incoming::default());
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(spans, [(None, None, None), (some("/yes"), some("local-1"), None)], "a child, and its root");
+}
+
+#[test]
+fn a_span_taken_by_the_rate_says_how_many_it_stands_for_and_one_of_the_reservoir_does_not() {
+    let rules = json!({"version": 2, "default": {"fixed_target": 100_000, "rate": 0.25}});
+    assert!(served(&rules, &["/x"; 5], &Incoming::default()).iter().all(|(.., rate)| rate.is_none()));
+    let rules = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0.25}});
+    let spans = served(&rules, &["/x"; 400], &Incoming::default());
+    assert!(spans.len() > 80 && spans.len() < 400, "{} of 800", spans.len());
+    assert!(spans.iter().all(|(.., rate)| rate.as_deref() == Some("4")), "on the child too");
+}
+
+#[test]
+fn a_decision_that_comes_is_kept_and_one_that_is_left_to_us_is_made() {
+    let incoming = |sampled: &'static str| {
+        let header = format!("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8{sampled}");
+        let mut headers = ::http::HeaderMap::new();
+        headers.insert("x-amzn-trace-id", header.parse().unwrap());
+        propagation::extract(&headers, &Trust::ALWAYS, None)
+    };
+    let of = |sampled, path| served(&yes_alone(), &[path], &incoming(sampled)).last().map(|(_, rule, _)| rule.clone());
+    assert_eq!(of(";Sampled=1", "/no"), Some(None), "recorded, and by no rule of ours");
+    assert_eq!(of(";Sampled=0", "/yes"), None);
+    for undecided in ["", ";Sampled=?"] {
+        assert_eq!((of(undecided, "/no"), of(undecided, "/yes")), (None, Some(Some("local-1".to_owned()))));
+    }
+}

@@ -1,0 +1,108 @@
+//! The daemon's TCP side, asked over plain HTTP: it signs with its own credentials what it passes on to AWS. Follows no redirect,
+//! uses no proxy of the environment, and reads bounded answers.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wire::Rules;
+use wire::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsRequest};
+
+use crate::address::Url;
+
+const CONNECT: Duration = Duration::from_secs(2);
+const TOTAL: Duration = Duration::from_secs(5);
+/// Of an answer, in bytes.
+const ANSWER: u64 = 1024 * 1024;
+/// Of rules.
+const PAGES: usize = 10;
+
+/// Asks one daemon.
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    endpoint: Url,
+}
+
+impl Client {
+    pub(crate) fn new(endpoint: Url) -> Self {
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(TOTAL))
+            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Self { agent, endpoint }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Url {
+        &self.endpoint
+    }
+
+    /// All rules.
+    ///
+    /// # Errors
+    /// The daemon does not answer, or not with rules.
+    pub(crate) fn rules(&self) -> Result<Rules, String> {
+        let (mut records, mut next) = (Vec::new(), None::<String>);
+        for _ in 0..PAGES {
+            let page: RulesPage =
+                self.post("/GetSamplingRules", &next.map_or(json!({}), |next| json!({ "NextToken": next })))?;
+            records.extend(page.sampling_rule_records);
+            next = page.next_token;
+            if next.is_none() {
+                return Ok(Rules::central(&records));
+            }
+        }
+        Err(format!("{} has more than {PAGES} pages of rules", self.endpoint))
+    }
+
+    /// Tells of at most [`MAX_STATISTICS`] rules and is told their targets.
+    ///
+    /// # Errors
+    /// The daemon does not answer, or not with targets.
+    pub(super) fn targets(&self, statistics: &[Statistics]) -> Result<TargetsAnswer, String> {
+        let told = statistics.get(..MAX_STATISTICS).unwrap_or(statistics);
+        self.post("/SamplingTargets", &TargetsRequest { sampling_statistics_documents: told.to_vec() })
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, String> {
+        let url = self.endpoint.join(path);
+        let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
+        let request = self.agent.post(url.as_str()).header("content-type", "application/json");
+        let mut answer = request.send(&body).map_err(|error| format!("{url} did not answer: {error}"))?;
+        let status = answer.status();
+        let body = answer.body_mut().with_config().limit(ANSWER).read_to_vec();
+        let body = body.map_err(|error| format!("what {url} answered cannot be read: {error}"))?;
+        if !status.is_success() {
+            return Err(format!("{url} answered {status}{}", said(&body)));
+        }
+        serde_json::from_slice(&body).map_err(|error| format!("{url} answered what is not expected: {error}"))
+    }
+}
+
+/// The message of an error, as AWS's APIs spell it in one way or the other.
+fn said(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = ["message", "Message"].into_iter().find_map(|key| body.get(key)?.as_str()).unwrap_or_default();
+    let visible: String = message.chars().filter(|character| !character.is_control()).take(300).collect();
+    if visible.is_empty() { visible } else { format!(": {visible}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_in_its_own_words() {
+        assert_eq!(said(br#"{"message":"no\nrights"}"#), ": norights");
+        assert_eq!(said(br#"{"__type":"x","Message":"no"}"#), ": no");
+        for nothing in [b"".as_slice(), b"[]", b"{\"message\":5}", b"\xff"] {
+            assert_eq!(said(nothing), "");
+        }
+    }
+}

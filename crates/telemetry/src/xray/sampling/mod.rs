@@ -1,0 +1,139 @@
+//! Asks the daemon for sampling rules and for targets, on a thread of its own that exports nothing of its own, that nobody waits
+//! for, and that ends when nobody samples any more. What is told of a rule and does not arrive is told again.
+
+mod client;
+mod schedule;
+
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use wire::rules::{MAX_STATISTICS, Statistics};
+
+use self::schedule::{Due, Schedule};
+use crate::config::Central;
+use crate::span::layer;
+use crate::span::rules::ByRules;
+
+pub(crate) use client::Client;
+
+/// Begins to ask.
+///
+/// # Errors
+/// No thread can be started.
+pub(crate) fn start(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
+    let mut poll = Poll {
+        rules: Arc::downgrade(rules),
+        client: Client::new(central.endpoint),
+        client_id: client_id(),
+        schedule: Schedule::new(central.polling),
+        begun: Instant::now(),
+        asked: 0.0,
+        complained: false,
+    };
+    let run = move || {
+        layer::exports();
+        while let Some(rules) = poll.rules.upgrade() {
+            match poll.schedule.due(poll.begun.elapsed()) {
+                Due::Rules => poll.ask_rules(&rules),
+                Due::Targets => poll.ask_targets(&rules),
+                Due::Nothing(left) => {
+                    drop(rules);
+                    thread::sleep(left);
+                }
+            }
+        }
+    };
+    thread::Builder::new().name("xray-sampling".to_owned()).spawn(run).map(drop)
+}
+
+struct Poll {
+    rules: Weak<ByRules>,
+    client: Client,
+    client_id: String,
+    schedule: Schedule,
+    begun: Instant,
+    /// When rules were last asked for, in seconds since 1970.
+    asked: f64,
+    /// That nobody answers has been said.
+    complained: bool,
+}
+
+impl Poll {
+    fn ask_rules(&mut self, rules: &ByRules) {
+        let asked = SystemTime::now();
+        match self.client.rules() {
+            Ok(found) => {
+                self.asked = asked.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+                self.schedule.rules_came(self.begun.elapsed(), rand::random());
+                let endpoint = self.client.endpoint();
+                if rules.learn(&found, SystemTime::now()) {
+                    tracing::info!("{} sampling rules came from {endpoint}", found.iter().count());
+                    for skipped in found.skipped() {
+                        tracing::warn!("a sampling rule is skipped: {skipped}");
+                    }
+                }
+                self.complained = false;
+            }
+            Err(problem) => {
+                self.schedule.rules_failed(self.begun.elapsed());
+                self.complain(&format!(
+                    "no sampling rules: {problem}; local ones hold, or those that came within an hour"
+                ));
+            }
+        }
+    }
+
+    fn ask_targets(&mut self, rules: &ByRules) {
+        let statistics = rules.report(&self.client_id, SystemTime::now());
+        let mut interval = None;
+        let mut modified = None;
+        let mut parts = statistics.chunks(MAX_STATISTICS);
+        while let Some(part) = parts.next() {
+            match self.client.targets(part) {
+                Ok(answer) => {
+                    let lost = |one: &&Statistics| {
+                        answer.unprocessed_statistics.iter().any(|unprocessed| unprocessed.rule_name == one.rule_name)
+                    };
+                    rules.give_back(part.iter().filter(lost));
+                    answer.sampling_target_documents.iter().for_each(|target| rules.aim(target));
+                    let intervals = answer.sampling_target_documents.iter().filter_map(|target| target.interval);
+                    interval = intervals.chain(interval).min();
+                    modified = answer.last_rule_modification.or(modified);
+                }
+                Err(problem) => {
+                    rules.give_back(part.iter().chain(parts.flatten()));
+                    self.schedule.targets_failed(self.begun.elapsed());
+                    return self.complain(&format!("no sampling targets: {problem}; quotas expire"));
+                }
+            }
+        }
+        self.schedule.targets_came(self.begun.elapsed(), interval, modified, self.asked);
+    }
+
+    /// Says it once, until rules come again.
+    fn complain(&mut self, problem: &str) {
+        if !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!("{problem}");
+        }
+    }
+}
+
+/// 24 random hex digits: another one for each process.
+fn client_id() -> String {
+    let random: u128 = rand::random();
+    format!("{:024x}", random >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_has_an_id_of_its_own() {
+        let (one, other) = (client_id(), client_id());
+        assert_ne!(one, other);
+        assert!(one.len() == 24 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+}

@@ -1,0 +1,137 @@
+//! When to ask for rules, and when for targets. Reads no clock: times are since some beginning.
+
+use std::time::Duration;
+
+/// Until targets are asked for again, unless the answer says otherwise.
+const TARGETS: Duration = Duration::from_secs(10);
+/// After rules came: a service that has just begun soon has its quota.
+const FIRST_TARGETS: Duration = Duration::from_secs(1);
+/// Until rules or targets are asked for again after nobody gave them, unless polling is more frequent.
+const AGAIN: Duration = Duration::from_secs(10);
+/// What an answer may ask for, in seconds.
+const INTERVALS: std::ops::RangeInclusive<u64> = 1..=300;
+
+/// What is to be done, and when.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    polling: Duration,
+    rules: Duration,
+    /// `None` until rules came.
+    targets: Option<Duration>,
+    /// When a rule was last changed, as far as is known, in seconds since 1970.
+    modified: Option<f64>,
+}
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Rules,
+    Targets,
+    /// Nothing, for so long.
+    Nothing(Duration),
+}
+
+impl Schedule {
+    /// Rules at once, and then each time `polling` has passed.
+    pub(super) fn new(polling: Duration) -> Self {
+        Self { polling, rules: Duration::ZERO, targets: None, modified: None }
+    }
+
+    pub(super) fn due(&self, now: Duration) -> Due {
+        let next = self.targets.map_or(self.rules, |targets| targets.min(self.rules));
+        match next.checked_sub(now).filter(|left| !left.is_zero()) {
+            Some(left) => Due::Nothing(left),
+            None if self.rules <= now => Due::Rules,
+            None => Due::Targets,
+        }
+    }
+
+    /// Rules came. `jitter` from 0 to 1 keeps processes that began together apart: up to a tenth is added.
+    pub(super) fn rules_came(&mut self, now: Duration, jitter: f64) {
+        self.rules = now + self.polling.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
+        self.targets.get_or_insert(now + FIRST_TARGETS);
+    }
+
+    pub(super) fn rules_failed(&mut self, now: Duration) {
+        self.rules = now + self.polling.min(AGAIN);
+    }
+
+    /// Targets came, with the seconds until the next and the second since 1970 at which a rule was last `modified`. One that was
+    /// since we asked, or at `epoch` where we have not been told before, makes rules due.
+    pub(super) fn targets_came(&mut self, now: Duration, interval: Option<u64>, modified: Option<f64>, asked: f64) {
+        let interval = interval.map(|seconds| seconds.clamp(*INTERVALS.start(), *INTERVALS.end()));
+        self.targets = Some(now + interval.map_or(TARGETS, Duration::from_secs));
+        if let Some(modified) = modified {
+            if modified > self.modified.unwrap_or(asked) {
+                self.rules = now;
+            }
+            self.modified = Some(modified.max(self.modified.unwrap_or(modified)));
+        }
+    }
+
+    pub(super) fn targets_failed(&mut self, now: Duration) {
+        self.targets = Some(now + self.polling.min(AGAIN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn begun() -> Schedule {
+        let mut schedule = Schedule::new(at(300));
+        schedule.rules_came(at(0), 0.0);
+        schedule
+    }
+
+    #[test]
+    fn rules_are_asked_for_at_once_and_targets_soon_after() {
+        let mut schedule = Schedule::new(at(300));
+        assert_eq!(schedule.due(at(0)), Due::Rules);
+        schedule.rules_failed(at(2));
+        assert_eq!((schedule.due(at(5)), schedule.due(at(12))), (Due::Nothing(at(7)), Due::Rules));
+        schedule.rules_came(at(12), 1.0);
+        assert_eq!((schedule.due(at(12)), schedule.due(at(13))), (Due::Nothing(at(1)), Due::Targets));
+        schedule.targets_came(at(13), None, None, 0.0);
+        assert_eq!(schedule.due(at(13)), Due::Nothing(at(10)));
+        schedule.targets_failed(at(330));
+        assert_eq!((schedule.due(at(341)), schedule.due(at(342))), (Due::Targets, Due::Rules), "a tenth later");
+    }
+
+    #[test]
+    fn a_short_polling_is_kept_where_nobody_answers() {
+        let mut schedule = Schedule::new(at(2));
+        schedule.rules_failed(at(0));
+        assert_eq!(schedule.due(at(0)), Due::Nothing(at(2)));
+    }
+
+    #[test]
+    fn the_answer_says_when_to_come_again_within_bounds() {
+        for (interval, seconds) in [(Some(20), 20), (Some(0), 1), (Some(u64::MAX), 300), (None, 10)] {
+            let mut schedule = begun();
+            schedule.polling = at(1_000);
+            schedule.rules_came(at(0), 0.0);
+            schedule.targets_came(at(1), interval, None, 0.0);
+            assert_eq!(schedule.due(at(1)), Due::Nothing(at(seconds)), "{interval:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_was_changed_since_makes_rules_due_once() {
+        let mut schedule = begun();
+        schedule.targets_came(at(1), None, Some(500.0), 1_000.0);
+        assert_eq!(schedule.due(at(1)), Due::Nothing(at(10)), "changed before we asked");
+        schedule.targets_came(at(11), None, Some(1_005.0), 1_000.0);
+        assert_eq!(schedule.due(at(11)), Due::Rules);
+        schedule.rules_came(at(11), 0.0);
+        schedule.targets_came(at(21), None, Some(1_005.0), 1_011.0);
+        assert_eq!(schedule.due(at(21)), Due::Nothing(at(10)));
+        // The daemon's clock is behind ours: that a change is new is told by the one before.
+        schedule.targets_came(at(31), None, Some(1_006.0), 9_999.0);
+        assert_eq!(schedule.due(at(31)), Due::Rules);
+    }
+}
