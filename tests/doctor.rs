@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::support::Folder;
-use crate::support::cruddur::command;
+use crate::support::cruddur::{Cruddur, command};
 use crate::support::honeycomb::{Honeycomb, Trouble};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
@@ -113,6 +113,20 @@ fn what_is_dead_is_named_with_its_mend() {
     let note = told.checks.iter().find(|(_, status, _)| status == "note").unwrap();
     assert!(note.2.starts_with("HONEYCOMB_API_ENDPOIN is set and means nothing here"), "{}", note.2);
     assert!(!format!("{:?}", told.checks).contains("canary"));
+}
+
+#[test]
+fn the_rules_of_a_sampler_are_counted_and_their_absence_is_no_fault() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let of = |daemon: &str| doctor(&[("OTEL_TRACES_SAMPLER", "xray"), ("AWS_XRAY_DAEMON_ADDRESS", daemon)]);
+    let told = of(&viewer.xray);
+    assert_eq!(told.of("xray rules"), ("ok", format!("1 at http://{}", viewer.xray).as_str()));
+    let dead = of("127.0.0.1:1");
+    assert!(
+        dead.of("xray rules").0 == "note"
+            && dead.of("xray rules").1.starts_with("local rules hold: http://127.0.0.1:1")
+    );
+    assert!(doctor(&[]).checks.iter().all(|(check, ..)| check != "xray rules"), "of another sampler");
 }
 
 #[test]

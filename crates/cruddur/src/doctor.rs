@@ -66,6 +66,7 @@ pub(crate) async fn run(json: bool) -> Result<()> {
         report.honeycomb(&told.telemetry.honeycomb);
         report.otlp(&told.telemetry.otlp);
         report.xray(&told.telemetry.xray);
+        report.rules(&told.telemetry);
         report.ports(&told.ports);
         report
     });
@@ -233,6 +234,17 @@ impl Report {
                     Ok(daemon) => self.add("xray daemon", Status::Ok, format!("{why}takes a connection at {daemon}")),
                     Err(problem) => self.add("xray daemon", Status::Wrong, format!("{why}does not answer: {problem}")),
                 }
+            }
+        }
+    }
+
+    fn rules(&mut self, telemetry: &telemetry::Config) {
+        match probe::rules(telemetry) {
+            None => {}
+            Some(Ok((count, url))) => self.add("xray rules", Status::Ok, format!("{count} at {url}")),
+            Some(Err(problem)) => {
+                let detail = format!("local rules hold: {problem}; under `cargo run` the viewer gives its own");
+                self.add("xray rules", Status::Note, detail);
             }
         }
     }

@@ -9,6 +9,8 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::address::{DaemonAddress, Url};
+#[cfg(feature = "xray")]
+use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
 use crate::honeycomb::{self, Signal};
 use crate::pipeline::Exporter;
@@ -98,6 +100,14 @@ pub fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
 pub fn daemon(address: &DaemonAddress) -> Result<SocketAddr, String> {
     let (host, port) = address.tcp.rsplit_once(':').unwrap_or((&address.tcp, ""));
     connect(host, port.parse().unwrap_or(0))
+}
+
+/// How many sampling rules the one that `config` asks for them gives, and where; `None` where it asks nobody.
+#[cfg(feature = "xray")]
+pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
+    let Sampling::Xray(rules) = &config.sampling else { return None };
+    let client = crate::xray::sampling::Client::new(rules.central.as_ref()?.endpoint.clone());
+    Some(client.rules().map(|rules| (rules.iter().count(), client.endpoint().clone())))
 }
 
 /// The status with which a URL answers a GET.
