@@ -1,9 +1,14 @@
-//! X-Ray's sampling rules: the command that explains a file of them, and the viewer that gives them out.
+//! X-Ray's sampling rules: the command that explains a file of them, the viewer that gives them out, and services that sample by
+//! them. The daemon of one test is a fake: the real one needs AWS credentials.
+
+use std::net::TcpListener;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, command, run};
-use crate::support::{Folder, http};
+use crate::support::sampling::Daemon;
+use crate::support::{Folder, eventually, http};
 
 /// A rule as X-Ray's API tells it.
 fn rule(name: &str, priority: u32, more: &Value) -> Value {
@@ -89,6 +94,25 @@ fn a_wrong_file_and_a_wrong_request_are_told_apart() {
     assert!(code == 1 && errors.contains("/no/such/file cannot be read"), "{errors}");
     let (code, _, errors) = explain(&wrong, "localhost", &[]);
     assert!(code == 2 && errors.contains("give a method and a URL"), "{errors}");
+}
+
+#[test]
+fn the_files_in_the_documentation_are_right() {
+    let folder = Folder::new();
+    let page = include_str!("../docs/src/sampling.md");
+    let examples: Vec<&str> = page.split("```json").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let decided: Vec<String> = examples
+        .iter()
+        .map(|example| {
+            let path = folder.path().join("example.json");
+            std::fs::write(&path, example).unwrap();
+            let (code, told, errors) =
+                explain(path.to_str().unwrap(), "POST http://localhost:3000/api/activities", &["--json"]);
+            assert_eq!(code, 0, "{errors}");
+            serde_json::from_str::<Value>(&told).unwrap()["decides"]["rule"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(decided, ["Default", "posts"]);
 }
 
 fn rules_of(viewer: &Cruddur) -> Value {
@@ -185,5 +209,152 @@ fn the_viewer_does_not_start_with_a_wrong_file() {
         let ended = run(&["trace-viewer"], &variables);
         assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
         assert!(ended.errors.contains(problem) && ended.errors.contains("CRUDDUR_XRAY_RULES"), "{}", ended.errors);
+    }
+}
+
+const HOME: &str = "/api/activities/home";
+
+/// Whether the span that served this is sampled, as it says itself.
+fn is_sampled(answer: &http::Answer) -> bool {
+    let flags = answer.header("server-timing").trim_end_matches('"').rsplit('-').next().unwrap();
+    u8::from_str_radix(flags, 16).unwrap() & 1 == 1
+}
+
+/// The name of the rule on the proxy's span of this trace, as `source` tells it, once the viewer has it.
+fn sampled_by(cruddur: &Cruddur, trace: &str, source: &str) -> Option<Value> {
+    let answer = http::get(&format!("{}/api/traces/{trace}", cruddur.viewer));
+    let trace = (answer.status == 200).then(|| answer.json())?;
+    let spans = trace["spans"].as_array().unwrap().clone();
+    let is_root = |span: &&Value| {
+        let kind = span["kind"].as_str().unwrap();
+        span["source"] == source && span["service"] == "frontend-proxy" && ["server", "segment"].contains(&kind)
+    };
+    let attributes = &spans.iter().find(is_root)?["attributes"];
+    Some(match source {
+        "otlp" => attributes["aws.xray.sampling_rule_name"].clone(),
+        _ => attributes["aws"]["xray"]["sampling_rule_name"].clone(),
+    })
+}
+
+#[test]
+fn services_sample_by_the_viewers_rules() {
+    let (folder, data) = (Folder::new(), Folder::new());
+    let rules = central(&[
+        rule("home", 1, &json!({"URLPath": HOME, "FixedRate": 1.0, "ServiceName": "frontend-proxy"})),
+        rule("nothing", 2, &json!({})),
+    ]);
+    let rules = file(&folder, &rules);
+    let cruddur = Cruddur::up(&data, &[("OTEL_TRACES_SAMPLER", "xray"), ("CRUDDUR_XRAY_RULES", &rules)]);
+    let mut traces = Vec::new();
+    // Until the rules have come AWS's default holds.
+    eventually("a trace by the rule \"home\"", || {
+        traces.push(cruddur.get(HOME).trace_id());
+        traces.iter().find(|trace| sampled_by(&cruddur, trace, "otlp") == Some(json!("home"))).cloned()
+    });
+    let others: Vec<String> = (0..20).map(|_| cruddur.get("/api/activities/nobody").trace_id()).collect();
+    let last = cruddur.get(HOME).trace_id();
+    let spans = cruddur.spans(&last, 6);
+    assert_eq!(spans.len(), 12, "the backend keeps the proxy's decision");
+    for source in ["otlp", "xray"] {
+        assert_eq!(sampled_by(&cruddur, &last, source), Some(json!("home")), "{source}");
+    }
+    for trace in others {
+        assert_eq!(http::get(&format!("{}/api/traces/{trace}", cruddur.viewer)).status, 404);
+    }
+    // The other way round: the viewer says that a rule has changed, and the services do not wait for their next turn.
+    let turned = [
+        rule("nothing", 1, &json!({"URLPath": HOME})),
+        rule("others", 2, &json!({"FixedRate": 1.0, "HTTPMethod": "GET"})),
+    ];
+    file(&folder, &central(&turned));
+    eventually("the file's new rules", || {
+        (!is_sampled(&cruddur.get(HOME)) && is_sampled(&cruddur.get("/api/activities/nobody"))).then_some(())
+    });
+    let xray = cruddur.xray.clone();
+    let ended = cruddur.stop();
+    let named = format!(
+        "frontend-proxy: xray on: udp {xray} (by AWS_XRAY_DAEMON_ADDRESS; sampler xray (central at http://{xray}, else 1 a second and 5 %)"
+    );
+    assert!(ended.errors.contains(&named), "{}", ended.errors);
+    assert!(ended.errors.contains("3 sampling rules came from http://127.0.0.1:"), "{}", ended.errors);
+}
+
+#[test]
+fn local_rules_hold_where_nobody_answers() {
+    let (folder, data) = (Folder::new(), Folder::new());
+    let rules = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
+        {"host": "127.0.0.1", "http_method": "GET", "url_path": HOME, "fixed_target": 0, "rate": 1}]});
+    let argument = format!("rules={}", file(&folder, &rules));
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let cruddur = Cruddur::up(
+        &data,
+        &[
+            ("OTEL_TRACES_SAMPLER", "xray"),
+            ("OTEL_TRACES_SAMPLER_ARG", &argument),
+            ("AWS_XRAY_DAEMON_ADDRESS", &closed),
+        ],
+    );
+    for _ in 0..5 {
+        assert!(!is_sampled(&cruddur.get("/api/activities/nobody")));
+        let home = cruddur.get(HOME);
+        assert!(is_sampled(&home));
+        let rule = eventually("its trace", || sampled_by(&cruddur, &home.trace_id(), "otlp"));
+        assert_eq!(rule, "local-1");
+    }
+    let ended = cruddur.stop();
+    assert!(ended.errors.contains(&format!("sampler xray (central at http://{closed}, else /")), "{}", ended.errors);
+    let complaint = format!("no sampling rules: http://{closed}/GetSamplingRules did not answer");
+    assert_eq!(ended.errors.matches(&complaint).count(), 2, "each service says it once: {}", ended.errors);
+}
+
+#[test]
+fn a_quota_is_kept_and_every_request_is_reported_once() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
+    // Nothing is sampled until the daemon's rules come.
+    let nothing = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}});
+    let argument = format!("endpoint=http://{},polling_interval=1,rules={}", daemon.address, file(&folder, &nothing));
+    let proxy = Cruddur::service(
+        "frontend-proxy",
+        &[
+            // Nobody is there: a request that fails is a request.
+            ("CRUDDUR_UPSTREAM", "http://127.0.0.1:1"),
+            ("OTEL_TRACES_SAMPLER", "xray"),
+            ("OTEL_TRACES_SAMPLER_ARG", &argument),
+        ],
+    );
+    let ask = || is_sampled(&proxy.get(HOME));
+    assert!(!ask());
+    daemon.open();
+    // The first that the rule sees is borrowed.
+    eventually("a borrowed sample", || ask().then_some(()));
+    let (mut asked, mut sampled) = (1, 1);
+    let mut burst = || {
+        let taken: u64 = (0..10).map(|_| u64::from(ask())).sum();
+        (asked, sampled) = (asked + 10, sampled + taken);
+        taken
+    };
+    assert!(burst() < 10, "one is borrowed a second, and there is no quota yet");
+    daemon.give("few", 40, SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3_600);
+    eventually("a quota", || (burst() == 10).then_some(()));
+    let told = eventually(format!("{asked} requests reported"), || {
+        let told = daemon.told("few");
+        (told.requests >= asked).then_some(told)
+    });
+    assert_eq!((told.requests, told.sampled + told.borrowed), (asked, sampled));
+    assert!(told.borrowed > 0 && told.refused > 0, "what was refused was told again");
+    assert!(told.clients.len() == 1 && told.clients[0].len() == 24);
+}
+
+#[test]
+fn what_the_sampler_is_told_wrong_is_a_fault_at_start() {
+    let folder = Folder::new();
+    let rules = file(&folder, &json!({"version": 3}));
+    let argument = format!("polling_interval=0,rules={rules}");
+    let ended = run(&["backend"], &[("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_TRACES_SAMPLER_ARG", &argument)]);
+    assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+    for problem in ["its polling_interval is not valid", "rules.json is wrong: the sampling rules need \"version\": 1"]
+    {
+        assert!(ended.errors.contains(problem), "{}", ended.errors);
     }
 }

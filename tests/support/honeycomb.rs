@@ -64,9 +64,10 @@ struct State {
     bodies: Mutex<Vec<Vec<u8>>>,
 }
 
-struct Request {
-    lines: Vec<String>,
-    body: Vec<u8>,
+/// A request, read to its end.
+pub(super) struct Request {
+    pub(super) lines: Vec<String>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Honeycomb {
@@ -125,7 +126,7 @@ impl Honeycomb {
 }
 
 impl Request {
-    fn read(reader: &mut impl BufRead) -> std::io::Result<Self> {
+    pub(super) fn read(reader: &mut impl BufRead) -> std::io::Result<Self> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();

@@ -1,0 +1,116 @@
+//! A fake of the TCP side of AWS's X-Ray daemon, which answers nobody without AWS credentials. What it does of the real one's
+//! contract: `POST /GetSamplingRules` gives rules, `POST /SamplingTargets` takes statistics and gives quotas. It gives no rules
+//! until it is opened, and refuses the first two statistics.
+
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::honeycomb::Request;
+
+/// Statistics that are refused before any are taken.
+const REFUSED: usize = 2;
+
+/// A running fake.
+pub(crate) struct Daemon {
+    pub(crate) address: String,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    rules: Value,
+    open: bool,
+    /// The rule, requests a second, and when that ends.
+    quota: Option<(String, u64, u64)>,
+    refused: usize,
+    taken: Vec<Value>,
+}
+
+/// What was told of a rule, all together.
+#[derive(Default)]
+pub(crate) struct Told {
+    pub(crate) requests: u64,
+    pub(crate) sampled: u64,
+    pub(crate) borrowed: u64,
+    /// Statistics that were not taken.
+    pub(crate) refused: usize,
+    /// Who told.
+    pub(crate) clients: Vec<String>,
+}
+
+impl Daemon {
+    pub(crate) fn start(rules: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let state = Arc::new(Mutex::new(State { rules, ..State::default() }));
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&shared);
+                // A client that goes away is the end of its connection.
+                thread::spawn(move || drop(serve(&stream, &state)));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Gives rules from now on.
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().open = true;
+    }
+
+    /// Gives this quota of a rule, until this second since 1970.
+    pub(crate) fn give(&self, rule: &str, quota: u64, until: u64) {
+        self.state.lock().unwrap().quota = Some((rule.to_owned(), quota, until));
+    }
+
+    /// What was told of a rule so far.
+    pub(crate) fn told(&self, rule: &str) -> Told {
+        let state = self.state.lock().unwrap();
+        let mut told = Told { refused: state.refused, ..Told::default() };
+        for one in state.taken.iter().filter(|one| one["RuleName"] == rule) {
+            told.requests += one["RequestCount"].as_u64().unwrap();
+            told.sampled += one["SampledCount"].as_u64().unwrap();
+            told.borrowed += one["BorrowCount"].as_u64().unwrap();
+            let client = one["ClientID"].as_str().unwrap().to_owned();
+            if !told.clients.contains(&client) {
+                told.clients.push(client);
+            }
+        }
+        told
+    }
+}
+
+fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let request = Request::read(&mut reader)?;
+        let (status, body) = answer(&request, &mut state.lock().unwrap());
+        let body = body.to_string();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all((head + &body).as_bytes())?;
+    }
+}
+
+fn answer(request: &Request, state: &mut State) -> (&'static str, Value) {
+    match request.lines[0].as_str() {
+        "POST /GetSamplingRules HTTP/1.1" if state.open => ("200 OK", json!({"SamplingRuleRecords": state.rules})),
+        "POST /SamplingTargets HTTP/1.1" if state.refused < REFUSED => {
+            state.refused += 1;
+            ("503 Service Unavailable", json!({"message": "come back later"}))
+        }
+        "POST /SamplingTargets HTTP/1.1" => {
+            let told: Value = serde_json::from_slice(&request.body).unwrap();
+            state.taken.extend(told["SamplingStatisticsDocuments"].as_array().unwrap().iter().cloned());
+            let target = |(rule, quota, until): &(String, u64, u64)| json!({"RuleName": rule, "FixedRate": 0.0, "ReservoirQuota": quota, "ReservoirQuotaTTL": until, "Interval": 1});
+            let targets: Vec<Value> = state.quota.iter().map(target).collect();
+            ("200 OK", json!({"SamplingTargetDocuments": targets, "LastRuleModification": 0}))
+        }
+        _ => ("503 Service Unavailable", json!({"message": "not yet"})),
+    }
+}
