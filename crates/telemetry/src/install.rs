@@ -129,7 +129,7 @@ impl Console {
 impl Start<'_> {
     #[cfg(feature = "honeycomb")]
     fn otlp(&self, [name, of_logs]: [&'static str; 2], switch: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
-        use crate::honeycomb::Signal;
+        use crate::otlp::Signal;
         let shown = |otlp: &Otlp| {
             let endpoints: Vec<String> = otlp.traces.iter().chain(&otlp.logs).map(ToString::to_string).collect();
             endpoints.join(" and ")
@@ -140,7 +140,7 @@ impl Start<'_> {
             let Some(endpoint) = endpoint else { return Ok(None) };
             let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
             let resource = self.resource.encoding().to_vec();
-            let make = move || crate::honeycomb::Otlp::new(endpoint.clone(), signal, &resource);
+            let make = move || crate::otlp::Otlp::new(endpoint.clone(), signal, &resource);
             Queue::start(destination, self.pace, make).map(Some)
         };
         Ok([start(name, Signal::Traces, traces)?, start(of_logs, Signal::Logs, logs)?])

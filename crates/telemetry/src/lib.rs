@@ -42,9 +42,9 @@ mod testing;
 
 #[cfg(feature = "actix")]
 pub mod actix;
-#[cfg(feature = "honeycomb")]
-mod honeycomb;
 pub mod http;
+#[cfg(feature = "honeycomb")]
+mod otlp;
 #[cfg(feature = "honeycomb")]
 pub mod probe;
 /// [`annotate`](xray::annotate), [`begin_subsegment`](xray::begin_subsegment) and their like are there without the feature,

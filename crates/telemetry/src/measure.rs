@@ -7,7 +7,7 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use crate::address::Url;
 use crate::config::{Endpoint, Protocol};
-use crate::honeycomb::{Otlp, Signal};
+use crate::otlp::{Otlp, Signal};
 use crate::span::{Limits, Record, Recording, SpanKind, id};
 use crate::xray::documents;
 

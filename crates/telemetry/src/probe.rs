@@ -12,7 +12,7 @@ use crate::address::{DaemonAddress, Url};
 #[cfg(feature = "xray")]
 use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
-use crate::honeycomb::{self, Signal};
+use crate::otlp::{self, Signal};
 use crate::pipeline::Exporter;
 use crate::resource::Resource;
 use crate::span::{Limits, Recording, id};
@@ -135,7 +135,7 @@ pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
     if !status.is_success() {
         let said = serde_json::from_str::<Refused>(&text).map(|refused| refused.error).unwrap_or_default();
-        let said = honeycomb::told(endpoint, &said);
+        let said = otlp::told(endpoint, &said);
         return Err(format!("{url} answered {status}{said}; make an ingest key in Honeycomb's environment settings"));
     }
     let told: Told =
@@ -193,7 +193,7 @@ pub fn span(endpoint: &Endpoint) -> Result<String, String> {
     let context = SpanContext::new(trace, id::span(), TraceFlags::SAMPLED, false, TraceState::default());
     let record = Recording::start("doctor", &context, None, now, Limits::default()).finish(SystemTime::now());
     let resource = Resource::new("cruddur-doctor", &[]);
-    let outcome = honeycomb::Otlp::new(endpoint.clone(), Signal::Traces, resource.encoding()).export(&[record]);
+    let outcome = otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource.encoding()).export(&[record]);
     outcome.error.map_or_else(|| Ok(trace.to_string()), Err)
 }
 
