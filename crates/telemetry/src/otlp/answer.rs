@@ -1,0 +1,116 @@
+//! What an endpoint says of a batch, in either of OTLP's encodings. An answer that cannot be read says nothing.
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
+use prost::Message;
+use secrecy::ExposeSecret;
+use ureq::http::HeaderValue;
+
+use crate::config::Endpoint;
+
+/// The body of a refusal: `google.rpc.Status`, of which we read the message.
+#[derive(Clone, PartialEq, Message, serde::Deserialize)]
+#[serde(default)]
+struct Refusal {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// How many records of a batch that was taken were not, and why. Both signals' answers have the same shape; an answer that
+/// cannot be read rejects nothing.
+pub(super) fn partial(kind: Option<&HeaderValue>, answer: &[u8]) -> (usize, String) {
+    let partial = if is(kind, "json") {
+        let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+        let of = |name| answer.get("partialSuccess")?.get(name);
+        let count = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|name| {
+            let count = of(name)?;
+            // 64-bit numbers are texts in protobuf's JSON.
+            count.as_u64().or_else(|| count.as_str()?.parse().ok())
+        });
+        (count, of("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
+    } else {
+        let partial = ExportTraceServiceResponse::decode(answer).unwrap_or_default().partial_success;
+        let partial = partial.unwrap_or_default();
+        (u64::try_from(partial.rejected_spans).ok(), partial.error_message)
+    };
+    (usize::try_from(partial.0.unwrap_or_default()).unwrap_or(usize::MAX), partial.1)
+}
+
+fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
+    kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains(what))
+}
+
+/// What a refusal's body says.
+pub(super) fn said(kind: Option<&HeaderValue>, body: &[u8]) -> String {
+    if is(kind, "protobuf") {
+        return Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
+    }
+    match serde_json::from_slice::<Refusal>(body) {
+        Ok(refusal) if is(kind, "json") && !refusal.message.is_empty() => refusal.message,
+        _ => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+/// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the keys that it was sent,
+/// which it may repeat.
+pub(crate) fn told(endpoint: &Endpoint, message: &str) -> String {
+    // Whole, and each of its words: `Bearer` is said without its token, and the token without it.
+    let headers = endpoint.headers.iter().map(|(_, value)| value.expose_secret());
+    let secrets = headers.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
+    // What is shorter is no key, and stands in other words too.
+    let message =
+        secrets.filter(|secret| secret.len() >= 6).fold(message.to_owned(), |text, key| text.replace(key, "***"));
+    let line: String = message.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+    if line.is_empty() { line } else { format!(": {line}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::address::Url;
+    use crate::config::Protocol;
+    use crate::protobuf::bytes;
+
+    fn endpoint(headers: Vec<(::http::HeaderName, secrecy::SecretString)>, protocol: Protocol) -> Endpoint {
+        let url = Url::of("https://example.org/v1/traces");
+        Endpoint { url, headers, timeout: Duration::from_secs(1), gzip: false, protocol }
+    }
+
+    #[test]
+    fn a_part_that_is_not_taken_is_counted_in_both_encodings() {
+        let json = HeaderValue::from_static("application/json");
+        let told = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}"#;
+        assert_eq!(partial(Some(&json), told), (2, "no".to_owned()));
+        let told = br#"{"partialSuccess":{"rejectedLogRecords":3}}"#;
+        assert_eq!(partial(Some(&json), told), (3, String::new()));
+        let mut told = Vec::new();
+        bytes(&mut told, 1, &[8, 2, 0x12, 2, b'n', b'o']);
+        assert_eq!(partial(None, &told), (2, "no".to_owned()));
+        assert_eq!(partial(None, b"garbage"), (0, String::new()));
+    }
+
+    #[test]
+    fn a_key_that_is_said_back_is_not_repeated() {
+        let header = |name, value: &str| (::http::HeaderName::from_static(name), value.to_owned().into());
+        let headers = vec![header("authorization", "Bearer canary-key"), header("x-tenant", "4")];
+        let endpoint = endpoint(headers, Protocol::Protobuf);
+        assert_eq!(told(&endpoint, "no token canary-key in\r\n401"), ": no token *** in401");
+        let long = format!("{}canary-key", "x".repeat(295));
+        assert!(!told(&endpoint, &long).contains("can"), "masked before it is cut");
+        assert_eq!(told(&endpoint, " \n"), "");
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_its_own_words() {
+        let protobuf = HeaderValue::from_static("application/x-protobuf");
+        let status = Refusal { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
+        assert_eq!(said(Some(&protobuf), &status), "unknown API key");
+        let json = HeaderValue::from_static("application/json");
+        assert_eq!(said(Some(&json), br#"{"code":16,"message":"no key"}"#), "no key");
+        assert_eq!(said(None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
+        assert_eq!(said(Some(&protobuf), b"\xff\xff"), "");
+    }
+}
