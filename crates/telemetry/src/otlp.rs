@@ -15,8 +15,8 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use secrecy::ExposeSecret;
-use ureq::http::{HeaderValue, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
 use crate::config::{Endpoint, Protocol};
 use crate::ledger::Reason;
@@ -60,10 +60,30 @@ pub(crate) enum Signal {
     Logs,
 }
 
+/// A request that is about to be sent, for whoever signs it.
+pub(crate) struct Unsigned<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
+    /// Those that say what the body is.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    /// As it is sent: compressed, if it is.
+    pub(crate) body: &'a [u8],
+}
+
+/// What one attempt carries beside the endpoint's own headers.
+#[derive(Default)]
+pub(crate) struct Signature {
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the endpoint may repeat, and we do not.
+    pub(crate) secrets: Vec<SecretString>,
+}
+
 /// What the endpoint answered, as much of it as is read.
 struct Answer {
     status: StatusCode,
     kind: Option<HeaderValue>,
+    /// What AWS calls the error, in a header of its own.
+    error: Option<HeaderValue>,
     /// In its form of seconds; a date counts as none.
     retry_after: Option<Duration>,
     body: Vec<u8>,
@@ -140,54 +160,82 @@ impl Otlp {
         Ok(json?)
     }
 
-    /// Sends what [`Otlp::body`] has made.
-    fn post(&self) -> Result<Answer, ureq::Error> {
+    /// Sends a batch, with what `sign` adds to this attempt. Without a signature it is not sent.
+    pub(crate) fn send(
+        &mut self,
+        batch: &[Record],
+        sign: impl FnOnce(&Unsigned<'_>) -> Result<Signature, String>,
+    ) -> Outcome {
+        let made = self.body(batch).map(drop).map_err(ureq::Error::from);
         let body = if self.endpoint.gzip { &self.packed } else { &self.message };
-        let mut request = self.agent.post(self.endpoint.url.as_str());
-        for (name, value) in &self.endpoint.headers {
-            request = request.header(name, value.expose_secret());
-        }
-        if self.endpoint.gzip {
-            request = request.header("content-encoding", "gzip");
-        }
+        let headers = self.headers();
+        let request = Unsigned { method: "POST", url: self.endpoint.url.as_str(), headers: &headers, body };
+        let signature = match sign(&request) {
+            Ok(signature) => signature,
+            Err(why) => {
+                let mut outcome = Outcome::default();
+                outcome.lose(batch.len(), Reason::Refused, format!("{} is sent nothing: {why}", self.endpoint.url));
+                return outcome;
+            }
+        };
+        let sent = made.and_then(|()| self.post(&request, &signature));
+        self.judge(batch.len(), sent, &signature)
+    }
+
+    /// Those that say what the body is.
+    fn headers(&self) -> Vec<(&'static str, &'static str)> {
         let kind = match self.endpoint.protocol {
             Protocol::Protobuf => "application/x-protobuf",
             Protocol::Json => "application/json",
         };
-        let mut response = request.header("content-type", kind).send(body)?;
+        let encoding = self.endpoint.gzip.then_some(("content-encoding", "gzip"));
+        encoding.into_iter().chain([("content-type", kind)]).collect()
+    }
+
+    fn post(&self, unsigned: &Unsigned<'_>, signature: &Signature) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder().method(unsigned.method).uri(unsigned.url);
+        for (name, value) in &self.endpoint.headers {
+            request = request.header(name, value.expose_secret());
+        }
+        for (name, value) in unsigned.headers {
+            request = request.header(*name, *value);
+        }
+        for (name, value) in &signature.headers {
+            request = request.header(name, value);
+        }
+        let mut response = self.agent.run(request.body(unsigned.body)?)?;
         let header = |name| response.headers().get(name).cloned();
-        let kind = header("content-type");
+        let (kind, error) = (header("content-type"), header("x-amzn-errortype"));
         let retry_after = header("retry-after").and_then(|after| after.to_str().ok()?.trim().parse().ok());
         let mut body = Vec::new();
         response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body)?;
-        Ok(Answer { status: response.status(), kind, retry_after: retry_after.map(Duration::from_secs), body })
+        Ok(Answer { status: response.status(), kind, error, retry_after: retry_after.map(Duration::from_secs), body })
     }
-}
 
-impl Exporter for Otlp {
-    fn export(&mut self, batch: &[Record]) -> Outcome {
+    /// What became of a batch of this size.
+    fn judge(&self, size: usize, sent: Result<Answer, ureq::Error>, signature: &Signature) -> Outcome {
         let mut outcome = Outcome::default();
-        let sent = self.body(batch).map(drop).map_err(ureq::Error::from).and_then(|()| self.post());
         let url = &self.endpoint.url;
+        let told = |message: &str| told(self.endpoint.secrets().chain(&signature.secrets), message);
         match sent {
             Err(error) => {
-                outcome.lose(batch.len(), Reason::Unreachable, format!("{url} did not answer: {error}"));
+                outcome.lose(size, Reason::Unreachable, format!("{url} did not answer: {error}"));
                 outcome.again_after = Some(Duration::ZERO);
             }
             Ok(Answer { status, kind, body: answer, .. }) if status.is_success() => {
                 let (rejected, message) = partial(kind.as_ref(), &answer);
-                let rejected = rejected.min(batch.len());
+                let rejected = rejected.min(size);
                 if rejected > 0 {
-                    let error = format!("{url} took a part{}", told(&self.endpoint, &message));
-                    outcome.lose(rejected, Reason::Refused, error);
+                    outcome.lose(rejected, Reason::Refused, format!("{url} took a part{}", told(&message)));
                 }
             }
-            Ok(Answer { status, kind, retry_after, body: answer }) => {
-                let error = format!("{url} answered {status}{}", told(&self.endpoint, &said(kind.as_ref(), &answer)));
+            Ok(Answer { status, kind, error, retry_after, body: answer }) => {
+                let words = said(kind.as_ref(), error.as_ref(), &answer);
                 let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
-                outcome.lose(batch.len(), reason, error);
+                outcome.lose(size, reason, format!("{url} answered {status}{}", told(&words)));
                 // Those that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
-                if matches!(status.as_u16(), 429 | 502 | 503 | 504) {
+                // AWS has 400 for it too, and says so.
+                if matches!(status.as_u16(), 429 | 502 | 503 | 504) || words.starts_with("Throttl") {
                     outcome.again_after = Some(retry_after.unwrap_or_default());
                 }
                 if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
@@ -196,6 +244,12 @@ impl Exporter for Otlp {
             }
         }
         outcome
+    }
+}
+
+impl Exporter for Otlp {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        self.send(batch, |_| Ok(Signature::default()))
     }
 }
 

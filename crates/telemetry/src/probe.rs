@@ -135,7 +135,7 @@ pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
     if !status.is_success() {
         let said = serde_json::from_str::<Refused>(&text).map(|refused| refused.error).unwrap_or_default();
-        let said = otlp::told(endpoint, &said);
+        let said = otlp::told(endpoint.secrets(), &said);
         return Err(format!("{url} answered {status}{said}; make an ingest key in Honeycomb's environment settings"));
     }
     let told: Told =

@@ -85,6 +85,11 @@ impl Endpoint {
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
     }
+
+    /// The values of its headers, which are often keys.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+        self.headers.iter().map(|(_, value)| value)
+    }
 }
 
 impl Otlp {

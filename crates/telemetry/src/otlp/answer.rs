@@ -2,14 +2,11 @@
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use ureq::http::HeaderValue;
 
-use crate::config::Endpoint;
-
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
-#[derive(Clone, PartialEq, Message, serde::Deserialize)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Message)]
 struct Refusal {
     #[prost(int32, tag = "1")]
     code: i32,
@@ -41,23 +38,33 @@ fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
     kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains(what))
 }
 
-/// What a refusal's body says.
-pub(super) fn said(kind: Option<&HeaderValue>, body: &[u8]) -> String {
+/// What a refusal says: the error's name, where AWS gives one in a header or in the body, and the body's message.
+pub(super) fn said(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body: &[u8]) -> String {
     if is(kind, "protobuf") {
-        return Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
+        let message = Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
+        return named(error.and_then(|error| error.to_str().ok()), &message);
     }
-    match serde_json::from_slice::<Refusal>(body) {
-        Ok(refusal) if is(kind, "json") && !refusal.message.is_empty() => refusal.message,
-        _ => String::from_utf8_lossy(body).into_owned(),
-    }
+    let json: serde_json::Value =
+        if is(kind, "json") { serde_json::from_slice(body).unwrap_or_default() } else { serde_json::Value::Null };
+    let of = |name| json.get(name).and_then(serde_json::Value::as_str).filter(|text| !text.is_empty());
+    let whole = String::from_utf8_lossy(body);
+    let message = of("message").or_else(|| of("Message")).unwrap_or(&whole);
+    named(error.and_then(|error| error.to_str().ok()).or_else(|| of("__type")), message)
 }
 
-/// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the keys that it was sent,
-/// which it may repeat.
-pub(crate) fn told(endpoint: &Endpoint, message: &str) -> String {
+/// AWS writes a name as `Name:http://internal/…` in the header and as `namespace#Name` in the body.
+fn named(error: Option<&str>, message: &str) -> String {
+    let name = error.unwrap_or_default().split(':').next().unwrap_or_default();
+    let name = name.rsplit('#').next().unwrap_or_default();
+    [name, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+}
+
+/// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the secrets that it was
+/// sent, which it may repeat.
+pub(crate) fn told<'a>(secrets: impl Iterator<Item = &'a SecretString>, message: &str) -> String {
     // Whole, and each of its words: `Bearer` is said without its token, and the token without it.
-    let headers = endpoint.headers.iter().map(|(_, value)| value.expose_secret());
-    let secrets = headers.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
+    let secrets = secrets.map(ExposeSecret::expose_secret);
+    let secrets = secrets.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
     // What is shorter is no key, and stands in other words too.
     let message =
         secrets.filter(|secret| secret.len() >= 6).fold(message.to_owned(), |text, key| text.replace(key, "***"));
@@ -67,17 +74,8 @@ pub(crate) fn told(endpoint: &Endpoint, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::address::Url;
-    use crate::config::Protocol;
     use crate::protobuf::bytes;
-
-    fn endpoint(headers: Vec<(::http::HeaderName, secrecy::SecretString)>, protocol: Protocol) -> Endpoint {
-        let url = Url::of("https://example.org/v1/traces");
-        Endpoint { url, headers, timeout: Duration::from_secs(1), gzip: false, protocol }
-    }
 
     #[test]
     fn a_part_that_is_not_taken_is_counted_in_both_encodings() {
@@ -94,23 +92,37 @@ mod tests {
 
     #[test]
     fn a_key_that_is_said_back_is_not_repeated() {
-        let header = |name, value: &str| (::http::HeaderName::from_static(name), value.to_owned().into());
-        let headers = vec![header("authorization", "Bearer canary-key"), header("x-tenant", "4")];
-        let endpoint = endpoint(headers, Protocol::Protobuf);
-        assert_eq!(told(&endpoint, "no token canary-key in\r\n401"), ": no token *** in401");
+        let secrets: [SecretString; 2] = ["Bearer canary-key".into(), "4".into()];
+        let told = |message| told(secrets.iter(), message);
+        assert_eq!(told("no token canary-key in\r\n401"), ": no token *** in401");
         let long = format!("{}canary-key", "x".repeat(295));
-        assert!(!told(&endpoint, &long).contains("can"), "masked before it is cut");
-        assert_eq!(told(&endpoint, " \n"), "");
+        assert!(!told(&long).contains("can"), "masked before it is cut");
+        assert_eq!(told(" \n"), "");
     }
 
     #[test]
     fn a_refusal_is_told_in_its_own_words() {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let status = Refusal { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
-        assert_eq!(said(Some(&protobuf), &status), "unknown API key");
+        assert_eq!(said(Some(&protobuf), None, &status), "unknown API key");
         let json = HeaderValue::from_static("application/json");
-        assert_eq!(said(Some(&json), br#"{"code":16,"message":"no key"}"#), "no key");
-        assert_eq!(said(None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
-        assert_eq!(said(Some(&protobuf), b"\xff\xff"), "");
+        assert_eq!(said(Some(&json), None, br#"{"code":16,"message":"no key"}"#), "no key");
+        assert_eq!(said(None, None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
+        assert_eq!(said(Some(&protobuf), None, b"\xff\xff"), "");
+    }
+
+    #[test]
+    fn aws_names_its_errors_in_two_places() {
+        let (json, amz) =
+            (HeaderValue::from_static("application/json"), HeaderValue::from_static("application/x-amz-json-1.1"));
+        let name = HeaderValue::from_static("ThrottlingException:http://internal.amazon.com/coral/");
+        assert_eq!(
+            said(Some(&json), Some(&name), br#"{"message":"Rate exceeded"}"#),
+            "ThrottlingException: Rate exceeded"
+        );
+        let body = br#"{"__type":"com.amazon.coral.service#ExpiredTokenException","Message":"it is expired"}"#;
+        assert_eq!(said(Some(&amz), None, body), "ExpiredTokenException: it is expired");
+        assert_eq!(said(Some(&json), Some(&name), b""), "ThrottlingException");
+        assert_eq!(said(Some(&json), None, br#"{"message":null,"a":1}"#), r#"{"message":null,"a":1}"#);
     }
 }
