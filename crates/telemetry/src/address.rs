@@ -10,6 +10,9 @@ use ::http::Uri;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url(String);
 
+/// Of all regions, of China's, and the same with IPv6.
+const XRAY_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
+
 /// The address of an X-Ray daemon: UDP for segments, TCP for sampling rules. Host names are resolved when used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonAddress {
@@ -68,6 +71,18 @@ impl Url {
     pub(crate) fn is_honeycomb(&self) -> bool {
         let host = self.host();
         host == "honeycomb.io" || host.ends_with(".honeycomb.io")
+    }
+
+    /// The region of an address of AWS X-Ray's, `xray.REGION.amazonaws.com` or one of its other forms; `None` for any other.
+    pub(crate) fn xray_region(&self) -> Option<String> {
+        let host = self.host();
+        let name = XRAY_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))?;
+        // A VPC's own endpoint has an id before it: `vpce-1-2.xray.REGION.vpce.amazonaws.com`.
+        let (name, is_private) = name.strip_suffix(".vpce").map_or((name, false), |name| (name, true));
+        let mut labels = name.rsplit('.');
+        let (region, service) = (labels.next()?, labels.next()?);
+        let is_xray = matches!(service, "xray" | "xray-fips") && (is_private || labels.next().is_none());
+        (is_xray && !region.is_empty()).then(|| region.to_owned())
     }
 
     fn uri(&self) -> Option<Uri> {
@@ -181,6 +196,27 @@ mod tests {
         }
         for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x", "http://:", "http://x:y", "x:99999"] {
             assert!(text.parse::<Url>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_x_rays_tells_its_region() {
+        for (host, region) in [
+            ("xray.eu-west-1.amazonaws.com", Some("eu-west-1")),
+            ("XRAY.us-gov-west-1.amazonaws.com:443", Some("us-gov-west-1")),
+            ("xray-fips.us-east-1.amazonaws.com", Some("us-east-1")),
+            ("xray.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
+            ("xray.eu-west-1.api.aws", Some("eu-west-1")),
+            ("vpce-0a-1b.xray.eu-west-1.vpce.amazonaws.com", Some("eu-west-1")),
+            ("logs.eu-west-1.amazonaws.com", None),
+            ("my.xray.eu-west-1.amazonaws.com", None),
+            ("xray.amazonaws.com", None),
+            ("xray..amazonaws.com", None),
+            ("xray.eu-west-1.amazonaws.com.example.org", None),
+            ("127.0.0.1:4318", None),
+        ] {
+            let url: Url = format!("https://{host}/v1/traces").parse().unwrap();
+            assert_eq!(url.xray_region().as_deref(), region, "{host}");
         }
     }
 

@@ -81,9 +81,7 @@ fn ecs(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
 }
 
 fn ec2(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
-    let request = Request::put(endpoint.join("/latest/api/token").as_str());
-    let token = asker.ask(request.header("x-aws-ec2-metadata-token-ttl-seconds", "60"))?;
-    let token = String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())?;
+    let token = asker.token(endpoint)?;
     let instance = asker.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
     let id = text(&instance, "instanceId");
     if id.is_empty() {
@@ -124,18 +122,18 @@ fn container(cgroup: &str) -> Option<&str> {
 }
 
 /// A member of an object, empty where it is no text.
-fn text(json: &Json, name: &str) -> String {
+pub(crate) fn text(json: &Json, name: &str) -> String {
     json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
 /// Asks one platform, several questions within one time.
-struct Asker {
+pub(crate) struct Asker {
     agent: ureq::Agent,
     deadline: Instant,
 }
 
 impl Asker {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -148,7 +146,14 @@ impl Asker {
         Self { agent, deadline: Instant::now() + TOTAL }
     }
 
-    fn json(&self, endpoint: &Url, path: &str, token: Option<&str>) -> Result<Json, String> {
+    /// The token with which an instance's metadata is asked.
+    pub(crate) fn token(&self, endpoint: &Url) -> Result<String, String> {
+        let request = Request::put(endpoint.join("/latest/api/token").as_str());
+        let token = self.ask(request.header("x-aws-ec2-metadata-token-ttl-seconds", "60"))?;
+        String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())
+    }
+
+    pub(crate) fn json(&self, endpoint: &Url, path: &str, token: Option<&str>) -> Result<Json, String> {
         let request = Request::get(endpoint.join(path).as_str());
         let request = match token {
             Some(token) => request.header("x-aws-ec2-metadata-token", token.trim()),
@@ -159,7 +164,7 @@ impl Asker {
     }
 
     /// What is answered. Errors do not hold the address: that of ECS is what lets a caller ask.
-    fn ask(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
+    pub(crate) fn ask(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = request.body(()).map_err(|error| error.to_string())?;
         let request = request.with_agent(&self.agent).configure().timeout_global(Some(left)).build();
@@ -175,31 +180,10 @@ impl Asker {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
-
-    /// An endpoint that answers each request, given its head in lower case, with this status line and body.
-    fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> Url {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/v4/id", listener.local_addr().unwrap());
-        thread::spawn(move || {
-            for mut stream in listener.incoming().map_while(Result::ok) {
-                let (mut head, mut byte) = (Vec::new(), [0]);
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
-                    head.extend(byte);
-                }
-                let (status, body) = answer(&String::from_utf8_lossy(&head).to_ascii_lowercase());
-                let length = body.len();
-                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-                // A client that has heard enough hangs up.
-                let _ = stream.write_all((head + &body).as_bytes());
-            }
-        });
-        url.parse().unwrap()
-    }
+    use crate::testing::endpoint;
 
     fn value<'a>(found: &'a Found, key: &str) -> &'a str {
         found.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| value)

@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::address::DaemonAddress;
 #[cfg(feature = "honeycomb")]
 use crate::config::Endpoint;
-use crate::config::{Central, Config, Detector, Otlp, Sampling, Switch};
+use crate::config::{Central, Config, Detector, Otlp, Sampling, Switch, XrayOtlp};
 use crate::console::Console;
 #[cfg(feature = "honeycomb")]
 use crate::detectors::ask;
@@ -82,6 +82,7 @@ impl Config {
             logs.extend(of_logs);
         }
         queues.extend(start.xray(self.xray)?);
+        queues.extend(start.xray_otlp(self.xray_otlp)?);
         let layer =
             Layer { sampler, limits: self.limits, queues: queues.clone(), logs: logs.clone(), console: self.console };
         queues.append(&mut logs);
@@ -169,6 +170,25 @@ impl Start<'_> {
     #[cfg(not(feature = "xray"))]
     fn xray(&self, _: Switch<DaemonAddress>) -> io::Result<Option<Arc<Queue>>> {
         say(format_args!("{}: xray off: built without the feature \"xray\"", self.resource.service()));
+        Ok(None)
+    }
+
+    #[cfg(feature = "xray-otlp")]
+    fn xray_otlp(&self, switch: Switch<XrayOtlp>) -> io::Result<Option<Arc<Queue>>> {
+        use crate::xray_otlp::{Signer, pace};
+        let by = |to: &XrayOtlp| format!(", region {}, credentials from {}", to.region, to.source);
+        let Some(to) = self.decide("xray-otlp", switch, |to| to.endpoint.to_string(), by) else { return Ok(None) };
+        let destination = Destination { name: "xray-otlp", kind: "otlp_http", endpoint: to.endpoint.url.to_string() };
+        let signer = Arc::new(Signer::new(&to));
+        let resource = self.resource.encoding().to_vec();
+        let pace = pace(self.pace, &to.endpoint);
+        let make = move || crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), Arc::clone(&signer), &resource);
+        Queue::start(destination, pace, make).map(Some)
+    }
+
+    #[cfg(not(feature = "xray-otlp"))]
+    fn xray_otlp(&self, _: Switch<XrayOtlp>) -> io::Result<Option<Arc<Queue>>> {
+        say(format_args!("{}: xray-otlp off: built without the feature \"xray-otlp\"", self.resource.service()));
         Ok(None)
     }
 

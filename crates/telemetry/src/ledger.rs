@@ -24,7 +24,7 @@ pub struct Ledger {
 /// The account of one destination. All figures are spans since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// `honeycomb`, `otlp` or `xray`; of log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
+    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; of log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
     pub name: &'static str,
     /// What is spoken there: `otlp_http` or `xray_udp`.
     pub kind: &'static str,

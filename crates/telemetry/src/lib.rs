@@ -56,6 +56,8 @@ pub mod xray {
     //! Segments by hand: they are spans, and go elsewhere where there is no daemon.
     pub use crate::subsegment::*;
 }
+#[cfg(feature = "xray-otlp")]
+mod xray_otlp;
 
 pub use address::{DaemonAddress, NotAnAddress, Url};
 pub use config::{Config, Switch};

@@ -2,6 +2,8 @@
 //! most the endpoint's timeout, and is answered with what was found or with what is wrong and its mend.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+#[cfg(feature = "xray-otlp")]
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
@@ -9,6 +11,8 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::address::{DaemonAddress, Url};
+#[cfg(feature = "xray-otlp")]
+use crate::config::XrayOtlp;
 #[cfg(feature = "xray")]
 use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
@@ -188,12 +192,35 @@ struct Access {
 /// # Errors
 /// It was not taken, in the destination's own words.
 pub fn span(endpoint: &Endpoint) -> Result<String, String> {
+    send(|resource| otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource))
+}
+
+/// The same to X-Ray, signed.
+///
+/// # Errors
+/// It was not taken, in X-Ray's own words, or there are no credentials.
+#[cfg(feature = "xray-otlp")]
+pub fn signed_span(to: &XrayOtlp) -> Result<String, String> {
+    let signer = Arc::new(crate::xray_otlp::Signer::new(to));
+    send(|resource| crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), signer, resource))
+}
+
+/// Asks where credentials come from for some that are good now, and tells the last four characters of their key's id.
+///
+/// # Errors
+/// Why there are none.
+#[cfg(feature = "xray-otlp")]
+pub fn credentials(to: &XrayOtlp) -> Result<String, String> {
+    crate::xray_otlp::Signer::new(to).credentials()
+}
+
+fn send<E: Exporter>(make: impl FnOnce(&[u8]) -> E) -> Result<String, String> {
     let now = SystemTime::now();
     let trace = id::trace(now);
     let context = SpanContext::new(trace, id::span(), TraceFlags::SAMPLED, false, TraceState::default());
     let record = Recording::start("doctor", &context, None, now, Limits::default()).finish(SystemTime::now());
     let resource = Resource::new("cruddur-doctor", &[]);
-    let outcome = otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource.encoding()).export(&[record]);
+    let outcome = make(resource.encoding()).export(&[record]);
     outcome.error.map_or_else(|| Ok(trace.to_string()), Err)
 }
 

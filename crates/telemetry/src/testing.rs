@@ -116,3 +116,26 @@ pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
         other => format!("{other:?}"),
     })
 }
+
+/// An endpoint that answers each request, given its head in lower case, with this status line and body.
+#[cfg(feature = "honeycomb")]
+pub(crate) fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> crate::address::Url {
+    use std::io::{Read, Write};
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v4/id", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (mut head, mut byte) = (Vec::new(), [0]);
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
+                head.extend(byte);
+            }
+            let (status, body) = answer(&String::from_utf8_lossy(&head).to_ascii_lowercase());
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+            // A client that has heard enough hangs up.
+            let _ = stream.write_all((head + &body).as_bytes());
+        }
+    });
+    url.parse().unwrap()
+}

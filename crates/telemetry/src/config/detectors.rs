@@ -6,7 +6,7 @@ use crate::address::Url;
 
 const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
 /// EC2's instance metadata, the same on every instance.
-const EC2: &str = "http://169.254.169.254";
+pub(super) const EC2: &str = "http://169.254.169.254";
 
 /// A platform that may know more of the process than it knows of itself, and what the environment says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! What the environment asks for. Reads variables, and the file of sampling rules if one is named, and decides which destinations are on and why. The names are
+//! What the environment asks for. Reads variables, the file of sampling rules if one is named, and AWS' profile files where
+//! something is to be signed, and decides which destinations are on and why. The names are
 //! those of [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
 //! with its defaults unless the table says otherwise. Values that mean nothing here are faults.
 //!
@@ -7,7 +8,7 @@
 //! | `HONEYCOMB_API_KEY` | Honeycomb is on, with this key |
 //! | `HONEYCOMB_API_ENDPOINT` | its address: `https://api.honeycomb.io` (the default), `https://api.eu1.honeycomb.io`, or your own |
 //! | `HONEYCOMB_DATASET` | the dataset, which classic keys need |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | an OTLP/HTTP collector is on at this address; a Honeycomb address means Honeycomb |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | an OTLP/HTTP collector is on at this address; one of Honeycomb's means Honeycomb, one of X-Ray's X-Ray |
 //! | `OTEL_EXPORTER_OTLP_HEADERS` | `name=value,…` for that address, values percent-encoded; `x-honeycomb-team=KEY` means Honeycomb |
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT` | of one export, in milliseconds, at most 60,000 \[10000\] |
 //! | `OTEL_EXPORTER_OTLP_COMPRESSION` | `gzip` or `none`; by default `gzip`, but `none` to a collector on this machine |
@@ -16,11 +17,18 @@
 //! | `OTEL_LOGS_EXPORTER` | `otlp`: events become log records there; `none`: events of their span \[none\] |
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
 //! | `AWS_XRAY_INDEXED_ATTRIBUTES` | the attributes, `user.id,app.result_length`, that are annotations of segments too \[none\] |
+//! | `AWS_XRAY_OTLP_ENDPOINT` | X-Ray's own OTLP endpoint is on: `https://xray.REGION.amazonaws.com`, or any address that takes its place |
+//! | `AWS_REGION`, `AWS_DEFAULT_REGION` | the region to sign for where the address names none; else the profile's |
+//! | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | who signs for it; else a profile |
+//! | `AWS_PROFILE` | the profile of `~/.aws/credentials` and `~/.aws/config` \[`default`\] |
+//! | `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`, `HOME` | where those files are |
+//! | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`, `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` | what ECS and EKS set: where a container asks for credentials |
+//! | `AWS_EC2_METADATA_DISABLED` | `true`: an instance's metadata is not asked for credentials |
 //! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
 //! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
 //! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
-//! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` \[`http://169.254.169.254`\] |
+//! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` and for credentials \[`http://169.254.169.254`\] |
 //! | `OTEL_SDK_DISABLED` | `true`: every destination is off |
 //! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\]; or `xray`: by X-Ray's sampling rules |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\]; of `xray`, `endpoint=URL,polling_interval=SECONDS,rules=FILE` \[the daemon's TCP side, 300, 1 a second and 5 %\] |
@@ -34,11 +42,15 @@
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
+#[cfg_attr(not(feature = "xray-otlp"), allow(dead_code, reason = "credentials are for whoever signs"))]
+pub(crate) mod credentials;
 mod detectors;
 mod key;
 mod otlp;
+pub(crate) mod profile;
 mod sampling;
 mod spans;
+mod xray_otlp;
 
 use std::fmt;
 use std::str::FromStr;
@@ -55,6 +67,7 @@ pub(crate) use detectors::Detector;
 pub use key::{Key, KeyKind};
 pub use otlp::{Endpoint, NotAProtocol, Otlp, Protocol};
 pub(crate) use sampling::{Central, Sampling};
+pub use xray_otlp::XrayOtlp;
 
 /// A service's telemetry as its environment asks for it.
 #[derive(Debug)]
@@ -67,6 +80,8 @@ pub struct Config {
     pub xray: Switch<DaemonAddress>,
     /// The attributes that X-Ray shall index.
     pub(crate) indexed: Vec<String>,
+    /// X-Ray's own OTLP endpoint.
+    pub xray_otlp: Switch<XrayOtlp>,
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
     /// None where every destination is off and no rule asks where we are: nobody would read what they find.
@@ -99,7 +114,9 @@ impl Config {
     /// From `settings`, which remembers the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
         let logs = settings.parse::<Logs>("OTEL_LOGS_EXPORTER", "otlp or none");
-        let (mut honeycomb, mut otlp) = otlp::read(settings, logs.is_some_and(|logs| logs == Logs::Otlp));
+        let found = otlp::read(settings, logs.is_some_and(|logs| logs == Logs::Otlp));
+        let (mut honeycomb, mut otlp) = (found.honeycomb, found.otlp);
+        let mut xray_otlp = xray_otlp::read(settings, found.xray);
         let mut xray =
             match settings.parse("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000 or \"udp:host:2000 tcp:host:2000\"") {
                 Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
@@ -111,16 +128,18 @@ impl Config {
         if settings.parse::<bool>("OTEL_SDK_DISABLED", "true or false") == Some(true) {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
+            xray_otlp = Switch::off(off);
             sampling.disable();
         }
-        let all_off = matches!((&honeycomb, &otlp, &xray), (Switch::Off(_), Switch::Off(_), Switch::Off(_)));
-        if all_off && matches!(sampling, Sampling::Plain(_)) {
+        let off = [honeycomb.is_off(), otlp.is_off(), xray.is_off(), xray_otlp.is_off()];
+        if off.into_iter().all(|off| off) && matches!(sampling, Sampling::Plain(_)) {
             detectors.clear();
         }
         Self {
             honeycomb,
             otlp,
             xray,
+            xray_otlp,
             indexed: spans::indexed(settings),
             service: settings.text("OTEL_SERVICE_NAME"),
             resource: spans::resource(settings),
@@ -136,12 +155,13 @@ impl Config {
     }
 
     /// Each destination's name, and where it is or why it is off.
-    pub fn destinations(&self) -> [(&'static str, Result<String, &str>); 3] {
+    pub fn destinations(&self) -> [(&'static str, Result<String, &str>); 4] {
         let url = |otlp: &Otlp| otlp.url().map(ToString::to_string).unwrap_or_default();
         [
             ("honeycomb", self.honeycomb.shown(url)),
             ("otlp", self.otlp.shown(url)),
             ("xray", self.xray.shown(ToString::to_string)),
+            ("xray-otlp", self.xray_otlp.shown(|to| to.endpoint.url.to_string())),
         ]
     }
 
@@ -155,13 +175,11 @@ impl Config {
             variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
             variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
             variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
-            let taken = [
-                "OTEL_EXPORTER_OTLP_HEADERS",
-                "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-                "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-            ];
-            variables.extend(taken.map(|variable| (variable, None)));
+            variables.extend(TAKEN.map(|variable| (variable, None)));
+        }
+        if let (Switch::Off(_), Switch::On(xray, _)) = (&self.otlp, &self.xray_otlp) {
+            variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
+            variables.extend(TAKEN.map(|variable| (variable, None)));
         }
         if let Switch::Off(_) = self.otlp {
             variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", None));
@@ -175,9 +193,21 @@ impl Config {
     }
 }
 
+/// What was said of the address whose place another takes, and must not go there.
+const TAKEN: [&str; 4] = [
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+];
+
 impl<T> Switch<T> {
     fn off(why: &str) -> Self {
         Self::Off(why.to_owned())
+    }
+
+    fn is_off(&self) -> bool {
+        matches!(self, Self::Off(_))
     }
 
     fn shown(&self, show: impl Fn(&T) -> String) -> Result<String, &str> {

@@ -1,5 +1,5 @@
-//! OTLP's variables and Honeycomb's: two ways to name the same kind of destination, told apart by where they lead. Each signal
-//! has an endpoint of its own, because the specification lets each have its own variables.
+//! OTLP's variables, Honeycomb's and X-Ray's: ways to name the same kind of destination, told apart by where they lead. Each
+//! signal has an endpoint of its own, because the specification lets each have its own variables.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,6 +18,7 @@ pub(super) const TEAM: &str = "x-honeycomb-team";
 pub(super) const DATASET: &str = "x-honeycomb-dataset";
 const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+pub(super) const XRAY: &str = "AWS_XRAY_OTLP_ENDPOINT";
 
 /// The longest timeout, a minute: a worker that waits longer delays the next batch for too long.
 const LONGEST_TIMEOUT: u64 = 60_000;
@@ -75,6 +76,14 @@ struct Said {
     protocol: Protocol,
 }
 
+/// What the variables lead to.
+pub(super) struct Found {
+    pub(super) honeycomb: Switch<Otlp>,
+    pub(super) otlp: Switch<Otlp>,
+    /// X-Ray's own endpoint, and the variable that names it.
+    pub(super) xray: Option<(Endpoint, &'static str)>,
+}
+
 enum Compression {
     Gzip,
     None,
@@ -99,8 +108,8 @@ impl Otlp {
     }
 }
 
-/// Honeycomb, and any other collector.
-pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch<Otlp>) {
+/// Honeycomb, X-Ray, and any other collector.
+pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
     let base = settings.parse::<Url>(COLLECTOR, "a URL such as http://localhost:4318");
     // The base is asked for; whoever gives the whole URL of the traces means it.
     let base = base.map(|base| base.without("/v1/traces"));
@@ -110,6 +119,7 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch
     if !logs {
         logged.url = None;
     }
+    let xray = xray(settings, &traces, &mut logged);
     let key = header_value(settings, "HONEYCOMB_API_KEY");
     let dataset = header_value(settings, "HONEYCOMB_DATASET");
     let at = settings.parse::<Url>("HONEYCOMB_API_ENDPOINT", "a URL such as https://api.eu1.honeycomb.io");
@@ -169,7 +179,7 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch
         Some(said.endpoint(url, said.headers.clone(), gzip))
     };
     let collector = Otlp {
-        traces: on(settings, &traces, is_honeycomb),
+        traces: on(settings, &traces, is_honeycomb || traces.leads_to_xray()),
         logs: on(settings, &logged, logs_are_honeycombs),
         key: None,
     };
@@ -177,9 +187,37 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> (Switch<Otlp>, Switch
         (Some(_), _) => Switch::On(collector, traces.url_by),
         (None, Some(_)) => Switch::On(collector, logged.url_by),
         (None, None) if is_honeycomb => Switch::Off(format!("{COLLECTOR} is Honeycomb's")),
+        (None, None) if traces.leads_to_xray() => Switch::Off(format!("{} is X-Ray's", traces.url_by)),
         (None, None) => Switch::Off(format!("{COLLECTOR} is not set")),
     };
-    (honeycomb, collector)
+    Found { honeycomb, otlp: collector, xray }
+}
+
+/// X-Ray's own endpoint: by its variable, else where the spans are led to it. It takes nothing else.
+fn xray(settings: &mut Settings, traces: &Said, logged: &mut Said) -> Option<(Endpoint, &'static str)> {
+    if logged.leads_to_xray() {
+        logged.url = None;
+        let problem =
+            "is X-Ray's, which takes no log records; give their collector in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+        settings.fault(logged.url_by, problem);
+    }
+    let own = settings.parse::<Url>(XRAY, "a URL such as https://xray.eu-west-1.amazonaws.com");
+    let (url, headers, by) = match own {
+        Some(own) => {
+            let path = Signal::Traces.path();
+            (own.without(path).join(path), Vec::new(), XRAY)
+        }
+        None if traces.leads_to_xray() => (traces.url.clone()?, traces.headers.clone(), traces.url_by),
+        None => return None,
+    };
+    if !url.is_private() {
+        unencrypted(settings, by, &url);
+    }
+    if find(&headers, "authorization").is_some() {
+        let problem = "has authorization, which X-Ray takes by a signature alone; leave it out";
+        settings.fault(traces.headers_by, problem);
+    }
+    Some((traces.endpoint(url, headers, true), by))
 }
 
 /// The key that the lesson gives among the headers.
@@ -256,7 +294,13 @@ impl Said {
 
     /// By its address, or by the key among its headers.
     fn leads_to_honeycomb(&self) -> bool {
-        self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some()
+        let is_honeycombs = self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some();
+        is_honeycombs && !self.leads_to_xray()
+    }
+
+    /// By its address.
+    fn leads_to_xray(&self) -> bool {
+        self.url.as_ref().and_then(Url::xray_region).is_some()
     }
 
     fn endpoint(&self, url: Url, headers: Headers, gzip: bool) -> Endpoint {

@@ -1,0 +1,203 @@
+//! AWS' credentials: which of the places that AWS' own tools look in has them. Reads variables and the profile files, and looks
+//! nowhere unless something is to be signed; asks neither a container nor an instance, which is done when their keys are needed.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use secrecy::{ExposeSecret, SecretString};
+use settings::Settings;
+
+use super::profile::{Profile, Profiles};
+use crate::address::Url;
+
+/// Where ECS answers what `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` names.
+const ECS: &str = "http://169.254.170.2";
+/// The hosts that may be asked in plain HTTP, beside this machine: those of ECS and of EKS.
+const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
+
+/// A key's id, its secret, and the token of a session. Shown as the last four characters of the id.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) id: SecretString,
+    pub(crate) secret: SecretString,
+    pub(crate) token: Option<SecretString>,
+    /// After this they are refused.
+    pub(crate) expires: Option<SystemTime>,
+}
+
+/// The place that has credentials.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Environment(Credentials),
+    /// The files, and what they said at start.
+    Profile(Profiles, Credentials),
+    /// The endpoint, and what it wants to be told.
+    Container(Url, Option<Token>),
+    /// The instance's metadata service.
+    Instance(Url),
+}
+
+/// What a container's endpoint wants to be told, itself or in a file that is written anew from time to time.
+#[derive(Debug, Clone)]
+pub(crate) enum Token {
+    Text(SecretString),
+    File(PathBuf),
+}
+
+impl Credentials {
+    /// Of texts that can travel in a header.
+    ///
+    /// # Errors
+    /// They cannot; which of them is not told, nor what it is.
+    pub(crate) fn new(id: &str, secret: SecretString, token: Option<SecretString>) -> Result<Self, &'static str> {
+        let texts = [Some(id), Some(secret.expose_secret()), token.as_ref().map(ExposeSecret::expose_secret)];
+        if texts.into_iter().flatten().any(|text| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err("hold a space or a character outside ASCII");
+        }
+        Ok(Self { id: id.into(), secret, token, expires: None })
+    }
+}
+
+/// The profile that the variables name, and where its files are.
+pub(super) fn profiles(settings: &mut Settings) -> Profiles {
+    let home = settings.text("HOME");
+    let mut file = |variable, name: &str| {
+        let own = settings.text(variable).map(PathBuf::from);
+        own.or_else(|| home.as_ref().map(|home| Path::new(home).join(".aws").join(name)))
+    };
+    let (credentials, config) = (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file("AWS_CONFIG_FILE", "config"));
+    Profiles { name: settings.text("AWS_PROFILE").unwrap_or_else(|| "default".to_owned()), credentials, config }
+}
+
+/// The first place that has credentials. Where none can have them, that is a fault of `asked_by`, which wants to sign.
+pub(super) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
+    let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
+    let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
+    match (id, secret) {
+        (Some(id), Some(secret)) => {
+            let keys = Credentials::new(&id, secret.into(), token);
+            let fault = |why: &str| {
+                settings.fault(
+                    "AWS_ACCESS_KEY_ID",
+                    format!("it, its secret or its token {why}; give them as they were copied"),
+                )
+            };
+            return keys.map(Source::Environment).map_err(fault).ok();
+        }
+        (Some(_), None) => {
+            settings.fault("AWS_SECRET_ACCESS_KEY", "is not set, and AWS_ACCESS_KEY_ID is; give both");
+            return None;
+        }
+        (None, Some(_)) => {
+            settings.fault("AWS_ACCESS_KEY_ID", "is not set, and AWS_SECRET_ACCESS_KEY is; give both");
+            return None;
+        }
+        (None, None) => {}
+    }
+    if let Some(keys) = profile.keys {
+        return Some(Source::Profile(profiles.clone(), keys));
+    }
+    let files = profile.without.join(", ");
+    if settings.text("AWS_PROFILE").is_some() {
+        let mend = "give it aws_access_key_id and aws_secret_access_key, or set what `aws configure export-credentials` prints";
+        settings.fault("AWS_PROFILE", format!("profile {:?} has no keys ({files}); {mend}", profiles.name));
+        return None;
+    }
+    match container(settings) {
+        Asked::At(source) => return Some(source),
+        Asked::Wrongly => return None,
+        Asked::No => {}
+    }
+    match instance(settings) {
+        Ok(source) => Some(source),
+        Err(why) => {
+            let files = if files.is_empty() { "HOME is not set".to_owned() } else { files };
+            let problem = format!(
+                "needs credentials to sign with, and there are none: AWS_ACCESS_KEY_ID is not set; profile {:?} has no keys ({files}); \
+                 AWS_CONTAINER_CREDENTIALS_RELATIVE_URI and AWS_CONTAINER_CREDENTIALS_FULL_URI are not set; {why}; \
+                 give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+                profiles.name
+            );
+            settings.fault(asked_by, problem);
+            None
+        }
+    }
+}
+
+/// Whether the variables name a container's endpoint.
+enum Asked {
+    At(Source),
+    /// That is a fault, which is remembered.
+    Wrongly,
+    No,
+}
+
+fn container(settings: &mut Settings) -> Asked {
+    const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+    const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    let file = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Token::File(path.into()));
+    let token = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|text| Token::Text(text.into()));
+    let token = file.or(token);
+    // Whoever knows the address may ask there: it is not quoted back.
+    if let Some(path) = settings.text(RELATIVE) {
+        return match format!("{ECS}{path}").parse() {
+            Ok(url) if path.starts_with('/') => Asked::At(Source::Container(url, token)),
+            _ => {
+                settings.fault(RELATIVE, "is not a path; leave it as ECS sets it");
+                Asked::Wrongly
+            }
+        };
+    }
+    let Some(full) = settings.text(FULL) else { return Asked::No };
+    match full.parse::<Url>() {
+        Ok(url) if url.is_private() || CONTAINER_HOSTS.contains(&url.host().as_str()) => {
+            Asked::At(Source::Container(url, token))
+        }
+        _ => {
+            settings.fault(FULL, "is neither https:// nor an address of this machine, of ECS or of EKS; leave it as the platform sets it");
+            Asked::Wrongly
+        }
+    }
+}
+
+/// The instance's metadata service, where there may be one.
+fn instance(settings: &mut Settings) -> Result<Source, String> {
+    let disabled = settings.text("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let at = settings.parse("AWS_EC2_METADATA_SERVICE_ENDPOINT", "an address such as http://169.254.169.254");
+    match at {
+        _ if disabled => Err("AWS_EC2_METADATA_DISABLED is true".to_owned()),
+        Some(url) => Ok(Source::Instance(url)),
+        None if is_ec2() => Ok(Source::Instance(Url::of(super::detectors::EC2))),
+        None => Err("this machine is no EC2 instance".to_owned()),
+    }
+}
+
+/// What the machine's makers say of it, on both kinds of EC2's machines. Asking the network would take seconds elsewhere.
+fn is_ec2() -> bool {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    read("/sys/class/dmi/id/sys_vendor").contains("Amazon EC2") || read("/sys/hypervisor/uuid").starts_with("ec2")
+}
+
+impl fmt::Display for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.expose_secret();
+        // Of what is shorter, four characters are too many.
+        let shown = if id.len() >= 12 { id.get(id.len() - 4..).unwrap_or_default() } else { "" };
+        write!(f, "…{shown}")
+    }
+}
+
+/// `environment …MPLE`
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Environment(keys) => write!(f, "environment {keys}"),
+            Self::Profile(profiles, keys) => write!(f, "profile {:?} {keys}", profiles.name),
+            Self::Container(..) => f.write_str("the container's endpoint"),
+            Self::Instance(url) => write!(f, "the instance's metadata at {url}"),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! X-Ray's own OTLP endpoint: OTLP/HTTP whose every request is [signed](sign) with AWS' credentials, anew for each attempt. A
+//! span that is larger than X-Ray takes is dropped and counted; the bounds of a batch keep a request within its own. No
+//! credentials are in any error, whatever X-Ray repeats of a request.
+//!
+//! The limits: [X-Ray's OTLP endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
+
+mod credentials;
+mod sign;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{self, Endpoint, Protocol};
+use crate::ledger::Reason;
+use crate::otlp::{Otlp, Signal};
+use crate::pipeline::{Exporter, Outcome, Pace};
+use crate::span::Record;
+
+use credentials::Wallet;
+use sign::{Scope, sign};
+
+/// The service that requests are signed for.
+const SERVICE: &str = "xray";
+/// Of one span, in bytes.
+const SPAN: usize = 200_000;
+/// Of one request.
+const SPANS: usize = 10_000;
+
+/// Sends batches of spans to X-Ray.
+pub(crate) struct XrayOtlp {
+    otlp: Otlp,
+    signer: Arc<Signer>,
+}
+
+/// Signs for a region with the credentials of one place, which all workers share.
+pub(crate) struct Signer {
+    region: String,
+    wallet: Wallet,
+}
+
+/// What X-Ray takes in one request: 5 MB and 10,000 spans.
+pub(crate) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
+    // JSON is up to five times as long.
+    let part = if endpoint.protocol == Protocol::Json { 2 } else { 1 };
+    Pace { batch: pace.batch.min(SPANS), batch_bytes: pace.batch_bytes / part, ..pace }
+}
+
+impl Signer {
+    pub(crate) fn new(to: &config::XrayOtlp) -> Self {
+        Self { region: to.region.clone(), wallet: Wallet::new(to.source.clone()) }
+    }
+
+    /// What is in the wallet, for a person.
+    pub(crate) fn credentials(&self) -> Result<String, String> {
+        self.wallet.get().map(|credentials| credentials.to_string())
+    }
+}
+
+impl XrayOtlp {
+    pub(crate) fn new(endpoint: Endpoint, signer: Arc<Signer>, resource: &[u8]) -> Self {
+        Self { otlp: Otlp::new(endpoint, Signal::Traces, resource), signer }
+    }
+}
+
+impl Exporter for XrayOtlp {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        let fits = |record: &&Record| record.len() <= SPAN;
+        let too_large = batch.len() - batch.iter().filter(fits).count();
+        if too_large == 0 {
+            return self.send(batch);
+        }
+        let fitting: Vec<Record> = batch.iter().filter(fits).cloned().collect();
+        let mut outcome = if fitting.is_empty() { Outcome::default() } else { self.send(&fitting) };
+        let error = outcome.error.take();
+        outcome.lose(too_large, Reason::TooLarge, format!("a span of more than {SPAN} bytes is more than X-Ray takes"));
+        outcome.error = error.or(outcome.error);
+        outcome
+    }
+}
+
+impl XrayOtlp {
+    fn send(&mut self, batch: &[Record]) -> Outcome {
+        let credentials = match self.signer.wallet.get() {
+            Ok(credentials) => credentials,
+            Err(why) => {
+                let mut outcome = Outcome::default();
+                outcome.lose(batch.len(), Reason::Unreachable, format!("no credentials to sign with: {why}"));
+                // The place may have them at the next attempt.
+                outcome.again_after = Some(Duration::ZERO);
+                return outcome;
+            }
+        };
+        let scope = Scope { region: &self.signer.region, service: SERVICE, time: SystemTime::now() };
+        let mut outcome = self.otlp.send(batch, |request| sign(&credentials, &scope, request));
+        if outcome.closed_for.is_some() {
+            // They may be expired, or revoked: whoever wrote them may have written others.
+            self.signer.wallet.forget();
+        }
+        if let Some(error) = outcome.error.as_mut().filter(|error| is_about_time(error)) {
+            error.push_str("; this machine's clock is wrong: set it, by NTP for example");
+        }
+        outcome
+    }
+}
+
+/// Whether AWS refuses for the time in the signature. It has many words for that; a session that is expired is not meant.
+fn is_about_time(error: &str) -> bool {
+    ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed", "RequestExpired"]
+        .iter()
+        .any(|words| error.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn to(url: &str) -> config::XrayOtlp {
+        let mut settings = settings::Settings::from_pairs(&[
+            ("AWS_XRAY_OTLP_ENDPOINT", url),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "canary"),
+        ]);
+        let config = Config::read(&mut settings);
+        let crate::Switch::On(to, _) = settings.finish(config).unwrap().xray_otlp else { panic!("it is off") };
+        to
+    }
+
+    #[test]
+    fn a_span_that_is_too_large_does_not_take_the_others_along() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let to = to(&format!("http://{free}"));
+        let mut exporter = XrayOtlp::new(to.endpoint.clone(), Arc::new(Signer::new(&to)), &[]);
+        let batch = [Record::from([0; 10]), Record::from(vec![0; SPAN + 1]), Record::from(vec![0; SPAN])];
+        let outcome = exporter.export(&batch);
+        assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Unreachable, 2), (Reason::TooLarge, 1)]);
+        assert!(outcome.again_after.is_some() && outcome.error.unwrap().contains("did not answer"));
+        let outcome = exporter.export(&batch[1..2]);
+        assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::TooLarge, 1)]);
+        assert!(outcome.again_after.is_none() && outcome.error.unwrap().contains("200000 bytes"));
+    }
+
+    #[test]
+    fn a_request_stays_within_x_rays_bounds() {
+        let endpoint = to("http://127.0.0.1:1").endpoint;
+        let large = Pace { batch: 30_000, ..Pace::default() };
+        let json = Endpoint { protocol: Protocol::Json, ..endpoint.clone() };
+        assert_eq!(pace(large, &endpoint).batch, 10_000);
+        assert_eq!(pace(Pace::default(), &endpoint).batch, 2_048);
+        assert!(pace(large, &endpoint).batch_bytes <= 5_000_000 && pace(large, &json).batch_bytes * 5 <= 5_000_000);
+    }
+
+    #[test]
+    fn a_session_that_is_expired_is_not_a_wrong_clock() {
+        assert!(is_about_time(
+            "answered 403: InvalidSignatureException: Signature expired: 20150830T123600Z is now earlier"
+        ));
+        assert!(!is_about_time(
+            "answered 403: ExpiredTokenException: The security token included in the request is expired"
+        ));
+    }
+}

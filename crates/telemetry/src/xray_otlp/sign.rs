@@ -1,0 +1,189 @@
+//! AWS' [Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html) of one request, over its
+//! method, path, host, headers and body, for one region and service at one time. Sends nothing.
+
+use std::time::SystemTime;
+
+use aws_sigv4::http_request::{self, SignableBody, SignableRequest, SigningSettings};
+use aws_sigv4::sign::v4::SigningParams;
+use secrecy::{ExposeSecret, SecretString};
+use tracing::subscriber::{NoSubscriber, with_default};
+use ureq::http::{HeaderName, HeaderValue};
+
+use crate::config::credentials::Credentials;
+use crate::otlp::{Signature, Unsigned};
+
+/// What a signature is good for.
+pub(crate) struct Scope<'a> {
+    pub(crate) region: &'a str,
+    pub(crate) service: &'a str,
+    /// It is good for five minutes around this.
+    pub(crate) time: SystemTime,
+}
+
+/// The headers that sign `request`, and what must not be repeated of them.
+///
+/// # Errors
+/// The request's address or its headers cannot be sent.
+pub(crate) fn sign(credentials: &Credentials, scope: &Scope<'_>, request: &Unsigned<'_>) -> Result<Signature, String> {
+    let Credentials { id, secret, token, .. } = credentials;
+    let exposed = token.as_ref().map(|token| token.expose_secret().to_owned());
+    let keys =
+        aws_credential_types::Credentials::new(id.expose_secret(), secret.expose_secret(), exposed, None, "cruddur");
+    let identity = keys.into();
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region(scope.region)
+        .name(scope.service)
+        .time(scope.time)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|error| error.to_string())?
+        .into();
+    let headers = request.headers.iter().copied();
+    let request = SignableRequest::new(request.method, request.url, headers, SignableBody::Bytes(request.body))
+        .map_err(|error| error.to_string())?;
+    // The crate traces what it is given, whole key ids among it.
+    let signed = with_default(NoSubscriber::default(), || http_request::sign(request, &params));
+    let signed = signed.map_err(|error| error.to_string())?;
+    let (instructions, _) = signed.into_parts();
+    let mut signature = Signature { headers: Vec::new(), secrets: vec![id.clone(), secret.clone()] };
+    signature.secrets.extend(token.clone());
+    for (name, value) in instructions.headers() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
+        if name == "authorization" {
+            signature.secrets.push(SecretString::from(value));
+        }
+        let mut value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
+        value.set_sensitive(name != "x-amz-date");
+        signature.headers.push((name, value));
+    }
+    Ok(signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::process::Command;
+    use std::time::Duration;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// 2015-08-30T12:36:00Z, the time of AWS' vectors.
+    const TIME: Duration = Duration::from_secs(1_440_938_160);
+
+    /// The folder of AWS' published vectors, which come with the crate that is tested through.
+    fn vectors() -> PathBuf {
+        let metadata = Command::new(env!("CARGO"))
+            .args(["metadata", "--format-version", "1", "--locked", "--all-features", "--manifest-path"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .output()
+            .unwrap();
+        let metadata: Value = serde_json::from_slice(&metadata.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&metadata.stderr)));
+        let package = metadata["packages"].as_array().unwrap().iter().find(|package| package["name"] == "aws-sigv4");
+        let manifest = package.unwrap()["manifest_path"].as_str().unwrap();
+        Path::new(manifest).with_file_name("aws-signing-test-suite").join("v4")
+    }
+
+    fn credentials(token: Option<&str>) -> Credentials {
+        let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+        Credentials::new("AKIDEXAMPLE", secret.into(), token.map(Into::into)).unwrap()
+    }
+
+    fn scope() -> Scope<'static> {
+        Scope { region: "us-east-1", service: "service", time: SystemTime::UNIX_EPOCH + TIME }
+    }
+
+    fn authorization(token: Option<&str>, request: &Unsigned<'_>) -> String {
+        let signature = sign(&credentials(token), &scope(), request).unwrap();
+        let of = |name| signature.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.to_str().unwrap());
+        assert_eq!(of("x-amz-date"), Some("20150830T123600Z"));
+        assert_eq!(of("x-amz-security-token"), token);
+        of("authorization").unwrap().to_owned()
+    }
+
+    /// What our function makes of a vector's request, and what AWS has published. `None` for a vector of a mode in which
+    /// nothing is sent to X-Ray.
+    fn vector(folder: &Path) -> Option<(String, String)> {
+        let text = |file| std::fs::read_to_string(folder.join(file)).ok();
+        let context: Value = serde_json::from_str(&text("context.json")?).unwrap();
+        let normalized = context["normalize"] == true;
+        let is_ours = normalized && context["omit_session_token"] != true;
+        if !is_ours {
+            return None;
+        }
+        let (request, signed) = (text("request.txt")?, text("header-signed-request.txt")?);
+        if signed.lines().next()?.split(' ').count() != 3 || !signed.lines().next()?.is_ascii() {
+            // Its path is no URL's before it is escaped, and is signed as if it had been escaped once.
+            return None;
+        }
+        let (head, body) = request.split_once("\n\n").unwrap_or((request.trim_end(), ""));
+        // A value over several lines, as HTTP once allowed, is one with spaces.
+        let head = head.replace("\n ", " ");
+        let mut lines = head.lines();
+        let line = lines.next()?;
+        let (method, target) = line.strip_suffix(" HTTP/1.1")?.split_once(' ')?;
+        let mut headers: Vec<(&str, &str)> = lines.filter_map(|line| line.split_once(':')).collect();
+        let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"))?.1.trim();
+        let url = format!("https://{host}{target}");
+        headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
+        // To X-Ray the body's hash is no header of its own; a vector that signs one has it among what it expects.
+        let hash = signed.lines().find_map(|line| line.strip_prefix("x-amz-content-sha256:"));
+        headers.extend(hash.map(|hash| ("x-amz-content-sha256", hash)));
+        let request = Unsigned { method, url: &url, headers: &headers, body: body.as_bytes() };
+        let ours = authorization(context["credentials"]["token"].as_str(), &request);
+        let theirs = signed.lines().find_map(|line| line.strip_prefix("Authorization:"))?;
+        Some((ours, theirs.to_owned()))
+    }
+
+    #[test]
+    fn awss_published_vectors_are_signed_as_aws_does() {
+        let vectors = vectors();
+        let mut signed = Vec::new();
+        for folder in std::fs::read_dir(&vectors).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+            if let Some((ours, theirs)) = vector(&folder) {
+                assert_eq!(ours, theirs, "{name}");
+                signed.push(name);
+            }
+        }
+        assert!(signed.len() >= 20, "{signed:?}");
+        for name in [
+            "get-vanilla",
+            "get-vanilla-query-order-key-case",
+            "get-vanilla-with-session-token",
+            "post-vanilla",
+            "post-header-key-sort",
+            "post-sts-header-before",
+            "post-x-www-form-urlencoded",
+            "post-x-www-form-urlencoded-parameters",
+        ] {
+            assert!(signed.iter().any(|signed| signed == name), "{name} is not among {signed:?}");
+        }
+    }
+
+    /// From the suite's first edition, in which the body's hash is no header.
+    #[test]
+    fn a_body_is_signed_without_a_header_for_its_hash() {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let url = "https://example.amazonaws.com/";
+        let request = Unsigned { method: "POST", url, headers: &headers, body: b"Param1=value1" };
+        let expected = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, \
+            SignedHeaders=content-type;host;x-amz-date, \
+            Signature=ff11897932ad3f4e8b18135d722051e5ac45fc38421b1da7b9d196a0fe09473a";
+        assert_eq!(authorization(None, &request), expected);
+    }
+
+    #[test]
+    fn what_is_secret_is_known_to_be() {
+        let request = Unsigned { method: "POST", url: "https://example.org/", headers: &[], body: b"" };
+        let signature = sign(&credentials(Some("t0ken")), &scope(), &request).unwrap();
+        let shown = format!("{:?}", signature.headers);
+        let secrets: Vec<&str> = signature.secrets.iter().map(ExposeSecret::expose_secret).collect();
+        for secret in ["AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "t0ken"] {
+            assert!(secrets.contains(&secret) && !shown.contains(secret), "{secret} in {shown}");
+        }
+    }
+}
