@@ -149,7 +149,9 @@ impl Asker {
     /// The token with which an instance's metadata is asked.
     pub(crate) fn token(&self, endpoint: &Url) -> Result<String, String> {
         let request = Request::put(endpoint.join("/latest/api/token").as_str());
-        let token = self.ask(request.header("x-aws-ec2-metadata-token-ttl-seconds", "60"))?;
+        let request = request.header("x-aws-ec2-metadata-token-ttl-seconds", "60");
+        // Without it the empty body would come in chunks, which not everybody who plays this service reads.
+        let token = self.ask(request.header("content-length", "0"))?;
         String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())
     }
 
@@ -225,7 +227,8 @@ mod tests {
     fn ec2_is_asked_with_a_token() {
         let endpoint = endpoint(|head| {
             let has = |line: &str| head.lines().any(|other| other == line);
-            if head.starts_with("put /v4/id/latest/api/token ") && has("x-aws-ec2-metadata-token-ttl-seconds: 60") {
+            let asks = has("x-aws-ec2-metadata-token-ttl-seconds: 60") && has("content-length: 0");
+            if head.starts_with("put /v4/id/latest/api/token ") && asks {
                 return ("200 OK", "t0ken==\n".to_owned());
             }
             let document = head.starts_with("get /v4/id/latest/dynamic/instance-identity/document ");
