@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use settings::Settings;
-use telemetry::config::{Endpoint, Otlp};
+use telemetry::config::{Endpoint, Otlp, XrayOtlp};
 use telemetry::{Switch, Url, probe};
 use tokio::task::spawn_blocking;
 
@@ -67,6 +67,7 @@ pub(crate) async fn run(json: bool) -> Result<()> {
         report.otlp(&told.telemetry.otlp);
         report.xray(&told.telemetry.xray);
         report.rules(&told.telemetry);
+        report.xray_otlp(&told.telemetry.xray_otlp);
         report.ports(&told.ports);
         report
     });
@@ -220,9 +221,7 @@ impl Report {
     }
 
     fn sends(&mut self, check: &str, endpoint: &Endpoint) {
-        self.found(check, probe::span(endpoint), |trace| {
-            format!("taken: trace {trace} of service cruddur-doctor at {}", endpoint.url)
-        });
+        self.found(check, probe::span(endpoint), |trace| taken(trace, endpoint));
     }
 
     fn xray(&mut self, xray: &Switch<telemetry::DaemonAddress>) {
@@ -246,6 +245,20 @@ impl Report {
                 let detail = format!("local rules hold: {problem}; under `cargo run` the viewer gives its own");
                 self.add("xray rules", Status::Note, detail);
             }
+        }
+    }
+
+    fn xray_otlp(&mut self, xray: &Switch<XrayOtlp>) {
+        let to = match xray {
+            Switch::Off(why) => return self.add("xray-otlp", Status::Off, why),
+            Switch::On(to, _) => to,
+        };
+        self.add("xray-otlp region", Status::Ok, format!("requests are signed for {}", to.region));
+        let held = self.found("xray-otlp credentials", probe::credentials(to), |id| {
+            format!("from {}; the key's id ends in {id}", to.credentials())
+        });
+        if held.is_some() && self.reaches("xray-otlp", &to.endpoint.url) {
+            self.found("xray-otlp span", probe::signed_span(to), |trace| taken(trace, &to.endpoint));
         }
     }
 
@@ -284,6 +297,11 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// What is said of the test's span.
+fn taken(trace: &str, endpoint: &Endpoint) -> String {
+    format!("taken: trace {trace} of service cruddur-doctor at {}", endpoint.url)
 }
 
 /// Whether somebody who answers as Cruddur's services do listens there.
