@@ -18,3 +18,4 @@ mod trace;
 mod up;
 mod viewer;
 mod workspace;
+mod xray_otlp;

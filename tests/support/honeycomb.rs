@@ -144,7 +144,7 @@ impl Request {
         Ok(request)
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         let of_name = |line: &&String| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
         self.lines.iter().find(of_name).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
     }
@@ -153,7 +153,7 @@ impl Request {
         self.header("content-type") == "application/json"
     }
 
-    fn unpacked(&self) -> Option<Vec<u8>> {
+    pub(super) fn unpacked(&self) -> Option<Vec<u8>> {
         match self.header("content-encoding") {
             "" => Some(self.body.clone()),
             "gzip" => {

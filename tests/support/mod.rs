@@ -1,5 +1,6 @@
 //! What the tests share: processes of the binary under test, HTTP, databases, a browser, and fakes of what cannot be had.
 
+pub(crate) mod aws;
 pub(crate) mod browser;
 pub(crate) mod cruddur;
 pub(crate) mod honeycomb;
