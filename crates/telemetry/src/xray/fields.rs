@@ -100,8 +100,13 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too, of which there may be so many.
-    pub(super) fn read(&mut self, attributes: &[(&'a str, Value<'a>)], indexed: &[String], annotations_left: usize) {
+    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too, under another key. There may be so many.
+    pub(super) fn read(
+        &mut self,
+        attributes: &[(&'a str, Value<'a>)],
+        indexed: &'a [(String, String)],
+        annotations_left: usize,
+    ) {
         let (mut classes, mut annotations) = (std::mem::take(&mut self.classes), std::mem::take(&mut self.annotations));
         classes.clear();
         annotations.clear();
@@ -109,9 +114,8 @@ impl<'a> Fields<'a> {
         for (key, value) in attributes {
             let class = self.take(key, *value);
             self.classes.push(class);
-            // Most services name none.
-            if !indexed.is_empty() && indexed.iter().any(|own| own == key) {
-                self.annotate(key, *value);
+            if let Some((_, annotation)) = indexed.iter().find(|(own, _)| own == key) {
+                self.annotate(annotation, *value);
             }
         }
     }
@@ -180,15 +184,10 @@ impl<'a> Fields<'a> {
         if is_object { Class::Metadata } else { Class::Other }
     }
 
-    /// Adds an annotation, and tells whether it is there as it was given. What does not belong in a key becomes `_`; of two
-    /// that become the same, the first one stands.
+    /// Adds an annotation, and tells whether it is there as it was given. Of two whose keys become the same, the first one
+    /// stands.
     fn annotate(&mut self, key: &'a str, value: Value<'a>) -> bool {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let plain: Cow<'_, str> = if key.len() <= KEY && key.chars().all(is_plain) {
-            key.into()
-        } else {
-            key.chars().take(KEY).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
-        };
+        let plain = annotation_key(key);
         let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
         let is_new = self.annotations.iter().all(|(own, _)| *own != plain);
         let (short, is_whole) = match value {
@@ -246,6 +245,15 @@ impl<'a> Fields<'a> {
         let between = 3 + 6 + 1;
         parts.into_iter().flatten().map(str::len).sum::<usize>() + between <= SHORT
     }
+}
+
+/// A key as X-Ray takes it: what does not belong there becomes `_`.
+pub(super) fn annotation_key(key: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if key.len() <= KEY && key.chars().all(is_plain) {
+        return key.into();
+    }
+    key.chars().take(KEY).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
 }
 
 /// The namespace that an attribute of [`Class::Metadata`] stands for.

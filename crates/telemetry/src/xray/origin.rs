@@ -1,6 +1,7 @@
 //! What every segment says of its service, written once: name, version, the platform that it runs on. Reads no variable and asks
 //! nobody: it is what the resource says.
 
+use super::fields::annotation_key;
 use super::json::Json;
 use crate::resource::Resource;
 use crate::span::Value;
@@ -58,8 +59,8 @@ pub(crate) struct Origin {
     pub(super) aws: String,
     /// An object of a segment's metadata: what no field tells. Empty where that is nothing.
     pub(super) metadata: String,
-    /// The keys of the attributes that are annotations too.
-    pub(super) indexed: Vec<String>,
+    /// The attributes that are annotations too: their keys, and those of the annotations.
+    pub(super) indexed: Vec<(String, String)>,
 }
 
 impl Origin {
@@ -102,7 +103,8 @@ impl Origin {
             }
         });
         let metadata = if metadata.is_empty() { metadata } else { format!("{{{metadata}}}") };
-        Self { name: wire::name(resource.service()).into_owned(), segment, aws, metadata, indexed: indexed.to_vec() }
+        let indexed = indexed.iter().map(|key| (key.clone(), annotation_key(key).into_owned())).collect();
+        Self { name: wire::name(resource.service()).into_owned(), segment, aws, metadata, indexed }
     }
 }
 
