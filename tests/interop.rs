@@ -2,7 +2,6 @@
 //! spans.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -10,9 +9,10 @@ use serde_json::{Value, json};
 
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
-use crate::support::{Folder, cannot_run, eventually};
+use crate::support::{Folder, cannot_run, eventually, python};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
+const MODULE: &str = "opentelemetry.proto.collector.trace.v1.trace_service_pb2";
 
 /// Reads one message in hex from each line of its input, and prints what its spans say, as JSON.
 const DECODE: &str = r"
@@ -30,29 +30,13 @@ for line in sys.stdin:
 print(json.dumps(sorted(spans, key=lambda span: span[5])))
 ";
 
-/// A Python with the package, in an environment of its own that is kept for the next time.
-fn python() -> Option<std::path::PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/python");
-    let python = folder.join("bin/python");
-    let run = |program: &Path, arguments: &[&str]| {
-        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    };
-    let has = || run(&python, &["-c", "import opentelemetry.proto.collector.trace.v1.trace_service_pb2"]);
-    let made = has()
-        || (run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])
-            && run(&python, &["-m", "pip", "install", "--quiet", "opentelemetry-proto"])
-            && has());
-    made.then_some(python)
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
 fn pythons_own_package_finds_the_same_spans() {
-    let Some(python) = python() else {
+    let Some(python) = python::with("opentelemetry-proto", MODULE) else {
         return cannot_run("pypi", "python3 with venv, and opentelemetry-proto from PyPI, cannot be had");
     };
     let honeycomb = Honeycomb::start(KEY);

@@ -6,6 +6,7 @@ pub(crate) mod cruddur;
 pub(crate) mod honeycomb;
 pub(crate) mod http;
 pub(crate) mod postgres;
+pub(crate) mod python;
 pub(crate) mod sampling;
 
 use std::fmt::Display;

@@ -1,0 +1,25 @@
+//! A Python with packages of PyPI, in an environment of its own under `target/` that is kept for the next time.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// Two tests at the same time would make one environment.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// The interpreter, once it can import `module`, which `package` brings; `None` where that cannot be had.
+pub(crate) fn with(package: &str, module: &str) -> Option<PathBuf> {
+    let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/python");
+    let python = folder.join("bin/python");
+    let run = |program: &Path, arguments: &[&str]| {
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let has = || run(&python, &["-c", &format!("import {module}")]);
+    let made = has()
+        || (run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])
+            && run(&python, &["-m", "pip", "install", "--quiet", package])
+            && has());
+    made.then_some(python)
+}
