@@ -18,4 +18,5 @@ mod trace;
 mod up;
 mod viewer;
 mod workspace;
+mod xray_documents;
 mod xray_otlp;

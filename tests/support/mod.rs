@@ -3,11 +3,13 @@
 pub(crate) mod aws;
 pub(crate) mod browser;
 pub(crate) mod cruddur;
+pub(crate) mod daemon;
 pub(crate) mod honeycomb;
 pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod sampling;
+pub(crate) mod schema;
 
 use std::fmt::Display;
 use std::thread::sleep;

@@ -1,5 +1,10 @@
 //! What the unit tests share.
 
+/// Of what travels to the X-Ray daemon, as the integration tests have it.
+#[cfg(feature = "xray")]
+#[path = "../../../tests/support/schema.rs"]
+pub(crate) mod schema;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 

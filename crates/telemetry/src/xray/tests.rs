@@ -1,5 +1,7 @@
 //! What documents say of spans: through [`Packer`], as the daemon gets them.
 
+mod validity;
+
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 use opentelemetry_semantic_conventions::attribute::{
     DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL,
@@ -24,7 +26,7 @@ fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
         // Whatever is sent must be readable, and told by fields that are known.
         let document = wire::Document::parse(&out).unwrap();
         assert!(document.other.keys().all(|key| ["origin", "links"].contains(&key.as_str())), "{:?}", document.other);
-        documents.push((serde_json::from_slice(&out).unwrap(), spans));
+        documents.push((testing::schema::document(&out), spans));
         out.clear();
     }
     (documents, packer.fitted())

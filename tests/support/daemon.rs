@@ -1,0 +1,120 @@
+//! A stand-in for the X-Ray daemon's UDP side, because the daemon itself sends what it takes to AWS. What it does of the real
+//! one: it binds a UDP socket with the kernel's own buffer, as the daemon does, reads one datagram after the other, and takes
+//! what follows the first newline for a document. It keeps every datagram as it came, answers nothing, and sends nothing on.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{eventually, schema};
+
+/// The line before a document, as the SDKs of AWS write it.
+const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
+
+/// A running stand-in; its socket is closed when it is dropped.
+pub(crate) struct Daemon {
+    pub(crate) address: SocketAddr,
+    taken: Arc<Mutex<Vec<Vec<u8>>>>,
+    over: Arc<AtomicBool>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap())
+    }
+
+    /// Where one was before.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(address).unwrap();
+        // A closed socket is noticed by none that waits in it.
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        let address = socket.local_addr().unwrap();
+        let (taken, over) = (Arc::default(), Arc::default());
+        let reader = {
+            let (taken, over) = (Arc::clone(&taken), Arc::clone(&over));
+            thread::spawn(move || read(&socket, &taken, &over))
+        };
+        Self { address, taken, over, reader: Some(reader) }
+    }
+
+    /// Every datagram so far.
+    pub(crate) fn datagrams(&self) -> Vec<Vec<u8>> {
+        self.taken.lock().unwrap().clone()
+    }
+
+    /// Every document so far.
+    pub(crate) fn documents(&self) -> Vec<Value> {
+        self.datagrams().iter().map(|datagram| document(datagram)).collect()
+    }
+
+    /// Closes its socket: what is sent from now on is refused. The ids of all segments and subsegments that came before.
+    pub(crate) fn stop(mut self) -> BTreeSet<String> {
+        self.end();
+        self.datagrams().iter().flat_map(|datagram| ids(datagram)).collect()
+    }
+
+    fn end(&mut self) {
+        self.over.store(true, Relaxed);
+        drop(self.reader.take().map(thread::JoinHandle::join));
+    }
+
+    /// The segments and subsegments of a trace, one by one, once there are so many.
+    pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
+        let (epoch, unique) = trace_id.split_at(8);
+        let trace = format!("1-{epoch}-{unique}");
+        eventually(format!("{count} segments and subsegments of {trace}"), || {
+            let documents: Vec<Value> =
+                self.documents().into_iter().filter(|document| document["trace_id"] == *trace).collect();
+            let spans: Vec<Value> = documents.iter().flat_map(unnested).collect();
+            (spans.len() >= count).then_some(spans)
+        })
+    }
+}
+
+/// The document of a datagram, which has the header line that the daemon wants, and is valid.
+fn document(datagram: &[u8]) -> Value {
+    let document = datagram.strip_prefix(HEADER);
+    schema::document(document.unwrap_or_else(|| panic!("no header line: {}", String::from_utf8_lossy(datagram))))
+}
+
+/// The ids of the segments and subsegments in a datagram.
+pub(crate) fn ids(datagram: &[u8]) -> Vec<String> {
+    unnested(&document(datagram)).iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The segment or subsegment and all that are nested in it, each with the parent that it has there and without its own.
+pub(crate) fn unnested(document: &Value) -> Vec<Value> {
+    let mut own = document.clone();
+    let children = own.as_object_mut().unwrap().remove("subsegments");
+    let mut all = vec![own];
+    for child in children.iter().filter_map(Value::as_array).flatten() {
+        let mut child = child.clone();
+        child["parent_id"] = document["id"].clone();
+        child["trace_id"] = document["trace_id"].clone();
+        all.extend(unnested(&child));
+    }
+    all
+}
+
+fn read(socket: &UdpSocket, taken: &Mutex<Vec<Vec<u8>>>, over: &AtomicBool) {
+    let mut buffer = vec![0; 65_536];
+    let mut keep = || socket.recv(&mut buffer).map(|length| taken.lock().unwrap().push(buffer[..length].to_vec()));
+    while !over.load(Relaxed) {
+        drop(keep());
+    }
+    // From here on everybody else is refused, and what came before is read: nothing that was sent is lost unsaid.
+    socket.connect("127.0.0.1:1").unwrap();
+    while keep().is_ok() {}
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
