@@ -20,3 +20,4 @@ mod viewer;
 mod workspace;
 mod xray_documents;
 mod xray_otlp;
+mod xray_sdk;
