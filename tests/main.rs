@@ -19,5 +19,6 @@ mod up;
 mod viewer;
 mod workspace;
 mod xray_documents;
+mod xray_faults;
 mod xray_otlp;
 mod xray_sdk;
