@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is a test")]
 
 mod api;
+mod datagrams;
 mod destinations;
 mod doctor;
 mod faults;
