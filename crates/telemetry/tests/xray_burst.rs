@@ -1,0 +1,86 @@
+//! A burst of spans to a receiver with the X-Ray daemon's socket buffer. A process of its own, because telemetry is installed
+//! once in a process.
+
+#![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
+
+use std::collections::BTreeSet;
+use std::net::UdpSocket;
+use std::thread;
+use std::time::Duration;
+
+use settings::Settings;
+use telemetry::Config;
+use telemetry::http::{Served, server_span};
+use telemetry::propagation::Incoming;
+
+#[path = "../../../tests/support/schema.rs"]
+mod schema;
+
+const BURST: usize = 512;
+const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
+
+/// Three times, 512 requests that end at once, and 512 calls in one request: all of them arrive. The receiver has the buffer that
+/// the kernel gives to every socket, as the daemon's has, and begins to read when the burst is made.
+#[test]
+fn a_burst_of_512_spans_reaches_a_daemon_whole() {
+    // The schema is looked for now, not while the receiver should read.
+    assert!(schema::read(b"{}").is_err());
+    let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut settings = Settings::from_pairs(&[
+        ("AWS_XRAY_DAEMON_ADDRESS", &daemon.local_addr().unwrap().to_string()),
+        ("RUST_LOG", "off"),
+    ]);
+    let config = Config::read(&mut settings);
+    let telemetry = settings.finish(config).unwrap().install("burst").unwrap();
+    let mut made = 0;
+    for _ in 0..3 {
+        for children in [0, BURST] {
+            let mut expected = BURST;
+            if children == 0 {
+                let requests: Vec<_> = (0..BURST).map(|_| request()).collect();
+                drop(requests);
+            } else {
+                expected += 1;
+                let request = request();
+                let calls: Vec<_> =
+                    (0..children).map(|_| tracing::info_span!(parent: &request, "call", rows = 3)).collect();
+                drop((calls, request));
+            }
+            made += expected as u64;
+            let arrived = thread::scope(|scope| scope.spawn(|| receive(&daemon, expected)).join().unwrap());
+            assert_eq!(arrived.len(), expected, "{}", telemetry.ledger());
+        }
+    }
+    let ledger = telemetry.shutdown();
+    assert_eq!((ledger.destinations[0].created, ledger.destinations[0].delivered), (made, made));
+}
+
+fn request() -> tracing::Span {
+    let request = Served {
+        method: "GET",
+        route: Some("/api/activities/{uuid}"),
+        path: "/api/activities/0197",
+        scheme: "http",
+        host: Some("127.0.0.1:4567"),
+        peer: None,
+        user_agent: Some("a browser"),
+        version: Some("1.1"),
+    };
+    server_span(&request, &Incoming::default())
+}
+
+/// The ids of what arrives, until that are so many or nothing more comes.
+fn receive(daemon: &UdpSocket, expected: usize) -> BTreeSet<String> {
+    daemon.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (mut buffer, mut ids) = (vec![0; 65_536], BTreeSet::new());
+    while ids.len() < expected {
+        let Ok(length) = daemon.recv(&mut buffer) else { break };
+        let document = schema::document(buffer[..length].strip_prefix(HEADER).unwrap());
+        let mut open = vec![&document];
+        while let Some(one) = open.pop() {
+            ids.insert(one["id"].as_str().unwrap().to_owned());
+            open.extend(one["subsegments"].as_array().into_iter().flatten());
+        }
+    }
+    ids
+}
