@@ -21,6 +21,8 @@ const BURST_BYTES: usize = 45_000;
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1);
+/// Between two looks at a buffer that can be seen.
+const LOOK: Duration = Duration::from_micros(100);
 /// How long a daemon may leave its buffer unread before what is sent there counts as lost.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -178,7 +180,7 @@ impl Socket {
             if begun.elapsed() > STUCK {
                 return Err(io::Error::other("it does not read what it is sent"));
             }
-            sleep(PAUSE);
+            sleep(LOOK);
         }
         Ok(())
     }
