@@ -7,10 +7,13 @@
 //! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
+//!
+//! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon of `AWS_XRAY_DAEMON_ADDRESS`, which `bench xray-sink` stands for.
 
 mod load;
 mod server;
 mod sink;
+mod xray;
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,8 +21,13 @@ fn main() -> std::io::Result<()> {
         ["server", mode, address] => server::run(mode, address),
         ["load", address, requests] => load::run(address, requests.parse().expect("a number of requests")),
         ["sink", http, udp, delay] => sink::run(http, udp, delay.parse().expect("a delay in milliseconds")),
+        ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),
+        ["xray-sink"] => xray::sink(),
         _ => {
-            eprintln!("usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS");
+            eprintln!(
+                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS"
+            );
+            eprintln!("       bench xray ours|opentelemetry-aws TRACES | bench xray-sink");
             std::process::exit(2);
         }
     }

@@ -1,0 +1,156 @@
+//! Traces of two spans, a request that is served and the call that it makes, as fast as one core makes them: through
+//! `telemetry`, and through OpenTelemetry's SDK with `opentelemetry-aws` and its simple processor. And the sink that counts what
+//! arrives: datagrams, and the segments and subsegments in them. What each emitter says of an exchange is the same.
+
+use std::error::Error;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::{sleep, spawn};
+use std::time::{Duration, Instant};
+
+use opentelemetry::trace::{Span, SpanKind, TraceContextExt, Tracer, TracerProvider};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_aws::trace::XrayIdGenerator;
+use opentelemetry_aws::xray_exporter::XrayExporter;
+use opentelemetry_aws::xray_exporter::daemon_client::XrayDaemonClient;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use telemetry::http::{Served, Side, client_span, record_status, server_span};
+use telemetry::propagation::Incoming;
+
+const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
+const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+const PATH: &str = "/api/activities/home";
+/// Spans that may wait: half of what a queue takes, so that none is dropped for want of room.
+const WAITING: u64 = 16_384;
+/// Traces between two looks at the queue.
+const LOOK: u64 = 512;
+
+static DATAGRAMS: AtomicU64 = AtomicU64::new(0);
+static SPANS: AtomicU64 = AtomicU64::new(0);
+
+/// Makes the traces and says how many spans were made, dropped, and in what time, to their last delivery.
+pub(crate) fn run(emitter: &str, traces: u64) -> std::io::Result<()> {
+    let emitted = match emitter {
+        "ours" => ours(traces),
+        "opentelemetry-aws" => opentelemetry_aws(traces),
+        _ => panic!("no emitter {emitter}"),
+    };
+    let (seconds, dropped) = emitted.map_err(|error| std::io::Error::other(error.to_string()))?;
+    println!("made={} dropped={dropped} seconds={seconds} cpu={}", 2 * traces, cpu()?);
+    Ok(())
+}
+
+fn ours(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
+    let telemetry = telemetry::Config::from_env()?.install("bench")?;
+    let waiting = || telemetry.ledger().destinations.iter().map(|account| account.queued).max().unwrap_or(0);
+    let start = Instant::now();
+    for trace in 0..traces {
+        if trace.is_multiple_of(LOOK) {
+            while waiting() > WAITING {
+                sleep(Duration::from_micros(200));
+            }
+        }
+        let request = Served {
+            method: "GET",
+            route: Some(PATH),
+            path: PATH,
+            scheme: "http",
+            host: Some("127.0.0.1:3000"),
+            peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            user_agent: Some(AGENT),
+            version: Some("1.1"),
+        };
+        let server = server_span(&request, &Incoming::default());
+        let client = client_span(&server, "GET", "http", "127.0.0.1:4567", PATH);
+        record_status(&client, Side::Client, 200);
+        drop(client);
+        record_status(&server, Side::Server, 200);
+    }
+    while waiting() > 0 {
+        sleep(Duration::from_micros(200));
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let ledger = telemetry.shutdown();
+    let dropped = ledger.destinations.iter().map(|account| account.created - account.delivered).sum();
+    Ok((seconds, dropped))
+}
+
+fn opentelemetry_aws(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
+    let address = std::env::var(DAEMON)?.parse()?;
+    let provider = SdkTracerProvider::builder()
+        .with_id_generator(XrayIdGenerator::default())
+        .with_resource(Resource::builder_empty().with_service_name("bench").build())
+        .with_simple_exporter(XrayExporter::new(XrayDaemonClient::new(address)?))
+        .build();
+    let tracer = provider.tracer("bench");
+    let start = Instant::now();
+    for _ in 0..traces {
+        let server = tracer
+            .span_builder("GET /api/activities/home")
+            .with_kind(SpanKind::Server)
+            .with_attributes([
+                KeyValue::new("http.request.method", "GET"),
+                KeyValue::new("http.route", PATH),
+                KeyValue::new("url.path", PATH),
+                KeyValue::new("url.scheme", "http"),
+                KeyValue::new("server.address", "127.0.0.1"),
+                KeyValue::new("server.port", 3000),
+                KeyValue::new("client.address", "127.0.0.1"),
+                KeyValue::new("network.peer.address", "127.0.0.1"),
+                KeyValue::new("user_agent.original", AGENT),
+                KeyValue::new("network.protocol.version", "1.1"),
+            ])
+            .start_with_context(&tracer, &Context::new());
+        let within = Context::new().with_span(server);
+        let mut client = tracer
+            .span_builder("GET")
+            .with_kind(SpanKind::Client)
+            .with_attributes([
+                KeyValue::new("http.request.method", "GET"),
+                KeyValue::new("url.full", "http://127.0.0.1:4567/api/activities/home"),
+                KeyValue::new("server.address", "127.0.0.1"),
+                KeyValue::new("server.port", 4567),
+            ])
+            .start_with_context(&tracer, &within);
+        client.set_attribute(KeyValue::new("http.response.status_code", 200));
+        client.end();
+        within.span().set_attribute(KeyValue::new("http.response.status_code", 200));
+        within.span().end();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    provider.shutdown()?;
+    // It counts nothing that it drops: the sink's count tells.
+    Ok((seconds, 0))
+}
+
+/// Seconds of CPU that this process has had, by the kernel's ticks of 10 ms.
+fn cpu() -> std::io::Result<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    let ticks: f64 = fields.split(' ').skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
+    Ok(ticks / 100.0)
+}
+
+/// Says where it listens, and counts what arrives there until the end of its input. Its buffer is the kernel's own, as the daemon's is.
+pub(crate) fn sink() -> std::io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = socket.local_addr()?;
+    spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok(length) = socket.recv(&mut buffer) {
+            DATAGRAMS.fetch_add(1, Relaxed);
+            SPANS.fetch_add(spans(&buffer[..length]), Relaxed);
+        }
+    });
+    println!("ready {address}");
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    println!("arrived={} datagrams={}", SPANS.load(Relaxed), DATAGRAMS.load(Relaxed));
+    Ok(())
+}
+
+/// Each segment and subsegment has one start, and nothing else in these documents is called so.
+fn spans(datagram: &[u8]) -> u64 {
+    str::from_utf8(datagram).map_or(0, |text| text.matches("\"start_time\"").count() as u64)
+}
