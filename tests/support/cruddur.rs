@@ -11,7 +11,7 @@ use std::thread;
 use serde_json::Value;
 
 use super::http::{self, Answer};
-use super::{DEADLINE, Folder, eventually};
+use super::{DEADLINE, Folder, eventually, schema};
 
 /// A running `cruddur`, killed when dropped.
 pub(crate) struct Cruddur {
@@ -186,15 +186,19 @@ impl Cruddur {
         http::post(&format!("{}{path}", self.page), body)
     }
 
-    /// The spans of a trace, once the viewer has `count` of each protocol.
+    /// The spans of a trace, once the viewer has `count` of each protocol, and each document of X-Ray's is valid.
     pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let url = format!("{}/api/traces/{trace_id}", self.viewer);
-        eventually(format!("{count} spans of {trace_id} of each protocol"), || {
+        let spans = eventually(format!("{count} spans of {trace_id} of each protocol"), || {
             let answer = http::get(&url);
             let trace = (answer.status == 200).then(|| answer.json())?;
             let whole = |source: &str| trace["sources"][source].as_u64() >= u64::try_from(count).ok();
             (whole("otlp") && whole("xray")).then(|| trace["spans"].as_array().unwrap().clone())
-        })
+        });
+        for document in http::get(&format!("{url}/xray")).json()["documents"].as_array().unwrap() {
+            schema::document(&http::get(&format!("{url}/xray/{}", document["id"].as_str().unwrap())).body);
+        }
+        spans
     }
 }
 
