@@ -14,7 +14,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use tracing::Span;
 
 use crate::propagation::Incoming;
-use crate::span::{SpanExt, SpanKind, layer};
+use crate::span::{self, SpanExt, SpanKind, layer};
 
 /// A method that the conventions do not know.
 const OTHER: &str = "_OTHER";
@@ -45,7 +45,7 @@ pub struct Served<'a> {
 pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
     let span = layer::serving(request, incoming, make);
-    span.record_with(|span| {
+    span::tell(&span, |span| {
         span.kind(SpanKind::Server);
         let method = known(request.method);
         span.name(name(method, request.route));
@@ -85,7 +85,7 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
 pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, path: &str) -> Span {
     let span = tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
-    span.record_with(|span| {
+    span::tell(&span, |span| {
         span.kind(SpanKind::Client);
         let method = known(method);
         span.name(if method == OTHER { "HTTP" } else { method });
@@ -114,7 +114,7 @@ pub fn record_status(span: &Span, side: Side, status: u16) {
         Side::Server => 500,
         Side::Client => 400,
     };
-    span.record_with(|span| {
+    span::tell(span, |span| {
         span.set(HTTP_RESPONSE_STATUS_CODE, status);
         if status >= first_error {
             span.fail(&status.to_string());

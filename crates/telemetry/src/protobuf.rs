@@ -107,7 +107,8 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (u64, Field<'a>);
 
-    #[inline]
+    // Into the loops that read spans: what becomes of a field is known there, and no field need be put together.
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.number()?;
         let value = match key & 7 {

@@ -118,6 +118,11 @@ pub fn trace_id(span: &Span) -> Option<String> {
 }
 
 impl Incoming {
+    /// A request brought nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parent.is_none() && self.link.is_none() && self.baggage.is_none()
+    }
+
     /// Tells the span that continues this what it must know.
     pub(crate) fn tell(&self, span: &mut Recording) {
         if let Some(link) = &self.link {

@@ -53,6 +53,9 @@ pub(crate) fn exports() {
 /// Makes a span that continues what a request brought. The parent is known before the span begins: one that is set later
 /// comes too late for the sampler, and splits the trace where a child exists already.
 pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> tracing::Span) -> tracing::Span {
+    if incoming.is_empty() {
+        return make();
+    }
     INCOMING.replace(Some(incoming.clone()));
     let span = make();
     // Where nobody took it, the span is not traced.

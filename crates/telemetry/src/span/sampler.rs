@@ -106,6 +106,7 @@ impl Sampler {
                         Decision { sampled, state, rate: rate(threshold), rule }
                     }
                     // What another's ratio said does not hold for a decision of our own.
+                    _ if state == TraceState::NONE => Decision { sampled, state, rate: None, rule },
                     _ => Decision { sampled, state: state.delete(ENTRY).unwrap_or(state), rate: None, rule },
                 }
             }

@@ -5,8 +5,9 @@
 //! [`MAX_DOCUMENT_BYTES`]. Does no I/O.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
-use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::trace::SpanId;
 use wire::datagram::MAX_DOCUMENT_BYTES;
 
 use super::origin::Origin;
@@ -70,6 +71,34 @@ struct Node {
     next: usize,
 }
 
+/// An id that we made, at random: it is its own hash.
+#[derive(PartialEq, Eq)]
+struct SpanKey(SpanId);
+
+#[derive(Default)]
+struct AsItIs(u64);
+
+impl std::hash::Hash for SpanKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from_ne_bytes(self.0.to_bytes()));
+    }
+}
+
+impl Hasher for AsItIs {
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        // Nobody hashes anything else; if somebody did, it would still be a hash.
+        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 impl<'a> Packer<'a> {
     pub(super) fn new(origin: &'a Origin, batch: &'a [Record]) -> Self {
         let kin: Vec<Kin> = batch.iter().map(|record| Kin::of(record)).collect();
@@ -79,7 +108,8 @@ impl<'a> Packer<'a> {
         let places = Self::places(&kin);
         // From the last to the first, so that lists are in the order in which the spans ended.
         for (index, own) in kin.iter().enumerate().rev() {
-            let parent = own.parent.and_then(|parent| places.get(&(own.trace, parent)).copied());
+            let parent = own.parent.and_then(|parent| places.get(&SpanKey(parent)).copied());
+            let parent = parent.filter(|parent| kin.get(*parent).is_some_and(|parent| parent.trace == own.trace));
             match parent.filter(|parent| *parent != index).and_then(|parent| nodes.get_mut(parent)) {
                 Some(parent) => {
                     let next = std::mem::replace(&mut parent.first_child, index);
@@ -95,11 +125,11 @@ impl<'a> Packer<'a> {
     }
 
     /// Where each span is that may be a parent; nothing where no span has a parent here.
-    fn places(kin: &[Kin]) -> HashMap<(TraceId, SpanId), usize> {
+    fn places(kin: &[Kin]) -> HashMap<SpanKey, usize, BuildHasherDefault<AsItIs>> {
         if kin.iter().all(|kin| kin.parent.is_none()) {
-            return HashMap::new();
+            return HashMap::default();
         }
-        kin.iter().enumerate().map(|(index, kin)| ((kin.trace, kin.id), index)).collect()
+        kin.iter().enumerate().map(|(index, kin)| (SpanKey(kin.id), index)).collect()
     }
 
     /// What was done so far.
