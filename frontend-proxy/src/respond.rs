@@ -69,6 +69,7 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
             response.headers_mut().insert(name, value);
         }
     }
+    response.headers_mut().remove("x-amzn-trace-id");
     if let Some((name, value)) = propagation::answer(span)
         && let Ok(value) = HeaderValue::from_str(&value)
     {

@@ -76,6 +76,9 @@ pub(crate) struct RulesTest {
     /// The service that takes the request, by its segment's name
     #[arg(long, default_value = "frontend-proxy")]
     pub(crate) service: String,
+    /// Where the service runs, such as AWS::ECS::Container, for rules that ask for it
+    #[arg(long, default_value = "")]
+    pub(crate) service_type: String,
     #[command(flatten)]
     pub(crate) form: Form,
 }

@@ -7,14 +7,13 @@ use std::str::FromStr;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use settings::Settings;
+use xray::rules::MAX_FILE_BYTES;
 use xray::{Request, Rule, Rules};
 
 use crate::cli::RulesTest;
 
 /// The services that begin traces, by the names of their segments.
 const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
-/// Of the file, in bytes.
-const LARGEST: u64 = 1024 * 1024;
 
 /// A request as a person writes it: `GET http://localhost:3000/api/activities/home`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +50,14 @@ impl FromStr for Asked {
         let path = if path.is_empty() { "/" } else { path };
         let asked = Self { method: (*method).to_owned(), host: host.map(str::to_owned), path: path.to_owned() };
         is_method.then_some(asked).ok_or(NotAsked)
+    }
+}
+
+impl Asked {
+    /// As rules see it, at this service.
+    fn of<'a>(&'a self, service: &'a str) -> Request<'a> {
+        let Self { method, host, path } = self;
+        Request { method: Some(method), host: host.as_deref(), path: Some(path), ..Request::of(service) }
     }
 }
 
@@ -93,29 +100,31 @@ struct Decision<'a> {
 /// The file cannot be read, or is wrong.
 pub(crate) fn test(test: &RulesTest) -> Result<()> {
     let shown = test.rules.display();
-    let file = settings::read_file(&test.rules, LARGEST).with_context(|| format!("{shown} cannot be read"))?;
+    let file = settings::read_file(&test.rules, MAX_FILE_BYTES).with_context(|| format!("{shown} cannot be read"))?;
     let rules = Rules::parse(&file).with_context(|| format!("{shown} is wrong"))?;
-    let named = Settings::from_env().text("OTEL_SERVICE_NAME");
-    let services: Vec<&str> = SERVICES.into_iter().chain([test.service.as_str()]).chain(named.as_deref()).collect();
-    let told = tell(&rules, &test.request, &test.service, &services);
+    let named = Settings::from_env().text("OTEL_SERVICE_NAME").unwrap_or_default();
+    // As segments are named.
+    let service = xray::name(&test.service);
+    let named = Some(xray::name(&named)).filter(|_| !named.is_empty());
+    let services: Vec<&str> = SERVICES.into_iter().chain([&*service]).chain(named.as_deref()).collect();
+    let request = Request { service_type: &test.service_type, ..test.request.of(&service) };
+    let told = tell(&rules, &request, &services);
     let mut out = stdout().lock();
     if test.form.json { Ok(writeln!(out, "{:#}", serde_json::to_value(&told)?)?) } else { Ok(print(&told, &mut out)?) }
 }
 
-fn tell<'a>(rules: &'a Rules, asked: &'a Asked, service: &'a str, services: &[&str]) -> Told<'a> {
-    let Asked { method, host, path } = asked;
-    let request = Request { method: Some(method), host: host.as_deref(), path: Some(path), ..Request::of(service) };
+fn tell<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> Told<'a> {
     let of_rule = |rule: &'a Rule| {
-        let differences: Vec<String> = rule.differences(&request).map(|difference| difference.to_string()).collect();
+        let differences: Vec<String> = rule.differences(request).map(|difference| difference.to_string()).collect();
         let matches = differences.is_empty();
         OfRule { name: rule.name(), description: rule.description(), priority: rule.priority(), matches, differences }
     };
-    let decides = rules.find(&request);
+    let decides = rules.find(request);
     Told {
-        service,
-        method,
-        host: host.as_deref(),
-        path,
+        service: request.service,
+        method: request.method.unwrap_or_default(),
+        host: request.host,
+        path: request.path.unwrap_or_default(),
         rules: rules.iter().map(of_rule).collect(),
         decides: Decision { rule: decides.name(), reservoir: decides.reservoir(), rate: decides.rate() },
         skipped: rules.skipped().iter().map(ToString::to_string).collect(),

@@ -221,12 +221,7 @@ fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByR
     match sampling {
         Sampling::Plain(sampler) => (sampler, None),
         Sampling::Xray(xray) => {
-            let service_type = match resource.get("cloud.platform") {
-                Some("aws_ecs") => "AWS::ECS::Container",
-                Some("aws_ec2") => "AWS::EC2::Instance",
-                Some("aws_eks") => "AWS::EKS::Container",
-                _ => "",
-            };
+            let service_type = resource.origin().unwrap_or_default();
             let shown = xray.to_string();
             let rules =
                 Arc::new(ByRules::new(wire::name(resource.service()).into_owned(), service_type, &xray.local, shown));

@@ -38,7 +38,7 @@ pub struct Account {
     pub queued: u64,
     /// Spans that will not arrive, by reason.
     pub dropped: BTreeMap<Reason, u64>,
-    /// Spans that were changed to fit the destination, by what was done. They are counted above all the same.
+    /// Spans that were changed to fit the destination, by what was done. They are counted above all the same, delivered or dropped.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<Alteration, u64>,
     /// What the destination said last when it did not take spans.

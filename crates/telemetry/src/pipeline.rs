@@ -69,7 +69,7 @@ pub(crate) trait Exporter: Send + 'static {
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) dropped: BTreeMap<Reason, usize>,
-    /// Of the others, those that were changed.
+    /// Those that were changed.
     pub(crate) altered: BTreeMap<Alteration, usize>,
     pub(crate) error: Option<String>,
     /// The whole batch may be sent again, not before this time. If it is not, it is dropped as said.

@@ -54,6 +54,21 @@ impl Resource {
         Self { service: service.to_owned(), attributes, encoding }
     }
 
+    /// What X-Ray calls the platforms that it knows.
+    pub(crate) const ECS: &str = "AWS::ECS::Container";
+    pub(crate) const EC2: &str = "AWS::EC2::Instance";
+    pub(crate) const EKS: &str = "AWS::EKS::Container";
+
+    /// The platform of the process, as X-Ray calls it: a segment's `origin`, and the service type of a sampling rule.
+    pub(crate) fn origin(&self) -> Option<&'static str> {
+        match self.get("cloud.platform") {
+            Some("aws_ecs") => Some(Self::ECS),
+            Some("aws_ec2") => Some(Self::EC2),
+            Some("aws_eks") => Some(Self::EKS),
+            _ => None,
+        }
+    }
+
     /// Each attribute that is a text.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))

@@ -10,14 +10,16 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use actix_web::guard::{self, GuardContext};
+use actix_web::http::header;
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{Error, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
-use xray::rules::{MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
+use xray::rules::{MAX_FILE_BYTES, MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
 use xray::{Rule, Rules};
 
-/// Of the file, in bytes.
-const LARGEST: u64 = 1024 * 1024;
+/// Characters of a process's id: SDKs send 24.
+const CLIENT_ID: usize = 64;
 /// Of a request's body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
 /// How long a process counts after it has reported, and how long its quota holds, in seconds.
@@ -83,7 +85,7 @@ impl Inner {
     /// Takes the file's rules where it is another than the last time.
     fn read(&mut self, source: &Source, now: u64) -> Result<(), String> {
         let path = source.path.display();
-        let file = match settings::read_file(&source.path, LARGEST) {
+        let file = match settings::read_file(&source.path, MAX_FILE_BYTES) {
             Ok(bytes) => Some(Ok(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound && !source.asked_for => None,
             Err(error) if self.file == Some(Err(error.kind())) => return Ok(()),
@@ -140,14 +142,19 @@ fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &st
 
 pub(crate) fn routes(app: &mut ServiceConfig) {
     app.app_data(web::PayloadConfig::new(MAX_BODY))
-        .route("/GetSamplingRules", web::post().to(rules))
-        .route("/SamplingTargets", web::post().to(targets))
+        .route("/GetSamplingRules", web::post().guard(guard::fn_guard(is_no_page)).to(rules))
+        .route("/SamplingTargets", web::post().guard(guard::fn_guard(is_no_page)).to(targets))
         // By which a doctor knows who listens here.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
         .default_service(web::to(|| async {
             let said = "POST /GetSamplingRules and /SamplingTargets are all there is";
             problem(HttpResponse::NotFound(), "UnknownOperationException", said)
         }));
+}
+
+/// No browser asks for a page: any page may make one post here, and by that would divide our services' quotas.
+fn is_no_page(request: &GuardContext<'_>) -> bool {
+    !request.head().headers().contains_key(header::ORIGIN)
 }
 
 /// `POST /GetSamplingRules`, all on one page. Nothing in its body changes the answer.
@@ -171,6 +178,9 @@ async fn targets(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpRe
     let documents = asked.sampling_statistics_documents;
     if documents.len() > MAX_STATISTICS {
         return invalid(&format!("SamplingStatisticsDocuments has more than {MAX_STATISTICS}"));
+    }
+    if documents.iter().any(|statistics| statistics.client_id.len() > CLIENT_ID) {
+        return invalid(&format!("a ClientID has more than {CLIENT_ID} characters"));
     }
     let now = now();
     let mut inner = sampling.current(now);

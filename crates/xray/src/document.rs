@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use crate::{Error, SegmentId, TraceId};
@@ -136,9 +136,9 @@ pub struct HttpRequest {
 /// The response of an HTTP exchange.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpResponse {
-    /// The status code.
+    /// The status code; the schema allows any number.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    pub status: Option<Number>,
     /// Fields that this crate does not know.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -178,8 +178,8 @@ pub enum Cause {
 /// One exception.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exception {
-    /// 16 hex digits, unique within the trace.
-    pub id: SegmentId,
+    /// 16 characters, unique within the trace.
+    pub id: String,
     /// What it said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
@@ -220,7 +220,10 @@ impl Document {
 /// Basic Multilingual Plane.
 pub fn name(text: &str) -> Cow<'_, str> {
     const MOST: usize = 200;
-    if !text.trim().is_empty() && text.len() <= MOST && text.bytes().all(|byte| is_in_name(byte.into())) {
+    if !text.trim().is_empty()
+        && text.len() <= MOST
+        && text.bytes().all(|byte| byte.is_ascii() && is_in_name(byte.into()))
+    {
         return Cow::Borrowed(text);
     }
     let space = |c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c };
@@ -311,6 +314,7 @@ mod tests {
         assert_eq!(name(&"é".repeat(300)).chars().count(), 200);
         assert!(matches!(name("Größe 7"), Cow::Borrowed("Größe 7")));
         assert_eq!(name("कि𝒳"), "क", "neither a mark nor what lies beyond the basic plane");
+        assert_eq!(name("a\u{332}b\u{20820}"), "ab", "by characters, not by their bytes");
     }
 
     proptest! {

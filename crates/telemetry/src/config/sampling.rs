@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use settings::Settings;
 use wire::Rules;
+use wire::rules::MAX_FILE_BYTES;
 
 use crate::address::{DaemonAddress, Url};
 use crate::span::sampler::{Root, Sampler};
@@ -16,8 +17,6 @@ const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
 const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 /// Without it there is nobody to ask for rules.
 const WITH_XRAY: bool = cfg!(feature = "xray");
-/// Of a file of rules, in bytes.
-const LARGEST: u64 = 1024 * 1024;
 
 /// How it is decided which traces are recorded.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ impl XrayRules {
                 central.polling = polling.map(Duration::from_secs).ok_or(mend)?;
             }
             Some(("rules", file)) => {
-                let bytes = settings::read_file(Path::new(file), LARGEST)
+                let bytes = settings::read_file(Path::new(file), MAX_FILE_BYTES)
                     .map_err(|error| format!("{file} cannot be read ({error}); give a file of sampling rules"))?;
                 self.local = Rules::parse(&bytes).map_err(|error| format!("{file} is wrong: {error}"))?;
                 self.file = Some(file.to_owned());

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::object;
+
 /// Bytes of all keys and values of one segment: more than a segment document can carry.
 const MOST: usize = 64 * 1024;
 /// Namespaces that begin so are X-Ray's own.
@@ -43,7 +45,8 @@ impl Metadata {
         let room = MOST - self.bytes;
         let entry = || {
             let entry = Entry { key: of_key?, value: json(value, room)?, namespace: namespace.to_owned() };
-            (entry.bytes() <= room && !namespace.is_empty() && !namespace.starts_with(RESERVED)).then_some(entry)
+            let fits = entry.bytes() <= room && object::fits(&entry.value);
+            (fits && !namespace.is_empty() && !namespace.starts_with(RESERVED)).then_some(entry)
         };
         match entry() {
             Some(entry) => {
@@ -136,8 +139,10 @@ mod tests {
         metadata.put("default", "no text for a key", &BTreeMap::from([([1_u8], 2)]));
         metadata.put("AWS.own", "a", &1);
         metadata.put("", "a", &1);
+        let deep: Value = serde_json::from_str(&format!("{}{}", "[".repeat(16), "]".repeat(16))).unwrap();
+        metadata.put("default", "deep", &deep);
         let (objects, left_out) = metadata.objects(50);
-        assert_eq!((objects, left_out), (vec![("default".to_owned(), r#"{"short":1}"#.to_owned())], 5));
+        assert_eq!((objects, left_out), (vec![("default".to_owned(), r#"{"short":1}"#.to_owned())], 6));
     }
 
     #[test]

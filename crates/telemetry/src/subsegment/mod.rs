@@ -6,6 +6,7 @@
 //! A segment bears the service's name in X-Ray; the name that it began with is in its metadata.
 
 mod metadata;
+mod object;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,8 @@ use tracing::span::EnteredSpan;
 use tracing::{Instrument, Span};
 
 use self::metadata::Metadata;
+#[cfg(feature = "xray")]
+pub(crate) use self::object::Object;
 use crate::propagation::Incoming;
 use crate::span::{self, SpanExt, Value, layer};
 
@@ -148,7 +151,7 @@ impl Segment {
     /// Keeps a value to be read beside the segment, by namespace (Python's is `default`) and key, in place of an earlier one. It
     /// is written as JSON when the segment closes, an object for each namespace. An object has the length of an attribute
     /// (8,192 bytes, unless `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` says otherwise), and all of them 64 KiB: a value that does
-    /// not fit, that JSON has no form for, or in a namespace that is empty or begins with `AWS.`, is left out and counted in
+    /// not fit, that JSON has no form for, that nests deeper than 15, or in a namespace that is empty or begins with `AWS.`, is left out and counted in
     /// `xray.metadata.left_out`.
     pub fn metadata(&mut self, namespace: &str, key: &str, value: &impl Serialize) {
         if self.limit.is_some() {

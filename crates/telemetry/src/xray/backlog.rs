@@ -2,16 +2,18 @@
 //! by [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), which is what `ss` does, and needs no privilege.
 //! Linux alone; where the kernel does not answer there is no [`Backlog`].
 
+use std::cell::Cell;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
-/// Less than a quarter of the usual buffer of 208 KiB.
-const HIGH: u32 = 48 * 1024;
+/// A small part of the usual buffer of 208 KiB: bursts of two services that look at the same time must find room beside it.
+const HIGH: u32 = 16 * 1024;
 /// A kernel answers at once.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 /// `SOCK_DIAG_BY_FAMILY`, both of a question and of its answer.
@@ -20,6 +22,8 @@ const BY_FAMILY: u16 = 20;
 const REQUEST: u16 = 1;
 /// `IPPROTO_UDP`.
 const UDP: u8 = 17;
+/// Where a message has its number.
+const NUMBER: Range<usize> = 8..12;
 /// Bytes of `nlmsghdr`, and where `inet_diag_msg` behind it has `idiag_rqueue`.
 const HEADER: usize = 16;
 const UNREAD: usize = HEADER + 56;
@@ -28,6 +32,8 @@ const UNREAD: usize = HEADER + 56;
 pub(super) struct Backlog {
     kernel: OwnedFd,
     question: [u8; 72],
+    /// Of the last question: the answer to one that was given up may still come.
+    number: Cell<u32>,
 }
 
 impl Backlog {
@@ -36,7 +42,7 @@ impl Backlog {
         let kernel =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG)).ok()?;
         set_socket_timeout(&kernel, Timeout::Recv, Some(PATIENCE)).ok()?;
-        let backlog = Self { kernel, question: question(from, to) };
+        let backlog = Self { kernel, question: question(from, to), number: Cell::new(0) };
         backlog.unread().is_ok().then_some(backlog)
     }
 
@@ -46,11 +52,21 @@ impl Backlog {
     }
 
     fn unread(&self) -> io::Result<u32> {
-        sendto(&self.kernel, &self.question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
-        let mut answer = [0; 1_024];
-        let (_, length) = recv(&self.kernel, &mut answer, RecvFlags::empty())?;
-        let unread = answer.get(..length).and_then(read);
-        unread.ok_or_else(|| io::Error::other("the kernel knows no such socket"))
+        let number = self.number.get().wrapping_add(1);
+        self.number.set(number);
+        let mut question = self.question;
+        for (place, byte) in question.iter_mut().skip(NUMBER.start).zip(number.to_ne_bytes()) {
+            *place = byte;
+        }
+        sendto(&self.kernel, &question, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
+        loop {
+            let mut answer = [0; 1_024];
+            let (_, length) = recv(&self.kernel, &mut answer, RecvFlags::empty())?;
+            let answer = answer.get(..length).unwrap_or_default();
+            if answer.get(NUMBER) == Some(&number.to_ne_bytes()) {
+                return read(answer).ok_or_else(|| io::Error::other("the kernel knows no such socket"));
+            }
+        }
     }
 }
 
@@ -64,7 +80,7 @@ fn question(from: SocketAddr, to: SocketAddr) -> [u8; 72] {
         &length.to_ne_bytes(),
         &BY_FAMILY.to_ne_bytes(),
         &REQUEST.to_ne_bytes(),
-        // A number and a port of the question: there is one at a time.
+        // The question's number, which it gets when it is asked, and a port that the kernel fills in.
         &[0; 8],
         // No extensions, any state.
         &[family, UDP, 0, 0],

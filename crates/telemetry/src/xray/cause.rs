@@ -36,8 +36,15 @@ struct Stack<'a> {
     has_more: bool,
 }
 
-/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: the span's, plus its place.
-pub(super) fn write(json: &mut Json<'_>, span: &Reading<'_>, fields: &Fields<'_>, remote: bool, detail: Detail) {
+/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: the span's, plus its place. Tells
+/// how many of the span's exceptions are told with all that caused them, which are the first.
+pub(super) fn write(
+    json: &mut Json<'_>,
+    span: &Reading<'_>,
+    fields: &Fields<'_>,
+    remote: bool,
+    detail: Detail,
+) -> usize {
     let has_exception = span.events.iter().any(is_exception);
     if fields.status.is_some_and(|status| (400..500).contains(&status)) {
         json.flag("error");
@@ -48,18 +55,20 @@ pub(super) fn write(json: &mut Json<'_>, span: &Reading<'_>, fields: &Fields<'_>
         json.flag("fault");
     }
     if !has_exception && span.description.is_empty() {
-        return;
+        return 0;
     }
     let base = u64::from_be_bytes(span.id.to_bytes());
     let mut exceptions = Exceptions { json, remote, detail, base, place: 0 };
     exceptions.json.open_at("cause");
     exceptions.json.open_list_at("exceptions");
+    let mut told = 0;
     for event in span.events.iter().filter(|event| is_exception(event)) {
-        exceptions.write_chain(
+        let is_whole = exceptions.write_chain(
             attribute(event, EXCEPTION_TYPE),
             attribute(event, EXCEPTION_MESSAGE),
             &Stack::parse(attribute(event, EXCEPTION_STACKTRACE).unwrap_or_default()),
         );
+        told += usize::from(is_whole);
     }
     if !has_exception {
         let kind = span.attributes.iter().find(|(key, _)| *key == ERROR_TYPE).map(|(_, kind)| *kind);
@@ -68,6 +77,7 @@ pub(super) fn write(json: &mut Json<'_>, span: &Reading<'_>, fields: &Fields<'_>
     }
     exceptions.json.close_list();
     exceptions.json.close();
+    told
 }
 
 /// Whether an event is told by the exceptions of the document.
@@ -97,20 +107,21 @@ struct Exceptions<'j, 'o> {
 }
 
 impl Exceptions<'_, '_> {
-    /// An exception, and after it those that caused it.
-    fn write_chain(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>) {
-        self.write(kind, message, stack, !stack.causes.is_empty());
+    /// An exception, and after it those that caused it. Tells whether there was room for all.
+    fn write_chain(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>) -> bool {
+        let mut is_whole = self.write(kind, message, stack, !stack.causes.is_empty());
         for (index, message) in stack.causes.iter().enumerate() {
-            self.write(None, Some(message), &Stack::default(), index + 1 < stack.causes.len());
+            is_whole &= self.write(None, Some(message), &Stack::default(), index + 1 < stack.causes.len());
         }
+        is_whole
     }
 
-    fn write(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>, caused: bool) {
+    fn write(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>, caused: bool) -> bool {
         let most = if self.detail >= Detail::Bare { 1 } else { EXCEPTIONS };
         let left = most.saturating_sub(usize::try_from(self.place).unwrap_or(most));
         if left == 0 {
             self.json.cut = true;
-            return;
+            return false;
         }
         self.place += 1;
         let (id, cause) = (self.base.wrapping_add(self.place), self.base.wrapping_add(self.place + 1));
@@ -151,6 +162,7 @@ impl Exceptions<'_, '_> {
             }
         }
         json.close();
+        true
     }
 }
 

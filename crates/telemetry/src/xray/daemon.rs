@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use wire::datagram::HEADER;
 
 use super::origin::Origin;
-use super::pack::Packer;
-use super::socket::{Burst, Socket};
+use super::pack::{Fitted, Packer};
+use super::socket::{Burst, Socket, Unsent};
 use crate::address::DaemonAddress;
 use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome};
@@ -28,8 +28,8 @@ pub(crate) struct Daemon {
     origin: Arc<Origin>,
     lookup: Lookup,
     believed: Duration,
-    /// Opened by the first document, and again after an error. With when its address was looked up.
-    socket: Option<(Socket, Instant)>,
+    /// Opened by the first document. With when its address was looked up; `None` where that is believed no more.
+    socket: Option<(Socket, Option<Instant>)>,
     burst: Burst,
     datagram: Vec<u8>,
 }
@@ -44,28 +44,26 @@ impl Daemon {
     /// Sends the burst, and tells whether there is somebody to send to.
     fn send(&mut self, outcome: &mut Outcome) -> bool {
         let spans = self.burst.spans();
-        let sent = self.socket().map_err(|error| (spans, error)).and_then(|(mut socket, since)| {
-            socket.send(&mut self.burst)?;
-            Ok((socket, since))
-        });
+        let sent = match self.socket() {
+            Ok((mut socket, since)) => {
+                let sent = socket.send(&mut self.burst);
+                // A socket that was refused may yet be told of what it sent.
+                self.socket = Some((socket, sent.is_ok().then_some(since)));
+                sent
+            }
+            Err(error) => Err(Unsent { spans, error, gone: true }),
+        };
         self.burst.clear();
-        match sent {
-            Ok(socket) => {
-                self.socket = Some(socket);
-                true
-            }
-            Err((lost, error)) => {
-                let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
-                outcome.lose(lost, Reason::Unreachable, error);
-                lost < spans
-            }
-        }
+        let Err(Unsent { spans, error, gone }) = sent else { return true };
+        let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
+        outcome.lose(spans, Reason::Unreachable, error);
+        !gone
     }
 
-    /// The socket, taken out: one that fails is not put back.
+    /// The socket, taken out.
     fn socket(&mut self) -> io::Result<(Socket, Instant)> {
         let socket = match self.socket.take() {
-            Some((socket, since)) if since.elapsed() < self.believed => return Ok((socket, since)),
+            Some((socket, Some(since))) if since.elapsed() < self.believed => return Ok((socket, since)),
             Some((socket, _)) => Some(socket),
             None => None,
         };
@@ -99,7 +97,7 @@ impl Exporter for Daemon {
             if !self.burst.has_room(self.datagram.len()) && !self.send(&mut outcome) {
                 let why = outcome.error.clone().unwrap_or_default();
                 outcome.lose(batch.len() - told, Reason::Unreachable, why);
-                return outcome;
+                break;
             }
             self.burst.push(&self.datagram, spans);
             told += spans;
@@ -107,12 +105,8 @@ impl Exporter for Daemon {
         if self.burst.len() > 0 {
             self.send(&mut outcome);
         }
-        let fitted = packer.fitted();
-        let altered = [
-            (Alteration::Truncated, fitted.truncated),
-            (Alteration::Shrunk, fitted.shrunk),
-            (Alteration::Split, fitted.split),
-        ];
+        let Fitted { truncated, shrunk, split } = packer.fitted();
+        let altered = [(Alteration::Truncated, truncated), (Alteration::Shrunk, shrunk), (Alteration::Split, split)];
         outcome.altered.extend(altered.into_iter().filter(|(_, count)| *count > 0));
         outcome
     }

@@ -2,6 +2,7 @@
 //! field for are kept at hand. Writes nothing.
 
 use std::borrow::Cow;
+use std::mem;
 
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE,
@@ -10,6 +11,7 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::json::SHORT;
 use crate::span::{USER_ID, Value};
+use crate::subsegment::Object;
 
 /// Not yet stable conventions, for which the crate of conventions has no constants without its experimental feature.
 const RESPONSE_SIZE: &str = "http.response.body.size";
@@ -43,8 +45,10 @@ const VALUE: usize = 1_000;
 pub(super) enum Class {
     Method,
     Url,
-    /// What `http.request.url` is put together of, or `sql.url`.
-    Part,
+    /// What `http.request.url` is put together of.
+    UrlPart,
+    /// The same, or `sql.url`.
+    Server,
     Status,
     ResponseSize,
     Client,
@@ -71,7 +75,7 @@ pub(super) struct Fields<'a> {
     pub(super) scheme: Option<&'a str>,
     pub(super) path: Option<&'a str>,
     pub(super) host: Option<&'a str>,
-    pub(super) port: Option<i64>,
+    pub(super) port: Option<u16>,
     pub(super) status: Option<u16>,
     pub(super) response_size: Option<i64>,
     pub(super) client: Option<&'a str>,
@@ -95,6 +99,8 @@ pub(super) struct Fields<'a> {
     annotations_left: usize,
     /// An annotation is not among them, or not as it was given.
     pub(super) annotations_lost: bool,
+    /// Objects of the metadata, by namespace.
+    pub(super) metadata: Vec<(&'a str, Object)>,
     /// Of each attribute, in their order.
     pub(super) classes: Vec<Class>,
 }
@@ -107,7 +113,7 @@ impl<'a> Fields<'a> {
         indexed: &'a [(String, String)],
         annotations_left: usize,
     ) {
-        let (mut classes, mut annotations) = (std::mem::take(&mut self.classes), std::mem::take(&mut self.annotations));
+        let (mut classes, mut annotations) = (mem::take(&mut self.classes), mem::take(&mut self.annotations));
         classes.clear();
         annotations.clear();
         *self = Self { classes, annotations, annotations_left, ..Self::default() };
@@ -129,9 +135,9 @@ impl<'a> Fields<'a> {
         let (field, class) = match key {
             HTTP_REQUEST_METHOD => (&mut self.method, Class::Method),
             URL_FULL => (&mut self.url, Class::Url),
-            URL_SCHEME => (&mut self.scheme, Class::Part),
-            URL_PATH => (&mut self.path, Class::Part),
-            SERVER_ADDRESS => (&mut self.host, Class::Part),
+            URL_SCHEME => (&mut self.scheme, Class::UrlPart),
+            URL_PATH => (&mut self.path, Class::UrlPart),
+            SERVER_ADDRESS => (&mut self.host, Class::Server),
             CLIENT_ADDRESS => (&mut self.client, Class::Client),
             USER_AGENT_ORIGINAL => (&mut self.agent, Class::Agent),
             DB_SYSTEM_NAME => (&mut self.database, Class::Database),
@@ -161,8 +167,8 @@ impl<'a> Fields<'a> {
                 if self.status.is_some() { Class::Status } else { Class::Other }
             }
             SERVER_PORT => {
-                self.port = Some(number);
-                Class::Part
+                self.port = u16::try_from(number).ok();
+                if self.port.is_some() { Class::Server } else { Class::Other }
             }
             RESPONSE_SIZE => {
                 self.response_size = Some(number);
@@ -176,12 +182,17 @@ impl<'a> Fields<'a> {
         if let Some(name) = key.strip_prefix(ANNOTATION) {
             return if self.annotate(name, value) { Class::Annotation } else { Class::Other };
         }
-        let is_object = match (key.strip_prefix(METADATA), value) {
-            (None | Some("" | OTEL | RESOURCE), _) => false,
-            (Some(_), Value::Text(text)) => is_object(text),
-            (Some(_), _) => false,
-        };
-        if is_object { Class::Metadata } else { Class::Other }
+        match (key.strip_prefix(METADATA), value) {
+            (None | Some("" | OTEL | RESOURCE), _) => Class::Other,
+            (Some(namespace), Value::Text(text)) => match Object::parse(text) {
+                Some(object) => {
+                    self.metadata.push((namespace, object));
+                    Class::Metadata
+                }
+                None => Class::Other,
+            },
+            (Some(_), _) => Class::Other,
+        }
     }
 
     /// Adds an annotation, and tells whether it is there as it was given. Of two whose keys become the same, the first one
@@ -222,9 +233,11 @@ impl<'a> Fields<'a> {
     pub(super) fn tells(&self, class: Class, value: Value<'_>, is_segment: bool) -> bool {
         let is_short = || matches!(value, Value::Text(text) if text.len() <= SHORT);
         let has_sql = !is_segment && self.database.is_some();
+        let is_url_of_parts = self.url.is_none() && self.has_url() && self.parts_fit();
         match class {
             Class::Method | Class::Client | Class::Agent | Class::Url => is_short(),
-            Class::Part => self.parts_fit() && ((self.url.is_none() && self.has_url()) || has_sql),
+            Class::UrlPart => is_url_of_parts,
+            Class::Server => is_url_of_parts || (has_sql && self.host.is_some() && self.parts_fit()),
             Class::Status | Class::Metadata | Class::Annotation => true,
             Class::ResponseSize => self.status.is_some(),
             Class::Database => has_sql && is_short(),
@@ -233,7 +246,7 @@ impl<'a> Fields<'a> {
             Class::Namespace => has_sql && self.host.is_some() && self.parts_fit(),
             Class::User => is_segment && is_short(),
             Class::Aws => !is_segment && self.is_aws() && is_short(),
-            Class::Rule => is_segment,
+            Class::Rule => is_segment && is_short(),
             Class::Other => false,
         }
     }
@@ -254,13 +267,4 @@ pub(super) fn annotation_key(key: &str) -> Cow<'_, str> {
         return key.into();
     }
     key.chars().take(KEY).map(|c| if is_plain(c) { c } else { '_' }).collect::<String>().into()
-}
-
-/// The namespace that an attribute of [`Class::Metadata`] stands for.
-pub(super) fn namespace(key: &str) -> &str {
-    key.strip_prefix(METADATA).unwrap_or(key)
-}
-
-fn is_object(text: &str) -> bool {
-    text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }

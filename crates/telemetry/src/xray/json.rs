@@ -79,7 +79,7 @@ impl<'o> Json<'o> {
     }
 
     /// `scheme://host:port` and a path, where there is one.
-    pub(super) fn url(&mut self, scheme: &str, host: &str, port: Option<i64>, path: [&str; 2]) {
+    pub(super) fn url(&mut self, scheme: &str, host: &str, port: Option<u16>, path: [&str; 2]) {
         self.key("url");
         self.out.push(b'"');
         for part in [scheme, "://", host] {

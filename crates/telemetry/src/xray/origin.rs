@@ -2,31 +2,24 @@
 //! nobody: it is what the resource says.
 
 use super::fields::annotation_key;
-use super::json::Json;
+use super::json::{Json, SHORT};
 use crate::resource::Resource;
 use crate::span::Value;
 
-/// The attributes of a resource that documents tell in fields of their own, or that are the same for each of our services.
-const TOLD: [&str; 12] = [
-    "service.name",
-    "service.version",
+/// The attributes of a resource that say the same of each of our services on a machine.
+const COMMON: [&str; 6] = [
     "telemetry.sdk.name",
     "telemetry.sdk.language",
     "telemetry.sdk.version",
     "host.arch",
     "os.type",
     "process.executable.name",
-    "cloud.account.id",
-    "cloud.platform",
-    "cloud.provider",
-    "cloud.availability_zone",
 ];
 
-/// A platform's `origin`, its field in `aws`, and that field's members with the attributes they come from.
-type Platform = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+/// A platform's field in `aws`, and that field's members with the attributes they come from.
+type Platform = (&'static str, &'static [(&'static str, &'static str)]);
 
 const ECS: Platform = (
-    "AWS::ECS::Container",
     "ecs",
     &[
         ("container", "container.name"),
@@ -38,7 +31,6 @@ const ECS: Platform = (
     ],
 );
 const EC2: Platform = (
-    "AWS::EC2::Instance",
     "ec2",
     &[
         ("instance_id", "host.id"),
@@ -47,7 +39,9 @@ const EC2: Platform = (
         ("ami_id", "host.image.id"),
     ],
 );
-const EKS: Platform = ("AWS::EKS::Container", "eks", &[("pod", "k8s.pod.name"), ("container_id", "container.id")]);
+const EKS: Platform = ("eks", &[("pod", "k8s.pod.name"), ("container_id", "container.id")]);
+const VERSION: &str = "service.version";
+const ACCOUNT: &str = "cloud.account.id";
 
 /// A service, as its segments describe it.
 pub(crate) struct Origin {
@@ -67,44 +61,52 @@ impl Origin {
     /// Of the process that `resource` describes. The attributes with the keys `indexed` are annotations of each span that has
     /// them.
     pub(crate) fn new(resource: &Resource, indexed: &[String]) -> Self {
-        let platform = match resource.get("cloud.platform") {
-            Some("aws_ecs") => Some(ECS),
-            Some("aws_ec2") => Some(EC2),
-            Some("aws_eks") => Some(EKS),
-            _ => None,
-        };
+        let origin = resource.origin();
+        let platform = origin.map(|origin| match origin {
+            Resource::ECS => ECS,
+            Resource::EC2 => EC2,
+            _ => EKS,
+        });
         let segment = pairs(|json| {
-            if let Some(version) = resource.get("service.version") {
+            if let Some(version) = resource.get(VERSION) {
                 json.open_at("service");
                 json.short("version", version);
                 json.close();
             }
-            if let Some((origin, ..)) = platform {
+            if let Some(origin) = origin {
                 json.text("origin", origin);
             }
         });
         let aws = pairs(|json| {
-            if let Some(account) = resource.get("cloud.account.id") {
-                json.text("account_id", account);
+            if let Some(account) = resource.get(ACCOUNT) {
+                json.short("account_id", account);
             }
-            if let Some((_, field, members)) = platform {
+            if let Some((field, members)) = platform {
                 json.open_at(field);
                 for (member, key) in members {
                     if let Some(text) = resource.get(key) {
-                        json.text(member, text);
+                        json.short(member, text);
                     }
                 }
                 json.close();
             }
         });
+        let name = wire::name(resource.service());
+        let is_told = |key: &str, text: &str| match key {
+            "service.name" => *name == *text,
+            "cloud.platform" | "cloud.provider" => platform.is_some(),
+            _ if COMMON.contains(&key) => true,
+            VERSION | ACCOUNT => text.len() <= SHORT,
+            _ => text.len() <= SHORT && platform.is_some_and(|(_, members)| members.iter().any(|(_, own)| *own == key)),
+        };
         let metadata = pairs(|json| {
-            for (key, text) in resource.attributes().filter(|(key, _)| !TOLD.contains(key)) {
+            for (key, text) in resource.attributes().filter(|(key, text)| !is_told(key, text)) {
                 json.value(key, Value::Text(text));
             }
         });
         let metadata = if metadata.is_empty() { metadata } else { format!("{{{metadata}}}") };
         let indexed = indexed.iter().map(|key| (key.clone(), annotation_key(key).into_owned())).collect();
-        Self { name: wire::name(resource.service()).into_owned(), segment, aws, metadata, indexed }
+        Self { name: name.into_owned(), segment, aws, metadata, indexed }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Datagrams to the X-Ray daemon: UDP, not blocking, paced, because a burst overruns the daemon's socket buffer although every
 //! send succeeds. To a daemon on this machine the datagrams of a burst go in one system call, and by what waits in its buffer;
 //! elsewhere one by one, by the clock. A send that is refused is tried once more, because the refusal is the answer to an
-//! earlier datagram.
+//! earlier datagram, and that one counts as lost in this one's place.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -12,11 +12,11 @@ use quinn_udp::{Transmit, UdpSocketState};
 
 use super::backlog::Backlog;
 
-/// Datagrams of a burst to a daemon on this machine. Its buffer, of 208 KiB unless it is told otherwise, accounts for twice a
-/// document's bytes: two services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
-const BURST: usize = 48;
+/// Datagrams of a burst to a daemon on this machine. Its buffer, of 208 KiB unless it is told otherwise, accounts for up to 2,304
+/// bytes of a datagram of 1,000: two services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
+const BURST: usize = 40;
 /// Its bytes.
-const BURST_BYTES: usize = 45_000;
+const BURST_BYTES: usize = 40_000;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
@@ -43,6 +43,15 @@ pub(super) struct Socket {
     address: SocketAddr,
     /// Of a daemon on this machine: how bursts are sent and its buffer is seen.
     local: Option<(UdpSocketState, Backlog)>,
+}
+
+/// Spans that were not sent, and why.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    pub(super) spans: usize,
+    pub(super) error: io::Error,
+    /// Nobody takes anything there, for now.
+    pub(super) gone: bool,
 }
 
 impl Burst {
@@ -119,14 +128,14 @@ impl Socket {
     ///
     /// # Errors
     /// How many of its spans were not sent, and why.
-    pub(super) fn send(&mut self, burst: &mut Burst) -> Result<(), (usize, io::Error)> {
+    pub(super) fn send(&mut self, burst: &mut Burst) -> Result<(), Unsent> {
         let spans = burst.spans();
-        let sent = self.wait().map_err(|error| (spans, error)).and_then(|()| self.send_now(burst));
+        let sent = self.wait().map_err(|error| Unsent { spans, error, gone: true }).and_then(|()| self.send_now(burst));
         burst.clear();
         sent
     }
 
-    fn send_now(&self, burst: &mut Burst) -> Result<(), (usize, io::Error)> {
+    fn send_now(&self, burst: &mut Burst) -> Result<(), Unsent> {
         let count = burst.len();
         if let Some((state, _)) =
             self.local.as_ref().filter(|(state, _)| count > 1 && state.max_gso_segments() >= count)
@@ -136,36 +145,47 @@ impl Socket {
                 Transmit { destination: self.address, ecn: None, contents, segment_size: Some(segment), src_ip: None };
             match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
                 Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Err((burst.spans(), error)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    return Err(Unsent { spans: burst.spans(), error, gone: true });
+                }
                 // This kernel does not send several in one call.
                 Err(_) => {}
             }
         }
-        let (mut lost, mut why) = (0, None);
+        let mut unsent: Option<Unsent> = None;
         for (index, (datagram, spans)) in burst.datagrams().enumerate() {
             if self.local.is_none() && index > 0 && index.is_multiple_of(BLIND_BURST) {
                 sleep(PAUSE);
             }
             if let Err(error) = self.twice(|| self.socket.send(datagram).map(drop)) {
-                lost += spans;
-                why = Some(error);
+                let gone = error.kind() == io::ErrorKind::ConnectionRefused;
+                let before = unsent.map_or(0, |unsent| unsent.spans);
+                unsent = Some(Unsent { spans: before + spans, error, gone });
             }
         }
-        why.map_or(Ok(()), |why| Err((lost, why)))
+        unsent.map_or(Ok(()), Err)
     }
 
-    /// Sends, once more where the first attempt was told of an earlier one. On this machine a refusal comes before `send`
-    /// returns, and is asked for.
+    /// Sends, once more where the first attempt was told of an earlier one, which then is the error. On this machine a refusal
+    /// comes before `send` returns, and is asked for.
     fn twice(&self, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
-        send().or_else(|error| {
-            if error.kind() == io::ErrorKind::WouldBlock {
-                sleep(PAUSE);
+        let earlier = match send() {
+            Ok(()) => None,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                send()?;
+                Some(error)
             }
-            send()
-        })?;
-        match self.socket.take_error() {
-            Ok(Some(refusal)) if self.address.ip().is_loopback() => Err(refusal),
-            _ => Ok(()),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    sleep(PAUSE);
+                }
+                send()?;
+                None
+            }
+        };
+        match earlier.or(self.socket.take_error()?) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
         }
     }
 
@@ -207,7 +227,7 @@ mod tests {
                 burst.push(text.as_bytes(), 1);
                 datagrams += 1;
             }
-            socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
+            socket.send(&mut burst).unwrap();
             for index in round * BURST..datagrams {
                 assert_eq!(received(&receiver), format!("{index} {}", "x".repeat(index % 7)).trim_end());
             }
@@ -224,7 +244,7 @@ mod tests {
             burst.push(&vec![b'x'; length], 1);
         }
         assert!(!burst.has_room(10));
-        socket.send(&mut burst).map_err(|(_, error)| error).unwrap();
+        socket.send(&mut burst).unwrap();
         assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
     }
 
@@ -238,14 +258,14 @@ mod tests {
         for _ in 0..5 {
             burst.push(b"x", 3);
         }
-        assert_eq!(seen.send(&mut burst).unwrap_err().0, 15);
+        assert_eq!(seen.send(&mut burst).unwrap_err().spans, 15);
         let mut socket = Socket::open(address).unwrap();
         for count in [1, 10] {
             for _ in 0..count {
                 burst.push(b"x", 2);
             }
-            let (lost, error) = socket.send(&mut burst).unwrap_err();
-            assert_eq!((lost, error.kind()), (2 * count, io::ErrorKind::ConnectionRefused));
+            let Unsent { spans, error, gone } = socket.send(&mut burst).unwrap_err();
+            assert_eq!((spans, error.kind(), gone), (2 * count, io::ErrorKind::ConnectionRefused, true));
         }
     }
 }

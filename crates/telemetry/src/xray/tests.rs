@@ -237,6 +237,61 @@ fn a_link_keeps_its_span() {
     assert_eq!(document["links"], json!([link]));
 }
 
+#[test]
+fn what_a_field_cannot_tell_is_in_the_metadata() {
+    let attributes = |span: Made| told(span)["metadata"]["otel"]["attributes"].clone();
+    let set = |pairs: &'static [(&str, &str)]| {
+        move |span: &mut Recording| pairs.iter().for_each(|(key, text)| span.set(key, *text))
+    };
+    let lite = attributes(call(set(&[(DB_SYSTEM_NAME, "sqlite"), (URL_PATH, "/data/app.db")])));
+    assert_eq!(lite[URL_PATH], "/data/app.db");
+    let port = attributes(call(|span| {
+        span.set(DB_SYSTEM_NAME, "redis");
+        span.set(SERVER_PORT, 6_379);
+    }));
+    assert_eq!(port[SERVER_PORT], 6_379);
+    let far = attributes(call(|span| {
+        set(&[(URL_SCHEME, "http"), (SERVER_ADDRESS, "a"), (URL_PATH, "/")])(span);
+        span.set(SERVER_PORT, i64::MIN);
+    }));
+    assert_eq!(far[SERVER_PORT], i64::MIN);
+    let gone = origin(&[("cloud.platform", "gcp_cloud_run"), ("cloud.availability_zone", "a")], &[]);
+    let resource = &told_by(&gone, testing::span("test")).0["metadata"]["resource"];
+    assert_eq!(
+        (&resource["cloud.platform"], &resource["cloud.availability_zone"]),
+        (&json!("gcp_cloud_run"), &json!("a"))
+    );
+}
+
+#[test]
+fn an_exception_that_finds_no_room_is_whole_in_the_metadata() {
+    let document = told(testing::span("test").with(|span| {
+        (0..40).for_each(|n| span.exception("E", &format!("number {n}"), ""));
+    }));
+    assert_eq!(document["cause"]["exceptions"].as_array().unwrap().len(), 32);
+    let events = document["metadata"]["otel"]["events"].as_array().unwrap();
+    assert!(events[31].get("attributes").is_none());
+    assert_eq!(events[32]["attributes"]["exception.message"], "number 32");
+}
+
+#[test]
+fn metadata_that_a_reader_would_refuse_stays_a_text() {
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
+    let document = told(testing::span("test").with(|span| {
+        span.set("metadata.deep", &deep);
+        span.set("metadata.surrogate", r#"{"a":"\ud800"}"#);
+        span.set("metadata.line", "{\"a\":1}\n");
+        span.set("metadata.next", "{\"b\":1}");
+    }));
+    let metadata = &document["metadata"];
+    assert_eq!((&metadata["line"], &metadata["next"]), (&json!({"a": 1}), &json!({"b": 1})));
+    let attributes = &metadata["otel"]["attributes"];
+    assert_eq!(
+        (&attributes["metadata.deep"], &attributes["metadata.surrogate"]),
+        (&json!(deep), &json!(r#"{"a":"\ud800"}"#))
+    );
+}
+
 /// What other translators drop a span for.
 #[test]
 fn nothing_is_lost_for_what_x_ray_would_not_take() {

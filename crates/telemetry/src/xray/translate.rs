@@ -6,7 +6,7 @@
 use opentelemetry::trace::SpanKind;
 
 use super::cause;
-use super::fields::{Class, Fields, OTEL, RESOURCE, namespace};
+use super::fields::{Class, Fields, OTEL, RESOURCE};
 use super::json::{Json, SHORT};
 use super::origin::Origin;
 use crate::span::Value;
@@ -103,12 +103,12 @@ impl<'a> Translator<'a> {
         if !is_segment {
             self.sql(&mut json, detail);
         }
-        cause::write(&mut json, span, fields, is_call, detail);
+        let told = cause::write(&mut json, span, fields, is_call, detail);
         if detail < Detail::Bare {
             self.annotations(&mut json, detail);
         }
         if detail < Detail::NoMetadata {
-            self.metadata(&mut json, is_segment);
+            self.metadata(&mut json, is_segment, told);
         }
         if detail < Detail::Bare {
             self.links(&mut json);
@@ -178,7 +178,7 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    fn url(&self, json: &mut Json<'_>, scheme: &str, host: &str, port: Option<i64>, path: [&str; 2]) {
+    fn url(&self, json: &mut Json<'_>, scheme: &str, host: &str, port: Option<u16>, path: [&str; 2]) {
         if self.fields.parts_fit() {
             json.url(scheme, host, port, path);
         } else {
@@ -218,13 +218,16 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    /// What the document has no field for.
-    fn metadata(&self, json: &mut Json<'_>, is_segment: bool) {
+    /// What the document has no field for. The first exceptions, so many, are told by its fields.
+    fn metadata(&self, json: &mut Json<'_>, is_segment: bool, exceptions: usize) {
         let Self { origin, span, fields } = self;
         json.open_at("metadata");
         json.open_at(OTEL);
         json.text("name", span.name);
         json.text("kind", kind(&span.kind));
+        if exceptions > 0 && !span.description.is_empty() {
+            json.text("status", span.description);
+        }
         let others = || {
             let told = |class: Class, value| fields.tells(class, value, is_segment);
             span.attributes.iter().zip(&fields.classes).filter(move |((_, value), class)| !told(**class, *value))
@@ -237,32 +240,29 @@ impl<'a> Translator<'a> {
             json.close();
         }
         if !span.events.is_empty() {
-            self.events(json);
+            self.events(json, exceptions);
         }
         json.close();
         if is_segment && !origin.metadata.is_empty() {
             json.object(RESOURCE, &origin.metadata);
         }
-        for ((key, value), _) in
-            span.attributes.iter().zip(&fields.classes).filter(|(_, class)| **class == Class::Metadata)
-        {
-            if let Value::Text(object) = value {
-                json.object(namespace(key), object);
-            }
+        for (namespace, object) in &fields.metadata {
+            json.object(namespace, object.as_str());
         }
         json.close();
     }
 
     /// Exceptions too, with their time and whatever their fields do not tell.
-    fn events(&self, json: &mut Json<'_>) {
+    fn events(&self, json: &mut Json<'_>, mut exceptions: usize) {
         json.open_list_at("events");
         for event in &self.span.events {
             json.open();
             json.text("name", event.name);
             json.seconds("time", event.time);
-            let is_exception = cause::is_exception(event);
+            let is_told = cause::is_exception(event) && exceptions > 0;
+            exceptions -= usize::from(is_told);
             let mut others =
-                event.attributes.iter().filter(|(key, value)| !(is_exception && cause::tells(key, *value))).peekable();
+                event.attributes.iter().filter(|(key, value)| !(is_told && cause::tells(key, *value))).peekable();
             if others.peek().is_some() {
                 json.open_at("attributes");
                 for (key, value) in others {
@@ -297,7 +297,7 @@ impl<'a> Translator<'a> {
             json.open_at("xray");
             json.pairs(SDK);
             if let Some(rule) = rule {
-                json.text("sampling_rule_name", rule);
+                json.short("sampling_rule_name", rule);
             }
             json.close();
             json.close();

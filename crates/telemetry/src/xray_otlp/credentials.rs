@@ -60,9 +60,11 @@ impl Wallet {
                 Ok(Arc::clone(&new.credentials))
             }
             Err(why) => {
-                let old = held.as_ref().map(|held| &held.credentials);
-                let old = old.filter(|old| old.expires.is_none_or(|end| now < end));
-                old.cloned().ok_or_else(|| format!("{}: {why}", self.source))
+                let old = held.as_mut().filter(|held| held.credentials.expires.is_none_or(|end| now < end));
+                let old = old.ok_or_else(|| format!("{}: {why}", self.source))?;
+                // Who does not answer takes its time for that, and every export would wait for it.
+                old.ask_again = Some(now + OFTEN);
+                Ok(Arc::clone(&old.credentials))
             }
         }
     }

@@ -29,6 +29,9 @@ pub use central::{MAX_STATISTICS, RulesPage, Statistics, Target, TargetsAnswer, 
 pub use pattern::Pattern;
 pub use reservoir::{Reservoir, Taken};
 
+/// The most bytes of a file of rules that are read.
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
 /// The rule that takes what no other does.
 const DEFAULT: &str = "Default";
 
