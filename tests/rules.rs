@@ -66,6 +66,11 @@ home decides: 2 a second are recorded, and 25 % of the rest
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!((code, &told["decides"]), (0, &json!({"rule": "flask", "reservoir": 0, "rate": 0.0})));
     assert_eq!((&told["notes"], &told["rules"][0]["matches"]), (&json!([]), &json!(false)));
+    let ecs = rule("ecs", 1, &json!({"ServiceType": "AWS::ECS::Container", "ServiceName": "backend flask"}));
+    let rules = file(&folder, &central(&[ecs]));
+    let more = ["--service", "backend (flask)", "--service-type", "AWS::ECS::Container"];
+    let (_, told, _) = explain(&rules, "GET /", &more);
+    assert!(told.contains("ecs      decides") && !told.contains("note:"), "{told}");
 }
 
 #[test]
@@ -179,6 +184,8 @@ fn the_viewer_tells_errors_as_aws_does() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = |path: &str| format!("http://{}/{path}", viewer.xray);
     let documents = vec![json!({"RuleName": "x", "ClientID": "y"}); 26];
+    let long = json!({"SamplingStatisticsDocuments": [{"RuleName": "Default", "ClientID": "y".repeat(65)}]});
+    let page = [("origin", "http://evil.example"), ("content-type", "text/plain")];
     for (answer, status, kind) in [
         (http::post(&url("SamplingTargets"), &json!([])), 400, "InvalidRequestException"),
         (
@@ -186,6 +193,8 @@ fn the_viewer_tells_errors_as_aws_does() {
             400,
             "InvalidRequestException",
         ),
+        (http::post(&url("SamplingTargets"), &long), 400, "InvalidRequestException"),
+        (http::send(&url("SamplingTargets"), &page, b"{}"), 404, "UnknownOperationException"),
         (http::send(&url("SamplingTargets"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
         (http::send(&url("GetSamplingRules"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
         (http::post(&url("TraceSegments"), &json!({})), 404, "UnknownOperationException"),

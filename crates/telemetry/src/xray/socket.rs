@@ -248,6 +248,35 @@ mod tests {
         assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
     }
 
+    /// An address of this machine that is not loopback: what is sent there is treated as sent to another machine.
+    fn elsewhere() -> Option<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+        // Sends nothing: it asks which of our addresses would be used.
+        socket.connect("192.0.2.1:9").ok()?;
+        socket.local_addr().ok().map(|own| own.ip()).filter(|ip| !ip.is_loopback())
+    }
+
+    #[test]
+    fn a_daemon_elsewhere_that_is_away_is_noticed_too() {
+        // A machine without a network has no such address.
+        let Some(own) = elsewhere() else { return };
+        let daemon = UdpSocket::bind((own, 0)).unwrap();
+        let mut socket = Socket::open(daemon.local_addr().unwrap()).unwrap();
+        let mut burst = Burst::default();
+        burst.push(b"x", 7);
+        socket.send(&mut burst).unwrap();
+        drop(daemon);
+        let mut lost = 0;
+        for _ in 0..10 {
+            burst.push(b"x", 7);
+            if let Err(unsent) = socket.send(&mut burst) {
+                assert!(unsent.gone);
+                lost += unsent.spans;
+            }
+        }
+        assert!(lost >= 9 * 7, "each but perhaps the last, whose refusal is told to the next: {lost}");
+    }
+
     #[test]
     fn a_daemon_that_is_away_refuses_every_datagram() {
         let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
