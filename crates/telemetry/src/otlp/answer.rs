@@ -1,9 +1,17 @@
 //! What an endpoint says of a batch, in either of OTLP's encodings. An answer that cannot be read says nothing.
 
+use std::collections::HashSet;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::HeaderValue;
+
+/// Characters of an answer that are looked at.
+const MOST: usize = 4_096;
+/// Letters and digits of a secret that must not be told, and how many of them in a row are a part that tells.
+const SHORTEST: usize = 6;
+const TELLING: usize = 8;
 
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
 #[derive(Clone, PartialEq, Message)]
@@ -62,14 +70,42 @@ fn named(error: Option<&str>, message: &str) -> String {
 /// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the secrets that it was
 /// sent, which it may repeat.
 pub(crate) fn told<'a>(secrets: impl Iterator<Item = &'a SecretString>, message: &str) -> String {
-    // Whole, and each of its words: `Bearer` is said without its token, and the token without it.
-    let secrets = secrets.map(ExposeSecret::expose_secret);
-    let secrets = secrets.flat_map(|value| std::iter::once(value).chain(value.split_whitespace()));
-    // What is shorter is no key, and stands in other words too.
-    let message =
-        secrets.filter(|secret| secret.len() >= 6).fold(message.to_owned(), |text, key| text.replace(key, "***"));
-    let line: String = message.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+    let message: Vec<char> = message.trim().chars().filter(|c| !c.is_control()).take(MOST).collect();
+    let line: String = masked(secrets, &message).chars().take(300).collect();
     if line.is_empty() { line } else { format!(": {line}") }
+}
+
+/// `text` with `***` for whatever repeats so much of a secret that it is no chance: its letters and digits are compared, so that
+/// no quotes, breaks or escapes between them hide it.
+fn masked<'a>(secrets: impl Iterator<Item = &'a SecretString>, text: &[char]) -> String {
+    let letters: Vec<(usize, char)> = text.iter().copied().enumerate().filter(|(_, c)| c.is_alphanumeric()).collect();
+    let mut hidden = vec![false; text.len()];
+    for secret in secrets.map(ExposeSecret::expose_secret) {
+        let secret: Vec<char> = secret.chars().filter(|c| c.is_alphanumeric()).collect();
+        // What is shorter is no key, and stands in other words too.
+        if secret.len() < SHORTEST {
+            continue;
+        }
+        let length = secret.len().min(TELLING);
+        let parts: HashSet<&[char]> = secret.windows(length).collect();
+        for found in letters.windows(length) {
+            let spelt: Vec<char> = found.iter().map(|(_, c)| *c).collect();
+            if let (true, Some((first, _)), Some((last, _))) = (parts.contains(&*spelt), found.first(), found.last()) {
+                hidden.iter_mut().take(last + 1).skip(*first).for_each(|hidden| *hidden = true);
+            }
+        }
+    }
+    let mut masked = String::new();
+    let mut before = false;
+    for (c, hidden) in text.iter().zip(hidden) {
+        match (hidden, before) {
+            (true, false) => masked.push_str("***"),
+            (true, true) => {}
+            (false, _) => masked.push(*c),
+        }
+        before = hidden;
+    }
+    masked
 }
 
 #[cfg(test)]
@@ -98,6 +134,18 @@ mod tests {
         let long = format!("{}canary-key", "x".repeat(295));
         assert!(!told(&long).contains("can"), "masked before it is cut");
         assert_eq!(told(" \n"), "");
+    }
+
+    #[test]
+    fn a_key_that_is_taken_apart_is_not_repeated_either() {
+        let key = "IQoJb3JpZ2luX2VjEPT/abc+def==4TTT";
+        let secrets: [SecretString; 1] = [key.into()];
+        let broken: Vec<String> = key.chars().map(|c| format!("{c} \n")).collect();
+        let apart = [broken.concat(), key.replace('/', "\\/"), key.replace('/', "\n/\t"), format!("<{}>", &key[5..20])];
+        for echo in apart {
+            assert_eq!(told(secrets.iter(), &format!("no {echo} here")).matches("***").count(), 1, "{echo}");
+        }
+        assert_eq!(told(secrets.iter(), "Jb3JpZ is short"), ": Jb3JpZ is short");
     }
 
     #[test]

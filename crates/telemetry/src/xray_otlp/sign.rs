@@ -51,7 +51,9 @@ pub(crate) fn sign(credentials: &Credentials, scope: &Scope<'_>, request: &Unsig
     for (name, value) in instructions.headers() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         if name == "authorization" {
-            signature.secrets.push(SecretString::from(value));
+            // The rest of it is words that AWS may need to say what is wrong.
+            let own = value.rsplit_once("Signature=").map_or(value, |(_, own)| own);
+            signature.secrets.push(SecretString::from(own));
         }
         let mut value = HeaderValue::from_str(value).map_err(|error| error.to_string())?;
         value.set_sensitive(name != "x-amz-date");
