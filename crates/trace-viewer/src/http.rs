@@ -1,5 +1,6 @@
 //! The viewer over HTTP: OTLP in, the list and each trace out as JSON, and the page.
 
+mod answer;
 mod documents;
 
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::answer::Room;
 use crate::ingest::otlp;
 use crate::model::{Event, Kind, Nanos, Place, Source, Span, SpanId, Status, TraceId};
 use crate::store::{Counts, Store, Summary};
@@ -33,6 +35,7 @@ const NO_SUCH_TRACE: &str = "no such trace; it has not arrived, or made room for
 /// What every handler may use.
 pub(crate) struct State {
     pub(crate) store: Arc<Store>,
+    pub(crate) room: Room,
     pub(crate) otlp: SocketAddr,
     pub(crate) xray: SocketAddr,
 }
@@ -108,7 +111,7 @@ async fn export(state: Data<State>, request: HttpRequest, body: Result<Bytes, Er
 
 /// `GET /api/traces`
 async fn list(state: Data<State>) -> HttpResponse {
-    HttpResponse::Ok().json(state.store.newest(LIST))
+    state.room.json(&state.store.newest(LIST))
 }
 
 /// `GET /api/traces/{trace_id}`
@@ -127,7 +130,7 @@ async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
     };
     let services = Services::of(&spans);
     let spans = spans.iter().map(|span| ShownSpan::of(span, services.find(span))).collect();
-    HttpResponse::Ok().json(Shown { summary: &summary, spans })
+    state.room.json(&Shown { summary: &summary, spans })
 }
 
 /// `GET /api/status`

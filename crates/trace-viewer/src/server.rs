@@ -94,7 +94,7 @@ impl Server {
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, take, Arc::clone(&store)));
         segments.spawn(read(taken, Arc::clone(&store)));
-        let state = Data::new(State { store, otlp: addr, xray });
+        let state = Data::new(State { store, room: http::Room::new(), otlp: addr, xray });
         let server =
             HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes).wrap(http::headers()))
                 .workers(2)

@@ -125,6 +125,16 @@ impl Inner {
     }
 
     fn add(&mut self, span: Span, bounds: Bounds) -> bool {
+        let (key, size) = ((span.span_id, span.source), span.size());
+        let trace = self.traces.get(&span.trace_id);
+        let known = trace.and_then(|trace| trace.places.get(&key)).copied();
+        let before = trace.zip(known).and_then(|(trace, place)| trace.spans.get(place)).map_or(0, |span| span.size());
+        let bytes = trace.map_or(0, |trace| trace.bytes).saturating_sub(before).saturating_add(size);
+        let spans = trace.map_or(0, |trace| trace.spans.len());
+        if bytes > bounds.bytes_of_a_trace || (known.is_none() && spans >= bounds.spans_of_a_trace) {
+            self.counts.rejected += 1;
+            return false;
+        }
         let trace = match self.traces.entry(span.trace_id) {
             Entry::Occupied(trace) => trace.into_mut(),
             Entry::Vacant(place) => {
@@ -133,30 +143,17 @@ impl Inner {
                 place.insert(Trace::default())
             }
         };
-        let size = span.size();
-        let full =
-            trace.spans.len() >= bounds.spans_of_a_trace || trace.bytes.saturating_add(size) > bounds.bytes_of_a_trace;
-        let known = trace.places.get(&(span.span_id, span.source)).copied();
+        self.counts.bytes = self.counts.bytes.saturating_sub(before) + size;
+        trace.bytes = bytes;
+        trace.summary = None;
         match known.and_then(|place| trace.spans.get_mut(place)) {
-            Some(place) => {
-                let before = place.size();
-                *place = Arc::new(span);
-                trace.bytes = trace.bytes.saturating_sub(before) + size;
-                self.counts.bytes = self.counts.bytes.saturating_sub(before) + size;
-            }
-            None if full => {
-                self.counts.rejected += 1;
-                return false;
-            }
+            Some(place) => *place = Arc::new(span),
             None => {
-                trace.places.insert((span.span_id, span.source), trace.spans.len());
+                trace.places.insert(key, trace.spans.len());
                 trace.spans.push(Arc::new(span));
-                trace.bytes += size;
-                self.counts.bytes += size;
                 self.counts.spans += 1;
             }
         }
-        trace.summary = None;
         true
     }
 
@@ -279,6 +276,20 @@ mod tests {
         store.add(vec![span(1, 1, 0, Source::Otlp)]);
         let unfit = store.add((1..=50).map(|id| span(2, id, 0, Source::Otlp)).collect());
         assert_eq!((unfit, store.counts().traces, store.counts().evicted_traces), (48, 2, 0));
+    }
+
+    #[test]
+    fn a_span_that_does_not_fit_makes_no_trace_and_replaces_nothing() {
+        let size = span(1, 1, 0, Source::Otlp).size();
+        let store = Store::new(Bounds { bytes_of_a_trace: 2 * size, bytes: 10 * size, ..BOUNDS });
+        let large = |trace| Span { name: "x".repeat(2 * size), ..span(trace, 1, 0, Source::Otlp) };
+        assert_eq!(store.add(vec![large(1)]), 1);
+        assert_eq!((store.counts().traces, store.counts().rejected), (0, 1));
+        store.add(vec![span(2, 1, 0, Source::Otlp)]);
+        assert_eq!(store.add(vec![large(2)]), 1);
+        let counts = store.counts();
+        assert_eq!((counts.bytes, counts.traces, counts.spans, counts.rejected), (size, 1, 1, 2));
+        assert_eq!(store.newest(10)[0].root_name.as_deref(), Some("Otlp 1"), "the one that fits is still there");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResp
         return problem(404, NO_SUCH_TRACE);
     };
     let documents = documents.iter().map(|document| Shown::of(document)).collect();
-    HttpResponse::Ok().json(List { trace_id, documents })
+    state.room.json(&List { trace_id, documents })
 }
 
 /// `GET /api/traces/{trace_id}/xray/{id}`: as it was sent.
@@ -71,7 +71,7 @@ pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> Htt
         return problem(400, "the id of a document is 16 hex digits");
     };
     match state.store.document(trace_id, id) {
-        Some(document) => HttpResponse::Ok().content_type("application/json").body(document.text.get().to_owned()),
+        Some(document) => state.room.answer(document.text.get().to_owned().into()),
         None => problem(404, "no such document; it has not arrived, did not fit, or made room for newer ones"),
     }
 }
