@@ -49,7 +49,10 @@ function inPlainWords(response, answer) {
 
 function traceIdOf(response, answer) {
   const timing = response.headers.get('server-timing') ?? '';
-  return timing.match(/traceparent;desc="00-([0-9a-f]{32})-/)?.[1] ?? answer?.trace_id;
+  const [, id, flags] = timing.match(/traceparent;desc="00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})"/) ?? [];
+  // The sampler may have decided against it: then there is nothing to look at.
+  if (flags && !(parseInt(flags, 16) & 1)) return null;
+  return id ?? answer?.trace_id;
 }
 
 function nextUrlOf(response) {

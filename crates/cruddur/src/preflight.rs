@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub(crate) own_upstream: bool,
     /// `CRUDDUR_VIEWER` is set: `/traces/` goes there.
     pub(crate) own_viewer: bool,
+    /// `CRUDDUR_XRAY_RULES` is set: the viewer gives those.
+    pub(crate) own_rules: bool,
 }
 
 /// Reads and checks everything.
@@ -42,7 +44,8 @@ fn plan(settings: &mut Settings) -> Plan {
     }
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
-    Plan { database: backend.database, telemetry, own_upstream, own_viewer }
+    let own_rules = settings.text("CRUDDUR_XRAY_RULES").is_some();
+    Plan { database: backend.database, telemetry, own_upstream, own_viewer, own_rules }
 }
 
 /// Every address that a service listens on, and its variable.

@@ -1,6 +1,7 @@
 //! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads the file and nothing
 //! else; asks no daemon.
 
+use std::fmt;
 use std::io::{Write, stdout};
 use std::str::FromStr;
 
@@ -128,8 +129,15 @@ fn tell<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> Told<
         rules: rules.iter().map(of_rule).collect(),
         decides: Decision { rule: decides.name(), reservoir: decides.reservoir(), rate: decides.rate() },
         skipped: rules.skipped().iter().map(ToString::to_string).collect(),
-        notes: rules.iter().filter_map(|rule| note(rule, services)).collect(),
+        notes: rules.iter().filter_map(|rule| note(rule, services)).chain(decided_before(request.service)).collect(),
     }
+}
+
+/// Rules decide where a trace begins.
+fn decided_before(service: &str) -> Option<String> {
+    (service == "backend").then(|| {
+        "backend does as frontend-proxy has decided; rules for it hold for its own work, and for whoever calls it directly".to_owned()
+    })
 }
 
 /// What may not be meant: a rule that no service of ours can match, or one that takes a service's name for a host's.
@@ -153,9 +161,22 @@ fn note(rule: &Rule, services: &[&str]) -> Option<String> {
     }
 }
 
+/// A line in which nothing but its end is a control character: whoever wrote the file does not write on the terminal.
+fn line(out: &mut impl Write, text: &fmt::Arguments<'_>) -> std::io::Result<()> {
+    let escaped = text.to_string().chars().fold(String::new(), |mut line, c| {
+        if c.is_control() {
+            line.extend(c.escape_default())
+        } else {
+            line.push(c)
+        }
+        line
+    });
+    writeln!(out, "{escaped}")
+}
+
 fn print(told: &Told<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let Told { service, method, host, path, .. } = told;
-    writeln!(out, "{method} {path} at {}, taken by {service}:", host.unwrap_or("any host"))?;
+    line(out, &format_args!("{method} {path} at {}, taken by {service}:", host.unwrap_or("any host")))?;
     let width = told.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for rule in &told.rules {
         let verdict = match (rule.name == told.decides.rule, rule.matches) {
@@ -164,17 +185,17 @@ fn print(told: &Told<'_>, out: &mut impl Write) -> std::io::Result<()> {
             (false, false) => format!("no: {}", rule.differences.join("; ")),
         };
         let description = rule.description.map(|description| format!(" ({description})")).unwrap_or_default();
-        writeln!(out, "  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name)?;
+        line(out, &format_args!("  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name))?;
     }
     for skipped in &told.skipped {
-        writeln!(out, "skipped: {skipped}")?;
+        line(out, &format_args!("skipped: {skipped}"))?;
     }
     for note in &told.notes {
-        writeln!(out, "note: {note}")?;
+        line(out, &format_args!("note: {note}"))?;
     }
     let Decision { rule, reservoir, rate } = told.decides;
     let percent = (rate * 1e6).round() / 1e4;
-    writeln!(out, "{rule} decides: {reservoir} a second are recorded, and {percent} % of the rest")
+    line(out, &format_args!("{rule} decides: {reservoir} a second are recorded, and {percent} % of the rest"))
 }
 
 #[cfg(test)]

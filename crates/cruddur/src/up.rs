@@ -84,7 +84,10 @@ async fn stop_all(mut services: Vec<Service>) -> Result<()> {
 
 /// Starts everything and returns when something stops.
 async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
-    let viewer = start("trace-viewer", Vec::new(), services).await?;
+    // The file for when nobody gives rules: here the viewer does, at once.
+    let rules = plan.telemetry.rules_file().filter(|_| !plan.own_rules).map(str::to_owned);
+    let environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
+    let viewer = start("trace-viewer", environment, services).await?;
     let (viewer_http, viewer_xray) = (address(&viewer, "http")?, address(&viewer, "xray")?);
     let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);
     let backend = start("backend", telemetry.clone(), services).await?;

@@ -63,8 +63,11 @@ pub fn from_env<T>(read: impl FnOnce(&mut Settings) -> T) -> Result<T, Faults> {
 /// Reads a file that a setting names, of at most `limit` bytes.
 ///
 /// # Errors
-/// It cannot be read, or is larger.
+/// It cannot be read, is larger, or is no file: a pipe would be waited for.
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= limit) {

@@ -154,6 +154,14 @@ impl Config {
         }
     }
 
+    /// The file of X-Ray's sampling rules that hold where nobody gives others, if one is named.
+    pub fn rules_file(&self) -> Option<&str> {
+        match &self.sampling {
+            Sampling::Xray(rules) => rules.file.as_deref(),
+            Sampling::Plain(_) => None,
+        }
+    }
+
     /// Each destination's name, and where it is or why it is off.
     pub fn destinations(&self) -> [(&'static str, Result<String, &str>); 4] {
         let url = |otlp: &Otlp| otlp.url().map(ToString::to_string).unwrap_or_default();
