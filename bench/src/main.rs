@@ -20,12 +20,18 @@ fn main() -> std::io::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["server", mode, address] => server::run(mode, address),
         ["load", address, requests] => load::run(address, requests.parse().expect("a number of requests")),
-        ["sink", http, udp, delay] => sink::run(http, udp, delay.parse().expect("a delay in milliseconds")),
+        ["paced", address, rate, seconds] => {
+            let number = |text: &str| text.parse().expect("a number");
+            load::paced(address, number(rate), number(seconds))
+        }
+        ["sink", http, udp, delay, decodes @ ..] => {
+            sink::run(http, udp, delay.parse().expect("a delay in milliseconds"), decodes == ["decode"])
+        }
         ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
-                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench sink HTTP UDP DELAY_MS"
+                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS [decode]"
             );
             eprintln!("       bench xray ours|opentelemetry-aws TRACES | bench xray-sink");
             std::process::exit(2);
