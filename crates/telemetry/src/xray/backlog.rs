@@ -13,7 +13,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
 /// A small part of the usual buffer of 208 KiB: bursts of two services that look at the same time must find room beside it.
-const HIGH: u32 = 16 * 1024;
+const HIGH: u32 = 24 * 1024;
 /// A kernel answers at once.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 /// `SOCK_DIAG_BY_FAMILY`, both of a question and of its answer.

@@ -16,7 +16,7 @@ use super::backlog::Backlog;
 /// bytes of a datagram of 1,000: two services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
 const BURST: usize = 40;
 /// Its bytes.
-const BURST_BYTES: usize = 40_000;
+const BURST_BYTES: usize = 45_000;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
