@@ -16,6 +16,7 @@ use ureq::RequestExt;
 use ureq::http::Request;
 
 use crate::address::Url;
+use crate::client::agent;
 use crate::config::Detector;
 
 const CONNECT: Duration = Duration::from_secs(1);
@@ -134,15 +135,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new() -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = agent(CONNECT, TOTAL);
         Self { agent, deadline: Instant::now() + TOTAL }
     }
 

@@ -22,6 +22,8 @@
 )]
 
 mod address;
+#[cfg(any(feature = "honeycomb", feature = "xray"))]
+mod client;
 pub mod config;
 mod console;
 #[cfg(feature = "honeycomb")]

@@ -18,6 +18,7 @@ use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
+use crate::client::agent;
 use crate::config::{Endpoint, Protocol};
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
@@ -92,16 +93,7 @@ struct Answer {
 impl Otlp {
     /// Sends `signal` to `endpoint` as what `resource`, an encoded message, describes.
     pub(crate) fn new(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT.min(endpoint.timeout)))
-            .timeout_global(Some(endpoint.timeout))
-            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = agent(CONNECT, endpoint.timeout);
         let mut scope = Vec::new();
         bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());

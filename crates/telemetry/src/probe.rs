@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::address::{DaemonAddress, Url};
+use crate::client::agent;
 #[cfg(feature = "xray-otlp")]
 use crate::config::XrayOtlp;
 #[cfg(feature = "xray")]
@@ -119,7 +120,11 @@ pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
 /// # Errors
 /// Nobody answers.
 pub fn get(url: &Url) -> Result<u16, String> {
-    agent().get(url.as_str()).call().map(|answer| answer.status().as_u16()).map_err(|error| explain(url, &error))
+    agent(CONNECT, TOTAL)
+        .get(url.as_str())
+        .call()
+        .map(|answer| answer.status().as_u16())
+        .map_err(|error| explain(url, &error))
 }
 
 /// Asks Honeycomb, `GET /1/auth`, what its key is for.
@@ -129,7 +134,7 @@ pub fn get(url: &Url) -> Result<u16, String> {
 pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let endpoint = honeycomb.traces.as_ref().ok_or("no endpoint for traces")?;
     let url = endpoint.url.without("/v1/traces").join("/1/auth");
-    let mut request = agent().get(url.as_str());
+    let mut request = agent(CONNECT, TOTAL).get(url.as_str());
     for (name, value) in &endpoint.headers {
         request = request.header(name, value.expose_secret());
     }
@@ -146,19 +151,6 @@ pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
         serde_json::from_str(&text).map_err(|error| format!("{url} answered what is no identity ({error})"))?;
     let sends = told.api_key_access.events;
     Ok(Identity { team: told.team.name, environment: told.environment.name, sends, clock })
-}
-
-/// No redirect, with which a key would go along, and no proxy of the environment.
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(TOTAL))
-        .build()
-        .new_agent()
 }
 
 #[derive(Deserialize)]

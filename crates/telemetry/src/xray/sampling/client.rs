@@ -10,6 +10,7 @@ use wire::Rules;
 use wire::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsRequest};
 
 use crate::address::Url;
+use crate::client::agent;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
@@ -26,16 +27,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(endpoint: Url) -> Self {
-        let agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(TOTAL))
-            .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = agent(CONNECT, TOTAL);
         Self { agent, endpoint }
     }
 
