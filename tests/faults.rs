@@ -2,6 +2,8 @@
 //! goes nowhere else, memory is bounded and the process ends when it is asked to.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
@@ -264,6 +266,22 @@ fn logging_everything_makes_no_loop() {
     assert_eq!(honeycomb.heads().len(), exports, "exports while nobody asks");
     assert!(exports <= 2 * REQUESTS, "{exports} exports for {REQUESTS} requests");
     run.stop();
+}
+
+/// Whoever sends what is no request does not write the log.
+#[test]
+fn requests_that_cannot_be_read_fill_no_log() {
+    let data = Folder::new();
+    let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    for _ in 0..50 {
+        let mut stream = TcpStream::connect(backend.backend.trim_start_matches("http://")).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nX: \0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    let errors = backend.stop().errors;
+    assert!(errors.lines().count() < 20, "{errors}");
 }
 
 /// Log records go where spans go, with the ids of the span that they happened in.

@@ -34,7 +34,11 @@ impl Console {
     /// Checked here, so that a typing error is a fault at start and not a silent console.
     pub fn read(settings: &mut Settings) -> Self {
         let expected = "a level such as info, or info,backend=debug";
-        let quiet = Targets::new().with_default(LevelFilter::INFO).with_target("actix_server", LevelFilter::WARN);
+        let quiet = Targets::new()
+            .with_default(LevelFilter::INFO)
+            .with_target("actix_server", LevelFilter::WARN)
+            // An error for each request that cannot be read: whoever sends them would fill the log.
+            .with_target("actix_http::h1", LevelFilter::OFF);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
         let form = match (io::stderr().is_terminal(), settings.text("NO_COLOR")) {
