@@ -1,0 +1,177 @@
+//! Each outcome of an export, and what the account says of it at every step.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::delivery::RETRIES;
+use super::*;
+
+type What = fn(usize) -> Outcome;
+
+/// An exporter that does with each batch what the test says next.
+struct Told(Arc<Mutex<Receiver<What>>>);
+
+impl Exporter for Told {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        let what = self.0.lock().unwrap().recv();
+        match what {
+            Ok(what) => what(batch.len()),
+            Err(_) => Outcome::default(),
+        }
+    }
+}
+
+fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
+    let (tell, told) = sync_channel(16);
+    let told = Arc::new(Mutex::new(told));
+    let to = Destination { name: "test", kind: "test", endpoint: String::new() };
+    let pace = Pace {
+        queue: bound,
+        flights: 1,
+        delay: Duration::from_millis(1),
+        pause: Duration::from_millis(1),
+        longest_pause: Duration::from_millis(5),
+        ..Pace::default()
+    };
+    (Queue::start(to, pace, move || Told(Arc::clone(&told))).unwrap(), tell)
+}
+
+fn push(queue: &Queue, count: usize) {
+    for _ in 0..count {
+        queue.push(Record::from([7; 100]));
+        assert_exact(&queue.account());
+    }
+}
+
+fn assert_exact(account: &Account) {
+    assert_eq!(account.created, account.delivered + account.queued + account.total_dropped(), "{account}");
+}
+
+fn shut(queue: &Arc<Queue>, timeout: Duration) -> Account {
+    close(std::slice::from_ref(queue), timeout);
+    let account = queue.account();
+    assert_exact(&account);
+    assert_eq!(account.queued, 0);
+    account
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_is_pushed_is_delivered_at_the_latest_at_shutdown() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 3);
+    tell.send(|_| Outcome::default()).unwrap();
+    assert_eq!(shut(&queue, LONG).delivered, 3);
+}
+
+#[test]
+fn a_full_queue_drops_and_counts() {
+    let (queue, tell) = queue(10);
+    push(&queue, 15);
+    assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::QueueFull, 5)]));
+    drop(tell);
+    assert_eq!(shut(&queue, LONG).delivered, 10);
+}
+
+#[test]
+fn a_refused_part_of_a_batch_is_counted_with_its_reason() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 5);
+    let refuse_two: What = |_| {
+        let mut outcome = Outcome::default();
+        outcome.lose(2, Reason::Refused, "two are bad");
+        outcome
+    };
+    tell.send(refuse_two).unwrap();
+    let account = shut(&queue, LONG);
+    assert_eq!((account.delivered, account.dropped), (3, BTreeMap::from([(Reason::Refused, 2)])));
+    assert_eq!(account.last_error.as_deref(), Some("two are bad"));
+}
+
+#[test]
+fn a_panic_in_an_exporter_is_counted_and_the_worker_goes_on() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 1);
+    tell.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
+    tell.send(|_| Outcome::default()).unwrap();
+    while queue.account().queued > 0 {
+        thread::yield_now();
+    }
+    push(&queue, 1);
+    let account = shut(&queue, LONG);
+    assert_eq!((account.delivered, account.dropped), (1, BTreeMap::from([(Reason::Panicked, 1)])));
+}
+
+const AWAY: What = |size| {
+    let mut outcome = Outcome::default();
+    outcome.lose(size, Reason::Unreachable, "away");
+    Outcome { again_after: Some(Duration::ZERO), ..outcome }
+};
+
+#[test]
+fn a_batch_is_sent_again_until_it_is_taken() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 3);
+    tell.send(AWAY).unwrap();
+    while queue.account().last_error.is_none() {
+        assert_exact(&queue.account());
+    }
+    assert_eq!(queue.account().queued, 3, "it is known what is wrong while the batch still waits");
+    for what in [AWAY, |_| Outcome::default()] {
+        tell.send(what).unwrap();
+    }
+    while queue.account().queued > 0 {
+        assert_exact(&queue.account());
+    }
+    let account = shut(&queue, LONG);
+    assert_eq!((account.delivered, account.total_dropped()), (3, 0));
+}
+
+#[test]
+fn a_batch_that_is_never_taken_is_given_up() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 3);
+    for _ in 0..=RETRIES {
+        tell.send(AWAY).unwrap();
+    }
+    while queue.account().queued > 0 {
+        assert_exact(&queue.account());
+    }
+    assert_eq!(shut(&queue, LONG).dropped, BTreeMap::from([(Reason::Unreachable, 3)]));
+}
+
+#[test]
+fn a_destination_that_is_closed_to_us_is_not_asked_again() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 2);
+    tell.send(|size| {
+        let mut outcome = Outcome::default();
+        outcome.lose(size, Reason::Refused, "wrong key");
+        Outcome { closed_for: Some(LONG), ..outcome }
+    })
+    .unwrap();
+    while queue.account().queued > 0 {
+        thread::yield_now();
+    }
+    // Nothing more is told: an exporter that was asked would wait for ever.
+    push(&queue, 3);
+    let account = shut(&queue, LONG);
+    assert_eq!(account.dropped, BTreeMap::from([(Reason::Refused, 5)]));
+    assert_eq!(account.last_error.as_deref(), Some("wrong key"));
+    drop(tell);
+}
+
+#[test]
+fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 600);
+    let account = shut(&queue, Duration::from_millis(50));
+    assert_eq!(account.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
+    push(&queue, 1);
+    assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::Shutdown, 601)]));
+    // The batch that was on its way comes back late and changes nothing.
+    tell.send(|_| Outcome::default()).unwrap();
+    drop(tell);
+    assert_exact(&queue.account());
+    assert_eq!(queue.account().delivered, 0);
+}
