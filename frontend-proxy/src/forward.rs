@@ -4,11 +4,11 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::received::Received;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use http_body_util::Either;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -41,7 +41,7 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// Pooled connections to upstreams.
 #[derive(Clone)]
 pub(crate) struct Forwarder {
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, Received>,
 }
 
 impl Forwarder {
@@ -62,7 +62,7 @@ impl Forwarder {
     /// with the last byte of the answer.
     pub(crate) async fn forward(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Received>,
         peer: SocketAddr,
         upstream: &Upstream,
         path: PathAndQuery,

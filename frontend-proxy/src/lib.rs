@@ -8,8 +8,11 @@ mod body;
 mod config;
 mod forward;
 mod page;
+mod received;
 mod respond;
+mod routes;
 mod server;
+mod service;
 
 pub use config::{Config, Upstream};
 pub use server::{Error, Server};

@@ -1,0 +1,132 @@
+//! Decides what becomes of a request: an answer of our own, or one from the upstream of its route, within a SERVER span where
+//! the route is traced.
+
+use std::net::SocketAddr;
+
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, Request, Response, StatusCode, header};
+use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span};
+use telemetry::propagation::{self, Trust};
+use tracing::Span;
+
+use crate::body::{Outgoing, UnderWay};
+use crate::config::Config;
+use crate::forward::Forwarder;
+use crate::received::Received;
+use crate::routes::{Route, Routes};
+use crate::{page, respond};
+
+/// All that answering a request needs.
+pub(crate) struct Service {
+    trust: Trust,
+    routes: Routes,
+    forwarder: Forwarder,
+}
+
+impl Service {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { trust: config.trust.clone(), routes: Routes::cruddur(config), forwarder: Forwarder::new() }
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Received>, peer: SocketAddr) -> Response<Outgoing> {
+        if !is_addressed(&request) {
+            return respond::problem(StatusCode::BAD_REQUEST, "a request has one valid Host", &Span::none());
+        }
+        let path = request.uri().path();
+        match path {
+            "/health/live" => respond::alive(),
+            "/health/telemetry" => respond::ledger(),
+            "/metrics" => respond::metrics(),
+            "/" => self.traced(request, peer, Destination::Page).await,
+            "/traces" => respond::redirect("/traces/"),
+            _ => match (self.routes.find(path), page::find(path)) {
+                (Some(route), _) if route.traces(path) => self.traced(request, peer, Destination::Route(route)).await,
+                (Some(route), _) => self.forward(request, peer, route, None).await,
+                (None, Some(file)) if reads(request.method()) => respond::file(file),
+                (None, _) => self.traced(request, peer, Destination::None).await,
+            },
+        }
+    }
+
+    async fn traced(
+        &self,
+        request: Request<Received>,
+        peer: SocketAddr,
+        destination: Destination<'_>,
+    ) -> Response<Outgoing> {
+        let span = begin(&request, peer, &self.trust, destination);
+        let mut under_way = UnderWay::new(&span);
+        let response = match (destination, page::find(request.uri().path())) {
+            (Destination::Route(route), _) => self.forward(request, peer, route, Some(&span)).await,
+            (Destination::Page, Some(file)) if reads(request.method()) => respond::file(file),
+            (Destination::Page, _) => {
+                respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span)
+            }
+            (Destination::None, _) => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
+        };
+        under_way.over();
+        record_status(&span, Side::Server, response.status().as_u16());
+        respond::tell_trace(response, &span)
+    }
+
+    async fn forward(
+        &self,
+        request: Request<Received>,
+        peer: SocketAddr,
+        route: &Route,
+        span: Option<&Span>,
+    ) -> Response<Outgoing> {
+        let within = span.cloned().unwrap_or_else(Span::none);
+        if !route.takes(request.method()) {
+            return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", &within);
+        }
+        let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+        match path.strip_prefix(&*route.strip).unwrap_or(path).parse() {
+            Ok(path) => self.forwarder.forward(request, peer, &route.upstream, path, span).await,
+            Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
+        }
+    }
+}
+
+/// What a request that is traced asks for; the template is part of the span's name.
+#[derive(Clone, Copy)]
+enum Destination<'a> {
+    Page,
+    Route(&'a Route),
+    None,
+}
+
+fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destination: Destination<'_>) -> Span {
+    let peer = Some(peer_ip(peer));
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let served = Served {
+        method: request.method().as_str(),
+        route: match destination {
+            Destination::Page => Some("/"),
+            Destination::Route(route) => Some(&route.template),
+            Destination::None => None,
+        },
+        path: request.uri().path(),
+        scheme: "http",
+        host: header(header::HOST),
+        peer,
+        user_agent: header(header::USER_AGENT),
+        version: Some(if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" }),
+    };
+    server_span(&served, &propagation::extract(request.headers(), trust, peer))
+}
+
+/// One `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) asks, and no tunnel.
+fn is_addressed(request: &Request<Received>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok()),
+        (None, _) => request.version() == http::Version::HTTP_10,
+        _ => false,
+    };
+    valid && *request.method() != Method::CONNECT
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
