@@ -1,10 +1,27 @@
-//! A span read back out of its encoding, without a copy of its texts: for destinations that speak something else than OTLP.
+//! A span read back out of its encoding, without a copy or a look at its texts: for destinations that speak something else
+//! than OTLP.
 
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
-use super::Value;
 use super::recording::{IS_REMOTE, field};
 use crate::protobuf::{Field, Fields};
+
+/// A text as it stands in an encoding. It was a `str` when it was written, and is looked at once more by who needs one again:
+/// most texts are only copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Text<'a>(&'a [u8]);
+
+/// The value of an attribute.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Scalar<'a> {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Text<'a>),
+}
+
+/// A key and its value.
+pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
 /// An ended span. Reading another span into it reuses its lists.
 #[derive(Debug)]
@@ -14,19 +31,19 @@ pub(crate) struct Reading<'a> {
     pub(crate) parent: Option<SpanId>,
     /// The parent is another process's.
     pub(crate) parent_is_remote: bool,
-    pub(crate) name: &'a str,
+    pub(crate) name: Text<'a>,
     pub(crate) kind: SpanKind,
     /// Nanoseconds since 1970.
     pub(crate) start: u64,
     /// Nanoseconds since 1970.
     pub(crate) end: u64,
-    pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
+    pub(crate) attributes: Vec<Attribute<'a>>,
     pub(crate) events: Vec<Event<'a>>,
     /// The spans that this one is linked to.
     pub(crate) links: Vec<(TraceId, SpanId)>,
     pub(crate) failed: bool,
     /// Why it failed, in words; empty where that is not known.
-    pub(crate) description: &'a str,
+    pub(crate) description: Text<'a>,
 }
 
 /// Where a span stands among the spans of its process.
@@ -41,10 +58,57 @@ pub(crate) struct Kin {
 /// Something that happened within a span.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event<'a> {
-    pub(crate) name: &'a str,
+    pub(crate) name: Text<'a>,
     /// Nanoseconds since 1970.
     pub(crate) time: u64,
-    pub(crate) attributes: Vec<(&'a str, Value<'a>)>,
+    pub(crate) attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Text<'a> {
+    pub(crate) fn as_str(self) -> &'a str {
+        str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// In bytes.
+    pub(crate) fn len(self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// At most so many characters.
+    pub(crate) fn first(self, characters: usize) -> Self {
+        // A text of so few bytes has no more characters.
+        if self.len() <= characters {
+            return self;
+        }
+        let text = self.as_str();
+        let end = text.char_indices().nth(characters).map_or(text.len(), |(end, _)| end);
+        Self(self.0.get(..end).unwrap_or(self.0))
+    }
+
+    /// What follows `prefix`.
+    pub(crate) fn after(self, prefix: &str) -> Option<Self> {
+        self.0.strip_prefix(prefix.as_bytes()).map(Self)
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.0 == other.as_bytes()
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Self {
+        Self(text.as_bytes())
+    }
 }
 
 impl Kin {
@@ -70,6 +134,9 @@ impl Kin {
     }
 }
 
+/// Of an attribute's field, which is bytes.
+const ATTRIBUTE_KEY: u8 = field::ATTRIBUTE << 3 | 2;
+
 impl<'a> Reading<'a> {
     /// Of nothing yet.
     pub(crate) fn empty() -> Self {
@@ -78,7 +145,7 @@ impl<'a> Reading<'a> {
             id: SpanId::INVALID,
             parent: None,
             parent_is_remote: false,
-            name: "",
+            name: Text::default(),
             kind: SpanKind::Internal,
             start: 0,
             end: 0,
@@ -86,7 +153,7 @@ impl<'a> Reading<'a> {
             events: Vec::new(),
             links: Vec::new(),
             failed: false,
-            description: "",
+            description: Text::default(),
         }
     }
 
@@ -95,8 +162,17 @@ impl<'a> Reading<'a> {
         self.attributes.clear();
         self.events.clear();
         self.links.clear();
-        (self.parent, self.parent_is_remote, self.failed, self.description) = (None, false, false, "");
-        for (number, value) in Fields(record) {
+        (self.parent, self.parent_is_remote, self.failed, self.description) = (None, false, false, Text::default());
+        let mut fields = Fields(record);
+        loop {
+            // The attributes, which are most of a span, stand one behind the other.
+            while let [ATTRIBUTE_KEY, length @ ..0x80, rest @ ..] = fields.0
+                && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length))
+            {
+                self.attributes.push(attribute(bytes));
+                fields.0 = rest;
+            }
+            let Some((number, value)) = fields.next() else { break };
             self.take(number, value);
         }
     }
@@ -114,11 +190,11 @@ impl<'a> Reading<'a> {
                 Ok(field::TRACE_ID) => self.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
                 Ok(field::SPAN_ID) => self.id = span_id(bytes).unwrap_or(SpanId::INVALID),
                 Ok(field::PARENT) => self.parent = span_id(bytes),
-                Ok(field::NAME) => self.name = text(bytes),
+                Ok(field::NAME) => self.name = Text(bytes),
                 Ok(field::STATUS) => {
                     for field in Fields(bytes) {
                         match field {
-                            (2, Field::Bytes(bytes)) => self.description = text(bytes),
+                            (2, Field::Bytes(bytes)) => self.description = Text(bytes),
                             (3, Field::Number(code)) => self.failed = code == 2,
                             _ => {}
                         }
@@ -143,11 +219,11 @@ impl<'a> Reading<'a> {
 }
 
 fn event(bytes: &[u8]) -> Event<'_> {
-    let mut event = Event { name: "", time: 0, attributes: Vec::new() };
+    let mut event = Event { name: Text::default(), time: 0, attributes: Vec::new() };
     for field in Fields(bytes) {
         match field {
             (1, Field::Fixed64(nanoseconds)) => event.time = nanoseconds,
-            (2, Field::Bytes(bytes)) => event.name = text(bytes),
+            (2, Field::Bytes(bytes)) => event.name = Text(bytes),
             (3, Field::Bytes(bytes)) => event.attributes.push(attribute(bytes)),
             _ => {}
         }
@@ -162,21 +238,24 @@ fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
 }
 
 /// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
-fn attribute(bytes: &[u8]) -> (&str, Value<'_>) {
+fn attribute(bytes: &[u8]) -> Attribute<'_> {
+    // Nearly every one is a short text with a short key.
+    if let [0x0a, length @ ..0x80, rest @ ..] = bytes
+        && let Some((key, [0x12, _, 0x0a, length @ ..0x80, text @ ..])) = rest.split_at_checked(usize::from(*length))
+        && text.len() == usize::from(*length)
+    {
+        return (Text(key), Scalar::Text(Text(text)));
+    }
     let mut fields = Fields(bytes);
-    let key = fields.bytes().map(text).unwrap_or_default();
+    let key = fields.bytes().map(Text).unwrap_or_default();
     let value = match fields.bytes().and_then(|value| Fields(value).next()) {
-        Some((1, Field::Bytes(bytes))) => Value::Text(text(bytes)),
-        Some((2, Field::Number(flag))) => Value::Bool(flag != 0),
-        Some((3, Field::Number(int))) => Value::Int(int.cast_signed()),
-        Some((4, Field::Fixed64(bits))) => Value::Float(f64::from_bits(bits)),
-        _ => Value::Text(""),
+        Some((1, Field::Bytes(bytes))) => Scalar::Text(Text(bytes)),
+        Some((2, Field::Number(flag))) => Scalar::Bool(flag != 0),
+        Some((3, Field::Number(int))) => Scalar::Int(int.cast_signed()),
+        Some((4, Field::Fixed64(bits))) => Scalar::Float(f64::from_bits(bits)),
+        _ => Scalar::Text(Text::default()),
     };
     (key, value)
-}
-
-fn text(bytes: &[u8]) -> &str {
-    str::from_utf8(bytes).unwrap_or_default()
 }
 
 fn span_id(bytes: &[u8]) -> Option<SpanId> {

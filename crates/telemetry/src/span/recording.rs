@@ -310,8 +310,21 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
         Value::Int(int) => 1 + crate::protobuf::varint_len(int.cast_unsigned()),
         Value::Float(_) => 9,
     };
-    head(out, field, field_len(key.len()) + field_len(value_length));
-    bytes(out, 1, key.as_bytes());
+    let length = field_len(key.len()) + field_len(value_length);
+    out.reserve(length + 6);
+    if length < 0x80 {
+        // Of nearly every attribute, each length is one byte: heads are written together.
+        out.extend_from_slice(&[field << 3 | 2, low(length), 1 << 3 | 2, low(key.len())]);
+        out.extend_from_slice(key.as_bytes());
+        if let Value::Text(text) = value {
+            out.extend_from_slice(&[2 << 3 | 2, low(value_length), 1 << 3 | 2, low(text.len())]);
+            out.extend_from_slice(text.as_bytes());
+            return;
+        }
+    } else {
+        head(out, field, length);
+        bytes(out, 1, key.as_bytes());
+    }
     head(out, 2, value_length);
     match value {
         Value::Text(text) => bytes(out, 1, text.as_bytes()),
@@ -322,6 +335,11 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
         }
         Value::Float(float) => fixed64(out, 4, float.to_bits()),
     }
+}
+
+fn low(length: usize) -> u8 {
+    let [low, ..] = length.to_le_bytes();
+    low
 }
 
 /// At most so many bytes, cut between characters.

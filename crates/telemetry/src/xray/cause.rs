@@ -8,8 +8,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use super::fields::Fields;
 use super::json::Json;
 use super::translate::Detail;
-use crate::span::Value;
-use crate::span::reading::{Event, Reading};
+use crate::span::reading::{Attribute, Event, Reading, Scalar, Text};
 
 /// The name of an event that X-Ray has a field for.
 const EXCEPTION: &str = "exception";
@@ -66,13 +65,12 @@ pub(super) fn write(
         let is_whole = exceptions.write_chain(
             attribute(event, EXCEPTION_TYPE),
             attribute(event, EXCEPTION_MESSAGE),
-            &Stack::parse(attribute(event, EXCEPTION_STACKTRACE).unwrap_or_default()),
+            &Stack::parse(attribute(event, EXCEPTION_STACKTRACE).unwrap_or_default().as_str()),
         );
         told += usize::from(is_whole);
     }
     if !has_exception {
-        let kind = span.attributes.iter().find(|(key, _)| *key == ERROR_TYPE).map(|(_, kind)| *kind);
-        let kind = if let Some(Value::Text(kind)) = kind { Some(kind) } else { None };
+        let kind = text_at(&span.attributes, ERROR_TYPE);
         exceptions.write_chain(kind, Some(span.description), &Stack::default());
     }
     exceptions.json.close_list();
@@ -82,19 +80,17 @@ pub(super) fn write(
 
 /// Whether an event is told by the exceptions of the document.
 pub(super) fn is_exception(event: &Event<'_>) -> bool {
-    event.name == EXCEPTION
+    event.name == *EXCEPTION
 }
 
 /// Whether an attribute of an exception is told whole by its field.
-pub(super) fn tells(key: &str, value: Value<'_>) -> bool {
-    match (key, value) {
-        (EXCEPTION_TYPE | EXCEPTION_MESSAGE, Value::Text(_)) => true,
-        (EXCEPTION_STACKTRACE, Value::Text(text)) => {
-            let stack = Stack::parse(text);
-            !stack.has_more && stack.frames.len() <= FRAMES
-        }
-        _ => false,
+pub(super) fn tells(key: Text<'_>, value: Scalar<'_>) -> bool {
+    let Scalar::Text(text) = value else { return false };
+    if key == *EXCEPTION_STACKTRACE {
+        let stack = Stack::parse(text.as_str());
+        return !stack.has_more && stack.frames.len() <= FRAMES;
     }
+    key == *EXCEPTION_TYPE || key == *EXCEPTION_MESSAGE
 }
 
 struct Exceptions<'j, 'o> {
@@ -108,15 +104,15 @@ struct Exceptions<'j, 'o> {
 
 impl Exceptions<'_, '_> {
     /// An exception, and after it those that caused it. Tells whether there was room for all.
-    fn write_chain(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>) -> bool {
+    fn write_chain(&mut self, kind: Option<Text<'_>>, message: Option<Text<'_>>, stack: &Stack<'_>) -> bool {
         let mut is_whole = self.write(kind, message, stack, !stack.causes.is_empty());
         for (index, message) in stack.causes.iter().enumerate() {
-            is_whole &= self.write(None, Some(message), &Stack::default(), index + 1 < stack.causes.len());
+            is_whole &= self.write(None, Some(Text::from(*message)), &Stack::default(), index + 1 < stack.causes.len());
         }
         is_whole
     }
 
-    fn write(&mut self, kind: Option<&str>, message: Option<&str>, stack: &Stack<'_>, caused: bool) -> bool {
+    fn write(&mut self, kind: Option<Text<'_>>, message: Option<Text<'_>>, stack: &Stack<'_>, caused: bool) -> bool {
         let most = if self.detail >= Detail::Bare { 1 } else { EXCEPTIONS };
         let left = most.saturating_sub(usize::try_from(self.place).unwrap_or(most));
         if left == 0 {
@@ -201,9 +197,13 @@ fn split_place(place: &str) -> (Option<&str>, Option<u32>) {
     }
 }
 
-fn attribute<'a>(event: &Event<'a>, key: &str) -> Option<&'a str> {
-    event.attributes.iter().find_map(|(own, value)| match value {
-        Value::Text(text) if *own == key => Some(*text),
+fn attribute<'a>(event: &Event<'a>, key: &str) -> Option<Text<'a>> {
+    text_at(&event.attributes, key)
+}
+
+fn text_at<'a>(attributes: &[Attribute<'a>], key: &str) -> Option<Text<'a>> {
+    attributes.iter().find_map(|(own, value)| match value {
+        Scalar::Text(text) if *own == *key => Some(*text),
         _ => None,
     })
 }

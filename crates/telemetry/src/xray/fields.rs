@@ -4,29 +4,41 @@
 use std::borrow::Cow;
 use std::mem;
 
-use opentelemetry_semantic_conventions::attribute::{
-    CLIENT_ADDRESS, DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE,
-    SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME, USER_AGENT_ORIGINAL,
-};
+use opentelemetry_semantic_conventions::attribute;
 
 use super::json::SHORT;
-use crate::span::{USER_ID, Value};
+use crate::span::reading::{Attribute, Scalar, Text};
+use crate::span::{SAMPLING_RULE, USER_ID};
 use crate::subsegment::Object;
 
+/// Keys, as they stand in an encoding.
+const HTTP_REQUEST_METHOD: &[u8] = attribute::HTTP_REQUEST_METHOD.as_bytes();
+const HTTP_RESPONSE_STATUS_CODE: &[u8] = attribute::HTTP_RESPONSE_STATUS_CODE.as_bytes();
+const URL_FULL: &[u8] = attribute::URL_FULL.as_bytes();
+const URL_SCHEME: &[u8] = attribute::URL_SCHEME.as_bytes();
+const URL_PATH: &[u8] = attribute::URL_PATH.as_bytes();
+const SERVER_ADDRESS: &[u8] = attribute::SERVER_ADDRESS.as_bytes();
+const SERVER_PORT: &[u8] = attribute::SERVER_PORT.as_bytes();
+const CLIENT_ADDRESS: &[u8] = attribute::CLIENT_ADDRESS.as_bytes();
+const USER_AGENT_ORIGINAL: &[u8] = attribute::USER_AGENT_ORIGINAL.as_bytes();
+const DB_SYSTEM_NAME: &[u8] = attribute::DB_SYSTEM_NAME.as_bytes();
+const DB_NAMESPACE: &[u8] = attribute::DB_NAMESPACE.as_bytes();
+const DB_QUERY_TEXT: &[u8] = attribute::DB_QUERY_TEXT.as_bytes();
+const USER: &[u8] = USER_ID.as_bytes();
 /// Not yet stable conventions, for which the crate of conventions has no constants without its experimental feature.
-const RESPONSE_SIZE: &str = "http.response.body.size";
-const PEER_SERVICE: &str = "peer.service";
-const RPC_SYSTEM: &str = "rpc.system";
-const RPC_SERVICE: &str = "rpc.service";
-const RPC_METHOD: &str = "rpc.method";
-const REGION: &str = "cloud.region";
-const REQUEST_ID: &str = "aws.request_id";
-const QUEUE_URL: &str = "aws.sqs.queue.url";
-const TABLE: &str = "aws.dynamodb.table_names";
+const RESPONSE_SIZE: &[u8] = b"http.response.body.size";
+const PEER_SERVICE: &[u8] = b"peer.service";
+const RPC_SYSTEM: &[u8] = b"rpc.system";
+const RPC_SERVICE: &[u8] = b"rpc.service";
+const RPC_METHOD: &[u8] = b"rpc.method";
+const REGION: &[u8] = b"cloud.region";
+const REQUEST_ID: &[u8] = b"aws.request_id";
+const QUEUE_URL: &[u8] = b"aws.sqs.queue.url";
+const TABLE: &[u8] = b"aws.dynamodb.table_names";
+/// Which of X-Ray's sampling rules took the request.
+const RULE: &[u8] = SAMPLING_RULE.as_bytes();
 /// The `rpc.system` of a call to AWS.
 const AWS: &str = "aws-api";
-/// Which of X-Ray's sampling rules took the request.
-const RULE: &str = "aws.xray.sampling_rule_name";
 /// What stands behind it is the key of an annotation.
 const ANNOTATION: &str = "annotation.";
 /// What stands behind it is a namespace of metadata.
@@ -70,37 +82,37 @@ pub(super) enum Class {
 /// The attributes of a span that documents have fields for.
 #[derive(Debug, Default)]
 pub(super) struct Fields<'a> {
-    pub(super) method: Option<&'a str>,
-    pub(super) url: Option<&'a str>,
-    pub(super) scheme: Option<&'a str>,
-    pub(super) path: Option<&'a str>,
-    pub(super) host: Option<&'a str>,
+    pub(super) method: Option<Text<'a>>,
+    pub(super) url: Option<Text<'a>>,
+    pub(super) scheme: Option<Text<'a>>,
+    pub(super) path: Option<Text<'a>>,
+    pub(super) host: Option<Text<'a>>,
     pub(super) port: Option<u16>,
     pub(super) status: Option<u16>,
     pub(super) response_size: Option<i64>,
-    pub(super) client: Option<&'a str>,
-    pub(super) agent: Option<&'a str>,
-    pub(super) database: Option<&'a str>,
-    pub(super) namespace: Option<&'a str>,
-    pub(super) query: Option<&'a str>,
-    pub(super) user: Option<&'a str>,
-    pub(super) peer: Option<&'a str>,
-    pub(super) rpc_system: Option<&'a str>,
-    pub(super) rpc_service: Option<&'a str>,
-    pub(super) operation: Option<&'a str>,
-    pub(super) region: Option<&'a str>,
-    pub(super) request_id: Option<&'a str>,
-    pub(super) queue_url: Option<&'a str>,
-    pub(super) table: Option<&'a str>,
-    pub(super) rule: Option<&'a str>,
+    pub(super) client: Option<Text<'a>>,
+    pub(super) agent: Option<Text<'a>>,
+    pub(super) database: Option<Text<'a>>,
+    pub(super) namespace: Option<Text<'a>>,
+    pub(super) query: Option<Text<'a>>,
+    pub(super) user: Option<Text<'a>>,
+    pub(super) peer: Option<Text<'a>>,
+    pub(super) rpc_system: Option<Text<'a>>,
+    pub(super) rpc_service: Option<Text<'a>>,
+    pub(super) operation: Option<Text<'a>>,
+    pub(super) region: Option<Text<'a>>,
+    pub(super) request_id: Option<Text<'a>>,
+    pub(super) queue_url: Option<Text<'a>>,
+    pub(super) table: Option<Text<'a>>,
+    pub(super) rule: Option<Text<'a>>,
     /// Fit for a document, each key once.
-    pub(super) annotations: Vec<(Cow<'a, str>, Value<'a>)>,
+    pub(super) annotations: Vec<(Cow<'a, str>, Scalar<'a>)>,
     /// How many more there may be.
     annotations_left: usize,
     /// An annotation is not among them, or not as it was given.
     pub(super) annotations_lost: bool,
     /// Objects of the metadata, by namespace.
-    pub(super) metadata: Vec<(&'a str, Object)>,
+    pub(super) metadata: Vec<(Text<'a>, Object)>,
     /// Of each attribute, in their order.
     pub(super) classes: Vec<Class>,
 }
@@ -109,7 +121,7 @@ impl<'a> Fields<'a> {
     /// Sorts `attributes` out; those whose keys are `indexed` are annotations too, under another key. There may be so many.
     pub(super) fn read(
         &mut self,
-        attributes: &[(&'a str, Value<'a>)],
+        attributes: &[Attribute<'a>],
         indexed: &'a [(String, String)],
         annotations_left: usize,
     ) {
@@ -118,21 +130,21 @@ impl<'a> Fields<'a> {
         annotations.clear();
         *self = Self { classes, annotations, annotations_left, ..Self::default() };
         for (key, value) in attributes {
-            let class = self.take(key, *value);
+            let class = self.take(*key, *value);
             self.classes.push(class);
-            if let Some((_, annotation)) = indexed.iter().find(|(own, _)| own == key) {
+            if let Some((_, annotation)) = indexed.iter().find(|(own, _)| *key == **own) {
                 self.annotate(annotation, *value);
             }
         }
     }
 
-    fn take(&mut self, key: &'a str, value: Value<'a>) -> Class {
+    fn take(&mut self, key: Text<'a>, value: Scalar<'a>) -> Class {
         let text = match value {
-            Value::Text(text) => text,
-            Value::Int(number) => return self.take_number(key, number),
+            Scalar::Text(text) => text,
+            Scalar::Int(number) => return self.take_number(key, number),
             _ => return self.take_any(key, value),
         };
-        let (field, class) = match key {
+        let (field, class) = match key.as_bytes() {
             HTTP_REQUEST_METHOD => (&mut self.method, Class::Method),
             URL_FULL => (&mut self.url, Class::Url),
             URL_SCHEME => (&mut self.scheme, Class::UrlPart),
@@ -143,7 +155,7 @@ impl<'a> Fields<'a> {
             DB_SYSTEM_NAME => (&mut self.database, Class::Database),
             DB_NAMESPACE => (&mut self.namespace, Class::Namespace),
             DB_QUERY_TEXT => (&mut self.query, Class::Query),
-            USER_ID => (&mut self.user, Class::User),
+            USER => (&mut self.user, Class::User),
             // The name of a subsegment is cut and stripped: this stays in the metadata.
             PEER_SERVICE => (&mut self.peer, Class::Other),
             RPC_SYSTEM => (&mut self.rpc_system, Class::Other),
@@ -160,8 +172,8 @@ impl<'a> Fields<'a> {
         class
     }
 
-    fn take_number(&mut self, key: &'a str, number: i64) -> Class {
-        match key {
+    fn take_number(&mut self, key: Text<'a>, number: i64) -> Class {
+        match key.as_bytes() {
             HTTP_RESPONSE_STATUS_CODE => {
                 self.status = u16::try_from(number).ok();
                 if self.status.is_some() { Class::Status } else { Class::Other }
@@ -174,37 +186,37 @@ impl<'a> Fields<'a> {
                 self.response_size = Some(number);
                 Class::ResponseSize
             }
-            _ => self.take_any(key, Value::Int(number)),
+            _ => self.take_any(key, Scalar::Int(number)),
         }
     }
 
-    fn take_any(&mut self, key: &'a str, value: Value<'a>) -> Class {
-        if let Some(name) = key.strip_prefix(ANNOTATION) {
-            return if self.annotate(name, value) { Class::Annotation } else { Class::Other };
+    fn take_any(&mut self, key: Text<'a>, value: Scalar<'a>) -> Class {
+        if let Some(name) = key.after(ANNOTATION) {
+            return if self.annotate(name.as_str(), value) { Class::Annotation } else { Class::Other };
         }
-        match (key.strip_prefix(METADATA), value) {
-            (None | Some("" | OTEL | RESOURCE), _) => Class::Other,
-            (Some(namespace), Value::Text(text)) => match Object::parse(text) {
-                Some(object) => {
-                    self.metadata.push((namespace, object));
-                    Class::Metadata
-                }
-                None => Class::Other,
-            },
-            (Some(_), _) => Class::Other,
+        let (Some(namespace), Scalar::Text(text)) = (key.after(METADATA), value) else { return Class::Other };
+        if ["", OTEL, RESOURCE].iter().any(|own| namespace == **own) {
+            return Class::Other;
+        }
+        match Object::parse(text.as_str()) {
+            Some(object) => {
+                self.metadata.push((namespace, object));
+                Class::Metadata
+            }
+            None => Class::Other,
         }
     }
 
     /// Adds an annotation, and tells whether it is there as it was given. Of two whose keys become the same, the first one
     /// stands.
-    fn annotate(&mut self, key: &'a str, value: Value<'a>) -> bool {
+    fn annotate(&mut self, key: &'a str, value: Scalar<'a>) -> bool {
         let plain = annotation_key(key);
-        let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
+        let is_number = !matches!(value, Scalar::Float(number) if !number.is_finite());
         let is_new = self.annotations.iter().all(|(own, _)| *own != plain);
         let (short, is_whole) = match value {
-            Value::Text(text) => {
-                let end = text.char_indices().nth(VALUE).map_or(text.len(), |(end, _)| end);
-                (Value::Text(text.get(..end).unwrap_or(text)), end == text.len())
+            Scalar::Text(text) => {
+                let short = text.first(VALUE);
+                (Scalar::Text(short), short == text)
             }
             other => (other, true),
         };
@@ -220,7 +232,7 @@ impl<'a> Fields<'a> {
 
     /// It is a call to AWS, whose subsegment has fields and a namespace of its own.
     pub(super) fn is_aws(&self) -> bool {
-        self.rpc_system == Some(AWS)
+        self.rpc_system.is_some_and(|system| system == *AWS)
     }
 
     /// A URL is known, whole or in parts.
@@ -230,8 +242,8 @@ impl<'a> Fields<'a> {
 
     /// Whether an attribute is told whole by a field of the document, or stands in the metadata by itself. `is_segment` is
     /// whether that document is a segment, which has a user and no SQL; other documents have it the other way round.
-    pub(super) fn tells(&self, class: Class, value: Value<'_>, is_segment: bool) -> bool {
-        let is_short = || matches!(value, Value::Text(text) if text.len() <= SHORT);
+    pub(super) fn tells(&self, class: Class, value: Scalar<'_>, is_segment: bool) -> bool {
+        let is_short = || matches!(value, Scalar::Text(text) if text.len() <= SHORT);
         let has_sql = !is_segment && self.database.is_some();
         let is_url_of_parts = self.url.is_none() && self.has_url() && self.parts_fit();
         match class {
@@ -256,7 +268,7 @@ impl<'a> Fields<'a> {
         let parts = [self.scheme, self.host, self.path, self.database, self.namespace];
         // Between them stand `://`, a port and `/`.
         let between = 3 + 6 + 1;
-        parts.into_iter().flatten().map(str::len).sum::<usize>() + between <= SHORT
+        parts.into_iter().flatten().map(Text::len).sum::<usize>() + between <= SHORT
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::span::Value;
+use crate::span::reading::{Scalar, Text};
 
 /// The most characters of a string in `http.request`, and of `user`.
 pub(super) const SHORT: usize = 250;
@@ -43,9 +43,9 @@ impl<'o> Json<'o> {
     }
 
     /// The object `key`, which is JSON already.
-    pub(super) fn object(&mut self, key: &str, json: &str) {
+    pub(super) fn object<'t>(&mut self, key: impl Into<Text<'t>>, json: &str) {
         self.separate();
-        self.quoted(key);
+        self.quoted(key.into());
         self.out.push(b':');
         self.out.extend_from_slice(json.as_bytes());
     }
@@ -54,39 +54,34 @@ impl<'o> Json<'o> {
         self.out.push(b']');
     }
 
-    pub(super) fn text(&mut self, key: &'static str, text: &str) {
+    pub(super) fn text<'t>(&mut self, key: &'static str, text: impl Into<Text<'t>>) {
         self.key(key);
-        self.quoted(text);
+        self.quoted(text.into());
     }
 
     /// At most [`SHORT`] characters of a text.
-    pub(super) fn short(&mut self, key: &'static str, text: &str) {
-        let short = self.cut_to(SHORT, text);
+    pub(super) fn short<'t>(&mut self, key: &'static str, text: impl Into<Text<'t>>) {
+        let short = self.cut_to(SHORT, text.into());
         self.text(key, short);
     }
 
     /// At most so many characters.
-    pub(super) fn cut_to<'t>(&mut self, characters: usize, text: &'t str) -> &'t str {
-        // A text of so few bytes has no more characters.
-        let end = if text.len() <= characters { None } else { text.char_indices().nth(characters) };
-        match end.and_then(|(end, _)| text.get(..end)) {
-            Some(short) => {
-                self.cut = true;
-                short
-            }
-            None => text,
-        }
+    pub(super) fn cut_to<'t>(&mut self, characters: usize, text: Text<'t>) -> Text<'t> {
+        let short = text.first(characters);
+        self.cut |= short != text;
+        short
     }
 
     /// `scheme://host:port` and a path, where there is one.
-    pub(super) fn url(&mut self, scheme: &str, host: &str, port: Option<u16>, path: [&str; 2]) {
+    pub(super) fn url(&mut self, scheme: Text<'_>, host: Text<'_>, port: Option<u16>, path: [Text<'_>; 2]) {
         self.key("url");
         self.out.push(b'"');
-        for part in [scheme, "://", host] {
+        for part in [scheme, "://".into(), host] {
             self.escaped(part);
         }
         if let Some(port) = port {
-            self.print(format_args!(":{port}"));
+            self.out.push(b':');
+            self.digits(port);
         }
         for part in path {
             self.escaped(part);
@@ -103,10 +98,14 @@ impl<'o> Json<'o> {
             if index > 0 {
                 self.out.push(b'-');
             }
-            for byte in *part {
-                let [high, low] =
-                    [byte >> 4, byte & 0xf].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 });
-                self.out.extend_from_slice(&[high, low]);
+            // Of no more than sixteen bytes at a time.
+            for bytes in part.chunks(16) {
+                let mut digits = [0; 32];
+                for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
+                    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'0' - 10);
+                    *pair = [digit(byte >> 4), digit(byte & 0xf)];
+                }
+                self.out.extend_from_slice(digits.get(..2 * bytes.len()).unwrap_or_default());
             }
         }
         self.out.push(b'"');
@@ -117,43 +116,36 @@ impl<'o> Json<'o> {
         self.out.extend_from_slice(b"true");
     }
 
-    pub(super) fn number(&mut self, key: &'static str, number: impl std::fmt::Display) {
+    pub(super) fn number(&mut self, key: &'static str, number: impl itoa::Integer) {
         self.key(key);
-        self.print(format_args!("{number}"));
+        self.digits(number);
     }
 
     /// Seconds since 1970 with their microseconds.
     pub(super) fn seconds(&mut self, key: &'static str, nanoseconds: u64) {
         self.key(key);
-        // Sixteen digits until the year 2286, the last six of them behind the point.
-        let (mut digits, mut left) = ([b'0'; 20], nanoseconds / 1_000);
-        for (place, digit) in digits.iter_mut().rev().enumerate() {
-            if place == 6 {
-                *digit = b'.';
-            } else {
-                let [low, ..] = (left % 10).to_le_bytes();
-                *digit = b'0' + low;
-                left /= 10;
-            }
+        let micros = nanoseconds / 1_000;
+        self.digits(micros / 1_000_000);
+        // The digit before the six becomes the point.
+        let start = self.out.len();
+        self.digits(1_000_000 + micros % 1_000_000);
+        if let Some(point) = self.out.get_mut(start) {
+            *point = b'.';
         }
-        let start = digits.iter().position(|digit| *digit != b'0').unwrap_or(0);
-        // A point needs a digit before it.
-        let start = start.min(digits.len() - 8);
-        self.out.extend_from_slice(digits.get(start..).unwrap_or_default());
     }
 
     /// A pair whose key is any text. A number that JSON does not have is null.
-    pub(super) fn value(&mut self, key: &str, value: Value<'_>) {
+    pub(super) fn value<'t>(&mut self, key: impl Into<Text<'t>>, value: Scalar<'_>) {
         self.separate();
-        self.quoted(key);
+        self.quoted(key.into());
         self.out.push(b':');
         match value {
-            Value::Text(text) => self.quoted(text),
-            Value::Bool(flag) => self.print(format_args!("{flag}")),
-            Value::Int(number) => self.print(format_args!("{number}")),
-            // Debug keeps the exponent of a large number, Display writes all its digits.
-            Value::Float(number) if number.is_finite() => self.print(format_args!("{number:?}")),
-            Value::Float(_) => self.out.extend_from_slice(b"null"),
+            Scalar::Text(text) => self.quoted(text),
+            Scalar::Bool(flag) => self.out.extend_from_slice(if flag { b"true" } else { b"false" }),
+            Scalar::Int(number) => self.digits(number),
+            // Debug keeps the exponent of a large number, Display writes all its digits. Writing to memory does not fail.
+            Scalar::Float(number) if number.is_finite() => drop(write!(self.out, "{number:?}")),
+            Scalar::Float(_) => self.out.extend_from_slice(b"null"),
         }
     }
 
@@ -181,32 +173,50 @@ impl<'o> Json<'o> {
         }
     }
 
-    fn quoted(&mut self, text: &str) {
+    fn quoted(&mut self, text: Text<'_>) {
         self.out.push(b'"');
         self.escaped(text);
         self.out.push(b'"');
     }
 
-    fn escaped(&mut self, text: &str) {
-        // Without an early end, so that the compiler looks at many bytes at a time.
-        let is_plain = |plain: bool, byte: &u8| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\');
-        if text.as_bytes().iter().fold(true, is_plain) {
+    fn escaped(&mut self, text: Text<'_>) {
+        if is_plain(text.as_bytes()) {
             self.out.extend_from_slice(text.as_bytes());
             return;
         }
         let start = self.out.len();
         // Neither a text nor a buffer in memory fails. The quotes come off again.
-        let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text);
+        let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text.as_str());
         self.out.pop();
         if start < self.out.len() {
             self.out.remove(start);
         }
     }
 
-    fn print(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to memory does not fail.
-        let _: std::io::Result<()> = self.out.write_fmt(text);
+    fn digits(&mut self, number: impl itoa::Integer) {
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
+}
+
+/// It is ASCII of which nothing must be escaped.
+fn is_plain(text: &[u8]) -> bool {
+    let (eights, rest) = text.as_chunks();
+    let found = eights.iter().fold(0, |found, eight| found | special(u64::from_ne_bytes(*eight)));
+    match (found, rest, text.last_chunk()) {
+        (0, [], _) => true,
+        // Some of these bytes for the second time.
+        (0, _, Some(last)) => special(u64::from_ne_bytes(*last)) == 0,
+        (0, ..) => rest.iter().all(|byte| matches!(byte, b' '..0x80) && *byte != b'"' && *byte != b'\\'),
+        _ => false,
+    }
+}
+
+/// Not zero where one of eight bytes is a control character, a quote, a backslash or not ASCII.
+fn special(eight: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let less = |bytes: u64, than: u8| bytes.wrapping_sub(ONES * u64::from(than)) & !bytes;
+    let is = |byte: u8| less(eight ^ (ONES * u64::from(byte)), 1);
+    (less(eight, 0x20) | is(b'"') | is(b'\\') | eight) & (ONES << 7)
 }
 
 #[cfg(test)]
@@ -221,14 +231,14 @@ mod tests {
             let mut out = Vec::new();
             let mut json = Json::new(&mut out);
             json.open();
-            json.value(&key, Value::Text(&text));
+            json.value(key.as_str(), Scalar::Text(text.as_str().into()));
             json.seconds("time", time);
             json.open_list_at("list");
             json.open();
-            json.value("float", Value::Float(float));
+            json.value("float", Scalar::Float(float));
             json.close();
             json.open();
-            json.value("int", Value::Int(int));
+            json.value("int", Scalar::Int(int));
             json.close();
             json.close_list();
             json.close();

@@ -4,7 +4,7 @@
 use super::fields::annotation_key;
 use super::json::{Json, SHORT};
 use crate::resource::Resource;
-use crate::span::Value;
+use crate::span::reading::Scalar;
 
 /// The attributes of a resource that say the same of each of our services on a machine.
 const COMMON: [&str; 6] = [
@@ -101,7 +101,7 @@ impl Origin {
         };
         let metadata = pairs(|json| {
             for (key, text) in resource.attributes().filter(|(key, text)| !is_told(key, text)) {
-                json.value(key, Value::Text(text));
+                json.value(key, Scalar::Text(text.into()));
             }
         });
         let metadata = if metadata.is_empty() { metadata } else { format!("{{{metadata}}}") };

@@ -3,14 +3,15 @@
 //! stripped there and whole in the metadata, with all that X-Ray has no field for. Does not nest, and knows no limit of a
 //! document: see [`super::pack`]. Does no I/O.
 
+use std::mem;
+
 use opentelemetry::trace::SpanKind;
 
 use super::cause;
 use super::fields::{Class, Fields, OTEL, RESOURCE};
 use super::json::{Json, SHORT};
 use super::origin::Origin;
-use crate::span::Value;
-use crate::span::reading::Reading;
+use crate::span::reading::{Reading, Scalar, Text};
 
 /// What a segment says of its maker; the sampling rule's name may follow.
 const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\"");
@@ -75,7 +76,7 @@ impl<'a> Translator<'a> {
         json.open();
         json.hex("id", "", &[&span.id.to_bytes()]);
         if is_segment {
-            json.text("name", &self.origin.name);
+            json.text("name", &*self.origin.name);
         } else {
             self.name(&mut json);
         }
@@ -122,24 +123,24 @@ impl<'a> Translator<'a> {
         let Fields { peer, rpc_service, database, namespace, host, port, .. } = self.fields;
         let made: String;
         let callee = match (self.span.kind == SpanKind::Client, peer, rpc_service, database, host, port) {
-            (false, ..) => self.span.name,
-            (true, Some(peer), ..) => peer,
-            (true, None, Some(service), ..) if self.fields.is_aws() => service,
+            (false, ..) => self.span.name.as_str(),
+            (true, Some(peer), ..) => peer.as_str(),
+            (true, None, Some(service), ..) if self.fields.is_aws() => service.as_str(),
             (true, _, _, Some(system), Some(host), _) => {
-                made = format!("{}@{host}", namespace.unwrap_or(system));
+                made = [namespace.unwrap_or(system).as_str(), "@", host.as_str()].concat();
                 &made
             }
-            (true, _, _, Some(system), None, _) => namespace.unwrap_or(system),
+            (true, _, _, Some(system), None, _) => namespace.unwrap_or(system).as_str(),
             (true, _, _, None, Some(host), Some(port)) => {
-                made = format!("{host}:{port}");
+                made = [host.as_str(), ":", itoa::Buffer::new().format(port)].concat();
                 &made
             }
-            (true, _, _, None, Some(host), None) => host,
-            _ => self.span.name,
+            (true, _, _, None, Some(host), None) => host.as_str(),
+            _ => self.span.name.as_str(),
         };
         let name = wire::name(callee);
         json.cut |= *name != *callee;
-        json.text("name", &name);
+        json.text("name", &*name);
     }
 
     fn http(&self, json: &mut Json<'_>) {
@@ -156,7 +157,9 @@ impl<'a> Translator<'a> {
             }
             match (url, scheme, host, path) {
                 (Some(url), ..) => json.short("url", url),
-                (None, Some(scheme), Some(host), Some(path)) => self.url(json, scheme, host, port, ["", path]),
+                (None, Some(scheme), Some(host), Some(path)) => {
+                    self.url(json, scheme, host, port, [Text::default(), path])
+                }
                 _ => {}
             }
             if let Some(client) = client {
@@ -178,12 +181,13 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    fn url(&self, json: &mut Json<'_>, scheme: &str, host: &str, port: Option<u16>, path: [&str; 2]) {
+    fn url(&self, json: &mut Json<'_>, scheme: Text<'_>, host: Text<'_>, port: Option<u16>, path: [Text<'_>; 2]) {
         if self.fields.parts_fit() {
             json.url(scheme, host, port, path);
         } else {
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-            json.short("url", &[&[scheme, "://", host, &port], &path[..]].concat().concat());
+            let [scheme, host, slash, path] = [scheme, host, path[0], path[1]].map(Text::as_str);
+            json.short("url", &*[scheme, "://", host, &port, slash, path].concat());
         }
     }
 
@@ -191,7 +195,7 @@ impl<'a> Translator<'a> {
         let Fields { database: Some(database), query, host, port, namespace, .. } = self.fields else { return };
         json.open_at("sql");
         if let Some(host) = host {
-            let path = namespace.map_or(["", ""], |namespace| ["/", namespace]);
+            let path = namespace.map_or_else(Default::default, |namespace| [Text::from("/"), namespace]);
             self.url(json, database, host, port, path);
         }
         json.short("database_type", database);
@@ -210,10 +214,10 @@ impl<'a> Translator<'a> {
         json.open_at("annotations");
         for (key, value) in &self.fields.annotations {
             let value = match *value {
-                Value::Text(text) if detail >= Detail::Short => Value::Text(json.cut_to(SHORT, text)),
+                Scalar::Text(text) if detail >= Detail::Short => Scalar::Text(json.cut_to(SHORT, text)),
                 value => value,
             };
-            json.value(key, value);
+            json.value(&**key, value);
         }
         json.close();
     }
@@ -228,15 +232,17 @@ impl<'a> Translator<'a> {
         if exceptions > 0 && !span.description.is_empty() {
             json.text("status", span.description);
         }
-        let others = || {
-            let told = |class: Class, value| fields.tells(class, value, is_segment);
-            span.attributes.iter().zip(&fields.classes).filter(move |((_, value), class)| !told(**class, *value))
-        };
-        if others().next().is_some() {
-            json.open_at("attributes");
-            for ((key, value), _) in others() {
-                json.value(key, *value);
+        let told = |class: Class, value| fields.tells(class, value, is_segment);
+        let attributes = span.attributes.iter().zip(&fields.classes);
+        let others = attributes.filter(|((_, value), class)| !told(**class, *value));
+        let mut is_open = false;
+        for ((key, value), _) in others {
+            if !mem::replace(&mut is_open, true) {
+                json.open_at("attributes");
             }
+            json.value(*key, *value);
+        }
+        if is_open {
             json.close();
         }
         if !span.events.is_empty() {
@@ -247,7 +253,7 @@ impl<'a> Translator<'a> {
             json.object(RESOURCE, &origin.metadata);
         }
         for (namespace, object) in &fields.metadata {
-            json.object(namespace, object.as_str());
+            json.object(*namespace, object.as_str());
         }
         json.close();
     }
@@ -262,11 +268,11 @@ impl<'a> Translator<'a> {
             let is_told = cause::is_exception(event) && exceptions > 0;
             exceptions -= usize::from(is_told);
             let mut others =
-                event.attributes.iter().filter(|(key, value)| !(is_told && cause::tells(key, *value))).peekable();
+                event.attributes.iter().filter(|(key, value)| !(is_told && cause::tells(*key, *value))).peekable();
             if others.peek().is_some() {
                 json.open_at("attributes");
                 for (key, value) in others {
-                    json.value(key, *value);
+                    json.value(*key, *value);
                 }
                 json.close();
             }
