@@ -83,8 +83,8 @@ pub(crate) struct Outcome {
 /// One destination's queue and account.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// There is a batch, or the end is near: for workers.
-    work: Condvar,
+    /// There is a batch, or the end is near: for each worker its own.
+    work: Box<[Condvar]>,
     /// Something has been settled, or the end is near: for whoever waits for the end, and for pauses.
     settled: Condvar,
     pace: Pace,
@@ -92,6 +92,9 @@ pub(crate) struct Queue {
 
 struct State {
     phase: Phase,
+    /// The workers that wait for work. The last one worked last: its buffers are warm and its connection is open, so it is the
+    /// next, and the others are for when it is on its way.
+    idle: Vec<usize>,
     waiting: VecDeque<Record>,
     /// When the first of those that wait came, or was left behind by a batch.
     since: Instant,
@@ -150,8 +153,10 @@ impl Queue {
             altered: BTreeMap::new(),
             last_error: None,
         };
+        let flights = pace.flights.max(1);
         let state = State {
             phase: Phase::Open,
+            idle: Vec::with_capacity(flights),
             waiting: VecDeque::new(),
             since: Instant::now(),
             bytes: 0,
@@ -163,10 +168,11 @@ impl Queue {
             account,
         };
         let state = Mutex::new(state);
-        let queue = Arc::new(Self { state, work: Condvar::new(), settled: Condvar::new(), pace });
-        for flight in 0..pace.flights.max(1) {
+        let work = (0..flights).map(|_| Condvar::new()).collect();
+        let queue = Arc::new(Self { state, work, settled: Condvar::new(), pace });
+        for flight in 0..flights {
             let (worker, make) = (Arc::clone(&queue), make.clone());
-            thread::Builder::new().name(format!("{name}-{flight}")).spawn(move || worker.run(make))?;
+            thread::Builder::new().name(format!("{name}-{flight}")).spawn(move || worker.run(flight, make))?;
         }
         Ok(queue)
     }
@@ -191,8 +197,7 @@ impl Queue {
             state.waiting.push_back(record);
             // A worker sleeps until there is a first record, one of them until there is a batch.
             if complete || state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
-                drop(state);
-                self.work.notify_one();
+                self.wake(state);
             }
         }
     }
@@ -209,7 +214,7 @@ impl Queue {
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
-        self.work.notify_all();
+        self.work.iter().for_each(Condvar::notify_all);
         self.settled.notify_all();
     }
 
@@ -230,7 +235,7 @@ impl Queue {
         state.on_the_way = 0;
         state.bytes = 0;
         state.waiting_bytes = 0;
-        self.work.notify_all();
+        self.work.iter().for_each(Condvar::notify_all);
         self.settled.notify_all();
     }
 
@@ -238,15 +243,41 @@ impl Queue {
         self.pace.batch.clamp(1, FULL)
     }
 
+    /// Wakes a worker if one is idle, without the lock, which is the first that it wants.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let last = state.idle.pop();
+        drop(state);
+        if let Some(worker) = last.and_then(|last| self.work.get(last)) {
+            worker.notify_one();
+        }
+    }
+
+    /// Lets a worker wait for work, so long if there is a limit.
+    fn rest<'q>(
+        &'q self,
+        worker: usize,
+        mut state: MutexGuard<'q, State>,
+        time: Option<Duration>,
+    ) -> MutexGuard<'q, State> {
+        let Some(work) = self.work.get(worker) else { return state };
+        state.idle.push(worker);
+        state = match time {
+            None => work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => work.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.idle.retain(|idle| *idle != worker);
+        state
+    }
+
     /// The next batch: a full one, or what there is once its first record has waited long enough. `None` at the end.
-    fn next(&self) -> Option<Vec<Record>> {
+    fn next(&self, worker: usize) -> Option<Vec<Record>> {
         let mut state = self.lock();
         loop {
             if state.waiting.is_empty() {
                 if state.phase != Phase::Open {
                     return None;
                 }
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.rest(worker, state, None);
                 continue;
             }
             let draining = state.phase != Phase::Open;
@@ -259,7 +290,7 @@ impl Queue {
             if left.is_zero() {
                 break;
             }
-            state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.rest(worker, state, Some(left));
         }
         let (mut count, mut size) = (0, 0);
         for record in state.waiting.iter().take(self.pace.batch.max(1)) {
@@ -274,7 +305,7 @@ impl Queue {
         state.waiting_bytes -= batch.iter().map(|record| record.len()).sum::<usize>();
         if !state.waiting.is_empty() {
             state.since = Instant::now();
-            self.work.notify_one();
+            self.wake(state);
         }
         Some(batch)
     }

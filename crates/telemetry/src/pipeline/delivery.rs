@@ -16,11 +16,12 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(super) const RETRIES: u32 = 6;
 
 impl Queue {
-    /// Empties the queue, until it is drained, into an exporter of `make`; into a new one after a panic.
-    pub(super) fn run<E: Exporter>(&self, make: impl Fn() -> E) {
+    /// Empties the queue, until it is drained, into an exporter of `make`; into a new one after a panic. Each worker has a
+    /// number of its own.
+    pub(super) fn run<E: Exporter>(&self, worker: usize, make: impl Fn() -> E) {
         layer::exports();
         let mut exporter = make();
-        while let Some(batch) = self.next() {
+        while let Some(batch) = self.next(worker) {
             let outcome = self.refusal(batch.len()).unwrap_or_else(|| self.deliver(&mut exporter, &make, &batch));
             self.settle(&batch, outcome);
         }
