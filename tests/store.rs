@@ -10,7 +10,8 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{GenericImage, ImageExt};
 use uuid::Uuid;
 
-use crate::support::{Folder, cannot_run, postgres};
+use crate::support::cruddur::Cruddur;
+use crate::support::{Folder, cannot_run, eventually, postgres};
 
 #[tokio::test]
 async fn the_story_on_sqlite() {
@@ -56,6 +57,23 @@ async fn the_story_on_postgresql_in_a_container_of_its_own() {
     story(&database(format!("postgres://postgres:a%20test's%20own@127.0.0.1:{port}/postgres"))).await;
 }
 
+#[test]
+fn a_running_backend_deletes_what_has_expired() {
+    let folder = Folder::new();
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let created = backend::store::now() - TimeDelta::hours(2);
+    let (store, crud) = runtime.block_on(async {
+        let store = Store::open(&database(url.clone())).await.unwrap();
+        let crud = create(&store, "Within the hour", Ttl::OneHour, created).await;
+        (store, crud)
+    });
+    let shown = || runtime.block_on(store.show(crud.uuid, created)).unwrap();
+    assert!(shown().is_some());
+    let _backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
+    eventually("the end of an expired crud", || shown().is_none().then_some(()));
+}
+
 fn database(url: String) -> Database {
     let mut settings = Settings::from_lookup(move |name| (name == "DATABASE_URL").then(|| url.clone()));
     let database = Database::read(&mut settings);
@@ -70,6 +88,7 @@ async fn story(database: &Database) {
     a_reply_lives_and_dies_with_its_crud(&store, now).await;
     pages_follow_one_another_without_gap(&store, now).await;
     words_are_found_in_any_case_and_no_sign_is_a_wildcard(&store, now).await;
+    what_has_expired_is_deleted_batch_by_batch(&store, now).await;
 
     let before = home(&store, now).await;
     store.close().await;
@@ -160,6 +179,28 @@ async fn words_are_found_in_any_case_and_no_sign_is_a_wildcard(store: &Store, no
     for term in ["1%0", "s_ans", "nowhere to be found", &"a".repeat(Term::MAX)] {
         assert!(search(store, term, now).await.is_empty(), "{term}");
     }
+}
+
+async fn what_has_expired_is_deleted_batch_by_batch(store: &Store, now: DateTime<Utc>) {
+    let author = store.user(AUTHOR).await.unwrap().unwrap();
+    let stays = create(store, "Until tomorrow", Ttl::OneDay, now).await;
+    let goes = create(store, "Within the hour", Ttl::OneHour, now).await;
+    for number in 0..3 {
+        let message = Message::parse(&format!("answer {number}"), Message::MAX_REPLY).unwrap();
+        store.reply(&author, goes.uuid, message, now).await.unwrap().unwrap();
+    }
+    let last_moment = goes.expires_at - TimeDelta::microseconds(1);
+    while store.sweep(last_moment, 100).await.unwrap() > 0 {}
+    assert_eq!(store.show(goes.uuid, now).await.unwrap().unwrap().replies.len(), 3, "it has not expired");
+
+    let mut batches = Vec::new();
+    while let deleted @ 1.. = store.sweep(goes.expires_at, 2).await.unwrap() {
+        batches.push(deleted);
+    }
+    let all: u64 = batches.iter().sum();
+    assert!(all >= 4 && batches.iter().rev().skip(1).all(|batch| *batch == 2), "{batches:?}");
+    assert!(store.show(goes.uuid, now).await.unwrap().is_none(), "it is gone, whatever time it is");
+    assert!(store.show(stays.uuid, now).await.unwrap().is_some());
 }
 
 fn all() -> Page {

@@ -104,6 +104,7 @@ impl Server {
         let mut server = std::pin::pin!(server);
         let served = tokio::select! {
             served = &mut server => served,
+            never = store.keep_swept() => match never {},
             () = shutdown => {
                 let (served, ()) = tokio::join!(server, handle.stop(true));
                 served

@@ -8,8 +8,10 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use super::{Engine, Store};
 
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql")),
+    (2, "expiry", include_str!("../../migrations/0002_expiry.sql")),
+];
 
 /// Runs what has not run yet. On PostgreSQL a lock keeps two starters apart.
 pub(super) async fn run(store: &Store) -> Result<(), MigrateError> {

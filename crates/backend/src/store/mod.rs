@@ -7,6 +7,7 @@ mod migrations;
 mod seed;
 pub use seed::AUTHOR;
 mod statement;
+mod sweep;
 
 use std::fs::File;
 use std::future::Future;

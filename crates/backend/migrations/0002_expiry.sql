@@ -1,0 +1,2 @@
+-- For the sweeper, which deletes from the earliest on.
+CREATE INDEX activities_by_expiry ON activities (expires_at);
