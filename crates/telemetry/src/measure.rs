@@ -8,6 +8,7 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 use crate::address::Url;
 use crate::config::{Endpoint, Protocol};
 use crate::otlp::{Otlp, Signal};
+use crate::propagation::State;
 use crate::span::{Limits, Record, Recording, SpanKind, id};
 use crate::xray::documents;
 
@@ -47,7 +48,7 @@ impl Encoder {
 fn span() -> Record {
     let now = SystemTime::now();
     let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
-    let mut span = Recording::start("HTTP", &context, None, now, Limits::default());
+    let mut span = Recording::start("HTTP", &context, &State::default(), None, now, Limits::default());
     span.kind(SpanKind::Server);
     span.name("GET /api/activities/home");
     for (key, text) in [

@@ -19,6 +19,7 @@ use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
 use crate::otlp::{self, Signal};
 use crate::pipeline::Exporter;
+use crate::propagation::State;
 use crate::resource::Resource;
 use crate::span::{Limits, Recording, id};
 
@@ -210,7 +211,8 @@ fn send<E: Exporter>(make: impl FnOnce(&[u8]) -> E) -> Result<String, String> {
     let now = SystemTime::now();
     let trace = id::trace(now);
     let context = SpanContext::new(trace, id::span(), TraceFlags::SAMPLED, false, TraceState::default());
-    let record = Recording::start("doctor", &context, None, now, Limits::default()).finish(SystemTime::now());
+    let record = Recording::start("doctor", &context, &State::default(), None, now, Limits::default());
+    let record = record.finish(SystemTime::now());
     let resource = Resource::new("cruddur-doctor", &[]);
     let outcome = make(resource.encoding()).export(&[record]);
     outcome.error.map_or_else(|| Ok(trace.to_string()), Err)

@@ -20,6 +20,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
 use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
+use crate::propagation::State;
 use crate::span::layer::Layer;
 use crate::span::sampler::Sampler;
 use crate::span::{Limits, Parent, Record, Recording};
@@ -46,7 +47,7 @@ fn below(name: &'static str, id: u64, parent: Option<Parent>) -> Made {
     let trace = TraceId::from_bytes(0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793_u128.to_be_bytes());
     let id = SpanId::from_bytes(id.to_be_bytes());
     let context = SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::default());
-    Made(Recording::start(name, &context, parent, start(), Limits::default()))
+    Made(Recording::start(name, &context, &State::default(), parent, start(), Limits::default()))
 }
 
 fn start() -> SystemTime {

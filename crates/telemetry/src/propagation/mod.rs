@@ -10,6 +10,7 @@ mod baggage;
 #[cfg(test)]
 mod matrix;
 mod tracecontext;
+mod tracestate;
 mod trust;
 mod xray;
 
@@ -22,6 +23,7 @@ use tracing::Span;
 
 use crate::span::{self, Recording};
 
+pub(crate) use tracestate::State;
 pub use trust::{NotTrust, Trust};
 
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
@@ -43,6 +45,8 @@ pub struct Incoming {
     /// Without a span id where a trace was named and no span of it.
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
+    /// What came with W3C's header: of the parent, or of the link where there is no parent.
+    pub(crate) state: State,
     pub(crate) baggage: Option<Arc<str>>,
     /// Of X-Ray's header, as it came.
     pub(crate) lineage: Option<Arc<str>>,
@@ -86,9 +90,8 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
         let context = &open.context;
         if chosen.tracecontext {
             headers.push(("traceparent", tracecontext::traceparent(context)));
-            let state = context.trace_state().header();
-            if !state.is_empty() {
-                headers.push(("tracestate", state));
+            if let Some(state) = open.carried.state.header() {
+                headers.push(("tracestate", state.to_owned()));
             }
         }
         if let Some(baggage) = open.carried.baggage.as_ref().filter(|_| chosen.baggage) {
@@ -126,7 +129,8 @@ impl Incoming {
     /// Tells the span that continues this what it must know.
     pub(crate) fn tell(&self, span: &mut Recording) {
         if let Some(link) = &self.link {
-            span.link(link);
+            let state = if self.parent.is_none() { self.state.header() } else { None };
+            span.link(link, state);
         }
         if self.conflict {
             span.set("trace.context.conflict", true);
@@ -139,15 +143,16 @@ impl Propagators {
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
         let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
+        let (w3c, state) = w3c.map_or((None, State::default()), |(context, state)| (Some(context), state));
         let xray = self.xray.then(|| xray::extract(headers)).flatten();
         match (verdict, w3c, xray) {
             (trust::Verdict::Drop, ..) => Incoming::default(),
             (trust::Verdict::Link, w3c, xray) => {
                 let link = w3c.or_else(|| xray?.span());
-                Incoming { link, baggage: baggage(), ..Incoming::default() }
+                Incoming { link, state, baggage: baggage(), ..Incoming::default() }
             }
             (trust::Verdict::Continue, Some(parent), None) => {
-                Incoming { parent: Some(parent), baggage: baggage(), ..Incoming::default() }
+                Incoming { parent: Some(parent), state, baggage: baggage(), ..Incoming::default() }
             }
             (trust::Verdict::Continue, Some(parent), Some(other)) => {
                 // What is said of another trace is not said of this one.
@@ -159,6 +164,7 @@ impl Propagators {
                     conflict: other.is_some(),
                     link: other.and_then(xray::Told::span),
                     parent: Some(parent),
+                    state,
                     baggage: baggage(),
                     lineage,
                     asked,

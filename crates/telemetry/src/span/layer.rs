@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -93,14 +93,15 @@ impl Layer {
             (None, Some(parent)) => {
                 carried = parent.carried.clone();
                 let above = &parent.context;
-                let context =
-                    SpanContext::new(above.trace_id(), id, above.trace_flags(), false, above.trace_state().clone());
+                let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
                 (context, Some(Parent { id: above.span_id(), remote: false }))
             }
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(now), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.as_ref().is_some_and(|incoming| !incoming.undecided));
-                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, now);
+                let state = decided.and(incoming.as_ref()).map(|incoming| incoming.state.clone()).unwrap_or_default();
+                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
+                carried.state = state;
                 carried.sample_rate = rate;
                 sampled_by = rule;
                 carried.baggage = incoming.as_ref().and_then(|incoming| incoming.baggage.clone());
@@ -109,11 +110,11 @@ impl Layer {
                 let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
                 let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
                 let parent = above.map(|id| Parent { id, remote: true });
-                (SpanContext::new(trace, id, flags, false, state), parent)
+                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent)
             }
         };
         let recording = context.is_sampled().then(|| {
-            let mut recording = Box::new(Recording::start(name, &context, parent, now, self.limits));
+            let mut recording = Box::new(Recording::start(name, &context, &carried.state, parent, now, self.limits));
             if let Some(rate) = carried.sample_rate {
                 recording.add("SampleRate", Value::Int(rate));
             }
@@ -183,9 +184,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
         let (Some(span), Some(follows)) = (ctx.span(id), ctx.span(follows)) else { return };
-        let to = follows.extensions().get().map(|open: &Open| open.context.clone());
-        if let (Some(to), Some(Open { recording: Some(recording), .. })) = (to, span.extensions_mut().get_mut()) {
-            recording.link(&to);
+        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.carried.state.clone()));
+        if let (Some((to, state)), Some(Open { recording: Some(recording), .. })) =
+            (to, span.extensions_mut().get_mut())
+        {
+            recording.link(&to, state.header());
         }
     }
 

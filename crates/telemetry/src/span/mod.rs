@@ -31,6 +31,8 @@ use tracing::Span;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::propagation::State;
+
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::SpanKind;
 pub use recording::Recording;
@@ -84,6 +86,7 @@ pub(crate) struct Carried {
     pub(crate) baggage: Option<Arc<str>>,
     /// Of X-Ray's header.
     pub(crate) lineage: Option<Arc<str>>,
+    pub(crate) state: State,
     /// How many requests each sampled one stands for, where it is known and not one.
     pub(crate) sample_rate: Option<i64>,
 }

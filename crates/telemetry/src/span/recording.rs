@@ -13,6 +13,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use super::{Limits, Value};
+use crate::propagation::State;
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 
 /// Fields of OTLP's `Span`.
@@ -94,6 +95,7 @@ impl Recording {
     pub(crate) fn start(
         name: &'static str,
         context: &SpanContext,
+        state: &State,
         parent: Option<Parent>,
         start: SystemTime,
         limits: Limits,
@@ -103,9 +105,8 @@ impl Recording {
         let mut encoding = spare.unwrap_or_else(|| Vec::with_capacity(BUFFER));
         bytes(&mut encoding, field::TRACE_ID, &context.trace_id().to_bytes());
         bytes(&mut encoding, field::SPAN_ID, &context.span_id().to_bytes());
-        let state = context.trace_state();
-        if *state != opentelemetry::trace::TraceState::NONE {
-            bytes(&mut encoding, field::TRACE_STATE, state.header().as_bytes());
+        if let Some(state) = state.header() {
+            bytes(&mut encoding, field::TRACE_STATE, state.as_bytes());
         }
         if let Some(parent) = parent {
             bytes(&mut encoding, field::PARENT, &parent.id.to_bytes());
@@ -211,7 +212,7 @@ impl Recording {
         self.more.extend_from_slice(attributes);
     }
 
-    pub(crate) fn link(&mut self, to: &SpanContext) {
+    pub(crate) fn link(&mut self, to: &SpanContext, state: Option<&str>) {
         if self.links >= self.limits.links {
             self.dropped_links += 1;
             return;
@@ -220,8 +221,7 @@ impl Recording {
         let mut link = Vec::with_capacity(48);
         bytes(&mut link, 1, &to.trace_id().to_bytes());
         bytes(&mut link, 2, &to.span_id().to_bytes());
-        let state = to.trace_state().header();
-        if !state.is_empty() {
+        if let Some(state) = state {
             bytes(&mut link, 3, state.as_bytes());
         }
         flags(&mut link, &[0x35], to.trace_flags(), if to.is_remote() { IS_REMOTE } else { 0 });

@@ -7,10 +7,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, TraceId, TraceState};
+use opentelemetry::trace::{SpanContext, TraceId};
 
 use super::asked;
 use super::rules::ByRules;
+use crate::propagation::State;
 
 /// The number of thresholds: 2^56.
 const RANGE: u64 = 1 << 56;
@@ -44,7 +45,7 @@ pub(crate) struct Threshold(u64);
 pub(crate) struct Decision {
     pub(crate) sampled: bool,
     /// What goes on to the next service.
-    pub(crate) state: TraceState,
+    pub(crate) state: State,
     /// How many requests a sampled one stands for; `None` where that is one, or unknown.
     pub(crate) rate: Option<i64>,
     /// The sampling rule that decided, here.
@@ -78,11 +79,17 @@ impl Threshold {
 }
 
 impl Sampler {
-    /// The decision for a span in `trace` that begins `now` in this process, below the remote span `parent` if there is one.
-    pub(crate) fn decide(&self, trace: TraceId, parent: Option<&SpanContext>, now: SystemTime) -> Decision {
+    /// The decision for a span in `trace` that begins `now` in this process, below the remote span `parent`, which came with
+    /// `state`, if there is one.
+    pub(crate) fn decide(
+        &self,
+        trace: TraceId,
+        parent: Option<&SpanContext>,
+        state: State,
+        now: SystemTime,
+    ) -> Decision {
         match parent {
             Some(parent) if self.parent_based => {
-                let state = parent.trace_state().clone();
                 let rate = state.get(ENTRY).and_then(rate_of_entry);
                 let sampled = parent.is_sampled();
                 Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
@@ -97,17 +104,13 @@ impl Sampler {
                         (verdict.sampled, verdict.by_rate, verdict.rule)
                     }
                 };
-                let state = parent.map(|parent| parent.trace_state().clone()).unwrap_or_default();
                 match by_ratio {
                     Some(Threshold(threshold)) if sampled && threshold > 0 => {
                         let entry = format!("th:{}", hex(threshold));
-                        // An entry that does not fit costs the count downstream, never the trace.
-                        let state = state.insert(ENTRY, entry).unwrap_or(state);
-                        Decision { sampled, state, rate: rate(threshold), rule }
+                        Decision { sampled, state: state.with(ENTRY, &entry), rate: rate(threshold), rule }
                     }
                     // What another's ratio said does not hold for a decision of our own.
-                    _ if state == TraceState::NONE => Decision { sampled, state, rate: None, rule },
-                    _ => Decision { sampled, state: state.delete(ENTRY).unwrap_or(state), rate: None, rule },
+                    _ => Decision { sampled, state: state.without(ENTRY), rate: None, rule },
                 }
             }
         }
@@ -157,7 +160,7 @@ impl fmt::Display for Sampler {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use opentelemetry::trace::{SpanId, TraceFlags};
+    use opentelemetry::trace::{SpanId, TraceFlags, TraceState};
     use proptest::prelude::*;
 
     use super::*;
@@ -169,37 +172,41 @@ mod tests {
     #[test]
     fn a_ratio_takes_its_part_by_the_random_bits() {
         let quarter = Sampler { root: Root::ratio(0.25), parent_based: true };
-        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, UNIX_EPOCH).sampled);
-        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, UNIX_EPOCH);
-        assert_eq!((taken.sampled, taken.rate, taken.state.header()), (true, Some(4), "ot=th:c".to_owned()));
+        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, State::default(), UNIX_EPOCH).sampled);
+        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, State::default(), UNIX_EPOCH);
+        assert_eq!((taken.sampled, taken.rate, taken.state.header()), (true, Some(4), Some("ot=th:c")));
         assert_eq!(quarter.to_string(), "parentbased_traceidratio, 1 of 4");
         assert!(
-            !Sampler { root: Root::ratio(0.0), ..quarter.clone() }.decide(trace(u64::MAX), None, UNIX_EPOCH).sampled
+            !Sampler { root: Root::ratio(0.0), ..quarter.clone() }
+                .decide(trace(u64::MAX), None, State::default(), UNIX_EPOCH)
+                .sampled
         );
-        let all = Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(trace(0), None, UNIX_EPOCH);
+        let all =
+            Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(trace(0), None, State::default(), UNIX_EPOCH);
         assert_eq!((all.sampled, all.rate), (true, None));
     }
 
     #[test]
     fn a_decision_that_comes_is_kept_with_what_it_stands_for() {
-        let state = TraceState::from_key_value([("ot", "rv:1;th:e"), ("x", "1")]).unwrap();
+        let state = State::default().with("x", "1").with("ot", "rv:1;th:e");
         let flags = [TraceFlags::SAMPLED, TraceFlags::default()];
-        let [sampled, not] =
-            flags.map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, state.clone()));
+        let [sampled, not] = flags
+            .map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, TraceState::default()));
         let off = Sampler { root: Root::Off, parent_based: true };
-        let decision = off.decide(trace(1), Some(&sampled), UNIX_EPOCH);
-        assert_eq!((decision.sampled, decision.rate, decision.state), (true, Some(8), state));
-        let decision = Sampler::default().decide(trace(1), Some(&not), UNIX_EPOCH);
+        let decision = off.decide(trace(1), Some(&sampled), state.clone(), UNIX_EPOCH);
+        assert_eq!((decision.sampled, decision.rate, decision.state), (true, Some(8), state.clone()));
+        let decision = Sampler::default().decide(trace(1), Some(&not), state.clone(), UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.rate), (false, None));
         let own = Sampler { root: Root::On, parent_based: false };
-        assert!(own.decide(trace(1), Some(&not), UNIX_EPOCH).sampled);
+        let decision = own.decide(trace(1), Some(&not), state, UNIX_EPOCH);
+        assert_eq!((decision.sampled, decision.state.header()), (true, Some("x=1")));
     }
 
     proptest! {
         #[test]
         fn a_ratio_and_its_threshold_say_the_same(ratio in 0.0001f64..1.0) {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
-            let decision = sampler.decide(trace(u64::MAX), None, UNIX_EPOCH);
+            let decision = sampler.decide(trace(u64::MAX), None, State::default(), UNIX_EPOCH);
             let told = decision.state.get(ENTRY).and_then(rate_of_entry);
             prop_assert_eq!(told, decision.rate);
             let expected = (1.0 / ratio).round();

@@ -231,7 +231,7 @@ fn a_platform_is_an_origin() {
 fn a_link_keeps_its_span() {
     let document = told(testing::span("test").with(|span| {
         let (trace, id) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
-        span.link(&SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::default()));
+        span.link(&SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::default()), None);
     }));
     let link = json!({"trace_id": "1-01010101-010101010101010101010101", "id": "0202020202020202"});
     assert_eq!(document["links"], json!([link]));
