@@ -4,7 +4,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::received::Received;
+use crate::received::{Fault, Received};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
@@ -94,18 +94,18 @@ impl Forwarder {
             Err(_) => Failure::Timeout,
         };
         record_error(&client, failure.kind());
-        if !matches!(failure, Failure::Request) {
+        if !matches!(failure, Failure::Request(_)) {
             within.in_scope(|| tracing::warn!(%upstream, kind = failure.kind(), "{}", failure.detail()));
         }
-        respond::problem(failure.status(), failure.detail(), within)
+        respond::problem(failure.status(), &failure.detail(), within)
     }
 }
 
 /// Why there is no answer to send on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Failure {
-    /// The client's own body broke off or is not framed as it says.
-    Request,
+    /// The client's own body did not come whole.
+    Request(Fault),
     Connect,
     /// The upstream broke off, or answered what is not HTTP.
     Upstream,
@@ -114,12 +114,12 @@ enum Failure {
 
 impl Failure {
     fn of(error: &hyper_util::client::legacy::Error) -> Self {
-        // hyper calls what comes from the body that it was given the user's.
         let hyper = error.source().and_then(|source| source.downcast_ref::<hyper::Error>());
+        let fault = hyper.and_then(Error::source).and_then(|source| source.downcast_ref::<Fault>());
         if error.is_connect() {
             Self::Connect
-        } else if hyper.is_some_and(hyper::Error::is_user) {
-            Self::Request
+        } else if let Some(fault) = fault {
+            Self::Request(*fault)
         } else {
             Self::Upstream
         }
@@ -127,7 +127,7 @@ impl Failure {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::Request => StatusCode::BAD_REQUEST,
+            Self::Request(fault) => fault.status(),
             Self::Connect | Self::Upstream => StatusCode::BAD_GATEWAY,
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
@@ -136,19 +136,19 @@ impl Failure {
     /// The `error.type` of the CLIENT span.
     fn kind(self) -> &'static str {
         match self {
-            Self::Request => "request_body",
+            Self::Request(_) => "request_body",
             Self::Connect => "connect",
             Self::Upstream => "upstream",
             Self::Timeout => "timeout",
         }
     }
 
-    fn detail(self) -> &'static str {
+    fn detail(self) -> String {
         match self {
-            Self::Request => "the request's body is not whole",
-            Self::Connect => "the upstream cannot be reached",
-            Self::Upstream => "the upstream broke off",
-            Self::Timeout => "the upstream did not answer in time",
+            Self::Request(fault) => fault.to_string(),
+            Self::Connect => "the upstream cannot be reached".to_owned(),
+            Self::Upstream => "the upstream broke off".to_owned(),
+            Self::Timeout => "the upstream did not answer in time".to_owned(),
         }
     }
 }

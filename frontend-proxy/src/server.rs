@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
-use crate::received::Received;
+use crate::received::{Connection, Received};
 use crate::service::Service;
 
 /// Connections at the same time; a further one waits to be accepted.
@@ -99,8 +99,9 @@ fn serve(
 ) {
     // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
     drop(stream.set_nodelay(true));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let service = Arc::clone(&service);
+        request.extensions_mut().insert(Connection { peer, secure: false });
         async move { Ok::<_, Infallible>(service.answer(request.map(Received::new), peer).await) }
     });
     let connection = http1::Builder::new()

@@ -12,7 +12,7 @@ use tracing::Span;
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
-use crate::received::Received;
+use crate::received::{self, Received};
 use crate::routes::{Route, Routes};
 use crate::{page, respond};
 
@@ -80,6 +80,11 @@ impl Service {
         if !route.takes(request.method()) {
             return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", &within);
         }
+        let (parts, body) = request.into_parts();
+        let request = match body.limited(received::BYTES, received::DURATION) {
+            Ok(body) => Request::from_parts(parts, body),
+            Err(fault) => return respond::problem(fault.status(), &fault.to_string(), &within),
+        };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         match path.strip_prefix(&*route.strip).unwrap_or(path).parse() {
             Ok(path) => self.forwarder.forward(request, peer, &route.upstream, path, span).await,
