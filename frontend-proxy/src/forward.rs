@@ -17,12 +17,10 @@ use telemetry::propagation;
 use tracing::{Instrument, Span};
 
 use crate::body::{Forwarded, Outgoing, UnderWay};
-use crate::config::Upstream;
 use crate::respond;
+use crate::upstream::Servers;
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// Until the first byte of an answer.
-const ANSWER: Duration = Duration::from_secs(30);
 const IDLE: Duration = Duration::from_secs(60);
 const IDLE_CONNECTIONS: usize = 64;
 
@@ -64,12 +62,15 @@ impl Forwarder {
         &self,
         mut request: Request<Received>,
         peer: SocketAddr,
-        upstream: &Upstream,
+        servers: &Servers,
         path: PathAndQuery,
         server: Option<&Span>,
     ) -> Response<Outgoing> {
         let untraced = Span::none();
         let within = server.unwrap_or(&untraced);
+        let Some(upstream) = servers.first() else {
+            return respond::problem(StatusCode::BAD_GATEWAY, "no upstream is configured", within);
+        };
         let client = server.map_or_else(Span::none, |server| {
             client_span(server, request.method().as_str(), "http", upstream.authority(), path.path())
         });
@@ -80,7 +81,9 @@ impl Forwarder {
         *request.version_mut() = http::Version::HTTP_11;
         prepare(request.headers_mut(), peer, &client);
         let mut under_way = UnderWay::new(&client);
-        let answer = tokio::time::timeout(ANSWER, self.client.request(request)).instrument(client.clone()).await;
+        let answer = tokio::time::timeout(servers.limits().answer, self.client.request(request))
+            .instrument(client.clone())
+            .await;
         under_way.over();
         let failure = match answer {
             Ok(Ok(response)) => {

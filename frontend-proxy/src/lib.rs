@@ -13,6 +13,8 @@ mod respond;
 mod routes;
 mod server;
 mod service;
+mod upstream;
 
 pub use config::{Config, Upstream};
 pub use server::{Error, Server};
+pub use upstream::Limits;

@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use crate::config::{Config, Upstream};
+use crate::config::Config;
+use crate::upstream::{Limits, Servers};
 
 /// The table of routes.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(crate) struct Route {
     pub(crate) strip: String,
     /// For GET and HEAD alone.
     pub(crate) read_only: bool,
-    pub(crate) upstream: Upstream,
+    pub(crate) servers: Servers,
 }
 
 impl Routes {
@@ -36,7 +37,7 @@ impl Routes {
             untraced: vec!["/api/health-check".to_owned()],
             strip: String::new(),
             read_only: false,
-            upstream: config.upstream.clone(),
+            servers: Servers::new(vec![config.upstream.clone()], Limits::default()),
         };
         let viewer = config.viewer.clone().map(|upstream| Route {
             prefix: "/traces/".to_owned(),
@@ -45,7 +46,7 @@ impl Routes {
             untraced: Vec::new(),
             strip: "/traces".to_owned(),
             read_only: true,
-            upstream,
+            servers: Servers::new(vec![upstream], Limits::default()),
         });
         Self([api].into_iter().chain(viewer).collect())
     }

@@ -87,7 +87,7 @@ impl Service {
         };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         match path.strip_prefix(&*route.strip).unwrap_or(path).parse() {
-            Ok(path) => self.forwarder.forward(request, peer, &route.upstream, path, span).await,
+            Ok(path) => self.forwarder.forward(request, peer, &route.servers, path, span).await,
             Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
         }
     }
