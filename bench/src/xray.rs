@@ -56,9 +56,11 @@ fn ours(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
             method: "GET",
             route: Some(PATH),
             path: PATH,
+            query: None,
             scheme: "http",
             host: Some("127.0.0.1:3000"),
             peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            client: None,
             user_agent: Some(AGENT),
             version: Some("1.1"),
         };

@@ -5,6 +5,7 @@
 //! others begin a new trace that is linked to theirs. Buffers no body and keeps no state between requests.
 
 mod body;
+mod client_address;
 mod config;
 mod forward;
 mod page;

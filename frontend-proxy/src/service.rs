@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::received::{self, Received};
 use crate::routes::{Route, Routes};
-use crate::{page, respond};
+use crate::{client_address, page, respond};
 
 /// All that answering a request needs.
 pub(crate) struct Service {
@@ -102,7 +102,7 @@ enum Destination<'a> {
 }
 
 fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destination: Destination<'_>) -> Span {
-    let peer = Some(peer_ip(peer));
+    let peer = peer_ip(peer);
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let served = Served {
         method: request.method().as_str(),
@@ -112,13 +112,15 @@ fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destinati
             Destination::None => None,
         },
         path: request.uri().path(),
+        query: request.uri().query(),
         scheme: "http",
         host: header(header::HOST),
-        peer,
+        peer: Some(peer),
+        client: Some(client_address::find(request.headers(), trust, peer)),
         user_agent: header(header::USER_AGENT),
         version: Some(if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" }),
     };
-    server_span(&served, &propagation::extract(request.headers(), trust, peer))
+    server_span(&served, &propagation::extract(request.headers(), trust, Some(peer)))
 }
 
 /// One `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) asks, and no tunnel.

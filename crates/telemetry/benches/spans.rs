@@ -105,9 +105,11 @@ fn root(flags: &'static str) -> Result<Span, Box<dyn std::error::Error>> {
         method: "GET",
         route: None,
         path: "/",
+        query: None,
         scheme: "http",
         host: None,
         peer: None,
+        client: None,
         user_agent: None,
         version: None,
     };

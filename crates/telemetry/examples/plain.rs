@@ -32,9 +32,11 @@ fn serve(headers: &HeaderMap, peer: IpAddr) {
         method: "GET",
         route: Some("/reports/{month}"),
         path: "/reports/may",
+        query: None,
         scheme: "http",
         host: Some("reports.example"),
         peer: Some(peer),
+        client: None,
         user_agent: None,
         version: Some("1.1"),
     };

@@ -48,6 +48,7 @@ impl RootSpanBuilder for RootSpan {
             method: request.method().as_str(),
             route: route.as_deref(),
             path: request.path(),
+            query: Some(request.query_string()),
             scheme: match &info {
                 Some(info) => info.scheme(),
                 None => forwarded(&X_FORWARDED_PROTO).unwrap_or_else(of_connection),
@@ -57,6 +58,7 @@ impl RootSpanBuilder for RootSpan {
                 None => forwarded(&X_FORWARDED_HOST).or_else(of_request),
             },
             peer,
+            client: None,
             user_agent: request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()),
             version: match request.version() {
                 Version::HTTP_10 => Some("1.0"),

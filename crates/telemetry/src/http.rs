@@ -1,14 +1,17 @@
 //! Spans of HTTP requests by OpenTelemetry's [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/),
-//! for any framework. Names are templates: no path, id or query ever becomes a name. Query strings are not recorded, and of
-//! whatever a caller can make long only the first 1,024 bytes are, so that a full queue has a size.
+//! for any framework. Names are templates: no path, id or query ever becomes a name. Of a query string the keys are
+//! recorded and no value, and of whatever a caller can make long only the first 1,024 bytes are, so that a full queue has a
+//! size.
+
+mod query;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-    NETWORK_PEER_ADDRESS, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_SCHEME,
-    USER_AGENT_ORIGINAL,
+    NETWORK_PEER_ADDRESS, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY,
+    URL_SCHEME, USER_AGENT_ORIGINAL,
 };
 use tracing::Span;
 
@@ -20,7 +23,7 @@ const OTHER: &str = "_OTHER";
 const MAX_VALUE: usize = 1_024;
 
 /// A request that is being served.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Served<'a> {
     /// As it came; unknown methods are recorded as `_OTHER`.
     pub method: &'a str,
@@ -28,12 +31,16 @@ pub struct Served<'a> {
     pub route: Option<&'a str>,
     /// The path without its query.
     pub path: &'a str,
+    /// What follows the path, without its `?`; the span tells its keys alone.
+    pub query: Option<&'a str>,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// The `Host` header or authority.
     pub host: Option<&'a str>,
     /// Who is connected.
     pub peer: Option<IpAddr>,
+    /// Who asks, where that is known not to be who is connected: behind a proxy that is trusted.
+    pub client: Option<IpAddr>,
     /// The `User-Agent` header.
     pub user_agent: Option<&'a str>,
     /// `1.1`, `2`.
@@ -53,6 +60,9 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
             span.add(HTTP_REQUEST_METHOD_ORIGINAL, bounded(request.method));
         }
         span.add(URL_PATH, bounded(request.path));
+        if let Some(query) = request.query.filter(|query| !query.is_empty()) {
+            span.add(URL_QUERY, &query::redacted(query));
+        }
         span.add(URL_SCHEME, request.scheme);
         if let Some(route) = request.route {
             span.add(HTTP_ROUTE, route);
@@ -64,10 +74,13 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
                 span.add(SERVER_PORT, port);
             }
         }
-        if let Some(peer) = request.peer {
-            let text = address(peer);
-            span.add(CLIENT_ADDRESS, &text);
-            span.add(NETWORK_PEER_ADDRESS, &text);
+        let peer = request.peer.map(address);
+        if let Some(peer) = &peer {
+            span.add(NETWORK_PEER_ADDRESS, peer);
+        }
+        let client = request.client.filter(|client| Some(*client) != request.peer).map(address);
+        if let Some(client) = client.or(peer) {
+            span.add(CLIENT_ADDRESS, &client);
         }
         if let Some(user_agent) = request.user_agent {
             span.add(USER_AGENT_ORIGINAL, bounded(user_agent));
@@ -172,6 +185,39 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::span::Limits;
+    use crate::span::sampler::Sampler;
+    use crate::testing::{attribute, recorded};
+
+    fn told(served: Served<'_>, keys: &[&str]) -> Vec<Option<String>> {
+        let spans =
+            recorded(Sampler::default(), Limits::default(), false, || drop(server_span(&served, &Incoming::default())))
+                .spans;
+        keys.iter().map(|key| attribute(&spans[0].attributes, key)).collect()
+    }
+
+    #[test]
+    fn the_client_is_the_peer_unless_somebody_else_is_known_to_be() {
+        let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let addresses = |peer, client| {
+            let served = Served { method: "GET", path: "/", scheme: "http", peer, client, ..Served::default() };
+            told(served, &["network.peer.address", "client.address"])
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(addresses(ip("10.0.0.1"), None), [some("10.0.0.1"), some("10.0.0.1")]);
+        assert_eq!(addresses(ip("10.0.0.1"), ip("2001:db8::7")), [some("10.0.0.1"), some("2001:db8::7")]);
+        assert_eq!(addresses(None, None), [None, None]);
+    }
+
+    #[test]
+    fn a_query_is_told_by_its_keys() {
+        let of = |query| {
+            let served = Served { method: "GET", path: "/", query, scheme: "http", ..Served::default() };
+            told(served, &["url.query"])
+        };
+        assert_eq!(of(Some("q=canary&n=1")), [Some("q=REDACTED&n=REDACTED".to_owned())]);
+        assert_eq!([of(Some("")), of(None)], [[None], [None]]);
+    }
 
     #[test]
     fn an_authority_is_split_at_its_port() {

@@ -60,9 +60,11 @@ fn request() -> tracing::Span {
         method: "GET",
         route: Some("/api/activities/{uuid}"),
         path: "/api/activities/0197",
+        query: None,
         scheme: "http",
         host: Some("127.0.0.1:4567"),
         peer: None,
+        client: None,
         user_agent: Some("a browser"),
         version: Some("1.1"),
     };

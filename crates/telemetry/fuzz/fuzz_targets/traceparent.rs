@@ -20,9 +20,11 @@ const REQUEST: Served<'_> = Served {
     method: "GET",
     route: None,
     path: "/",
+    query: None,
     scheme: "http",
     host: None,
     peer: None,
+    client: None,
     user_agent: None,
     version: None,
 };

@@ -53,6 +53,11 @@ impl Trust {
         Self { baggage: keys, ..self }
     }
 
+    /// Whether `peer` is believed: its trace is continued, and so is what it says of those it speaks for.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.verdict(Some(peer)) == Verdict::Continue
+    }
+
     pub(super) fn keeps(&self, key: &str) -> bool {
         self.whom == Whom::Everyone || self.baggage.iter().any(|kept| kept == key)
     }

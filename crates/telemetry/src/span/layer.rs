@@ -323,9 +323,11 @@ mod tests {
                 method: "GET",
                 route: Some("/x/{id}"),
                 path: "/x/1",
+                query: None,
                 scheme: "http",
                 host: Some("localhost:80"),
                 peer: None,
+                client: None,
                 user_agent: None,
                 version: None,
             };

@@ -123,9 +123,11 @@ fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<Str
                 method: "GET",
                 route: None,
                 path,
+                query: None,
                 scheme: "http",
                 host: Some("localhost"),
                 peer: None,
+                client: None,
                 user_agent: None,
                 version: None,
             };
