@@ -12,6 +12,7 @@ mod interop;
 mod page;
 mod propagation;
 mod proxy;
+mod routes;
 mod rules;
 mod store;
 mod support;

@@ -1,13 +1,17 @@
-//! What the environment says about the proxy. Opens nothing.
+//! What the environment and the command line say about the proxy. Reads the routes file, and opens nothing else.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
 //! | `CRUDDUR_UPSTREAM` | the backend that `/api/*` goes to | `http://127.0.0.1:4567` |
+//! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: Cruddur's own routes |
 //! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
+//! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept of whoever calls, such as `tenant,locale`; all are where `TRACE_TRUST` is `always` | none |
 //! | `CRUDDUR_VIEWER` | the trace viewer that `/traces/` goes to, for reading only | none: `/traces/` is not found |
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::Uri;
@@ -15,17 +19,27 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
+use crate::routes::{Rule, Source, Variables};
+
 /// The proxy's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// The backend.
-    pub upstream: Upstream,
-    /// The trace viewer.
-    pub viewer: Option<Upstream>,
     /// Whose trace is continued.
     pub trust: Trust,
+    /// Where requests go, and where that is read again.
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) source: Source,
+}
+
+/// What the command line says, in place of the variables.
+#[derive(Debug, Clone, Default)]
+pub struct CommandLine {
+    /// Instead of `CRUDDUR_PROXY_CONFIG`.
+    pub config: Option<PathBuf>,
+    /// Instead of `TRACE_TRUST`.
+    pub trust: Option<Trust>,
 }
 
 /// A server that requests are forwarded to: `http://host:port`, without a path.
@@ -33,19 +47,59 @@ pub struct Config {
 pub struct Upstream(Authority);
 
 impl Config {
-    /// From `settings`, which remembers the faults.
-    pub fn read(settings: &mut Settings) -> Self {
+    /// From `settings`, which remembers the faults, and from the routes file.
+    pub fn read(settings: &mut Settings, command_line: CommandLine) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_PROXY_LISTEN", "an address such as 127.0.0.1:3000");
         let upstream = settings.parse("CRUDDUR_UPSTREAM", "an address such as http://127.0.0.1:4567, without a path");
         let viewer = settings.parse("CRUDDUR_VIEWER", "an address such as http://127.0.0.1:4318, without a path");
+        let trust = settings.parse("TRACE_TRUST", "never, link, always, or networks such as 10.0.0.0/8,::1");
+        let keys: Option<BaggageKeys> = settings.parse("TRACE_BAGGAGE_KEYS", "keys such as tenant,locale");
+        let file = settings.text("CRUDDUR_PROXY_CONFIG").map(PathBuf::from);
+        let upstream = upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567")));
+        let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
         Self {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0),
-            upstream: upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567"))),
-            viewer,
-            trust: settings
-                .parse("TRACE_TRUST", "never, link, always, or networks such as 10.0.0.0/8,::1")
-                .unwrap_or_default(),
+            trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),
+            rules: source.read(settings),
+            source,
         }
+    }
+
+    /// The table of routes as it will be in force, a line each.
+    pub fn table(&self) -> String {
+        let mut table = String::new();
+        for rule in &self.rules {
+            // Writing to a String does not fail.
+            let _ = writeln!(table, "{rule}");
+        }
+        table
+    }
+
+    /// The routes file; `None` where Cruddur's own routes are used.
+    pub fn routes_file(&self) -> Option<&std::path::Path> {
+        self.source.file.as_deref()
+    }
+}
+
+/// Keys of baggage: tokens, separated by commas.
+#[derive(Debug, Default)]
+struct BaggageKeys(Vec<String>);
+
+/// Why a text is no list of keys.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no key")]
+struct NotAKey(String);
+
+impl FromStr for BaggageKeys {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let key = |key: &str| match key.trim() {
+            key if !key.is_empty() && key.bytes().all(token) => Ok(key.to_owned()),
+            key => Err(NotAKey(key.to_owned())),
+        };
+        text.split(',').map(key).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -92,6 +146,31 @@ fn is_port(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_of_baggage_are_tokens() {
+        assert_eq!("tenant, a.b-c".parse::<BaggageKeys>().unwrap().0, ["tenant", "a.b-c"]);
+        for text in ["", "a,", "a b", "a=b", "caf\u{e9}"] {
+            assert!(text.parse::<BaggageKeys>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_command_line_says_wins() {
+        let read = |options| {
+            let variables = [("TRACE_TRUST", "never"), ("CRUDDUR_PROXY_CONFIG", "/nowhere/a.toml")];
+            let mut settings = Settings::from_pairs(&variables);
+            let config = Config::read(&mut settings, options);
+            (config.trust, settings.finish(()).map_err(|faults| faults.to_string()))
+        };
+        let options = CommandLine { config: Some("/nowhere/b.toml".into()), trust: Some(Trust::ALWAYS) };
+        let (trust, faults) = read(options);
+        assert_eq!(trust, Trust::ALWAYS);
+        assert!(faults.unwrap_err().starts_with("/nowhere/b.toml: cannot be read"));
+        let (trust, faults) = read(CommandLine::default());
+        assert_eq!(trust, "never".parse().unwrap());
+        assert!(faults.unwrap_err().starts_with("/nowhere/a.toml: cannot be read"));
+    }
 
     #[test]
     fn an_upstream_is_a_host_and_a_port() {

@@ -1,7 +1,7 @@
 //! The reverse proxy at the edge: it begins or continues the trace of each request, forwards `/api/*` to the backend with the
 //! trace in its headers, streaming both ways, and serves Cruddur's page.
 //!
-//! [`Config`] says where to listen and where to forward to, [`Server`] does it. Callers on this machine are continued; all
+//! [`Config`] says where to listen and where to forward to, [`Server`] does it, [`Reloader`] changes where to. Callers on this machine are continued; all
 //! others begin a new trace that is linked to theirs. Buffers no body and keeps no state between requests.
 
 mod body;
@@ -16,6 +16,6 @@ mod server;
 mod service;
 mod upstream;
 
-pub use config::{Config, Upstream};
-pub use server::{Error, Server};
+pub use config::{CommandLine, Config, Upstream};
+pub use server::{Error, Reloader, Server};
 pub use upstream::Limits;

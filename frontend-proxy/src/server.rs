@@ -35,6 +35,10 @@ pub struct Server {
     service: Arc<Service>,
 }
 
+/// Puts the routes file into force again, while a server runs.
+#[derive(Clone)]
+pub struct Reloader(Arc<Service>);
+
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,6 +62,11 @@ impl Server {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What reads the routes file again.
+    pub fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.service))
     }
 
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
@@ -87,6 +96,14 @@ impl Server {
         }
         // Their spans end here, before the ledger is closed.
         connections.shutdown().await;
+    }
+}
+
+impl Reloader {
+    /// Reads the file and puts it into force; where it has faults, the routes stay as they are. Either is logged in one line.
+    /// Blocks on the file.
+    pub fn reload(&self) {
+        self.0.reload();
     }
 }
 

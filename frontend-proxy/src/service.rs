@@ -2,6 +2,7 @@
 //! the route is traced.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, Response, StatusCode, header};
@@ -12,36 +13,70 @@ use tracing::Span;
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
-use crate::received::{self, Received};
-use crate::routes::{Route, Routes};
+use crate::received::Received;
+use crate::routes::{Route, Routes, Source};
 use crate::{client_address, page, respond};
 
 /// All that answering a request needs.
 pub(crate) struct Service {
     trust: Trust,
-    routes: Routes,
+    /// Replaced whole; a request keeps the table that it began with.
+    routes: RwLock<Arc<Routes>>,
+    source: Source,
     forwarder: Forwarder,
 }
 
 impl Service {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { trust: config.trust.clone(), routes: Routes::cruddur(config), forwarder: Forwarder::new() }
+        Self {
+            trust: config.trust.clone(),
+            routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
+            source: config.source.clone(),
+            forwarder: Forwarder::new(),
+        }
+    }
+
+    fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the routes file again, and says what came of it. Blocks on the file.
+    pub(crate) fn reload(&self) {
+        match self.source.read_again() {
+            Ok(rules) => {
+                let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+                let (next, changes) = routes.next(rules);
+                tracing::info!("{} routes are in force: {changes}", next.len());
+                *routes = Arc::new(next);
+            }
+            Err(faults) => {
+                let faults = faults.to_string().replace('\n', "; ");
+                tracing::error!("the old routes stay in force: {faults}");
+            }
+        }
     }
 
     pub(crate) async fn answer(&self, request: Request<Received>, peer: SocketAddr) -> Response<Outgoing> {
         if !is_addressed(&request) {
             return respond::problem(StatusCode::BAD_REQUEST, "a request has one valid Host", &Span::none());
         }
+        let routes = self.routes();
         let path = request.uri().path();
         match path {
             "/health/live" => respond::alive(),
             "/health/telemetry" => respond::ledger(),
             "/metrics" => respond::metrics(),
-            "/" => self.traced(request, peer, Destination::Page).await,
             "/traces" => respond::redirect("/traces/"),
-            _ => match (self.routes.find(path), page::find(path)) {
-                (Some(route), _) if route.traces(path) => self.traced(request, peer, Destination::Route(route)).await,
+            _ => match (routes.find(path), page::find(path)) {
+                (Some(Route { rule, .. }), _) if rule.missing.is_some() => {
+                    let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
+                    respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
+                }
+                (Some(route), _) if route.rule.traces(path) => {
+                    self.traced(request, peer, Destination::Route(route)).await
+                }
                 (Some(route), _) => self.forward(request, peer, route, None).await,
+                (None, _) if path == "/" => self.traced(request, peer, Destination::Page).await,
                 (None, Some(file)) if reads(request.method()) => respond::file(file),
                 (None, _) => self.traced(request, peer, Destination::None).await,
             },
@@ -81,12 +116,12 @@ impl Service {
             return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", &within);
         }
         let (parts, body) = request.into_parts();
-        let request = match body.limited(received::BYTES, received::DURATION) {
+        let request = match body.limited(route.rule.body.limit, route.rule.body.timeout) {
             Ok(body) => Request::from_parts(parts, body),
             Err(fault) => return respond::problem(fault.status(), &fault.to_string(), &within),
         };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-        match path.strip_prefix(&*route.strip).unwrap_or(path).parse() {
+        match route.rule.forwarded(path).parse() {
             Ok(path) => self.forwarder.forward(request, peer, &route.servers, path, span).await,
             Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
         }
@@ -108,7 +143,7 @@ fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destinati
         method: request.method().as_str(),
         route: match destination {
             Destination::Page => Some("/"),
-            Destination::Route(route) => Some(&route.template),
+            Destination::Route(route) => Some(route.rule.template(request.uri().path())),
             Destination::None => None,
         },
         path: request.uri().path(),

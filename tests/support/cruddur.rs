@@ -1,11 +1,11 @@
 //! Processes of the binary under test, each on free ports and with an environment of its own: nothing of the developer's
 //! variables reaches it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use serde_json::Value;
@@ -18,6 +18,8 @@ pub(crate) struct Cruddur {
     child: Child,
     lines: Receiver<String>,
     errors: Option<thread::JoinHandle<String>>,
+    /// What it has said on standard error so far.
+    said: Arc<Mutex<String>>,
     pub(crate) page: String,
     pub(crate) backend: String,
     pub(crate) viewer: String,
@@ -114,13 +116,18 @@ impl Cruddur {
         let mut errors = child.stderr.take().unwrap();
         let (tell, lines) = sync_channel(1_000);
         thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
         let errors = thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).unwrap();
-            text
+            let mut errors = BufReader::new(&mut errors);
+            let mut line = String::new();
+            while errors.read_line(&mut line).unwrap() > 0 {
+                heard.lock().unwrap().push_str(&std::mem::take(&mut line));
+            }
+            heard.lock().unwrap().clone()
         });
         let none = String::new;
-        Self { child, lines, errors: Some(errors), page: none(), backend: none(), viewer: none(), xray: none() }
+        Self { child, lines, errors: Some(errors), said, page: none(), backend: none(), viewer: none(), xray: none() }
     }
 
     /// The next line of standard output.
@@ -133,6 +140,13 @@ impl Cruddur {
                 panic!("it said nothing more on standard output, and on standard error:\n{errors}")
             }
         }
+    }
+
+    /// Waits for a line on standard error with `text` in it.
+    pub(crate) fn says(&self, text: &str) -> String {
+        eventually(format!("{text:?} on standard error"), || {
+            self.said.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
     }
 
     /// SIGTERM, and what came of it.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use telemetry::propagation::Trust;
 
 use crate::rules::Asked;
 
@@ -13,6 +14,7 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_VIEWER_LISTEN         the viewer, and OTLP     [127.0.0.1:4318]
   CRUDDUR_XRAY_LISTEN           X-Ray segments by UDP, sampling rules by TCP [127.0.0.1:2000]
   CRUDDUR_XRAY_RULES            the file of sampling rules that the viewer gives [./xray-rules.json]
+  CRUDDUR_PROXY_CONFIG          the proxy's routes file  [none: Cruddur's own routes]
   CRUDDUR_UPSTREAM              the proxy's backend      [http://127.0.0.1:4567; `up`: its own]
   CRUDDUR_VIEWER                the proxy's /traces/     [none; `up`: its own]
   CRUDDUR_DATA                  the embedded database    [./.cruddur]
@@ -25,6 +27,7 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   OTEL_TRACES_SAMPLER           which traces are recorded (OTEL_TRACES_SAMPLER_ARG) [parentbased_always_on]
   OTEL_LOGS_EXPORTER            otlp sends events as log records too [none]
   TRACE_TRUST                   whose traces the proxy continues [callers on this machine]
+  TRACE_BAGGAGE_KEYS            the keys of baggage that the proxy keeps of whoever calls [none]
   RUST_LOG                      what is logged on standard error [info]";
 
 /// Cruddur: posts that expire, and a trace of every request from the browser to SQL
@@ -42,7 +45,7 @@ pub(crate) enum Command {
     /// The API alone
     Backend(Lifetime),
     /// The reverse proxy and the page alone
-    FrontendProxy(Lifetime),
+    FrontendProxy(Proxy),
     /// The viewer of traces alone
     TraceViewer(Lifetime),
     /// Check everything that can keep traces from arriving, a line each; exit code 1 where something will not work
@@ -88,6 +91,23 @@ pub(crate) struct Form {
     /// Print one JSON object instead of lines
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Proxy {
+    /// The routes file, instead of CRUDDUR_PROXY_CONFIG; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Whose traces are continued and whose X-Forwarded-For is believed, instead of TRACE_TRUST: never, link, always, or
+    /// networks such as 10.0.0.0/8,::1
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) trust: Option<Trust>,
+    /// Check the environment and the routes file, print the routes as they would be in force, and stop; exit code 64 where
+    /// something is wrong
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
 }
 
 #[derive(Args, Clone, Copy)]

@@ -97,7 +97,7 @@ pub(crate) async fn run(json: bool) -> Result<()> {
 fn variables() -> (Report, Told) {
     let mut settings = Settings::from_env();
     let backend = backend::Config::read(&mut settings);
-    let proxy = frontend_proxy::Config::read(&mut settings);
+    let proxy = frontend_proxy::Config::read(&mut settings, frontend_proxy::CommandLine::default());
     let viewer = trace_viewer::Config::read(&mut settings);
     let telemetry = telemetry::Config::read(&mut settings);
     let mut report = Report::default();
@@ -116,6 +116,12 @@ fn variables() -> (Report, Told) {
     }
     for (subject, problem) in settings.faults() {
         report.add(subject, Status::Wrong, problem);
+    }
+    let file = proxy.routes_file().map(|file| file.display().to_string());
+    let is_wrong = file.as_ref().is_some_and(|file| settings.faults().any(|(subject, _)| subject.starts_with(file)));
+    if !is_wrong {
+        let from = file.unwrap_or_else(|| "Cruddur's own; CRUDDUR_PROXY_CONFIG names a file of others".to_owned());
+        report.add("routes", Status::Ok, format!("{}, from {from}", proxy.table().lines().count()));
     }
     let ports = ports(&backend, &proxy, &viewer);
     (report, Told { backend, telemetry, ports })

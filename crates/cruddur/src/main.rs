@@ -25,7 +25,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command.unwrap_or(Command::Up) {
         Command::Up => up::run().await,
         Command::Backend(lifetime) => services::backend(lifetime).await,
-        Command::FrontendProxy(lifetime) => services::frontend_proxy(lifetime).await,
+        Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
         Command::Doctor(form) => doctor::run(form.json).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),

@@ -35,7 +35,7 @@ pub(crate) fn check() -> Result<Plan> {
 
 fn plan(settings: &mut Settings) -> Plan {
     let backend = backend::Config::read(settings);
-    let proxy = frontend_proxy::Config::read(settings);
+    let proxy = frontend_proxy::Config::read(settings, frontend_proxy::CommandLine::default());
     let viewer = trace_viewer::Config::read(settings);
     let telemetry = telemetry::Config::read(settings);
     check_ports(settings, &ports(&backend, &proxy, &viewer));

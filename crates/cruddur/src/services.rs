@@ -1,7 +1,7 @@
 //! Each service's main: read every variable, start telemetry, serve until told to stop, flush.
 
 use std::future::Future;
-use std::io::{Read, stdin};
+use std::io::{Read, Write, stdin, stdout};
 
 use anyhow::{Context, Result};
 use backend::Store;
@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::cli::Lifetime;
+use crate::cli::{Lifetime, Proxy};
 use crate::ready::Ready;
 
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
@@ -36,20 +36,43 @@ async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) 
     Ok(server.run_until(stop).await?)
 }
 
-pub(crate) async fn frontend_proxy(lifetime: Lifetime) -> Result<()> {
-    let (config, telemetry) =
-        settings::from_env(|settings| (frontend_proxy::Config::read(settings), telemetry::Config::read(settings)))?;
+pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {
+    let command_line = frontend_proxy::CommandLine { config: asked.config, trust: asked.trust };
+    let (config, telemetry) = settings::from_env(|settings| {
+        (frontend_proxy::Config::read(settings, command_line), telemetry::Config::read(settings))
+    })?;
+    if asked.check {
+        return Ok(stdout().write_all(config.table().as_bytes())?);
+    }
     let telemetry = telemetry.install("frontend-proxy")?;
-    let served = serve_frontend_proxy(config, stopped(lifetime)?).await;
+    let served = serve_frontend_proxy(config, stopped(asked.lifetime)?).await;
     telemetry.shutdown();
     served
 }
 
 async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<Output = ()>) -> Result<()> {
+    let has_file = config.routes_file().is_some();
     let server = frontend_proxy::Server::bind(config).await?;
+    // Without a file there is nothing to read again, and a terminal that hangs up stops the process as it always does.
+    if has_file {
+        tokio::spawn(reload_when_asked(server.reloader())?);
+    }
     Ready::new("frontend-proxy").at("http", format_args!("http://{}", server.addr())).announce();
     server.run_until(stop).await;
     Ok(())
+}
+
+/// At each SIGHUP. Signals that come while a file is read are one.
+fn reload_when_asked(reloader: frontend_proxy::Reloader) -> Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be handled")?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            let reloader = reloader.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the routes were not read again");
+            }
+        }
+    })
 }
 
 /// The viewer logs, and is not traced.

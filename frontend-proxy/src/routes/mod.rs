@@ -1,0 +1,146 @@
+//! Where requests go: the longest prefix that a path begins with decides. A table is read from a TOML file, or is Cruddur's
+//! own, and is never changed: a reload makes another, which keeps the servers that stay. Reads one file, opens nothing else.
+
+mod file;
+mod rule;
+mod template;
+mod units;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::Method;
+use settings::{Faults, Settings};
+
+use crate::config::Upstream;
+use crate::upstream::Servers;
+pub(crate) use rule::Rule;
+
+/// Bytes of a prefix or a template.
+const MAX_PATH: usize = 256;
+/// Bytes of a routes file.
+const MAX_FILE: u64 = 256 * 1024;
+/// Cruddur's own routes.
+const CRUDDUR: &str = include_str!("cruddur.toml");
+
+/// Where routes are read from, at start and again.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// `None` where Cruddur's own routes are used.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) variables: Variables,
+}
+
+/// What `$CRUDDUR_UPSTREAM` and `$CRUDDUR_VIEWER` mean in a routes file.
+#[derive(Debug, Clone)]
+pub(crate) struct Variables {
+    pub(crate) upstream: Upstream,
+    pub(crate) viewer: Option<Upstream>,
+}
+
+impl Source {
+    /// What the file says, without fault or with each fault remembered.
+    pub(crate) fn read(&self, settings: &mut Settings) -> Vec<Rule> {
+        let Some(path) = &self.file else {
+            return file::parse(CRUDDUR, "the routes of its own", &self.variables, settings);
+        };
+        let name = path.display().to_string();
+        match settings::read_file(path, MAX_FILE).map(String::from_utf8) {
+            Ok(Ok(text)) => file::parse(&text, &name, &self.variables, settings),
+            Ok(Err(_)) => {
+                settings.fault(name, "is not valid UTF-8; give it as UTF-8 text");
+                Vec::new()
+            }
+            Err(error) => {
+                settings.fault(name, format!("cannot be read ({error}); give a routes file, or none"));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The same, once more.
+    ///
+    /// # Errors
+    /// All that is wrong with the file.
+    pub(crate) fn read_again(&self) -> Result<Vec<Rule>, Faults> {
+        let mut settings = Settings::from_pairs(&[]);
+        let rules = self.read(&mut settings);
+        settings.finish(rules)
+    }
+}
+
+/// The table of routes in force.
+#[derive(Debug)]
+pub(crate) struct Routes(Vec<Route>);
+
+/// A route in force.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) rule: Rule,
+    pub(crate) servers: Arc<Servers>,
+}
+
+/// What a new table changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) added: usize,
+    pub(crate) removed: usize,
+    pub(crate) changed: usize,
+    pub(crate) kept: usize,
+}
+
+impl Routes {
+    pub(crate) fn new(rules: Vec<Rule>) -> Self {
+        Self(Vec::new()).next(rules).0
+    }
+
+    /// The table that comes after this one; servers of a route whose upstreams and limits stay are kept with all that they
+    /// know.
+    pub(crate) fn next(&self, rules: Vec<Rule>) -> (Self, Changes) {
+        let mut changes = Changes::default();
+        let mut table: Vec<Route> = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let old = self.0.iter().find(|route| route.rule.prefix == rule.prefix);
+            match old {
+                None => changes.added += 1,
+                Some(old) if old.rule == rule => changes.kept += 1,
+                Some(_) => changes.changed += 1,
+            }
+            let stays = |old: &&Route| old.rule.upstreams == rule.upstreams && old.rule.limits == rule.limits;
+            let servers = old.filter(stays).map_or_else(
+                || Arc::new(Servers::new(rule.upstreams.clone(), rule.limits)),
+                |old| Arc::clone(&old.servers),
+            );
+            table.push(Route { rule, servers });
+        }
+        changes.removed = self.0.len() - changes.kept - changes.changed;
+        // The first that a path begins with is then the longest.
+        table.sort_by_key(|route| std::cmp::Reverse(route.rule.prefix.len()));
+        (Self(table), changes)
+    }
+
+    pub(crate) fn find(&self, path: &str) -> Option<&Route> {
+        self.0.iter().find(|route| path.starts_with(&route.rule.prefix))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl Route {
+    pub(crate) fn takes(&self, method: &Method) -> bool {
+        !self.rule.read_only || matches!(*method, Method::GET | Method::HEAD)
+    }
+}
+
+impl fmt::Display for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { added, removed, changed, kept } = self;
+        write!(f, "{added} added, {removed} removed, {changed} changed, {kept} as they were")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! What the routes file says of one route, and how `--check` shows it. Does nothing.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::template::Template;
+use super::units::{Size, Span};
+use crate::config::Upstream;
+use crate::received;
+use crate::upstream::Limits;
+
+/// What holds for the paths that begin with one prefix.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Rule {
+    /// Begins and ends with `/`; a path belongs here that begins with it.
+    pub(crate) prefix: String,
+    /// At least one, unless `missing` says why there is none.
+    pub(crate) upstreams: Vec<Upstream>,
+    /// The variable that would name the upstream, and is not set.
+    pub(crate) missing: Option<&'static str>,
+    /// `http.route` of spans whose path none of `templates` fits.
+    pub(crate) template: String,
+    /// The first that fits is `http.route`.
+    pub(crate) templates: Vec<Template>,
+    pub(crate) traced: bool,
+    /// Paths that are not traced though the route is.
+    pub(crate) untraced: Vec<String>,
+    /// The prefix is left out of the path before it is sent on, but for its last slash.
+    pub(crate) strip_prefix: bool,
+    /// For GET and HEAD alone.
+    pub(crate) read_only: bool,
+    pub(crate) limits: Limits,
+    pub(crate) body: Body,
+}
+
+/// What a request's body may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Body {
+    /// In bytes.
+    pub(crate) limit: u64,
+    /// How long its client may let it be waited for, in total.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self { limit: received::BYTES, timeout: received::DURATION }
+    }
+}
+
+impl Rule {
+    /// The name by which spans of a request for `path` are known.
+    pub(crate) fn template(&self, path: &str) -> &str {
+        self.templates.iter().find(|template| template.fits(path)).map_or(&self.template, Template::as_str)
+    }
+
+    pub(crate) fn traces(&self, path: &str) -> bool {
+        self.traced && !self.untraced.iter().any(|untraced| untraced == path)
+    }
+
+    /// The path, and its query, as the upstream gets it.
+    pub(crate) fn forwarded<'a>(&self, path: &'a str) -> &'a str {
+        let strip = if self.strip_prefix { self.prefix.trim_end_matches('/') } else { "" };
+        path.strip_prefix(strip).unwrap_or(path)
+    }
+}
+
+/// One line.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<12} -> ", self.prefix)?;
+        match self.missing {
+            Some(variable) => return write!(f, "nowhere: {variable} is not set"),
+            None => {
+                let upstreams: Vec<String> = self.upstreams.iter().map(ToString::to_string).collect();
+                f.write_str(&upstreams.join(", "))?;
+            }
+        }
+        if self.strip_prefix {
+            f.write_str(", prefix stripped")?;
+        }
+        if self.read_only {
+            f.write_str(", read only")?;
+        }
+        if self.traced {
+            write!(f, "; traced as {}", self.template)?;
+            match self.templates.len() {
+                0 => {}
+                1 => f.write_str(" and by 1 template")?,
+                count => write!(f, " and by {count} templates")?,
+            }
+            if !self.untraced.is_empty() {
+                write!(f, ", but not {}", self.untraced.join(" "))?;
+            }
+        } else {
+            f.write_str("; not traced")?;
+        }
+        let Limits { connect, answer, idle, tunnel, retries } = self.limits;
+        write!(f, "; connect {}, answer {}, idle {}, ", Span(connect), Span(answer), Span(idle))?;
+        write!(f, "tunnel {}, retries {retries}; ", Span(tunnel))?;
+        write!(f, "body {} in {}", Size(self.body.limit), Span(self.body.timeout))
+    }
+}

@@ -1,0 +1,253 @@
+//! The proxy's routes file: what it does, what is wrong with one, and how it is read again while requests are under way.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::cruddur::{Cruddur, command};
+use crate::support::{Folder, eventually, http};
+
+/// An upstream that answers each request with its own name, and the request's line.
+fn upstream(name: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let serve = move |stream: TcpStream| -> Option<()> {
+        let mut reader = BufReader::new(stream.try_clone().ok()?);
+        let mut stream = stream;
+        loop {
+            let mut head = Vec::new();
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).ok()? == 0 {
+                    return None;
+                }
+                match line.trim_end() {
+                    "" => break,
+                    line => head.push(line.to_owned()),
+                }
+            }
+            let body = format!("{name} {}", head[0]);
+            write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).ok()?;
+        }
+    };
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+fn write(folder: &Folder, text: &str) -> String {
+    let path = folder.path().join("routes.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn route(prefix: &str, upstream: &str, more: &str) -> String {
+    format!("[[route]]\nprefix = \"{prefix}\"\nupstreams = [\"{upstream}\"]\n{more}\n")
+}
+
+/// What `--check` says: its exit code, standard output and standard error.
+fn check(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let output = command(&[&["frontend-proxy", "--check"], arguments].concat(), variables).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn text(answer: &http::Answer) -> &str {
+    std::str::from_utf8(&answer.body).unwrap()
+}
+
+#[test]
+fn each_prefix_has_its_upstream_and_the_longest_decides() {
+    let (folder, one, two) = (Folder::new(), upstream("one"), upstream("two"));
+    let file = write(
+        &folder,
+        &[
+            route("/", &one, "traced = false"),
+            route("/api/", &one, ""),
+            route("/api/deep/", &two, "strip_prefix = true\nread_only = true"),
+        ]
+        .concat(),
+    );
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", &file)]);
+    assert_eq!(text(&proxy.get("/api/x?q=1")), "one GET /api/x?q=1 HTTP/1.1");
+    assert_eq!(text(&proxy.get("/api/deep/x?q=1")), "two GET /x?q=1 HTTP/1.1");
+    assert_eq!(text(&proxy.get("/api/deep/")), "two GET / HTTP/1.1");
+    assert_eq!(text(&proxy.get("/")), "one GET / HTTP/1.1", "a route for everything is there instead of the page");
+    assert_eq!(text(&proxy.get("/cruddur.css")), "one GET /cruddur.css HTTP/1.1");
+    assert_eq!(proxy.get("/health/live").status, 204, "what the proxy says of itself is not forwarded");
+    assert_eq!(proxy.post("/api/deep/x", &json!({})).status, 405);
+    assert_eq!(proxy.get("/").header("server-timing"), "", "not traced");
+}
+
+#[test]
+fn spans_are_named_by_templates_and_never_by_paths() {
+    let (folder, one) = (Folder::new(), upstream("one"));
+    let more = "templates = [\"/api/users/@{handle}\", \"/api/users/{id}/posts/*\"]\nuntraced = [\"/api/ping\"]";
+    let file = write(&folder, &route("/api/", &one, more));
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let proxy = Cruddur::service(
+        "frontend-proxy",
+        &[
+            ("CRUDDUR_PROXY_CONFIG", &file),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+        ],
+    );
+    for (path, route) in [
+        ("/api/users/@canary?q=canary&page=2", "/api/users/@{handle}"),
+        ("/api/users/7/posts/8/9", "/api/users/{id}/posts/*"),
+        ("/api/users/7", "/api/*"),
+    ] {
+        let trace = proxy.get(path).trace_id();
+        let spans = viewer.spans(&trace, 2);
+        let server = spans.iter().find(|span| span["kind"] == "server" && span["source"] == "otlp").unwrap();
+        assert_eq!(server["name"], format!("GET {route}"), "{path}");
+        assert_eq!(server["attributes"]["http.route"], route);
+        let told = path.split_once('?').map_or(Value::Null, |_| json!("q=REDACTED&page=REDACTED"));
+        assert_eq!(server["attributes"]["url.query"], told);
+        assert!(!Value::from(spans.clone()).to_string().contains("q=canary"));
+    }
+    assert_eq!(proxy.get("/api/ping").header("server-timing"), "");
+}
+
+#[test]
+fn all_that_is_wrong_is_told_before_a_port_is_opened() {
+    let folder = Folder::new();
+    let file = write(&folder, "[[route]]\nprefix = \"api\"\nupstreams = [\"https://x\"]\nretires = 2\n");
+    let variables = [("TRACE_TRUST", "sometimes"), ("CRUDDUR_PROXY_CONFIG", file.as_str())];
+    let expected = [
+        "error: TRACE_TRUST: \"sometimes\" is not valid (\"sometimes\" is not a network); give never, link, always, or networks such as 10.0.0.0/8,::1".to_owned(),
+        format!("error: {file}:2: prefix \"api\" does not begin and end with /; give one such as \"/api/\""),
+        format!("error: {file}:3: \"https://x\" is no upstream (it is not http://host:port); give one such as \"http://127.0.0.1:4567\", without a path"),
+        format!("error: {file}:4: `retires` is unknown; is `retries` meant?"),
+    ];
+    for arguments in [&["frontend-proxy", "--check"][..], &["frontend-proxy"], &["up"]] {
+        let output = command(arguments, &variables).current_dir(folder.path()).output().unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let mut told: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
+        told.sort_unstable();
+        let mut expected = expected.clone();
+        expected.sort_unstable();
+        assert_eq!(told, expected, "{arguments:?}");
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(64), b"".as_slice()));
+    }
+    let gone = folder.path().join("gone.toml");
+    let (code, _, errors) = check(&["--config", gone.to_str().unwrap()], &[]);
+    assert!(code == 64 && errors.contains("gone.toml: cannot be read (No such file"), "{code} {errors}");
+    let (code, _, errors) = check(&["--trust", "sometimes"], &[]);
+    assert!(code == 2 && errors.contains("\"sometimes\" is not a network"), "{code} {errors}");
+}
+
+#[test]
+fn a_check_prints_the_routes_as_they_would_be_in_force() {
+    let (code, table, errors) = check(&[], &[("CRUDDUR_VIEWER", "127.0.0.1:4318")]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    let limits = "connect 2s, answer 30s, idle 1m, tunnel 10m, retries 1; body 1MiB in 30s";
+    assert_eq!(
+        table,
+        format!(
+            "/api/        -> http://127.0.0.1:4567; traced as /api/* and by 9 templates, but not /api/health-check; {limits}\n\
+             /traces/     -> http://127.0.0.1:4318, prefix stripped, read only; not traced; {limits}\n"
+        )
+    );
+    // The file wins over the variable, and the file that is shipped is without fault.
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend-proxy/routes.example.toml");
+    let (code, table, errors) =
+        check(&["--config", example.to_str().unwrap()], &[("CRUDDUR_PROXY_CONFIG", "/nowhere.toml")]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert_eq!(
+        table,
+        "/api/        -> http://127.0.0.1:4567, http://127.0.0.1:4568; traced as /api/* and by 3 templates, but not /api/health-check; \
+         connect 2s, answer 10s, idle 1m, tunnel 10m, retries 2; body 64KiB in 30s\n\
+         /traces/     -> nowhere: CRUDDUR_VIEWER is not set\n"
+    );
+}
+
+#[test]
+fn without_a_viewer_its_path_says_what_to_set() {
+    let proxy = Cruddur::service("frontend-proxy", &[]);
+    let answer = proxy.get("/traces/api/traces");
+    assert_eq!((answer.status, answer.header("server-timing")), (404, ""));
+    assert_eq!(answer.json()["detail"], "no trace viewer is set; set CRUDDUR_VIEWER");
+}
+
+#[test]
+fn a_hangup_puts_a_good_file_into_force_and_no_bad_one_and_fails_no_request() {
+    let (folder, one, two) = (Folder::new(), upstream("one"), upstream("two"));
+    let file = write(&folder, &route("/api/", &one, ""));
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", &file)]);
+    let url = format!("{}/api/x", proxy.page);
+    let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (url, stop, served) = (url.clone(), Arc::clone(&stop), Arc::clone(&served));
+            thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = http::get(&url);
+                    assert_eq!(answer.status, 200, "{}", text(&answer));
+                    served.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let answers = |name: &str| {
+        eventually(format!("an answer of {name}"), || text(&proxy.get("/api/x")).starts_with(name).then_some(()))
+    };
+    answers("one");
+    for (next, name) in [(&two, "two"), (&one, "one"), (&two, "two")] {
+        write(&folder, &route("/api/", next, ""));
+        proxy.signal("HUP");
+        answers(name);
+    }
+    // A file with faults changes nothing.
+    write(&folder, &route("/api/", "https://three", "x = 1"));
+    proxy.signal("HUP");
+    let line = proxy.says("the old routes stay in force");
+    assert!(line.contains("routes.toml:3: ") && line.contains("routes.toml:4: `x` is unknown"), "{line}");
+    let before = served.load(Ordering::Relaxed);
+    eventually("requests after the bad file", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
+    assert!(text(&proxy.get("/api/x")).starts_with("two"));
+    write(&folder, &(route("/api/", &two, "") + &route("/other/", &one, "")));
+    proxy.signal("HUP");
+    eventually("a further route", || text(&proxy.get("/other/x")).starts_with("one").then_some(()));
+    stop.store(true, Ordering::Relaxed);
+    load.into_iter().for_each(|thread| thread.join().unwrap());
+    let ended = proxy.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    let said = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(said("1 routes are in force: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
+    assert_eq!(said("the old routes stay in force"), 1);
+    assert_eq!(said("2 routes are in force: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
+}
+
+#[test]
+fn the_doctor_looks_at_the_routes_file() {
+    let folder = Folder::new();
+    let file = write(&folder, &route("/api/", "127.0.0.1:1", ""));
+    let checks = |file: &str| -> Vec<(String, String, String)> {
+        let data = Folder::new();
+        let variables = [("CRUDDUR_PROXY_CONFIG", file), ("CRUDDUR_DATA", data.path().to_str().unwrap())];
+        let output = command(&["doctor", "--json"], &variables).current_dir(data.path()).output().unwrap();
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let field = |check: &Value, name: &str| check[name].as_str().unwrap().to_owned();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().map(|check| (field(check, "check"), field(check, "status"), field(check, "detail"))).collect()
+    };
+    let told = checks(&file);
+    let routes = told.iter().find(|(name, ..)| name == "routes").unwrap();
+    assert_eq!((routes.1.as_str(), routes.2.as_str()), ("ok", format!("1, from {file}").as_str()));
+    write(&folder, "[[route]]\n");
+    let told = checks(&file);
+    let wrong: Vec<_> =
+        told.iter().filter(|(name, status, _)| name.contains("routes.toml") && status == "wrong").collect();
+    assert_eq!(wrong.len(), 2, "{told:#?}");
+    assert!(!told.iter().any(|(name, ..)| name == "routes"));
+}
