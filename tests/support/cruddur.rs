@@ -90,8 +90,13 @@ impl Cruddur {
 
     /// One service alone, on free ports.
     pub(crate) fn service(name: &str, variables: &[(&str, &str)]) -> Self {
+        Self::service_with(name, &[], variables)
+    }
+
+    /// The same with more on its command line.
+    pub(crate) fn service_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let variables: Vec<_> = FREE_PORTS.iter().chain(variables).copied().collect();
-        let mut cruddur = Self::spawn(&[name], &variables);
+        let mut cruddur = Self::spawn(&[&[name], arguments].concat(), &variables);
         let line = cruddur.line();
         for word in line.split_whitespace() {
             match (name, word.split_once('=')) {

@@ -10,6 +10,7 @@ pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod sampling;
 pub(crate) mod schema;
+pub(crate) mod upstream;
 
 use std::fmt::Display;
 use std::thread::sleep;

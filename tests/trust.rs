@@ -1,0 +1,91 @@
+//! Whom the proxy believes: whose baggage goes on, who is said to ask, and that no caller makes us record a trace.
+
+use serde_json::Value;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::http;
+use crate::support::upstream::{Upstream, values};
+
+const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
+
+/// What a proxy with these variables sends on of a request with these headers.
+fn forwarded(variables: &[(&str, &str)], headers: &[(&str, &str)]) -> Vec<String> {
+    let upstream = Upstream::start();
+    let variables: Vec<_> = variables.iter().copied().chain([("CRUDDUR_UPSTREAM", &*upstream.address)]).collect();
+    let proxy = Cruddur::service("frontend-proxy", &variables);
+    assert_eq!(http::request("GET", &format!("{}/api/x", proxy.page), headers).status, 200);
+    upstream.head()
+}
+
+#[test]
+fn a_stranger_cannot_have_a_trace_recorded_or_chosen() {
+    let parent = format!("00-{TRACE}-46422517bae0bb00-01");
+    let root = "Root=1-6b02f03a-54f4980499a5c1872558fcbf;Parent=46422517bae0bb00;Sampled=1";
+    for (trust, sampler) in [
+        ("link", "parentbased_always_off"),
+        ("never", "parentbased_always_off"),
+        ("10.0.0.0/8", "parentbased_traceidratio"),
+    ] {
+        let variables = [("TRACE_TRUST", trust), ("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", "0")];
+        for headers in [&[("traceparent", &*parent), ("tracestate", "ot=th:0")][..], &[("x-amzn-trace-id", root)]] {
+            let head = forwarded(&variables, headers);
+            let sent = values(&head, "traceparent");
+            let fields: Vec<&str> = sent[0].split('-').collect();
+            assert_ne!(fields[1], TRACE, "{trust} {headers:?}");
+            assert_eq!(fields[3], "02", "not sampled: {trust} {headers:?}");
+            assert_eq!(values(&head, "tracestate"), Vec::<&str>::new());
+            assert!(values(&head, "x-amzn-trace-id")[0].ends_with(";Sampled=0"));
+        }
+    }
+    // Who is trusted decides.
+    let head = forwarded(
+        &[("TRACE_TRUST", "always"), ("OTEL_TRACES_SAMPLER", "parentbased_always_off")],
+        &[("traceparent", &parent)],
+    );
+    assert!(values(&head, "traceparent")[0].starts_with(&format!("00-{TRACE}-")));
+    assert!(values(&head, "traceparent")[0].ends_with("-01"));
+}
+
+#[test]
+fn baggage_goes_on_where_its_key_is_allowed() {
+    let headers = [("baggage", "tenant=a;p=1, user=me@example.com"), ("baggage", "locale=de%20CH")];
+    for (variables, expected) in [
+        (&[][..], &[][..]),
+        (&[("TRACE_BAGGAGE_KEYS", "tenant, locale")], &["tenant=a;p=1,locale=de%20CH"]),
+        (&[("TRACE_BAGGAGE_KEYS", "tenant"), ("TRACE_TRUST", "link")], &["tenant=a;p=1"]),
+        (&[("TRACE_BAGGAGE_KEYS", "tenant"), ("TRACE_TRUST", "never")], &[]),
+        (&[("TRACE_TRUST", "always")], &["tenant=a;p=1,user=me@example.com,locale=de%20CH"]),
+    ] {
+        let head = forwarded(variables, &headers);
+        assert_eq!(values(&head, "baggage"), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn who_asks_is_read_from_those_who_are_trusted() {
+    let upstream = Upstream::start();
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    for (trust, header, client) in [
+        ("127.0.0.0/8,10.0.0.0/8", ("x-forwarded-for", "198.51.100.1, 192.0.2.7, 10.0.0.3"), "192.0.2.7"),
+        (
+            "127.0.0.0/8,10.0.0.0/8",
+            ("forwarded", "for=\"[2001:db8::7]:4711\";proto=https, for=10.0.0.3"),
+            "2001:db8::7",
+        ),
+        ("link", ("x-forwarded-for", "192.0.2.7"), "127.0.0.1"),
+    ] {
+        let variables = [
+            ("CRUDDUR_UPSTREAM", &*upstream.address),
+            ("TRACE_TRUST", trust),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &*viewer.xray),
+        ];
+        let proxy = Cruddur::service("frontend-proxy", &variables);
+        let trace = http::request("GET", &format!("{}/api/x", proxy.page), &[header]).trace_id();
+        let spans = viewer.spans(&trace, 2);
+        let is_server = |span: &&Value| span["kind"] == "server" && span["source"] == "otlp";
+        let server = spans.iter().find(is_server).unwrap();
+        let told = |key: &str| server["attributes"][key].as_str().unwrap();
+        assert_eq!((told("client.address"), told("network.peer.address")), (client, "127.0.0.1"), "{trust} {header:?}");
+    }
+}
