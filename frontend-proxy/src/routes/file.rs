@@ -1,25 +1,21 @@
-//! The routes file, read: every fault of it with its line and its mend. TOML is walked as it was parsed rather than
-//! deserialized, which would stop at the first fault. Opens nothing.
+//! The routes file, read. TOML is walked as it was parsed rather than deserialized, which would stop at the first fault. Opens
+//! nothing.
 
-use std::fmt::Display;
-use std::ops::{Range, RangeInclusive};
-use std::str::FromStr;
+use std::ops::Range;
 use std::time::Duration;
 
 use settings::Settings;
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+use super::reader::{Reader, Value, find, nearest, span_of};
 use super::rule::{Body, Rule};
 use super::template::Template;
-use super::units::{Size, Span};
 use super::{MAX_PATH, Variables};
 use crate::config::Upstream;
 use crate::upstream::Limits;
 
-/// Routes of one file, and entries of one list.
+/// Routes of one file.
 const MAX_ROUTES: usize = 256;
-const MAX_LIST: usize = 64;
 
 /// The whole of what a route may say; every other key is a fault.
 const KEYS: [&str; 15] = [
@@ -55,22 +51,7 @@ pub(super) fn parse(text: &str, name: &str, variables: &Variables, faults: &mut 
     reader.rules(document.get_ref())
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    name: &'a str,
-    variables: &'a Variables,
-    faults: &'a mut Settings,
-}
-
-type Value<'i> = Spanned<DeValue<'i>>;
-
 impl Reader<'_> {
-    fn fault(&mut self, at: Range<usize>, problem: impl Into<String>) {
-        let before = self.text.as_bytes().get(..at.start).unwrap_or_default();
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        self.faults.fault(format!("{}:{line}", self.name), problem);
-    }
-
     fn rules(&mut self, document: &DeTable<'_>) -> Vec<Rule> {
         let mut rules: Vec<Rule> = Vec::new();
         for (key, value) in document {
@@ -105,7 +86,7 @@ impl Reader<'_> {
     /// `None` where it has no prefix by which a further fault could be told.
     fn rule(&mut self, at: Range<usize>, table: &DeTable<'_>) -> Option<Rule> {
         for key in table.keys().filter(|key| !KEYS.contains(&&**key.get_ref())) {
-            let mend = nearest(key.get_ref()).map_or_else(String::new, |known| format!("; is `{known}` meant?"));
+            let mend = nearest(key.get_ref(), &KEYS).map_or_else(String::new, |known| format!("; is `{known}` meant?"));
             self.fault(key.span(), format!("`{}` is unknown{mend}", key.get_ref()));
         }
         let prefix = match find(table, "prefix") {
@@ -275,104 +256,8 @@ impl Reader<'_> {
             }
         }
     }
-
-    fn flag(&mut self, table: &DeTable<'_>, key: &str) -> Option<bool> {
-        let value = find(table, key)?;
-        let flag = value.get_ref().as_bool();
-        if flag.is_none() {
-            self.wrong_type(value, key, "true or false");
-        }
-        flag
-    }
-
-    fn duration(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<Duration>) -> Option<Duration> {
-        let mend = format!("a text from \"{}\" to \"{}\"", Span(*range.start()), Span(*range.end()));
-        self.within(table, key, &mend, |span: &Span| range.contains(&span.0)).map(|span| span.0)
-    }
-
-    fn size(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let mend = format!("a text from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
-        self.within(table, key, &mend, |size: &Size| range.contains(&size.0)).map(|size| size.0)
-    }
-
-    fn within<T>(&mut self, table: &DeTable<'_>, key: &str, mend: &str, valid: impl Fn(&T) -> bool) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: Display,
-    {
-        let value = find(table, key)?;
-        let text = self.text_of(value, key, mend)?;
-        let problem = match text.parse::<T>() {
-            Ok(parsed) if valid(&parsed) => return Some(parsed),
-            Ok(_) => format!("`{key}` is {text:?}, beyond its range; give {mend}"),
-            Err(error) => format!("`{key}` is {text:?} ({error}); give {mend}"),
-        };
-        self.fault(value.span(), problem);
-        None
-    }
-
-    fn list(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Vec<(String, Range<usize>)> {
-        let Some(entries) = value.get_ref().as_array() else {
-            self.wrong_type(value, key, &format!("a list of {mend}"));
-            return Vec::new();
-        };
-        if entries.len() > MAX_LIST {
-            self.fault(value.span(), format!("`{key}` has {} entries; give at most {MAX_LIST}", entries.len()));
-        }
-        let entries = entries.iter().take(MAX_LIST);
-        entries.filter_map(|entry| Some((self.text_of(entry, key, mend)?, entry.span()))).collect()
-    }
-
-    fn text_of(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Option<String> {
-        let text = value.get_ref().as_str();
-        if text.is_none() {
-            self.wrong_type(value, key, mend);
-        }
-        text.map(str::to_owned)
-    }
-
-    fn wrong_type(&mut self, value: &Value<'_>, key: &str, mend: &str) {
-        let found = value.get_ref().type_str();
-        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
-        self.fault(value.span(), format!("`{key}` holds {article} {found}; give {mend}"));
-    }
-}
-
-fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Value<'i>> {
-    table.iter().find(|(own, _)| own.get_ref() == key).map(|(_, value)| value)
-}
-
-fn span_of(table: &DeTable<'_>, key: &str) -> Range<usize> {
-    find(table, key).map_or(0..0, Spanned::span)
 }
 
 fn is_path_character(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
-}
-
-/// The key that differs in at most two letters, or that the given one is part of.
-fn nearest(key: &str) -> Option<&'static str> {
-    let distance = |known: &&&str| edits(key, known);
-    KEYS.iter().min_by_key(distance).copied().filter(|known| edits(key, known) <= 2)
-}
-
-/// Letters to insert, remove or change. Only for keys, which are short: what is longer is far from any.
-fn edits(one: &str, other: &str) -> usize {
-    if one.len() > 32 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, a) in one.bytes().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (b, above) in other.bytes().zip(row.iter().skip(1)) {
-            let cost = (diagonal + usize::from(a != b)).min(left + 1).min(above + 1);
-            diagonal = *above;
-            left = cost;
-            next.push(cost);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 //! own, and is never changed: a reload makes another, which keeps the servers that stay. Reads one file, opens nothing else.
 
 mod file;
+mod reader;
 mod rule;
 mod template;
 mod units;

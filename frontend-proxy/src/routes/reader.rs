@@ -1,0 +1,136 @@
+//! Values of a TOML document as the routes file wants them, each fault remembered with its line and its mend. Knows no route.
+
+use std::fmt::Display;
+use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
+use std::time::Duration;
+
+use settings::Settings;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Variables;
+use super::units::{Size, Span};
+
+/// Entries of one list.
+const MAX_LIST: usize = 64;
+
+/// A document that is being read.
+pub(super) struct Reader<'a> {
+    pub(super) text: &'a str,
+    /// What the document is called in faults.
+    pub(super) name: &'a str,
+    pub(super) variables: &'a Variables,
+    pub(super) faults: &'a mut Settings,
+}
+
+pub(super) type Value<'i> = Spanned<DeValue<'i>>;
+
+impl Reader<'_> {
+    pub(super) fn fault(&mut self, at: Range<usize>, problem: impl Into<String>) {
+        let before = self.text.as_bytes().get(..at.start).unwrap_or_default();
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        self.faults.fault(format!("{}:{line}", self.name), problem);
+    }
+
+    pub(super) fn flag(&mut self, table: &DeTable<'_>, key: &str) -> Option<bool> {
+        let value = find(table, key)?;
+        let flag = value.get_ref().as_bool();
+        if flag.is_none() {
+            self.wrong_type(value, key, "true or false");
+        }
+        flag
+    }
+
+    pub(super) fn duration(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
+        let mend = format!("a text from \"{}\" to \"{}\"", Span(*range.start()), Span(*range.end()));
+        self.within(table, key, &mend, |span: &Span| range.contains(&span.0)).map(|span| span.0)
+    }
+
+    pub(super) fn size(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+        let mend = format!("a text from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
+        self.within(table, key, &mend, |size: &Size| range.contains(&size.0)).map(|size| size.0)
+    }
+
+    fn within<T>(&mut self, table: &DeTable<'_>, key: &str, mend: &str, valid: impl Fn(&T) -> bool) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        let value = find(table, key)?;
+        let text = self.text_of(value, key, mend)?;
+        let problem = match text.parse::<T>() {
+            Ok(parsed) if valid(&parsed) => return Some(parsed),
+            Ok(_) => format!("`{key}` is {text:?}, beyond its range; give {mend}"),
+            Err(error) => format!("`{key}` is {text:?} ({error}); give {mend}"),
+        };
+        self.fault(value.span(), problem);
+        None
+    }
+
+    pub(super) fn list(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Vec<(String, Range<usize>)> {
+        let Some(entries) = value.get_ref().as_array() else {
+            self.wrong_type(value, key, &format!("a list of {mend}"));
+            return Vec::new();
+        };
+        if entries.len() > MAX_LIST {
+            self.fault(value.span(), format!("`{key}` has {} entries; give at most {MAX_LIST}", entries.len()));
+        }
+        let entries = entries.iter().take(MAX_LIST);
+        entries.filter_map(|entry| Some((self.text_of(entry, key, mend)?, entry.span()))).collect()
+    }
+
+    pub(super) fn text_of(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Option<String> {
+        let text = value.get_ref().as_str();
+        if text.is_none() {
+            self.wrong_type(value, key, mend);
+        }
+        text.map(str::to_owned)
+    }
+
+    pub(super) fn wrong_type(&mut self, value: &Value<'_>, key: &str, mend: &str) {
+        let found = value.get_ref().type_str();
+        let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
+        self.fault(value.span(), format!("`{key}` holds {article} {found}; give {mend}"));
+    }
+}
+
+pub(super) fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Value<'i>> {
+    table.iter().find(|(own, _)| own.get_ref() == key).map(|(_, value)| value)
+}
+
+pub(super) fn span_of(table: &DeTable<'_>, key: &str) -> Range<usize> {
+    find(table, key).map_or(0..0, Spanned::span)
+}
+
+/// The key of `keys` that differs least from `key`, in at most two letters.
+pub(super) fn nearest<'k>(key: &str, keys: &[&'k str]) -> Option<&'k str> {
+    let distance = |known: &&&str| edits(key, known);
+    keys.iter().min_by_key(distance).copied().filter(|known| edits(key, known) <= 2)
+}
+
+/// Letters to insert, remove or change. Only for keys, which are short: what is longer is far from any.
+fn edits(one: &str, other: &str) -> usize {
+    if one.len() > 32 {
+        return usize::MAX;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, a) in one.bytes().enumerate() {
+        let mut diagonal = index;
+        let mut left = index + 1;
+        let mut next = vec![left];
+        for (b, above) in other.bytes().zip(row.iter().skip(1)) {
+            let cost = (diagonal + usize::from(a != b)).min(left + 1).min(above + 1);
+            diagonal = *above;
+            left = cost;
+            next.push(cost);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
