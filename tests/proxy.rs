@@ -146,6 +146,8 @@ fn a_request_that_is_not_framed_or_addressed_as_it_should_be_is_a_400() {
         "GET /api/x HTTP/1.1\r\n\r\n",
         "GET /api/x HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
         "GET /api/x HTTP/1.1\r\nhost: a b/c<>@x:99999\r\n\r\n",
+        "GET /api/../health HTTP/1.1\r\nhost: x\r\n\r\n",
+        "GET /api/%2e%2E/health HTTP/1.1\r\nhost: x\r\n\r\n",
         "CONNECT /api/x HTTP/1.1\r\nhost: x\r\n\r\n",
         "POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
         "POST /api/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n",

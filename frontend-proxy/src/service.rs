@@ -14,7 +14,7 @@ use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::received::Received;
-use crate::routes::{Route, Routes, Source};
+use crate::routes::{Route, Routes, Source, is_straight};
 use crate::{client_address, page, respond};
 
 /// All that answering a request needs.
@@ -62,6 +62,13 @@ impl Service {
         }
         let routes = self.routes();
         let path = request.uri().path();
+        if !is_straight(path) {
+            return respond::problem(
+                StatusCode::BAD_REQUEST,
+                "a path has no . or .. between its slashes",
+                &Span::none(),
+            );
+        }
         match path {
             "/health/live" => respond::alive(),
             "/health/telemetry" => respond::ledger(),

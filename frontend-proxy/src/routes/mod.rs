@@ -130,6 +130,19 @@ impl Routes {
     }
 }
 
+/// A path without `.` and `..`, however they are spelt. A client leaves them out
+/// ([RFC 3986 §5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4)); whoever sends them on may have them followed by an
+/// upstream, out of the route that was chosen.
+pub(crate) fn is_straight(path: &str) -> bool {
+    // A backslash is a slash to some.
+    let leads_away = |path: &str| path.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
+    if !path.contains('%') {
+        return !leads_away(path);
+    }
+    let decoded = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    !leads_away(&decoded)
+}
+
 impl Route {
     pub(crate) fn takes(&self, method: &Method) -> bool {
         !self.rule.read_only || matches!(*method, Method::GET | Method::HEAD)

@@ -185,6 +185,27 @@ fn the_longest_prefix_decides() {
 }
 
 #[test]
+fn a_path_does_not_lead_out_of_its_route() {
+    for path in ["/", "/api/x", "/api/...", "/a.b/.well-known/..a/a..", "/api/%2e%2e%2e", "//", "/%2f"] {
+        assert!(is_straight(path), "{path}");
+    }
+    for path in [
+        "/.",
+        "/..",
+        "/api/../x",
+        "/api/./x",
+        "/api/%2e%2E/x",
+        "/api/.%2e",
+        "/api/%2e",
+        "/api/..%2Fx",
+        "/api/x%2f%2e%2e",
+        "/a\\..\\b",
+    ] {
+        assert!(!is_straight(path), "{path}");
+    }
+}
+
+#[test]
 fn a_next_table_keeps_the_servers_that_stay() {
     let text = |one: &str, two: &str| {
         format!(
