@@ -8,6 +8,8 @@ mod body;
 mod client_address;
 mod config;
 mod forward;
+#[doc(hidden)]
+pub mod framing;
 mod page;
 mod received;
 mod respond;

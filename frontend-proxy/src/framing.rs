@@ -1,0 +1,349 @@
+//! How HTTP/1 requests follow each other on a connection, by the strictest reading of
+//! [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112): whatever two readers could frame differently is refused. Looks at each
+//! byte of a head once, at chunked bodies' size lines, and at no byte of a body's data; copies nothing and does no I/O.
+
+mod chunked;
+
+use chunked::Chunked;
+use memchr::{memchr, memchr_iter};
+
+/// Of a request's head, in bytes.
+pub const HEAD: usize = 64 * 1024;
+/// Header fields of a request.
+pub const FIELDS: usize = 100;
+
+/// Follows one connection.
+#[derive(Debug)]
+pub struct Scanner(State);
+
+#[derive(Debug)]
+enum State {
+    Head {
+        /// The empty line that may precede a request has been seen.
+        blank: bool,
+        /// How much of the head was looked at in vain for its end.
+        searched: usize,
+    },
+    Length(u64),
+    Chunked(Chunked),
+    /// A request wants another protocol; whether it gets it, and what follows, is not known yet.
+    Upgrading,
+    Tunnel,
+}
+
+/// What becomes of the bytes that a scanner was shown.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Scanned {
+    /// So many may be read by whoever parses them.
+    pub pass: usize,
+    /// And the others.
+    pub rest: Rest,
+}
+
+/// What becomes of the bytes that may not be read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest {
+    /// There are none.
+    None,
+    /// They are to be shown again with what follows them: they are a part of a head, or may be no HTTP at all.
+    Hold,
+    /// They begin a request that is refused, and nothing after it can be framed.
+    Refuse(Refusal),
+    /// They are in a body that cannot be framed.
+    Broken,
+}
+
+/// Why a request is refused before it is parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Not `METHOD target HTTP/1.1`.
+    #[error("the request line is not right")]
+    RequestLine,
+    /// A tunnel is asked for.
+    #[error("no tunnels are made here")]
+    Connect,
+    /// LF without CR.
+    #[error("a line ends without a carriage return")]
+    BareLineFeed,
+    /// CR without LF, or a control character.
+    #[error("the head has a control character")]
+    Control,
+    /// A line begins with white space.
+    #[error("a header is folded")]
+    Folded,
+    /// A name is empty, has a space, or is no token.
+    #[error("a header's name is not right")]
+    Name,
+    /// Some servers behind read `_` as `-`.
+    #[error("a header's name has an underscore")]
+    Underscore,
+    /// Not digits alone, or more than once.
+    #[error("the content length is not right")]
+    Length,
+    /// Not exactly `chunked`, more than once, in HTTP/1.0, or beside a length.
+    #[error("the transfer encoding is not right")]
+    Encoding,
+    /// The head has more than [`HEAD`] bytes.
+    #[error("the request's head is too large")]
+    TooLarge,
+    /// The head has more than [`FIELDS`] header fields.
+    #[error("the request has too many headers")]
+    TooMany,
+    /// The head did not come in time.
+    #[error("the request's head did not come in time")]
+    TooSlow,
+    /// TLS is spoken here.
+    #[error("this port speaks HTTPS alone")]
+    NotSecure,
+    /// No more connections are served.
+    #[error("too many connections are open; try again later")]
+    Full,
+}
+
+/// How a request goes on after its head.
+#[derive(Debug, Default)]
+struct Framing {
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self(State::HEAD)
+    }
+}
+
+impl Scanner {
+    /// Looks at bytes that follow all that was passed before.
+    #[inline]
+    pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
+        let mut pass = 0;
+        loop {
+            let Some(rest) = bytes.get(pass..).filter(|rest| !rest.is_empty()) else {
+                return Scanned { pass, rest: Rest::None };
+            };
+            match self.step(rest) {
+                Ok(0) => return Scanned { pass, rest: Rest::Hold },
+                Ok(more) => pass += more,
+                Err(rest) => return Scanned { pass, rest },
+            }
+        }
+    }
+
+    /// The last request's wish for another protocol is granted: what follows is not HTTP/1.
+    pub fn tunnel(&mut self) {
+        self.0 = State::Tunnel;
+    }
+
+    /// It is not granted.
+    pub fn stay(&mut self) {
+        if let State::Upgrading = self.0 {
+            self.0 = State::HEAD;
+        }
+    }
+
+    /// Whether nothing is read before it is known what follows.
+    pub fn is_upgrading(&self) -> bool {
+        matches!(self.0, State::Upgrading)
+    }
+
+    /// Whether the client is in the midst of a message.
+    pub fn is_within(&self) -> bool {
+        matches!(self.0, State::Length(_) | State::Chunked(_))
+    }
+
+    /// How many of these bytes may pass next; none where more are needed.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Rest> {
+        match &mut self.0 {
+            State::Head { blank, .. } if !*blank && bytes.starts_with(b"\r\n") => {
+                self.0 = State::Head { blank: true, searched: 0 };
+                Ok(2)
+            }
+            State::Head { blank: false, .. } if bytes == b"\r" => Ok(0),
+            State::Head { searched, .. } => {
+                if *searched > 0 && !ends(bytes.get(searched.saturating_sub(2)..).unwrap_or_default()) {
+                    *searched = bytes.len();
+                    return if bytes.len() > HEAD { Err(Rest::Refuse(Refusal::TooLarge)) } else { Ok(0) };
+                }
+                match head(bytes).map_err(Rest::Refuse)? {
+                    Some((length, framing)) => {
+                        self.0 = framing.next();
+                        Ok(length)
+                    }
+                    None => {
+                        *searched = bytes.len();
+                        Ok(0)
+                    }
+                }
+            }
+            State::Length(left) => {
+                let length = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left = left.saturating_sub(u64::try_from(length).unwrap_or(u64::MAX));
+                if *left == 0 {
+                    self.0 = State::HEAD;
+                }
+                Ok(length)
+            }
+            State::Chunked(chunked) => {
+                let (length, over) = chunked.follow(bytes).ok_or(Rest::Broken)?;
+                if over {
+                    self.0 = State::HEAD;
+                }
+                Ok(length)
+            }
+            State::Upgrading => Ok(0),
+            State::Tunnel => Ok(bytes.len()),
+        }
+    }
+}
+
+impl State {
+    const HEAD: Self = Self::Head { blank: false, searched: 0 };
+}
+
+impl Framing {
+    fn next(&self) -> State {
+        match self.length {
+            Some(length) if length > 0 => State::Length(length),
+            _ if self.chunked => State::Chunked(Chunked::default()),
+            _ if self.upgrade => State::Upgrading,
+            _ => State::HEAD,
+        }
+    }
+
+    /// What the fields that say something of framing mean, told apart by their names' lengths.
+    fn take(&mut self, name: &[u8], value: &[u8], old: bool) -> Result<(), Refusal> {
+        match name.len() {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = !old,
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                if self.length.is_some() {
+                    return Err(Refusal::Length);
+                }
+                self.length = Some(length(value).ok_or(Refusal::Length)?);
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if self.chunked || old || !value.trim_ascii().eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::Encoding);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether an empty line is here, by the most lenient reading: whoever ends a head so waits for an answer.
+fn ends(bytes: &[u8]) -> bool {
+    memchr_iter(b'\n', bytes)
+        .any(|at| bytes.get(at + 1..).is_some_and(|rest| rest.starts_with(b"\n") || rest.starts_with(b"\r\n")))
+}
+
+/// A head's length and what follows it, where it is all there.
+fn head(bytes: &[u8]) -> Result<Option<(usize, Framing)>, Refusal> {
+    // What cannot begin a request is not waited for; it may be another protocol's first word.
+    if !bytes.first().is_some_and(|first| is_token(*first)) {
+        return Err(if bytes.starts_with(b"\n") { Refusal::BareLineFeed } else { Refusal::RequestLine });
+    }
+    let incomplete = if bytes.len() > HEAD { Err(Refusal::TooLarge) } else { Ok(None) };
+    let mut rest = bytes;
+    let Some(first) = line(&mut rest)? else { return incomplete };
+    let old = request_line(first)?;
+    let mut framing = Framing::default();
+    let mut fields = 0;
+    loop {
+        let Some(field) = line(&mut rest)? else { return incomplete };
+        if field.is_empty() {
+            break;
+        }
+        fields += 1;
+        let length = field.iter().position(|byte| !is_token(*byte)).unwrap_or(field.len());
+        match (length, field.get(length)) {
+            (0, Some(b' ' | b'\t')) => return Err(Refusal::Folded),
+            (_, Some(b'_')) => return Err(Refusal::Underscore),
+            (0, _) => return Err(Refusal::Name),
+            (_, Some(b':')) => {}
+            _ => return Err(Refusal::Name),
+        }
+        if let 7 | 14 | 17 = length {
+            let (name, value) = field.split_at(length);
+            framing.take(name, value.get(1..).unwrap_or_default(), old)?;
+        }
+    }
+    let length = bytes.len() - rest.len();
+    if length > HEAD {
+        return Err(Refusal::TooLarge);
+    }
+    if fields > FIELDS {
+        return Err(Refusal::TooMany);
+    }
+    if framing.chunked && framing.length.is_some() {
+        return Err(Refusal::Encoding);
+    }
+    // One CR for each line: the request's, each field's and the empty one.
+    if !is_clean(bytes.get(..length).unwrap_or_default(), fields + 2) {
+        return Err(Refusal::Control);
+    }
+    Ok(Some((length, framing)))
+}
+
+/// Takes the first line, without its end.
+fn line<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
+    let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else { return Ok(None) };
+    *bytes = rest.get(1..).unwrap_or_default();
+    line.strip_suffix(b"\r").map(Some).ok_or(Refusal::BareLineFeed)
+}
+
+/// Whether it is of HTTP/1.0.
+fn request_line(line: &[u8]) -> Result<bool, Refusal> {
+    let (line, old) = match (line.strip_suffix(b" HTTP/1.1"), line.strip_suffix(b" HTTP/1.0")) {
+        (Some(line), _) => (line, false),
+        (_, Some(line)) => (line, true),
+        _ => return Err(Refusal::RequestLine),
+    };
+    let space = memchr(b' ', line).ok_or(Refusal::RequestLine)?;
+    let (method, target) = line.split_at(space);
+    let target = target.get(1..).unwrap_or_default();
+    if method == b"CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    let right = method.iter().all(|byte| is_token(*byte)) && !target.is_empty() && memchr(b' ', target).is_none();
+    if right && memchr(b'\t', target).is_none() { Ok(old) } else { Err(Refusal::RequestLine) }
+}
+
+fn length(value: &[u8]) -> Option<u64> {
+    let digits = value.trim_ascii();
+    // Eighteen digits are no overflow.
+    let right = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    right.then(|| digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
+}
+
+/// No control character but tabs, and line ends in so many lines.
+fn is_clean(head: &[u8], lines: usize) -> bool {
+    let other = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n') | (byte == 0x7f);
+    !head.iter().fold(false, |found, byte| found | other(*byte)) && memchr_iter(b'\r', head).count() == lines
+}
+
+/// The characters of [a token](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2), but for the underscore.
+const TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let (mut at, all) = (0, *b"!#$%&'*+-.^`|~");
+    while at < all.len() {
+        token[all[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        token[byte as usize] = token[byte as usize] || byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    token
+};
+
+fn is_token(byte: u8) -> bool {
+    TOKEN[usize::from(byte)]
+}
+
+#[cfg(test)]
+mod tests;
