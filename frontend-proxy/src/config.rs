@@ -1,8 +1,11 @@
-//! What the environment and the command line say about the proxy. Reads the routes file, and opens nothing else.
+//! What the environment and the command line say about the proxy. Reads the routes file and those of the certificate, and opens
+//! nothing else.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
+//! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: TLS alone is spoken | none: HTTP |
+//! | `CRUDDUR_PROXY_CONNECTIONS` | connections at the same time, at most 100,000 | 10000 |
 //! | `CRUDDUR_UPSTREAM` | the backend that `/api/*` goes to | `http://127.0.0.1:4567` |
 //! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: Cruddur's own routes |
 //! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
@@ -19,13 +22,19 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
+use crate::certificate::Certificate;
 use crate::routes::{Rule, Source, Variables};
+use crate::server::Connections;
 
 /// The proxy's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// What TLS shows.
+    pub certificate: Option<Certificate>,
+    /// Connections at the same time.
+    pub connections: Connections,
     /// Whose trace is continued.
     pub trust: Trust,
     /// Where requests go, and where that is read again.
@@ -59,6 +68,8 @@ impl Config {
         let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
         Self {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0),
+            certificate: Certificate::read(settings),
+            connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS", "a number from 1 to 100000").unwrap_or_default(),
             trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),
             rules: source.read(settings),
             source,

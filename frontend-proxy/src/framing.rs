@@ -5,6 +5,7 @@
 mod chunked;
 
 use chunked::Chunked;
+use http::StatusCode;
 use memchr::{memchr, memchr_iter};
 
 /// Of a request's head, in bytes.
@@ -98,6 +99,18 @@ pub enum Refusal {
     /// No more connections are served.
     #[error("too many connections are open; try again later")]
     Full,
+}
+
+impl Refusal {
+    /// What the client is told, with the refusal's text as the detail.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::TooLarge | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// How a request goes on after its head.

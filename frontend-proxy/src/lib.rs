@@ -4,9 +4,13 @@
 //! [`Config`] says where to listen and where to forward to, [`Server`] does it, [`Reloader`] changes where to. Callers on this machine are continued; all
 //! others begin a new trace that is linked to theirs. Buffers no body and keeps no state between requests.
 
+mod address;
 mod body;
+mod certificate;
 mod client_address;
 mod config;
+mod connection;
+mod exchange;
 mod forward;
 #[doc(hidden)]
 pub mod framing;
@@ -16,8 +20,11 @@ mod respond;
 mod routes;
 mod server;
 mod service;
+mod transport;
 mod upstream;
+mod wire;
 
+pub use certificate::{Certificate, Fault};
 pub use config::{CommandLine, Config, Upstream};
 pub use server::{Error, Reloader, Server};
 pub use upstream::Limits;

@@ -19,7 +19,6 @@ pub(crate) const DURATION: Duration = Duration::from_secs(30);
 
 /// The connection that a request came over; each request has it among its extensions.
 #[derive(Debug, Clone, Copy)]
-#[expect(dead_code, reason = "read by what forwards and by what begins spans, from their next commits on")]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// By TLS.

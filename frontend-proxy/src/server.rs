@@ -1,38 +1,62 @@
-//! Listens, and finishes what it has accepted before it stops.
+//! Listens, serves as many connections at a time as it says at start, and finishes what it has accepted before it stops.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
-use http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::{TlsAcceptor, rustls};
 
+use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::received::{Connection, Received};
+use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, Streams, WINDOW};
+use crate::exchange::Place;
 use crate::service::Service;
 
-/// Connections at the same time; a further one waits to be accepted.
-const CONNECTIONS: usize = 10_000;
-const HEADERS: Duration = Duration::from_secs(10);
-/// Of a request's head, in bytes.
-const HEAD: usize = 64 * 1024;
+/// Connections that are only told that there are too many; more are closed without a word.
+const REFUSALS: usize = 64;
+/// File descriptors for everything that is no connection of a client or to an upstream.
+const OTHER_FILES: u64 = 128;
+/// TLS's own buffers of a connection, in bytes: a record each way, and what rustls lets wait.
+const TLS: usize = 128 * 1024;
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Between two lines that say that connections cannot be accepted.
+const COMPLAINT: Duration = Duration::from_secs(60);
+
+/// Connections at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections(usize);
+
+/// How many connections there may be, and what they may take.
+///
+/// For each, at most: the two buffers of hyper with a part of a body on its way between them, and a head that comes in pieces; or
+/// HTTP/2's window, and what waits of an answer; and with TLS its buffers. Each request of an HTTP/2 connection takes the place
+/// of a connection. An upstream's buffers come on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    connections: usize,
+    /// Fewer than were asked for, with so many file descriptors.
+    files: Option<u64>,
+    bytes: usize,
+}
 
 /// A bound proxy: it has its port, and answers once it runs.
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     service: Arc<Service>,
+    tls: Option<(TlsAcceptor, Certificate)>,
+    bounds: Bounds,
 }
 
 /// Puts the routes file into force again, while a server runs.
@@ -45,10 +69,14 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("{0} cannot be listened on: {1}; set CRUDDUR_PROXY_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
+    /// The TLS that was built in does not work.
+    #[error("TLS cannot be spoken: {0}; unset CRUDDUR_PROXY_CERTIFICATE")]
+    Tls(rustls::Error),
 }
 
 impl Server {
-    /// Listens; port 0 takes a free one, which [`Server::addr`] tells. Must be called on a tokio runtime.
+    /// Listens; port 0 takes a free one, which [`Server::addr`] tells. Must be called on a tokio runtime. Raises the process's
+    /// limit of open files as far as it may.
     ///
     /// # Errors
     /// The address is taken or not ours.
@@ -56,7 +84,10 @@ impl Server {
         let listen = |error| Error::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)) })
+        let acceptor = |certificate: &Certificate| Ok((certificate.acceptor()?, certificate.clone()));
+        let tls = config.certificate.as_ref().map(acceptor).transpose().map_err(Error::Tls)?;
+        let bounds = Bounds::new(config.connections, tls.is_some(), raise_file_limit());
+        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, bounds })
     }
 
     /// Where it listens.
@@ -69,33 +100,67 @@ impl Server {
         Reloader(Arc::clone(&self.service))
     }
 
+    /// `https` where it has a certificate.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// What it will take at most.
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// The certificate that it shows, which can be read again while it runs.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.tls.as_ref().map(|(_, certificate)| certificate.clone())
+    }
+
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, .. } = self;
-        let graceful = GracefulShutdown::new();
-        let mut connections = JoinSet::new();
+        let Self { listener, service, tls, bounds, .. } = self;
+        let (drain, draining) = watch::channel(false);
+        let server = Arc::new(connection::Server {
+            service: Arc::clone(&service),
+            tls: tls.map(|(acceptor, _)| acceptor),
+            places: Arc::new(Semaphore::new(bounds.connections)),
+            streams: Streams::default(),
+            limits: Limits::default(),
+        });
+        let mut accepting = Accepting {
+            server,
+            draining,
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            connections: JoinSet::new(),
+            complained: None,
+        };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept(), if connections.len() < CONNECTIONS => accepted,
-                Some(_) = connections.join_next() => continue,
+                biased;
                 () = &mut shutdown => break,
+                Some(_) = accepting.connections.join_next() => continue,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => serve(stream, peer, &graceful, Arc::clone(&service), &mut connections),
-                Err(error) => {
-                    // Out of file descriptors, most likely: the connections that end will free some.
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
+                Ok((stream, peer)) => accepting.take(stream, peer),
+                Err(error) => accepting.complain(&error).await,
             }
         }
+        service.draining.store(true, Relaxed);
+        // Whoever has connected already has been accepted, as far as it can know.
+        while let Some(Ok((stream, peer))) = now(listener.accept()).await {
+            accepting.take(stream, peer);
+        }
         drop(listener);
-        if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        drain.send_replace(true);
+        let Accepting { server, mut connections, .. } = accepting;
+        let finished = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
         }
         // Their spans end here, before the ledger is closed.
         connections.shutdown().await;
+        server.streams.shutdown().await;
     }
 }
 
@@ -107,30 +172,124 @@ impl Reloader {
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    graceful: &GracefulShutdown,
-    service: Arc<Service>,
-    connections: &mut JoinSet<()>,
-) {
-    // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
-    drop(stream.set_nodelay(true));
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let service = Arc::clone(&service);
-        request.extensions_mut().insert(Connection { peer, secure: false });
-        async move { Ok::<_, Infallible>(service.answer(request.map(Received::new), peer).await) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let connection = graceful.watch(connection);
-    connections.spawn(async move {
-        // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
-        if let Err(error) = connection.await {
-            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+struct Accepting {
+    server: Arc<connection::Server>,
+    draining: watch::Receiver<bool>,
+    refusals: Arc<Semaphore>,
+    connections: JoinSet<()>,
+    complained: Option<Instant>,
+}
+
+impl Accepting {
+    /// A connection beyond the bound is answered with 503, not left to wait: whoever sends requests here can go elsewhere, and
+    /// so can a balancer.
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let place: Option<Place> = Arc::clone(&self.server.places).try_acquire_owned().ok();
+        let refusal = place.is_none().then(|| Arc::clone(&self.refusals).try_acquire_owned());
+        if let Some(Err(_)) = refusal {
+            return;
         }
-    });
+        let serving = Arc::clone(&self.server).serve(stream, peer, place, self.draining.clone());
+        self.connections.spawn(async move {
+            let _refusal = refusal;
+            serving.await;
+        });
+    }
+
+    /// Out of file descriptors, most likely: the connections that end will free some.
+    async fn complain(&mut self, error: &io::Error) {
+        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
+            self.complained = Some(Instant::now());
+            tracing::warn!(error = error as &dyn std::error::Error, "connections cannot be accepted");
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What `future` gives without waiting.
+async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        value = future => Some(value),
+        () = std::future::ready(()) => None,
+    }
+}
+
+/// As many open files as the process may have; the number, where there is one.
+fn raise_file_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return current;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => maximum,
+        Err(_) => current,
+    }
+}
+
+impl Bounds {
+    fn new(Connections(asked): Connections, is_secure: bool, files: Option<u64>) -> Self {
+        // One for the client, one for the upstream.
+        let room = files.map_or(usize::MAX, |files| {
+            usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1)
+        });
+        let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
+        let http1 = 4 * BUFFER;
+        let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
+        let bytes = http1.max(http2) + if is_secure { TLS } else { 0 };
+        Self { connections: asked.min(room), files: files.filter(|_| room < asked), bytes }
+    }
+}
+
+impl fmt::Display for Bounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, files, bytes } = self;
+        let all = connections.saturating_mul(*bytes) / 1024 / 1024;
+        write!(f, "at most {connections} connections and {} KiB for each, {all} MiB in all", bytes / 1024)?;
+        if let Some(files) = files {
+            write!(f, "; no more for want of open files ({files}): raise their hard limit")?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(10_000)
+    }
+}
+
+/// Why a text is not a number of connections.
+#[derive(Debug, thiserror::Error)]
+pub enum NotConnections {
+    /// It is no number.
+    #[error(transparent)]
+    Number(#[from] ParseIntError),
+    /// None, or more than a process should have.
+    #[error("it is not from 1 to 100000")]
+    Range,
+}
+
+impl FromStr for Connections {
+    type Err = NotConnections;
+
+    fn from_str(text: &str) -> Result<Self, NotConnections> {
+        let connections = text.parse()?;
+        if (1..=100_000).contains(&connections) { Ok(Self(connections)) } else { Err(NotConnections::Range) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_is_what_open_files_allow() {
+        let bounds = |files| Bounds::new(Connections(10_000), false, files);
+        assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
+        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 320 KiB for each, 3125 MiB in all");
+        assert_eq!(bounds(Some(1128)).connections, 500);
+        assert!(bounds(Some(1128)).to_string().ends_with("for want of open files (1128): raise their hard limit"));
+        assert_eq!(bounds(Some(0)).connections, 1);
+    }
 }

@@ -2,10 +2,11 @@
 //! the route is traced.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use http::uri::{Authority, PathAndQuery};
-use http::{Method, Request, Response, StatusCode, header};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
@@ -13,12 +14,15 @@ use tracing::Span;
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
-use crate::received::Received;
+use crate::framing::Refusal;
+use crate::received::{Connection, Received};
 use crate::routes::{Route, Routes, Source, is_straight};
-use crate::{client_address, page, respond};
+use crate::{address, client_address, page, respond};
 
 /// All that answering a request needs.
 pub(crate) struct Service {
+    /// The server is about to stop; whoever sends it requests should send them elsewhere.
+    pub(crate) draining: AtomicBool,
     trust: Trust,
     /// Replaced whole; a request keeps the table that it began with.
     routes: RwLock<Arc<Routes>>,
@@ -29,6 +33,7 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
+            draining: AtomicBool::new(false),
             trust: config.trust.clone(),
             routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
             source: config.source.clone(),
@@ -56,9 +61,21 @@ impl Service {
         }
     }
 
-    pub(crate) async fn answer(&self, request: Request<Received>, peer: SocketAddr) -> Response<Outgoing> {
-        if !is_addressed(&request) {
-            return respond::problem(StatusCode::BAD_REQUEST, "a request has one valid Host", &Span::none());
+    /// The answer to a request that is not looked at.
+    pub(crate) fn refuse(&self, refusal: Refusal) -> Response<Outgoing> {
+        let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
+        if refusal == Refusal::Full {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+
+    pub(crate) async fn answer(&self, mut request: Request<Received>, peer: SocketAddr) -> Response<Outgoing> {
+        if !address::settle(&mut request) {
+            let detail = "a request has one valid Host, which is that of its target";
+            let mut response = respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return response;
         }
         let routes = self.routes();
         let path = request.uri().path();
@@ -146,6 +163,7 @@ enum Destination<'a> {
 fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destination: Destination<'_>) -> Span {
     let peer = peer_ip(peer);
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let is_secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
     let served = Served {
         method: request.method().as_str(),
         route: match destination {
@@ -155,25 +173,18 @@ fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destinati
         },
         path: request.uri().path(),
         query: request.uri().query(),
-        scheme: "http",
+        scheme: if is_secure { "https" } else { "http" },
         host: header(header::HOST),
         peer: Some(peer),
         client: Some(client_address::find(request.headers(), trust, peer)),
         user_agent: header(header::USER_AGENT),
-        version: Some(if request.version() == http::Version::HTTP_10 { "1.0" } else { "1.1" }),
+        version: Some(match request.version() {
+            Version::HTTP_10 => "1.0",
+            Version::HTTP_2 => "2",
+            _ => "1.1",
+        }),
     };
     server_span(&served, &propagation::extract(request.headers(), trust, Some(peer)))
-}
-
-/// One `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) asks, and no tunnel.
-fn is_addressed(request: &Request<Received>) -> bool {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let valid = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok()),
-        (None, _) => request.version() == http::Version::HTTP_10,
-        _ => false,
-    };
-    valid && *request.method() != Method::CONNECT
 }
 
 fn reads(method: &Method) -> bool {

@@ -1,7 +1,7 @@
 //! Each service's main: read every variable, start telemetry, serve until told to stop, flush.
 
 use std::future::Future;
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{Read, Write, stderr, stdin, stdout};
 
 use anyhow::{Context, Result};
 use backend::Store;
@@ -57,7 +57,9 @@ async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<
     if has_file {
         tokio::spawn(reload_when_asked(server.reloader())?);
     }
-    Ready::new("frontend-proxy").at("http", format_args!("http://{}", server.addr())).announce();
+    // Nobody may be there to read it.
+    drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));
+    Ready::new("frontend-proxy").at("http", format_args!("{}://{}", server.scheme(), server.addr())).announce();
     server.run_until(stop).await;
     Ok(())
 }

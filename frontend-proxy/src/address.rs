@@ -1,0 +1,103 @@
+//! Whom a request is for: one `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)
+//! asks, the same as the target's own where that has one.
+
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Version, header};
+
+/// Whether it is said, and in one way alone. From then on `Host` says it, in HTTP/2 too, and its cookies stand in one header.
+pub(crate) fn settle<B>(request: &mut Request<B>) -> bool {
+    if *request.method() == Method::CONNECT {
+        return false;
+    }
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => match host.to_str() {
+            Ok(host) if is_host(host) => Some(host),
+            _ => return false,
+        },
+        (None, _) => None,
+        _ => return false,
+    };
+    let target = request.uri().authority().map(Authority::as_str);
+    match (target, host) {
+        (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => return false,
+        (None, None) if request.version() != Version::HTTP_10 => return false,
+        (Some(target), None) => {
+            let (true, Ok(host)) = (is_host(target), HeaderValue::from_str(target)) else { return false };
+            if request.version() == Version::HTTP_11 {
+                return false;
+            }
+            request.headers_mut().insert(header::HOST, host);
+        }
+        _ => {}
+    }
+    if request.version() == Version::HTTP_2 {
+        join_cookies(request);
+    }
+    true
+}
+
+/// HTTP/2 may cut a `Cookie` into crumbs; in HTTP/1 there is [one](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3).
+fn join_cookies<B>(request: &mut Request<B>) {
+    let crumbs: Vec<_> = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice()))
+    {
+        request.headers_mut().insert(header::COOKIE, cookie);
+    }
+}
+
+/// A host and perhaps a port, and nothing of who asks.
+fn is_host(text: &str) -> bool {
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let port = text.strip_prefix(authority.host()).unwrap_or("@");
+    !authority.host().is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(version: Version, uri: &str, headers: &[(&str, &str)]) -> Option<Request<()>> {
+        let request = Request::builder().version(version).uri(uri);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut request = request.body(()).unwrap();
+        settle(&mut request).then_some(request)
+    }
+
+    #[test]
+    fn a_request_is_for_one_host() {
+        for host in ["a", "a.example:80", "127.0.0.1:3000", "[::1]:3000", "a:"] {
+            assert!(settled(Version::HTTP_11, "/", &[("host", host)]).is_some(), "{host}");
+        }
+        for host in ["", "a b", "a/b", "me@a", "a:b", "a:99999", "a:+1", ":80", "a?b", "a#b", "[::1", "a,b c"] {
+            assert!(settled(Version::HTTP_11, "/", &[("host", host)]).is_none(), "{host}");
+        }
+        assert!(settled(Version::HTTP_11, "/", &[]).is_none());
+        assert!(settled(Version::HTTP_10, "/", &[]).is_some());
+        assert!(settled(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]).is_none());
+    }
+
+    #[test]
+    fn a_target_that_names_a_host_agrees_with_it() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            assert!(settled(version, "http://a.example/", &[("host", "A.example")]).is_some());
+            assert!(settled(version, "http://b.example/", &[("host", "a.example")]).is_none());
+            assert!(settled(version, "http://me@a.example/", &[("host", "a.example")]).is_none());
+        }
+        assert!(settled(Version::HTTP_11, "http://a.example/", &[]).is_none());
+        assert!(settled(Version::HTTP_2, "http://me@a.example/", &[]).is_none());
+        assert!(settled(Version::HTTP_2, "/", &[]).is_none());
+    }
+
+    #[test]
+    fn what_http_2_says_in_its_own_way_is_said_in_headers() {
+        let request = settled(Version::HTTP_2, "http://a.example/", &[("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
+        assert_eq!(request.headers()["host"], "a.example");
+        assert_eq!(request.headers().get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The certificate that the proxy shows, from two PEM files that can be read again while it runs. Says nothing of the key, and
+//! does not ask whether a name or a time is right: the clients do.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use settings::Settings;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, ServerConfig};
+use tokio_rustls::rustls::sign::CertifiedKey;
+
+const CERTIFICATE: &str = "CRUDDUR_PROXY_CERTIFICATE";
+const KEY: &str = "CRUDDUR_PROXY_KEY";
+/// Of either file, in bytes.
+const LIMIT: u64 = 1024 * 1024;
+
+/// The certificate in force. Its clones are the same one.
+#[derive(Clone)]
+pub struct Certificate(Arc<Shown>);
+
+struct Shown {
+    files: Files,
+    current: RwLock<Arc<CertifiedKey>>,
+}
+
+#[derive(Clone)]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+/// Why there is no certificate to show.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file of certificates cannot be read.
+    #[error("{0} cannot be read ({1}); name a PEM file of the certificate and what signed it, the certificate first")]
+    Certificate(PathBuf, String),
+    /// The file of the key cannot be read.
+    #[error("{0} cannot be read ({1}); name a PEM file of the certificate's private key, without a password")]
+    Key(PathBuf, String),
+    /// They do not belong together, or nothing here can sign with such a key.
+    #[error("{0} is not the key of {1} ({2}); name the two files that were made together")]
+    Pair(PathBuf, PathBuf, rustls::Error),
+}
+
+impl Fault {
+    /// The variable that it is about.
+    fn variable(&self) -> &'static str {
+        if let Self::Certificate(..) = self { CERTIFICATE } else { KEY }
+    }
+}
+
+impl Certificate {
+    /// From `settings`, which remembers the faults; none where no variable is set.
+    pub(crate) fn read(settings: &mut Settings) -> Option<Self> {
+        let (certificate, key) = match (settings.text(CERTIFICATE), settings.text(KEY)) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            (None, None) => return None,
+            (Some(_), None) => {
+                settings.fault(KEY, format!("is not set, and {CERTIFICATE} is; name the PEM file of its private key"));
+                return None;
+            }
+            (None, Some(_)) => {
+                settings.fault(CERTIFICATE, format!("is not set, and {KEY} is; name the PEM file of its certificate"));
+                return None;
+            }
+        };
+        let files = Files { certificate: certificate.into(), key: key.into() };
+        match files.load() {
+            Ok(current) => Some(Self(Arc::new(Shown { files, current: RwLock::new(current) }))),
+            Err(fault) => {
+                settings.fault(fault.variable(), fault.to_string());
+                None
+            }
+        }
+    }
+
+    /// Reads the files again, for connections that come. Blocks on them.
+    ///
+    /// # Errors
+    /// They are not right; the certificate stays what it was.
+    pub fn reload(&self) -> Result<(), Fault> {
+        let next = self.0.files.load()?;
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = next;
+        Ok(())
+    }
+
+    pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
+        let shown: Arc<dyn ResolvesServerCert> = self.0.clone();
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(shown);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl Files {
+    fn load(&self) -> Result<Arc<CertifiedKey>, Fault> {
+        let chain = read(&self.certificate, |pem| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>())
+            .and_then(|chain| if chain.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(chain) })
+            .map_err(|why| Fault::Certificate(self.certificate.clone(), why))?;
+        let key = read(&self.key, PrivateKeyDer::from_pem_slice).map_err(|why| Fault::Key(self.key.clone(), why))?;
+        CertifiedKey::from_der(chain, key, &provider())
+            .map(Arc::new)
+            .map_err(|error| Fault::Pair(self.key.clone(), self.certificate.clone(), error))
+    }
+}
+
+fn read<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, pem::Error>) -> Result<T, String> {
+    let bytes = settings::read_file(path, LIMIT).map_err(|error: io::Error| error.to_string())?;
+    parse(&bytes).map_err(|error| error.to_string())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shown").field("files", &self.files.certificate).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,335 @@
+//! One connection from its first byte to its last: TLS where it is spoken, then HTTP/2 where its preface comes, else HTTP/1.
+//! Closes those on which nothing goes on, and tells all to end when the server is about to.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::{Method, Request, Response, StatusCode, header};
+use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::body::Outgoing;
+use crate::exchange::{Exchange, Place, Progress};
+use crate::framing::{HEAD, Refusal};
+use crate::received::{Connection, Received};
+use crate::service::Service;
+use crate::transport::Transport;
+use crate::wire::{Deadlines, MARK, Wire};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The first byte of a TLS handshake, which begins no request.
+const HANDSHAKE: u8 = 0x16;
+/// hyper's buffers of a connection, in bytes, each way: a whole head, and the line after it.
+pub(crate) const BUFFER: usize = HEAD + 8 * 1024;
+/// Of HTTP/2: requests at the same time, and bytes of them that may wait here.
+const STREAMS: u32 = 100;
+pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
+pub(crate) const WINDOW: u32 = 256 * 1024;
+/// Bytes of one answer that may wait for its client.
+pub(crate) const SEND: usize = 64 * 1024;
+/// Streams that were reset before they were taken, or by us.
+const RESETS: usize = 100;
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(10);
+
+/// How long a client may take for what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) deadlines: Deadlines,
+    pub(crate) handshake: Duration,
+    /// A connection is closed on which nothing goes on for so long, or up to twice that.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadlines: Deadlines { head: Duration::from_secs(10), write: Duration::from_secs(30) },
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What all connections share.
+pub(crate) struct Server {
+    pub(crate) service: Arc<Service>,
+    pub(crate) tls: Option<TlsAcceptor>,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) streams: Streams,
+    pub(crate) limits: Limits,
+}
+
+/// Requests of HTTP/2 connections, each a task, that end with the server.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<JoinSet<()>>>);
+
+impl Streams {
+    /// Cuts off those that are left.
+    pub(crate) async fn shutdown(&self) {
+        let mut streams = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        streams.shutdown().await;
+    }
+}
+
+tokio::task_local! {
+    /// Of the stream whose task this is.
+    static PROGRESS: Arc<Progress>;
+}
+
+/// An HTTP/2 client that takes nothing of an answer is waited for as long as one of HTTP/1, though its connection is well.
+#[derive(Clone)]
+struct Bounded {
+    streams: Streams,
+    limit: Duration,
+}
+
+impl<F> Executor<F> for Bounded
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let progress = Arc::new(Progress::default());
+        let limit = self.limit;
+        let bounded = async move {
+            let stalled = async {
+                let mut seen = None;
+                while !progress.is_stalled(&mut seen) {
+                    sleep(limit).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = PROGRESS.scope(Arc::clone(&progress), stream) => {}
+                () = stalled => {}
+            }
+        };
+        let mut streams = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while streams.try_join_next().is_some() {}
+        streams.spawn(bounded);
+    }
+}
+
+impl Server {
+    /// Serves until either side has had enough. Without a place, it only says so.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: Option<Place>,
+        mut draining: watch::Receiver<bool>,
+    ) {
+        // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
+        drop(stream.set_nodelay(true));
+        let opened = tokio::select! {
+            biased;
+            opened = self.open(stream) => opened,
+            _ = draining.wait_for(|draining| *draining) => return,
+        };
+        let Ok(Some(opened)) = opened else { return };
+        let secure = opened.transport.is_secure();
+        let exchange = Arc::new(Exchange::default());
+        let refusal = if place.is_none() { Some(Refusal::Full) } else { opened.refusal };
+        if refusal.is_some() && opened.http2 {
+            return;
+        }
+        let wire = Wire::new(opened.transport, opened.first, Arc::clone(&exchange), self.limits.deadlines, place);
+        let connection = Connection { peer, secure };
+        let served = match (refusal, opened.http2) {
+            (Some(refusal), _) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
+            (None, true) => self.http2(wire.unscanned(), connection, exchange, draining).await,
+            (None, false) => self.http1(wire, connection, exchange, draining).await,
+        };
+        // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
+        if let Err(error) = served {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
+        }
+    }
+
+    /// Waits for the first bytes, which say what is spoken; none where nothing came.
+    async fn open(&self, stream: TcpStream) -> io::Result<Option<Opened>> {
+        let idle = 2 * self.limits.idle;
+        let mut refusal = None;
+        let mut transport = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(acceptor) => {
+                let mut first = [0];
+                if timeout(idle, stream.peek(&mut first)).await?? == 0 {
+                    return Ok(None);
+                }
+                if first == [HANDSHAKE] {
+                    let stream = timeout(self.limits.handshake, acceptor.accept(stream)).await??;
+                    Transport::Secure(Box::new(stream))
+                } else {
+                    refusal = Some(Refusal::NotSecure);
+                    Transport::Plain(stream)
+                }
+            }
+        };
+        let mut first = BytesMut::new();
+        let mut http2 = transport.is_http2();
+        let mut patience = idle;
+        while !http2 && (first.is_empty() || (PREFACE.starts_with(&first))) {
+            first.reserve(1024);
+            if timeout(patience, transport.read_buf(&mut first)).await?? == 0 {
+                return Ok(None);
+            }
+            patience = self.limits.deadlines.head;
+            http2 = first.starts_with(PREFACE);
+        }
+        Ok(Some(Opened { transport, first, http2, refusal }))
+    }
+
+    async fn http1(
+        &self,
+        wire: Wire<Transport>,
+        connection: Connection,
+        exchange: Arc<Exchange>,
+        draining: watch::Receiver<bool>,
+    ) -> hyper::Result<()> {
+        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
+        let answer = service_fn(move |mut request: Request<Incoming>| {
+            let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
+            async move {
+                let active = exchange.begin(None);
+                let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
+                let wish = take_wish(&mut request);
+                let response = match refusal {
+                    Some(refusal) => service.refuse(refusal),
+                    None => answer(&service, request, connection).await,
+                };
+                if wish {
+                    exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+                    // What follows on this connection may have been read already, and waits for this.
+                    poll_fn(|cx| Poll::Ready(cx.waker().clone())).await.wake();
+                }
+                Ok::<_, Infallible>(response.map(|body| active.answer(body, None)))
+            }
+        });
+        let served = http1::Builder::new()
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER)
+            .serve_connection(TokioIo::new(wire), answer)
+            .with_upgrades();
+        let mut served = pin!(served);
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, draining).await
+    }
+
+    async fn http2(
+        &self,
+        wire: Wire<Transport>,
+        connection: Connection,
+        exchange: Arc<Exchange>,
+        draining: watch::Receiver<bool>,
+    ) -> hyper::Result<()> {
+        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
+        let places = Arc::clone(&self.places);
+        let answer = service_fn(move |request: Request<Incoming>| {
+            let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
+            let place = Arc::clone(&places).try_acquire_owned();
+            async move {
+                let full = place.is_err();
+                let mut active = exchange.begin(place.ok());
+                let is_head = *request.method() == Method::HEAD;
+                let response = if full {
+                    service.refuse(Refusal::Full)
+                } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
+                    service.refuse(Refusal::Underscore)
+                } else {
+                    answer(&service, request, connection).await
+                };
+                if is_head {
+                    active.finish();
+                }
+                let progress = PROGRESS.try_with(Arc::clone).ok();
+                Ok::<_, Infallible>(response.map(|body| active.answer(body, progress)))
+            }
+        });
+        let executor = Bounded { streams: self.streams.clone(), limit: self.limits.deadlines.write };
+        let served = http2::Builder::new(executor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_send_buf_size(SEND)
+            .max_pending_accept_reset_streams(RESETS)
+            .max_local_error_reset_streams(RESETS)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .serve_connection(TokioIo::new(wire), answer);
+        let mut served = pin!(served);
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, draining).await
+    }
+
+    /// Drives a connection, and has it end where it is idle, abused, or the server is about to.
+    async fn watch<C: Future<Output = hyper::Result<()>>>(
+        &self,
+        mut connection: Pin<&mut C>,
+        end: impl Fn(Pin<&mut C>),
+        exchange: &Exchange,
+        mut draining: watch::Receiver<bool>,
+    ) -> hyper::Result<()> {
+        let mut ticks = interval(self.limits.idle);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut seen, mut told) = (None, false);
+        loop {
+            tokio::select! {
+                biased;
+                served = &mut connection => return served,
+                _ = draining.wait_for(|draining| *draining), if !told => {}
+                () = exchange.abused() => return Ok(()),
+                _ = ticks.tick(), if !told => if !exchange.is_idle(&mut seen) {
+                    continue;
+                },
+            }
+            told = true;
+            end(connection.as_mut());
+        }
+    }
+}
+
+struct Opened {
+    transport: Transport,
+    /// What was read to find out.
+    first: BytesMut,
+    http2: bool,
+    refusal: Option<Refusal>,
+}
+
+async fn answer(service: &Service, mut request: Request<Incoming>, connection: Connection) -> Response<Outgoing> {
+    request.extensions_mut().insert(connection);
+    service.answer(request.map(Received::new), connection.peer).await
+}
+
+/// Whether the request wishes for another protocol. What it could say of that with a body, it could not say without doubt
+/// about where the other protocol begins: it is answered as if it had not wished.
+fn take_wish(request: &mut Request<Incoming>) -> bool {
+    let wish = request.extensions().get::<OnUpgrade>().is_some();
+    if wish && !request.body().is_end_stream() {
+        request.extensions_mut().remove::<OnUpgrade>();
+        request.headers_mut().remove(header::UPGRADE);
+        return false;
+    }
+    wish
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,313 @@
+//! A connection's bytes between the socket and hyper. Each byte from an HTTP/1 client passes the [`Scanner`] first; a head is
+//! passed on whole, and in the place of one that is refused a request stands that only this can make, so that the answer to it
+//! is made and sent like every other, after those to earlier requests. A head that drips in, and a client that does not take
+//! its answer, have their deadlines here. Answers nothing itself.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use crate::exchange::{Exchange, Place};
+use crate::framing::{Refusal, Rest, Scanned, Scanner};
+
+/// Stands for a request that is refused; no client can send it, for a name with an underscore is refused itself.
+const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection: close\r\n\r\n";
+/// The header that marks it.
+pub(crate) const MARK: &str = "_refused";
+/// Bytes of another protocol that may wait for the answer to the wish for it.
+const EARLY: usize = 4 * 1024;
+/// What a client may still send after the answer that closes its connection, and how long: closing at once would reset the
+/// connection and could take the answer with it.
+const LINGER: (usize, Duration) = (1024 * 1024, Duration::from_secs(1));
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadlines {
+    /// For a head, from its first byte.
+    pub(crate) head: Duration,
+    /// Until it takes anything of what is written to it.
+    pub(crate) write: Duration,
+}
+
+pub(crate) struct Wire<S> {
+    io: S,
+    scanner: Scanner,
+    exchange: Arc<Exchange>,
+    deadlines: Deadlines,
+    /// Read, and not passed on yet.
+    held: BytesMut,
+    /// So many of them may be passed on.
+    cleared: usize,
+    /// So many of them the scanner has seen.
+    shown: usize,
+    end: End,
+    head: Option<Pin<Box<Sleep>>>,
+    write: Option<Pin<Box<Sleep>>>,
+    linger: Option<(usize, Pin<Box<Sleep>>)>,
+    /// Free again when the connection is gone, be it a tunnel by then.
+    _place: Option<Place>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// Nothing that follows is passed on.
+    Refused,
+    /// A body broke off; so does reading.
+    Broken,
+}
+
+impl<S> Wire<S> {
+    /// A connection of which `first` has been read already.
+    pub(crate) fn new(
+        io: S,
+        first: BytesMut,
+        exchange: Arc<Exchange>,
+        deadlines: Deadlines,
+        place: Option<Place>,
+    ) -> Self {
+        Self {
+            io,
+            scanner: Scanner::default(),
+            exchange,
+            deadlines,
+            held: first,
+            cleared: 0,
+            shown: 0,
+            end: End::Open,
+            head: None,
+            write: None,
+            linger: None,
+            _place: place,
+        }
+    }
+
+    /// One that speaks no HTTP/1: everything passes.
+    pub(crate) fn unscanned(mut self) -> Self {
+        self.scanner.tunnel();
+        self
+    }
+
+    /// One whose first request is refused, whatever it is.
+    pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
+        self.held.clear();
+        self.refuse(refusal);
+        self
+    }
+
+    /// Puts the request that stands for the refused one behind what is cleared.
+    fn refuse(&mut self, refusal: Refusal) {
+        self.exchange.refuse(refusal);
+        self.held.extend_from_slice(REFUSED);
+        (self.cleared, self.shown) = (self.held.len(), self.held.len());
+        (self.end, self.head) = (End::Refused, None);
+    }
+
+    fn scan_held(&mut self) {
+        let Scanned { pass, rest } = self.scanner.scan(&self.held);
+        (self.cleared, self.shown) = (pass, self.held.len());
+        self.settle(rest, pass);
+    }
+
+    /// What becomes of the held bytes from `pass` on.
+    fn settle(&mut self, rest: Rest, pass: usize) {
+        match rest {
+            Rest::None => self.head = None,
+            Rest::Hold if self.scanner.is_upgrading() => self.head = None,
+            Rest::Hold => {
+                let limit = self.deadlines.head;
+                // A head that begins behind another one has its own time.
+                if pass > 0 || self.head.is_none() {
+                    self.head = Some(Box::pin(sleep(limit)));
+                }
+            }
+            Rest::Refuse(refusal) => {
+                self.held.truncate(pass);
+                self.refuse(refusal);
+            }
+            Rest::Broken => {
+                self.held.truncate(pass);
+                self.shown = pass;
+                (self.end, self.head) = (End::Broken, None);
+            }
+        }
+    }
+
+    fn pass_held(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.cleared.min(buf.remaining());
+        buf.put_slice(self.held.get(..length).unwrap_or_default());
+        self.held.advance(length);
+        (self.cleared, self.shown) = (self.cleared - length, self.shown - length);
+        if self.held.is_empty() {
+            // An idle connection holds no memory for heads that come in pieces.
+            self.held = BytesMut::new();
+        }
+    }
+
+    /// Whoever has not taken a byte for so long is given up.
+    fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let limit = self.deadlines.write;
+        let deadline = self.write.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(deadline.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> Wire<S> {
+    /// Straight into the reader's buffer, from which only the part of a head is taken back.
+    fn poll_read_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let new = buf.filled().get(before..).unwrap_or_default();
+        let Scanned { pass, rest } = self.scanner.scan(new);
+        if rest != Rest::None {
+            self.held.extend_from_slice(new.get(pass..).unwrap_or_default());
+            self.shown = self.held.len();
+            buf.set_filled(before + pass);
+            self.settle(rest, 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// How many more bytes are held now.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut bytes = [0; 4096];
+        let mut buf = ReadBuf::new(&mut bytes);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
+        self.held.extend_from_slice(buf.filled());
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+
+    /// Takes what a client sends although its connection is over, until it ends it too.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (left, deadline) = self.linger.get_or_insert_with(|| (LINGER.0, Box::pin(sleep(LINGER.1))));
+        let mut bytes = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut bytes);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() && *left > 0 => {
+                    *left = left.saturating_sub(buf.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return deadline.as_mut().poll(cx),
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        let before = buf.filled().len();
+        loop {
+            if wire.cleared > 0 {
+                wire.pass_held(buf);
+                return Poll::Ready(Ok(()));
+            }
+            match wire.end {
+                End::Open => {}
+                // Not the end of the connection: hyper would take the answer back.
+                End::Refused => return Poll::Pending,
+                End::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            }
+            if wire.scanner.is_upgrading()
+                && let Some(granted) = wire.exchange.upgrade()
+            {
+                if granted {
+                    wire.scanner.tunnel()
+                } else {
+                    wire.scanner.stay()
+                }
+                wire.shown = 0;
+            }
+            if wire.shown < wire.held.len() && !wire.scanner.is_upgrading() {
+                wire.scan_held();
+                continue;
+            }
+            if wire.held.is_empty() && !wire.scanner.is_upgrading() {
+                ready!(wire.poll_read_through(cx, buf))?;
+                if buf.filled().len() > before || (wire.held.is_empty() && wire.end == End::Open) {
+                    return Poll::Ready(Ok(()));
+                }
+                continue;
+            }
+            if wire.scanner.is_upgrading() && wire.held.len() >= EARLY {
+                return Poll::Pending;
+            }
+            match wire.poll_hold(cx)? {
+                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => {}
+                Poll::Pending => {
+                    let Some(deadline) = &mut wire.head else { return Poll::Pending };
+                    ready!(deadline.as_mut().poll(cx));
+                    wire.held.clear();
+                    wire.refuse(Refusal::TooSlow);
+                }
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        match Pin::new(&mut wire.io).poll_write(cx, buf) {
+            Poll::Ready(written) => {
+                wire.write = None;
+                Poll::Ready(written)
+            }
+            Poll::Pending => wire.stalled(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wire = self.get_mut();
+        match Pin::new(&mut wire.io).poll_write_vectored(cx, bufs) {
+            Poll::Ready(written) => {
+                wire.write = None;
+                Poll::Ready(written)
+            }
+            Poll::Pending => wire.stalled(cx),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        match Pin::new(&mut wire.io).poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Pending => wire.stalled(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let wire = self.get_mut();
+        if wire.linger.is_none() {
+            match Pin::new(&mut wire.io).poll_shutdown(cx) {
+                Poll::Ready(shut) => shut?,
+                Poll::Pending => return wire.stalled(cx),
+            }
+        }
+        if wire.end != End::Open || wire.scanner.is_within() {
+            ready!(wire.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
