@@ -251,6 +251,37 @@ fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
 }
 
+/// The same of the proxy, before a backend that is well.
+#[test]
+fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
+    let honeycomb = Honeycomb::troubled(KEY, Trouble::Hangs);
+    let data = Folder::new();
+    let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    let variables = [
+        ("HONEYCOMB_API_KEY", KEY),
+        ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str()),
+        ("CRUDDUR_UPSTREAM", &backend.backend),
+    ];
+    let proxy = Cruddur::service("frontend-proxy", &variables);
+    let url = format!("{}/api/activities/home", proxy.page);
+    let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
+    let ended = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Ok(status) = http::try_get(&url) {
+                    asked.store(true, Relaxed);
+                    answered.fetch_and(status == 200, Relaxed);
+                }
+            });
+        }
+        eventually("load", || asked.load(Relaxed).then_some(()));
+        proxy.stop()
+    });
+    assert!(answered.load(Relaxed) && ended.status.success(), "{}", ended.errors);
+    let account = ended.errors.lines().find(|line| line.starts_with("frontend-proxy: honeycomb: ")).unwrap();
+    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+}
+
 /// With everything logged, and logs exported, one request is a bounded number of exports, and nothing is exported by itself.
 #[test]
 fn logging_everything_makes_no_loop() {

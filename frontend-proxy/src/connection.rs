@@ -110,9 +110,10 @@ where
         let limit = self.limit;
         let bounded = async move {
             let stalled = async {
-                let mut seen = None;
-                while !progress.is_stalled(&mut seen) {
-                    sleep(limit).await;
+                let (mut seen, mut halves) = (None, 0);
+                while halves < 2 {
+                    sleep(limit / 2).await;
+                    halves = if progress.is_stalled(&mut seen) { halves + 1 } else { 0 };
                 }
             };
             tokio::select! {

@@ -3,10 +3,12 @@
 //! byte of a head once, at chunked bodies' size lines, and at no byte of a body's data; copies nothing and does no I/O.
 
 mod chunked;
+mod refusal;
 
 use chunked::Chunked;
-use http::StatusCode;
 use memchr::{memchr, memchr_iter};
+
+pub use refusal::Refusal;
 
 /// Of a request's head, in bytes.
 pub const HEAD: usize = 64 * 1024;
@@ -52,65 +54,6 @@ pub enum Rest {
     Refuse(Refusal),
     /// They are in a body that cannot be framed.
     Broken,
-}
-
-/// Why a request is refused before it is parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// Not `METHOD target HTTP/1.1`.
-    #[error("the request line is not right")]
-    RequestLine,
-    /// A tunnel is asked for.
-    #[error("no tunnels are made here")]
-    Connect,
-    /// LF without CR.
-    #[error("a line ends without a carriage return")]
-    BareLineFeed,
-    /// CR without LF, or a control character.
-    #[error("the head has a control character")]
-    Control,
-    /// A line begins with white space.
-    #[error("a header is folded")]
-    Folded,
-    /// A name is empty, has a space, or is no token.
-    #[error("a header's name is not right")]
-    Name,
-    /// Some servers behind read `_` as `-`.
-    #[error("a header's name has an underscore")]
-    Underscore,
-    /// Not digits alone, or more than once.
-    #[error("the content length is not right")]
-    Length,
-    /// Not exactly `chunked`, more than once, in HTTP/1.0, or beside a length.
-    #[error("the transfer encoding is not right")]
-    Encoding,
-    /// The head has more than [`HEAD`] bytes.
-    #[error("the request's head is too large")]
-    TooLarge,
-    /// The head has more than [`FIELDS`] header fields.
-    #[error("the request has too many headers")]
-    TooMany,
-    /// The head did not come in time.
-    #[error("the request's head did not come in time")]
-    TooSlow,
-    /// TLS is spoken here.
-    #[error("this port speaks HTTPS alone")]
-    NotSecure,
-    /// No more connections are served.
-    #[error("too many connections are open; try again later")]
-    Full,
-}
-
-impl Refusal {
-    /// What the client is told, with the refusal's text as the detail.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::TooLarge | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
 }
 
 /// How a request goes on after its head.
@@ -303,7 +246,11 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, Framing)>, Refusal> {
 
 /// Takes the first line, without its end.
 fn line<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
-    let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else { return Ok(None) };
+    let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
+        // Whoever takes CR for the end of a line may wait for an answer already.
+        let bare = memchr(b'\r', bytes).is_some_and(|at| at + 1 < bytes.len());
+        return if bare { Err(Refusal::Control) } else { Ok(None) };
+    };
     *bytes = rest.get(1..).unwrap_or_default();
     line.strip_suffix(b"\r").map(Some).ok_or(Refusal::BareLineFeed)
 }

@@ -59,9 +59,9 @@ pub struct Server {
     bounds: Bounds,
 }
 
-/// Puts the routes file into force again, while a server runs.
+/// Puts the routes file and the certificate into force again, while a server runs.
 #[derive(Clone)]
-pub struct Reloader(Arc<Service>);
+pub struct Reloader(Arc<Service>, Option<Certificate>);
 
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +95,9 @@ impl Server {
         self.addr
     }
 
-    /// What reads the routes file again.
+    /// What reads the routes file and the certificate again.
     pub fn reloader(&self) -> Reloader {
-        Reloader(Arc::clone(&self.service))
+        Reloader(Arc::clone(&self.service), self.certificate())
     }
 
     /// `https` where it has a certificate.
@@ -165,10 +165,16 @@ impl Server {
 }
 
 impl Reloader {
-    /// Reads the file and puts it into force; where it has faults, the routes stay as they are. Either is logged in one line.
-    /// Blocks on the file.
+    /// Reads the files and puts them into force; where the routes have faults, or the certificate has, these stay as they are.
+    /// Either is logged in one line. Blocks on the files.
     pub fn reload(&self) {
-        self.0.reload();
+        let Self(service, certificate) = self;
+        service.reload();
+        match certificate.as_ref().map(Certificate::reload) {
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(fault)) => tracing::error!("the certificate stays what it was: {fault}"),
+            None => {}
+        }
     }
 }
 

@@ -2,12 +2,16 @@
 
 pub(crate) mod aws;
 pub(crate) mod browser;
+pub(crate) mod certificate;
 pub(crate) mod cruddur;
 pub(crate) mod daemon;
+pub(crate) mod h2;
 pub(crate) mod honeycomb;
 pub(crate) mod http;
 pub(crate) mod postgres;
 pub(crate) mod python;
+pub(crate) mod raw;
+pub(crate) mod recorder;
 pub(crate) mod sampling;
 pub(crate) mod schema;
 pub(crate) mod upstream;

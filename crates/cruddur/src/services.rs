@@ -54,7 +54,7 @@ async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<
     let has_file = config.routes_file().is_some();
     let server = frontend_proxy::Server::bind(config).await?;
     // Without a file there is nothing to read again, and a terminal that hangs up stops the process as it always does.
-    if has_file {
+    if has_file || server.certificate().is_some() {
         tokio::spawn(reload_when_asked(server.reloader())?);
     }
     // Nobody may be there to read it.
@@ -71,7 +71,7 @@ fn reload_when_asked(reloader: frontend_proxy::Reloader) -> Result<impl Future<O
         while hangup.recv().await.is_some() {
             let reloader = reloader.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the routes were not read again");
+                tracing::error!(error = &error as &dyn std::error::Error, "the files were not read again");
             }
         }
     })

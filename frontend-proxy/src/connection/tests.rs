@@ -1,1 +1,75 @@
+use settings::Settings;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 
+use super::*;
+use crate::config::{CommandLine, Config};
+
+const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// Where a server listens that closes idle connections at once, as they go.
+async fn start(upstream: &str) -> SocketAddr {
+    let upstream = upstream.to_owned();
+    let mut settings = Settings::from_pairs(&[("CRUDDUR_UPSTREAM", upstream.as_str())]);
+    let config = Config::read(&mut settings, CommandLine::default());
+    let server = Arc::new(Server {
+        service: Arc::new(Service::new(&config)),
+        tls: None,
+        places: Arc::new(Semaphore::new(10)),
+        streams: Streams::default(),
+        limits: Limits { idle: Duration::from_millis(20), ..Limits::default() },
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (_drain, draining) = watch::channel(false);
+        while let Ok((stream, peer)) = listener.accept().await {
+            let place = Arc::clone(&server.places).try_acquire_owned().ok();
+            tokio::spawn(Arc::clone(&server).serve(stream, peer, place, draining.clone()));
+        }
+    });
+    addr
+}
+
+/// All that comes on a connection until it is closed.
+async fn read(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_goes_on_is_closed() {
+    let addr = start("127.0.0.1:1").await;
+    for (sent, answer) in [(b"".as_slice(), ""), (GET, "HTTP/1.1 204 ")] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(sent).await.unwrap();
+        let read = read(&mut stream).await;
+        assert!(read.starts_with(answer) && (!sent.is_empty() || read.is_empty()), "{read}");
+    }
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()).await.unwrap();
+    // Its settings, and that it goes away; it waits for an answer to its ping then.
+    let mut bytes = Vec::new();
+    while !bytes.windows(5).any(|frame| frame == [0, 0, 8, 7, 0]) {
+        assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_its_time_is_not_idle() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = start(&upstream.local_addr().unwrap().to_string()).await;
+    let mut busy = TcpStream::connect(addr).await.unwrap();
+    busy.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+    // Others are found idle meanwhile, three times.
+    for _ in 0..3 {
+        let mut other = TcpStream::connect(addr).await.unwrap();
+        other.write_all(GET).await.unwrap();
+        assert!(read(&mut other).await.starts_with("HTTP/1.1 204 "));
+    }
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
+    let answer = read(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+}

@@ -40,6 +40,7 @@ fn what_two_readers_could_frame_differently_is_refused() {
         ("GET / HTTP/1.1\r\nHost: a\r\n\n", Refusal::BareLineFeed),
         ("\nGET / HTTP/1.1\r\n\r\n", Refusal::BareLineFeed),
         ("\r\n\r\nGET / HTTP/1.1\r\n\r\n", Refusal::RequestLine),
+        ("GET / HTTP/1.1\rx: a\r\r", Refusal::Control),
         ("GET / HTTP/1.1\r\nx: a\rb: c\r\n\r\n", Refusal::Control),
         ("GET / HTTP/1.1\r\nx: a\r\r\n\r\n", Refusal::Control),
         ("GET / HTTP/1.1\r\nx: a\0\r\n\r\n", Refusal::Control),

@@ -1,1 +1,111 @@
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::runtime::{Builder, Runtime};
 
+use super::*;
+
+const LONG: Deadlines = Deadlines { head: Duration::from_secs(60), write: Duration::from_secs(60) };
+const SHORT: Deadlines = Deadlines { head: Duration::from_millis(20), write: Duration::from_millis(20) };
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+fn wire(deadlines: Deadlines, first: &[u8]) -> (DuplexStream, Wire<DuplexStream>, Arc<Exchange>) {
+    let (client, server) = duplex(64);
+    let exchange = Arc::new(Exchange::default());
+    (client, Wire::new(server, BytesMut::from(first), Arc::clone(&exchange), deadlines, None), exchange)
+}
+
+/// Reads until nothing more comes, in pieces of at most so many bytes.
+async fn read(wire: &mut Wire<DuplexStream>, most: usize) -> Vec<u8> {
+    let mut read = Vec::new();
+    let mut piece = vec![0; most];
+    loop {
+        match wire.read(&mut piece).await {
+            Ok(0) | Err(_) => return read,
+            Ok(length) => read.extend_from_slice(&piece[..length]),
+        }
+        if read.ends_with(REFUSED) {
+            return read;
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn what_the_scanner_passes_is_read_however_it_comes(
+        pieces in vec(select(vec![
+            "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            "GET / HTTP/1.1\nhost: a\r\n\r\n",
+            "5\n",
+            "\r\n",
+        ]), 0..6),
+        most in 1_usize..100,
+        at in 0_usize..40,
+    ) {
+        let bytes = pieces.concat().into_bytes();
+        let (first, rest) = bytes.split_at(at.min(bytes.len()));
+        let scanned = Scanner::default().scan(&bytes);
+        let mut expected = bytes[..scanned.pass].to_vec();
+        if let Rest::Refuse(_) = scanned.rest {
+            expected.extend_from_slice(REFUSED);
+        }
+        let read = runtime().block_on(async {
+            let (mut client, mut wire, _) = wire(LONG, first);
+            let send = async move {
+                // The other side may have had enough.
+                drop(client.write_all(rest).await);
+                drop(client);
+            };
+            tokio::join!(send, async { let read = read(&mut wire, most).await; drop(wire); read }).1
+        });
+        if scanned.rest == Rest::Broken {
+            prop_assert!(bytes.starts_with(&read) && read.len() >= scanned.pass);
+        } else {
+            prop_assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&expected));
+        }
+    }
+}
+
+#[test]
+fn a_head_that_drips_in_is_refused_in_time() {
+    runtime().block_on(async {
+        let (mut client, mut wire, exchange) = wire(SHORT, b"GET / HT");
+        client.write_all(b"TP/1.1\r\n").await.unwrap();
+        assert_eq!(read(&mut wire, 4096).await, REFUSED);
+        assert_eq!(exchange.refusal(), Some(Refusal::TooSlow));
+    });
+}
+
+#[test]
+fn whoever_takes_nothing_is_given_up() {
+    runtime().block_on(async {
+        let (_client, mut wire, _) = wire(SHORT, b"");
+        let error = wire.write_all(&[0; 65]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    });
+}
+
+#[test]
+fn another_protocol_passes_once_it_is_granted() {
+    let wish = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: x\r\n\r\n";
+    for (granted, expected) in [(true, b"\x81hello".as_slice()), (false, REFUSED)] {
+        runtime().block_on(async {
+            let (mut client, mut wire, exchange) = wire(LONG, &[wish.as_slice(), b"\x81hel"].concat());
+            let mut head = vec![0; wish.len()];
+            wire.read_exact(&mut head).await.unwrap();
+            assert_eq!(head, wish);
+            client.write_all(b"lo").await.unwrap();
+            exchange.decide_upgrade(granted);
+            drop(client);
+            assert_eq!(read(&mut wire, 4096).await, expected);
+        });
+    }
+}

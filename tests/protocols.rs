@@ -1,0 +1,207 @@
+//! What is spoken with the proxy: HTTP/1.1 and HTTP/2, each with and without TLS, by `curl` and by hand.
+
+use std::io::{BufReader, Write};
+use std::process::Command;
+
+use crate::support::certificate::Certificate;
+use crate::support::cruddur::{Cruddur, run};
+use crate::support::h2::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM};
+use crate::support::recorder::Recorder;
+use crate::support::{cannot_run, eventually, raw};
+
+/// What `curl` says of a request: the version, the status, and the trace that it was served in.
+fn curl(arguments: &[&str], url: &str) -> Option<(String, String, String)> {
+    let said = "%{http_version} %{http_code} %header{x-request-id}";
+    let output = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", said]).args(arguments).arg(url).output();
+    let Ok(output) = output else {
+        cannot_run("curl", "curl is not installed");
+        return None;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut words = text.split(' ').map(str::to_owned);
+    Some((words.next().unwrap(), words.next().unwrap(), words.next().unwrap()))
+}
+
+#[test]
+fn http_2_is_spoken_without_tls_by_prior_knowledge() {
+    let upstream = Recorder::start();
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let proxy = Cruddur::service(
+        "frontend-proxy",
+        &[
+            ("CRUDDUR_UPSTREAM", &upstream.address),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+        ],
+    );
+    let url = format!("{}/api/x", proxy.page);
+    let Some((version, status, trace)) = curl(&["--http2-prior-knowledge", "-d", "hello"], &url) else { return };
+    assert_eq!((version.as_str(), status.as_str()), ("2", "200"));
+    let spans = viewer.spans(&trace, 2);
+    let server = spans.iter().find(|span| span["kind"] == "server" && span["source"] == "otlp").unwrap();
+    assert_eq!(server["attributes"]["network.protocol.version"], "2");
+    assert_eq!(server["attributes"]["url.scheme"], "http");
+    drop(proxy);
+    let message = upstream.finish().remove(0);
+    assert_eq!((message.method.as_str(), message.body.as_slice()), ("POST", b"hello".as_slice()));
+}
+
+#[test]
+fn tls_is_spoken_with_a_certificate_and_nothing_else() {
+    let Some(certificate) = Certificate::make() else { return };
+    let [file, key] = certificate.variables();
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let proxy = Cruddur::service(
+        "frontend-proxy",
+        &[
+            (file.0, &file.1),
+            (key.0, &key.1),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+        ],
+    );
+    assert!(proxy.page.starts_with("https://"), "{}", proxy.page);
+    let url = format!("{}/", proxy.page);
+    for (arguments, expected) in [(&[][..], "2"), (&["--http1.1"], "1.1"), (&["--tls-max", "1.2"], "2")] {
+        let arguments = [&["--cacert", file.1.as_str()], arguments].concat();
+        let (version, status, trace) = curl(&arguments, &url).unwrap();
+        assert_eq!((version.as_str(), status.as_str()), (expected, "200"), "{arguments:?}");
+        let spans = viewer.spans(&trace, 1);
+        let span = spans.iter().find(|span| span["source"] == "otlp").unwrap();
+        assert_eq!(span["attributes"]["url.scheme"], "https");
+    }
+    let address = proxy.page.trim_start_matches("https://");
+    let (statuses, closed) = raw::exchange(address, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n", 2);
+    assert_eq!((statuses.as_slice(), closed), ([400].as_slice(), true));
+}
+
+#[test]
+fn a_certificate_is_read_again_when_asked() {
+    let Some(certificate) = Certificate::make() else { return };
+    let [file, key] = certificate.variables();
+    let proxy = Cruddur::service("frontend-proxy", &[(file.0, &file.1), (key.0, &key.1)]);
+    let url = format!("{}/health/live", proxy.page);
+    let trusts = |file: &str| curl(&["--cacert", file], &url).is_some_and(|(_, status, _)| status == "204");
+    let old = format!("{}.old", file.1);
+    std::fs::copy(&file.1, &old).unwrap();
+    assert!(trusts(&old));
+    certificate.renew();
+    assert!(!trusts(&file.1), "it is not read before");
+    proxy.signal("HUP");
+    eventually("the new certificate", || trusts(&file.1).then_some(()));
+    std::fs::write(&key.1, "nothing").unwrap();
+    proxy.signal("HUP");
+    assert!(trusts(&file.1));
+    let errors = proxy.stop().errors;
+    assert!(errors.contains("the certificate stays what it was"), "{errors}");
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_at_start() {
+    let Some(certificate) = Certificate::make() else { return };
+    let Some(other) = Certificate::make() else { return };
+    let [file, key] = certificate.variables();
+    let [_, wrong] = other.variables();
+    for (variables, words) in [
+        (vec![(file.0, file.1.as_str())], "CRUDDUR_PROXY_KEY: is not set, and CRUDDUR_PROXY_CERTIFICATE is; name"),
+        (vec![(key.0, key.1.as_str())], "CRUDDUR_PROXY_CERTIFICATE: is not set, and CRUDDUR_PROXY_KEY is; name"),
+        (vec![(file.0, "/nowhere"), (key.0, &key.1)], "CRUDDUR_PROXY_CERTIFICATE: /nowhere cannot be read (No such"),
+        (vec![(file.0, &file.1), (key.0, "/nowhere")], "CRUDDUR_PROXY_KEY: /nowhere cannot be read (No such"),
+        (vec![(file.0, &key.1), (key.0, &key.1)], "cannot be read (it has no certificate); name a PEM file"),
+        (vec![(file.0, &file.1), (key.0, &file.1)], "cannot be read (no items found); name a PEM file"),
+        (vec![(file.0, &file.1), (wrong.0, &wrong.1)], "is not the key of"),
+    ] {
+        let ended = run(&["frontend-proxy"], &variables);
+        assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+        assert!(ended.errors.contains(words), "{words} is not in {}", ended.errors);
+    }
+}
+
+#[test]
+fn streams_that_are_opened_and_given_up_again_and_again_end_the_connection() {
+    let upstream = Recorder::start();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
+    let mut stream = h2::connect(&proxy.page);
+    let block = h2::block(&h2::get("/api/x"));
+    let mut ids = (1..).step_by(2);
+    // It takes them as they come, and then no more.
+    eventually("the end of the connection", || {
+        let id = ids.next().unwrap();
+        let pair =
+            [h2::frame(HEADERS, END_HEADERS | END_STREAM, id, &block), h2::frame(RST_STREAM, 0, id, &[0, 0, 0, 8])];
+        stream.write_all(&pair.concat()).err()
+    });
+    // Others are served.
+    assert_eq!(h2::request(&proxy.page, &h2::get("/api/x"), ""), Some(200));
+}
+
+#[test]
+fn a_head_has_a_bound_in_either_protocol() {
+    let proxy = Cruddur::service("frontend-proxy", &[]);
+    let head = |length: usize| format!("GET /health/live HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(length));
+    assert_eq!(raw::exchange(&proxy.page, head(60_000).as_bytes(), 1).0, [204]);
+    assert_eq!(raw::exchange(&proxy.page, head(70_000).as_bytes(), 2), (vec![431], true));
+    let many = format!("GET /health/live HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(100));
+    assert_eq!(raw::exchange(&proxy.page, many.as_bytes(), 2), (vec![431], true));
+}
+
+#[test]
+fn a_body_has_a_bound_that_it_may_not_grow_beyond() {
+    let upstream = Recorder::start();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
+    let said = b"POST /api/x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1048577\r\n\r\n";
+    assert_eq!(raw::exchange(&proxy.page, said, 1).0, [413]);
+    let head = b"POST /api/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    let body = |chunks: usize| [head, chunk.repeat(chunks).as_bytes(), b"0\r\n\r\n"].concat();
+    assert_eq!(raw::exchange(&proxy.page, &body(16), 1).0, [200]);
+    assert_eq!(raw::exchange(&proxy.page, &body(17), 1).0, [413]);
+    drop(proxy);
+    let whole = upstream.finish().into_iter().filter(|message| message.whole).map(|message| message.body.len());
+    assert_eq!(whole.collect::<Vec<_>>(), [1024 * 1024]);
+}
+
+#[test]
+fn one_connection_too_many_is_told_so() {
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "2")]);
+    let request = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut held: Vec<_> = (0..2).map(|_| BufReader::new(raw::connect(&proxy.page))).collect();
+    for reader in &mut held {
+        reader.get_mut().write_all(request).unwrap();
+        assert_eq!(raw::answer(reader).unwrap().0, 204);
+    }
+    assert_eq!(raw::exchange(&proxy.page, request, 2), (vec![503], true));
+    // Those that are there are served as before, and each that ends makes room.
+    held[0].get_mut().write_all(request).unwrap();
+    assert_eq!(raw::answer(&mut held[0]).unwrap().0, 204);
+    drop(held.pop());
+    eventually("room", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
+    let bounds = proxy.stop().errors;
+    assert!(bounds.contains("frontend-proxy: at most 2 connections and "), "{bounds}");
+}
+
+/// A connection is told to end before it is ended, in each protocol's way, and what it asked for is answered.
+#[test]
+fn a_stop_is_told_to_connections_that_are_kept() {
+    let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
+    let mut one = raw::connect(&proxy.page);
+    one.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let mut two = h2::connect(&proxy.page);
+    two.write_all(&h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::block(&h2::get("/api/x")))).unwrap();
+    let mut servers: Vec<_> = (0..2).map(|_| upstream.accept().unwrap().0).collect();
+    proxy.signal("TERM");
+    eventually("the end of listening", || std::net::TcpStream::connect(proxy.page.trim_start_matches("http://")).err());
+    for server in &mut servers {
+        crate::proxy::read_head(server);
+        server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    }
+    let head = crate::proxy::read_head(&one);
+    assert_eq!(head[0], "HTTP/1.1 200 OK");
+    assert!(head.iter().any(|line| line == "connection: close"), "{head:?}");
+    let kinds: Vec<_> = std::iter::from_fn(|| h2::next(&mut two)).map(|frame| frame.kind).collect();
+    assert!(kinds.contains(&GOAWAY) && kinds.contains(&HEADERS), "{kinds:?}");
+    let ended = proxy.stop();
+    assert!(ended.status.success() && !ended.errors.contains("cut off"), "{}", ended.errors);
+}

@@ -1,0 +1,173 @@
+//! Test 9 of the guarantees: clients that are slow to ask, to send or to take, and thousands that do nothing, cost others
+//! nothing and this a bounded amount of memory.
+
+use std::io::{BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::h2::{self, END_HEADERS, END_STREAM, HEADERS, RST_STREAM};
+use crate::support::recorder::Recorder;
+use crate::support::{DEADLINE, cannot_run, eventually, raw};
+
+const IDLE: usize = 5_000;
+/// What 5,000 idle connections may take, and the process with them, in KiB.
+const MEMORY: u64 = 256 * 1024;
+
+#[test]
+fn a_head_that_does_not_end_is_given_up() {
+    let proxy = Cruddur::service("frontend-proxy", &[]);
+    for begun in ["G", "GET / HTTP/1.1\r\nhost: a\r\n", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /"] {
+        let whole = usize::from(begun.contains("\r\n\r\n"));
+        let (statuses, closed) = raw::exchange(&proxy.page, begun.as_bytes(), 3);
+        assert_eq!((&statuses[whole..], closed), ([408].as_slice(), true), "{begun:?}");
+    }
+}
+
+#[test]
+fn a_body_that_does_not_end_is_given_up() {
+    let upstream = Recorder::start();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
+    let stream = raw::connect(&proxy.page);
+    let mut dripping = stream.try_clone().unwrap();
+    dripping.write_all(b"POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n").unwrap();
+    // A byte now and then is not enough.
+    let drips = thread::spawn(move || {
+        while dripping.write_all(b"x").is_ok() {
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
+    assert_eq!(raw::answer(&mut BufReader::new(&stream)).unwrap().0, 408);
+    drips.join().unwrap();
+    drop(proxy);
+    assert!(upstream.finish().iter().all(|message| !message.whole));
+}
+
+/// An upstream that answers one request with more than fits between it and a client; tells when it has been cut off.
+fn endless() -> (String, thread::JoinHandle<()>) {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = upstream.local_addr().unwrap().to_string();
+    let served = thread::spawn(move || {
+        let (mut stream, _) = upstream.accept().unwrap();
+        crate::proxy::read_head(&stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n").unwrap();
+        while stream.write_all(&[b'x'; 65_536]).is_ok() {}
+    });
+    (address, served)
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+    let (address, served) = endless();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
+    let mut stream = raw::connect(&proxy.page);
+    stream.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    served.join().unwrap();
+    assert!(proxy.peak_memory() < MEMORY, "{} KiB", proxy.peak_memory());
+}
+
+/// Its connection is well, and its other requests are answered.
+#[test]
+fn a_stream_whose_client_takes_nothing_is_given_up() {
+    let (address, served) = endless();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
+    let mut stream = h2::connect(&proxy.page);
+    let request = |id, path| h2::frame(HEADERS, END_HEADERS | END_STREAM, id, &h2::block(&h2::get(path)));
+    stream.write_all(&request(1, "/api/x")).unwrap();
+    stream.set_read_timeout(Some(2 * DEADLINE)).unwrap();
+    let mut frames = std::iter::from_fn(|| h2::next(&mut stream));
+    assert!(frames.any(|frame| (frame.kind, frame.stream) == (RST_STREAM, 1)));
+    served.join().unwrap();
+    stream.write_all(&request(3, "/health/live")).unwrap();
+    let mut frames = std::iter::from_fn(|| h2::next(&mut stream));
+    assert!(frames.any(|frame| (frame.kind, frame.stream) == (HEADERS, 3)));
+}
+
+/// One honest client's requests over a connection that it keeps: the time within which 99 of 100 are answered.
+fn p99(client: &mut BufReader<TcpStream>) -> Duration {
+    let mut times: Vec<_> = (0..300)
+        .map(|_| {
+            let began = Instant::now();
+            client.get_mut().write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+            assert_eq!(raw::answer(client).unwrap().0, 200);
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times[times.len() * 99 / 100]
+}
+
+/// Connections on which nothing goes on: new ones, ones that have been answered, and ones with half a head.
+fn idle(proxy: &Cruddur) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for n in 0..IDLE {
+        let mut stream = raw::connect(&proxy.page);
+        match n % 4 {
+            0 => {}
+            1 => stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx: ").unwrap(),
+            _ => {
+                stream.write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+                assert_eq!(raw::answer(&mut BufReader::new(&stream)).unwrap().0, 204);
+            }
+        }
+        streams.push(stream);
+    }
+    streams
+}
+
+#[test]
+fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    if limit.maximum.is_some_and(|files| files < 2 * 5_000 + 500) {
+        return cannot_run("files", "5,000 connections need a hard limit of 10,500 open files");
+    }
+    let upstream = Recorder::start();
+    let variables = [("CRUDDUR_UPSTREAM", upstream.address.as_str())];
+    let (calm, crowded) =
+        (Cruddur::service("frontend-proxy", &variables), Cruddur::service("frontend-proxy", &variables));
+    let held = idle(&crowded);
+    // In turns, so that whatever else this machine does troubles both.
+    let mut clients = [&calm, &crowded].map(|proxy| BufReader::new(raw::connect(&proxy.page)));
+    let mut all = [Vec::new(), Vec::new()];
+    for _ in 0..9 {
+        for (client, times) in clients.iter_mut().zip(&mut all) {
+            times.push(p99(client));
+        }
+    }
+    let [calm, with] = all.map(|mut times| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    });
+    let memory = crowded.peak_memory();
+    println!("p99 {calm:?}, with {IDLE} idle connections {with:?}; {memory} KiB");
+    assert!(with <= 2 * calm, "{with:?} instead of {calm:?}");
+    assert!(memory <= MEMORY, "{memory} KiB");
+    assert_eq!(held.len(), IDLE);
+}
+
+/// Half a head each: they are given up, and make room for others.
+#[test]
+fn slow_heads_keep_nobody_out_for_long() {
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "50")]);
+    let held: Vec<_> = (0..50)
+        .map(|_| {
+            let mut stream = raw::connect(&proxy.page);
+            stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            stream
+        })
+        .collect();
+    let request = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
+    eventually("room", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
+    for mut stream in held {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(
+            answer.is_empty() || answer.starts_with("HTTP/1.1 408 ") || answer.starts_with("HTTP/1.1 503 "),
+            "{answer}"
+        );
+    }
+}
