@@ -1,6 +1,8 @@
 //! Whom a request is for: one `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)
 //! asks, the same as the target's own where that has one.
 
+use std::net::Ipv6Addr;
+
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version, header};
 
@@ -49,9 +51,20 @@ fn join_cookies<B>(request: &mut Request<B>) {
 
 /// A host and perhaps a port, and nothing of who asks.
 fn is_host(text: &str) -> bool {
-    let Ok(authority) = text.parse::<Authority>() else { return false };
-    let port = text.strip_prefix(authority.host()).unwrap_or("@");
-    !authority.host().is_empty() && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+    let (right, after) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((address, after))) => (address.parse::<Ipv6Addr>().is_ok(), after),
+        Some(None) => (false, ""),
+        None => {
+            let length = text.bytes().position(|byte| !is_of_name(byte)).unwrap_or(text.len());
+            (length > 0, text.get(length..).unwrap_or_default())
+        }
+    };
+    right && (after.is_empty() || after.strip_prefix(':').is_some_and(is_port))
+}
+
+/// The characters of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
 fn is_port(text: &str) -> bool {
@@ -60,6 +73,8 @@ fn is_port(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn settled(version: Version, uri: &str, headers: &[(&str, &str)]) -> Option<Request<()>> {
@@ -80,6 +95,16 @@ mod tests {
         assert!(settled(Version::HTTP_11, "/", &[]).is_none());
         assert!(settled(Version::HTTP_10, "/", &[]).is_some());
         assert!(settled(Version::HTTP_11, "/", &[("host", "a"), ("host", "a")]).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_a_host_is_an_authority_too(text in "[a-z0-9:\\[\\].@/%-]{0,12}|\\PC{0,8}") {
+            if is_host(&text) {
+                let authority = text.parse::<Authority>();
+                prop_assert!(authority.is_ok_and(|authority| text.starts_with(authority.host())), "{}", text);
+            }
+        }
     }
 
     #[test]

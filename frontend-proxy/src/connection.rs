@@ -2,7 +2,7 @@
 //! Closes those on which nothing goes on, and tells all to end when the server is about to.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
@@ -25,7 +25,6 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::body::Outgoing;
 use crate::exchange::{Exchange, Place, Progress};
 use crate::framing::{HEAD, Refusal};
 use crate::received::{Connection, Received};
@@ -214,7 +213,7 @@ impl Server {
                 let wish = take_wish(&mut request);
                 let response = match refusal {
                     Some(refusal) => service.refuse(refusal),
-                    None => answer(&service, request, connection).await,
+                    None => service.answer(received(request, connection), connection.peer).await,
                 };
                 if wish {
                     exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
@@ -230,7 +229,7 @@ impl Server {
             .serve_connection(TokioIo::new(wire), answer)
             .with_upgrades();
         let mut served = pin!(served);
-        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, draining).await
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, pending(), draining).await
     }
 
     async fn http2(
@@ -254,7 +253,7 @@ impl Server {
                 } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
                     service.refuse(Refusal::Underscore)
                 } else {
-                    answer(&service, request, connection).await
+                    service.answer(received(request, connection), connection.peer).await
                 };
                 if is_head {
                     active.finish();
@@ -277,7 +276,8 @@ impl Server {
             .keep_alive_timeout(PONG)
             .serve_connection(TokioIo::new(wire), answer);
         let mut served = pin!(served);
-        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, draining).await
+        let abused = exchange.abused();
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, abused, draining).await
     }
 
     /// Drives a connection, and has it end where it is idle, abused, or the server is about to.
@@ -286,17 +286,19 @@ impl Server {
         mut connection: Pin<&mut C>,
         end: impl Fn(Pin<&mut C>),
         exchange: &Exchange,
+        abused: impl Future<Output = ()>,
         mut draining: watch::Receiver<bool>,
     ) -> hyper::Result<()> {
         let mut ticks = interval(self.limits.idle);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut told) = (None, false);
+        let mut abused = pin!(abused);
         loop {
             tokio::select! {
                 biased;
                 served = &mut connection => return served,
                 _ = draining.wait_for(|draining| *draining), if !told => {}
-                () = exchange.abused() => return Ok(()),
+                () = &mut abused => return Ok(()),
                 _ = ticks.tick(), if !told => if !exchange.is_idle(&mut seen) {
                     continue;
                 },
@@ -315,9 +317,9 @@ struct Opened {
     refusal: Option<Refusal>,
 }
 
-async fn answer(service: &Service, mut request: Request<Incoming>, connection: Connection) -> Response<Outgoing> {
+fn received(mut request: Request<Incoming>, connection: Connection) -> Request<Received> {
     request.extensions_mut().insert(connection);
-    service.answer(request.map(Received::new), connection.peer).await
+    request.map(Received::new)
 }
 
 /// Whether the request wishes for another protocol. What it could say of that with a body, it could not say without doubt

@@ -68,7 +68,8 @@ proptest! {
         });
         if scanned.rest == Rest::Broken {
             prop_assert!(bytes.starts_with(&read) && read.len() >= scanned.pass);
-        } else {
+        } else if read.len() != scanned.pass || !matches!(scanned.rest, Rest::Refuse(_)) {
+            // In pieces a head's end is waited for before it is refused.
             prop_assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&expected));
         }
     }
