@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::support::cruddur::Cruddur;
 use crate::support::h2::{self, END_HEADERS, END_STREAM, HEADERS, RST_STREAM};
 use crate::support::recorder::Recorder;
-use crate::support::{DEADLINE, cannot_run, eventually, raw};
+use crate::support::{DEADLINE, Folder, cannot_run, eventually, raw};
 
 const IDLE: usize = 5_000;
 /// What 5,000 idle connections may take, and the process with them, in KiB.
@@ -30,7 +30,12 @@ fn a_head_that_does_not_end_is_given_up() {
 #[test]
 fn a_body_that_does_not_end_is_given_up() {
     let upstream = Recorder::start();
-    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
+    let folder = Folder::new();
+    let routes = folder.path().join("routes.toml");
+    let route =
+        format!("[[route]]\nprefix = \"/api/\"\nupstreams = [\"{}\"]\nbody_timeout = \"2s\"\n", upstream.address);
+    std::fs::write(&routes, route).unwrap();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", routes.to_str().unwrap())]);
     let stream = raw::connect(&proxy.page);
     let mut dripping = stream.try_clone().unwrap();
     dripping.write_all(b"POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n").unwrap();
