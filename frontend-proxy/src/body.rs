@@ -1,14 +1,22 @@
-//! Response bodies, and what becomes of spans whose client goes away. A forwarded body keeps the spans of its request open
-//! until its last byte has passed.
+//! Answers' bodies on their way out, and what becomes of spans whose client goes away. A forwarded body drives the connection
+//! that it comes from, and keeps the spans of its request open until its last byte has passed. Buffers no more than one read.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use telemetry::http::record_error;
+use tokio::time::Instant;
 use tracing::Span;
+
+use crate::upstream::Lease;
+use crate::upstream::answer::{Malformed, Rest};
+use crate::upstream::chunked::Piece;
+use crate::upstream::connection::Connection;
+use crate::upstream::exchange::Upload;
 
 /// A body of our own, or one that streams through.
 pub(crate) type Outgoing = Either<Full<Bytes>, Forwarded>;
@@ -26,7 +34,7 @@ impl UnderWay {
         self.0 = None;
     }
 
-    fn fail(&mut self, kind: &str) {
+    pub(crate) fn fail(&mut self, kind: &str) {
         if let Some(span) = self.0.take() {
             record_error(&span, kind);
         }
@@ -39,51 +47,174 @@ impl Drop for UnderWay {
     }
 }
 
+/// Why a body ends before it is whole. The client sees its connection break.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the upstream broke off")]
+    Cut,
+    #[error("the upstream sent nothing more in time")]
+    Stalled,
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+}
+
+impl Broken {
+    /// The `error.type` of both spans.
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Cut => "upstream_body",
+            Self::Stalled => "upstream_stalled",
+            Self::Malformed(_) => "upstream_malformed",
+        }
+    }
+}
+
 /// An upstream's body on its way to the client.
 pub(crate) struct Forwarded {
-    body: Incoming,
-    /// SERVER and CLIENT, where the request is traced. Held also when over: a span ends when nobody holds it.
-    spans: Vec<(Span, UnderWay)>,
+    /// While the upstream is still needed.
+    answer: Option<Answer>,
+    /// What came with the head, where that was all.
+    last: Option<Bytes>,
+    server: UnderWay,
+    client: UnderWay,
+}
+
+/// An answer of which some is still to come.
+pub(crate) struct Answer {
+    pub(crate) connection: Box<Connection>,
+    pub(crate) rest: Rest,
+    /// What of the request had not been sent when the answer began.
+    pub(crate) upload: Option<Upload>,
+    pub(crate) persists: bool,
+    pub(crate) lease: Lease,
+    /// How long nothing may come.
+    pub(crate) idle: Duration,
+    /// A deadline is set for what comes next.
+    pub(crate) awaited: bool,
 }
 
 impl Forwarded {
-    pub(crate) fn new(body: Incoming, spans: impl IntoIterator<Item = Span>) -> Self {
-        let ended = body.is_end_stream();
-        let spans = spans.into_iter().map(|span| (span.clone(), UnderWay::new(&span))).collect();
-        let mut forwarded = Self { body, spans };
-        if ended {
+    pub(crate) fn new(mut answer: Answer, server: UnderWay, mut client: UnderWay) -> Self {
+        let all = match answer.rest {
+            Rest::Length(length) => {
+                usize::try_from(length).ok().filter(|length| *length <= answer.connection.input.len())
+            }
+            _ => None,
+        };
+        let Some(length) = all else { return Self { answer: Some(answer), last: None, server, client } };
+        let last = (length > 0).then(|| answer.connection.input.split_to(length).freeze());
+        answer.end();
+        client.over();
+        let mut forwarded = Self { answer: None, last, server, client };
+        if length == 0 {
             forwarded.over();
         }
         forwarded
     }
 
     fn over(&mut self) {
-        self.spans.iter_mut().for_each(|(_, under_way)| under_way.over());
+        self.server.over();
+        self.client.over();
+    }
+}
+
+impl Answer {
+    /// The connection is for the next request, if nothing is left on it.
+    fn end(self) {
+        if self.persists && self.upload.is_none() && self.connection.input.is_empty() {
+            self.lease.keep(self.connection);
+        }
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if let Some(upload) = &mut self.upload {
+                match upload.poll(&mut self.connection, cx) {
+                    Poll::Ready(Ok(())) => self.upload = None,
+                    // The answer counts, whatever becomes of the request.
+                    Poll::Ready(Err(_)) => self.persists = false,
+                    Poll::Pending => {}
+                }
+            }
+            if let Some(frame) = self.take()? {
+                self.awaited = false;
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.rest.is_over() {
+                return Poll::Ready(None);
+            }
+            match self.connection.poll_fill(cx) {
+                Poll::Ready(Ok(length)) if length > 0 => {}
+                Poll::Ready(Ok(_)) if matches!(self.rest, Rest::UntilClose) => return Poll::Ready(None),
+                Poll::Ready(_) => return Poll::Ready(Some(Err(Broken::Cut))),
+                Poll::Pending => {
+                    if !self.awaited {
+                        self.awaited = true;
+                        self.connection.set_deadline(Instant::now() + self.idle);
+                    }
+                    ready!(self.connection.poll_deadline(cx));
+                    return Poll::Ready(Some(Err(Broken::Stalled)));
+                }
+            }
+        }
+    }
+
+    /// What has come already.
+    fn take(&mut self) -> Result<Option<Frame<Bytes>>, Malformed> {
+        let input = &mut self.connection.input;
+        let data = match &mut self.rest {
+            Rest::Chunked(chunked) => match chunked.take(input)? {
+                Piece::Data(data) => data,
+                Piece::Trailers(trailers) => return Ok(Some(Frame::trailers(trailers))),
+                Piece::More | Piece::End => return Ok(None),
+            },
+            Rest::Length(left) => {
+                let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
+                *left -= u64::try_from(length).unwrap_or(*left);
+                input.split_to(length).freeze()
+            }
+            Rest::UntilClose => input.split().freeze(),
+        };
+        Ok((!data.is_empty()).then(|| Frame::data(data)))
     }
 }
 
 impl Body for Forwarded {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Broken;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let Some(answer) = &mut self.answer else {
+            let last = self.last.take();
+            self.over();
+            return Poll::Ready(last.map(|last| Ok(Frame::data(last))));
+        };
+        let polled = ready!(answer.poll_frame(cx));
         match &polled {
-            Poll::Ready(Some(Err(_))) => {
-                self.spans.iter_mut().for_each(|(_, under_way)| under_way.fail("upstream_body"))
+            Some(Err(broken)) => {
+                self.answer = None;
+                self.server.fail(broken.kind());
+                self.client.fail(broken.kind());
             }
-            Poll::Ready(None) => self.over(),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.over(),
-            _ => {}
+            Some(Ok(_)) if !answer.rest.is_over() => {}
+            _ => {
+                self.answer.take().map(Answer::end);
+                self.over();
+            }
         }
-        polled
+        Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.answer.is_none() && self.last.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let last = self.last.as_ref().and_then(|last| u64::try_from(last.len()).ok()).unwrap_or(0);
+        match self.answer.as_ref().map(|answer| &answer.rest) {
+            None => SizeHint::with_exact(last),
+            Some(Rest::Length(length)) => SizeHint::with_exact(*length),
+            Some(_) => SizeHint::new(),
+        }
     }
 }

@@ -17,8 +17,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::Authority;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
@@ -119,8 +118,8 @@ impl Upstream {
         self.0.as_str()
     }
 
-    pub(crate) fn uri(&self, path: PathAndQuery) -> Result<Uri, http::Error> {
-        Uri::builder().scheme(Scheme::HTTP).authority(self.0.clone()).path_and_query(path).build()
+    pub(crate) fn host_and_port(&self) -> (&str, u16) {
+        (self.0.host(), self.0.port_u16().unwrap_or(80))
     }
 }
 

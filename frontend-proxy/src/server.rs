@@ -161,6 +161,7 @@ impl Server {
         // Their spans end here, before the ledger is closed.
         connections.shutdown().await;
         server.streams.shutdown().await;
+        service.close().await;
     }
 }
 

@@ -61,6 +61,11 @@ impl Service {
         }
     }
 
+    /// Ends what outlives its request.
+    pub(crate) async fn close(&self) {
+        self.forwarder.close().await;
+    }
+
     /// The answer to a request that is not looked at.
     pub(crate) fn refuse(&self, refusal: Refusal) -> Response<Outgoing> {
         let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
@@ -146,7 +151,7 @@ impl Service {
         };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         match route.rule.forwarded(path).parse() {
-            Ok(path) => self.forwarder.forward(request, peer, &route.servers, path, span).await,
+            Ok(path) => self.forwarder.forward(request, peer, &route.servers, path, span, &self.trust).await,
             Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
         }
     }

@@ -1,0 +1,200 @@
+//! The head of a request as an upstream gets it: written from the client's, without what was for its hop only, and with our
+//! own word on the trace, on who asks and by which way. Does no I/O.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use telemetry::propagation;
+use tracing::Span;
+
+use crate::received::Connection;
+use crate::upstream::exchange::{Framing, Upload};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// As `Via` names us.
+const PSEUDONYM: &str = "frontend-proxy";
+
+/// What is written for the client besides what it sent.
+pub(super) struct Told<'a> {
+    pub(super) connection: Connection,
+    /// What it says of others is believed.
+    pub(super) trusted: bool,
+    pub(super) path: &'a PathAndQuery,
+    pub(super) authority: &'a str,
+    pub(super) upgrades: bool,
+    /// The CLIENT span.
+    pub(super) span: &'a Span,
+}
+
+/// Whether a header is between two neighbours only, [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1).
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+            | header::TE
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// What we write ourselves, whatever `Connection` names.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONTENT_LENGTH | header::HOST | header::COOKIE | header::EXPECT | header::FORWARDED | header::VIA
+    ) || *name == X_FORWARDED_FOR
+        || *name == X_FORWARDED_HOST
+        || *name == X_FORWARDED_PROTO
+        || propagation::FIELDS.contains(&name.as_str())
+}
+
+/// Whether a stranger's word is taken for it by whoever reads it.
+fn is_claim(name: &HeaderName) -> bool {
+    name.as_str() == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Appends a field to a head.
+pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the head of `request` to `out`.
+pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &Told<'_>) {
+    for text in [request.method.as_str(), " ", told.path.as_str(), " HTTP/1.1\r\nhost: ", told.authority, "\r\n"] {
+        out.extend_from_slice(text.as_bytes());
+    }
+    let named = named(&request.headers);
+    for (name, value) in &request.headers {
+        let left_behind = is_hop_by_hop(name) || is_ours(name) || named.contains(name);
+        if !left_behind && (told.trusted || !is_claim(name)) {
+            field(out, name.as_str(), value.as_bytes());
+        }
+    }
+    cookies(out, &request.headers);
+    if upload.waits() {
+        field(out, "expect", b"100-continue");
+    }
+    match upload.framing() {
+        Framing::None | Framing::Over => {}
+        Framing::Length(length) => {
+            // Writing to a Vec does not fail.
+            let _: std::io::Result<()> = write!(out, "content-length: {length}\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    let trailers = takes_trailers(&request.headers);
+    if told.upgrades {
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        request.headers.get_all(header::UPGRADE).iter().for_each(|value| field(out, "upgrade", value.as_bytes()));
+    } else if trailers {
+        out.extend_from_slice(b"connection: te\r\n");
+    }
+    if trailers {
+        out.extend_from_slice(b"te: trailers\r\n");
+    }
+    forwarded(out, request, told);
+    propagation::inject(told.span, |name, value| field(out, name, value.as_bytes()));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the client's `Connection` names, but for what says nothing of a header.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let options =
+        headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let names = options
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"));
+    names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+}
+
+fn takes_trailers(headers: &HeaderMap) -> bool {
+    has_option(headers, &header::TE, b"trailers")
+}
+
+/// The client wants another protocol, and says so as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8) asks.
+pub(super) fn upgrades(headers: &HeaderMap, version: http::Version) -> bool {
+    version == http::Version::HTTP_11
+        && headers.contains_key(header::UPGRADE)
+        && has_option(headers, &header::CONNECTION, b"upgrade")
+}
+
+/// The client waits to be asked for its body.
+pub(super) fn expects(request: &Parts) -> bool {
+    request.version != http::Version::HTTP_10 && has_option(&request.headers, &header::EXPECT, b"100-continue")
+}
+
+fn has_option(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
+    let mut options = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options.any(|own| own.trim_ascii().eq_ignore_ascii_case(option))
+}
+
+/// Who asked, for what host and how. What a stranger says of that is replaced, what one says who is trusted is kept.
+fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
+    let theirs = |name: &HeaderName| request.headers.get_all(name).iter().filter(|_| told.trusted);
+    let peer = told.connection.peer.ip().to_canonical();
+    let proto = if told.connection.secure { "https" } else { "http" };
+    let host = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let host = host.or_else(|| Some(request.uri.authority()?.as_str().as_bytes()));
+
+    list(out, "x-forwarded-for", theirs(&X_FORWARDED_FOR));
+    // Writing to a Vec does not fail.
+    let _: std::io::Result<()> = write!(out, "{peer}\r\n");
+    for (name, own) in [(X_FORWARDED_HOST, host), (X_FORWARDED_PROTO, Some(proto.as_bytes()))] {
+        if let Some(value) = theirs(&name).next().map(HeaderValue::as_bytes).or(own) {
+            field(out, name.as_str(), value);
+        }
+    }
+    list(out, "forwarded", theirs(&header::FORWARDED));
+    let _: std::io::Result<()> = match peer {
+        IpAddr::V4(peer) => write!(out, "for={peer}"),
+        IpAddr::V6(peer) => write!(out, "for=\"[{peer}]\""),
+    };
+    // A host is an authority here, in which nothing has to be escaped.
+    if let Some(host) = host.filter(|host| !host.iter().any(|byte| b"\"\\".contains(byte))) {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host);
+        out.push(b'"');
+    }
+    let version = match request.version {
+        http::Version::HTTP_10 => "1.0",
+        http::Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    };
+    let _: std::io::Result<()> = write!(out, ";proto={proto}\r\n");
+    list(out, "via", request.headers.get_all(header::VIA).iter());
+    let _: std::io::Result<()> = write!(out, "{version} {PSEUDONYM}\r\n");
+}
+
+/// Begins a field with these values, to which our own is still to be added.
+fn list<'v>(out: &mut Vec<u8>, name: &str, values: impl Iterator<Item = &'v HeaderValue>) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for value in values {
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b", ");
+    }
+}
+
+/// All cookies in one field: HTTP/2 may bring them one by one, <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3>.
+fn cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    if let Some(first) = cookies.next() {
+        out.extend_from_slice(b"cookie: ");
+        out.extend_from_slice(first.as_bytes());
+        for cookie in cookies {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(cookie.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}

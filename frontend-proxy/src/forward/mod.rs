@@ -1,0 +1,238 @@
+//! Forwarding: a request goes to a server of its upstream, to another one where that failed before it can have done anything,
+//! and its answer streams back. Each attempt is a CLIENT span; the last one and the SERVER span end with the answer's last byte.
+//! Bodies are not kept, so that a request of whose body something has been read is never sent twice.
+
+mod failure;
+pub(crate) mod headers;
+mod tunnel;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Either;
+use hyper::upgrade::OnUpgrade;
+use telemetry::http::{Side, client_span, record_status};
+use telemetry::propagation::Trust;
+use telemetry::span::SpanExt;
+use tokio::time::{Instant, timeout_at};
+use tracing::Span;
+
+use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
+use crate::received::{Connection as Client, Received};
+use crate::respond;
+use crate::upstream::answer::{Head, Malformed};
+use crate::upstream::connection::Connection;
+use crate::upstream::exchange::{Broken, Upload, exchange};
+use crate::upstream::{Lease, Servers};
+use tunnel::{Tunnel, Tunnels};
+
+/// Sends requests on.
+pub(crate) struct Forwarder {
+    tunnels: Tunnels,
+}
+
+/// A request on its way, through all its attempts.
+struct Sent<'a> {
+    request: &'a Parts,
+    upload: Upload,
+    servers: &'a Servers,
+    client: Client,
+    trusted: bool,
+    path: &'a PathAndQuery,
+    /// The client has asked for another protocol.
+    upgrades: bool,
+}
+
+/// An attempt that came to an answer.
+struct Answered {
+    connection: Box<Connection>,
+    head: Head,
+    /// All of the request is with the upstream.
+    sent: bool,
+}
+
+/// An attempt that did not.
+struct Failed {
+    broken: Broken,
+    /// Nothing of the request has left this machine.
+    unsent: bool,
+    /// The connection had served others before.
+    reused: bool,
+}
+
+impl Forwarder {
+    pub(crate) fn new() -> Self {
+        Self { tunnels: Tunnels::default() }
+    }
+
+    /// Ends the tunnels, which know no end of a request.
+    pub(crate) async fn close(&self) {
+        self.tunnels.close().await;
+    }
+
+    /// Sends `request` on as `path` of one of `servers`. With a SERVER span it is traced.
+    pub(crate) async fn forward(
+        &self,
+        mut request: Request<Received>,
+        peer: SocketAddr,
+        servers: &Servers,
+        path: PathAndQuery,
+        server: Option<&Span>,
+        trust: &Trust,
+    ) -> Response<Outgoing> {
+        let client = request.extensions().get().copied().unwrap_or(Client { peer, secure: false });
+        let trusted = trust.trusts(client.peer.ip());
+        let upgrade = headers::upgrades(request.headers(), request.version()).then(|| hyper::upgrade::on(&mut request));
+        let (request, body) = request.into_parts();
+        let framed = request.headers.contains_key(header::CONTENT_LENGTH);
+        let upload = Upload::new(body, framed, headers::expects(&request));
+        let upgrades = upgrade.is_some();
+        let sent = Sent { request: &request, upload, servers, client, trusted, path: &path, upgrades };
+        self.attempt(sent, upgrade, server).await
+    }
+
+    /// Tries until there is an answer or no sense in trying again.
+    async fn attempt(
+        &self,
+        mut sent: Sent<'_>,
+        upgrade: Option<OnUpgrade>,
+        server: Option<&Span>,
+    ) -> Response<Outgoing> {
+        let none = Span::none();
+        let within = server.unwrap_or(&none);
+        let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
+        loop {
+            let Some(lease) = sent.servers.choose(&tried) else {
+                return respond::problem(StatusCode::BAD_GATEWAY, "no upstream is configured", within);
+            };
+            let authority = lease.server().authority();
+            let span = server.map_or_else(Span::none, |server| {
+                client_span(server, sent.request.method.as_str(), "http", authority, sent.path.path())
+            });
+            if attempts > 0 {
+                span.set("http.request.resend_count", i64::from(attempts));
+            }
+            let mut client = UnderWay::new(&span);
+            let failed = match sent.once(&lease, &span, fresh).await {
+                Ok(answered) => {
+                    sent.servers.succeeded(lease.server());
+                    record_status(&span, Side::Client, answered.head.status.as_u16());
+                    drop(span);
+                    return self.answer(answered, sent, lease, upgrade, UnderWay::new(within), client);
+                }
+                Err(failed) => failed,
+            };
+            let broken = &failed.broken;
+            client.fail(broken.kind());
+            let stale = failed.reused && matches!(broken, Broken::Unanswered);
+            if stale {
+                // Whatever ended one connection that waited has ended the others.
+                lease.server().forget();
+            } else if broken.is_upstream() {
+                sent.servers.failed(lease.server());
+            }
+            if attempts < sent.servers.limits().retries && sent.may_repeat(&failed) {
+                (attempts, fresh) = (attempts + 1, true);
+                tried.push(Arc::from(authority));
+                continue;
+            }
+            if broken.is_upstream() {
+                within.in_scope(|| tracing::warn!(upstream = authority, kind = broken.kind(), "{broken}"));
+            }
+            return respond::problem(broken.status(), &broken.to_string(), within);
+        }
+    }
+
+    /// The answer as the client gets it.
+    fn answer(
+        &self,
+        answered: Answered,
+        sent: Sent<'_>,
+        lease: Lease,
+        upgrade: Option<OnUpgrade>,
+        server: UnderWay,
+        client: UnderWay,
+    ) -> Response<Outgoing> {
+        let Answered { connection, head, sent: whole } = answered;
+        let limits = sent.servers.limits();
+        let mut response = Response::new(());
+        (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
+        let body = if head.status == StatusCode::SWITCHING_PROTOCOLS
+            && let Some(upgrade) = upgrade
+        {
+            response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+            let spans = [server, client];
+            self.tunnels.open(Tunnel {
+                client: upgrade,
+                upstream: connection,
+                idle: limits.tunnel,
+                _lease: lease,
+                spans,
+            });
+            Either::Left(http_body_util::Full::default())
+        } else {
+            let upload = (!whole).then_some(sent.upload);
+            let (rest, persists, idle) = (head.rest, head.persists, limits.idle);
+            let answer = Answer { connection, rest, upload, persists, lease, idle, awaited: false };
+            Either::Right(Forwarded::new(answer, server, client))
+        };
+        response.map(|()| body)
+    }
+}
+
+impl Sent<'_> {
+    /// One attempt; `fresh` on a connection of its own.
+    async fn once(&mut self, lease: &Lease, span: &Span, fresh: bool) -> Result<Answered, Failed> {
+        let (limits, now) = (self.servers.limits(), Instant::now());
+        let deadline = now + limits.answer;
+        let server = lease.server();
+        let waiting = if fresh { None } else { poll_fn(|cx| Poll::Ready(server.reuse(cx))).await };
+        let reused = waiting.is_some();
+        let mut connection = match waiting {
+            Some(connection) => connection,
+            None => {
+                let connected = timeout_at(now + limits.connect, server.connect(deadline)).await;
+                let failed = |broken| Failed { broken, unsent: true, reused };
+                connected.map_err(|_| failed(Broken::ConnectTimeout))?.map_err(|_| failed(Broken::Connect))?
+            }
+        };
+        let told = headers::Told {
+            connection: self.client,
+            trusted: self.trusted,
+            path: self.path,
+            authority: server.authority(),
+            upgrades: self.upgrades,
+            span,
+        };
+        headers::write(&mut connection.output.head, self.request, &self.upload, &told);
+        let answer = exchange(&mut connection, &mut self.upload, &self.request.method, deadline).await;
+        let answer = answer.and_then(|(head, sent)| match head.status {
+            StatusCode::SWITCHING_PROTOCOLS if !self.upgrades => {
+                Err(Malformed("nobody asked to switch protocols").into())
+            }
+            _ => Ok((head, sent)),
+        });
+        match answer {
+            Ok((head, sent)) => Ok(Answered { connection, head, sent }),
+            Err(broken) => Err(Failed { broken, unsent: !connection.output.begun, reused }),
+        }
+    }
+
+    /// Where the upstream cannot have done anything, every request is; where it took a request and closed the connection
+    /// without a byte, one that means the same twice. One that was not answered in time is not: it may be at work.
+    fn may_repeat(&self, failed: &Failed) -> bool {
+        let idempotent =
+            matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
+        let safe = match failed.broken {
+            Broken::Connect | Broken::ConnectTimeout => true,
+            Broken::Unanswered => idempotent || failed.unsent,
+            _ => false,
+        };
+        safe && !self.upload.touched
+    }
+}

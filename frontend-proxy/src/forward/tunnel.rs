@@ -1,0 +1,168 @@
+//! What follows after both sides have agreed on another protocol: bytes go both ways, each way until its own end, as long as
+//! any come. Looks at none of them.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::body::UnderWay;
+use crate::upstream::Lease;
+use crate::upstream::connection::{Connection, Timer};
+
+/// Bytes that a read has room for, each way.
+const ROOM: usize = 8 * 1024;
+
+/// The tunnels that are open: no more than there are clients.
+#[derive(Default)]
+pub(super) struct Tunnels(Mutex<JoinSet<()>>);
+
+/// A tunnel that is about to begin.
+pub(super) struct Tunnel {
+    pub(super) client: OnUpgrade,
+    pub(super) upstream: Box<Connection>,
+    pub(super) idle: Duration,
+    /// The server has the request for as long.
+    pub(super) _lease: Lease,
+    /// SERVER and CLIENT.
+    pub(super) spans: [UnderWay; 2],
+}
+
+impl Tunnels {
+    pub(super) fn open(&self, tunnel: Tunnel) {
+        let mut tunnels = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while tunnels.try_join_next().is_some() {}
+        tunnels.spawn(tunnel.run());
+    }
+
+    /// Ends them all.
+    pub(super) async fn close(&self) {
+        let mut tunnels = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        tunnels.shutdown().await;
+    }
+}
+
+/// Why a tunnel ended before both sides had said all.
+#[derive(Clone, Copy)]
+enum Ended {
+    Client,
+    Upstream,
+    Idle,
+}
+
+impl Tunnel {
+    async fn run(mut self) {
+        let ended = self.carry().await;
+        for span in &mut self.spans {
+            match ended {
+                Ok(()) => span.over(),
+                Err(Ended::Client) => span.fail("client_disconnected"),
+                Err(Ended::Upstream) => span.fail("upstream"),
+                Err(Ended::Idle) => span.fail("idle"),
+            }
+        }
+    }
+
+    async fn carry(&mut self) -> Result<(), Ended> {
+        let client = (&mut self.client).await.map_err(|_| Ended::Client)?;
+        let mut client = TokioIo::new(client);
+        let (upstream, early) = self.upstream.parts();
+        let (mut down, mut up) = (Way::new(early), Way::new(BytesMut::new()));
+        let mut timer = Timer::new(Instant::now() + self.idle);
+        poll_fn(|cx| {
+            let downwards = down.poll(upstream, &mut client, cx).map_err(|at| at.of(Ended::Upstream, Ended::Client))?;
+            let upwards = up.poll(&mut client, upstream, cx).map_err(|at| at.of(Ended::Client, Ended::Upstream))?;
+            if downwards.is_ready() && upwards.is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if std::mem::take(&mut down.moved) | std::mem::take(&mut up.moved) {
+                timer.set(Instant::now() + self.idle);
+            }
+            ready!(timer.poll(cx));
+            Poll::Ready(Err(Ended::Idle))
+        })
+        .await
+    }
+}
+
+/// One direction.
+struct Way {
+    buffer: BytesMut,
+    /// What was written may not have gone out yet.
+    unflushed: bool,
+    /// Something has come or gone since this was last asked.
+    moved: bool,
+    /// Nothing more comes.
+    read: bool,
+    /// And that has been said.
+    over: bool,
+}
+
+/// Which end failed.
+enum At {
+    From,
+    To,
+}
+
+impl At {
+    fn of(self, from: Ended, to: Ended) -> Ended {
+        match self {
+            Self::From => from,
+            Self::To => to,
+        }
+    }
+}
+
+impl Way {
+    fn new(early: BytesMut) -> Self {
+        Self { buffer: early, unflushed: false, moved: false, read: false, over: false }
+    }
+
+    fn poll(
+        &mut self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), At>> {
+        let at = |at: fn() -> At| move |_: io::Error| at();
+        loop {
+            if self.over {
+                return Poll::Ready(Ok(()));
+            }
+            while !self.buffer.is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer)).map_err(at(|| At::To))?;
+                if written == 0 {
+                    return Poll::Ready(Err(At::To));
+                }
+                self.buffer.advance(written);
+                (self.unflushed, self.moved) = (true, true);
+            }
+            if self.read {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(at(|| At::To))?;
+                (self.over, self.buffer) = (true, BytesMut::new());
+                continue;
+            }
+            self.buffer.reserve(ROOM);
+            match pin!(from.read_buf(&mut self.buffer)).poll(cx) {
+                Poll::Ready(read) => self.read = read.map_err(at(|| At::From))? == 0,
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(at(|| At::To))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+            self.moved = true;
+        }
+    }
+}

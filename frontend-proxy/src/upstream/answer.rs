@@ -1,0 +1,261 @@
+//! The head of an answer: parsed strictly, its framing decided by [RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3),
+//! and what is for one hop only left behind. Does no I/O.
+
+use bytes::{Bytes, BytesMut};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+
+use super::chunked::Chunked;
+use crate::forward::headers::is_hop_by_hop;
+
+/// Of a head, in bytes.
+pub(crate) const HEAD: usize = 64 * 1024;
+const FIELDS: usize = 128;
+
+/// An answer is not HTTP, or cannot be told where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer is not HTTP: {0}")]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) status: StatusCode,
+    /// Without those of this hop, but for `Upgrade` with 101.
+    pub(crate) headers: HeaderMap,
+    pub(crate) rest: Rest,
+    /// The connection may carry another request afterwards.
+    pub(crate) persists: bool,
+}
+
+/// What is still to come of a body.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Length(u64),
+    Chunked(Chunked),
+    UntilClose,
+}
+
+impl Rest {
+    /// Told by what has come: nothing more will.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Length(left) => *left == 0,
+            Self::Chunked(chunked) => chunked.is_over(),
+            Self::UntilClose => false,
+        }
+    }
+}
+
+/// Where a field is in the bytes of its head.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    name: (usize, usize),
+    value: (usize, usize),
+}
+
+impl Head {
+    /// Takes a head from `input` once it is whole; `method` is that of the request.
+    pub(crate) fn take(input: &mut BytesMut, method: &Method) -> Result<Option<Self>, Malformed> {
+        let mut places = [Place::default(); FIELDS];
+        let (length, status, minor, count) = {
+            let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS];
+            let mut response = httparse::Response::new(&mut []);
+            let parsed = httparse::ParserConfig::default()
+                .parse_response_with_uninit_headers(&mut response, input, &mut fields)
+                .map_err(|_| Malformed("its head cannot be read"))?;
+            let httparse::Status::Complete(length) = parsed else {
+                return if input.len() < HEAD { Ok(None) } else { Err(Malformed("its head is too long")) };
+            };
+            let start = input.as_ptr().addr();
+            for (place, field) in places.iter_mut().zip(response.headers.iter()) {
+                let (name, value) = (field.name.as_ptr().addr() - start, field.value.as_ptr().addr() - start);
+                *place = Place { name: (name, name + field.name.len()), value: (value, value + field.value.len()) };
+            }
+            (length, response.code.unwrap_or_default(), response.version.unwrap_or_default(), response.headers.len())
+        };
+        if length > HEAD {
+            return Err(Malformed("its head is too long"));
+        }
+        let status = StatusCode::from_u16(status).map_err(|_| Malformed("its status is none"))?;
+        let head = input.split_to(length).freeze();
+        Self::read(&head, places.iter().take(count), status, minor, method).map(Some)
+    }
+
+    fn read<'p>(
+        head: &Bytes,
+        places: impl Iterator<Item = &'p Place>,
+        status: StatusCode,
+        minor: u8,
+        method: &Method,
+    ) -> Result<Self, Malformed> {
+        let mut headers = HeaderMap::with_capacity(places.size_hint().0 + 4);
+        let (mut length, mut chunked, mut closes, mut named) = (None, false, minor == 0, Vec::new());
+        for place in places {
+            let (name, value) = field(head, *place)?;
+            match name {
+                header::CONTENT_LENGTH => {
+                    let told = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is no number"))?;
+                    if length.is_some_and(|other| other != told) {
+                        return Err(Malformed("it has two lengths"));
+                    }
+                    length = Some(told);
+                    headers.insert(name, value);
+                }
+                header::TRANSFER_ENCODING => {
+                    if chunked || minor == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                        return Err(Malformed("its Transfer-Encoding is not chunked"));
+                    }
+                    chunked = true;
+                }
+                header::CONNECTION => named.push(value),
+                header::UPGRADE if status == StatusCode::SWITCHING_PROTOCOLS => drop(headers.append(name, value)),
+                name if is_hop_by_hop(&name) => {}
+                name => drop(headers.append(name, value)),
+            }
+        }
+        for option in named.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+            let option = option.trim_ascii();
+            closes |= option.eq_ignore_ascii_case(b"close");
+            match HeaderName::from_bytes(option) {
+                // It frames the message, or is what we have decided to keep.
+                Ok(header::CONTENT_LENGTH | header::UPGRADE) | Err(_) => {}
+                Ok(name) => drop(headers.remove(name)),
+            }
+        }
+        if chunked && length.is_some() {
+            return Err(Malformed("it has a length and is chunked"));
+        }
+        let empty = status.is_informational() || status == StatusCode::NO_CONTENT;
+        if empty {
+            headers.remove(header::CONTENT_LENGTH);
+        }
+        let rest = match length {
+            _ if empty || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD => Rest::Length(0),
+            _ if chunked => Rest::Chunked(Chunked::new()),
+            Some(length) => Rest::Length(length),
+            None => Rest::UntilClose,
+        };
+        let persists = !closes && !matches!(rest, Rest::UntilClose);
+        Ok(Self { status, headers, rest, persists })
+    }
+}
+
+/// The fields of trailers that may come after a body: none that frames, routes or describes the message.
+pub(crate) fn fields(lines: Bytes) -> Result<HeaderMap, Malformed> {
+    let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
+    let read = httparse::parse_headers(&lines, &mut parsed).map_err(|_| Malformed("its trailers cannot be read"))?;
+    let httparse::Status::Complete((_, fields)) = read else {
+        return Err(Malformed("its trailers cannot be read"));
+    };
+    let mut trailers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a trailer has no name"))?;
+        if is_trailer(&name) {
+            let value = HeaderValue::from_maybe_shared(lines.slice_ref(field.value));
+            trailers.append(name, value.map_err(|_| Malformed("a trailer has no value"))?);
+        }
+    }
+    Ok(trailers)
+}
+
+/// [RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1).
+pub(crate) fn is_trailer(name: &HeaderName) -> bool {
+    let described = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_LENGTH,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::COOKIE,
+        header::HOST,
+        header::SET_COOKIE,
+    ];
+    !is_hop_by_hop(name) && !described.contains(name)
+}
+
+fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malformed> {
+    let name = head.get(place.name.0..place.name.1).unwrap_or_default();
+    let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a field has no name"))?;
+    let value = HeaderValue::from_maybe_shared(head.slice(place.value.0..place.value.1));
+    Ok((name, value.map_err(|_| Malformed("a field has no value"))?))
+}
+
+/// Digits and nothing else; several of the same, as a list, are not taken.
+fn decimal(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    digits.then(|| str::from_utf8(text).ok()?.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str, method: &Method) -> Result<Option<Head>, Malformed> {
+        Head::take(&mut BytesMut::from(text), method)
+    }
+
+    fn get(fields: &str) -> Head {
+        read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET).unwrap().unwrap()
+    }
+
+    #[test]
+    fn where_a_body_ends_is_told_by_its_head() {
+        assert!(matches!(get("content-length: 5\r\n").rest, Rest::Length(5)));
+        assert!(matches!(get("transfer-encoding: Chunked\r\n").rest, Rest::Chunked(_)));
+        let until_close = get("");
+        assert!(matches!(until_close.rest, Rest::UntilClose) && !until_close.persists);
+        let none = |status: &str, method: &Method| {
+            let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
+            matches!(read(&text, method).unwrap().unwrap().rest, Rest::Length(0))
+        };
+        assert!(none("200", &Method::HEAD) && none("204", &Method::GET) && none("304", &Method::GET));
+        assert!(!none("200", &Method::GET));
+    }
+
+    #[test]
+    fn framing_that_two_readers_could_read_differently_is_refused() {
+        for fields in [
+            "content-length: 5\r\ntransfer-encoding: chunked\r\n",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "transfer-encoding: gzip, chunked\r\n",
+            "transfer-encoding: identity\r\n",
+            "content-length: 5\r\ncontent-length: 6\r\n",
+            "content-length: 5, 5\r\n",
+            "content-length: +5\r\n",
+            "content-length: 99999999999999999999\r\n",
+            "content-length : 5\r\n",
+            "x: a\r\n b\r\n",
+        ] {
+            assert!(read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"), &Method::GET).is_err(), "{fields:?}");
+        }
+        assert!(read("HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", &Method::GET).is_err());
+        for text in ["garbage\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 x\r\n\r\n"] {
+            assert!(read(text, &Method::GET).is_err(), "{text:?}");
+        }
+        assert!(read(&format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(HEAD)), &Method::GET).is_err());
+        assert!(read("HTTP/1.1 200 OK\r\ncontent-le", &Method::GET).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_connection_names_comes_no_further_but_for_what_frames() {
+        let head = get(
+            "connection: x-hop, content-length, close\r\nx-hop: 1\r\nkeep-alive: x\r\ncontent-length: 0\r\nx: y\r\n",
+        );
+        let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "x"]);
+        assert!(!head.persists);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_head_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), fields in "[a-z:\r\n ,0-9-]{0,80}") {
+            let _ = Head::take(&mut BytesMut::from(bytes.as_slice()), &Method::GET);
+            let _ = read(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"), &Method::GET);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A connection to an upstream's server: what has been read of it, what is to be written, and one deadline. It is driven by
+//! whoever waits for it, the request or its answer's body, and has no task of its own. Knows no HTTP.
+
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// Bytes that a read has room for, at first and at most.
+const ROOM: usize = 8 * 1024;
+const MOST_ROOM: usize = 64 * 1024;
+/// Bytes of a request's head that a connection keeps room for.
+const KEPT: usize = 8 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    pub(crate) input: BytesMut,
+    room: usize,
+    pub(crate) output: Output,
+    timer: Timer,
+}
+
+/// What is to be written, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// A head, or the line before a chunk.
+    pub(crate) head: Vec<u8>,
+    written: usize,
+    pub(crate) data: Bytes,
+    pub(crate) tail: &'static [u8],
+    /// Something of the request that is being written has gone out.
+    pub(crate) begun: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, deadline: Instant) -> Self {
+        Self { stream, input: BytesMut::new(), room: ROOM, output: Output::default(), timer: Timer::new(deadline) }
+    }
+
+    /// Reads more: how many bytes came, none at the end.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.input.reserve(self.room);
+        let room = self.input.capacity() - self.input.len();
+        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx));
+        if read.as_ref().is_ok_and(|length| *length == room) {
+            self.room = (2 * self.room).min(MOST_ROOM);
+        }
+        Poll::Ready(read)
+    }
+
+    /// Writes all there is to write.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, output, .. } = self;
+        while !output.is_empty() {
+            let slices = [output.head.get(output.written..).unwrap_or_default(), &output.data, output.tail];
+            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices.map(IoSlice::new)))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            output.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// From now on [`Connection::poll_deadline`] waits for this.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.timer.set(deadline);
+    }
+
+    pub(crate) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.poll(cx)
+    }
+
+    /// Nothing has come that nobody asked for, and the other side has not closed, as far as is known.
+    pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.input.is_empty() && self.poll_fill(cx).is_pending()
+    }
+
+    /// Before the next request.
+    pub(crate) fn rest(&mut self) {
+        self.room = ROOM;
+        self.output.begun = false;
+        if self.output.head.capacity() > KEPT {
+            self.output.head = Vec::new();
+        }
+    }
+
+    /// The socket, and what has been read of it: for another protocol.
+    pub(crate) fn parts(&mut self) -> (&mut TcpStream, BytesMut) {
+        (&mut self.stream, std::mem::take(&mut self.input))
+    }
+}
+
+impl Output {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_empty() && self.data.is_empty() && self.tail.is_empty()
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.begun = true;
+        let of_head = written.min(self.head.len() - self.written);
+        self.written += of_head;
+        if self.written == self.head.len() {
+            self.head.clear();
+            self.written = 0;
+        }
+        let of_data = (written - of_head).min(self.data.len());
+        self.data.advance(of_data);
+        self.tail = self.tail.get(written - of_head - of_data..).unwrap_or_default();
+    }
+}
+
+/// One deadline that moves with every request. tokio's timer is only told of an earlier one: it goes off at times, and is set
+/// again, which costs less than to set it for each request.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    sleep: Pin<Box<Sleep>>,
+    deadline: Instant,
+}
+
+impl Timer {
+    pub(crate) fn new(deadline: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(deadline)), deadline }
+    }
+
+    pub(crate) fn set(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+        if deadline < self.sleep.deadline() || self.sleep.is_elapsed() {
+            self.sleep.as_mut().reset(deadline);
+        }
+    }
+
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.sleep.as_mut().poll(cx));
+            if self.sleep.deadline() >= self.deadline {
+                return Poll::Ready(());
+            }
+            self.sleep.as_mut().reset(self.deadline);
+        }
+    }
+}

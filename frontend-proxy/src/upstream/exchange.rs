@@ -1,0 +1,210 @@
+//! A request and its answer on one connection: what is written of the request while its answer is awaited, and how an attempt
+//! can break. Does not decide what becomes of a broken one.
+
+use std::future::poll_fn;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use hyper::body::Body;
+use tokio::time::Instant;
+
+use super::answer::{Head, Malformed, is_trailer};
+use super::connection::Connection;
+use crate::received::{Fault, Received};
+
+/// How long a client that waits to be asked for its body is left waiting for an upstream that says nothing.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Answers before the answer.
+const INFORMATIONAL: usize = 16;
+
+/// Why an attempt came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error(transparent)]
+    Request(Fault),
+    #[error("the upstream cannot be reached")]
+    Connect,
+    #[error("the upstream did not take the connection in time")]
+    ConnectTimeout,
+    /// Before the first byte of an answer.
+    #[error("the upstream closed the connection without an answer")]
+    Unanswered,
+    #[error("the upstream broke off")]
+    Cut,
+    #[error("the upstream's answer is not HTTP")]
+    Malformed(#[from] Malformed),
+    #[error("the upstream did not answer in time")]
+    Timeout,
+}
+
+/// The body of a request on its way out.
+pub(crate) struct Upload {
+    body: Received,
+    framing: Framing,
+    /// Something was asked of the body: it cannot be sent again.
+    pub(crate) touched: bool,
+    /// The client waits to be asked for the body, until then at the latest.
+    withheld: Option<Instant>,
+}
+
+/// How a request's body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Without a word about it.
+    None,
+    /// So many bytes are left.
+    Length(u64),
+    Chunked,
+    /// All has been handed over.
+    Over,
+}
+
+impl Upload {
+    /// `framed` where the request says itself that it has a body, though an empty one.
+    pub(crate) fn new(body: Received, framed: bool, waits: bool) -> Self {
+        let framing = match body.size_hint().exact() {
+            Some(0) if !framed => Framing::None,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        };
+        let withheld = (waits && !body.is_end_stream()).then(|| Instant::now() + PATIENCE);
+        Self { body, framing, touched: false, withheld }
+    }
+
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    pub(crate) fn waits(&self) -> bool {
+        self.withheld.is_some()
+    }
+
+    /// Hands over what comes until all has been written.
+    pub(crate) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Stuck>> {
+        loop {
+            let mut waits = self.withheld.is_some();
+            if !waits && connection.output.data.is_empty() && connection.output.tail.is_empty() {
+                waits = self.prepare(connection, cx)?;
+            }
+            ready!(connection.poll_flush(cx)).map_err(|_| Stuck::Connection)?;
+            if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
+                return Poll::Ready(Ok(()));
+            }
+            if waits {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes the next piece of the body; whether it is still to come.
+    fn prepare(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<bool, Stuck> {
+        if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
+            return Ok(false);
+        }
+        self.touched = true;
+        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Pending => return Ok(true),
+            Poll::Ready(frame) => frame.transpose().map_err(Stuck::Request)?,
+        };
+        let output = &mut connection.output;
+        match frame.map(hyper::body::Frame::into_data) {
+            Some(Ok(data)) => self.data(data, output)?,
+            Some(Err(frame)) => {
+                if self.framing == Framing::Chunked {
+                    output.head.extend_from_slice(b"0\r\n");
+                    for (name, value) in frame.trailers_ref().into_iter().flatten().filter(|(name, _)| is_trailer(name))
+                    {
+                        crate::forward::headers::field(&mut output.head, name.as_str(), value.as_bytes());
+                    }
+                    output.head.extend_from_slice(b"\r\n");
+                }
+                self.framing = Framing::Over;
+            }
+            None => {
+                match self.framing {
+                    Framing::Chunked => output.head.extend_from_slice(b"0\r\n\r\n"),
+                    // Less came than was said.
+                    _ => return Err(Stuck::Request(Fault::Broken)),
+                }
+                self.framing = Framing::Over;
+            }
+        }
+        Ok(false)
+    }
+
+    fn data(&mut self, data: Bytes, output: &mut super::connection::Output) -> Result<(), Stuck> {
+        match &mut self.framing {
+            Framing::Length(left) => {
+                let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                *left = left.checked_sub(length).ok_or(Stuck::Request(Fault::Broken))?;
+            }
+            // An empty chunk would be the last.
+            _ if data.is_empty() => return Ok(()),
+            _ => {
+                // Writing to a Vec does not fail.
+                let _: std::io::Result<()> = write!(output.head, "{:x}\r\n", data.len());
+                output.tail = b"\r\n";
+            }
+        }
+        output.data = data;
+        Ok(())
+    }
+}
+
+/// Why a body goes no further.
+pub(crate) enum Stuck {
+    Request(Fault),
+    Connection,
+}
+
+/// Writes what `connection` was given and then `upload`, until the head of the answer has come. Whether all of the upload has
+/// been written comes with it.
+pub(crate) async fn exchange(
+    connection: &mut Connection,
+    upload: &mut Upload,
+    method: &Method,
+    deadline: Instant,
+) -> Result<(Head, bool), Broken> {
+    connection.set_deadline(upload.withheld.map_or(deadline, |until| until.min(deadline)));
+    let (mut sent, mut stuck, mut answered, mut informational) = (false, false, false, 0);
+    let poll = |cx: &mut Context<'_>| loop {
+        if !sent && !stuck {
+            match upload.poll(connection, cx) {
+                Poll::Ready(Ok(())) => sent = true,
+                Poll::Ready(Err(Stuck::Request(fault))) => return Poll::Ready(Err(Broken::Request(fault))),
+                // It may have answered before it closed.
+                Poll::Ready(Err(Stuck::Connection)) => stuck = true,
+                Poll::Pending => {}
+            }
+        }
+        match connection.poll_fill(cx) {
+            Poll::Ready(Ok(length)) if length > 0 => answered = true,
+            Poll::Ready(_) => return Poll::Ready(Err(if answered { Broken::Cut } else { Broken::Unanswered })),
+            Poll::Pending => {
+                ready!(connection.poll_deadline(cx));
+                if upload.withheld.take().is_none() {
+                    return Poll::Ready(Err(Broken::Timeout));
+                }
+                connection.set_deadline(deadline);
+                continue;
+            }
+        }
+        while let Some(head) = Head::take(&mut connection.input, method)? {
+            if !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok((head, sent)));
+            }
+            informational += 1;
+            if informational > INFORMATIONAL {
+                return Poll::Ready(Err(Malformed("it never comes to the answer").into()));
+            }
+            if head.status == http::StatusCode::CONTINUE && upload.withheld.take().is_some() {
+                connection.set_deadline(deadline);
+            }
+        }
+    };
+    poll_fn(poll).await
+}

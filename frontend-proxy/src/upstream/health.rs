@@ -1,0 +1,99 @@
+//! What is thought of a server, by how it served: after several failures in a row it is left out for a while, which doubles up
+//! to a bound each time that a single request, sent to see, fails too. Asks the server nothing by itself.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Failures in a row after which a server is left out.
+const FAILURES: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const DOUBLINGS: u32 = 5;
+
+/// Times are since the start of whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    failures: AtomicU32,
+    /// In milliseconds.
+    out_until: AtomicU64,
+    probing: AtomicBool,
+}
+
+/// Whether a server may be sent a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Well,
+    /// Its pause is over: one request may see whether it is well again.
+    Due,
+    /// Left out until this time, in milliseconds.
+    Out(u64),
+}
+
+impl Health {
+    pub(crate) fn standing(&self, now: Duration) -> Standing {
+        let until = self.out_until.load(Relaxed);
+        if self.failures.load(Relaxed) < FAILURES {
+            Standing::Well
+        } else if milliseconds(now) < until || self.probing.load(Relaxed) {
+            Standing::Out(until)
+        } else {
+            Standing::Due
+        }
+    }
+
+    /// Whether the caller is the one that sees.
+    pub(crate) fn begin_probe(&self) -> bool {
+        !self.probing.swap(true, Relaxed)
+    }
+
+    /// However it went.
+    pub(crate) fn end_probe(&self) {
+        self.probing.store(false, Relaxed);
+    }
+
+    /// Whether it was out before.
+    pub(crate) fn succeeded(&self) -> bool {
+        self.failures.load(Relaxed) > 0 && self.failures.swap(0, Relaxed) >= FAILURES
+    }
+
+    /// For how long the server is out from now on, if that is new.
+    pub(crate) fn failed(&self, now: Duration) -> Option<Duration> {
+        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
+        let out = milliseconds(now) < self.out_until.load(Relaxed);
+        let doublings = failures.checked_sub(FAILURES).filter(|_| !out)?;
+        let pause = FIRST_PAUSE * 2u32.pow(doublings.min(DOUBLINGS));
+        self.out_until.store(milliseconds(now + pause), Relaxed);
+        Some(pause)
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_server_is_out_after_failures_in_a_row_and_for_longer_each_time() {
+        let health = Health::default();
+        assert_eq!((health.failed(at(0)), health.failed(at(0))), (None, None));
+        assert!(!health.succeeded(), "it was never out");
+        assert_eq!((health.failed(at(1)), health.failed(at(1)), health.standing(at(1))), (None, None, Standing::Well));
+        assert_eq!(health.failed(at(1)), Some(at(1)));
+        assert_eq!(health.failed(at(1)), None, "what was on its way when it was left out says nothing new");
+        assert_eq!((health.standing(at(1)), health.standing(at(2))), (Standing::Out(2_000), Standing::Due));
+        assert!(health.begin_probe() && !health.begin_probe());
+        assert_eq!(health.standing(at(2)), Standing::Out(2_000), "one request sees, no other");
+        assert!(health.failed(at(2)) > Some(at(1)));
+        health.end_probe();
+        let longest = (0..20).map(|round| health.failed(at(100 * (round + 1))).unwrap()).max();
+        assert_eq!(longest, Some(at(32)));
+        assert!(health.succeeded());
+        assert_eq!(health.standing(at(0)), Standing::Well);
+    }
+}

@@ -1,0 +1,121 @@
+//! The servers that the requests of a route go to: which of them takes the next one, over which connection, and how long each
+//! step may take. A server is chosen by how few requests it has; one that failed several times in a row is left out for a
+//! while. Opens nothing before a request comes, and does not know what is forwarded.
+
+pub(crate) mod answer;
+pub(crate) mod chunked;
+pub(crate) mod connection;
+pub(crate) mod exchange;
+mod health;
+mod server;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Upstream;
+use health::Standing;
+pub(crate) use server::{Lease, Server};
+
+/// How long an upstream may take, and how often a request is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Until a connection stands, the look-up of the server's name included.
+    pub connect: Duration,
+    /// From a request's first byte to the head of its answer.
+    pub answer: Duration,
+    /// Between two pieces of an answer's body.
+    pub idle: Duration,
+    /// Without a byte either way, once both sides have agreed on another protocol, as a WebSocket.
+    pub tunnel: Duration,
+    /// Attempts after the first, for requests that may be repeated.
+    pub retries: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            tunnel: Duration::from_secs(600),
+            retries: 2,
+        }
+    }
+}
+
+/// The servers of a route that share its requests.
+#[derive(Debug)]
+pub(crate) struct Servers {
+    servers: Vec<Arc<Server>>,
+    limits: Limits,
+    /// Where the search for the next one begins, so that equals take turns.
+    turn: AtomicUsize,
+    started: Instant,
+}
+
+impl Servers {
+    /// Where there are no servers, every request is answered with 502.
+    pub(crate) fn new(servers: Vec<Upstream>, limits: Limits) -> Self {
+        let servers = servers.into_iter().map(|server| Arc::new(Server::new(server))).collect();
+        Self { servers, limits, turn: AtomicUsize::default(), started: Instant::now() }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The server for the next request: the one with the fewest of those that are well and not `tried`; else, rather than
+    /// none, the one whose pause is over first.
+    pub(crate) fn choose(&self, tried: &[Arc<str>]) -> Option<Lease> {
+        if let [only] = self.servers.as_slice() {
+            return Some(Lease::new(Arc::clone(only), false));
+        }
+        let untried = |server: &&Arc<Server>| !tried.iter().any(|tried| **tried == *server.authority());
+        self.choose_among(untried).or_else(|| self.choose_among(|_| true))
+    }
+
+    fn choose_among(&self, wanted: impl Fn(&&Arc<Server>) -> bool) -> Option<Lease> {
+        let now = self.started.elapsed();
+        let turn = self.turn.fetch_add(1, Relaxed) % self.servers.len().max(1);
+        let (mut best, mut least_bad) = (None, None);
+        let in_turn = self.servers.iter().cycle().skip(turn).take(self.servers.len());
+        for server in in_turn.filter(wanted) {
+            match server.health.standing(now) {
+                Standing::Due if server.health.begin_probe() => return Some(Lease::new(Arc::clone(server), true)),
+                Standing::Well => {
+                    let outstanding = server.outstanding.load(Relaxed);
+                    if best.is_none_or(|(fewest, _)| outstanding < fewest) {
+                        best = Some((outstanding, server));
+                    }
+                }
+                Standing::Due => {}
+                Standing::Out(until) => {
+                    if least_bad.is_none_or(|(first, _)| until < first) {
+                        least_bad = Some((until, server));
+                    }
+                }
+            }
+        }
+        let (_, server) = best.or(least_bad.map(|(_, server)| (0, server)))?;
+        Some(Lease::new(Arc::clone(server), false))
+    }
+
+    pub(crate) fn succeeded(&self, server: &Server) {
+        if server.health.succeeded() {
+            tracing::info!(upstream = server.authority(), "answers again");
+        }
+    }
+
+    pub(crate) fn failed(&self, server: &Server) {
+        if let Some(pause) = server.health.failed(self.started.elapsed()) {
+            let seconds = pause.as_secs();
+            tracing::warn!(
+                upstream = server.authority(),
+                "failed several times in a row: it is left out for {seconds} s"
+            );
+        }
+    }
+}

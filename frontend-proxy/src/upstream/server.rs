@@ -1,0 +1,168 @@
+//! One server of an upstream: its connections that wait for another request, the last used first, and how it has served.
+//! Its name is looked up each time that a connection is made. Bounded; holds no request.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use super::connection::Connection;
+use super::health::Health;
+use crate::config::Upstream;
+
+/// Connections that wait, and for how long.
+const WAITING: usize = 256;
+const WAIT: Duration = Duration::from_secs(60);
+/// How often those are looked for that have waited too long or that the server has closed.
+const SWEEP: Duration = Duration::from_secs(5);
+/// Names that are looked up at the same time, each on a thread.
+const LOOK_UPS: usize = 4;
+/// Addresses of a name that are tried.
+const ADDRESSES: usize = 4;
+
+#[derive(Debug)]
+pub(crate) struct Server {
+    upstream: Upstream,
+    /// Where the host is an address.
+    address: Option<SocketAddr>,
+    waiting: Mutex<Vec<Waiting>>,
+    swept: AtomicBool,
+    look_ups: Arc<Semaphore>,
+    pub(super) outstanding: AtomicUsize,
+    pub(super) health: Health,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    connection: Box<Connection>,
+    since: Instant,
+}
+
+/// A request's hold on its server, for as long as it is there.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    server: Arc<Server>,
+    probes: bool,
+}
+
+impl Server {
+    pub(super) fn new(upstream: Upstream) -> Self {
+        let (host, port) = upstream.host_and_port();
+        let address = host.trim_matches(['[', ']']).parse().ok().map(|ip| SocketAddr::new(ip, port));
+        Self {
+            upstream,
+            address,
+            waiting: Mutex::default(),
+            swept: AtomicBool::default(),
+            look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
+            outstanding: AtomicUsize::default(),
+            health: Health::default(),
+        }
+    }
+
+    pub(crate) fn authority(&self) -> &str {
+        self.upstream.authority()
+    }
+
+    /// A connection that waits, on which nothing has come and which is not known to be closed.
+    pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
+        loop {
+            let Waiting { mut connection, since } = self.waiting().pop()?;
+            if since.elapsed() < WAIT && connection.is_quiet(cx) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Forgets every connection that waits: one of them was dead.
+    pub(crate) fn forget(&self) {
+        let forgotten = std::mem::take(&mut *self.waiting());
+        drop(forgotten);
+    }
+
+    pub(crate) async fn connect(&self, deadline: Instant) -> io::Result<Box<Connection>> {
+        let stream = match self.address {
+            Some(address) => TcpStream::connect(address).await?,
+            None => self.connect_by_name().await?,
+        };
+        // That a socket does not know the option is no reason not to use it.
+        drop(stream.set_nodelay(true));
+        Ok(Box::new(Connection::new(stream, deadline)))
+    }
+
+    async fn connect_by_name(&self) -> io::Result<TcpStream> {
+        // The thread keeps its permit though nobody waits for it any more, so that slow look-ups do not take every thread.
+        let permit = Arc::clone(&self.look_ups).acquire_owned().await.map_err(io::Error::other)?;
+        let (host, port) = self.upstream.host_and_port();
+        let host = host.to_owned();
+        let look_up = move || {
+            let _permit = permit;
+            (host, port).to_socket_addrs().map(|found| found.take(ADDRESSES).collect::<Vec<_>>())
+        };
+        let found = tokio::task::spawn_blocking(look_up).await.map_err(io::Error::other)??;
+        TcpStream::connect(found.as_slice()).await
+    }
+
+    fn keep(self: &Arc<Self>, mut connection: Box<Connection>) {
+        connection.rest();
+        let mut waiting = self.waiting();
+        if waiting.len() < WAITING {
+            waiting.push(Waiting { connection, since: Instant::now() });
+            drop(waiting);
+            if !self.swept.load(Relaxed) && !self.swept.swap(true, Relaxed) {
+                tokio::spawn(sweep(Arc::downgrade(self)));
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes what has waited too long, as long as anything waits.
+async fn sweep(server: Weak<Server>) {
+    loop {
+        sleep(SWEEP).await;
+        let Some(server) = server.upgrade() else { return };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut waiting = server.waiting();
+        waiting.retain_mut(|one| one.since.elapsed() < WAIT && one.connection.is_quiet(&mut cx));
+        if waiting.is_empty() {
+            *waiting = Vec::new();
+            server.swept.store(false, Relaxed);
+            return;
+        }
+    }
+}
+
+impl Lease {
+    pub(super) fn new(server: Arc<Server>, probes: bool) -> Self {
+        server.outstanding.fetch_add(1, Relaxed);
+        Self { server, probes }
+    }
+
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Lets the next request have the connection.
+    pub(crate) fn keep(&self, connection: Box<Connection>) {
+        self.server.keep(connection);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.server.outstanding.fetch_sub(1, Relaxed);
+        if self.probes {
+            self.server.health.end_probe();
+        }
+    }
+}
