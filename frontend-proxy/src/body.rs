@@ -29,6 +29,15 @@ impl UnderWay {
         Self(Some(span.clone()))
     }
 
+    /// Of a span that nobody else holds: it ends when this is over.
+    pub(crate) fn of(span: Span) -> Self {
+        Self(Some(span))
+    }
+
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.0.as_ref()
+    }
+
     /// Ends well, or in a way that is recorded already.
     pub(crate) fn over(&mut self) {
         self.0 = None;
@@ -198,7 +207,9 @@ impl Body for Forwarded {
             }
             Some(Ok(_)) if !answer.rest.is_over() => {}
             _ => {
-                self.answer.take().map(Answer::end);
+                if let Some(answer) = self.answer.take() {
+                    answer.end();
+                }
                 self.over();
             }
         }

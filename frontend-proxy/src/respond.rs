@@ -62,19 +62,15 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
 /// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is
 /// replaced: to the caller, we are the server.
 pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
-    let timing = propagation::server_timing(span).and_then(|value| HeaderValue::from_str(&value).ok());
-    let id = propagation::trace_id(span).and_then(|value| HeaderValue::from_str(&value).ok());
-    for (name, value) in [(SERVER_TIMING, timing), (REQUEST_ID, id)] {
-        if let Some(value) = value {
-            response.headers_mut().insert(name, value);
-        }
-    }
     response.headers_mut().remove("x-amzn-trace-id");
-    if let Some((name, value)) = propagation::answer(span)
-        && let Ok(value) = HeaderValue::from_str(&value)
-    {
-        response.headers_mut().insert(HeaderName::from_static(name), value);
-    }
+    propagation::tell(span, |timing, id, answer| {
+        let answer = answer.as_ref().map(|(name, value)| (HeaderName::from_static(name), value.as_str()));
+        for (name, value) in [(SERVER_TIMING, timing), (REQUEST_ID, id)].into_iter().chain(answer) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+    });
     response
 }
 

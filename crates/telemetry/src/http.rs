@@ -163,7 +163,7 @@ pub(crate) fn bounded(text: &str) -> &str {
 }
 
 /// As its `Display`, which for IPv4 takes ten times as long.
-fn address(peer: IpAddr) -> String {
+pub fn address(peer: IpAddr) -> String {
     let IpAddr::V4(address) = peer else { return peer.to_string() };
     let mut text = String::with_capacity(15);
     for (index, octet) in address.octets().into_iter().enumerate() {
@@ -225,6 +225,13 @@ mod tests {
         assert_eq!(split_port("localhost"), ("localhost", None));
         assert_eq!(split_port("[::1]:80"), ("[::1]", Some(80)));
         assert_eq!(split_port("[::1]"), ("[::1]", None));
+    }
+
+    #[test]
+    fn an_address_is_written_as_it_is_read() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.20.100.209", "255.255.255.255", "::1", "2001:db8::7"] {
+            assert_eq!(address(text.parse().unwrap()), text);
+        }
     }
 
     #[test]

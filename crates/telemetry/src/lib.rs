@@ -22,6 +22,7 @@
 )]
 
 mod address;
+mod ascii;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod client;
 pub mod config;

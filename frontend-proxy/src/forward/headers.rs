@@ -18,6 +18,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// As `Via` names us.
 const PSEUDONYM: &str = "frontend-proxy";
+/// Bytes of most heads.
+const ROOM: usize = 1_024;
 
 /// What is written for the client besides what it sent.
 pub(super) struct Told<'a> {
@@ -68,11 +70,14 @@ pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+fn texts(out: &mut Vec<u8>, texts: &[&str]) {
+    texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+}
+
 /// Appends the head of `request` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &Told<'_>) {
-    for text in [request.method.as_str(), " ", told.path.as_str(), " HTTP/1.1\r\nhost: ", told.authority, "\r\n"] {
-        out.extend_from_slice(text.as_bytes());
-    }
+    out.reserve(ROOM);
+    texts(out, &[request.method.as_str(), " ", told.path.as_str(), " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
     let named = named(&request.headers);
     for (name, value) in &request.headers {
         let left_behind = is_hop_by_hop(name) || is_ours(name) || named.contains(name);
@@ -147,18 +152,18 @@ fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
     let host = host.or_else(|| Some(request.uri.authority()?.as_str().as_bytes()));
 
     list(out, "x-forwarded-for", theirs(&X_FORWARDED_FOR));
-    // Writing to a Vec does not fail.
-    let _: std::io::Result<()> = write!(out, "{peer}\r\n");
+    let text = telemetry::http::address(peer);
+    texts(out, &[&text, "\r\n"]);
     for (name, own) in [(X_FORWARDED_HOST, host), (X_FORWARDED_PROTO, Some(proto.as_bytes()))] {
         if let Some(value) = theirs(&name).next().map(HeaderValue::as_bytes).or(own) {
             field(out, name.as_str(), value);
         }
     }
     list(out, "forwarded", theirs(&header::FORWARDED));
-    let _: std::io::Result<()> = match peer {
-        IpAddr::V4(peer) => write!(out, "for={peer}"),
-        IpAddr::V6(peer) => write!(out, "for=\"[{peer}]\""),
-    };
+    match peer {
+        IpAddr::V4(_) => texts(out, &["for=", &text]),
+        IpAddr::V6(_) => texts(out, &["for=\"[", &text, "]\""]),
+    }
     // A host is an authority here, in which nothing has to be escaped.
     if let Some(host) = host.filter(|host| !host.iter().any(|byte| b"\"\\".contains(byte))) {
         out.extend_from_slice(b";host=\"");
@@ -170,9 +175,9 @@ fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
         http::Version::HTTP_2 => "2.0",
         _ => "1.1",
     };
-    let _: std::io::Result<()> = write!(out, ";proto={proto}\r\n");
+    texts(out, &[";proto=", proto, "\r\n"]);
     list(out, "via", request.headers.get_all(header::VIA).iter());
-    let _: std::io::Result<()> = write!(out, "{version} {PSEUDONYM}\r\n");
+    texts(out, &[version, " ", PSEUDONYM, "\r\n"]);
 }
 
 /// Begins a field with these values, to which our own is still to be added.

@@ -117,12 +117,11 @@ impl Forwarder {
             if attempts > 0 {
                 span.set("http.request.resend_count", i64::from(attempts));
             }
-            let mut client = UnderWay::new(&span);
-            let failed = match sent.once(&lease, &span, fresh).await {
+            let mut client = UnderWay::of(span);
+            let failed = match sent.once(&lease, client.span().unwrap_or(&none), fresh).await {
                 Ok(answered) => {
                     sent.servers.succeeded(lease.server());
-                    record_status(&span, Side::Client, answered.head.status.as_u16());
-                    drop(span);
+                    record_status(client.span().unwrap_or(&none), Side::Client, answered.head.status.as_u16());
                     return self.answer(answered, sent, lease, upgrade, UnderWay::new(within), client);
                 }
                 Err(failed) => failed,

@@ -10,7 +10,7 @@ use crate::forward::headers::is_hop_by_hop;
 
 /// Of a head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;
-const FIELDS: usize = 128;
+const FIELDS: usize = 100;
 
 /// An answer is not HTTP, or cannot be told where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +50,8 @@ impl Rest {
 /// Where a field is in the bytes of its head.
 #[derive(Clone, Copy, Default)]
 struct Place {
-    name: (usize, usize),
-    value: (usize, usize),
+    name: (u16, u16),
+    value: (u16, u16),
 }
 
 impl Head {
@@ -67,10 +67,13 @@ impl Head {
             let httparse::Status::Complete(length) = parsed else {
                 return if input.len() < HEAD { Ok(None) } else { Err(Malformed("its head is too long")) };
             };
-            let start = input.as_ptr().addr();
-            for (place, field) in places.iter_mut().zip(response.headers.iter()) {
-                let (name, value) = (field.name.as_ptr().addr() - start, field.value.as_ptr().addr() - start);
-                *place = Place { name: (name, name + field.name.len()), value: (value, value + field.value.len()) };
+            let place = |bytes: &[u8]| {
+                let begin = bytes.as_ptr().addr() - input.as_ptr().addr();
+                let place = (u16::try_from(begin), u16::try_from(begin + bytes.len()));
+                if let (Ok(begin), Ok(end)) = place { Ok((begin, end)) } else { Err(Malformed("its head is too long")) }
+            };
+            for (field, to) in response.headers.iter().zip(&mut places) {
+                *to = Place { name: place(field.name.as_bytes())?, value: place(field.value)? };
             }
             (length, response.code.unwrap_or_default(), response.version.unwrap_or_default(), response.headers.len())
         };
@@ -142,9 +145,9 @@ impl Head {
 }
 
 /// The fields of trailers that may come after a body: none that frames, routes or describes the message.
-pub(crate) fn fields(lines: Bytes) -> Result<HeaderMap, Malformed> {
+pub(crate) fn fields(lines: &Bytes) -> Result<HeaderMap, Malformed> {
     let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
-    let read = httparse::parse_headers(&lines, &mut parsed).map_err(|_| Malformed("its trailers cannot be read"))?;
+    let read = httparse::parse_headers(lines, &mut parsed).map_err(|_| Malformed("its trailers cannot be read"))?;
     let httparse::Status::Complete((_, fields)) = read else {
         return Err(Malformed("its trailers cannot be read"));
     };
@@ -176,9 +179,10 @@ pub(crate) fn is_trailer(name: &HeaderName) -> bool {
 }
 
 fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malformed> {
-    let name = head.get(place.name.0..place.name.1).unwrap_or_default();
+    let range = |(begin, end)| usize::from(begin)..usize::from(end);
+    let name = head.get(range(place.name)).unwrap_or_default();
     let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a field has no name"))?;
-    let value = HeaderValue::from_maybe_shared(head.slice(place.value.0..place.value.1));
+    let value = HeaderValue::from_maybe_shared(head.slice(range(place.value)));
     Ok((name, value.map_err(|_| Malformed("a field has no value"))?))
 }
 

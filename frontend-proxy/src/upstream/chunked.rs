@@ -91,7 +91,7 @@ impl Chunked {
             return if input.len() < MORE { Ok(Piece::More) } else { Err(Malformed("its trailers are too long")) };
         };
         self.0 = Place::End;
-        Ok(Piece::Trailers(fields(input.split_to(end + 4).freeze())?))
+        Ok(Piece::Trailers(fields(&input.split_to(end + 4).freeze())?))
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::{Arc, OnceLock};
 use opentelemetry::trace::SpanContext;
 use tracing::Span;
 
+use crate::ascii::Ascii;
 use crate::span::{self, Recording};
 
 pub(crate) use tracestate::State;
@@ -105,14 +106,23 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
             set("baggage", baggage);
         }
         if chosen.xray {
-            set(xray::FIELD, &xray::header(context, open.carried.lineage.as_deref()));
+            let header = xray::header(context);
+            match &open.carried.lineage {
+                None => set(xray::FIELD, &header),
+                Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
+            }
         }
     });
 }
 
-/// The value of a `Server-Timing` response header that tells the caller which span served it.
-pub fn server_timing(span: &Span) -> Option<String> {
-    span::with_open(span, |open| format!("traceparent;desc=\"{}\"", tracecontext::traceparent(&open.context)))
+/// Gives `tell` what a caller is told of the span that served it: the value of a `Server-Timing` response header, the
+/// [`trace_id`], and the [`answer`] to who asked.
+pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
+    span::with_open(span, |open| {
+        let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
+        let answer = open.asked.then(|| (xray::FIELD, xray::answer(&open.context)));
+        tell(&tracecontext::server_timing(&open.context), &trace_id, answer)
+    })
 }
 
 /// The response header, name and value, by which a caller that asked with `Sampled=?` is told whether the trace is recorded;

@@ -5,6 +5,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 use super::Headers;
 use super::tracestate::State;
+use crate::ascii::Ascii;
 
 /// `sampled`, and Level 2's `random`; other flags are cleared.
 const KNOWN_FLAGS: u8 = 0x03;
@@ -20,9 +21,20 @@ pub(super) fn extract(headers: &impl Headers) -> Option<(SpanContext, State)> {
     Some((SpanContext::new(trace, span, flags, true, TraceState::default()), state))
 }
 
-pub(super) fn traceparent(context: &SpanContext) -> String {
+pub(super) fn traceparent(context: &SpanContext) -> Ascii<55> {
+    fill(Ascii(*b"00-00000000000000000000000000000000-0000000000000000-00"), 0, context)
+}
+
+/// The same for `Server-Timing`.
+pub(super) fn server_timing(context: &SpanContext) -> Ascii<74> {
+    let empty = *b"traceparent;desc=\"00-00000000000000000000000000000000-0000000000000000-00\"";
+    fill(Ascii(empty), "traceparent;desc=\"".len(), context)
+}
+
+fn fill<const N: usize>(text: Ascii<N>, at: usize, context: &SpanContext) -> Ascii<N> {
     let flags = context.trace_flags().to_u8() & KNOWN_FLAGS;
-    format!("00-{}-{}-{flags:02x}", context.trace_id(), context.span_id())
+    let text = text.hex(at + 3, &context.trace_id().to_bytes()).hex(at + 36, &context.span_id().to_bytes());
+    text.hex(at + 53, &[flags])
 }
 
 fn parse(text: &str) -> Option<(TraceId, SpanId, TraceFlags)> {

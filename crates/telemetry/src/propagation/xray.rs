@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-use wire::{Sampled, SegmentId, TraceHeader};
+use wire::{Sampled, TraceHeader};
 
 use super::Headers;
+use crate::ascii::Ascii;
 use crate::span::id;
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
@@ -42,10 +43,12 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     (trace != TraceId::INVALID).then_some(told)
 }
 
-/// What a request that is made within the span of `context` carries.
-pub(super) fn header(context: &SpanContext, lineage: Option<&str>) -> String {
-    let parent = Some(SegmentId::from_bytes(context.span_id().to_bytes()));
-    TraceHeader { parent, lineage: lineage.map(str::to_owned), ..decided(context) }.to_string()
+/// What a request that is made within the span of `context` carries, but for a lineage.
+pub(super) fn header(context: &SpanContext) -> Ascii<74> {
+    let empty = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
+    let [a, b, c, d, rest @ ..] = context.trace_id().to_bytes();
+    let text = Ascii(empty).hex(7, &[a, b, c, d]).hex(16, &rest).hex(48, &context.span_id().to_bytes());
+    if context.is_sampled() { text.byte(73, b'1') } else { text }
 }
 
 /// What a caller is told that asked.
@@ -82,5 +85,23 @@ impl Told {
     pub(super) fn agrees_with(&self, other: &SpanContext) -> bool {
         let same_span = self.context.span_id() == other.span_id() || self.context.span_id() == SpanId::INVALID;
         self.nameless || (self.context.trace_id() == other.trace_id() && same_span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_as_the_same(trace in 1u128.., span in 1u64.., sampled in any::<bool>()) {
+            let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+            let trace = TraceId::from_bytes(trace.to_be_bytes());
+            let context = SpanContext::new(trace, SpanId::from_bytes(span.to_be_bytes()), flags, false, TraceState::default());
+            let parent = Some(wire::SegmentId::from_bytes(context.span_id().to_bytes()));
+            prop_assert_eq!(&*header(&context), TraceHeader { parent, ..decided(&context) }.to_string());
+        }
     }
 }
