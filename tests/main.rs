@@ -8,6 +8,7 @@ mod datagrams;
 mod destinations;
 mod doctor;
 mod faults;
+mod forwarding;
 mod interop;
 mod page;
 mod propagation;

@@ -196,7 +196,7 @@ pub(crate) fn read_head(mut stream: &TcpStream) -> Vec<String> {
     }
 }
 
-fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
+pub(crate) fn read(stream: &mut TcpStream, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     stream.read_exact(&mut bytes).unwrap();
     bytes

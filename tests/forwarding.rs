@@ -1,0 +1,355 @@
+//! What the proxy makes of HTTP between a client and one upstream: upstreams that misbehave in each way, and what passes through
+//! it whole, as WebSockets, events, trailers and bodies that wait to be asked for.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::proxy::{read, read_head};
+use crate::support::cruddur::Cruddur;
+
+const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
+
+/// A proxy before an upstream that a test plays itself.
+struct Bench {
+    upstream: TcpListener,
+    proxy: Cruddur,
+    viewer: Cruddur,
+}
+
+impl Bench {
+    fn new(variables: &[(&str, &str)]) -> Self {
+        let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = upstream.local_addr().unwrap().to_string();
+        let viewer = Cruddur::service("trace-viewer", &[]);
+        let own = [
+            ("CRUDDUR_UPSTREAM", address.as_str()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
+            ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+        ];
+        let variables: Vec<_> = own.iter().chain(variables).copied().collect();
+        Self { proxy: Cruddur::service("frontend-proxy", &variables), upstream, viewer }
+    }
+
+    /// A client that has sent `request`; `TRACE` in it is a trace to continue.
+    fn client(&self, request: &str) -> TcpStream {
+        let mut client = TcpStream::connect(self.proxy.page.trim_start_matches("http://")).unwrap();
+        let traceparent = format!("traceparent: 00-{TRACE}-46422517bae0bb00-01\r\n");
+        client.write_all(request.replace("TRACE\r\n", &traceparent).as_bytes()).unwrap();
+        client
+    }
+
+    fn accept(&self) -> TcpStream {
+        self.upstream.accept().unwrap().0
+    }
+
+    /// A request's way to the upstream: both ends, and the head that arrived.
+    fn forwarded(&self, request: &str) -> (TcpStream, TcpStream, Vec<String>) {
+        let client = self.client(request);
+        let server = self.accept();
+        let head = read_head(&server);
+        (client, server, head)
+    }
+
+    /// The spans of [`TRACE`], SERVER and CLIENT.
+    fn spans(&self, count: usize) -> Vec<Value> {
+        let spans = self.viewer.spans(TRACE, count);
+        spans.into_iter().filter(|span| span["source"] == "otlp").collect()
+    }
+}
+
+fn values<'a>(head: &'a [String], name: &str) -> Vec<&'a str> {
+    let fields = head.iter().filter_map(|line| line.split_once(": "));
+    fields.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn what_is_no_answer_is_a_502_and_said_in_its_span() {
+    let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(70_000));
+    for (answer, kind) in [
+        ("garbage and more of it\r\n\r\n", "upstream_malformed"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", "upstream_malformed"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nabc", "upstream_malformed"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "upstream_malformed"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "upstream_malformed"),
+        ("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n", "upstream_malformed"),
+        (&long, "upstream_malformed"),
+        ("HTTP/1.1 200 OK\r\ncontent-le", "upstream"),
+    ] {
+        let bench = Bench::new(&[]);
+        let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
+        server.write_all(answer.as_bytes()).unwrap();
+        server.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_head(&client)[0], "HTTP/1.1 502 Bad Gateway", "{answer:.60}");
+        let spans = bench.spans(2);
+        let client = spans.iter().find(|span| span["kind"] == "client").unwrap();
+        assert_eq!(client["attributes"]["error.type"], kind, "{answer:.60}");
+    }
+}
+
+#[test]
+fn half_an_answer_breaks_the_clients_connection_and_is_said_in_both_spans() {
+    for answer in ["content-length: 10\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\na\r\nhello"] {
+        let bench = Bench::new(&[]);
+        let (mut client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
+        write!(server, "HTTP/1.1 200 OK\r\n{answer}").unwrap();
+        assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+        drop(server);
+        let body = read_all(&mut client);
+        assert!(!body.ends_with(b"0\r\n\r\n"), "a body that is not whole does not end as one that is");
+        for span in bench.spans(2) {
+            assert_eq!(span["attributes"]["error.type"], "upstream_body", "{span:#}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_comes_before_the_body_is_read_reaches_the_client() {
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) =
+        bench.forwarded("POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nbeginning");
+    assert_eq!(read(&mut server, 9), b"beginning");
+    server.write_all(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    drop(server);
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 413 Payload Too Large");
+}
+
+#[test]
+fn a_connection_that_dies_as_it_is_used_again_costs_a_get_nothing_and_a_post_is_not_sent_twice() {
+    let bench = Bench::new(&[]);
+    let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server.write_all(ok).unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+
+    let client = bench.client("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
+    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "on the connection that waited");
+    drop(server);
+    let mut server = bench.accept();
+    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "again, on a new one");
+    server.write_all(ok).unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+    let attempts: Vec<_> = bench.spans(3).into_iter().filter(|span| span["kind"] == "client").collect();
+    let of = |key: &str| attempts.iter().filter(|span| !span["attributes"][key].is_null()).count();
+    assert_eq!((attempts.len(), of("http.request.resend_count"), of("error.type")), (2, 1, 1), "{attempts:#?}");
+
+    let client = bench.client("POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\na");
+    assert_eq!(read_head(&server)[0], "POST /api/x HTTP/1.1");
+    drop(server);
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 502 Bad Gateway");
+    let (_, _, head) = bench.forwarded("GET /api/next HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(head[0], "GET /api/next HTTP/1.1", "nothing of the POST came in between");
+}
+
+#[test]
+fn what_comes_on_a_connection_that_waits_is_nobodys_answer() {
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\npoison")
+        .unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 204 No Content");
+}
+
+#[test]
+fn a_websocket_passes_both_ways_until_each_end() {
+    let bench = Bench::new(&[]);
+    let request = "GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
+                   sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nTRACE\r\n\r\n";
+    let (mut client, mut server, head) = bench.forwarded(request);
+    assert_eq!((values(&head, "connection"), values(&head, "upgrade")), (vec!["upgrade"], vec!["websocket"]));
+    assert_eq!(values(&head, "sec-websocket-key"), ["dGhlIHNhbXBsZSBub25jZQ=="]);
+    let accepted = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x02\x01!";
+    server.write_all(accepted.as_bytes()).unwrap();
+    let head = read_head(&client);
+    assert_eq!((head[0].as_str(), values(&head, "upgrade")), ("HTTP/1.1 101 Switching Protocols", vec!["websocket"]));
+    assert_eq!(values(&head, "sec-websocket-accept"), ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]);
+    assert_eq!(read(&mut client, 3), b"\x02\x01!", "what came with the head");
+    for round in 0..100u8 {
+        // A masked frame of four bytes, and an unmasked one.
+        let frame = [0x82, 0x84, 1, 2, 3, 4, round, round, round, round];
+        client.write_all(&frame).unwrap();
+        assert_eq!(read(&mut server, 10), frame);
+        server.write_all(&[0x82, 0x01, round]).unwrap();
+        assert_eq!(read(&mut client, 3), [0x82, 0x01, round]);
+    }
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(read_all(&mut server).is_empty(), "the client's end has come");
+    server.write_all(b"bye").unwrap();
+    drop(server);
+    assert_eq!(read_all(&mut client), b"bye", "the other way was open still");
+    let spans = bench.spans(2);
+    for span in &spans {
+        assert_eq!(
+            (&span["attributes"]["http.response.status_code"], &span["attributes"]["error.type"]),
+            (&json!(101), &Value::Null)
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_is_cut_at_the_end_and_is_in_the_account() {
+    let bench = Bench::new(&[]);
+    let request = "GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nTRACE\r\n\r\n";
+    let (client, mut server, _) = bench.forwarded(request);
+    server.write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 101 Switching Protocols");
+    let Bench { proxy, viewer, .. } = bench;
+    let ended = proxy.stop();
+    assert_eq!(ended.status.code(), Some(0));
+    assert!(ended.errors.contains("otlp: 2 spans created = 2 delivered + 0 queued + 0 dropped"), "{}", ended.errors);
+    assert_eq!(viewer.spans(TRACE, 2).len(), 4, "by both protocols");
+}
+
+#[test]
+fn an_event_is_there_before_the_next_one_is() {
+    let bench = Bench::new(&[]);
+    let (mut client, mut server, _) =
+        bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n");
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n").unwrap();
+    assert_eq!(values(&read_head(&client), "transfer-encoding"), ["chunked"]);
+    assert_eq!(read(&mut client, 14), b"9\r\ndata: 1\n\n\r\n");
+    server.write_all(b"data: 2\n\n").unwrap();
+    assert_eq!(read(&mut client, 14), b"9\r\ndata: 2\n\n\r\n");
+    drop(server);
+    assert_eq!(read(&mut client, 5), b"0\r\n\r\n", "whole: the upstream's close is how it ends");
+}
+
+#[test]
+fn trailers_pass_both_ways() {
+    let bench = Bench::new(&[]);
+    let request = "POST /api/x HTTP/1.1\r\nhost: x\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n\
+                   2\r\nhi\r\n0\r\nx-sum: 2\r\ncontent-length: 9\r\n\r\n";
+    let (mut client, mut server, head) = bench.forwarded(request);
+    assert_eq!((values(&head, "te"), values(&head, "transfer-encoding")), (vec!["trailers"], vec!["chunked"]));
+    let expected = b"2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n";
+    assert_eq!(read(&mut server, expected.len()), expected, "what frames is no trailer");
+    server
+        .write_all(b"HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 3\r\nhost: y\r\n\r\n")
+        .unwrap();
+    assert_eq!(values(&read_head(&client), "trailer"), ["x-sum"]);
+    let expected = b"3\r\nabc\r\n0\r\nx-sum: 3\r\n\r\n";
+    assert_eq!(read(&mut client, expected.len()), expected);
+}
+
+#[test]
+fn the_head_alone_is_asked_for_and_given() {
+    let bench = Bench::new(&[]);
+    let (mut client, mut server, head) = bench.forwarded("HEAD /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    assert_eq!(head[0], "HEAD /api/x HTTP/1.1");
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n").unwrap();
+    assert_eq!(values(&read_head(&client), "content-length"), ["1234"]);
+    client.write_all(b"GET /api/y HTTP/1.1\r\nhost: x\r\nif-none-match: \"1\"\r\n\r\n").unwrap();
+    assert_eq!(read_head(&server)[0], "GET /api/y HTTP/1.1", "both connections carry the next request");
+    server.write_all(b"HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n").unwrap();
+    let head = read_head(&client);
+    assert_eq!((head[0].as_str(), values(&head, "etag")), ("HTTP/1.1 304 Not Modified", vec!["\"1\""]));
+}
+
+#[test]
+fn a_body_that_waits_to_be_asked_for_waits_for_the_upstream() {
+    let request = "PUT /api/x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    let bench = Bench::new(&[]);
+    let (mut client, mut server, head) = bench.forwarded(request);
+    assert_eq!(values(&head, "expect"), ["100-continue"]);
+    server.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 100 Continue");
+    client.write_all(b"body").unwrap();
+    assert_eq!(read(&mut server, 4), b"body");
+    server.write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 201 Created");
+
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) = bench.forwarded(request);
+    server.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 403 Forbidden", "the client is not asked for what nobody wants");
+
+    let bench = Bench::new(&[]);
+    let (mut client, mut server, _) = bench.forwarded(request);
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 100 Continue", "an upstream that says nothing gets it in the end");
+    client.write_all(b"body").unwrap();
+    assert_eq!(read(&mut server, 4), b"body");
+}
+
+#[test]
+fn an_early_hint_is_no_answer() {
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server
+        .write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        .unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+}
+
+#[test]
+fn connection_cannot_take_away_what_frames_routes_or_traces_a_request() {
+    let bench = Bench::new(&[]);
+    let request = "POST /api/x HTTP/1.1\r\nhost: x\r\nx-hop: 1\r\ncontent-length: 2\r\n\
+                   connection: content-length, host, traceparent, x-forwarded-for, x-hop\r\nTRACE\r\n\r\nhi";
+    let (_client, mut server, head) = bench.forwarded(request);
+    assert_eq!((values(&head, "content-length"), values(&head, "x-hop")), (vec!["2"], vec![]));
+    assert_eq!((values(&head, "host").len(), values(&head, "x-forwarded-for")), (1, vec!["127.0.0.1"]));
+    assert!(values(&head, "traceparent")[0].contains(TRACE));
+    assert_eq!(read(&mut server, 2), b"hi");
+}
+
+#[test]
+fn who_asks_is_said_by_those_who_are_trusted_and_replaced_for_others() {
+    let request = "GET /api/x HTTP/1.1\r\nhost: cruddur.example\r\nx-forwarded-for: 192.0.2.9\r\nx-forwarded-proto: https\r\n\
+                   x-forwarded-host: their.example\r\nx-real-ip: 192.0.2.9\r\nforwarded: for=192.0.2.9\r\nvia: 1.1 a\r\n\r\n";
+    let told = |trust: &str| {
+        let bench = Bench::new(&[("TRACE_TRUST", trust)]);
+        let (_client, _server, head) = bench.forwarded(request);
+        let names = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip", "forwarded", "via"];
+        names.map(|name| values(&head, name).join("|"))
+    };
+    let ours = "for=127.0.0.1;host=\"cruddur.example\";proto=http";
+    assert_eq!(
+        told("127.0.0.0/8"),
+        [
+            "192.0.2.9, 127.0.0.1",
+            "https",
+            "their.example",
+            "192.0.2.9",
+            &format!("for=192.0.2.9, {ours}"),
+            "1.1 a, 1.1 frontend-proxy"
+        ]
+    );
+    assert_eq!(told("10.0.0.0/8"), ["127.0.0.1", "http", "cruddur.example", "", ours, "1.1 a, 1.1 frontend-proxy"]);
+}
+
+#[test]
+fn a_large_body_streams_in_little_memory() {
+    const PIECES: usize = 256;
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+    read_head(&client);
+    let before = bench.proxy.peak_memory();
+    let mut client = bench.client("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    read_head(&server);
+    let piece = vec![7; 1 << 20];
+    let writer = thread::spawn(move || {
+        write!(server, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", PIECES << 20).unwrap();
+        (0..PIECES).for_each(|_| server.write_all(&piece).unwrap());
+    });
+    read_head(&client);
+    for _ in 0..PIECES {
+        assert!(read(&mut client, 1 << 20).iter().all(|byte| *byte == 7));
+    }
+    writer.join().unwrap();
+    let grown = bench.proxy.peak_memory() - before;
+    assert!(grown < 8 << 10, "{grown} KiB more for {PIECES} MiB");
+}
