@@ -41,7 +41,7 @@ impl Default for Limits {
             answer: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(600),
-            retries: 2,
+            retries: 1,
         }
     }
 }
