@@ -23,6 +23,7 @@ mod support;
 mod trace;
 mod trust;
 mod up;
+mod upstreams;
 mod viewer;
 mod w3c;
 mod workspace;
