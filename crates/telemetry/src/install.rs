@@ -21,12 +21,12 @@ use crate::ledger::{self, Book, Ledger};
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 use crate::pipeline::Destination;
 use crate::pipeline::{self, Pace, Queue};
-use crate::propagation;
 use crate::resource::Resource;
 use crate::span::Limits;
 use crate::span::layer::Layer;
 use crate::span::rules::ByRules;
 use crate::span::sampler::{Root, Sampler};
+use crate::{propagation, relay};
 
 /// The whole of shutdown, all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -85,6 +85,7 @@ impl Config {
         queues.extend(start.xray_otlp(self.xray_otlp)?);
         let layer =
             Layer { sampler, limits: self.limits, queues: queues.clone(), logs: logs.clone(), console: self.console };
+        relay::open(queues.clone());
         queues.append(&mut logs);
         Registry::default().with(layer).try_init()?;
         if let Some((rules, central)) = central {

@@ -37,6 +37,7 @@ pub mod measure;
 mod pipeline;
 pub mod propagation;
 mod protobuf;
+pub mod relay;
 mod resource;
 pub mod span;
 mod subsegment;

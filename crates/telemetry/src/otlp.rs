@@ -97,11 +97,6 @@ impl Otlp {
         let mut scope = Vec::new();
         bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
-        let as_field = |payload: &[u8]| {
-            let mut field = Vec::new();
-            bytes(&mut field, 1, payload);
-            field
-        };
         Self {
             agent,
             endpoint,
@@ -114,18 +109,18 @@ impl Otlp {
         }
     }
 
-    /// Makes the request's message, `batch` within one scope within one resource, and packs it as the endpoint wants it.
+    /// Makes the request's message, what `batch` has of each maker within one scope within one resource, and packs it as the
+    /// endpoint wants it.
     pub(crate) fn body(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
-        let records: usize = batch.iter().map(|record| field_len(record.len())).sum();
-        let scope = self.scope.len() + records;
-        let message = &mut self.message;
-        message.clear();
-        head(message, 1, self.resource.len() + field_len(scope));
-        message.extend_from_slice(&self.resource);
-        head(message, 2, scope);
-        message.extend_from_slice(&self.scope);
-        for record in batch {
-            bytes(message, 2, record);
+        self.message.clear();
+        let (message, scope) = (&mut self.message, &self.scope);
+        let makers = Record::makers(batch);
+        if makers.is_empty() || batch.iter().any(|record| record.is_of(None)) {
+            part(message, &self.resource, scope, batch.iter().filter(|record| record.is_of(None)));
+        }
+        for maker in &makers {
+            let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
+            part(message, &as_field(maker.encoding()), scope, of_maker);
         }
         if self.endpoint.protocol == Protocol::Json {
             self.message = self.json(&self.message)?;
@@ -239,6 +234,25 @@ impl Otlp {
     }
 }
 
+/// Appends `records` within one scope within one resource.
+fn part<'a>(message: &mut Vec<u8>, resource: &[u8], scope: &[u8], records: impl Iterator<Item = &'a Record> + Clone) {
+    let length: usize = scope.len() + records.clone().map(|record| field_len(record.len())).sum::<usize>();
+    head(message, 1, resource.len() + field_len(length));
+    message.extend_from_slice(resource);
+    head(message, 2, length);
+    message.extend_from_slice(scope);
+    for record in records {
+        bytes(message, 2, record);
+    }
+}
+
+/// `payload` as field 1, which a resource and a scope are of what is around them.
+fn as_field(payload: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    bytes(&mut field, 1, payload);
+    field
+}
+
 impl Exporter for Otlp {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         self.send(batch, |_| Ok(Signature::default()))
@@ -283,5 +297,24 @@ mod tests {
         let scope = &of_resource.scope_spans[0];
         assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
         assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn what_another_made_is_in_a_resource_of_its_own() {
+        let mut otlp = Otlp::new(endpoint(Vec::new(), Protocol::Protobuf), Signal::Traces, &[]);
+        let page = std::sync::Arc::new(crate::resource::Resource::named("page"));
+        let [own, its] = [testing::span("own").record(), testing::span("its").record().made_by(&page)];
+        let names = |message: &[u8]| -> Vec<(usize, Vec<String>)> {
+            let message = ExportTraceServiceRequest::decode(message).unwrap();
+            let of = |part: &opentelemetry_proto::tonic::trace::v1::ResourceSpans| {
+                let spans = part.scope_spans.iter().flat_map(|scope| &scope.spans).map(|span| span.name.clone());
+                (part.resource.as_ref().unwrap().attributes.len(), spans.collect())
+            };
+            message.resource_spans.iter().map(of).collect()
+        };
+        let (own_name, its_name) = (vec!["own".to_owned()], vec!["its".to_owned(), "its".to_owned()]);
+        let mixed = otlp.body(&[its.clone(), own, its.clone()]).unwrap();
+        assert_eq!(names(mixed), [(0, own_name), (1, its_name.clone())]);
+        assert_eq!(names(otlp.body(&[its.clone(), its]).unwrap()), [(1, its_name)]);
     }
 }

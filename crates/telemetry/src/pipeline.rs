@@ -132,6 +132,17 @@ impl Outcome {
         *self.dropped.entry(reason).or_default() += count;
         self.error = Some(error.into());
     }
+
+    /// What became of another part of the batch.
+    pub(crate) fn add(&mut self, part: Self) {
+        for (reason, count) in part.dropped {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+        for (what, count) in part.altered {
+            *self.altered.entry(what).or_default() += count;
+        }
+        self.error = part.error.or(self.error.take());
+    }
 }
 
 impl Queue {

@@ -13,6 +13,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use crate::span::{Limits, Value, attribute};
 
 /// A process, as its spans describe it.
+#[derive(Debug)]
 pub(crate) struct Resource {
     service: String,
     /// None of them empty.
@@ -52,6 +53,13 @@ impl Resource {
         }
         attribute(&mut encoding, 1, "process.pid", Value::Int(std::process::id().into()), limit);
         Self { service: service.to_owned(), attributes, encoding }
+    }
+
+    /// Another process, of which nothing is known but the name of its service.
+    pub(crate) fn named(service: &str) -> Self {
+        let mut encoding = Vec::new();
+        attribute(&mut encoding, 1, SERVICE_NAME, Value::Text(service), Limits::default().value_bytes);
+        Self { service: service.to_owned(), attributes: vec![(SERVICE_NAME.to_owned(), service.to_owned())], encoding }
     }
 
     /// What X-Ray calls the platforms that it knows.

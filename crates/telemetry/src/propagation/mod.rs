@@ -125,6 +125,11 @@ pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, 
     })
 }
 
+/// The `traceparent` of `span`, for a page that is served within it.
+pub fn traceparent(span: &Span) -> Option<String> {
+    span::with_open(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
+}
+
 /// The response header, name and value, by which a caller that asked with `Sampled=?` is told whether the trace is recorded;
 /// `None` where nobody asked. `span` is the one that [`server_span`](crate::http::server_span) gave.
 pub fn answer(span: &Span) -> Option<(&'static str, String)> {

@@ -209,7 +209,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             if !self.logs.is_empty() {
                 let record = event::log_record(event, context.as_ref(), self.limits);
                 for queue in &self.logs {
-                    queue.push(Arc::clone(&record));
+                    queue.push(record.clone());
                 }
             }
             if let Some(span) = span.filter(|_| recorded) {
@@ -232,7 +232,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if let Some(recording) = open.and_then(|open| open.recording) {
             let record = recording.finish(SystemTime::now());
             for queue in &self.queues {
-                queue.push(Arc::clone(&record));
+                queue.push(record.clone());
             }
         }
     }

@@ -36,7 +36,7 @@ use crate::propagation::State;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::SpanKind;
 pub use recording::Recording;
-pub(crate) use recording::{Parent, Record, attribute};
+pub(crate) use recording::{Parent, Record, attribute, nanoseconds};
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]

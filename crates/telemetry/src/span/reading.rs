@@ -185,7 +185,7 @@ impl<'a> Reading<'a> {
             (ATTRIBUTE, Field::Bytes(bytes)) => self.attributes.push(attribute(bytes)),
             (EVENT, Field::Bytes(bytes)) => self.events.push(event(bytes)),
             (LINK, Field::Bytes(bytes)) => self.links.extend(link(bytes)),
-            (field::FLAGS, Field::Fixed32(flags)) => self.parent_is_remote = flags & IS_REMOTE != 0,
+            (field::FLAGS, Field::Fixed32(flags)) => self.parent_is_remote = is_remote(flags),
             (number, Field::Bytes(bytes)) => match u8::try_from(number) {
                 Ok(field::TRACE_ID) => self.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
                 Ok(field::SPAN_ID) => self.id = span_id(bytes).unwrap_or(SpanId::INVALID),
@@ -216,6 +216,11 @@ impl<'a> Reading<'a> {
             _ => {}
         }
     }
+}
+
+/// Whether a span's flags say that its parent is another process's.
+pub(crate) fn is_remote(flags: u32) -> bool {
+    flags & IS_REMOTE != 0
 }
 
 fn event(bytes: &[u8]) -> Event<'_> {

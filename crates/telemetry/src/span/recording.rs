@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use super::{Limits, Value};
 use crate::propagation::State;
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
+use crate::resource::Resource;
 
 /// Fields of OTLP's `Span`.
 pub(crate) mod field {
@@ -44,7 +46,12 @@ const HAS_IS_REMOTE: u32 = 0x100;
 pub(crate) const IS_REMOTE: u32 = 0x200;
 
 /// The encoding of a span that has ended, shared by all destinations.
-pub(crate) type Record = Arc<[u8]>;
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    encoding: Arc<[u8]>,
+    /// Who made it, where that is not this process.
+    maker: Option<Arc<Resource>>,
+}
 
 /// A sampled span that has not ended.
 pub struct Recording {
@@ -90,6 +97,43 @@ thread_local! {
 const MOST: usize = 1_000_000;
 const SPARES: usize = 8;
 const BUFFER: usize = 1_024;
+
+impl Record {
+    /// The same, made by another process.
+    pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
+        Self { maker: Some(Arc::clone(maker)), ..self }
+    }
+
+    /// Whether `maker` made it; `None` is this process.
+    pub(crate) fn is_of(&self, maker: Option<&Arc<Resource>>) -> bool {
+        self.maker.as_ref().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
+    }
+
+    /// Who made the records of `batch`, this process aside. Nearly always nobody.
+    pub(crate) fn makers(batch: &[Self]) -> Vec<Arc<Resource>> {
+        let mut makers: Vec<Arc<Resource>> = Vec::new();
+        for maker in batch.iter().filter_map(|record| record.maker.as_ref()) {
+            if !makers.iter().any(|known| Arc::ptr_eq(known, maker)) {
+                makers.push(Arc::clone(maker));
+            }
+        }
+        makers
+    }
+}
+
+impl Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.encoding
+    }
+}
+
+impl<T: Into<Arc<[u8]>>> From<T> for Record {
+    fn from(encoding: T) -> Self {
+        Self { encoding: encoding.into(), maker: None }
+    }
+}
 
 impl Recording {
     pub(crate) fn start(
@@ -171,7 +215,7 @@ impl Recording {
     }
 
     /// By the name of a status code; what is none changes nothing.
-    pub(super) fn status(&mut self, code: &str) {
+    pub(crate) fn status(&mut self, code: &str) {
         self.status = match code {
             _ if code.eq_ignore_ascii_case("error") => Code::Error,
             _ if code.eq_ignore_ascii_case("ok") => Code::Ok,
@@ -179,8 +223,15 @@ impl Recording {
         };
     }
 
-    pub(super) fn describe(&mut self, description: &str) {
+    pub(crate) fn describe(&mut self, description: &str) {
         self.description = cut(description, self.limits.value_bytes).to_owned();
+    }
+
+    /// Counts what somebody else dropped, or we of what they told.
+    pub(crate) fn drop_more(&mut self, attributes: u32, events: u32, links: u32) {
+        self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
+        self.dropped_events = self.dropped_events.saturating_add(events);
+        self.dropped_links = self.dropped_links.saturating_add(links);
     }
 
     /// No attribute has been added.
@@ -200,6 +251,11 @@ impl Recording {
 
     /// Adds an event with these encoded attributes, now.
     pub(crate) fn event(&mut self, name: &str, attributes: &[u8]) {
+        self.event_at(nanoseconds(SystemTime::now()), name, attributes);
+    }
+
+    /// The same at another time.
+    pub(crate) fn event_at(&mut self, nanoseconds: u64, name: &str, attributes: &[u8]) {
         if self.events >= self.limits.events || self.is_full() {
             self.dropped_events += 1;
             return;
@@ -207,7 +263,7 @@ impl Recording {
         let name = cut(name, self.limits.value_bytes);
         self.events += 1;
         head(&mut self.more, field::EVENT, 9 + field_len(name.len()) + attributes.len());
-        fixed64(&mut self.more, 1, nanoseconds(SystemTime::now()));
+        fixed64(&mut self.more, 1, nanoseconds);
         bytes(&mut self.more, 2, name.as_bytes());
         self.more.extend_from_slice(attributes);
     }

@@ -83,10 +83,27 @@ impl Daemon {
 
 impl Exporter for Daemon {
     fn export(&mut self, batch: &[Record]) -> Outcome {
+        let origin = Arc::clone(&self.origin);
+        let makers = Record::makers(batch);
+        if makers.is_empty() {
+            return self.tell(&origin, batch);
+        }
+        let mut outcome = Outcome::default();
+        let others = makers.iter().map(|maker| (Some(maker), Arc::new(origin.of_other(maker))));
+        for (maker, origin) in [(None, Arc::clone(&origin))].into_iter().chain(others) {
+            let of_maker: Vec<Record> = batch.iter().filter(|record| record.is_of(maker)).cloned().collect();
+            outcome.add(self.tell(&origin, &of_maker));
+        }
+        outcome
+    }
+}
+
+impl Daemon {
+    /// Sends the documents of spans that one process made.
+    fn tell(&mut self, origin: &Origin, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
-        let origin = Arc::clone(&self.origin);
-        let mut packer = Packer::new(&origin, batch);
+        let mut packer = Packer::new(origin, batch);
         // Spans that are in a burst, sent or not.
         let mut told = 0;
         loop {
@@ -142,6 +159,22 @@ mod tests {
                 let length = receiver.recv(&mut [0; 65_536]).unwrap();
                 assert!(length > HEADER.len());
             }
+        }
+    }
+
+    #[test]
+    fn what_another_made_is_a_segment_of_its_own_service() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let mut daemon = Daemon::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);
+        let page = Arc::new(Resource::named("page"));
+        let batch = [testing::span("its").record().made_by(&page), testing::span("own").record()];
+        assert!(daemon.export(&batch).dropped.is_empty());
+        for service in ["backend", "page"] {
+            let mut datagram = [0; 65_536];
+            let length = receiver.recv(&mut datagram).unwrap();
+            let text = String::from_utf8_lossy(&datagram[..length]).into_owned();
+            assert!(text.contains(&format!("\"name\":\"{service}\"")), "{text}");
         }
     }
 }

@@ -108,6 +108,11 @@ impl Origin {
         let indexed = indexed.iter().map(|key| (key.clone(), annotation_key(key).into_owned())).collect();
         Self { name: name.into_owned(), segment, aws, metadata, indexed }
     }
+
+    /// Of another process, whose spans travel with ours and have the same annotations.
+    pub(crate) fn of_other(&self, resource: &Resource) -> Self {
+        Self { indexed: self.indexed.clone(), ..Self::new(resource, &[]) }
+    }
 }
 
 /// What `write` writes into an object.

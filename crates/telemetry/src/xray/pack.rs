@@ -71,7 +71,8 @@ struct Node {
     next: usize,
 }
 
-/// An id that we made, at random: it is its own hash.
+/// An id that was made at random: it is its own hash. Whoever chooses the ids of relayed spans can make them collide, in a
+/// table of one batch.
 #[derive(PartialEq, Eq)]
 struct SpanKey(SpanId);
 
@@ -202,7 +203,7 @@ impl<'a> Packer<'a> {
         nested
     }
 
-    /// A span that nothing led to: one of a ring of parents, which no program makes.
+    /// A span that nothing led to: one of a ring of parents, which no program makes, but a relayed message may have.
     fn forgotten(&mut self) -> Option<usize> {
         let left = self.nodes.get(self.scanned..)?;
         let found = self.scanned + left.iter().position(|node| !node.is_told)?;
