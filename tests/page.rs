@@ -27,13 +27,30 @@ async fn a_crud_is_posted_on_the_page_and_its_trace_opened_in_the_viewer() {
     let link = find("a[data-testid=trace-link]").await;
     let trace = link.attr("data-trace-id").await.unwrap().unwrap();
     // The spans of the latest action are on their way.
-    let spans = tokio::task::block_in_place(|| cruddur.spans(&trace, 4));
-    assert!(spans.iter().any(|span| span["name"] == "INSERT activities"), "{spans:#?}");
+    let spans = tokio::task::block_in_place(|| cruddur.spans(&trace, 6));
+    let told: Vec<_> = spans.iter().filter(|span| span["source"] == "otlp").collect();
+    let below = |parent: &Value| told.iter().find(|span| span["parent_span_id"] == *parent);
+    let mut names = Vec::new();
+    let mut next = below(&Value::Null);
+    while let Some(span) = next {
+        names.push(format!("{} {}", span["service"].as_str().unwrap(), span["name"].as_str().unwrap()));
+        next = below(&span["span_id"]);
+    }
+    let expected = [
+        "cruddur-page crud.post",
+        "cruddur-page POST",
+        "frontend-proxy POST /api/activities",
+        "frontend-proxy POST",
+        "backend POST /api/activities",
+        "backend INSERT activities",
+    ];
+    assert_eq!(names, expected, "from the browser to SQL, each the parent of the next");
+    assert_eq!(browser.console().await, Vec::<String>::new(), "no error, and nothing that the policy forbids");
     link.click().await.unwrap();
     find("[data-testid=waterfall][data-state=ready]").await;
     let rows = client.find_all(Locator::Css("[data-testid=span-row]")).await.unwrap();
-    assert_eq!(rows.len(), 4, "a row an operation, whichever protocols told of it");
-    rows[3].click().await.unwrap();
+    assert_eq!(rows.len(), 6, "a row an operation, whichever protocols told of it");
+    rows[5].click().await.unwrap();
     let details = find("[data-testid=span-details]").await.text().await.unwrap();
     assert!(details.contains("INSERT INTO activities") && details.contains("X-Ray"), "{details}");
 
@@ -45,13 +62,95 @@ async fn a_crud_is_posted_on_the_page_and_its_trace_opened_in_the_viewer() {
     find("[data-testid=documents][data-state=ready]").await;
     find("[data-testid=document-json] details").await;
     let rows = client.find_all(Locator::Css("[data-testid=document-row]")).await.unwrap();
-    assert_eq!(rows.len(), 4, "a row an operation, nested or alone");
+    assert_eq!(rows.len(), 6, "a row an operation, nested or alone");
 
     let problems = client.execute(
         "return window.performance.getEntriesByType('resource').filter(e => e.responseStatus >= 400).map(e => e.name)",
         vec![],
     );
     assert_eq!(problems.await.unwrap(), json!([]));
+    browser.stop().await;
+}
+
+/// The spans of a page's load that OTLP told, by service and name, once one of each is there.
+fn load_spans(cruddur: &Cruddur, trace: &str, names: &[&str]) -> Vec<Value> {
+    eventually(format!("{names:?} in {trace}"), || {
+        let answer = http::get(&format!("{}/api/traces/{trace}", cruddur.viewer));
+        let trace = (answer.status == 200).then(|| answer.json())?;
+        let spans: Vec<Value> =
+            trace["spans"].as_array()?.iter().filter(|span| span["source"] == "otlp").cloned().collect();
+        names.iter().all(|name| spans.iter().any(|span| span["name"] == *name)).then_some(spans)
+    })
+}
+
+/// The backend's has the same name.
+fn proxys<'a>(spans: &'a [Value], name: &str) -> &'a Value {
+    spans.iter().find(|span| span["name"] == name && span["service"] == "frontend-proxy").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_load_of_the_page_is_one_trace_with_the_call_it_makes() {
+    let Some(browser) = Browser::start().await else { return };
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    browser.client.goto(&cruddur.page).await.unwrap();
+    let link = Locator::Css("a[data-testid=load-trace-link]");
+    let link = browser.client.wait().at_most(DEADLINE).for_element(link).await.unwrap();
+    let trace = link.attr("data-trace-id").await.unwrap().unwrap();
+    let names = ["documentLoad", "documentFetch", "view.home", "GET /api/activities/home", "SELECT activities"];
+    let spans = tokio::task::block_in_place(|| load_spans(&cruddur, &trace, &names));
+    let named = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap();
+    let (served, load) = (named("GET /"), named("documentLoad"));
+    assert_eq!(load["parent_span_id"], served["span_id"], "below the span that served the page");
+    assert_eq!(named("view.home")["parent_span_id"], load["span_id"]);
+    let call = spans.iter().find(|span| span["parent_span_id"] == named("view.home")["span_id"]).unwrap();
+    assert_eq!(proxys(&spans, "GET /api/activities/home")["parent_span_id"], call["span_id"]);
+    let resources = spans.iter().filter(|span| span["name"] == "resourceFetch");
+    let paths: Vec<_> = resources.map(|span| span["attributes"]["url.path"].as_str().unwrap()).collect();
+    for path in ["/cruddur.css", "/cruddur.js", "/trace.js"] {
+        assert!(paths.contains(&path), "{paths:?}");
+    }
+    let at = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
+    let around = at(load, "start_unix_nano") <= at(served, "start_unix_nano")
+        && at(load, "end_unix_nano") >= at(served, "end_unix_nano");
+    assert!(around, "both clocks are this machine's: {spans:#?}");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}
+
+/// A browser elsewhere is not trusted to begin the trace: what it did joins the one that the proxy began.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_is_not_trusted_follows_the_proxys_trace() {
+    let Some(browser) = Browser::start().await else { return };
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("TRACE_TRUST", "192.0.2.0/24")]);
+    let client = &browser.client;
+    let find = async |css: &str| client.wait().at_most(DEADLINE).for_element(Locator::Css(css)).await.unwrap();
+    client.goto(&cruddur.page).await.unwrap();
+    find("[data-testid=feed][data-state=ready]").await;
+    find("[data-testid=crud-text]").await.send_keys("from afar").await.unwrap();
+    find("[data-testid=crud-submit]").await.click().await.unwrap();
+    let posted = Locator::XPath("//*[@data-testid='crud-message'][.='from afar']");
+    client.wait().at_most(DEADLINE).for_element(posted).await.unwrap();
+    let trace = find("a[data-testid=trace-link]").await.attr("data-trace-id").await.unwrap().unwrap();
+    let names = ["crud.post", "POST /api/activities", "INSERT activities"];
+    let spans = tokio::task::block_in_place(|| load_spans(&cruddur, &trace, &names));
+    let served = proxys(&spans, "POST /api/activities");
+    assert!(served["parent_span_id"].is_null(), "the proxy's span is nobody's child: {served:#}");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_shown_as_its_policy_allows_with_a_link_to_its_trace() {
+    let Some(browser) = Browser::start().await else { return };
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    browser.client.goto(&format!("{}/nowhere", cruddur.page)).await.unwrap();
+    let script = "return [getComputedStyle(document.querySelector('main')).borderRadius, document.querySelector('a[href^=\"/traces/#\"]').text.length]";
+    assert_eq!(browser.client.execute(script, vec![]).await.unwrap(), json!(["16px", 32]), "its style applies");
+    let console = browser.console().await;
+    assert!(console.iter().all(|entry| entry.contains("404")), "that it is a 404, and nothing else: {console:?}");
     browser.stop().await;
 }
 

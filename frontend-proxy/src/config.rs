@@ -22,6 +22,7 @@ use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
 use crate::certificate::Certificate;
+use crate::options::Options;
 use crate::routes::{Rule, Source, Variables};
 use crate::server::Connections;
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub connections: Connections,
     /// Whose trace is continued.
     pub trust: Trust,
+    /// The page's spans, and the access log.
+    pub options: Options,
     /// Where requests go, and where that is read again.
     pub(crate) rules: Vec<Rule>,
     pub(crate) source: Source,
@@ -70,6 +73,7 @@ impl Config {
             certificate: Certificate::read(settings),
             connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS", "a number from 1 to 100000").unwrap_or_default(),
             trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),
+            options: Options::read(settings),
             rules: source.read(settings),
             source,
         }

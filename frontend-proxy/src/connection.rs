@@ -28,6 +28,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::exchange::{Exchange, Place, Progress};
 use crate::framing::{HEAD, Refusal};
 use crate::received::{Connection, Received};
+use crate::respond::Asked;
 use crate::service::Service;
 use crate::transport::Transport;
 use crate::wire::{Deadlines, MARK, Wire};
@@ -136,6 +137,7 @@ impl Server {
         place: Option<Place>,
         mut draining: watch::Receiver<bool>,
     ) {
+        let _open = self.service.metrics.connection();
         // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
         drop(stream.set_nodelay(true));
         let opened = tokio::select! {
@@ -212,7 +214,7 @@ impl Server {
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
                 let wish = take_wish(&mut request);
                 let response = match refusal {
-                    Some(refusal) => service.refuse(refusal),
+                    Some(refusal) => service.refuse(refusal, &Asked::of(&request)),
                     None => service.answer(received(request, connection), connection.peer).await,
                 };
                 if wish {
@@ -249,9 +251,9 @@ impl Server {
                 let mut active = exchange.begin(place.ok());
                 let is_head = *request.method() == Method::HEAD;
                 let response = if full {
-                    service.refuse(Refusal::Full)
+                    service.refuse(Refusal::Full, &Asked::of(&request))
                 } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
-                    service.refuse(Refusal::Underscore)
+                    service.refuse(Refusal::Underscore, &Asked::of(&request))
                 } else {
                     service.answer(received(request, connection), connection.peer).await
                 };

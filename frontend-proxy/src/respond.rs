@@ -1,26 +1,32 @@
-//! The proxy's own responses: files of the page, redirects, and errors as `application/problem+json` with the trace id.
+//! The proxy's own responses, and the headers that every one of them has.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{Either, Full};
+use hyper::body::Body;
 use telemetry::{ledger, propagation};
 use tracing::Span;
 
 use crate::body::Outgoing;
-use crate::page::File;
+use crate::problem::Problem;
+use crate::received::Connection;
+use crate::{accept, problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// A page asks with it for the token of the trace that serves it, and is told it.
+pub(crate) const TRACE_TOKEN: HeaderName = HeaderName::from_static("trace-token");
 
-pub(crate) fn file(file: File) -> Response<Outgoing> {
-    let mut response = typed(StatusCode::OK, file.content_type, file.content);
-    let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
-}
+/// A year: who came by TLS comes by TLS again.
+const HSTS: &str = "max-age=31536000";
+/// What each answer of ours says, unless it says something else: it is what it says it is, and nobody else's part.
+static OURS: [(HeaderName, HeaderValue); 4] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
 
 /// That the process answers; whether its upstreams do is not asked.
 pub(crate) fn alive() -> Response<Outgoing> {
@@ -33,9 +39,10 @@ pub(crate) fn ledger() -> Response<Outgoing> {
     typed(StatusCode::OK, "application/json", ledger.into())
 }
 
-/// The same for Prometheus.
-pub(crate) fn metrics() -> Response<Outgoing> {
-    let text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+/// The same for Prometheus, and what the proxy counts beside.
+pub(crate) fn metrics(write: impl FnOnce(&mut String)) -> Response<Outgoing> {
+    let mut text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    write(&mut text);
     typed(StatusCode::OK, ledger::PROMETHEUS, text.into())
 }
 
@@ -45,18 +52,66 @@ pub(crate) fn redirect(to: &'static str) -> Response<Outgoing> {
     response
 }
 
-/// An error, with the trace in which it happened.
+/// An error, with the trace in which it happened; as JSON, unless [`finish`] finds that a person asked.
 pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response<Outgoing> {
-    let mut body = serde_json::json!({
-        "type": "about:blank",
-        "title": status.canonical_reason().unwrap_or_default(),
-        "status": status.as_u16(),
-        "detail": detail,
-    });
-    if let Some(trace_id) = propagation::trace_id(span) {
-        body["trace_id"] = trace_id.into();
+    let problem = Problem::new(status, detail, span);
+    let mut response = problem.json();
+    response.extensions_mut().insert(problem);
+    response
+}
+
+/// Whether this is an error of ours.
+pub(crate) fn is_problem(response: &Response<Outgoing>) -> bool {
+    response.extensions().get::<Problem>().is_some()
+}
+
+/// What must be known of a request when it is answered.
+pub(crate) struct Asked {
+    accept: Option<HeaderValue>,
+    is_head: bool,
+    secure: bool,
+}
+
+impl Asked {
+    pub(crate) fn of<B>(request: &Request<B>) -> Self {
+        let secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
+        let accept = request.headers().get(header::ACCEPT).cloned();
+        Self { accept, is_head: *request.method() == Method::HEAD, secure }
     }
-    typed(status, "application/problem+json", body.to_string().into())
+}
+
+/// An answer of ours as it leaves; an upstream's is left as it is.
+pub(crate) fn finish(
+    response: Response<Outgoing>,
+    asked: &Asked,
+    has_viewer: impl FnOnce() -> bool,
+) -> Response<Outgoing> {
+    if matches!(response.body(), Either::Right(_)) {
+        return response;
+    }
+    let is_problem = is_problem(&response);
+    let mut response = response;
+    if is_problem {
+        if accept::prefers_html(asked.accept.as_ref()) {
+            response = problem::as_page(response, has_viewer());
+        }
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    }
+    for (name, value) in &OURS {
+        if !response.headers().contains_key(name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    if asked.secure {
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
+    if asked.is_head {
+        if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
+            response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+        }
+        *response.body_mut() = Either::Left(Full::default());
+    }
+    response
 }
 
 /// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is
@@ -74,14 +129,42 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
     response
 }
 
-fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Outgoing> {
+/// Tells a page the token of the trace in which it was served.
+pub(crate) fn tell_token<B>(response: &mut Response<B>, token: &str) {
+    if let Ok(token) = HeaderValue::from_str(token) {
+        response.headers_mut().insert(TRACE_TOKEN, token);
+    }
+}
+
+pub(crate) fn typed(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Outgoing> {
     let mut response = plain(status, body);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-fn plain(status: StatusCode, body: Bytes) -> Response<Outgoing> {
+pub(crate) fn plain(status: StatusCode, body: Bytes) -> Response<Outgoing> {
     let mut response = Response::new(Either::Left(Full::new(body)));
     *response.status_mut() = status;
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(secure: bool) -> Asked {
+        let mut request = Request::new(());
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        request.extensions_mut().insert(Connection { peer, secure });
+        Asked::of(&request)
+    }
+
+    #[test]
+    fn who_came_by_tls_is_told_to_come_by_tls_again() {
+        for secure in [true, false] {
+            let response = finish(alive(), &asked(secure), || false);
+            assert_eq!(response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secure);
+            assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        }
+    }
 }

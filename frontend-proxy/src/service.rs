@@ -2,8 +2,9 @@
 //! the route is traced.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::SystemTime;
 
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
@@ -11,13 +12,19 @@ use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span}
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
+use crate::account::{Account, Accounted};
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::framing::Refusal;
+use crate::metrics::Metrics;
+use crate::page::Pages;
 use crate::received::{Connection, Received};
+use crate::relay::Relay;
+use crate::respond::{self, Asked};
 use crate::routes::{Route, Routes, Source, is_straight};
-use crate::{address, client_address, page, respond};
+use crate::token::Tokens;
+use crate::{address, client_address};
 
 /// All that answering a request needs.
 pub(crate) struct Service {
@@ -28,16 +35,30 @@ pub(crate) struct Service {
     routes: RwLock<Arc<Routes>>,
     source: Source,
     forwarder: Forwarder,
+    pages: Pages,
+    tokens: Arc<Tokens>,
+    /// `None` where nobody's spans are relayed.
+    relay: Option<Relay>,
+    access_log: bool,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Service {
     pub(crate) fn new(config: &Config) -> Self {
+        let options = &config.options;
+        let tokens = Arc::new(Tokens::new(options.relay_key.as_ref()));
+        let services = Some(&options.relay_services).filter(|services| !services.is_empty());
         Self {
             draining: AtomicBool::new(false),
             trust: config.trust.clone(),
             routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
             source: config.source.clone(),
             forwarder: Forwarder::new(),
+            pages: Pages::new(),
+            relay: services.map(|services| Relay::new(services, Arc::clone(&tokens))),
+            tokens,
+            access_log: options.access_log,
+            metrics: Arc::new(Metrics::new()),
         }
     }
 
@@ -67,70 +88,141 @@ impl Service {
     }
 
     /// The answer to a request that is not looked at.
-    pub(crate) fn refuse(&self, refusal: Refusal) -> Response<Outgoing> {
+    pub(crate) fn refuse(&self, refusal: Refusal, asked: &Asked) -> Response<Accounted<Outgoing>> {
         let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
         if refusal == Refusal::Full {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        response
+        self.metrics.answered(refusal.status().as_u16());
+        Account::open(&self.metrics).answer(respond::finish(response, asked, || false))
     }
 
-    pub(crate) async fn answer(&self, mut request: Request<Received>, peer: SocketAddr) -> Response<Outgoing> {
+    pub(crate) async fn answer(&self, request: Request<Received>, peer: SocketAddr) -> Response<Accounted<Outgoing>> {
+        let asked = Asked::of(&request);
+        let mut account = Account::open(&self.metrics);
+        if self.access_log {
+            account.log(request.method(), peer.ip());
+        }
+        let routes = self.routes();
+        let response = self.dispatch(request, peer, &routes, &mut account).await;
+        if respond::is_problem(&response) {
+            self.metrics.answered(response.status().as_u16());
+        }
+        account.answer(respond::finish(response, &asked, || routes.has_viewer()))
+    }
+
+    async fn dispatch(
+        &self,
+        mut request: Request<Received>,
+        peer: SocketAddr,
+        routes: &Routes,
+        account: &mut Account,
+    ) -> Response<Outgoing> {
         if !address::settle(&mut request) {
             let detail = "a request has one valid Host, which is that of its target";
             let mut response = respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        let routes = self.routes();
         let path = request.uri().path();
         if !is_straight(path) {
-            return respond::problem(
-                StatusCode::BAD_REQUEST,
-                "a path has no . or .. between its slashes",
-                &Span::none(),
-            );
+            let detail = "a path has no . or .. between its slashes";
+            return respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
         match path {
-            "/health/live" => respond::alive(),
-            "/health/telemetry" => respond::ledger(),
-            "/metrics" => respond::metrics(),
+            "/health/live" | "/health/ready" | "/health/telemetry" | "/metrics" => {
+                account.unlogged();
+                self.operation(path)
+            }
             "/traces" => respond::redirect("/traces/"),
-            _ => match (routes.find(path), page::find(path)) {
-                (Some(Route { rule, .. }), _) if rule.missing.is_some() => {
+            _ => match (routes.find(path), self.pages.find(path), &self.relay) {
+                (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
                     let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
                     respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
-                (Some(route), _) if route.rule.traces(path) => {
-                    self.traced(request, peer, Destination::Route(route)).await
+                (Some(route), ..) if route.rule.traces(path) => {
+                    self.traced(request, peer, Destination::Route(route), account).await
                 }
-                (Some(route), _) => self.forward(request, peer, route, None).await,
-                (None, _) if path == "/" => self.traced(request, peer, Destination::Page).await,
-                (None, Some(file)) if reads(request.method()) => respond::file(file),
-                (None, _) => self.traced(request, peer, Destination::None).await,
+                (Some(route), ..) => {
+                    account.route(route.rule.template(path));
+                    self.forward(request, peer, route, None).await
+                }
+                (None, ..) if path == "/" => self.traced(request, peer, Destination::Page, account).await,
+                (None, Some(file), _) if reads(request.method()) => {
+                    account.route("/{file}");
+                    file.answer(request.headers())
+                }
+                (None, _, Some(relay)) if path == "/v1/traces" => {
+                    account.route("/v1/traces");
+                    relay.answer(request).await
+                }
+                (None, ..) => self.traced(request, peer, Destination::None, account).await,
             },
         }
     }
 
+    /// For whoever operates this.
+    fn operation(&self, path: &str) -> Response<Outgoing> {
+        match path {
+            "/health/ready" if self.draining.load(Ordering::Relaxed) => {
+                respond::problem(StatusCode::SERVICE_UNAVAILABLE, "it is about to stop", &Span::none())
+            }
+            "/health/telemetry" => respond::ledger(),
+            "/metrics" => respond::metrics(|text| {
+                self.metrics.prometheus(text);
+                self.relay.iter().for_each(|relay| relay.prometheus(text));
+            }),
+            _ => respond::alive(),
+        }
+    }
+
+    /// The page, which knows the span that serves it, and may send spans of its trace.
+    fn page(&self, request: &Request<Received>, span: &Span) -> Response<Outgoing> {
+        let Some(context) = propagation::traceparent(span) else {
+            return self.pages.home(request.headers(), &[]);
+        };
+        let token = self.token(&context).unwrap_or_default();
+        let meta = [("traceparent", context.as_str()), ("trace-token", &token)];
+        let meta = if token.is_empty() { &meta[..1] } else { &meta[..] };
+        self.pages.home(request.headers(), meta)
+    }
+
+    /// What lets a page send spans of the trace of `context`, a `traceparent`; none of one that is not recorded.
+    fn token(&self, context: &str) -> Option<String> {
+        self.relay.as_ref()?;
+        let mut parts = context.split('-').skip(1);
+        let (trace, flags) = (parts.next()?, parts.nth(1)?);
+        let is_sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+        is_sampled.then(|| self.tokens.issue(trace, SystemTime::now()))
+    }
+
     async fn traced(
         &self,
-        request: Request<Received>,
+        mut request: Request<Received>,
         peer: SocketAddr,
         destination: Destination<'_>,
+        account: &mut Account,
     ) -> Response<Outgoing> {
         let span = begin(&request, peer, &self.trust, destination);
+        if let Some(template) = destination.template(request.uri().path()) {
+            account.route(template);
+        }
+        account.trace(|| propagation::trace_id(&span));
+        let asks_token = request.headers_mut().remove(respond::TRACE_TOKEN).is_some();
         let mut under_way = UnderWay::new(&span);
-        let response = match (destination, page::find(request.uri().path())) {
-            (Destination::Route(route), _) => self.forward(request, peer, route, Some(&span)).await,
-            (Destination::Page, Some(file)) if reads(request.method()) => respond::file(file),
-            (Destination::Page, _) => {
-                respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span)
-            }
-            (Destination::None, _) => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
+        let response = match destination {
+            Destination::Route(route) => self.forward(request, peer, route, Some(&span)).await,
+            Destination::Page if reads(request.method()) => self.page(&request, &span),
+            Destination::Page => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span),
+            Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
         };
         under_way.over();
         record_status(&span, Side::Server, response.status().as_u16());
-        respond::tell_trace(response, &span)
+        let mut response = respond::tell_trace(response, &span);
+        if asks_token && let Some(token) = propagation::traceparent(&span).and_then(|context| self.token(&context)) {
+            respond::tell_token(&mut response, &token);
+        }
+        response
     }
 
     async fn forward(
@@ -165,17 +257,23 @@ enum Destination<'a> {
     None,
 }
 
+impl<'a> Destination<'a> {
+    fn template(self, path: &str) -> Option<&'a str> {
+        match self {
+            Self::Page => Some("/"),
+            Self::Route(route) => Some(route.rule.template(path)),
+            Self::None => None,
+        }
+    }
+}
+
 fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destination: Destination<'_>) -> Span {
     let peer = peer_ip(peer);
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
     let served = Served {
         method: request.method().as_str(),
-        route: match destination {
-            Destination::Page => Some("/"),
-            Destination::Route(route) => Some(route.rule.template(request.uri().path())),
-            Destination::None => None,
-        },
+        route: destination.template(request.uri().path()),
         path: request.uri().path(),
         query: request.uri().query(),
         scheme: if is_secure { "https" } else { "http" },
@@ -194,4 +292,19 @@ fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destinati
 
 fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CommandLine;
+
+    #[test]
+    fn what_is_about_to_stop_is_alive_and_not_ready() {
+        let service = Service::new(&Config::read(&mut settings::Settings::from_pairs(&[]), CommandLine::default()));
+        let status = |path| service.operation(path).status().as_u16();
+        assert_eq!([status("/health/live"), status("/health/ready")], [204, 204]);
+        service.draining.store(true, Ordering::Relaxed);
+        assert_eq!([status("/health/live"), status("/health/ready")], [204, 503]);
+    }
 }

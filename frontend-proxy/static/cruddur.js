@@ -1,3 +1,5 @@
+import { interaction, loadTraceId } from '/trace.js';
+
 const CRUD_MAX_CHARS = 280;
 const REPLY_MAX_CHARS = 1024;
 const FADE_MS = 600;
@@ -19,9 +21,14 @@ const crudForm = byId('crud-form');
 
 // ---- The API, one trace per call
 
-class Refused extends Error {}
+class Refused extends Error {
+  name = 'Refused';
+}
 
-async function callApi(action, url, { body, signal, whenMissing } = {}) {
+// `name` is that of the browser's span.
+const callApi = (name, action, url, options) => interaction(name, (fetch) => callWith(fetch, action, url, options));
+
+async function callWith(fetch, action, url, { body, signal, whenMissing } = {}) {
   const started = performance.now();
   const response = await fetch(url, body ? postOf(body) : { signal }).catch(() => {
     throw new Refused('Cruddur cannot be reached. Check your connection and try again.');
@@ -85,6 +92,11 @@ function showTrace(action, id, ms) {
 
 function paintTrace() {
   byId('latest').hidden = !latestTrace;
+  byId('page-load').hidden = !loadTraceId;
+  if (loadTraceId) {
+    const label = `Trace ${loadTraceId.slice(0, 8)}…`;
+    document.querySelector('[data-load-slot]').replaceChildren(traceElement({ id: loadTraceId, label }, 'load-trace-link'));
+  }
   for (const slot of document.querySelectorAll('[data-trace-slot]')) {
     slot.replaceChildren(...(latestTrace ? [traceElement(latestTrace, slot.dataset.traceSlot)] : []));
   }
@@ -124,6 +136,7 @@ function viewAt(hash) {
   if (handle) {
     return {
       title: `@${handle}`,
+      name: 'view.profile',
       action: 'Open profile',
       url: `/api/activities/@${encodeURIComponent(handle)}`,
       empty: `@${handle} has no cruds right now.`,
@@ -133,13 +146,14 @@ function viewAt(hash) {
   if (term) {
     return {
       title: `Search: ${term}`,
+      name: 'view.search',
       action: 'Search',
       url: `/api/activities/search?${new URLSearchParams({ term })}`,
       empty: `No crud says “${term}”. It may have expired.`,
       term,
     };
   }
-  return { title: 'Home', action: 'Load home', url: '/api/activities/home', empty: 'No cruds yet. Write the first one.', isHome: true };
+  return { title: 'Home', name: 'view.home', action: 'Load home', url: '/api/activities/home', empty: 'No cruds yet. Write the first one.', isHome: true };
 }
 
 function decoded(hash) {
@@ -180,11 +194,11 @@ async function loadPage(view, url) {
   byId('more').hidden = true;
   setFeedState('loading');
   try {
-    const { answer, nextUrl } = await callApi(view.action, url, { signal, whenMissing: view.whenMissing });
+    const { answer, nextUrl } = await callApi(view.name, view.action, url, { signal, whenMissing: view.whenMissing });
     if (answer.profile) showProfile(answer.profile);
     feed.append(...(answer.activities ?? answer).filter(isNew).map((crud) => crudItem(crud)));
     byId('more').hidden = !nextUrl;
-    byId('more').onclick = () => loadPage({ ...view, action: 'Load more' }, nextUrl);
+    byId('more').onclick = () => loadPage({ ...view, name: 'view.more', action: 'Load more' }, nextUrl);
     setFeedState('ready');
   } catch (failure) {
     if (signal.aborted) return;
@@ -259,7 +273,7 @@ function openReplyForm(item, activity) {
   form.ariaLabel = `Reply to @${activity.handle}`;
   form.querySelector('.cancel').addEventListener('click', () => closeReplyForm(item, form));
   wireComposer(form, REPLY_MAX_CHARS, async ({ message }) => {
-    const { answer: reply } = await callApi('Post reply', `/api/activities/${encodeURIComponent(activity.uuid)}/reply`, {
+    const { answer: reply } = await callApi('reply.post', 'Post reply', `/api/activities/${encodeURIComponent(activity.uuid)}/reply`, {
       body: { message },
       whenMissing: 'That crud is gone: it expired before your reply arrived.',
     });
@@ -331,7 +345,7 @@ function wireComposer(form, maxChars, send) {
 }
 
 async function postCrud({ message, ttl }) {
-  const { answer: crud } = await callApi('Post crud', '/api/activities', { body: { message, ttl } });
+  const { answer: crud } = await callApi('crud.post', 'Post crud', '/api/activities', { body: { message, ttl } });
   if (viewAt(location.hash).isHome && isNew(crud)) feed.prepend(freshItem(crud));
 }
 

@@ -7,11 +7,12 @@ use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
-use super::cannot_run;
+use super::{cannot_run, http};
 
 /// A browser that ends with its driver.
 pub(crate) struct Browser {
     driver: Child,
+    port: u16,
     pub(crate) client: Client,
 }
 
@@ -31,12 +32,23 @@ impl Browser {
         });
         let port = port.expect("chromedriver says its port");
         let options = json!({"args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"]});
-        let capabilities = [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
+        let logs = json!({"browser": "ALL"});
+        let capabilities =
+            [("goog:chromeOptions", options), ("goog:loggingPrefs", logs)].map(|(key, value)| (key.to_owned(), value));
+        let capabilities = capabilities.into_iter().collect();
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
             .await;
-        Some(Self { driver, client: client.unwrap() })
+        Some(Self { driver, port, client: client.unwrap() })
+    }
+
+    /// What the console says since it was asked last: errors of scripts, of loading, and of content security policy.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let url = format!("http://127.0.0.1:{}/session/{session}/se/log", self.port);
+        let log = tokio::task::block_in_place(|| http::post(&url, &json!({"type": "browser"}))).json();
+        log["value"].as_array().unwrap().iter().map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
 
     pub(crate) async fn stop(self) {

@@ -19,6 +19,9 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_PROXY_CONFIG          the proxy's routes file  [none: Cruddur's own routes]
   CRUDDUR_UPSTREAM              the proxy's backend      [http://127.0.0.1:4567; `up`: its own]
   CRUDDUR_VIEWER                the proxy's /traces/     [none; `up`: its own]
+  CRUDDUR_RELAY_SERVICES        whose spans the proxy takes from pages [cruddur-page]
+  CRUDDUR_RELAY_KEY             one for all proxies, which tells their pages [random]
+  CRUDDUR_ACCESS_LOG            on: an event for each request to the proxy [off]
   CRUDDUR_DATA                  the embedded database    [./.cruddur]
   DATABASE_URL                  postgres://user:password@host:5432/name instead of it
   FRONTEND_URL, BACKEND_URL     origins whose pages may call the API

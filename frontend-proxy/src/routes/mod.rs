@@ -125,6 +125,11 @@ impl Routes {
         self.0.iter().find(|route| path.starts_with(&route.rule.prefix))
     }
 
+    /// Whether traces are shown behind this.
+    pub(crate) fn has_viewer(&self) -> bool {
+        self.find("/traces/").is_some_and(|route| route.rule.missing.is_none())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

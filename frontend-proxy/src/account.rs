@@ -1,0 +1,118 @@
+//! Each request's account, from its head to the last byte of its answer: counted in the [metrics](crate::metrics), and written to
+//! the access log where there is one. Knows paths by their route's template only, and no query string.
+
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+use http::{Method, Response};
+use hyper::body::{Body, Frame, SizeHint};
+
+use crate::metrics::{Metrics, RouteId};
+
+/// A request that is not over.
+pub(crate) struct Account {
+    metrics: Arc<Metrics>,
+    route: RouteId,
+    /// 0 until there is an answer.
+    status: u16,
+    began: Instant,
+    entry: Option<Box<Entry>>,
+}
+
+/// What the access log says beside.
+struct Entry {
+    method: Method,
+    peer: IpAddr,
+    trace_id: String,
+    bytes: u64,
+}
+
+/// An answer's body, which closes the account when it is over or given up.
+pub(crate) struct Accounted<B> {
+    body: B,
+    account: Account,
+}
+
+impl Account {
+    pub(crate) fn open(metrics: &Arc<Metrics>) -> Self {
+        metrics.begin();
+        let metrics = Arc::clone(metrics);
+        Self { metrics, route: RouteId::OTHER, status: 0, began: Instant::now(), entry: None }
+    }
+
+    /// The request is written to the log when it is over.
+    pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
+        let (method, peer) = (method.clone(), peer.to_canonical());
+        self.entry = Some(Box::new(Entry { method, peer, trace_id: String::new(), bytes: 0 }));
+    }
+
+    /// This one is not worth a line.
+    pub(crate) fn unlogged(&mut self) {
+        self.entry = None;
+    }
+
+    pub(crate) fn route(&mut self, template: &str) {
+        self.route = self.metrics.route(template);
+    }
+
+    /// The trace it belongs to; asked for where there is a log.
+    pub(crate) fn trace(&mut self, id: impl FnOnce() -> Option<String>) {
+        if let Some(entry) = &mut self.entry {
+            entry.trace_id = id().unwrap_or_default();
+        }
+    }
+
+    /// The answer, whose body keeps the account open.
+    pub(crate) fn answer<B>(mut self, response: Response<B>) -> Response<Accounted<B>> {
+        self.status = response.status().as_u16();
+        response.map(|body| Accounted { body, account: self })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let duration = self.began.elapsed();
+        self.metrics.end(self.route, self.status, duration);
+        let Some(entry) = &self.entry else { return };
+        // No span's event: it would be in each trace once more.
+        tracing::info!(
+            target: "frontend_proxy::access",
+            parent: None,
+            trace_id = entry.trace_id,
+            http.request.method = entry.method.as_str(),
+            http.route = self.metrics.template(self.route),
+            http.response.status_code = self.status,
+            http.response.body.size = entry.bytes,
+            network.peer.address = %entry.peer,
+            duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
+            "request"
+        );
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Accounted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let (Some(entry), Some(data)) = (&mut self.account.entry, frame.data_ref())
+        {
+            entry.bytes += u64::try_from(data.remaining()).unwrap_or_default();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,94 @@
+//! Compression that is done once, at start, also for a page of which a line is another in each answer:
+//! [deflate](https://www.rfc-editor.org/rfc/rfc1951) lets blocks that were compressed apart stand beside one that is not. What an
+//! answer costs then is copying, and a checksum that is put together from parts.
+
+use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+/// No name, no time, an unknown system: [RFC 1952 §2.3](https://www.rfc-editor.org/rfc/rfc1952#section-2.3).
+const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
+/// The bytes that one block without compression can hold.
+const STORED: usize = 65_535;
+
+/// The part of a page before, or after, the line that changes.
+pub(crate) struct Part {
+    blocks: Vec<u8>,
+    crc: Crc,
+}
+
+/// `content` compressed, where that makes it smaller.
+pub(crate) fn whole(content: &[u8]) -> Option<Vec<u8>> {
+    let packed = joined(&Part::new(content, false)?, b"", &Part::new(b"", true)?)?;
+    (packed.len() < content.len()).then_some(packed)
+}
+
+/// A gzip file of `before`, `line`, and `after`, which is a last part. `None` where the line is longer than a block.
+pub(crate) fn joined(before: &Part, line: &[u8], after: &Part) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(HEAD.len() + before.blocks.len() + line.len() + after.blocks.len() + 16);
+    out.extend_from_slice(&HEAD);
+    out.extend_from_slice(&before.blocks);
+    let mut crc = Crc::new();
+    crc.combine(&before.crc);
+    if !line.is_empty() {
+        let length = u16::try_from(line.len()).ok().filter(|_| line.len() <= STORED)?;
+        out.push(0);
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(line);
+        crc.update(line);
+    }
+    out.extend_from_slice(&after.blocks);
+    crc.combine(&after.crc);
+    out.extend_from_slice(&crc.sum().to_le_bytes());
+    out.extend_from_slice(&crc.amount().to_le_bytes());
+    Some(out)
+}
+
+impl Part {
+    /// Compresses `content`; the `last` part ends the file. `None` where the compressor fails, which it has no reason to.
+    pub(crate) fn new(content: &[u8], last: bool) -> Option<Self> {
+        let mut compress = Compress::new(Compression::best(), false);
+        let mut blocks = Vec::with_capacity(content.len() + content.len() / 1_000 + 64);
+        // A full flush ends at a whole byte, and nothing after it refers to what was before.
+        let flush = if last { FlushCompress::Finish } else { FlushCompress::Full };
+        let status = compress.compress_vec(content, &mut blocks, flush).ok()?;
+        let is_whole =
+            compress.total_in() == u64::try_from(content.len()).ok()? && (!last || status == Status::StreamEnd);
+        let mut crc = Crc::new();
+        crc.update(content);
+        is_whole.then_some(Self { blocks, crc })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut content = Vec::new();
+        GzDecoder::new(packed).read_to_end(&mut content).unwrap();
+        content
+    }
+
+    proptest! {
+        #[test]
+        fn parts_and_a_line_are_one_file(before in ".{0,400}", line in ".{0,100}", after in ".{0,400}") {
+            let [first, last] = [(&before, false), (&after, true)].map(|(text, last)| Part::new(text.as_bytes(), last).unwrap());
+            let packed = joined(&first, line.as_bytes(), &last).unwrap();
+            prop_assert_eq!(unpacked(&packed), [before, line, after].concat().into_bytes());
+        }
+    }
+
+    #[test]
+    fn what_does_not_get_smaller_is_left_as_it_is() {
+        assert_eq!(whole(b"short"), None);
+        let long = b"long ".repeat(100);
+        assert_eq!(unpacked(&whole(&long).unwrap()), long);
+        let [first, last] = [false, true].map(|last| Part::new(b"", last).unwrap());
+        assert!(joined(&first, &[0; STORED + 1], &last).is_none());
+    }
+}

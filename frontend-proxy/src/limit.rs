@@ -1,0 +1,146 @@
+//! How often each client may ask, and all together: buckets that fill with time. Bounded: where there are more clients than it
+//! remembers, those whose bucket is full again are forgotten, and a new one finds no room until there is one.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much a bucket holds, and how much flows into it in a second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    pub(crate) burst: f64,
+    pub(crate) per_second: f64,
+}
+
+/// The buckets.
+pub(crate) struct Limit {
+    each: Rate,
+    all: Rate,
+    clients: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    all: Bucket,
+    each: HashMap<Client, Bucket>,
+}
+
+/// Who counts as one: an address, or of IPv6 the network that a household has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Client {
+    V4([u8; 4]),
+    V6([u8; 8]),
+}
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    left: f64,
+    since: Instant,
+}
+
+impl Limit {
+    /// For so many `clients` at a time.
+    pub(crate) fn new(each: Rate, all: Rate, clients: usize, now: Instant) -> Self {
+        let state = State { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
+        Self { each, all, clients, state: Mutex::new(state) }
+    }
+
+    /// Takes so many, or tells how long it takes until there are so many. More than a bucket holds is never there.
+    pub(crate) fn take(&self, client: IpAddr, count: f64, now: Instant) -> Result<(), Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let client = Client::of(client);
+        if !state.each.contains_key(&client) && state.each.len() >= self.clients {
+            let each = self.each;
+            state.each.retain(|_, bucket| bucket.filled(each, now) < each.burst);
+            if state.each.len() >= self.clients {
+                return Err(each.until(each.burst));
+            }
+        }
+        let all = state.all.filled(self.all, now);
+        if all < count {
+            return Err(self.all.until(count - all));
+        }
+        let full = Bucket { left: self.each.burst, since: now };
+        let bucket = state.each.entry(client).or_insert(full);
+        let left = bucket.filled(self.each, now);
+        if left < count {
+            return Err(self.each.until(count - left));
+        }
+        *bucket = Bucket { left: left - count, since: now };
+        state.all = Bucket { left: all - count, since: now };
+        Ok(())
+    }
+}
+
+impl Client {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, e, f, g, h, ..] = address.octets();
+                Self::V6([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Bucket {
+    fn filled(self, rate: Rate, now: Instant) -> f64 {
+        let time = now.saturating_duration_since(self.since).as_secs_f64();
+        (self.left + time * rate.per_second).min(rate.burst)
+    }
+}
+
+impl Rate {
+    fn until(self, missing: f64) -> Duration {
+        Duration::try_from_secs_f64(missing / self.per_second).unwrap_or(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EACH: Rate = Rate { burst: 2.0, per_second: 1.0 };
+
+    #[test]
+    fn a_client_may_burst_and_then_waits() {
+        let now = Instant::now();
+        let limit = Limit::new(EACH, Rate { burst: 5.0, per_second: 100.0 }, 10, now);
+        let [one, other] = ["192.0.2.1", "::ffff:192.0.2.2"].map(|address| address.parse().unwrap());
+        let later = |milliseconds| now + Duration::from_millis(milliseconds);
+        assert_eq!([limit.take(one, 1.0, now), limit.take(one, 1.0, now)], [Ok(()), Ok(())]);
+        assert_eq!(limit.take(one, 1.0, now), Err(Duration::from_secs(1)));
+        assert_eq!(limit.take(other, 1.0, now), Ok(()), "another has its own");
+        assert_eq!(limit.take(one, 1.0, later(500)), Err(Duration::from_millis(500)));
+        assert_eq!(limit.take(one, 1.0, later(1_000)), Ok(()));
+    }
+
+    #[test]
+    fn all_together_have_a_limit_and_the_table_has_one() {
+        let now = Instant::now();
+        let address = |last: u8| IpAddr::from([192, 0, 2, last]);
+        let limit = Limit::new(EACH, Rate { burst: 2.0, per_second: 1.0 }, 10, now);
+        assert!((0..2).all(|last| limit.take(address(last), 1.0, now).is_ok()));
+        assert_eq!(limit.take(address(2), 1.0, now), Err(Duration::from_secs(1)));
+
+        let limit = Limit::new(EACH, Rate { burst: 100.0, per_second: 1.0 }, 2, now);
+        assert!((0..2).all(|last| limit.take(address(last), 1.0, now).is_ok()));
+        assert!(limit.take(address(2), 1.0, now).is_err(), "no room");
+        assert!(limit.take(address(0), 1.0, now).is_ok(), "who is known is served");
+        assert!(
+            limit.take(address(2), 1.0, now + Duration::from_secs(1)).is_ok(),
+            "in the place of one that is full again"
+        );
+    }
+
+    #[test]
+    fn a_household_of_ipv6_is_one_client() {
+        let now = Instant::now();
+        let limit = Limit::new(EACH, Rate { burst: 9.0, per_second: 1.0 }, 10, now);
+        let of = |address: &str| limit.take(address.parse().unwrap(), 1.0, now);
+        assert!(of("2001:db8:1:2::1").is_ok() && of("2001:db8:1:2:3::9").is_ok() && of("2001:db8:1:2::7").is_err());
+        assert!(of("2001:db8:1:3::1").is_ok());
+    }
+}

@@ -1,0 +1,230 @@
+//! What the proxy counts of itself, for Prometheus, by OpenTelemetry's
+//! [names](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/): requests by route template and class of status. Nothing
+//! waits for a lock on a request's path, and there are only so many routes: what a client sends is never a label.
+
+use std::fmt::Write as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Routes that are told apart; the rest is one.
+const ROUTES: usize = 64;
+/// Of a histogram, in microseconds: some of those that OpenTelemetry advises.
+const BOUNDS: [u64; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+/// By the first digit of the status; requests whose client was gone before there was one come first.
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Our own answers that say that an upstream failed.
+const FAILURES: [u16; 3] = [502, 503, 504];
+
+/// All counts.
+pub(crate) struct Metrics {
+    /// Filled from the first on.
+    routes: [OnceLock<Route>; ROUTES],
+    other: Route,
+    active: AtomicI64,
+    connections: AtomicI64,
+    failures: [AtomicU64; FAILURES.len()],
+}
+
+/// Of one route.
+pub(crate) struct Route {
+    template: Box<str>,
+    classes: [Histogram; CLASSES.len()],
+}
+
+#[derive(Default)]
+struct Histogram {
+    /// The last is for what takes longer than all bounds.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    microseconds: AtomicU64,
+}
+
+/// Which route of [`Metrics`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RouteId(usize);
+
+impl RouteId {
+    /// No route, or one too many.
+    pub(crate) const OTHER: Self = Self(ROUTES);
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        Self {
+            routes: [const { OnceLock::new() }; ROUTES],
+            other: Route::new("other"),
+            active: AtomicI64::new(0),
+            connections: AtomicI64::new(0),
+            failures: Default::default(),
+        }
+    }
+
+    /// The route with this template, which is new or known.
+    pub(crate) fn route(&self, template: &str) -> RouteId {
+        let place = |route: &OnceLock<Route>| &*route.get_or_init(|| Route::new(template)).template == template;
+        self.routes.iter().position(place).map_or(RouteId::OTHER, RouteId)
+    }
+
+    /// The template of a route.
+    pub(crate) fn template(&self, id: RouteId) -> &str {
+        &self.of(id).template
+    }
+
+    pub(crate) fn begin(&self) {
+        self.active.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request is over; `status` is 0 where there was none.
+    pub(crate) fn end(&self, route: RouteId, status: u16, duration: Duration) {
+        self.active.fetch_sub(1, Ordering::Relaxed);
+        if let Some(histogram) = self.of(route).classes.get(usize::from(status / 100)) {
+            histogram.add(duration);
+        }
+    }
+
+    /// We answered so ourselves.
+    pub(crate) fn answered(&self, status: u16) {
+        if let Some((_, count)) = FAILURES.iter().zip(&self.failures).find(|(own, _)| **own == status) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A connection is open as long as what this gives.
+    pub(crate) fn connection(self: &std::sync::Arc<Self>) -> OpenConnection {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(std::sync::Arc::clone(self))
+    }
+
+    /// In [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
+    pub(crate) fn prometheus(&self, text: &mut String) {
+        const REQUESTS: &str = "http_server_request_duration_seconds";
+        // Writing to a String does not fail.
+        let _ = write!(
+            text,
+            "# HELP http_server_active_requests Requests that are being answered.\n\
+             # TYPE http_server_active_requests gauge\nhttp_server_active_requests {}\n\
+             # HELP frontend_proxy_connections Connections of clients that are open.\n\
+             # TYPE frontend_proxy_connections gauge\nfrontend_proxy_connections {}\n\
+             # HELP frontend_proxy_upstream_failures_total Requests that no upstream answered, by the status we gave.\n\
+             # TYPE frontend_proxy_upstream_failures_total counter\n",
+            self.active.load(Ordering::Relaxed),
+            self.connections.load(Ordering::Relaxed),
+        );
+        for (status, count) in FAILURES.iter().zip(&self.failures) {
+            let count = count.load(Ordering::Relaxed);
+            let _ = writeln!(
+                text,
+                "frontend_proxy_upstream_failures_total{{http_response_status_code=\"{status}\"}} {count}"
+            );
+        }
+        let _ = write!(
+            text,
+            "# HELP {REQUESTS} From a request's head to the last byte of its answer.\n# TYPE {REQUESTS} histogram\n"
+        );
+        for route in self.routes.iter().map_while(OnceLock::get).chain([&self.other]) {
+            for (class, histogram) in CLASSES.iter().zip(&route.classes) {
+                let labels = format!("http_route={:?},http_response_status_class=\"{class}\"", route.template);
+                histogram.prometheus(text, REQUESTS, &labels);
+            }
+        }
+    }
+
+    fn of(&self, id: RouteId) -> &Route {
+        self.routes.get(id.0).and_then(OnceLock::get).unwrap_or(&self.other)
+    }
+}
+
+/// Counts a connection until it is dropped.
+pub(crate) struct OpenConnection(std::sync::Arc<Metrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Route {
+    fn new(template: &str) -> Self {
+        Self { template: template.into(), classes: Default::default() }
+    }
+}
+
+impl Histogram {
+    fn add(&self, duration: Duration) {
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let index = BOUNDS.iter().take_while(|bound| microseconds > **bound).count();
+        if let Some(count) = self.counts.get(index) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+    }
+
+    /// Nothing where nothing was counted.
+    fn prometheus(&self, text: &mut String, name: &str, labels: &str) {
+        let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        let total: u64 = counts.iter().sum();
+        if total == 0 {
+            return;
+        }
+        let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain(["+Inf".to_owned()]);
+        let mut sum = 0;
+        for (bound, count) in bounds.zip(&counts) {
+            sum += count;
+            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {sum}");
+        }
+        let time = seconds(self.microseconds.load(Ordering::Relaxed));
+        let _ = writeln!(text, "{name}_sum{{{labels}}} {time}\n{name}_count{{{labels}}} {total}");
+    }
+}
+
+/// Microseconds as a number of seconds, exactly.
+fn seconds(microseconds: u64) -> String {
+    let text = format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_by_its_route_its_class_and_its_time() {
+        let metrics = Metrics::new();
+        let api = metrics.route("/api/*");
+        assert_eq!((metrics.route("/api/*"), metrics.template(api)), (api, "/api/*"));
+        for (status, milliseconds) in [(200, 5), (201, 6), (404, 20_000), (0, 1)] {
+            metrics.begin();
+            metrics.end(api, status, Duration::from_millis(milliseconds));
+        }
+        metrics.begin();
+        metrics.answered(502);
+        let mut text = String::new();
+        metrics.prometheus(&mut text);
+        for line in [
+            "http_server_active_requests 1",
+            "frontend_proxy_upstream_failures_total{http_response_status_code=\"502\"} 1",
+            r#"http_server_request_duration_seconds_bucket{http_route="/api/*",http_response_status_class="2xx",le="0.005"} 1"#,
+            r#"http_server_request_duration_seconds_bucket{http_route="/api/*",http_response_status_class="2xx",le="0.01"} 2"#,
+            r#"http_server_request_duration_seconds_bucket{http_route="/api/*",http_response_status_class="4xx",le="10"} 0"#,
+            r#"http_server_request_duration_seconds_bucket{http_route="/api/*",http_response_status_class="4xx",le="+Inf"} 1"#,
+            r#"http_server_request_duration_seconds_sum{http_route="/api/*",http_response_status_class="2xx"} 0.011"#,
+            r#"http_server_request_duration_seconds_count{http_route="/api/*",http_response_status_class="none"} 1"#,
+        ] {
+            assert!(text.lines().any(|own| own == line), "{line}\n{text}");
+        }
+        assert!(!text.contains("5xx"), "what never was is not told");
+    }
+
+    #[test]
+    fn there_are_only_so_many_routes() {
+        let metrics = Metrics::new();
+        let ids: Vec<RouteId> = (0..ROUTES + 5).map(|index| metrics.route(&format!("/{index}/*"))).collect();
+        assert_eq!(ids.iter().filter(|id| **id == RouteId::OTHER).count(), 5);
+        assert_eq!(metrics.template(ids[0]), "/0/*");
+        metrics.end(RouteId::OTHER, 200, Duration::ZERO);
+        let mut text = String::new();
+        metrics.prometheus(&mut text);
+        assert!(text.contains("http_route=\"other\""), "{text}");
+    }
+}

@@ -1,0 +1,86 @@
+//! What the environment says about the page's spans and the access log. Opens nothing.
+//!
+//! | variable | meaning | default |
+//! |---|---|---|
+//! | `CRUDDUR_RELAY_SERVICES` | the services, by `service.name`, whose spans `/v1/traces` takes, with commas between; `none`: it is not there | `cruddur-page` |
+//! | `CRUDDUR_RELAY_KEY` | what says, with a trace's id, whether a page may send spans of it: 32 characters at least, the same for all proxies behind one balancer | a random one of each process |
+//! | `CRUDDUR_ACCESS_LOG` | `on` or `off`: an event for each request | `off` |
+
+use secrecy::SecretString;
+use settings::Settings;
+
+/// Characters of a key.
+const KEY: usize = 32;
+/// Services, and bytes of a name.
+const SERVICES: usize = 16;
+const NAME: usize = 200;
+
+/// How the proxy deals with pages, and what it tells of requests.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whose spans are relayed; nobody's where it is empty.
+    pub relay_services: Vec<String>,
+    /// The key of tokens.
+    pub relay_key: Option<SecretString>,
+    /// Whether each request is logged.
+    pub access_log: bool,
+}
+
+impl Options {
+    /// From `settings`, which remembers the faults.
+    pub fn read(settings: &mut Settings) -> Self {
+        let relay_key = settings.text("CRUDDUR_RELAY_KEY");
+        if relay_key.as_ref().is_some_and(|key| key.len() < KEY) {
+            settings.fault("CRUDDUR_RELAY_KEY", format!("is too short; give at least {KEY} random characters"));
+        }
+        let access_log = match settings.text("CRUDDUR_ACCESS_LOG").as_deref() {
+            None | Some("off") => false,
+            Some("on") => true,
+            Some(_) => {
+                settings.fault("CRUDDUR_ACCESS_LOG", "is neither; give on or off");
+                false
+            }
+        };
+        Self { relay_services: services(settings), relay_key: relay_key.map(SecretString::from), access_log }
+    }
+}
+
+fn services(settings: &mut Settings) -> Vec<String> {
+    const VARIABLE: &str = "CRUDDUR_RELAY_SERVICES";
+    let Some(text) = settings.text(VARIABLE) else { return vec!["cruddur-page".to_owned()] };
+    if text == "none" {
+        return Vec::new();
+    }
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.len() > SERVICES || names.iter().any(|name| name.is_empty() || name.len() > NAME) {
+        settings.fault(VARIABLE, format!("is not a list; give at most {SERVICES} names with commas between, or none"));
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_mend_and_no_key_is_quoted() {
+        let variables =
+            [("CRUDDUR_RELAY_KEY", "canary"), ("CRUDDUR_ACCESS_LOG", "yes"), ("CRUDDUR_RELAY_SERVICES", "a,,b")];
+        let mut settings = Settings::from_pairs(&variables);
+        let options = Options::read(&mut settings);
+        let faults = settings.finish(options).unwrap_err().to_string();
+        assert_eq!(faults.lines().count(), 3, "{faults}");
+        assert!(!faults.contains("canary"), "{faults}");
+    }
+
+    #[test]
+    fn a_relay_is_for_the_page_unless_said_otherwise() {
+        let services =
+            |text| Options::read(&mut Settings::from_pairs(&[("CRUDDUR_RELAY_SERVICES", text)])).relay_services;
+        assert_eq!(
+            (services(""), services("a, b")),
+            (vec!["cruddur-page".to_owned()], vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(services("none"), Vec::<String>::new());
+    }
+}

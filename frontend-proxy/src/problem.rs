@@ -1,0 +1,170 @@
+//! An error of ours, told to a person as a page and to a program as `application/problem+json`,
+//! [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457): what went wrong, how to mend it where that is known, and the trace in which
+//! it happened. The page is whole in itself: it needs no further file, and runs no script.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+use http_body_util::{Either, Full};
+use sha2::{Digest, Sha256};
+use telemetry::propagation;
+use tracing::Span;
+
+use crate::body::Outgoing;
+use crate::respond::typed;
+
+const STYLE: &str = include_str!("../static/error.css");
+
+/// The page's one style is known by its hash.
+static CONTENT_SECURITY_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+    let hash = base64(&Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).ok()
+});
+
+/// What is told; an answer has it among its extensions until it is known for whom it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+    trace: Option<Trace>,
+}
+
+#[derive(Debug, Clone)]
+struct Trace {
+    id: String,
+    is_sampled: bool,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: &str, span: &Span) -> Self {
+        let trace = propagation::traceparent(span).and_then(|context| {
+            let mut parts = context.split('-').skip(1);
+            let (id, flags) = (parts.next()?.to_owned(), parts.nth(1)?);
+            let is_sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+            Some(Trace { id, is_sampled })
+        });
+        Self { status, detail: detail.to_owned(), trace }
+    }
+
+    /// For a program.
+    pub(crate) fn json(&self) -> Response<Outgoing> {
+        let mut body = serde_json::json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(trace) = &self.trace {
+            body["trace_id"] = trace.id.as_str().into();
+        }
+        typed(self.status, "application/problem+json", body.to_string().into())
+    }
+
+    /// For a person. The trace is linked to where there is a viewer of traces.
+    fn html(&self, has_viewer: bool) -> Bytes {
+        let status = self.status.as_u16();
+        let title = self.status.canonical_reason().unwrap_or("Error");
+        let detail = sentence(&self.detail);
+        let mend = mend(self.status);
+        let trace = self.trace.as_ref().map(|Trace { id, is_sampled }| match has_viewer && *is_sampled {
+            true => format!("<small>Trace <code><a href=\"/traces/#{id}\">{id}</a></code></small>\n"),
+            false => format!("<small>Trace <code>{id}</code></small>\n"),
+        });
+        let trace = trace.unwrap_or_default();
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>{status} {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
+             <h1><b>{status}</b> {title}</h1>\n<p>{detail}</p>\n<p>{mend}</p>\n\
+             {trace}</main>\n</body>\n</html>\n"
+        )
+        .into()
+    }
+}
+
+/// What a person can do.
+fn mend(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        404 => "Check the address, or go to the <a href=\"/\">start page</a>.",
+        405 => "Go to the <a href=\"/\">start page</a>.",
+        408 | 504 => "Try again in a moment.",
+        413 => "Send less at once.",
+        429 => "Wait a little, then try again.",
+        431 => "Delete this site's cookies, then try again.",
+        502 | 503 => "It may be starting or busy: try again in a moment.",
+        400..500 => "Check what was asked for, then try again.",
+        _ => "Try again in a moment; if it stays, tell the operator the trace id.",
+    }
+}
+
+/// A detail as a sentence of a page: nothing in it is markup.
+fn sentence(detail: &str) -> String {
+    let mut text = String::with_capacity(detail.len() + 8);
+    for (index, char) in detail.char_indices() {
+        match char {
+            '&' => text.push_str("&amp;"),
+            '<' => text.push_str("&lt;"),
+            '>' => text.push_str("&gt;"),
+            '"' => text.push_str("&quot;"),
+            '\'' => text.push_str("&#39;"),
+            _ if index == 0 => text.extend(char.to_uppercase()),
+            _ => text.push(char),
+        }
+    }
+    text.push('.');
+    text
+}
+
+/// With `=` at its end, as a policy wants it.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits = chunk.iter().fold(0usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        for place in 0..4 {
+            let digit = DIGITS.get(bits >> (18 - 6 * place) & 63).copied().map_or('=', char::from);
+            text.push(if place > chunk.len() { '=' } else { digit });
+        }
+    }
+    text
+}
+
+/// An answer that tells a problem, as a page.
+pub(crate) fn as_page(mut response: Response<Outgoing>, has_viewer: bool) -> Response<Outgoing> {
+    let Some(page) = response.extensions().get::<Problem>().map(|problem| problem.html(has_viewer)) else {
+        return response;
+    };
+    *response.body_mut() = Either::Left(Full::new(page));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Some(policy) = CONTENT_SECURITY_POLICY.clone() {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_is_a_sentence_and_never_markup() {
+        assert_eq!(sentence("the path <b>'&\" is wrong"), "The path &lt;b&gt;&#39;&amp;&quot; is wrong.");
+        let page = Problem::new(StatusCode::NOT_FOUND, "<script>", &Span::none()).html(true);
+        let page = String::from_utf8_lossy(&page);
+        assert!(page.contains("&lt;script&gt;.") && !page.contains("<script") && !page.contains("Trace"), "{page}");
+    }
+
+    /// The vectors of [RFC 4648 §10](https://www.rfc-editor.org/rfc/rfc4648#section-10).
+    #[test]
+    fn base64_is_as_its_rfc_says() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+}

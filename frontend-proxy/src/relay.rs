@@ -1,0 +1,280 @@
+//! Spans of the page, on their way to where ours go: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf. From pages of this origin
+//! alone, so often and so many at a time, and only of traces that we served: each span has the [`token`](crate::token) of its
+//! trace. Adds no header and no key: what is taken goes through our own queues. Remembers nothing but how often who asked.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::read::GzDecoder;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use telemetry::relay::{Encoding, Rejection, refusal};
+use tokio::sync::Semaphore;
+
+use crate::body::Outgoing;
+use crate::limit::{Limit, Rate};
+use crate::received::{Connection, Fault, Received};
+use crate::respond::plain;
+use crate::token::Tokens;
+
+/// Of a message as it is sent, and of one that was compressed.
+const SENT: u64 = 512 * 1024;
+const INFLATED: u64 = 2 * 1024 * 1024;
+/// How long a message may take to come.
+const DURATION: Duration = Duration::from_secs(10);
+/// Messages at the same time.
+const AT_ONCE: usize = 64;
+/// Messages: a page that is used sends one every two seconds. Many pages may come through one address.
+const EACH: Rate = Rate { burst: 60.0, per_second: 20.0 };
+const ALL: Rate = Rate { burst: 500.0, per_second: 200.0 };
+/// Spans: they must not push ours out of the queues.
+const EACH_SPANS: Rate = Rate { burst: 2_048.0, per_second: 200.0 };
+const ALL_SPANS: Rate = Rate { burst: 8_192.0, per_second: 2_000.0 };
+/// Addresses that are remembered.
+const CLIENTS: usize = 4_096;
+
+/// The order in which metrics tell rejections.
+const REJECTIONS: [Rejection; 5] =
+    [Rejection::Service, Rejection::Invalid, Rejection::Time, Rejection::Token, Rejection::TooMany];
+
+/// Takes the page's spans.
+pub(crate) struct Relay {
+    reader: telemetry::relay::Relay,
+    tokens: Arc<Tokens>,
+    messages: Limit,
+    spans: Limit,
+    room: Semaphore,
+    accepted: AtomicU64,
+    rejected: [AtomicU64; REJECTIONS.len()],
+}
+
+/// Why a message is not taken.
+struct Refusal {
+    status: StatusCode,
+    why: String,
+    /// A further header.
+    header: Option<(header::HeaderName, HeaderValue)>,
+}
+
+impl Relay {
+    /// For spans of these services, with these tokens.
+    pub(crate) fn new(services: &[String], tokens: Arc<Tokens>) -> Self {
+        let now = Instant::now();
+        Self {
+            reader: telemetry::relay::Relay::new(services.iter().map(String::as_str)),
+            tokens,
+            messages: Limit::new(EACH, ALL, CLIENTS, now),
+            spans: Limit::new(EACH_SPANS, ALL_SPANS, CLIENTS, now),
+            room: Semaphore::new(AT_ONCE),
+            accepted: AtomicU64::new(0),
+            rejected: Default::default(),
+        }
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Received>) -> Response<Outgoing> {
+        let encoding = encoding(request.headers());
+        match self.take(request, encoding).await {
+            Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
+            Err(Refusal { status, why, header }) => {
+                let encoding = encoding.unwrap_or(Encoding::Json);
+                let mut response = typed(status, encoding, refusal(encoding, code(status), &why));
+                response.headers_mut().extend(header);
+                response
+            }
+        }
+    }
+
+    async fn take(&self, request: Request<Received>, encoding: Option<Encoding>) -> Result<Vec<u8>, Refusal> {
+        let (parts, body) = request.into_parts();
+        let Some(Connection { peer, secure }) = parts.extensions.get().copied() else {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "it came over no connection"));
+        };
+        if parts.method != Method::POST {
+            let allow = (header::ALLOW, HeaderValue::from_static("POST"));
+            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
+        }
+        if !is_same_origin(&parts.headers, secure) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
+        }
+        self.messages.take(peer.ip(), 1.0, Instant::now()).map_err(later)?;
+        let Some(encoding) = encoding else {
+            let why = "the content type is application/json or application/x-protobuf";
+            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+        };
+        let is_packed = is_packed(&parts.headers)?;
+        let _room = self.room.try_acquire().map_err(|_| later(Duration::from_secs(1)))?;
+        let body = whole(body.limited(SENT, DURATION)?).await?;
+        let message = if is_packed { inflated(&body)? } else { body };
+        let (now, tokens) = (SystemTime::now(), &self.tokens);
+        let taken = self.reader.read(encoding, &message, now, |trace, token| tokens.admit(trace, token, now));
+        let taken =
+            taken.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, format!("the message is not OTLP: {why}")))?;
+        let count = u32::try_from(taken.accepted()).unwrap_or(u32::MAX);
+        self.spans.take(peer.ip(), count.into(), Instant::now()).map_err(later)?;
+        taken.deliver();
+        self.accepted.fetch_add(count.into(), Ordering::Relaxed);
+        for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
+            counter.fetch_add(taken.rejected.get(why).copied().unwrap_or_default(), Ordering::Relaxed);
+        }
+        Ok(taken.answer(encoding))
+    }
+
+    /// For Prometheus: spans of pages, by what became of them.
+    pub(crate) fn prometheus(&self, text: &mut String) {
+        const NAME: &str = "frontend_proxy_relay_spans_total";
+        let accepted = self.accepted.load(Ordering::Relaxed);
+        let _ = write!(
+            text,
+            "# HELP {NAME} Spans of the page that were taken, or rejected for a reason.\n# TYPE {NAME} counter\n\
+             {NAME}{{outcome=\"accepted\"}} {accepted}\n"
+        );
+        for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
+            let count = counter.load(Ordering::Relaxed);
+            let _ = writeln!(text, "{NAME}{{outcome=\"rejected\",reason=\"{why}\"}} {count}");
+        }
+    }
+}
+
+impl Refusal {
+    fn new(status: StatusCode, why: impl Into<String>) -> Self {
+        Self { status, why: why.into(), header: None }
+    }
+
+    fn with(self, header: (header::HeaderName, HeaderValue)) -> Self {
+        Self { header: Some(header), ..self }
+    }
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.status(), fault.to_string())
+    }
+}
+
+fn later(after: Duration) -> Refusal {
+    let seconds = after.as_secs_f64().ceil().clamp(1.0, 60.0);
+    let after = HeaderValue::from_str(&format!("{seconds:.0}")).unwrap_or(HeaderValue::from_static("60"));
+    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many messages; send fewer, with more spans each")
+        .with((header::RETRY_AFTER, after))
+}
+
+/// A browser says itself whose page it is; `Origin` does for one that does not.
+fn is_same_origin(headers: &HeaderMap, secure: bool) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some(site), ..) => site == "same-origin",
+        (None, Some(origin), Some(host)) => {
+            // Without TLS here, somebody before us may speak it.
+            let plain = origin.strip_prefix("http://").filter(|_| !secure);
+            let origin = plain.or_else(|| origin.strip_prefix("https://"));
+            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+        }
+        _ => false,
+    }
+}
+
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    match kind {
+        _ if kind.eq_ignore_ascii_case("application/json") => Some(Encoding::Json),
+        _ if kind.eq_ignore_ascii_case("application/x-protobuf") => Some(Encoding::Protobuf),
+        _ => None,
+    }
+}
+
+fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), HeaderValue::to_str).unwrap_or_default();
+    match encoding {
+        _ if encoding.eq_ignore_ascii_case("identity") => Ok(false),
+        _ if encoding.eq_ignore_ascii_case("gzip") => Ok(true),
+        _ => Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none")),
+    }
+}
+
+/// The whole of a body, in one piece: it may come in many small ones.
+async fn whole(mut body: Received) -> Result<Vec<u8>, Fault> {
+    let mut message = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            message.extend_from_slice(data);
+        }
+    }
+    Ok(message)
+}
+
+fn inflated(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut message = Vec::new();
+    let read = GzDecoder::new(body).take(INFLATED + 1).read_to_end(&mut message);
+    read.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the message is not gzip"))?;
+    if u64::try_from(message.len()).is_ok_and(|length| length <= INFLATED) {
+        Ok(message)
+    } else {
+        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than 2 MiB"))
+    }
+}
+
+/// The nearest of [gRPC's codes](https://grpc.github.io/grpc/core/md_doc_statuscodes.html).
+fn code(status: StatusCode) -> u8 {
+    match status {
+        StatusCode::FORBIDDEN => 7,
+        StatusCode::TOO_MANY_REQUESTS => 8,
+        StatusCode::METHOD_NOT_ALLOWED => 12,
+        StatusCode::REQUEST_TIMEOUT => 4,
+        _ => 3,
+    }
+}
+
+fn typed(status: StatusCode, encoding: Encoding, body: Vec<u8>) -> Response<Outgoing> {
+    let mut response = plain(status, body.into());
+    let kind = match encoding {
+        Encoding::Json => "application/json",
+        Encoding::Protobuf => "application/x-protobuf",
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_this_origin_may_send() {
+        let same = |headers: &[(&'static str, &'static str)], secure| {
+            let map = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
+            is_same_origin(&map.collect(), secure)
+        };
+        let host = ("host", "cruddur.example:3000");
+        let here = ("origin", "http://cruddur.example:3000");
+        let tls = ("origin", "https://cruddur.example:3000");
+        assert!(same(&[host, here], false) && same(&[host, tls], false) && same(&[host, tls], true));
+        assert!(!same(&[host, here], true), "a page without TLS is another");
+        assert!(same(&[host, ("sec-fetch-site", "same-origin")], false));
+        for headers in [
+            &[host][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "http://cruddur.example")],
+            &[host, here, ("sec-fetch-site", "cross-site")],
+            &[host, here, ("sec-fetch-site", "same-site")],
+            &[host, here, ("sec-fetch-site", "none")],
+            &[here],
+        ] {
+            assert!(!same(headers, false), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_not_inflated() {
+        let packed = crate::gzip::whole(&vec![0; 3 * 1024 * 1024]).unwrap();
+        assert!(packed.len() < 16 * 1024);
+        assert_eq!(inflated(&packed).err().map(|refusal| refusal.status), Some(StatusCode::PAYLOAD_TOO_LARGE));
+        assert_eq!(inflated(b"no gzip").err().map(|refusal| refusal.status), Some(StatusCode::BAD_REQUEST));
+        assert_eq!(inflated(&crate::gzip::whole(&[b' '; 900]).unwrap()).ok().map(|message| message.len()), Some(900));
+    }
+}
