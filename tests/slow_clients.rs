@@ -13,8 +13,8 @@ use crate::support::h2::{self, END_HEADERS, END_STREAM, HEADERS, RST_STREAM};
 use crate::support::recorder::Recorder;
 use crate::support::{DEADLINE, Folder, cannot_run, eventually, raw};
 
-const IDLE: usize = 5_000;
-/// What 5,000 idle connections may take, and the process with them, in KiB.
+const IDLE: usize = 10_000;
+/// What 10,000 idle connections may take, and the process with them, in KiB.
 const MEMORY: u64 = 256 * 1024;
 
 #[test]
@@ -127,11 +127,11 @@ fn idle(proxy: &Cruddur) -> Vec<TcpStream> {
 fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
-    if limit.maximum.is_some_and(|files| files < 2 * 5_000 + 500) {
-        return cannot_run("files", "5,000 connections need a hard limit of 10,500 open files");
+    if limit.maximum.is_some_and(|files| files < 15_000) {
+        return cannot_run("files", "10,000 connections need a hard limit of 15,000 open files");
     }
     let upstream = Recorder::start();
-    let variables = [("CRUDDUR_UPSTREAM", upstream.address.as_str())];
+    let variables = [("CRUDDUR_UPSTREAM", upstream.address.as_str()), ("CRUDDUR_PROXY_CONNECTIONS", "10100")];
     let (calm, crowded) =
         (Cruddur::service("frontend-proxy", &variables), Cruddur::service("frontend-proxy", &variables));
     let held = idle(&crowded);

@@ -236,9 +236,10 @@ fn raise_file_limit() -> Option<u64> {
 
 impl Bounds {
     fn new(Connections(asked): Connections, is_secure: bool, files: Option<u64>) -> Self {
-        // One for the client, one for the upstream.
+        // One for each client, and a third as many for upstreams: most connections have no request under way. Where more have, the
+        // requests that find no file are answered with 502.
         let room = files.map_or(usize::MAX, |files| {
-            usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX).max(1)
+            usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
         let http1 = 4 * BUFFER;
@@ -295,7 +296,7 @@ mod tests {
         let bounds = |files| Bounds::new(Connections(10_000), false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
         assert_eq!(bounds(None).to_string(), "at most 10000 connections and 320 KiB for each, 3125 MiB in all");
-        assert_eq!(bounds(Some(1128)).connections, 500);
+        assert_eq!(bounds(Some(1128)).connections, 750);
         assert!(bounds(Some(1128)).to_string().ends_with("for want of open files (1128): raise their hard limit"));
         assert_eq!(bounds(Some(0)).connections, 1);
     }
