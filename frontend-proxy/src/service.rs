@@ -203,8 +203,9 @@ impl Service {
         destination: Destination<'_>,
         account: &mut Account,
     ) -> Response<Outgoing> {
-        let span = begin(&request, peer, &self.trust, destination);
-        if let Some(template) = destination.template(request.uri().path()) {
+        let template = destination.template(request.uri().path());
+        let span = begin(&request, peer, &self.trust, template);
+        if let Some(template) = template {
             account.route(template);
         }
         account.trace(|| propagation::trace_id(&span));
@@ -267,13 +268,13 @@ impl<'a> Destination<'a> {
     }
 }
 
-fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, destination: Destination<'_>) -> Span {
+fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, route: Option<&str>) -> Span {
     let peer = peer_ip(peer);
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let is_secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
     let served = Served {
         method: request.method().as_str(),
-        route: destination.template(request.uri().path()),
+        route,
         path: request.uri().path(),
         query: request.uri().query(),
         scheme: if is_secure { "https" } else { "http" },

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Method;
+use memchr::{memchr_iter, memchr2};
 use settings::{Faults, Settings};
 
 use crate::config::Upstream;
@@ -139,6 +140,12 @@ impl Routes {
 /// ([RFC 3986 §5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4)); whoever sends them on may have them followed by an
 /// upstream, out of the route that was chosen.
 pub(crate) fn is_straight(path: &str) -> bool {
+    // Most paths have none of these signs, and are looked at no further.
+    let bytes = path.as_bytes();
+    let follows_slash = |dot: usize| dot == 0 || bytes.get(dot - 1) == Some(&b'/');
+    if memchr2(b'%', b'\\', bytes).is_none() && !memchr_iter(b'.', bytes).any(follows_slash) {
+        return true;
+    }
     // A backslash is a slash to some.
     let leads_away = |path: &str| path.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
     if !path.contains('%') {

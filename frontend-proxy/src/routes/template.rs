@@ -41,12 +41,12 @@ impl Template {
     }
 
     pub(crate) fn fits(&self, path: &str) -> bool {
-        let mut parts = path.split('/').skip(1);
+        let mut parts = path.as_bytes().split(|byte| *byte == b'/').skip(1);
         for segment in &self.segments {
             let Some(part) = parts.next() else { return false };
             match segment {
-                Segment::Literal(text) if text == part => {}
-                Segment::Open { before } if part.len() > before.len() && part.starts_with(before) => {}
+                Segment::Literal(text) if text.as_bytes() == part => {}
+                Segment::Open { before } if part.len() > before.len() && part.starts_with(before.as_bytes()) => {}
                 Segment::Rest => return true,
                 _ => return false,
             }
