@@ -51,6 +51,40 @@ fn a_body_that_does_not_end_is_given_up() {
     assert!(upstream.finish().iter().all(|message| !message.whole));
 }
 
+#[test]
+fn what_a_client_takes_for_its_body_is_no_time_of_the_upstream() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Folder::new();
+    let routes = folder.path().join("routes.toml");
+    let route = |body_timeout| {
+        let address = upstream.local_addr().unwrap();
+        let limits = format!("answer_timeout = \"200ms\"\nbody_timeout = \"{body_timeout}\"");
+        std::fs::write(&routes, format!("[[route]]\nprefix = \"/api/\"\nupstreams = [\"{address}\"]\n{limits}\n"))
+            .unwrap();
+        Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", routes.to_str().unwrap())])
+    };
+    let half = "POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello";
+
+    let proxy = route("1s");
+    let client = raw::connect(&proxy.page);
+    (&client).write_all(half.as_bytes()).unwrap();
+    assert_eq!(raw::answer(&mut BufReader::new(&client)).unwrap().0, 408);
+    drop(upstream.accept().unwrap());
+
+    let proxy = route("30s");
+    let client = raw::connect(&proxy.page);
+    (&client).write_all(half.as_bytes()).unwrap();
+    let (mut server, _) = upstream.accept().unwrap();
+    // Another request, which began later, has waited too long by then.
+    let (statuses, _) = raw::exchange(&proxy.page, b"GET /api/y HTTP/1.1\r\nhost: a\r\n\r\n", 1);
+    assert_eq!(statuses, [504]);
+    (&client).write_all(b"world").unwrap();
+    crate::proxy::read_head(&server);
+    assert_eq!(crate::proxy::read(&mut server, 10), b"helloworld");
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    assert_eq!(raw::answer(&mut BufReader::new(&client)).unwrap().0, 200);
+}
+
 /// An upstream that answers one request with more than fits between it and a client; tells when it has been cut off.
 fn endless() -> (String, thread::JoinHandle<()>) {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -49,6 +49,8 @@ pub(crate) struct Upload {
     pub(crate) touched: bool,
     /// The client waits to be asked for the body, until then at the latest.
     withheld: Option<Instant>,
+    /// All that has come is written: the client is waited for.
+    starved: bool,
 }
 
 /// How a request's body is framed.
@@ -72,7 +74,7 @@ impl Upload {
             None => Framing::Chunked,
         };
         let withheld = (waits && !body.is_end_stream()).then(|| Instant::now() + PATIENCE);
-        Self { body, framing, touched: false, withheld }
+        Self { body, framing, touched: false, withheld, starved: false }
     }
 
     pub(crate) fn framing(&self) -> Framing {
@@ -85,6 +87,7 @@ impl Upload {
 
     /// Hands over what comes until all has been written.
     pub(crate) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Stuck>> {
+        self.starved = false;
         loop {
             let mut waits = self.withheld.is_some();
             if !waits && connection.output.data.is_empty() && connection.output.tail.is_empty() {
@@ -95,6 +98,7 @@ impl Upload {
                 return Poll::Ready(Ok(()));
             }
             if waits {
+                self.starved = self.withheld.is_none();
                 return Poll::Pending;
             }
         }
@@ -162,14 +166,15 @@ pub(crate) enum Stuck {
 }
 
 /// Writes what `connection` was given and then `upload`, until the head of the answer has come. Whether all of the upload has
-/// been written comes with it.
+/// been written comes with it. The time in which the client is waited for is not the upstream's, and moves the `deadline`.
 pub(crate) async fn exchange(
     connection: &mut Connection,
     upload: &mut Upload,
     method: &Method,
-    deadline: Instant,
+    mut deadline: Instant,
 ) -> Result<(Head, bool), Broken> {
     connection.set_deadline(upload.withheld.map_or(deadline, |until| until.min(deadline)));
+    let mut starved = None;
     let (mut sent, mut stuck, mut answered, mut informational) = (false, false, false, 0);
     let poll = |cx: &mut Context<'_>| loop {
         if !sent && !stuck {
@@ -184,7 +189,15 @@ pub(crate) async fn exchange(
         match connection.poll_fill(cx) {
             Poll::Ready(Ok(length)) if length > 0 => answered = true,
             Poll::Ready(_) => return Poll::Ready(Err(if answered { Broken::Cut } else { Broken::Unanswered })),
+            Poll::Pending if upload.starved => {
+                starved.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            }
             Poll::Pending => {
+                if let Some(since) = starved.take() {
+                    deadline += since.elapsed();
+                    connection.set_deadline(deadline);
+                }
                 ready!(connection.poll_deadline(cx));
                 if upload.withheld.take().is_none() {
                     return Poll::Ready(Err(Broken::Timeout));

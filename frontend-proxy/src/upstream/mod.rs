@@ -24,7 +24,7 @@ pub(crate) use server::{Lease, Server};
 pub struct Limits {
     /// Until a connection stands, the look-up of the server's name included.
     pub connect: Duration,
-    /// From a request's first byte to the head of its answer.
+    /// From a request's first byte to the head of its answer, but for the time in which its client is waited for.
     pub answer: Duration,
     /// Between two pieces of an answer's body.
     pub idle: Duration,
