@@ -200,6 +200,20 @@ fn a_websocket_passes_both_ways_until_each_end() {
 }
 
 #[test]
+fn another_http_is_no_protocol_to_switch_to() {
+    let bench = Bench::new(&[]);
+    for protocol in ["h2c", "H2C", "HTTP/2.0", "TLS/1.0, HTTP/1.1", "websocket, h2c"] {
+        let wish = format!("connection: upgrade, http2-settings\r\nupgrade: {protocol}\r\nhttp2-settings: AAMAAABk");
+        let (client, server, head) = bench.forwarded(&format!("GET /api/x HTTP/1.1\r\nhost: x\r\n{wish}\r\n\r\n"));
+        assert_eq!((values(&head, "upgrade"), values(&head, "connection")), (vec![], vec![]), "{protocol}");
+        (&server)
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
+            .unwrap();
+        assert_eq!(read_head(&client)[0], "HTTP/1.1 502 Bad Gateway", "{protocol}");
+    }
+}
+
+#[test]
 fn a_tunnel_is_cut_at_the_end_and_is_in_the_account() {
     let bench = Bench::new(&[]);
     let request = "GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nTRACE\r\n\r\n";

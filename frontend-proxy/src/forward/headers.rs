@@ -114,10 +114,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
 
 /// What the client's `Connection` names, but for what says nothing of a header.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    let options =
-        headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let names = options
-        .map(<[u8]>::trim_ascii)
+    let names = options(headers, &header::CONNECTION)
         .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"));
     names.filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
 }
@@ -127,10 +124,18 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// The client wants another protocol, and says so as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8) asks.
+/// Another HTTP is none: its requests would pass by the routes, and by all that is held back of strangers.
 pub(super) fn upgrades(headers: &HeaderMap, version: http::Version) -> bool {
     version == http::Version::HTTP_11
         && headers.contains_key(header::UPGRADE)
         && has_option(headers, &header::CONNECTION, b"upgrade")
+        && !options(headers, &header::UPGRADE).any(is_http)
+}
+
+/// Whether a protocol, with a version or without, is HTTP, or is TLS in which HTTP would go on.
+fn is_http(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
+    [b"http".as_slice(), b"h2", b"h2c", b"tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// The client waits to be asked for its body.
@@ -139,8 +144,12 @@ pub(super) fn expects(request: &Parts) -> bool {
 }
 
 fn has_option(headers: &HeaderMap, name: &HeaderName, option: &[u8]) -> bool {
-    let mut options = headers.get_all(name).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    options.any(|own| own.trim_ascii().eq_ignore_ascii_case(option))
+    options(headers, name).any(|own| own.eq_ignore_ascii_case(option))
+}
+
+fn options<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h [u8]> {
+    let values = headers.get_all(name).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Who asked, for what host and how. What a stranger says of that is replaced, what one says who is trusted is kept.
