@@ -13,16 +13,19 @@ use serde_json::value::RawValue;
 use super::{ATTRIBUTES, Any, EVENT_ATTRIBUTES, EVENTS, Happened, Told};
 use crate::span::reading;
 
+/// Resources of a message, and scopes of each: they take more memory than their bytes.
+const FEW: usize = 64;
+
 /// Calls `each` for each span of an `ExportTraceServiceRequest`, with the name of its service.
 pub(super) fn read(message: &[u8], mut each: impl FnMut(Option<&str>, Told<'_>)) -> Result<(), String> {
     let message: Message<'_> = serde_json::from_slice(message).map_err(|error| error.to_string())?;
-    for part in &message.resource_spans {
+    for part in &message.resource_spans.0 {
         let attributes = part.resource.iter().flat_map(|resource| &resource.attributes.kept);
         let service = attributes.filter(|entry| entry.key == "service.name").find_map(|entry| match &entry.value {
             Some(AnyValue { string_value: Some(name), .. }) => Some(&**name),
             _ => None,
         });
-        for span in part.scope_spans.iter().flat_map(|scope| &scope.spans) {
+        for span in part.scope_spans.0.iter().flat_map(|scope| &scope.spans) {
             let span: Span<'_> = serde_json::from_str(span.get()).map_err(|error| format!("a span: {error}"))?;
             each(service, span.told());
         }
@@ -34,7 +37,7 @@ pub(super) fn read(message: &[u8], mut each: impl FnMut(Option<&str>, Told<'_>))
 #[serde(rename_all = "camelCase")]
 struct Message<'a> {
     #[serde(borrow, default)]
-    resource_spans: Vec<Part<'a>>,
+    resource_spans: Few<Part<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,7 +46,7 @@ struct Part<'a> {
     #[serde(borrow)]
     resource: Option<Resource<'a>>,
     #[serde(borrow)]
-    scope_spans: Vec<Scope<'a>>,
+    scope_spans: Few<Scope<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -223,6 +226,26 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
         }
 
         deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+/// A list that is refused where it has more than [`FEW`], rather than that spans are lost uncounted.
+struct Few<T>(Vec<T>);
+
+impl<T> Default for Few<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = List::<T, FEW>::deserialize(deserializer)?;
+        if list.more == 0 {
+            Ok(Self(list.kept))
+        } else {
+            Err(Error::custom(format_args!("more than {FEW} resources, or scopes of one; send fewer")))
+        }
     }
 }
 

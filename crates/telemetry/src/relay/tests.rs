@@ -63,6 +63,20 @@ fn bytes_of(records: &[Record]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn a_few_bytes_cannot_stand_for_much_memory() {
+    let read = |message: Json| {
+        Relay::new(["cruddur-page"]).read(Encoding::Json, message.to_string().as_bytes(), UNIX_EPOCH + NOW, |_, _| true)
+    };
+    let resources = |count: usize| json!({"resourceSpans": vec![json!({}); count]});
+    let scopes = |count: usize| json!({"resourceSpans": [{"scopeSpans": vec![json!({}); count]}]});
+    for many in [resources as fn(usize) -> Json, scopes] {
+        assert!(read(many(64)).is_ok());
+        let why = read(many(65)).unwrap_err();
+        assert!(why.starts_with("more than 64 resources, or scopes of one; send fewer"), "{why}");
+    }
+}
+
+#[test]
 fn a_span_is_taken_with_what_it_may_say_and_its_own_makers_name() {
     let (rejected, records) = read(&message("cruddur-page", &[span()]));
     assert_eq!((rejected, records.len()), (BTreeMap::new(), 1));
