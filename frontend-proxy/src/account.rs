@@ -25,7 +25,7 @@ pub(crate) struct Account {
 
 /// What the access log says beside.
 struct Entry {
-    method: Method,
+    method: &'static str,
     peer: IpAddr,
     trace_id: String,
     bytes: u64,
@@ -46,7 +46,7 @@ impl Account {
 
     /// The request is written to the log when it is over.
     pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
-        let (method, peer) = (method.clone(), peer.to_canonical());
+        let (method, peer) = (telemetry::http::known(method.as_str()), peer.to_canonical());
         self.entry = Some(Box::new(Entry { method, peer, trace_id: String::new(), bytes: 0 }));
     }
 
@@ -83,7 +83,7 @@ impl Drop for Account {
             target: "frontend_proxy::access",
             parent: None,
             trace_id = entry.trace_id,
-            http.request.method = entry.method.as_str(),
+            http.request.method = entry.method,
             http.route = self.metrics.template(self.route),
             http.response.status_code = self.status,
             http.response.body.size = entry.bytes,

@@ -143,7 +143,7 @@ pub fn peer(address: SocketAddr) -> IpAddr {
 }
 
 /// The methods that the conventions know; every other is `_OTHER`, so that a caller cannot make up names.
-fn known(method: &str) -> &'static str {
+pub fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)
 }
