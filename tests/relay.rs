@@ -14,6 +14,7 @@ use crate::proxy::read_head;
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
 use crate::support::http::{self, Answer};
+use crate::support::upstream::Upstream;
 use crate::support::{Folder, eventually};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -227,6 +228,21 @@ fn proxies_with_one_key_know_each_others_tokens() {
     let message = message(&[Page::of(&one).span("00000000000000a1")]);
     assert_eq!(relay_json(&other, &message).json(), json!({}));
     assert_eq!(relay_json(&alone, &message).json()["partialSuccess"]["rejectedSpans"], "1");
+}
+
+/// With what an answer says of its trace, as any page's own script can read it.
+#[test]
+fn a_page_of_another_service_may_send_spans_too() {
+    let (upstream, folder) = (Upstream::start(), Folder::new());
+    let routes = folder.path().join("routes.toml");
+    std::fs::write(&routes, format!("[[route]]\nprefix = \"/\"\nupstreams = [\"{}\"]\n", upstream.address)).unwrap();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", routes.to_str().unwrap())]);
+    let answer = http::request("GET", &format!("{}/", proxy.page), &[("trace-token", "?")]);
+    assert!(!upstream.head().iter().any(|line| line.starts_with("trace-token")));
+    let timing = answer.header("server-timing").to_owned();
+    let parent = timing.split('-').nth(2).unwrap().to_owned();
+    let page = Page { trace: answer.trace_id(), parent, token: answer.header("trace-token").to_owned() };
+    assert_eq!(relay_json(&proxy, &message(&[page.span("00000000000000a1")])).json(), json!({}));
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn each_prefix_has_its_upstream_and_the_longest_decides() {
     assert_eq!(text(&proxy.get("/api/deep/")), "two GET / HTTP/1.1");
     assert_eq!(text(&proxy.get("/")), "one GET / HTTP/1.1", "a route for everything is there instead of the page");
     assert_eq!(text(&proxy.get("/cruddur.css")), "one GET /cruddur.css HTTP/1.1");
+    assert_eq!(text(&proxy.get("/traces")), "one GET /traces HTTP/1.1", "no viewer has a route here");
     assert_eq!(proxy.get("/health/live").status, 204, "what the proxy says of itself is not forwarded");
     assert_eq!(proxy.post("/api/deep/x", &json!({})).status, 405);
     assert_eq!(proxy.get("/").header("server-timing"), "", "not traced");

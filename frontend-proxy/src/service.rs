@@ -26,6 +26,9 @@ use crate::routes::{Route, Routes, Source, is_straight};
 use crate::token::Tokens;
 use crate::{address, client_address};
 
+/// Where pages send spans.
+const RELAY: &str = "/v1/traces";
+
 /// All that answering a request needs.
 pub(crate) struct Service {
     /// The server is about to stop; whoever sends it requests should send them elsewhere.
@@ -129,13 +132,16 @@ impl Service {
             let detail = "a path has no . or .. between its slashes";
             return respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
+        // A route for everything leaves the relay its path: the pages behind it send spans too.
+        let relay = self.relay.as_ref().filter(|_| path == RELAY);
+        let route = routes.find(path).filter(|route| relay.is_none() || route.rule.prefix != "/");
         match path {
             "/health/live" | "/health/ready" | "/health/telemetry" | "/metrics" => {
                 account.unlogged();
                 self.operation(path)
             }
-            "/traces" => respond::redirect("/traces/"),
-            _ => match (routes.find(path), self.pages.find(path), &self.relay) {
+            "/traces" if routes.viewer().is_some() => respond::redirect("/traces/"),
+            _ => match (route, self.pages.find(path), relay) {
                 (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
                     let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
                     respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
@@ -152,8 +158,8 @@ impl Service {
                     account.route("/{file}");
                     file.answer(request.headers())
                 }
-                (None, _, Some(relay)) if path == "/v1/traces" => {
-                    account.route("/v1/traces");
+                (None, _, Some(relay)) => {
+                    account.route(RELAY);
                     relay.answer(request).await
                 }
                 (None, ..) => self.traced(request, peer, Destination::None, account).await,

@@ -126,9 +126,14 @@ impl Routes {
         self.0.iter().find(|route| path.starts_with(&route.rule.prefix))
     }
 
+    /// The route of the viewer of traces. A route for everything is none.
+    pub(crate) fn viewer(&self) -> Option<&Route> {
+        self.0.iter().find(|route| route.rule.prefix == "/traces/")
+    }
+
     /// Whether traces are shown behind this.
     pub(crate) fn has_viewer(&self) -> bool {
-        self.find("/traces/").is_some_and(|route| route.rule.missing.is_none())
+        self.viewer().is_some_and(|route| route.rule.missing.is_none())
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -180,6 +180,7 @@ fn the_longest_prefix_decides() {
     for (path, prefix) in [("/api/v2/x", "/api/v2/"), ("/api/v2", "/api/"), ("/api", "/"), ("/", "/")] {
         assert_eq!(routes.find(path).unwrap().rule.prefix, prefix, "{path}");
     }
+    assert!(!routes.has_viewer(), "a route for everything shows no traces");
     let routes = Routes::new(read(&route("/api/")).unwrap());
     assert!(routes.find("/api").is_none() && routes.find("/").is_none() && routes.find("/API/").is_none());
 }
