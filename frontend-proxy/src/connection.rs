@@ -214,8 +214,8 @@ impl Server {
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
                 let wish = take_wish(&mut request);
                 let response = match refusal {
-                    Some(refusal) => service.refuse(refusal, &Asked::of(&request)),
-                    None => service.answer(received(request, connection), connection.peer).await,
+                    Some(refusal) => service.refuse(refusal, &Asked::of(&request, connection)),
+                    None => service.answer(request.map(Received::new), connection).await,
                 };
                 if wish {
                     exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
@@ -251,11 +251,11 @@ impl Server {
                 let mut active = exchange.begin(place.ok());
                 let is_head = *request.method() == Method::HEAD;
                 let response = if full {
-                    service.refuse(Refusal::Full, &Asked::of(&request))
+                    service.refuse(Refusal::Full, &Asked::of(&request, connection))
                 } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
-                    service.refuse(Refusal::Underscore, &Asked::of(&request))
+                    service.refuse(Refusal::Underscore, &Asked::of(&request, connection))
                 } else {
-                    service.answer(received(request, connection), connection.peer).await
+                    service.answer(request.map(Received::new), connection).await
                 };
                 if is_head {
                     active.finish();
@@ -317,11 +317,6 @@ struct Opened {
     first: BytesMut,
     http2: bool,
     refusal: Option<Refusal>,
-}
-
-fn received(mut request: Request<Incoming>, connection: Connection) -> Request<Received> {
-    request.extensions_mut().insert(connection);
-    request.map(Received::new)
 }
 
 /// Whether the request wishes for another protocol. What it could say of that with a body, it could not say without doubt

@@ -17,7 +17,7 @@ pub(crate) const BYTES: u64 = 1024 * 1024;
 /// How long a client may let a body be waited for, in total.
 pub(crate) const DURATION: Duration = Duration::from_secs(30);
 
-/// The connection that a request came over; each request has it among its extensions.
+/// The connection that a request came over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,

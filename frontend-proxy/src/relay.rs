@@ -75,9 +75,9 @@ impl Relay {
         }
     }
 
-    pub(crate) async fn answer(&self, request: Request<Received>) -> Response<Outgoing> {
+    pub(crate) async fn answer(&self, request: Request<Received>, connection: Connection) -> Response<Outgoing> {
         let encoding = encoding(request.headers());
-        match self.take(request, encoding).await {
+        match self.take(request, connection, encoding).await {
             Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
             Err(Refusal { status, why, header }) => {
                 let encoding = encoding.unwrap_or(Encoding::Json);
@@ -88,11 +88,13 @@ impl Relay {
         }
     }
 
-    async fn take(&self, request: Request<Received>, encoding: Option<Encoding>) -> Result<Vec<u8>, Refusal> {
+    async fn take(
+        &self,
+        request: Request<Received>,
+        Connection { peer, secure }: Connection,
+        encoding: Option<Encoding>,
+    ) -> Result<Vec<u8>, Refusal> {
         let (parts, body) = request.into_parts();
-        let Some(Connection { peer, secure }) = parts.extensions.get().copied() else {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "it came over no connection"));
-        };
         if parts.method != Method::POST {
             let allow = (header::ALLOW, HeaderValue::from_static("POST"));
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));

@@ -73,10 +73,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of<B>(request: &Request<B>) -> Self {
-        let secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
+    pub(crate) fn of<B>(request: &Request<B>, connection: Connection) -> Self {
         let accept = request.headers().get(header::ACCEPT).cloned();
-        Self { accept, is_head: *request.method() == Method::HEAD, secure }
+        Self { accept, is_head: *request.method() == Method::HEAD, secure: connection.secure }
     }
 }
 
@@ -153,10 +152,8 @@ mod tests {
     use super::*;
 
     fn asked(secure: bool) -> Asked {
-        let mut request = Request::new(());
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        request.extensions_mut().insert(Connection { peer, secure });
-        Asked::of(&request)
+        Asked::of(&Request::new(()), Connection { peer, secure })
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Decides what becomes of a request: an answer of our own, or one from the upstream of its route, within a SERVER span where
 //! the route is traced.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
@@ -100,14 +99,18 @@ impl Service {
         Account::open(&self.metrics).answer(respond::finish(response, asked, || false))
     }
 
-    pub(crate) async fn answer(&self, request: Request<Received>, peer: SocketAddr) -> Response<Accounted<Outgoing>> {
-        let asked = Asked::of(&request);
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Received>,
+        connection: Connection,
+    ) -> Response<Accounted<Outgoing>> {
+        let asked = Asked::of(&request, connection);
         let mut account = Account::open(&self.metrics);
         if self.access_log {
-            account.log(request.method(), peer.ip());
+            account.log(request.method(), connection.peer.ip());
         }
         let routes = self.routes();
-        let response = self.dispatch(request, peer, &routes, &mut account).await;
+        let response = self.dispatch(request, connection, &routes, &mut account).await;
         if respond::is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
@@ -117,7 +120,7 @@ impl Service {
     async fn dispatch(
         &self,
         mut request: Request<Received>,
-        peer: SocketAddr,
+        connection: Connection,
         routes: &Routes,
         account: &mut Account,
     ) -> Response<Outgoing> {
@@ -147,22 +150,22 @@ impl Service {
                     respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
-                    self.traced(request, peer, Destination::Route(route), account).await
+                    self.traced(request, connection, Destination::Route(route), account).await
                 }
                 (Some(route), ..) => {
                     account.route(route.rule.template(path));
-                    self.forward(request, peer, route, None).await
+                    self.forward(request, connection, route, None).await
                 }
-                (None, ..) if path == "/" => self.traced(request, peer, Destination::Page, account).await,
+                (None, ..) if path == "/" => self.traced(request, connection, Destination::Page, account).await,
                 (None, Some(file), _) if reads(request.method()) => {
                     account.route("/{file}");
                     file.answer(request.headers())
                 }
                 (None, _, Some(relay)) => {
                     account.route(RELAY);
-                    relay.answer(request).await
+                    relay.answer(request, connection).await
                 }
-                (None, ..) => self.traced(request, peer, Destination::None, account).await,
+                (None, ..) => self.traced(request, connection, Destination::None, account).await,
             },
         }
     }
@@ -205,12 +208,12 @@ impl Service {
     async fn traced(
         &self,
         mut request: Request<Received>,
-        peer: SocketAddr,
+        connection: Connection,
         destination: Destination<'_>,
         account: &mut Account,
     ) -> Response<Outgoing> {
         let template = destination.template(request.uri().path());
-        let span = begin(&request, peer, &self.trust, template);
+        let span = begin(&request, connection, &self.trust, template);
         if let Some(template) = template {
             account.route(template);
         }
@@ -218,7 +221,7 @@ impl Service {
         let asks_token = request.headers_mut().remove(respond::TRACE_TOKEN).is_some();
         let mut under_way = UnderWay::new(&span);
         let response = match destination {
-            Destination::Route(route) => self.forward(request, peer, route, Some(&span)).await,
+            Destination::Route(route) => self.forward(request, connection, route, Some(&span)).await,
             Destination::Page if reads(request.method()) => self.page(&request, &span),
             Destination::Page => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span),
             Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
@@ -235,7 +238,7 @@ impl Service {
     async fn forward(
         &self,
         request: Request<Received>,
-        peer: SocketAddr,
+        connection: Connection,
         route: &Route,
         span: Option<&Span>,
     ) -> Response<Outgoing> {
@@ -250,7 +253,7 @@ impl Service {
         };
         let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
         match route.rule.forwarded(path).parse() {
-            Ok(path) => self.forwarder.forward(request, peer, &route.servers, path, span, &self.trust).await,
+            Ok(path) => self.forwarder.forward(request, connection, &route.servers, path, span, &self.trust).await,
             Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
         }
     }
@@ -274,16 +277,15 @@ impl<'a> Destination<'a> {
     }
 }
 
-fn begin(request: &Request<Received>, peer: SocketAddr, trust: &Trust, route: Option<&str>) -> Span {
-    let peer = peer_ip(peer);
+fn begin(request: &Request<Received>, connection: Connection, trust: &Trust, route: Option<&str>) -> Span {
+    let peer = peer_ip(connection.peer);
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let is_secure = request.extensions().get::<Connection>().is_some_and(|connection| connection.secure);
     let served = Served {
         method: request.method().as_str(),
         route,
         path: request.uri().path(),
         query: request.uri().query(),
-        scheme: if is_secure { "https" } else { "http" },
+        scheme: if connection.secure { "https" } else { "http" },
         host: header(header::HOST),
         peer: Some(peer),
         client: Some(client_address::find(request.headers(), trust, peer)),

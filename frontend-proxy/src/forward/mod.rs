@@ -7,7 +7,6 @@ pub(crate) mod headers;
 mod tunnel;
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -79,13 +78,12 @@ impl Forwarder {
     pub(crate) async fn forward(
         &self,
         mut request: Request<Received>,
-        peer: SocketAddr,
+        client: Client,
         servers: &Servers,
         path: PathAndQuery,
         server: Option<&Span>,
         trust: &Trust,
     ) -> Response<Outgoing> {
-        let client = request.extensions().get().copied().unwrap_or(Client { peer, secure: false });
         let trusted = trust.trusts(client.peer.ip());
         let upgrade = headers::upgrades(request.headers(), request.version()).then(|| hyper::upgrade::on(&mut request));
         let (request, body) = request.into_parts();
