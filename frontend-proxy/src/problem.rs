@@ -34,21 +34,26 @@ pub(crate) struct Problem {
     trace: Option<Trace>,
 }
 
+/// A trace, and whether it is recorded.
 #[derive(Debug, Clone)]
-struct Trace {
-    id: String,
-    is_sampled: bool,
+pub(crate) struct Trace {
+    pub(crate) id: String,
+    pub(crate) is_sampled: bool,
+}
+
+impl Trace {
+    pub(crate) fn of(span: &Span) -> Option<Self> {
+        let context = propagation::traceparent(span)?;
+        let mut parts = context.split('-').skip(1);
+        let (id, flags) = (parts.next()?.to_owned(), parts.nth(1)?);
+        let is_sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
+        Some(Self { id, is_sampled })
+    }
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: &str, span: &Span) -> Self {
-        let trace = propagation::traceparent(span).and_then(|context| {
-            let mut parts = context.split('-').skip(1);
-            let (id, flags) = (parts.next()?.to_owned(), parts.nth(1)?);
-            let is_sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-            Some(Trace { id, is_sampled })
-        });
-        Self { status, detail: detail.to_owned(), trace }
+        Self { status, detail: detail.to_owned(), trace: Trace::of(span) }
     }
 
     /// For a program.

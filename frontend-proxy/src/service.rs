@@ -18,6 +18,7 @@ use crate::forward::Forwarder;
 use crate::framing::Refusal;
 use crate::metrics::Metrics;
 use crate::page::Pages;
+use crate::problem::Trace;
 use crate::received::{Connection, Received};
 use crate::relay::Relay;
 use crate::respond::{self, Asked};
@@ -190,19 +191,17 @@ impl Service {
         let Some(context) = propagation::traceparent(span) else {
             return self.pages.home(request.headers(), &[]);
         };
-        let token = self.token(&context).unwrap_or_default();
+        let token = self.token(span).unwrap_or_default();
         let meta = [("traceparent", context.as_str()), ("trace-token", &token)];
         let meta = if token.is_empty() { &meta[..1] } else { &meta[..] };
         self.pages.home(request.headers(), meta)
     }
 
-    /// What lets a page send spans of the trace of `context`, a `traceparent`; none of one that is not recorded.
-    fn token(&self, context: &str) -> Option<String> {
+    /// What lets a page send spans of the trace of `span`; none of one that is not recorded.
+    fn token(&self, span: &Span) -> Option<String> {
         self.relay.as_ref()?;
-        let mut parts = context.split('-').skip(1);
-        let (trace, flags) = (parts.next()?, parts.nth(1)?);
-        let is_sampled = u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1);
-        is_sampled.then(|| self.tokens.issue(trace, SystemTime::now()))
+        let trace = Trace::of(span)?;
+        trace.is_sampled.then(|| self.tokens.issue(&trace.id, SystemTime::now()))
     }
 
     async fn traced(
@@ -229,7 +228,7 @@ impl Service {
         under_way.over();
         record_status(&span, Side::Server, response.status().as_u16());
         let mut response = respond::tell_trace(response, &span);
-        if asks_token && let Some(token) = propagation::traceparent(&span).and_then(|context| self.token(&context)) {
+        if asks_token && let Some(token) = self.token(&span) {
             respond::tell_token(&mut response, &token);
         }
         response
