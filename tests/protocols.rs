@@ -35,7 +35,8 @@ fn http_2_is_spoken_without_tls_by_prior_knowledge() {
         ],
     );
     let url = format!("{}/api/x", proxy.page);
-    let Some((version, status, trace)) = curl(&["--http2-prior-knowledge", "-d", "hello"], &url) else { return };
+    let crumbs = ["--http2-prior-knowledge", "-d", "hello", "-H", "cookie: a=1", "-H", "cookie: b=2"];
+    let Some((version, status, trace)) = curl(&crumbs, &url) else { return };
     assert_eq!((version.as_str(), status.as_str()), ("2", "200"));
     let spans = viewer.spans(&trace, 2);
     let server = spans.iter().find(|span| span["kind"] == "server" && span["source"] == "otlp").unwrap();
@@ -44,6 +45,7 @@ fn http_2_is_spoken_without_tls_by_prior_knowledge() {
     drop(proxy);
     let message = upstream.finish().remove(0);
     assert_eq!((message.method.as_str(), message.body.as_slice()), ("POST", b"hello".as_slice()));
+    assert_eq!(message.all("cookie").collect::<Vec<_>>(), ["a=1; b=2"], "HTTP/1.1 has one");
 }
 
 #[test]

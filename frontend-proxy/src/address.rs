@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Version, header};
 
-/// Whether it is said, and in one way alone. From then on `Host` says it, in HTTP/2 too, and its cookies stand in one header.
+/// Whether it is said, and in one way alone. From then on `Host` says it, in HTTP/2 too.
 pub(crate) fn settle<B>(request: &mut Request<B>) -> bool {
     if *request.method() == Method::CONNECT {
         return false;
@@ -33,20 +33,7 @@ pub(crate) fn settle<B>(request: &mut Request<B>) -> bool {
         }
         _ => {}
     }
-    if request.version() == Version::HTTP_2 {
-        join_cookies(request);
-    }
     true
-}
-
-/// HTTP/2 may cut a `Cookie` into crumbs; in HTTP/1 there is [one](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3).
-fn join_cookies<B>(request: &mut Request<B>) {
-    let crumbs: Vec<_> = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() > 1
-        && let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice()))
-    {
-        request.headers_mut().insert(header::COOKIE, cookie);
-    }
 }
 
 /// A host and perhaps a port, and nothing of who asks.
@@ -120,9 +107,8 @@ mod tests {
     }
 
     #[test]
-    fn what_http_2_says_in_its_own_way_is_said_in_headers() {
-        let request = settled(Version::HTTP_2, "http://a.example/", &[("cookie", "a=1"), ("cookie", "b=2")]).unwrap();
+    fn the_host_that_http_2_says_in_its_own_way_is_said_in_a_header() {
+        let request = settled(Version::HTTP_2, "http://a.example/", &[]).unwrap();
         assert_eq!(request.headers()["host"], "a.example");
-        assert_eq!(request.headers().get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"]);
     }
 }

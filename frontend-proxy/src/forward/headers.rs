@@ -158,7 +158,6 @@ fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
     let peer = told.connection.peer.ip().to_canonical();
     let proto = if told.connection.secure { "https" } else { "http" };
     let host = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
-    let host = host.or_else(|| Some(request.uri.authority()?.as_str().as_bytes()));
 
     list(out, "x-forwarded-for", theirs(&X_FORWARDED_FOR));
     let text = telemetry::http::address(peer);
@@ -173,8 +172,8 @@ fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
         IpAddr::V4(_) => texts(out, &["for=", &text]),
         IpAddr::V6(_) => texts(out, &["for=\"[", &text, "]\""]),
     }
-    // A host is an authority here, in which nothing has to be escaped.
-    if let Some(host) = host.filter(|host| !host.iter().any(|byte| b"\"\\".contains(byte))) {
+    // Only a name or an address has come so far, in which nothing has to be escaped.
+    if let Some(host) = host {
         out.extend_from_slice(b";host=\"");
         out.extend_from_slice(host);
         out.push(b'"');
