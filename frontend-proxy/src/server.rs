@@ -21,6 +21,8 @@ use crate::config::Config;
 use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, Streams, WINDOW};
 use crate::exchange::Place;
 use crate::service::Service;
+use crate::upstream::answer;
+use crate::upstream::connection::MOST_ROOM;
 
 /// Connections that are only told that there are too many; more are closed without a word.
 const REFUSALS: usize = 64;
@@ -28,6 +30,8 @@ const REFUSALS: usize = 64;
 const OTHER_FILES: u64 = 128;
 /// TLS's own buffers of a connection, in bytes: a record each way, and what rustls lets wait.
 const TLS: usize = 128 * 1024;
+/// The buffers of a connection to an upstream: the head that is sent; the answer's head, and a read behind it.
+const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_ROOM;
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Between two lines that say that connections cannot be accepted.
@@ -40,8 +44,8 @@ pub struct Connections(usize);
 /// How many connections there may be, and what they may take.
 ///
 /// For each, at most: the two buffers of hyper with a part of a body on its way between them, and a head that comes in pieces; or
-/// HTTP/2's window, and what waits of an answer; and with TLS its buffers. Each request of an HTTP/2 connection takes the place
-/// of a connection. An upstream's buffers come on top.
+/// HTTP/2's window, and what waits of an answer; with TLS its buffers; and those of a connection to an upstream. Each request of
+/// an HTTP/2 connection takes the place of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     connections: usize,
@@ -244,7 +248,7 @@ impl Bounds {
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
         let http1 = 4 * BUFFER;
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
-        let bytes = http1.max(http2) + if is_secure { TLS } else { 0 };
+        let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
         Self { connections: asked.min(room), files: files.filter(|_| room < asked), bytes }
     }
 }
@@ -295,7 +299,7 @@ mod tests {
     fn the_bound_is_what_open_files_allow() {
         let bounds = |files| Bounds::new(Connections(10_000), false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
-        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 320 KiB for each, 3125 MiB in all");
+        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 520 KiB for each, 5078 MiB in all");
         assert_eq!(bounds(Some(1128)).connections, 750);
         assert!(bounds(Some(1128)).to_string().ends_with("for want of open files (1128): raise their hard limit"));
         assert_eq!(bounds(Some(0)).connections, 1);
