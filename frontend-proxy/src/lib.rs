@@ -1,8 +1,10 @@
-//! The reverse proxy at the edge: it begins or continues the trace of each request, forwards `/api/*` to the backend with the
-//! trace in its headers, streaming both ways, and serves Cruddur's page.
+//! The reverse proxy at the edge: it begins or continues the trace of each request, sends it on to the upstream of its route
+//! with the trace in its headers, streaming both ways, and serves Cruddur's page and takes its spans.
 //!
-//! [`Config`] says where to listen and where to forward to, [`Server`] does it, [`Reloader`] changes where to. Callers on this machine are continued; all
-//! others begin a new trace that is linked to theirs. Buffers no body and keeps no state between requests.
+//! [`Config`] says where to listen, whom to trust and where to forward to, [`Server`] does it, [`Reloader`] reads routes and
+//! certificate again. A request comes in by `server`, `connection`, `wire` and `framing`; `service` decides what becomes of it;
+//! `routes`, `forward` and `upstream` send it on; `page`, `relay`, `problem` and `respond` answer it here. Keeps no forwarded
+//! body, and of requests nothing but counts, how upstreams served, and how often who sent spans: all of it bounded.
 
 mod accept;
 mod account;

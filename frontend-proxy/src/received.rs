@@ -35,7 +35,7 @@ pub(crate) struct Received {
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// Why a body did not come whole. As the source of an upstream client's error, it is the reason for that error.
+/// Why a body did not come whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("the request's body is larger than is taken here")]
