@@ -6,14 +6,13 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{Method, Request, StatusCode, header};
 use hyper::body::{Body, Incoming};
-use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
@@ -21,15 +20,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::{Exchange, Place, Progress};
+use crate::exchange::{Exchange, Place};
 use crate::framing::{HEAD, Refusal};
 use crate::received::{Connection, Received};
 use crate::respond::Asked;
 use crate::service::Service;
+use crate::streams::{self, Streams};
 use crate::transport::Transport;
 use crate::wire::{Deadlines, MARK, Wire};
 
@@ -75,57 +74,6 @@ pub(crate) struct Server {
     pub(crate) places: Arc<Semaphore>,
     pub(crate) streams: Streams,
     pub(crate) limits: Limits,
-}
-
-/// Requests of HTTP/2 connections, each a task, that end with the server.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Streams(Arc<Mutex<JoinSet<()>>>);
-
-impl Streams {
-    /// Cuts off those that are left.
-    pub(crate) async fn shutdown(&self) {
-        let mut streams = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        streams.shutdown().await;
-    }
-}
-
-tokio::task_local! {
-    /// Of the stream whose task this is.
-    static PROGRESS: Arc<Progress>;
-}
-
-/// An HTTP/2 client that takes nothing of an answer is waited for as long as one of HTTP/1, though its connection is well.
-#[derive(Clone)]
-struct Bounded {
-    streams: Streams,
-    limit: Duration,
-}
-
-impl<F> Executor<F> for Bounded
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, stream: F) {
-        let progress = Arc::new(Progress::default());
-        let limit = self.limit;
-        let bounded = async move {
-            let stalled = async {
-                let (mut seen, mut halves) = (None, 0);
-                while halves < 2 {
-                    sleep(limit / 2).await;
-                    halves = if progress.is_stalled(&mut seen) { halves + 1 } else { 0 };
-                }
-            };
-            tokio::select! {
-                biased;
-                () = PROGRESS.scope(Arc::clone(&progress), stream) => {}
-                () = stalled => {}
-            }
-        };
-        let mut streams = self.streams.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while streams.try_join_next().is_some() {}
-        streams.spawn(bounded);
-    }
 }
 
 impl Server {
@@ -260,11 +208,11 @@ impl Server {
                 if is_head {
                     active.finish();
                 }
-                let progress = PROGRESS.try_with(Arc::clone).ok();
+                let progress = streams::progress();
                 Ok::<_, Infallible>(response.map(|body| active.answer(body, progress)))
             }
         });
-        let executor = Bounded { streams: self.streams.clone(), limit: self.limits.deadlines.write };
+        let executor = self.streams.executor(self.limits.deadlines.write);
         let served = http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)

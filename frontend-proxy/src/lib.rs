@@ -30,6 +30,7 @@ mod respond;
 mod routes;
 mod server;
 mod service;
+mod streams;
 mod token;
 mod transport;
 mod upstream;

@@ -18,9 +18,10 @@ use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, Streams, WINDOW};
+use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, WINDOW};
 use crate::exchange::Place;
 use crate::service::Service;
+use crate::streams::Streams;
 use crate::upstream::answer;
 use crate::upstream::connection::MOST_ROOM;
 
