@@ -22,7 +22,7 @@ const LIMIT: u64 = 1024 * 1024;
 
 /// The certificate in force. Its clones are the same one.
 #[derive(Clone)]
-pub struct Certificate(Arc<Shown>);
+pub(crate) struct Certificate(Arc<Shown>);
 
 struct Shown {
     files: Files,
@@ -37,7 +37,7 @@ struct Files {
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// The file of certificates cannot be read.
     #[error("{0} cannot be read ({1}); name a PEM file of the certificate and what signed it, the certificate first")]
     Certificate(PathBuf, String),
@@ -85,7 +85,7 @@ impl Certificate {
     ///
     /// # Errors
     /// They are not right; the certificate stays what it was.
-    pub fn reload(&self) -> Result<(), Fault> {
+    pub(crate) fn reload(&self) -> Result<(), Fault> {
         let next = self.0.files.load()?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())

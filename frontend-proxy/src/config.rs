@@ -32,13 +32,13 @@ pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
     /// What TLS shows.
-    pub certificate: Option<Certificate>,
+    pub(crate) certificate: Option<Certificate>,
     /// Connections at the same time.
-    pub connections: Connections,
+    pub(crate) connections: Connections,
     /// Whose trace is continued.
-    pub trust: Trust,
+    pub(crate) trust: Trust,
     /// The page's spans, and the access log.
-    pub options: Options,
+    pub(crate) options: Options,
     /// Where requests go, and where that is read again.
     pub(crate) rules: Vec<Rule>,
     pub(crate) source: Source,
@@ -55,7 +55,7 @@ pub struct CommandLine {
 
 /// A server that requests are forwarded to: `http://host:port`, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Upstream(Authority);
+pub(crate) struct Upstream(Authority);
 
 impl Config {
     /// From `settings`, which remembers the faults, and from the routes file.
@@ -136,7 +136,7 @@ impl std::fmt::Display for Upstream {
 /// Why a text is not an upstream.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not http://host:port")]
-pub struct NotAnUpstream;
+pub(crate) struct NotAnUpstream;
 
 impl FromStr for Upstream {
     type Err = NotAnUpstream;

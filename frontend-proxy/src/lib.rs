@@ -36,8 +36,5 @@ mod transport;
 mod upstream;
 mod wire;
 
-pub use certificate::{Certificate, Fault};
-pub use config::{CommandLine, Config, Upstream};
-pub use options::Options;
-pub use server::{Error, Reloader, Server};
-pub use upstream::Limits;
+pub use config::{CommandLine, Config};
+pub use server::{Bounds, Error, Reloader, Server};

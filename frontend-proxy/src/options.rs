@@ -17,18 +17,18 @@ const NAME: usize = 200;
 
 /// How the proxy deals with pages, and what it tells of requests.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub(crate) struct Options {
     /// Whose spans are relayed; nobody's where it is empty.
-    pub relay_services: Vec<String>,
+    pub(crate) relay_services: Vec<String>,
     /// The key of tokens.
-    pub relay_key: Option<SecretString>,
+    pub(crate) relay_key: Option<SecretString>,
     /// Whether each request is logged.
-    pub access_log: bool,
+    pub(crate) access_log: bool,
 }
 
 impl Options {
     /// From `settings`, which remembers the faults.
-    pub fn read(settings: &mut Settings) -> Self {
+    pub(crate) fn read(settings: &mut Settings) -> Self {
         let relay_key = settings.text("CRUDDUR_RELAY_KEY");
         if relay_key.as_ref().is_some_and(|key| key.len() < KEY) {
             settings.fault("CRUDDUR_RELAY_KEY", format!("is too short; give at least {KEY} random characters"));

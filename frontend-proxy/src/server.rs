@@ -40,7 +40,7 @@ const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// Connections at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Connections(usize);
+pub(crate) struct Connections(usize);
 
 /// How many connections there may be, and what they may take.
 ///
@@ -100,9 +100,10 @@ impl Server {
         self.addr
     }
 
-    /// What reads the routes file and the certificate again.
-    pub fn reloader(&self) -> Reloader {
-        Reloader(Arc::clone(&self.service), self.certificate())
+    /// What reads the routes file and the certificate again; none where there is neither.
+    pub fn reloader(&self) -> Option<Reloader> {
+        let certificate = self.tls.as_ref().map(|(_, certificate)| certificate.clone());
+        (self.service.has_file() || certificate.is_some()).then(|| Reloader(Arc::clone(&self.service), certificate))
     }
 
     /// `https` where it has a certificate.
@@ -113,11 +114,6 @@ impl Server {
     /// What it will take at most.
     pub fn bounds(&self) -> Bounds {
         self.bounds
-    }
-
-    /// The certificate that it shows, which can be read again while it runs.
-    pub fn certificate(&self) -> Option<Certificate> {
-        self.tls.as_ref().map(|(_, certificate)| certificate.clone())
     }
 
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
@@ -274,7 +270,7 @@ impl Default for Connections {
 
 /// Why a text is not a number of connections.
 #[derive(Debug, thiserror::Error)]
-pub enum NotConnections {
+pub(crate) enum NotConnections {
     /// It is no number.
     #[error(transparent)]
     Number(#[from] ParseIntError),

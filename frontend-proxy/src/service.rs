@@ -69,6 +69,11 @@ impl Service {
         Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Whether the routes are of a file.
+    pub(crate) fn has_file(&self) -> bool {
+        self.source.file.is_some()
+    }
+
     /// Reads the routes file again, and says what came of it. Blocks on the file.
     pub(crate) fn reload(&self) {
         match self.source.read_again() {

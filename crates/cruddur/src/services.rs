@@ -51,11 +51,10 @@ pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {
 }
 
 async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<Output = ()>) -> Result<()> {
-    let has_file = config.routes_file().is_some();
     let server = frontend_proxy::Server::bind(config).await?;
     // Without a file there is nothing to read again, and a terminal that hangs up stops the process as it always does.
-    if has_file || server.certificate().is_some() {
-        tokio::spawn(reload_when_asked(server.reloader())?);
+    if let Some(reloader) = server.reloader() {
+        tokio::spawn(reload_when_asked(reloader)?);
     }
     // Nobody may be there to read it.
     drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));

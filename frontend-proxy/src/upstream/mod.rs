@@ -21,17 +21,17 @@ pub(crate) use server::{Lease, Server};
 
 /// How long an upstream may take, and how often a request is tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Until a connection stands, the look-up of the server's name included.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// From a request's first byte to the head of its answer, but for the time in which its client is waited for.
-    pub answer: Duration,
+    pub(crate) answer: Duration,
     /// Between two pieces of an answer's body.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
     /// Without a byte either way, once both sides have agreed on another protocol, as a WebSocket.
-    pub tunnel: Duration,
+    pub(crate) tunnel: Duration,
     /// Attempts after the first, for requests that may be repeated.
-    pub retries: u32,
+    pub(crate) retries: u32,
 }
 
 impl Default for Limits {
