@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::proxy::{read, read_head};
 use crate::support::cruddur::Cruddur;
+use crate::support::upstream::values;
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
@@ -58,11 +59,6 @@ impl Bench {
         let spans = self.viewer.spans(TRACE, count);
         spans.into_iter().filter(|span| span["source"] == "otlp").collect()
     }
-}
-
-fn values<'a>(head: &'a [String], name: &str) -> Vec<&'a str> {
-    let fields = head.iter().filter_map(|line| line.split_once(": "));
-    fields.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 fn read_all(stream: &mut TcpStream) -> Vec<u8> {
