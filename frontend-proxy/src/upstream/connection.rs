@@ -89,6 +89,10 @@ impl Connection {
         if self.output.head.capacity() > KEPT {
             self.output.head = Vec::new();
         }
+        // A large answer leaves no large buffer to those that wait.
+        if self.input.is_empty() && self.input.capacity() > 2 * ROOM {
+            self.input = BytesMut::new();
+        }
     }
 
     /// The socket, and what has been read of it: for another protocol.
