@@ -17,7 +17,7 @@ use crate::span::Record;
 /// What a queue keeps of a record beside its bytes, rounded up.
 const OVERHEAD: usize = 64;
 /// Records that are worth an export of their own before the delay is over.
-const FULL: usize = 512;
+const FULL: usize = 1_024;
 
 /// The bounds of one destination's queue, in number, in size and in time.
 #[derive(Debug, Clone, Copy)]
