@@ -232,21 +232,7 @@ fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[]);
     let url = format!("{}/api/activities/home", run.backend.backend);
-    let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
-    let ended = thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                // After the stop nobody listens; what was accepted before is answered with 200.
-                while let Ok(status) = http::try_get(&url) {
-                    asked.store(true, Relaxed);
-                    answered.fetch_and(status == 200, Relaxed);
-                }
-            });
-        }
-        eventually("load", || asked.load(Relaxed).then_some(()));
-        run.stop()
-    });
-    assert!(answered.load(Relaxed));
+    let ended = stopped_under_load(&url, || run.stop());
     let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap();
     assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
 }
@@ -264,22 +250,30 @@ fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
     ];
     let proxy = Cruddur::service("frontend-proxy", &variables);
     let url = format!("{}/api/activities/home", proxy.page);
+    let ended = stopped_under_load(&url, || proxy.stop());
+    assert!(ended.status.success(), "{}", ended.errors);
+    let account = ended.errors.lines().find(|line| line.starts_with("frontend-proxy: honeycomb: ")).unwrap();
+    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+}
+
+/// Stops what answers at `url` while it is asked without a pause: whatever it accepted is answered with 200.
+fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
     let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
     let ended = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                while let Ok(status) = http::try_get(&url) {
+                // After the stop nobody listens.
+                while let Ok(status) = http::try_get(url) {
                     asked.store(true, Relaxed);
                     answered.fetch_and(status == 200, Relaxed);
                 }
             });
         }
         eventually("load", || asked.load(Relaxed).then_some(()));
-        proxy.stop()
+        stop()
     });
-    assert!(answered.load(Relaxed) && ended.status.success(), "{}", ended.errors);
-    let account = ended.errors.lines().find(|line| line.starts_with("frontend-proxy: honeycomb: ")).unwrap();
-    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+    assert!(answered.load(Relaxed));
+    ended
 }
 
 /// With everything logged, and logs exported, one request is a bounded number of exports, and nothing is exported by itself.
