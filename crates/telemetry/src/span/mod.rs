@@ -26,7 +26,6 @@ pub(crate) mod sampler;
 
 use std::sync::Arc;
 
-use opentelemetry::trace::SpanContext;
 use tracing::Span;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
@@ -34,7 +33,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::propagation::State;
 
 pub(crate) use event::{causes, kind};
-pub use opentelemetry::trace::SpanKind;
+pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use recording::Recording;
 pub(crate) use recording::{Parent, Record, attribute, nanoseconds};
 
@@ -112,6 +111,15 @@ pub trait SpanExt {
         self.record_with(|span| span.exception(kind, message, stacktrace));
     }
 
+    /// The span's ids, by which others link to it. They are those of a span whether or not it is recorded; `None` where our layer does
+    /// not know it.
+    fn context(&self) -> Option<SpanContext>;
+
+    /// Links to a span that has to do with this one and is not its parent: what it did, it did for this one too.
+    fn link(&self, to: &SpanContext) {
+        self.record_with(|span| span.link(to, None));
+    }
+
     /// Says on whose behalf the request is served: `user.id` on this span, on those around it, and on all that begin within
     /// them from now on.
     fn user(&self, id: &str);
@@ -125,6 +133,10 @@ impl SpanExt for Span {
             tell(&mut recording);
             with_open(self, |open| open.recording = Some(recording));
         }
+    }
+
+    fn context(&self) -> Option<SpanContext> {
+        with_open(self, |open| open.context.clone())
     }
 
     fn user(&self, id: &str) {
