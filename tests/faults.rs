@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, Ended};
 use crate::support::honeycomb::{Honeycomb, Trouble};
+use crate::support::person::PASSWORD;
 use crate::support::{Folder, eventually, http};
 
 const KEY: &str = "hcaik_canary_of_a_key_that_must_not_be_seen";
@@ -352,9 +353,12 @@ fn no_secret_reaches_a_sink() {
     let headers = [("authorization", "Bearer canary-header"), ("cookie", "session=canary-cookie")];
     let url = format!("{}/api/activities/search?term=canary-query", cruddur.page);
     let answer = http::request("GET", &url, &headers);
-    let posted = cruddur.post("/api/activities", &json!({"message": "canary-body", "ttl": "1-hour"}));
-    assert_eq!((answer.status, posted.status), (200, 200));
-    for trace in [answer.trace_id(), posted.trace_id()] {
+    let person = cruddur.person();
+    let signing_in = json!({"login": person.handle, "password": "canary-password"});
+    let refused = cruddur.post("/api/auth/signin", &signing_in);
+    let posted = person.post("/api/activities", &json!({"message": "canary-body", "ttl": "1-hour"}));
+    assert_eq!((answer.status, refused.status, posted.status), (200, 401, 200));
+    for trace in [answer.trace_id(), refused.trace_id(), posted.trace_id()] {
         let spans = cruddur.spans(&trace, 4);
         let told = Value::from(spans).to_string();
         assert!(!told.contains("canary"), "{told}");
@@ -364,6 +368,9 @@ fn no_secret_reaches_a_sink() {
     assert!(!String::from_utf8_lossy(&sent).contains("canary"));
     let ended = cruddur.stop();
     assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+    for secret in [PASSWORD, person.cookie.split_once('=').unwrap().1] {
+        assert!(!ended.errors.contains(secret), "{}", ended.errors);
+    }
     // ureq writes out what it sends in rows of sixteen bytes.
     assert!(!ended.errors.contains("ureq_proto") && !ended.errors.contains("x-honeycomb"), "{}", ended.errors);
 }

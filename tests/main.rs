@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is a test")]
 
+mod accounts;
 mod api;
 mod datagrams;
 mod destinations;
@@ -20,6 +21,7 @@ mod routes;
 mod rules;
 mod slow_clients;
 mod smuggling;
+mod social;
 mod store;
 mod support;
 mod trace;

@@ -8,7 +8,25 @@ use serde_json::json;
 use crate::support::cruddur::Cruddur;
 use crate::support::http::{self, Answer};
 
-const FILES: [&str; 4] = ["/cruddur.css", "/cruddur.js", "/trace.js", "/favicon.svg"];
+const FILES: [&str; 17] = [
+    "/actions.js",
+    "/api.js",
+    "/cruddur.css",
+    "/cruddur.js",
+    "/cruds.js",
+    "/extras.js",
+    "/favicon.svg",
+    "/feed.js",
+    "/forms.js",
+    "/latest.js",
+    "/messages.js",
+    "/page.js",
+    "/profile.js",
+    "/session.js",
+    "/sign-in.js",
+    "/trace.js",
+    "/views.js",
+];
 /// What Chromium asks with.
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 

@@ -1,8 +1,8 @@
 //! The store's story, from an empty database to a reopened one, told on each engine.
 
-use backend::domain::{Activity, Limit, Message, Page, Term, Ttl};
-use backend::store::AUTHOR;
-use backend::{Database, Store};
+use backend::domain::{Activity, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
+use backend::store::{Deletion, FIRST_USER, Outcome};
+use backend::{Database, Faults, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use settings::Settings;
 use testcontainers::core::{IntoContainerPort, WaitFor};
@@ -24,12 +24,12 @@ async fn the_story_on_sqlite() {
 async fn several_starters_on_an_empty_sqlite_do_not_meet() {
     let folder = Folder::new();
     let database = database(format!("sqlite:{}/cruddur.db", folder.path().display()));
-    let open = || Store::open(&database);
+    let open = || open(&database);
     let (a, b, c, d) = tokio::join!(open(), open(), open(), open());
     let now = backend::store::now();
-    let first = home(&a.unwrap(), now).await;
+    let first = home(&a, now).await;
     for other in [b, c, d] {
-        assert_eq!(home(&other.unwrap(), now).await, first);
+        assert_eq!(home(&other, now).await, first);
     }
 }
 
@@ -64,7 +64,7 @@ fn a_running_backend_deletes_what_has_expired() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let created = backend::store::now() - TimeDelta::hours(2);
     let (store, crud) = runtime.block_on(async {
-        let store = Store::open(&database(url.clone())).await.unwrap();
+        let store = open(&database(url.clone())).await;
         let crud = create(&store, "Within the hour", Ttl::OneHour, created).await;
         (store, crud)
     });
@@ -80,22 +80,27 @@ fn database(url: String) -> Database {
     settings.finish(database).unwrap()
 }
 
+async fn open(database: &Database) -> Store {
+    Store::open(database, Faults::NONE).await.unwrap().0
+}
+
 async fn story(database: &Database) {
-    let store = Store::open(database).await.unwrap();
+    let store = open(database).await;
     let now = backend::store::now();
     a_new_database_is_seeded_once(&store, now).await;
     a_crud_is_found_wherever_it_belongs(&store, now).await;
     a_reply_lives_and_dies_with_its_crud(&store, now).await;
     pages_follow_one_another_without_gap(&store, now).await;
-    words_are_found_in_any_case_and_no_sign_is_a_wildcard(&store, now).await;
+    words_are_found_in_any_case_and_all_must_be_there(&store, now).await;
+    counts_are_right_when_everyone_acts_at_once(&store, now).await;
     what_has_expired_is_deleted_batch_by_batch(&store, now).await;
 
     let before = home(&store, now).await;
     store.close().await;
-    let store = Store::open(database).await.unwrap();
+    let store = open(database).await;
     assert_eq!(home(&store, now).await, before, "what was kept is there after a restart, and nothing is seeded again");
-    let (one, other) = tokio::join!(Store::open(database), Store::open(database));
-    assert_eq!(home(&one.unwrap(), now).await, home(&other.unwrap(), now).await, "two may start at the same time");
+    let (one, other) = tokio::join!(open(database), open(database));
+    assert_eq!(home(&one, now).await, home(&other, now).await, "two may start at the same time");
     store.close().await;
 }
 
@@ -112,16 +117,16 @@ async fn a_new_database_is_seeded_once(store: &Store, now: DateTime<Utc>) {
 }
 
 async fn a_crud_is_found_wherever_it_belongs(store: &Store, now: DateTime<Utc>) {
-    let author = store.user(AUTHOR).await.unwrap().unwrap();
-    let before = store.profile(AUTHOR, now, all()).await.unwrap().unwrap().cruds_count;
+    let author = store.user(FIRST_USER).await.unwrap().unwrap();
+    let before = store.profile(FIRST_USER, now, all()).await.unwrap().unwrap().0.cruds_count;
     let crud = create(store, "A crud of ünïcode 💣\nand two lines", Ttl::OneDay, now).await;
     assert_eq!((crud.expires_at, &crud.handle), (now + TimeDelta::days(1), &author.handle));
     assert_eq!(home(store, now).await.first(), Some(&crud));
     assert_eq!(store.show(crud.uuid, now).await.unwrap().unwrap().activity, crud);
     assert_eq!(search(store, "ÜNÏCODE", now).await, std::slice::from_ref(&crud));
-    let profile = store.profile(AUTHOR, now, all()).await.unwrap().unwrap();
+    let (profile, activities) = store.profile(FIRST_USER, now, all()).await.unwrap().unwrap();
     assert_eq!((profile.user, profile.cruds_count), (author, before + 1));
-    assert_eq!(profile.activities.first(), Some(&crud));
+    assert_eq!(activities.first(), Some(&crud));
     assert!(store.profile("nobody", now, all()).await.unwrap().is_none());
 
     let last_moment = crud.expires_at - TimeDelta::microseconds(1);
@@ -130,16 +135,15 @@ async fn a_crud_is_found_wherever_it_belongs(store: &Store, now: DateTime<Utc>) 
     assert!(store.show(crud.uuid, gone).await.unwrap().is_none());
     assert!(!home(store, gone).await.contains(&crud));
     assert!(search(store, "ünïcode", gone).await.is_empty());
-    let profile = store.profile(AUTHOR, gone, all()).await.unwrap().unwrap();
-    assert!(!profile.activities.contains(&crud));
-    assert_eq!(usize::try_from(profile.cruds_count).unwrap(), profile.activities.len());
+    let (profile, activities) = store.profile(FIRST_USER, gone, all()).await.unwrap().unwrap();
+    assert!(!activities.contains(&crud));
+    assert_eq!(usize::try_from(profile.cruds_count).unwrap(), activities.len());
 }
 
 async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>) {
-    let author = store.user(AUTHOR).await.unwrap().unwrap();
+    let author = store.user(FIRST_USER).await.unwrap().unwrap();
     let crud = create(store, "Who answers?", Ttl::OneHour, now).await;
-    let message = Message::parse("I do.", Message::MAX_REPLY).unwrap();
-    let reply = store.reply(&author, crud.uuid, message.clone(), now).await.unwrap().unwrap();
+    let reply = reply(store, &author, crud.uuid, "I do.", now).await.unwrap();
     assert_eq!((reply.expires_at, reply.reply_to), (crud.expires_at, Some(crud.uuid)));
     let thread = store.show(crud.uuid, now).await.unwrap().unwrap();
     assert_eq!((thread.activity.replies_count, thread.replies.as_slice()), (1, std::slice::from_ref(&reply)));
@@ -149,8 +153,8 @@ async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>)
     assert!(threads.iter().all(|thread| thread.activity.uuid != reply.uuid), "a reply is no crud of its own");
 
     assert!(store.show(reply.uuid, crud.expires_at).await.unwrap().is_none());
-    assert!(store.reply(&author, crud.uuid, message.clone(), crud.expires_at).await.unwrap().is_none());
-    assert!(store.reply(&author, Uuid::now_v7(), message, now).await.unwrap().is_none());
+    assert!(self::reply(store, &author, crud.uuid, "Too late.", crud.expires_at).await.is_none());
+    assert!(self::reply(store, &author, Uuid::now_v7(), "To nothing.", now).await.is_none());
 }
 
 async fn pages_follow_one_another_without_gap(store: &Store, now: DateTime<Utc>) {
@@ -164,30 +168,75 @@ async fn pages_follow_one_another_without_gap(store: &Store, now: DateTime<Utc>)
     while let Some(stretch) = page {
         let threads = store.home(now, stretch).await.unwrap();
         assert!(threads.len() <= 2);
-        page = stretch.after(threads.len(), threads.last().map(|thread| &thread.activity));
+        page = stretch.after(&threads);
         paged.extend(threads.iter().map(|thread| thread.activity.uuid));
     }
     assert_eq!(paged, whole);
 }
 
-async fn words_are_found_in_any_case_and_no_sign_is_a_wildcard(store: &Store, now: DateTime<Utc>) {
-    let crud = create(store, "100% of SPANS_arrive!", Ttl::OneHour, now).await;
-    for term in ["100%", "spans_arrive", "E!"] {
+async fn words_are_found_in_any_case_and_all_must_be_there(store: &Store, now: DateTime<Utc>) {
+    let crud = create(store, "100% of SPANS_arrive! #Ünïque", Ttl::OneHour, now).await;
+    for term in ["100 of", "SPANS_ARRIVE", "#ünïque", "ünïque 100"] {
         assert_eq!(search(store, term, now).await, std::slice::from_ref(&crud), "{term}");
     }
     assert_eq!(search(store, "\0spans\u{1}_arrive", now).await, [crud], "control characters are no part of a term");
-    for term in ["1%0", "s_ans", "nowhere to be found", &"a".repeat(Term::MAX)] {
+    for term in ["spans", "#spans_arrive", "100 nowhere", "%", "s_ans", &"a".repeat(1_000)] {
         assert!(search(store, term, now).await.is_empty(), "{term}");
     }
+    let words = "one two three four five six seven eight nine";
+    let crud = create(store, words, Ttl::OneHour, now).await;
+    assert_eq!(search(store, words, now).await, [crud], "of more than eight words the longest are looked for");
+    let trends = store.trending(now).await.unwrap();
+    assert!(trends.iter().any(|trend| (trend.hashtag.as_str(), trend.count) == ("ünïque", 1)), "{trends:?}");
+    let later = store.trending(now + TimeDelta::hours(1)).await.unwrap();
+    assert!(later.iter().all(|trend| trend.hashtag != "ünïque"), "{later:?}");
+}
+
+/// Each of many writers at the same time is counted once.
+async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTime<Utc>) {
+    let crud = create(store, "Who likes this?", Ttl::OneHour, now).await;
+    let mut users = Vec::new();
+    for handle in ["andrewbrown", "altbrown", "bayko", "londo"] {
+        users.push(store.user(handle).await.unwrap().unwrap());
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for user in users.iter().cycle().take(24) {
+        let (store, user, uuid) = (store.clone(), user.clone(), crud.uuid);
+        tasks.spawn(async move {
+            for reaction in [Reaction::Like, Reaction::Repost] {
+                store.react(&user, uuid, reaction, now).await.unwrap().unwrap();
+                store.retract(&user, uuid, reaction, now).await.unwrap().unwrap();
+                store.react(&user, uuid, reaction, now).await.unwrap().unwrap();
+            }
+            let reply = reply(&store, &user, uuid, "I do.", now).await.unwrap();
+            let other = self::reply(&store, &user, uuid, "No more.", now).await.unwrap();
+            assert_eq!(store.delete(&user, other.uuid, now).await.unwrap(), Deletion::Done);
+            reply.uuid
+        });
+    }
+    let replies = tasks.join_all().await;
+    let Thread { activity, replies: shown } = store.show(crud.uuid, now).await.unwrap().unwrap();
+    assert_eq!((activity.likes_count, activity.reposts_count, activity.replies_count), (4, 4, 24));
+    assert!(shown.len() == 20 && shown.iter().all(|reply| replies.contains(&reply.uuid)));
+    let of_home = store.home(now, all()).await.unwrap();
+    let of_home = of_home.into_iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
+    assert!(of_home.replies.iter().all(|reply| replies.contains(&reply.uuid)), "the newest, without the deleted");
+    let told = store.notifications(users.first().unwrap(), now, all()).await.unwrap();
+    let about = |kind: &str| told.iter().filter(|told| told.kind == kind && told.created_at == now).count();
+    assert_eq!((about("like"), about("repost"), about("reply")), (3, 3, 18), "not what they did themselves");
+
+    assert_eq!(store.delete(&users[1], crud.uuid, now).await.unwrap(), Deletion::Forbidden);
+    assert_eq!(store.delete(&users[0], crud.uuid, now).await.unwrap(), Deletion::Done);
+    assert_eq!(store.delete(&users[0], crud.uuid, now).await.unwrap(), Deletion::NotFound);
+    assert!(store.show(replies[0], now).await.unwrap().is_none(), "its replies go with it");
 }
 
 async fn what_has_expired_is_deleted_batch_by_batch(store: &Store, now: DateTime<Utc>) {
-    let author = store.user(AUTHOR).await.unwrap().unwrap();
+    let author = store.user(FIRST_USER).await.unwrap().unwrap();
     let stays = create(store, "Until tomorrow", Ttl::OneDay, now).await;
     let goes = create(store, "Within the hour", Ttl::OneHour, now).await;
     for number in 0..3 {
-        let message = Message::parse(&format!("answer {number}"), Message::MAX_REPLY).unwrap();
-        store.reply(&author, goes.uuid, message, now).await.unwrap().unwrap();
+        reply(store, &author, goes.uuid, &format!("answer {number}"), now).await.unwrap();
     }
     let last_moment = goes.expires_at - TimeDelta::microseconds(1);
     while store.sweep(last_moment, 100).await.unwrap() > 0 {}
@@ -208,8 +257,25 @@ fn all() -> Page {
 }
 
 async fn create(store: &Store, text: &str, ttl: Ttl, now: DateTime<Utc>) -> Activity {
-    let author = store.user(AUTHOR).await.unwrap().unwrap();
-    store.create(&author, Message::parse(text, Message::MAX_CRUD).unwrap(), ttl, now).await.unwrap()
+    let author = store.user(FIRST_USER).await.unwrap().unwrap();
+    let message = Message::parse(text, Message::MAX_CRUD).unwrap();
+    match store.create(&author, message, ttl, now, None, no_answer).await.unwrap() {
+        Outcome::Done(crud) => crud,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn reply(store: &Store, user: &User, parent: Uuid, text: &str, now: DateTime<Utc>) -> Option<Activity> {
+    let message = Message::parse(text, Message::MAX_REPLY).unwrap();
+    match store.reply(user, parent, message, now, None, no_answer).await.unwrap() {
+        Outcome::Done(reply) => reply,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Nothing is kept of what was answered, since nobody asks with a key.
+fn no_answer(_: &Activity) -> (String, String) {
+    Default::default()
 }
 
 async fn home(store: &Store, now: DateTime<Utc>) -> Vec<Activity> {

@@ -91,14 +91,23 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
 fn a_post_is_traced_with_who_made_it() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    let answer = cruddur.post("/api/activities", &json!({"message": "traced", "ttl": "1-hour"}));
+    let person = cruddur.person();
+    let answer = person.post("/api/activities", &json!({"message": "traced", "ttl": "1-hour"}));
     assert_eq!(answer.status, 200);
-    let spans = cruddur.spans(&answer.trace_id(), 4);
-    let sql = find(&spans, "otlp", |span| span["name"] == "INSERT activities");
-    let is_backend = |span: &Value| span["name"] == "POST /api/activities" && span["service"] == "backend";
-    let backend = find(&spans, "otlp", is_backend);
-    assert_eq!(sql["parent_span_id"], backend["span_id"], "the statement runs in a task of its own, in the same trace");
-    assert!(backend["attributes"]["user.id"].is_string());
+    let spans = cruddur.spans(&answer.trace_id(), 9);
+    let named = |name: &str| find(&spans, "otlp", |span| span["name"] == name && span["service"] == "backend");
+    let (backend, use_case) = (named("POST /api/activities"), named("create-activity"));
+    assert_eq!(use_case["parent_span_id"], backend["span_id"]);
+    for statement in ["BEGIN", "INSERT activities", "INSERT words", "COMMIT"] {
+        let statement = named(statement);
+        assert_eq!(statement["parent_span_id"], use_case["span_id"], "in a task of its own, and in the same trace");
+        assert_eq!(statement["attributes"]["user.id"], person.uuid);
+    }
+    assert_eq!(use_case["attributes"]["cruddur.activity.ttl_hours"], 1);
+    assert_eq!(use_case["attributes"]["cruddur.message.length"], 6);
+    for span in [backend, use_case, named("SELECT sessions")] {
+        assert_eq!(span["attributes"]["user.id"], person.uuid, "{span:#}");
+    }
     let everything = Value::from(spans.clone()).to_string();
     assert!(!everything.contains("\"traced\""), "no value is recorded");
 }
@@ -120,10 +129,10 @@ fn a_caller_that_speaks_x_ray_is_continued() {
 fn a_wrong_input_is_no_error_of_the_server_and_one_of_the_client() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    let answer = cruddur.post("/api/activities", &json!({}));
+    let answer = cruddur.post("/api/auth/signin", &json!({}));
     assert_eq!(answer.status, 422);
-    let spans = cruddur.spans(&answer.trace_id(), 3);
-    for span in spans.iter().filter(|span| span["source"] == "otlp") {
+    let spans = cruddur.spans(&answer.trace_id(), 4);
+    for span in spans.iter().filter(|span| span["source"] == "otlp" && span["name"] != "sign-in") {
         let expected = if span["kind"] == "client" { "error" } else { "unset" };
         assert_eq!(span["status"]["code"], expected, "{span:#}");
         assert_eq!(span["attributes"]["http.response.status_code"], 422);

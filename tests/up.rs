@@ -17,8 +17,8 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
     let ended = cruddur.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
     let accounts = accounts(&ended);
-    // Twenty requests: two spans in the proxy, four in the backend, where the start has two of its own.
-    for (service, spans) in [("frontend-proxy", 40), ("backend", 82)] {
+    // Twenty requests: two spans in the proxy, four in the backend, where the start has five of its own.
+    for (service, spans) in [("frontend-proxy", 40), ("backend", 85)] {
         for destination in ["otlp", "xray"] {
             let account = accounts.iter().find(|account| account.starts_with(&format!("{service}: {destination}: ")));
             let expected =
@@ -143,7 +143,7 @@ fn it_can_be_stopped_while_a_database_is_silent() {
 fn a_post_outlives_kill_9() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
-    let answer = cruddur.post("/api/activities", &json!({"message": "still here", "ttl": "1-day"}));
+    let answer = cruddur.person().post("/api/activities", &json!({"message": "still here", "ttl": "1-day"}));
     assert_eq!(answer.status, 200);
     cruddur.kill();
     let again = Cruddur::up(&data, &[]);

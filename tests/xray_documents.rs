@@ -18,7 +18,8 @@ fn every_request_makes_valid_documents() {
     let cruddur = Cruddur::up(&data, &[("AWS_XRAY_DAEMON_ADDRESS", &daemon.address.to_string())]);
     let long = "a/é%20💣\"\\".repeat(60);
     let agent = "Mozilla/5.0 \"quoted\" \\ ".repeat(40);
-    let posted = cruddur.post("/api/activities", &json!({"message": "a crud", "ttl": "1-hour"})).json();
+    let person = cruddur.person();
+    let posted = person.post("/api/activities", &json!({"message": "a crud", "ttl": "1-hour"})).json();
     let crud = format!("/api/activities/{}", posted["uuid"].as_str().unwrap());
     let mut served = Vec::new();
     for (status, path) in [
@@ -93,7 +94,7 @@ fn every_request_makes_valid_documents() {
         ("/api/activities/00000000-0000-0000-0000-000000000000/reply", json!({"message": "x"}), 404),
         ("/api/activities", json!({"message": "x".repeat(70_000), "ttl": "1-hour"}), 413),
     ] {
-        let answer = cruddur.post(path, &body);
+        let answer = person.post(path, &body);
         assert_eq!(answer.status, status, "{path}");
         served.push((answer.trace_id(), status));
     }

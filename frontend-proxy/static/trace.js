@@ -68,7 +68,7 @@ class Span {
   }
 }
 
-const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+export const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
 // X-Ray asks that a trace id begins with its second.
 const newTraceId = () => Math.floor(Date.now() / 1000).toString(16).padStart(8, '0') + hex(12);

@@ -11,6 +11,7 @@ use std::thread;
 use serde_json::Value;
 
 use super::http::{self, Answer};
+use super::person::Person;
 use super::{DEADLINE, Folder, eventually, schema};
 
 /// A running `cruddur`, killed when dropped.
@@ -21,6 +22,8 @@ pub(crate) struct Cruddur {
     /// What it has said on standard error so far.
     said: Arc<Mutex<String>>,
     pub(crate) page: String,
+    /// What the one-time link of `up` leads to.
+    pub(crate) sign_in: String,
     pub(crate) backend: String,
     pub(crate) viewer: String,
     pub(crate) xray: String,
@@ -76,6 +79,7 @@ impl Cruddur {
             let line = cruddur.line();
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
+                ["sign", "in", link, ..] => cruddur.sign_in = (*link).to_owned(),
                 ["page", page] => cruddur.page = page.trim_end_matches('/').to_owned(),
                 ["API", .., backend] => cruddur.backend = backend.trim_end_matches(')').to_owned(),
                 ["takes", .., viewer, _, _, "at", "udp", xray] => {
@@ -132,7 +136,17 @@ impl Cruddur {
             heard.lock().unwrap().clone()
         });
         let none = String::new;
-        Self { child, lines, errors: Some(errors), said, page: none(), backend: none(), viewer: none(), xray: none() }
+        Self {
+            child,
+            lines,
+            errors: Some(errors),
+            said,
+            page: none(),
+            sign_in: none(),
+            backend: none(),
+            viewer: none(),
+            xray: none(),
+        }
     }
 
     /// The next line of standard output.
@@ -199,6 +213,11 @@ impl Cruddur {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         http::get(&format!("{}{path}", self.page))
+    }
+
+    /// Somebody new, signed in at the page's address, or the backend's where it runs alone.
+    pub(crate) fn person(&self) -> Person {
+        Person::sign_up(if self.page.is_empty() { &self.backend } else { &self.page })
     }
 
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {

@@ -6,6 +6,10 @@
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
+//! | `CRUDDUR_API` | `week2`: a profile is the plain list of cruds that the original's second week answered with | the whole |
+//! | `CRUDDUR_ENV` | `production` refuses faults | `development` |
+//! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
+//! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of whom a token signs in once; it is told in the ready line | nobody |
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -16,6 +20,8 @@ use std::str::FromStr;
 use settings::{Listen, Settings};
 use sqlx::postgres::PgConnectOptions;
 
+use crate::store::Faults;
+
 /// The backend's settings.
 #[derive(Debug)]
 pub struct Config {
@@ -25,6 +31,21 @@ pub struct Config {
     pub database: Database,
     /// Origins whose pages may call the API, beside the one that serves it.
     pub origins: Vec<Origin>,
+    /// What a profile looks like.
+    pub shape: Shape,
+    /// What is made to go wrong.
+    pub faults: Faults,
+    /// Whom a token is made for that signs in once.
+    pub one_time_sign_in: Option<String>,
+}
+
+/// What a profile looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// The user, and a page of their cruds.
+    Whole,
+    /// The plain list of cruds, as the original's frontend of week 2 expects it.
+    Week2,
 }
 
 /// Where users and cruds are kept.
@@ -52,6 +73,51 @@ impl Config {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0),
             database: Database::read(settings),
             origins,
+            shape: settings.parse("CRUDDUR_API", "week2, or leave it unset").unwrap_or(Shape::Whole),
+            faults: faults(settings),
+            one_time_sign_in: settings.text("CRUDDUR_ONE_TIME_SIGN_IN"),
+        }
+    }
+}
+
+/// None in production, whatever is asked for.
+pub fn faults(settings: &mut Settings) -> Faults {
+    const EXPECTED: &str = "some of slow-query:200ms, n-plus-one and error:5%, with commas between";
+    let production = settings.parse("CRUDDUR_ENV", "development or production") == Some(Environment::Production);
+    let faults = settings.parse("CRUDDUR_FAULTS", EXPECTED).unwrap_or(Faults::NONE);
+    if production && faults != Faults::NONE {
+        settings.fault("CRUDDUR_FAULTS", "makes requests fail, and CRUDDUR_ENV is production; unset one of them");
+    }
+    faults
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Environment {
+    Development,
+    Production,
+}
+
+/// Why a text is none of the words that a variable may have.
+#[derive(Debug, thiserror::Error)]
+#[error("it is none of them")]
+pub struct NoneOfThem;
+
+impl FromStr for Shape {
+    type Err = NoneOfThem;
+
+    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+        if text == "week2" { Ok(Self::Week2) } else { Err(NoneOfThem) }
+    }
+}
+
+impl FromStr for Environment {
+    type Err = NoneOfThem;
+
+    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+        match text {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err(NoneOfThem),
         }
     }
 }

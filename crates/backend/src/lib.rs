@@ -9,6 +9,6 @@ pub mod domain;
 mod http;
 pub mod store;
 
-pub use config::{Config, Database};
+pub use config::{Config, Database, faults};
 pub use http::{Error as ServerError, Server};
-pub use store::Store;
+pub use store::{Faults, Store};

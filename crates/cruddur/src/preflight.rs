@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use backend::Database;
+use backend::{Database, Faults};
 use settings::Settings;
 
 /// How long a port may still belong to an earlier run that is just stopping.
@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(crate) struct Plan {
     pub(crate) database: Database,
     pub(crate) telemetry: telemetry::Config,
+    pub(crate) faults: Faults,
     /// `CRUDDUR_UPSTREAM` is set: the proxy goes there.
     pub(crate) own_upstream: bool,
     /// `CRUDDUR_VIEWER` is set: `/traces/` goes there.
@@ -45,7 +46,8 @@ fn plan(settings: &mut Settings) -> Plan {
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
     let own_rules = settings.text("CRUDDUR_XRAY_RULES").is_some();
-    Plan { database: backend.database, telemetry, own_upstream, own_viewer, own_rules }
+    let (database, faults) = (backend.database, backend.faults);
+    Plan { database, telemetry, faults, own_upstream, own_viewer, own_rules }
 }
 
 /// Every address that a service listens on, and its variable.

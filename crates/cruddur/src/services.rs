@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io::{Read, Write, stderr, stdin, stdout};
 
 use anyhow::{Context, Result};
-use backend::Store;
+use backend::{Faults, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::Instrument;
@@ -23,17 +23,39 @@ pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
 
 async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
-    let open = async {
-        let store = Store::open(&config.database).await?;
-        anyhow::Ok(backend::Server::bind(config, store).await?)
-    };
     // A database may take its time; whoever asks to stop meanwhile is heard.
-    let server = tokio::select! {
-        server = open.instrument(tracing::info_span!("start")) => server?,
+    let (store, token) = tokio::select! {
+        opened = open_store(&config).instrument(tracing::info_span!("start")) => opened?,
         () = &mut stop => return Ok(()),
     };
-    Ready::new("backend").at("http", format_args!("http://{}", server.addr())).announce();
+    if config.faults != Faults::NONE {
+        drop(writeln!(stderr(), "backend: faults are on, by CRUDDUR_FAULTS: {}", config.faults));
+    }
+    let server = backend::Server::bind(config, store)?;
+    let mut ready = Ready::new("backend").at("http", format_args!("http://{}", server.addr()));
+    if let Some(token) = token {
+        ready = ready.at("sign-in", token.expose());
+    }
+    ready.announce();
     Ok(server.run_until(stop).await?)
+}
+
+/// The store, and a token that signs in once, where one was asked for. Whoever starts it first is told the first users' password.
+async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::domain::Token>)> {
+    let (store, password) = Store::open(&config.database, config.faults).await?;
+    if let Some(password) = password {
+        drop(writeln!(
+            stderr(),
+            "backend: a new database; its users are {}, and the password of each is {} (told this once)",
+            backend::store::FIRST_USERS.join(", "),
+            password.expose()
+        ));
+    }
+    let token = match &config.one_time_sign_in {
+        Some(handle) => store.offer_sign_in(handle, backend::store::now()).await?,
+        None => None,
+    };
+    Ok((store, token))
 }
 
 pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {

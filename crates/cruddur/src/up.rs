@@ -10,6 +10,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use backend::Faults;
+use backend::store::FIRST_USER;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -90,11 +92,13 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
     let viewer = start("trace-viewer", environment, services).await?;
     let (viewer_http, viewer_xray) = (address(&viewer, "http")?, address(&viewer, "xray")?);
     let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);
-    let backend = start("backend", telemetry.clone(), services).await?;
+    let mut environment = telemetry.clone();
+    environment.push(("CRUDDUR_ONE_TIME_SIGN_IN", Some(FIRST_USER.to_owned())));
+    let backend = start("backend", environment, services).await?;
     let backend_http = address(&backend, "http")?;
     let proxy =
         start("frontend-proxy", proxy_environment(plan, telemetry, backend_http, viewer_http), services).await?;
-    announce(plan, &proxy, backend_http, viewer_http, viewer_xray)?;
+    announce(plan, &proxy, &backend, viewer_http, viewer_xray)?;
     Err(first_to_stop(services).await.into())
 }
 
@@ -152,11 +156,19 @@ async fn first_to_stop(services: &mut [Service]) -> ChildStopped {
     }
 }
 
-fn announce(plan: &Plan, proxy: &Ready, backend: &str, viewer: &str, xray: &str) -> Result<()> {
+fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &str) -> Result<()> {
     let page = address(proxy, "http")?;
     let mut text = String::new();
     writeln!(text, "\nCruddur is ready.")?;
     writeln!(text, "  page       {page}/")?;
+    // A database of somebody else's may not have the user.
+    if let Some(token) = backend.address("sign-in") {
+        writeln!(text, "  sign in    {page}/#/sign-in/{token}   (as @{FIRST_USER}; works once, for an hour)")?;
+    }
+    if plan.faults != Faults::NONE {
+        writeln!(text, "  faults     {}   (CRUDDUR_FAULTS)", plan.faults)?;
+    }
+    let backend = address(backend, "http")?;
     writeln!(text, "  API        {page}/api/activities/home   (backend {backend})")?;
     writeln!(text, "  traces     {viewer}/   (also {page}/traces/)")?;
     writeln!(text, "  takes      OTLP at {viewer}, X-Ray segments at udp {xray}")?;

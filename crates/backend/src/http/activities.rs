@@ -1,66 +1,96 @@
-//! The handlers of cruds: read the request into the domain's types, ask the store, answer.
+//! The handlers of cruds: read the request into the domain's types, ask the store, answer. Each is a span, within the request's and around
+//! those of its SQL.
 
-use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Data, Json, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::SecondsFormat;
 use telemetry::span::SpanExt;
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Span, instrument};
 use uuid::Uuid;
 
-use super::State;
-use super::json::{self, List, NewActivity, NewReply};
+use super::json::{self, List, NewActivity, NewReply, Search};
+use super::list::{link, list, page};
+use super::once::{Idempotency, answered, kept};
 use super::problem::Problem;
-use crate::domain::{Activity, Invalid, Message, Page, Term, Thread, Ttl};
-use crate::store::now;
+use super::session::{SignedIn, Visitor};
+use super::{Answer, Shape, State};
+use crate::domain::{Invalid, Message, Term, Thread, Ttl};
+use crate::store::{Deletion, now};
 
-type Answer = Result<HttpResponse, Problem>;
-
-/// `GET /api/activities/home`. The lesson's hand-made span lies around the query: its name is the lesson's too, though the
-/// data is no longer mock.
-pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<List>) -> Answer {
-    let page = page(&query)?;
+/// Cruds with their newest replies, newest first
+#[utoipa::path(get, path = "/api/activities/home", tag = "cruds", params(List),
+    responses((status = 200, body = Vec<json::Activity>)))]
+pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<List>, _visitor: Visitor) -> Answer {
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    // The lesson's hand-made span: its name is the lesson's too, though the data is no longer mock.
     let span = tracing::info_span!("home-activities-mock-data");
-    let threads = async {
-        let now = now();
-        let span = Span::current();
-        span.set("app.now", &now.to_rfc3339_opts(SecondsFormat::Micros, false));
-        let threads = state.store.home(now, page).await?;
-        span.set("app.result_length", threads.len());
-        Ok::<_, Problem>(threads)
+    let answer = async {
+        let answer = state.feed.home(&state.store, page).await?;
+        Span::current().record_with(|span| {
+            span.set("app.now", &answer.now.to_rfc3339_opts(SecondsFormat::Micros, false));
+            span.set("app.result_length", answer.length);
+        });
+        // Whoever shared another's query finds its SQL by the link.
+        if let Some(span) = answer.span.as_ref().filter(|span| Span::current().context().as_ref() != Some(span)) {
+            Span::current().link(span);
+        }
+        Ok::<_, Problem>(answer)
     }
     .instrument(span)
     .await?;
-    let next = page.after(threads.len(), threads.last().map(|thread: &Thread| &thread.activity));
-    Ok(list(&request, next, json::all(threads)))
-}
-
-/// `GET /api/activities/search?term=`
-pub(super) async fn search(request: HttpRequest, state: Data<State>, query: Query<List>) -> Answer {
-    let term = Term::parse(query.term.as_deref().unwrap_or_default())?;
-    if !term.fits() {
-        return Err(Problem::bad_request(format!("term must have at most {} characters", Term::MAX)));
+    let mut response = HttpResponse::Ok();
+    if let Some(link) = link(&request, answer.next) {
+        response.insert_header((actix_web::http::header::LINK, link));
     }
-    let page = page(&query)?;
-    let activities = state.store.search(&term, now(), page).await?;
-    let next = page.after(activities.len(), activities.last());
-    Ok(list(&request, next, json::all(activities)))
+    Ok(response.content_type("application/json").body(answer.body.clone()))
 }
 
-/// `GET /api/activities/@{handle}`
+/// Cruds and replies that have every word of the term, newest first
+#[utoipa::path(get, path = "/api/activities/search", tag = "cruds", params(Search),
+    responses((status = 200, body = Vec<json::Activity>), (status = 422, body = Vec<String>)))]
+#[instrument(name = "search-activities", skip_all)]
+pub(super) async fn search(
+    request: HttpRequest,
+    state: Data<State>,
+    query: Query<Search>,
+    _visitor: Visitor,
+) -> Answer {
+    let text = query.term.as_deref().unwrap_or_default();
+    if text.chars().count() > Term::MAX_CHARS {
+        return Err(Problem::bad_request(format!("term must have at most {} characters", Term::MAX_CHARS)));
+    }
+    let term = Term::parse(text)?;
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    let activities = state.store.search(&term, now(), page).await?;
+    Span::current().record_with(|span| {
+        span.set("cruddur.search.words", term.words().len());
+        span.set("app.result_length", activities.len());
+    });
+    Ok(list(&request, page.after(&activities), json::all::<_, json::Activity>(activities)))
+}
+
+/// A user and their cruds and replies, newest first
+#[utoipa::path(get, path = "/api/activities/@{handle}", tag = "cruds", params(("handle" = String, Path), List),
+    responses((status = 200, body = json::ProfilePage), (status = 422, body = Vec<String>)))]
+#[instrument(name = "user-activities", skip_all)]
 pub(super) async fn profile(
     request: HttpRequest,
     state: Data<State>,
     handle: Path<String>,
     query: Query<List>,
+    _visitor: Visitor,
 ) -> Answer {
     if handle.trim().is_empty() {
         return profile_of_nobody().await;
     }
-    let page = page(&query)?;
-    let profile = state.store.profile(&handle, now(), page).await?.ok_or(Problem::not_found("no such user"))?;
-    let next = page.after(profile.activities.len(), profile.activities.last());
-    Ok(list(&request, next, json::ProfilePage::from(profile)))
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    let (profile, activities) = state.store.profile(&handle, now(), page).await?.ok_or_else(no_such_user)?;
+    Span::current().set("app.result_length", activities.len());
+    let next = page.after(&activities);
+    Ok(match state.shape {
+        Shape::Week2 => list(&request, next, json::all::<_, json::Activity>(activities)),
+        Shape::Whole => list(&request, next, json::ProfilePage::from((profile, activities))),
+    })
 }
 
 /// `GET /api/activities/@`
@@ -68,14 +98,20 @@ pub(super) async fn profile_of_nobody() -> Answer {
     Err(Invalid::BlankUserHandle.into())
 }
 
-/// `GET /api/activities/{uuid}`
-pub(super) async fn show(state: Data<State>, uuid: Path<String>) -> Answer {
+/// A crud with its newest replies
+#[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", params(("uuid" = Uuid, Path)),
+    responses((status = 200, body = json::Activity)))]
+#[instrument(name = "show-activity", skip_all)]
+pub(super) async fn show(state: Data<State>, uuid: Path<String>, _visitor: Visitor) -> Answer {
     let thread = thread(&state, &uuid).await?;
     Ok(HttpResponse::Ok().json(json::Activity::from(thread)))
 }
 
-/// `GET /api/activities/@{handle}/status/{uuid}`
-pub(super) async fn status(state: Data<State>, path: Path<(String, String)>) -> Answer {
+/// A crud of this user, with its newest replies
+#[utoipa::path(get, path = "/api/activities/@{handle}/status/{uuid}", tag = "cruds",
+    params(("handle" = String, Path), ("uuid" = Uuid, Path)), responses((status = 200, body = json::Status)))]
+#[instrument(name = "show-status", skip_all)]
+pub(super) async fn status(state: Data<State>, path: Path<(String, String)>, _visitor: Visitor) -> Answer {
     let (handle, uuid) = path.into_inner();
     let thread = thread(&state, &uuid).await?;
     if thread.activity.handle != handle {
@@ -84,41 +120,79 @@ pub(super) async fn status(state: Data<State>, path: Path<(String, String)>) -> 
     Ok(HttpResponse::Ok().json(json::Status::from(thread)))
 }
 
-/// `POST /api/activities`
-pub(super) async fn create(state: Data<State>, body: Json<NewActivity>) -> Answer {
-    acting(&state);
+/// Post a crud
+#[utoipa::path(post, path = "/api/activities", tag = "cruds", params(Idempotency), request_body = NewActivity,
+    responses((status = 200, body = json::Activity, headers(("location" = String))), (status = 422, body = Vec<String>)),
+    security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "create-activity", skip_all)]
+pub(super) async fn create(
+    state: Data<State>,
+    me: SignedIn,
+    idempotency: Idempotency,
+    body: Json<NewActivity>,
+) -> Answer {
     let ttl = body.ttl.as_deref().unwrap_or_default().parse::<Ttl>();
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_CRUD);
     let (ttl, message) = match (ttl, message) {
         (Ok(ttl), Ok(message)) => (ttl, message),
         (ttl, message) => return Err(Problem::Invalid(ttl.err().into_iter().chain(message.err()).collect())),
     };
-    let activity = state.store.create(&state.author, message, ttl, now()).await?;
-    Ok(created(activity))
+    Span::current().record_with(|span| {
+        span.set("cruddur.activity.ttl_hours", ttl.hours());
+        span.set("cruddur.message.length", message.as_str().chars().count());
+    });
+    let once = idempotency.of(&body);
+    let created = state.store.create(me.user(), message, ttl, now(), once, kept_activity).await?;
+    answered(created.map(Some), kept_activity, no_such_crud)
 }
 
-/// `POST /api/activities/{uuid}/reply`
-pub(super) async fn reply(state: Data<State>, uuid: Path<String>, body: Json<NewReply>) -> Answer {
-    acting(&state);
+/// Reply to a crud
+#[utoipa::path(post, path = "/api/activities/{uuid}/reply", tag = "cruds", params(("uuid" = Uuid, Path), Idempotency),
+    request_body = NewReply,
+    responses((status = 200, body = json::Activity, headers(("location" = String))), (status = 422, body = Vec<String>)),
+    security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "create-reply", skip_all)]
+pub(super) async fn reply(
+    state: Data<State>,
+    uuid: Path<String>,
+    me: SignedIn,
+    idempotency: Idempotency,
+    body: Json<NewReply>,
+) -> Answer {
     let blank = uuid.trim().is_empty().then_some(Invalid::ActivityUuidBlank);
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_REPLY);
     let message = match (blank, message) {
         (None, Ok(message)) => message,
         (blank, message) => return Err(Problem::Invalid(blank.into_iter().chain(message.err()).collect())),
     };
+    Span::current().set("cruddur.message.length", message.as_str().chars().count());
     let parent = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
-    let reply = state.store.reply(&state.author, parent, message, now()).await?.ok_or_else(no_such_crud)?;
-    Ok(created(reply))
+    let once = idempotency.of(&body);
+    let replied = state.store.reply(me.user(), parent, message, now(), once, kept_activity).await?;
+    answered(replied, kept_activity, no_such_crud)
 }
 
 /// `POST /api/activities//reply`
-pub(super) async fn reply_to_nothing(state: Data<State>, body: Json<NewReply>) -> Answer {
-    reply(state, Path::from(String::new()), body).await
+pub(super) async fn reply_to_nothing(
+    state: Data<State>,
+    me: SignedIn,
+    idempotency: Idempotency,
+    body: Json<NewReply>,
+) -> Answer {
+    reply(state, Path::from(String::new()), me, idempotency, body).await
 }
 
-/// Says in the request's span who acts.
-fn acting(state: &State) {
-    Span::current().user(&state.author.uuid.to_string());
+/// Delete a crud of mine, with its replies
+#[utoipa::path(delete, path = "/api/activities/{uuid}", tag = "cruds", params(("uuid" = Uuid, Path)),
+    responses((status = 204, description = "It is gone")), security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "delete-activity", skip_all)]
+pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+    let uuid = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
+    match state.store.delete(me.user(), uuid, now()).await? {
+        Deletion::Done => Ok(HttpResponse::NoContent().finish()),
+        Deletion::Forbidden => Err(Problem::forbidden("it is another's crud")),
+        Deletion::NotFound => Err(no_such_crud()),
+    }
 }
 
 async fn thread(state: &State, uuid: &str) -> Result<Thread, Problem> {
@@ -126,38 +200,15 @@ async fn thread(state: &State, uuid: &str) -> Result<Thread, Problem> {
     state.store.show(uuid, now()).await?.ok_or_else(no_such_crud)
 }
 
-fn no_such_crud() -> Problem {
+pub(super) fn no_such_crud() -> Problem {
     Problem::not_found("no such crud, or it has expired")
 }
 
-fn created(activity: Activity) -> HttpResponse {
-    let location = format!("/api/activities/{}", activity.uuid);
-    HttpResponse::Ok().insert_header((header::LOCATION, location)).json(json::Activity::from(activity))
+pub(super) fn no_such_user() -> Problem {
+    Problem::not_found("no such user")
 }
 
-fn page(query: &List) -> Result<Page, Problem> {
-    let limit = query.limit.as_deref().map(str::parse).transpose()?.unwrap_or_default();
-    let first = Page::first(limit);
-    Ok(match query.cursor.as_deref() {
-        Some(cursor) => Page { before: cursor.parse()?, ..first },
-        None => first,
-    })
-}
-
-/// A list, and in its `Link` header where it goes on.
-fn list(request: &HttpRequest, next: Option<Page>, body: impl serde::Serialize) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    let link = next.and_then(|next| {
-        let kept = request
-            .query_string()
-            .split('&')
-            .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor=") && !pair.starts_with("limit="));
-        let own = [format!("limit={}", next.limit.get()), format!("cursor={}", next.before)];
-        let query: Vec<String> = kept.map(str::to_owned).chain(own).collect();
-        HeaderValue::from_str(&format!("<{}?{}>; rel=\"next\"", request.path(), query.join("&"))).ok()
-    });
-    if let Some(link) = link {
-        response.insert_header((header::LINK, link));
-    }
-    response.json(body)
+/// Where a crud is, and what is answered to whoever posted it.
+fn kept_activity(activity: &crate::domain::Activity) -> (String, String) {
+    kept(format!("/api/activities/{}", activity.uuid), &json::Activity::from(activity.clone()))
 }

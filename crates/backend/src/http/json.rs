@@ -1,12 +1,14 @@
-//! The JSON of the API, as the original frontend reads and writes it.
+//! The JSON of the API, as the original frontend reads and writes it, and its schemas.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::domain::{self, Profile, Thread};
+use crate::domain::{self, Thread};
 
-#[derive(Serialize)]
+/// A crud, or a reply to one
+#[derive(Serialize, ToSchema)]
 pub(super) struct Activity {
     uuid: Uuid,
     handle: String,
@@ -19,20 +21,40 @@ pub(super) struct Activity {
     likes_count: i64,
     replies_count: i64,
     reposts_count: i64,
+    /// The crud that this is a reply to
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reply_to_activity_uuid: Option<Uuid>,
+    /// The newest, newest first
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion, nullable = false)]
     replies: Option<Vec<Activity>>,
+    /// In notifications alone
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    notification: Option<Notification>,
 }
 
-#[derive(Serialize)]
+/// Who did what about a crud of mine
+#[derive(Serialize, ToSchema)]
+pub(super) struct Notification {
+    /// `reply`, `like` or `repost`
+    kind: String,
+    handle: String,
+    display_name: String,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+}
+
+/// A user, and a page of their cruds and replies
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProfilePage {
-    profile: ProfileHead,
+    profile: Profile,
     activities: Vec<Activity>,
 }
 
-#[derive(Serialize)]
-struct ProfileHead {
+#[derive(Serialize, ToSchema)]
+pub(super) struct Profile {
     uuid: Uuid,
     handle: String,
     display_name: String,
@@ -40,35 +62,162 @@ struct ProfileHead {
     cruds_count: i64,
 }
 
-/// `{activity, replies}`
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Status {
     activity: Activity,
     replies: Vec<Activity>,
 }
 
+/// A user as others see them in passing
+#[derive(Serialize, ToSchema)]
+pub(super) struct ShortUser {
+    uuid: Uuid,
+    handle: String,
+    display_name: String,
+}
+
+/// A user as they see themselves
+#[derive(Serialize, ToSchema)]
+pub(super) struct Account {
+    uuid: Uuid,
+    handle: String,
+    display_name: String,
+    bio: String,
+    email: String,
+}
+
+/// How many of the newest living cruds have a hashtag
+#[derive(Serialize, ToSchema)]
+pub(super) struct Trend {
+    /// Without its sign
+    hashtag: String,
+    count: i64,
+}
+
+/// A conversation: the other, and what was said last
+#[derive(Serialize, ToSchema)]
+pub(super) struct MessageGroup {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Message {
+    uuid: Uuid,
+    display_name: String,
+    handle: String,
+    message: String,
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    message_group_uuid: Uuid,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    pub(super) success: bool,
+    pub(super) ver: u8,
+    /// The faults that were asked for; absent where there are none
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub(super) faults: String,
+}
+
 /// A field that is missing is as one that is blank.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewActivity {
+    /// 1 to 280 characters
     #[serde(default)]
     pub(super) message: Option<String>,
+    /// `30-days`, `7-days`, `3-days`, `1-day`, `12-hours`, `3-hours` or `1-hour`
     #[serde(default)]
+    #[schema(example = "7-days")]
     pub(super) ttl: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewReply {
+    /// 1 to 1,024 characters
     #[serde(default)]
     pub(super) message: Option<String>,
 }
 
-/// The query of a list.
-#[derive(Deserialize)]
-pub(super) struct List {
+/// To somebody by `user_receiver_handle` or `handle`, or into a conversation by `message_group_uuid`
+#[derive(Serialize, Deserialize, ToSchema)]
+pub(super) struct NewMessage {
+    /// 1 to 1,024 characters
     #[serde(default)]
-    pub(super) term: Option<String>,
+    pub(super) message: Option<String>,
+    #[serde(default)]
+    pub(super) user_receiver_handle: Option<String>,
+    #[serde(default)]
+    pub(super) handle: Option<String>,
+    #[serde(default)]
+    pub(super) message_group_uuid: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct ProfileUpdate {
+    /// 1 to 50 characters
+    #[serde(default)]
+    pub(super) display_name: Option<String>,
+    /// At most 160 characters
+    #[serde(default)]
+    pub(super) bio: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SignUp {
+    /// 1 to 30 of `a-z`, `0-9` and `_`
+    #[serde(default)]
+    pub(super) handle: Option<String>,
+    /// 1 to 50 characters
+    #[serde(default)]
+    pub(super) display_name: Option<String>,
+    #[serde(default)]
+    pub(super) email: Option<String>,
+    /// 10 to 256 characters
+    #[serde(default)]
+    pub(super) password: Option<String>,
+}
+
+/// With a login and its password, or with the token of a link that signs in once
+#[derive(Deserialize, ToSchema)]
+pub(super) struct SignIn {
+    /// A handle or an e-mail address
+    #[serde(default)]
+    pub(super) login: Option<String>,
+    #[serde(default)]
+    pub(super) password: Option<String>,
+    #[serde(default)]
+    pub(super) token: Option<String>,
+}
+
+/// A stretch of a list
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct List {
+    /// 1 to 100 items; 20 by default
     #[serde(default)]
     pub(super) limit: Option<String>,
+    /// Where the stretch begins, as the `Link` header of the one before gave it
+    #[serde(default)]
+    pub(super) cursor: Option<String>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Search {
+    /// Words that must all be there; `#tag` finds the hashtag alone
+    #[serde(default)]
+    pub(super) term: Option<String>,
+    /// 1 to 100 items; 20 by default
+    #[serde(default)]
+    pub(super) limit: Option<String>,
+    /// Where the stretch begins, as the `Link` header of the one before gave it
     #[serde(default)]
     pub(super) cursor: Option<String>,
 }
@@ -87,6 +236,7 @@ impl From<domain::Activity> for Activity {
             reposts_count: activity.reposts_count,
             reply_to_activity_uuid: activity.reply_to,
             replies: None,
+            notification: None,
         }
     }
 }
@@ -97,29 +247,81 @@ impl From<Thread> for Activity {
     }
 }
 
+impl From<domain::Notification> for Activity {
+    fn from(told: domain::Notification) -> Self {
+        let notification = Notification {
+            kind: told.kind,
+            handle: told.handle,
+            display_name: told.display_name,
+            created_at: told.created_at,
+        };
+        Self { notification: Some(notification), ..told.activity.into() }
+    }
+}
+
 impl From<Thread> for Status {
     fn from(thread: Thread) -> Self {
         Self { activity: thread.activity.into(), replies: all(thread.replies) }
     }
 }
 
-impl From<Profile> for ProfilePage {
-    fn from(Profile { user, cruds_count, activities }: Profile) -> Self {
+impl From<domain::Profile> for Profile {
+    fn from(domain::Profile { user, cruds_count }: domain::Profile) -> Self {
+        Self { uuid: user.uuid, handle: user.handle, display_name: user.display_name, bio: user.bio, cruds_count }
+    }
+}
+
+impl From<(domain::Profile, Vec<domain::Activity>)> for ProfilePage {
+    fn from((profile, activities): (domain::Profile, Vec<domain::Activity>)) -> Self {
+        Self { profile: profile.into(), activities: all(activities) }
+    }
+}
+
+impl From<domain::User> for ShortUser {
+    fn from(user: domain::User) -> Self {
+        Self { uuid: user.uuid, handle: user.handle, display_name: user.display_name }
+    }
+}
+
+impl From<domain::Account> for Account {
+    fn from(domain::Account { user, email }: domain::Account) -> Self {
+        Self { uuid: user.uuid, handle: user.handle, display_name: user.display_name, bio: user.bio, email }
+    }
+}
+
+impl From<domain::Trend> for Trend {
+    fn from(domain::Trend { hashtag, count }: domain::Trend) -> Self {
+        Self { hashtag, count }
+    }
+}
+
+impl From<domain::Conversation> for MessageGroup {
+    fn from(conversation: domain::Conversation) -> Self {
         Self {
-            profile: ProfileHead {
-                uuid: user.uuid,
-                handle: user.handle,
-                display_name: user.display_name,
-                bio: user.bio,
-                cruds_count,
-            },
-            activities: all(activities),
+            uuid: conversation.uuid,
+            display_name: conversation.display_name,
+            handle: conversation.handle,
+            message: conversation.message,
+            created_at: conversation.created_at,
         }
     }
 }
 
-pub(super) fn all<T: Into<Activity>>(activities: Vec<T>) -> Vec<Activity> {
-    activities.into_iter().map(Into::into).collect()
+impl From<domain::DirectMessage> for Message {
+    fn from(message: domain::DirectMessage) -> Self {
+        Self {
+            uuid: message.uuid,
+            display_name: message.display_name,
+            handle: message.handle,
+            message: message.message,
+            created_at: message.created_at,
+            message_group_uuid: message.group,
+        }
+    }
+}
+
+pub(super) fn all<T: Into<U>, U>(items: Vec<T>) -> Vec<U> {
+    items.into_iter().map(Into::into).collect()
 }
 
 fn rfc3339<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,24 +2,39 @@
 //!
 //! Every body is at most 64 KiB. Requests are traced by tracing-actix-web with `telemetry`'s root span; health checks are not.
 
+mod accounts;
 mod activities;
+mod feed;
 mod json;
+mod list;
+mod messages;
+mod once;
+mod openapi;
 mod problem;
+mod reactions;
+mod session;
+mod users;
 
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::http::{Method, header};
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer, Resource, Route, guard, middleware};
+use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, guard, middleware};
+use telemetry::span::SpanExt;
+use tracing::Span;
 use tracing_actix_web::TracingLogger;
 
-use crate::config::{Config, Origin};
-use crate::domain::User;
-use crate::store::{self, Store};
+use crate::config::{Config, Origin, Shape};
+use crate::store::{Faults, Store};
+use feed::Feed;
 use problem::Problem;
 
 const MAX_BODY: usize = 64 * 1024;
@@ -35,16 +50,18 @@ pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
     store: Store,
-    author: User,
-    origins: Vec<Origin>,
+    config: Config,
 }
 
 /// What every handler may use.
-pub(crate) struct State {
-    pub(crate) store: Store,
-    /// As whom writes act until accounts exist.
-    pub(crate) author: User,
+struct State {
+    store: Store,
+    feed: Feed,
+    shape: Shape,
+    faults: Faults,
 }
+
+type Answer = Result<HttpResponse, Problem>;
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +69,6 @@ pub enum Error {
     /// The address cannot be listened on.
     #[error("{0} cannot be listened on: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
-    /// The store lacks what the server needs.
-    #[error(transparent)]
-    Store(#[from] store::Error),
     /// A worker does not start.
     #[error("the server does not start: {0}")]
     Start(io::Error),
@@ -64,13 +78,12 @@ impl Server {
     /// Listens; port 0 takes a free one, which [`Server::addr`] tells.
     ///
     /// # Errors
-    /// The address is taken, or the store has no author.
-    pub async fn bind(config: Config, store: Store) -> Result<Self, Error> {
-        let author = store.user(store::AUTHOR).await?.ok_or(Error::Store(store::Error::NoSuchUser(store::AUTHOR)))?;
+    /// The address is taken.
+    pub fn bind(config: Config, store: Store) -> Result<Self, Error> {
         let listen = |error| Error::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, addr, store, author, origins: config.origins })
+        Ok(Self { listener, addr, store, config })
     }
 
     /// Where it listens.
@@ -83,12 +96,14 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, store, author, origins, .. } = self;
-        let state = web::Data::new(State { store: store.clone(), author });
+        let Self { listener, store, config, .. } = self;
+        let Config { origins, shape, faults, .. } = config;
+        let state = web::Data::new(State { store: store.clone(), feed: Feed::default(), shape, faults });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .configure(routes)
+                .wrap(middleware::from_fn(fail_as_asked))
                 .wrap(cors(&origins))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
@@ -118,10 +133,20 @@ impl Server {
 fn routes(app: &mut ServiceConfig) {
     app.app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| Problem::from(&error).into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
+        .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("no such route").into()))
         .service(read("/api/health-check", web::route().to(health_check)))
         .service(read("/health/telemetry", web::route().to(ledger)))
         .service(read("/metrics", web::route().to(metrics)))
-        .service(read("/api/activities/home", web::route().to(activities::home)))
+        .service(read("/api/openapi.json", web::route().to(document)))
+        .service(read("/rollbar/test", web::route().to(test_error)))
+        .configure(activity_routes)
+        .configure(people_routes)
+        .default_service(web::to(|| async { Problem::not_found("no such route") }));
+}
+
+fn activity_routes(app: &mut ServiceConfig) {
+    app.service(read("/api/activities/home", web::route().to(activities::home)))
+        .service(read("/api/activities/notifications", web::route().to(reactions::notifications)))
         .service(read("/api/activities/search", web::route().to(activities::search)))
         .service(read("/api/activities/@", web::route().to(activities::profile_of_nobody)))
         .service(read("/api/activities/@{handle}", web::route().to(activities::profile)))
@@ -129,8 +154,35 @@ fn routes(app: &mut ServiceConfig) {
         .service(at("/api/activities").route(web::post().to(activities::create)))
         .service(at("/api/activities/{uuid}/reply").route(web::post().to(activities::reply)))
         .service(at("/api/activities//reply").route(web::post().to(activities::reply_to_nothing)))
-        .service(read("/api/activities/{uuid}", web::route().to(activities::show)))
-        .default_service(web::to(|| async { Problem::not_found("no such route") }));
+        .service(
+            at("/api/activities/{uuid}/like")
+                .route(web::post().to(reactions::like))
+                .route(web::delete().to(reactions::unlike)),
+        )
+        .service(
+            at("/api/activities/{uuid}/repost")
+                .route(web::post().to(reactions::repost))
+                .route(web::delete().to(reactions::unrepost)),
+        )
+        .service(
+            read("/api/activities/{uuid}", web::route().to(activities::show))
+                .route(web::delete().to(activities::delete)),
+        )
+        .service(read("/api/trending", web::route().to(users::trending)));
+}
+
+fn people_routes(app: &mut ServiceConfig) {
+    app.service(read("/api/message_groups", web::route().to(messages::groups)))
+        .service(at("/api/messages").route(web::post().to(messages::say)))
+        .service(read("/api/messages/@{handle}", web::route().to(messages::messages_with)))
+        .service(read("/api/messages/{message_group_uuid}", web::route().to(messages::messages)))
+        .service(read("/api/users/@{handle}/short", web::route().to(users::short)))
+        .service(read("/api/users/suggested", web::route().to(users::suggested)))
+        .service(at("/api/profile/update").route(web::post().to(users::update)).route(web::put().to(users::update)))
+        .service(at("/api/auth/signup").route(web::post().to(accounts::sign_up)))
+        .service(at("/api/auth/signin").route(web::post().to(accounts::sign_in)))
+        .service(at("/api/auth/signout").route(web::post().to(accounts::sign_out)))
+        .service(read("/api/auth/me", web::route().to(accounts::me)));
 }
 
 /// A resource that answers 405 as a problem.
@@ -143,8 +195,37 @@ fn read(path: &str, route: Route) -> Resource {
     at(path).route(route.guard(guard::Any(guard::Get()).or(guard::Head())))
 }
 
-async fn health_check() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({"success": true, "ver": 1}))
+/// Whether the API answers
+#[utoipa::path(get, path = "/api/health-check", tag = "operation", responses((status = 200, body = json::Health)))]
+async fn health_check(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string() })
+}
+
+/// Made once, of what does not change.
+async fn document() -> HttpResponse {
+    static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
+    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
+}
+
+/// `GET /rollbar/test`: the original's way to see whether errors are reported. It is an exception of the request's span.
+async fn test_error() -> Answer {
+    Span::current().exception("backend::TestError", "this error was asked for", "");
+    tracing::error!("this error was asked for");
+    Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was asked for; find it in the trace".to_owned()))
+}
+
+/// Where `CRUDDUR_FAULTS` says so, some requests fail, as if something were wrong.
+async fn fail_as_asked<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let percent = request.app_data::<web::Data<State>>().map_or(0, |state| state.faults.error_percent);
+    if percent > 0 && request.path() != "/api/health-check" && rand::random_range(0..100) < percent {
+        let (request, _) = request.into_parts();
+        let response = Problem::Asked.error_response();
+        return Ok(ServiceResponse::new(request, response).map_into_right_body());
+    }
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
 /// What became of every span.
@@ -165,6 +246,7 @@ fn cors(origins: &[Origin]) -> Cors {
         .allowed_headers([header::CONTENT_TYPE, header::IF_MODIFIED_SINCE, header::AUTHORIZATION])
         .allowed_headers(["idempotency-key", "traceparent", "tracestate", "baggage"])
         .expose_headers(["location", "link", "server-timing", "x-request-id", "x-amzn-trace-id"])
+        .supports_credentials()
         .max_age(3600);
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin.as_str()))
 }

@@ -3,6 +3,7 @@
 //! never tells the caller its cause.
 
 use std::fmt;
+use std::sync::Arc;
 
 use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::{StatusCode, header};
@@ -10,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, Responder, ResponseError};
 use serde::Serialize;
 use telemetry::span::SpanExt;
 use tracing::Span;
+use utoipa::ToSchema;
 
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
@@ -20,23 +22,50 @@ pub(super) enum Problem {
     /// All codes that apply.
     Invalid(Vec<Invalid>),
     Other(StatusCode, String),
-    Store(store::Error),
+    /// Too many attempts; in so many seconds there may be another.
+    TooMany {
+        seconds: u64,
+    },
+    Store(Arc<store::Error>),
+    /// One that `CRUDDUR_FAULTS` asks for.
+    Asked,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Body<'a> {
     r#type: &'static str,
     title: &'a str,
     status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
+    #[schema(required = false)]
     detail: &'a str,
+    /// Of the request's trace
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     trace_id: Option<String>,
 }
 
 impl Problem {
     pub(super) fn not_found(detail: &str) -> Self {
         Self::Other(StatusCode::NOT_FOUND, detail.to_owned())
+    }
+
+    pub(super) fn forbidden(detail: &str) -> Self {
+        Self::Other(StatusCode::FORBIDDEN, detail.to_owned())
+    }
+
+    pub(super) fn conflict(detail: &str) -> Self {
+        Self::Other(StatusCode::CONFLICT, detail.to_owned())
+    }
+
+    pub(super) fn unauthorized() -> Self {
+        Self::unauthorized_because("sign in first")
+    }
+
+    pub(super) fn unauthorized_because(detail: &str) -> Self {
+        Self::Other(StatusCode::UNAUTHORIZED, detail.to_owned())
     }
 
     pub(super) fn bad_request(detail: String) -> Self {
@@ -49,7 +78,8 @@ impl Problem {
 
     fn detail(&self) -> &str {
         match self {
-            Self::Invalid(_) | Self::Store(_) => "",
+            Self::Invalid(_) | Self::Store(_) | Self::Asked => "",
+            Self::TooMany { .. } => "too many attempts; try again later",
             Self::Other(_, detail) => detail,
         }
     }
@@ -60,7 +90,9 @@ impl fmt::Display for Problem {
         match self {
             Self::Invalid(codes) => f.debug_list().entries(codes.iter().map(ToString::to_string)).finish(),
             Self::Other(status, detail) => write!(f, "{status}: {detail}"),
+            Self::TooMany { seconds } => write!(f, "too many attempts for the next {seconds} s"),
             Self::Store(error) => error.fmt(f),
+            Self::Asked => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
         }
     }
 }
@@ -70,8 +102,9 @@ impl ResponseError for Problem {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Other(status, _) => *status,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Asked => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -85,11 +118,23 @@ impl ResponseError for Problem {
         let trace_id = telemetry::propagation::trace_id(&span);
         if let Self::Store(error) = self {
             // What the database says may hold values: it goes to the log, and not with the span.
-            tracing::error!(parent: None, trace_id, error = error as &dyn std::error::Error, "the store failed");
+            let error: &dyn std::error::Error = &**error;
+            tracing::error!(parent: None, trace_id, error, "the store failed");
             span.exception("backend::store::Error", "", "");
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, "2"));
+        if let Self::Asked = self {
+            span.exception("backend::Fault", "CRUDDUR_FAULTS asks for it", "");
+        }
+        let header = match self {
+            Self::TooMany { seconds } => Some((header::RETRY_AFTER, seconds.to_string())),
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "2".to_owned())),
+            _ if status == StatusCode::UNAUTHORIZED => {
+                Some((header::WWW_AUTHENTICATE, "Bearer realm=\"cruddur\"".to_owned()))
+            }
+            _ => None,
+        };
+        if let Some(header) = header {
+            response.insert_header(header);
         }
         let body = Body {
             r#type: "about:blank",
@@ -116,6 +161,12 @@ impl Responder for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+impl From<Arc<store::Error>> for Problem {
+    fn from(error: Arc<store::Error>) -> Self {
         Self::Store(error)
     }
 }

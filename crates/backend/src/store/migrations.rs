@@ -8,9 +8,15 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use super::{Engine, Store};
 
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql")),
     (2, "expiry", include_str!("../../migrations/0002_expiry.sql")),
+    (3, "accounts", include_str!("../../migrations/0003_accounts.sql")),
+    (4, "feed", include_str!("../../migrations/0004_feed.sql")),
+    (5, "words", include_str!("../../migrations/0005_words.sql")),
+    (6, "reactions", include_str!("../../migrations/0006_reactions.sql")),
+    (7, "messages", include_str!("../../migrations/0007_messages.sql")),
+    (8, "idempotency", include_str!("../../migrations/0008_idempotency.sql")),
 ];
 
 /// Runs what has not run yet. On PostgreSQL a lock keeps two starters apart.

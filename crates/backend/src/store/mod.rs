@@ -2,12 +2,28 @@
 //! inside a CLIENT span. A write runs to its end whether or not its caller waits, so that what was answered is kept.
 //! Everything that has expired is as if it were not there. Validates nothing: `domain` has.
 
+mod accounts;
 mod activities;
+mod faults;
+mod messages;
 mod migrations;
+mod once;
+mod posts;
+mod reactions;
 mod seed;
-pub use seed::AUTHOR;
+mod sessions;
 mod statement;
 mod sweep;
+mod users;
+mod words;
+
+pub use accounts::{Registration, Taken};
+pub use faults::Faults;
+pub use messages::{Access, conversation};
+pub use once::{Key, NotAKey, Once, Outcome};
+pub use posts::Deletion;
+pub use seed::{FIRST_USER, FIRST_USERS};
+pub use sessions::Session;
 
 use std::fs::File;
 use std::future::Future;
@@ -25,6 +41,8 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::config::{Database, NotWritable};
+use crate::domain::Password;
+use statement::Statement;
 
 /// Connections that read at the same time.
 const CONNECTIONS: u32 = 8;
@@ -33,9 +51,9 @@ const OPEN: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(1);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
-/// SQLite's BUSY and LOCKED with their kinds; PostgreSQL's too many connections, lock not available, statement cancelled,
-/// shutting down, starting up.
-const BUSY_CODES: [&str; 10] = ["5", "261", "517", "6", "262", "53300", "55P03", "57014", "57P01", "57P03"];
+/// SQLite's BUSY and LOCKED with their kinds; PostgreSQL's too many connections, lock not available, deadlock, statement
+/// cancelled, shutting down, starting up.
+const BUSY_CODES: [&str; 11] = ["5", "261", "517", "6", "262", "53300", "55P03", "40P01", "57014", "57P01", "57P03"];
 
 /// The open database. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +61,7 @@ pub struct Store {
     engine: Engine,
     writes: TaskTracker,
     runtime: Handle,
+    faults: Faults,
 }
 
 #[derive(Clone)]
@@ -84,9 +103,9 @@ pub enum Error {
     /// The task of a write ended without an answer.
     #[error("a write was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
-    /// The database holds users, but not the one that writes act as.
-    #[error("the database has no user {0:?}, as whom writes act until accounts exist; use an empty database")]
-    NoSuchUser(&'static str),
+    /// A password could not be hashed, or a kept hash not be read.
+    #[error("a password could not be hashed or compared: {0}")]
+    Password(String),
 }
 
 impl Error {
@@ -105,10 +124,8 @@ impl Error {
 /// Runs one sqlx expression on the `readers` or the `writer` of whichever engine is open, in the statement's span.
 macro_rules! on {
     ($store:expr, $role:ident, $statement:expr, |$pool:ident| $run:expr) => {{
-        use tracing::Instrument;
         let store: &$crate::store::Store = $store;
-        let span = $statement.span(&store.engine);
-        let result = async {
+        let run = async {
             match &store.engine {
                 $crate::store::Engine::Sqlite(pools) => {
                     let $pool = &pools.$role;
@@ -119,22 +136,64 @@ macro_rules! on {
                     $run.await
                 }
             }
-        }
-        .instrument(span.clone())
-        .await;
-        $crate::store::statement::record(&span, &result);
-        result
+        };
+        store.in_span(&$statement, run).await
     }};
 }
-use on;
+
+/// Runs a statement on the writer with these values, and tells how many rows it touched.
+macro_rules! run {
+    ($store:expr, $statement:expr $(, $value:expr)*) => {
+        on!($store, writer, $statement, |pool| async {
+            let done = sqlx::query($statement.text)$(.bind($value))*.execute(pool).await?;
+            Ok(done.rows_affected())
+        })
+    };
+}
+
+/// Runs a block in a transaction of whichever engine is open, commits it, and is the block's value. What leaves the block by `?` or
+/// `return` rolls back. Only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection.
+macro_rules! transaction {
+    ($store:expr, |$tx:ident| $block:block) => {{
+        let store: &$crate::store::Store = $store;
+        match &store.engine {
+            // SQLite must take its write lock before it reads.
+            $crate::store::Engine::Sqlite(pools) => {
+                let begin = pools.writer.begin_with("BEGIN IMMEDIATE");
+                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, begin).await?;
+                let value = $block;
+                store.in_span(&$crate::store::statement::COMMIT, $tx.commit()).await?;
+                value
+            }
+            $crate::store::Engine::Postgres(pools, _) => {
+                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, pools.writer.begin()).await?;
+                let value = $block;
+                store.in_span(&$crate::store::statement::COMMIT, $tx.commit()).await?;
+                value
+            }
+        }
+    }};
+}
+
+/// Runs one sqlx expression within a transaction, in the statement's span.
+macro_rules! within {
+    ($store:expr, $tx:ident, $statement:expr, |$connection:ident| $run:expr) => {{
+        let run = async {
+            let $connection = &mut *$tx;
+            $run.await
+        };
+        $store.in_span(&$statement, run).await
+    }};
+}
+use {on, run, transaction, within};
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
-    /// empty. Must be called on the runtime that outlives the store.
+    /// empty: then their password is told, this once. Must be called on the runtime that outlives the store.
     ///
     /// # Errors
     /// [`Error`] says which of these failed.
-    pub async fn open(database: &Database) -> Result<Self, Error> {
+    pub async fn open(database: &Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
         let failed = |mend| move |error| Error::Open(database.to_string(), error, mend);
         database.prepare()?;
         let alone = lock(database).await?;
@@ -146,11 +205,12 @@ impl Store {
                 open_postgres(options).await.map_err(failed("start it, or set DATABASE_URL to one that runs"))?
             }
         };
-        let store = Self { engine, writes: TaskTracker::new(), runtime: Handle::current() };
+        let store = Self { engine, writes: TaskTracker::new(), runtime: Handle::current(), faults };
         migrations::run(&store).await?;
-        seed::run(&store, now()).await?;
+        words::index_what_is_not(&store, now()).await?;
+        let seeded = seed::run(&store, now()).await?;
         drop(alone);
-        Ok(store)
+        Ok((store, seeded))
     }
 
     /// Waits for the writes that have begun, then closes every connection. A database that does not answer is not waited
@@ -175,10 +235,27 @@ impl Store {
     /// Runs a write in a task of its own, so that a caller that goes away does not cut it off half way.
     async fn write<T: Send + 'static>(
         &self,
-        write: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+        write: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let task = self.writes.spawn_on(write.in_current_span(), &self.runtime);
-        Ok(task.await??)
+        task.await?
+    }
+
+    /// Runs what one statement does in its span, and records how it failed.
+    async fn in_span<T>(
+        &self,
+        statement: &Statement,
+        run: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
+        let span = statement.span(&self.engine);
+        let result = async {
+            self.faults.slow_down().await;
+            run.await
+        }
+        .instrument(span.clone())
+        .await;
+        statement::record(&span, &result);
+        result
     }
 }
 

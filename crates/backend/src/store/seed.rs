@@ -1,130 +1,139 @@
-//! The first users and cruds, into an empty database only. Whoever inserts the first user fills the rest in the same
+//! The first users, cruds and messages, into an empty database only. Whoever inserts the first user fills the rest in the same
 //! transaction; a second starter that comes at the same time waits and finds it done.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tracing::Instrument;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
-use super::{Engine, Error, Store};
+use super::messages::say;
+use super::posts::{answer, post};
+use super::statement::{Statement, statement};
+use super::words::index;
+use super::{Error, Store, accounts, messages, posts, sessions, transaction, within};
+use crate::domain::{Activity, DirectMessage, Password, Ttl, User, words};
 
-/// The user as whom writes act until accounts exist.
-pub const AUTHOR: &str = "andrewbrown";
+/// Whom the one-time link of `cargo run` signs in.
+pub const FIRST_USER: &str = "andrewbrown";
 
 const USERS: [(&str, &str, &str); 4] = [
-    (AUTHOR, "Andrew Brown", "Follows every request to its last span."),
+    (FIRST_USER, "Andrew Brown", "Follows every request to its last span."),
     ("altbrown", "Alt Brown", "The account for second opinions."),
     ("bayko", "Bayko", "Asks where the time went."),
     ("londo", "Londo", "Posts briefly. So does everyone here."),
 ];
 
-/// Handle, age in minutes, life in hours, text, and replies: handle, age in minutes, text.
-type Seed = (&'static str, i64, i64, &'static str, &'static [(&'static str, i64, &'static str)]);
+/// Their handles.
+pub const FIRST_USERS: [&str; 4] = [USERS[0].0, USERS[1].0, USERS[2].0, USERS[3].0];
 
+/// Handle, age in minutes, life, text, and replies: handle, age in minutes, text.
+type Seed = (&'static str, i64, Ttl, &'static str, &'static [(&'static str, i64, &'static str)]);
+
+/// The oldest first.
 const CRUDS: [Seed; 4] = [
-    (
-        AUTHOR,
-        50,
-        7 * 24,
-        "This crud goes away in a week. The trace of your reading it is already in the viewer.",
-        &[
-            ("bayko", 41, "Which span took longest?"),
-            (AUTHOR, 36, "The one that talks to the database. Open the waterfall and see."),
-        ],
-    ),
-    ("londo", 180, 24, "One request, three services, one trace id.", &[]),
-    ("altbrown", 420, 3 * 24, "A log line says that it happened. A span says how long, and because of what.", &[]),
     (
         "bayko",
         900,
-        30 * 24,
+        Ttl::ThirtyDays,
         "If it is not in a trace, did it happen? #tracing",
         &[("londo", 840, "It was sampled out.")],
     ),
+    (
+        "altbrown",
+        420,
+        Ttl::ThreeDays,
+        "A log line says that it happened. A span says how long, and because of what.",
+        &[],
+    ),
+    ("londo", 180, Ttl::OneDay, "One request, three services, one trace id. #tracing", &[]),
+    (
+        FIRST_USER,
+        50,
+        Ttl::SevenDays,
+        "This crud goes away in a week. The trace of your reading it is already in the viewer. #opentelemetry",
+        &[
+            ("bayko", 41, "Which span took longest?"),
+            (FIRST_USER, 36, "The one that talks to the database. Open the waterfall and see."),
+        ],
+    ),
 ];
 
-const USER: &str = "INSERT INTO users (uuid, handle, display_name, email, bio, created_at) \
-                    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
-const ANY_USER: &str = "SELECT count(*) FROM users";
-const ACTIVITY: &str = "INSERT INTO activities \
-                        (uuid, user_uuid, message, folded, created_at, expires_at, reply_to_activity_uuid) \
-                        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+/// Who says what to whom, and how many minutes ago.
+const MESSAGES: [(&str, &str, i64, &str); 3] = [
+    ("bayko", FIRST_USER, 75, "Your homework's P90 went up at noon. Was that you?"),
+    (FIRST_USER, "bayko", 70, "A missing index. The trace had it in one line."),
+    ("bayko", FIRST_USER, 68, "Then I shall read traces before I ask."),
+];
 
-/// One text for both engines' transactions; `$begin` is what differs: SQLite must take its write lock before it reads.
-macro_rules! fill {
-    ($pool:expr, $begin:literal, $now:expr) => {{
-        let mut tx = $pool.begin_with($begin).await?;
-        let (users,) = sqlx::query_as::<_, (i64,)>(ANY_USER).fetch_one(&mut *tx).await?;
-        if users > 0 {
-            return Ok(());
-        }
-        let mut ids = HashMap::new();
+const USER: Statement = statement(
+    "INSERT",
+    "users",
+    "INSERT INTO users (uuid, handle, display_name, email, bio, password_hash, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+);
+const ANY_USER: Statement = statement("SELECT", "users", "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS one");
+
+/// Fills an empty database, and tells the password of its users; leaves any other as it is.
+pub(super) async fn run(store: &Store, now: DateTime<Utc>) -> Result<Option<Password>, Error> {
+    let (any,) =
+        super::on!(store, readers, ANY_USER, |pool| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(pool))?;
+    if any > 0 {
+        return Ok(None);
+    }
+    let password = sessions::random_password();
+    let hash = accounts::hash(password.clone()).await?;
+    let kept = store.clone();
+    // One span for all of it: whoever opens the first trace does not want to read fifty statements.
+    let span = tracing::info_span!("seed");
+    let fill = async move { fill(&kept, &hash, now).with_subscriber(NoSubscriber::new()).await };
+    let filled = store.write(fill).instrument(span).await?;
+    Ok(filled.then_some(password))
+}
+
+/// `false` where somebody else has.
+async fn fill(store: &Store, password_hash: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+    let ago = |minutes| now - TimeDelta::minutes(minutes);
+    transaction!(store, |tx| {
+        let mut users = HashMap::new();
         for (handle, display_name, bio) in USERS {
-            let id = Uuid::now_v7();
-            let inserted = sqlx::query(USER)
-                .bind(id)
+            let user = User {
+                uuid: Uuid::now_v7(),
+                handle: handle.to_owned(),
+                display_name: display_name.to_owned(),
+                bio: bio.to_owned(),
+            };
+            let inserted = within!(store, tx, USER, |connection| sqlx::query(USER.text)
+                .bind(user.uuid)
                 .bind(handle)
                 .bind(display_name)
                 .bind(format!("{handle}@cruddur.example"))
                 .bind(bio)
-                .bind($now)
-                .execute(&mut *tx)
-                .await?;
+                .bind(password_hash)
+                .bind(now)
+                .execute(connection))?;
             if inserted.rows_affected() == 0 {
-                return Ok(());
+                return Ok(false);
             }
-            ids.insert(handle, id);
+            users.insert(handle, user);
         }
-        for crud in cruds(&ids, $now) {
-            sqlx::query(ACTIVITY)
-                .bind(crud.id)
-                .bind(crud.user)
-                .bind(crud.message)
-                .bind(crud.message.to_lowercase())
-                .bind(crud.created_at)
-                .bind(crud.expires_at)
-                .bind(crud.reply_to)
-                .execute(&mut *tx)
-                .await?;
+        for (handle, age, ttl, message, replies) in CRUDS {
+            let Some(user) = users.get(handle) else { continue };
+            let crud = posts::new(user, message, ago(age), ago(age) + ttl.duration(), None);
+            post!(store, tx, user.uuid, &crud, ttl);
+            for (handle, age, message) in replies {
+                let Some(user) = users.get(handle) else { continue };
+                let reply = posts::new(user, message, ago(*age), ago(*age), Some(crud.uuid));
+                let _kept: Option<Activity> = answer!(store, tx, user.uuid, crud.uuid, reply);
+            }
         }
-        tx.commit().await?;
-    }};
-}
-
-/// Fills an empty database; leaves any other as it is.
-pub(super) async fn run(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
-    match &store.engine {
-        Engine::Sqlite(pools) => fill!(&pools.writer, "BEGIN IMMEDIATE", now),
-        Engine::Postgres(pools, _) => fill!(&pools.writer, "BEGIN", now),
-    }
-    Ok(())
-}
-
-struct Crud {
-    id: Uuid,
-    user: Option<Uuid>,
-    message: &'static str,
-    created_at: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-    reply_to: Option<Uuid>,
-}
-
-/// Each crud, followed by its replies, which expire with it.
-fn cruds(ids: &HashMap<&str, Uuid>, now: DateTime<Utc>) -> Vec<Crud> {
-    let mut cruds = Vec::new();
-    for (handle, age, life, message, replies) in CRUDS {
-        let id = Uuid::now_v7();
-        let created_at = now - TimeDelta::minutes(age);
-        let expires_at = created_at + TimeDelta::hours(life);
-        cruds.push(Crud { id, user: ids.get(handle).copied(), message, created_at, expires_at, reply_to: None });
-        cruds.extend(replies.iter().map(|(handle, age, message)| Crud {
-            id: Uuid::now_v7(),
-            user: ids.get(handle).copied(),
-            message,
-            created_at: now - TimeDelta::minutes(*age),
-            expires_at,
-            reply_to: Some(id),
-        }));
-    }
-    cruds
+        for (from, to, age, message) in MESSAGES {
+            let (Some(from), Some(to)) = (users.get(from), users.get(to)) else { continue };
+            let said = messages::new(from, to.uuid, message, ago(age));
+            say!(store, tx, from.uuid, to.uuid, &said);
+        }
+    });
+    Ok(true)
 }

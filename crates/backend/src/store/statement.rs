@@ -10,7 +10,8 @@ use tracing::Span;
 
 use super::Engine;
 
-/// A SQL text and what it is called in a trace.
+/// A SQL text and what it is called in a trace. `LIMIT $n + 0` and not `LIMIT $n`: SQLite looks at the value of a bare variable there while
+/// it plans, and so plans again for each value that is bound, which costs many times what the statement does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
     pub(super) operation: &'static str,
@@ -18,11 +19,23 @@ pub(super) struct Statement {
     pub(super) text: &'static str,
 }
 
+/// A statement from its operation, the table that it is about, and its text.
+pub(super) const fn statement(operation: &'static str, collection: &'static str, text: &'static str) -> Statement {
+    Statement { operation, collection, text }
+}
+
+pub(super) const BEGIN: Statement = statement("BEGIN", "", "BEGIN");
+/// Where a database makes what was written survive, and so where the time of most writes goes.
+pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
+
 impl Statement {
     pub(super) fn span(&self, engine: &Engine) -> Span {
         let span = tracing::info_span!("sql");
         span.record_with(|span| {
-            let name = format!("{} {}", self.operation, self.collection);
+            let name = match self.collection {
+                "" => self.operation.to_owned(),
+                collection => format!("{} {collection}", self.operation),
+            };
             span.kind(SpanKind::Client);
             match engine {
                 Engine::Sqlite(_) => span.set(DB_SYSTEM_NAME, "sqlite"),
@@ -34,7 +47,9 @@ impl Statement {
                 }
             }
             span.set(DB_OPERATION_NAME, self.operation);
-            span.set(DB_COLLECTION_NAME, self.collection);
+            if !self.collection.is_empty() {
+                span.set(DB_COLLECTION_NAME, self.collection);
+            }
             span.set(DB_QUERY_SUMMARY, &name);
             span.set(DB_QUERY_TEXT, self.text);
             span.name(name);

@@ -1,0 +1,223 @@
+//! What an account is made of, and what signs in.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Invalid;
+use super::message::printable;
+
+/// By which others call somebody: 1 to 30 of `a-z`, `0-9` and `_`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Handle(String);
+
+/// How somebody is shown: one line of 1 to 50 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisplayName(String);
+
+/// What somebody says of themselves: at most 160 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bio(String);
+
+/// An address in lower case. Only sending to it would tell whether it is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Email(String);
+
+/// What somebody signs in as: a handle, or an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login(String);
+
+/// What somebody signs in with. Never shown.
+#[derive(Debug, Clone)]
+pub struct Password(SecretString);
+
+/// What a session, or a link, is known by: 256 random bits in base64url. Never shown but to whom it belongs.
+#[derive(Debug, Clone)]
+pub struct Token(SecretString);
+
+/// What may be tried only so often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// What is limited, such as `sign-in`.
+    pub kind: &'static str,
+    /// How often within a quarter of an hour.
+    pub most: i64,
+}
+
+impl Handle {
+    pub const MAX: usize = 30;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().trim_start_matches('@').to_lowercase();
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        match text.len() {
+            0 => Err(Invalid::HandleBlank),
+            1..=Self::MAX if text.chars().all(plain) => Ok(Self(text)),
+            _ => Err(Invalid::HandleInvalid),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl DisplayName {
+    pub const MAX: usize = 50;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = line(text);
+        match text.chars().count() {
+            0 => Err(Invalid::DisplayNameBlank),
+            1..=Self::MAX => Ok(Self(text)),
+            _ => Err(Invalid::DisplayNameExceedMaxChars),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Bio {
+    pub const MAX: usize = 160;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = printable(text).trim().to_owned();
+        if text.chars().count() > Self::MAX { Err(Invalid::BioExceedMaxChars) } else { Ok(Self(text)) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Email {
+    /// As long as one that mail can be sent to may be.
+    pub const MAX: usize = 254;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().to_lowercase();
+        if text.is_empty() {
+            return Err(Invalid::EmailBlank);
+        }
+        let plain = text.len() <= Self::MAX && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+        match text.rsplit_once('@') {
+            Some((user, host)) if plain && !user.is_empty() && host.len() > 2 && host.contains('.') => Ok(Self(text)),
+            _ => Err(Invalid::EmailInvalid),
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Login {
+    /// Whatever is longer is nobody's.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().trim_start_matches('@').to_lowercase();
+        if text.is_empty() { Err(Invalid::LoginBlank) } else { Ok(Self(text.chars().take(Email::MAX).collect())) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Password {
+    pub const MIN: usize = 10;
+    pub const MAX: usize = 256;
+
+    /// One that somebody chooses.
+    pub fn choose(text: &str) -> Result<Self, Invalid> {
+        match text.chars().count() {
+            0 => Err(Invalid::PasswordBlank),
+            1..Self::MIN => Err(Invalid::PasswordTooShort),
+            ..=Self::MAX => Ok(Self(text.into())),
+            _ => Err(Invalid::PasswordExceedMaxChars),
+        }
+    }
+
+    /// One that somebody signs in with.
+    pub fn given(text: &str) -> Result<Self, Invalid> {
+        match text.chars().count() {
+            0 => Err(Invalid::PasswordBlank),
+            1..=Self::MAX => Ok(Self(text.into())),
+            _ => Err(Invalid::PasswordExceedMaxChars),
+        }
+    }
+
+    /// One that was made, and not chosen.
+    pub(crate) fn random(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Token {
+    /// Whatever was sent: only the store knows whether it is one.
+    pub fn given(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl Attempt {
+    /// To sign in as somebody from one address, with a wrong password.
+    pub const LOGIN_FROM_ADDRESS: Self = Self { kind: "sign-in as, from", most: 10 };
+    /// To sign in as somebody from anywhere: a guess from many addresses.
+    pub const LOGIN: Self = Self { kind: "sign-in as", most: 100 };
+    /// To sign in from one address as anybody: one password for many.
+    pub const ADDRESS: Self = Self { kind: "sign-in from", most: 100 };
+    /// To sign up from one address.
+    pub const SIGN_UP: Self = Self { kind: "sign-up from", most: 100 };
+}
+
+/// One line, without what cannot be seen.
+fn line(text: &str) -> String {
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_plain() {
+        assert_eq!(Handle::parse(" @Andrew_Brown1 ").unwrap().as_str(), "andrew_brown1");
+        assert_eq!(Handle::parse("  "), Err(Invalid::HandleBlank));
+        for text in ["andrew brown", "ändrew", "a-b", "a\0b", &"a".repeat(31)] {
+            assert_eq!(Handle::parse(text), Err(Invalid::HandleInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_display_name_is_one_line() {
+        assert_eq!(DisplayName::parse(" Andrew\n\u{7} Brown ").unwrap().as_str(), "Andrew Brown");
+        assert_eq!(DisplayName::parse(" \n"), Err(Invalid::DisplayNameBlank));
+        assert_eq!(DisplayName::parse(&"ä".repeat(51)), Err(Invalid::DisplayNameExceedMaxChars));
+    }
+
+    #[test]
+    fn an_address_has_two_sides() {
+        assert_eq!(Email::parse(" A@B.example ").unwrap().as_str(), "a@b.example");
+        assert_eq!(Email::parse(""), Err(Invalid::EmailBlank));
+        for text in ["a", "a@", "@b.example", "a@b", "a b@c.example", "a\0@b.example"] {
+            assert_eq!(Email::parse(text), Err(Invalid::EmailInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_counted_and_never_shown() {
+        assert_eq!(Password::choose("").unwrap_err(), Invalid::PasswordBlank);
+        assert_eq!(Password::choose("ninechars").unwrap_err(), Invalid::PasswordTooShort);
+        assert_eq!(Password::choose(&"x".repeat(257)).unwrap_err(), Invalid::PasswordExceedMaxChars);
+        let password = Password::choose("canary-canary").unwrap();
+        assert!(!format!("{password:?}").contains("canary"));
+    }
+}

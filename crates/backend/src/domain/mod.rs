@@ -1,0 +1,196 @@
+//! What a crud is and which ones are allowed. Parses at the edge into types that can be trusted inside. Knows neither SQL nor
+//! HTTP, and reads no clock.
+
+mod account;
+mod message;
+mod page;
+mod words;
+
+pub use account::{Attempt, Bio, DisplayName, Email, Handle, Login, Password, Token};
+pub use message::{Message, Ttl, printable};
+pub use page::{Cursor, Limit, NotAPage, Page};
+pub use words::{Term, Word, words};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Someone who cruds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    pub uuid: Uuid,
+    pub handle: String,
+    pub display_name: String,
+    pub bio: String,
+}
+
+/// What a user is shown of themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub user: User,
+    pub email: String,
+}
+
+/// A crud, or a reply to one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activity {
+    pub uuid: Uuid,
+    pub handle: String,
+    pub display_name: String,
+    pub message: String,
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+    pub likes_count: i64,
+    pub replies_count: i64,
+    pub reposts_count: i64,
+    pub reply_to: Option<Uuid>,
+}
+
+/// A crud with its newest replies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    pub activity: Activity,
+    pub replies: Vec<Activity>,
+}
+
+/// A user, and how many living cruds they have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    pub user: User,
+    pub cruds_count: i64,
+}
+
+/// What somebody does about another's crud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reaction {
+    Like,
+    Repost,
+}
+
+/// That somebody did something about a crud of mine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    pub uuid: Uuid,
+    /// `reply`, `like` or `repost`.
+    pub kind: String,
+    pub handle: String,
+    pub display_name: String,
+    pub created_at: DateTime<Utc>,
+    /// The reply, or my crud.
+    pub activity: Activity,
+}
+
+/// A hashtag of living cruds, without its sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trend {
+    pub hashtag: String,
+    pub count: i64,
+}
+
+/// A conversation as one of the two sees it in their list: the other, and what was said last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    pub uuid: Uuid,
+    pub handle: String,
+    pub display_name: String,
+    pub message: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What one of two said to the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectMessage {
+    pub uuid: Uuid,
+    pub group: Uuid,
+    pub handle: String,
+    pub display_name: String,
+    pub message: String,
+    pub created_at: DateTime<Utc>,
+}
+
+/// What has its place in a list by when it was made.
+pub trait Listed {
+    fn place(&self) -> Cursor;
+}
+
+/// What is wrong with an input; the codes are the original's, its spelling too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error("ttl_blank")]
+    TtlBlank,
+    #[error("message_blank")]
+    MessageBlank,
+    #[error("message_exceed_max_chars")]
+    MessageExceedMaxChars,
+    #[error("activity_uuid_blank")]
+    ActivityUuidBlank,
+    #[error("search_term_blank")]
+    SearchTermBlank,
+    #[error("blank_user_handle")]
+    BlankUserHandle,
+    #[error("user_reciever_handle_blank")]
+    UserReceiverHandleBlank,
+    #[error("message_group_uuid_blank")]
+    MessageGroupUuidBlank,
+    #[error("handle_blank")]
+    HandleBlank,
+    #[error("handle_invalid")]
+    HandleInvalid,
+    #[error("display_name_blank")]
+    DisplayNameBlank,
+    #[error("display_name_exceed_max_chars")]
+    DisplayNameExceedMaxChars,
+    #[error("bio_exceed_max_chars")]
+    BioExceedMaxChars,
+    #[error("email_blank")]
+    EmailBlank,
+    #[error("email_invalid")]
+    EmailInvalid,
+    #[error("login_blank")]
+    LoginBlank,
+    #[error("password_blank")]
+    PasswordBlank,
+    #[error("password_too_short")]
+    PasswordTooShort,
+    #[error("password_exceed_max_chars")]
+    PasswordExceedMaxChars,
+}
+
+impl Reaction {
+    /// As it is kept.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Like => "like",
+            Self::Repost => "repost",
+        }
+    }
+}
+
+impl Listed for Activity {
+    fn place(&self) -> Cursor {
+        Cursor { created_at: self.created_at, uuid: self.uuid }
+    }
+}
+
+impl Listed for Thread {
+    fn place(&self) -> Cursor {
+        self.activity.place()
+    }
+}
+
+impl Listed for Notification {
+    fn place(&self) -> Cursor {
+        Cursor { created_at: self.created_at, uuid: self.uuid }
+    }
+}
+
+impl Listed for Conversation {
+    fn place(&self) -> Cursor {
+        Cursor { created_at: self.created_at, uuid: self.uuid }
+    }
+}
+
+impl Listed for DirectMessage {
+    fn place(&self) -> Cursor {
+        Cursor { created_at: self.created_at, uuid: self.uuid }
+    }
+}

@@ -1,0 +1,160 @@
+//! The handlers that sign up, in and out. How often it may be tried is bounded by login, by address and by both; an answer tells neither
+//! whether a login exists nor how near a password was.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Json};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
+use telemetry::span::SpanExt;
+use tracing::{Span, instrument};
+
+use super::json::{self, SignIn, SignUp};
+use super::problem::Problem;
+use super::session::{SignedIn, cookie, no_cookie, token};
+use super::{Answer, State};
+use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login, Password, Token};
+use crate::store::{Registration, Taken, now};
+
+/// Sign up
+#[utoipa::path(post, path = "/api/auth/signup", tag = "accounts", request_body = SignUp,
+    responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
+#[instrument(name = "sign-up", skip_all)]
+pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Json<SignUp>) -> Answer {
+    let registration = registration(&body)?;
+    let now = now();
+    bounded(state.store.attempt(Attempt::SIGN_UP, &[&address(&request)], now).await?, now)?;
+    match state.store.register(registration, now).await? {
+        Ok(account) => {
+            let token = state.store.begin_session(account.user.uuid, now).await?;
+            Ok(signed_in(&request, account, &token))
+        }
+        Err(Taken) => Err(Problem::conflict("this handle or this e-mail address is somebody's already")),
+    }
+}
+
+/// Sign in
+#[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", request_body = SignIn,
+    responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
+#[instrument(name = "sign-in", skip_all)]
+pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Json<SignIn>) -> Answer {
+    let now = now();
+    let address = address(&request);
+    let (account, session) = match body.token.as_deref() {
+        Some(offered) => {
+            bounded(state.store.attempt(Attempt::ADDRESS, &[&address], now).await?, now)?;
+            let session = state.store.redeem(&Token::given(offered), now).await?.ok_or_else(no_such_link)?;
+            let signed_in = state.store.session(&session, now).await?.ok_or_else(no_such_link)?;
+            (signed_in.account, session)
+        }
+        None => {
+            let login = Login::parse(body.login.as_deref().unwrap_or_default());
+            let password = Password::given(body.password.as_deref().unwrap_or_default());
+            let (login, password) = match (login, password) {
+                (Ok(login), Ok(password)) => (login, password),
+                (login, password) => return Err(invalid([login.err(), password.err(), None, None])),
+            };
+            let account = authenticate(&state, &login, password, &address, now).await?;
+            let session = state.store.begin_session(account.user.uuid, now).await?;
+            (account, session)
+        }
+    };
+    // Whoever was signed in here before is no longer.
+    if let Ok(Some(before)) = token(&request) {
+        state.store.end_session(&before, now).await?;
+    }
+    Ok(signed_in(&request, account, &session))
+}
+
+/// Sign out
+#[utoipa::path(post, path = "/api/auth/signout", tag = "accounts",
+    responses((status = 204, description = "Nobody is signed in by this token", headers(("set-cookie" = String)))))]
+#[instrument(name = "sign-out", skip_all)]
+pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Answer {
+    if let Some(token) = token(&request)? {
+        state.store.end_session(&token, now()).await?;
+    }
+    Ok(HttpResponse::NoContent().cookie(no_cookie(&request)).finish())
+}
+
+/// Who I am. A session of more than a day gets another token
+#[utoipa::path(get, path = "/api/auth/me", tag = "accounts", responses((status = 200, body = json::Account)),
+    security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "me", skip_all)]
+pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -> Answer {
+    let now = now();
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(token) = me.token.as_ref().filter(|_| me.session.is_old(now)) {
+        let next = state.store.rotate(&me.session, token, now).await?;
+        response.cookie(cookie(&request, &next));
+    }
+    Ok(response.json(json::Account::from(me.session.account)))
+}
+
+/// The three bounds come before the password is looked at, and what was right does not count.
+async fn authenticate(
+    state: &State,
+    login: &Login,
+    password: Password,
+    address: &str,
+    now: DateTime<Utc>,
+) -> Result<Account, Problem> {
+    let bounds: [(Attempt, &[&str]); 3] = [
+        (Attempt::ADDRESS, &[address]),
+        (Attempt::LOGIN, &[login.as_str()]),
+        (Attempt::LOGIN_FROM_ADDRESS, &[login.as_str(), address]),
+    ];
+    for (attempt, by) in bounds {
+        bounded(state.store.attempt(attempt, by, now).await?, now)?;
+    }
+    let account = state.store.authenticate(login, password).await?.ok_or_else(wrong_password)?;
+    for (attempt, by) in bounds {
+        state.store.forget_attempts(attempt, by).await?;
+    }
+    Ok(account)
+}
+
+fn registration(body: &SignUp) -> Result<Registration, Problem> {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let handle = Handle::parse(&text(&body.handle));
+    let display_name = DisplayName::parse(&text(&body.display_name));
+    let email = Email::parse(&text(&body.email));
+    let password = Password::choose(&text(&body.password));
+    match (handle, display_name, email, password) {
+        (Ok(handle), Ok(display_name), Ok(email), Ok(password)) => {
+            Ok(Registration { handle, display_name, email, password })
+        }
+        (handle, display_name, email, password) => {
+            Err(invalid([handle.err(), display_name.err(), email.err(), password.err()]))
+        }
+    }
+}
+
+fn invalid(codes: [Option<Invalid>; 4]) -> Problem {
+    Problem::Invalid(codes.into_iter().flatten().collect())
+}
+
+fn bounded(attempt: Result<(), DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
+    attempt.map_err(|until| Problem::TooMany { seconds: (until - now).num_seconds().max(0).unsigned_abs() + 1 })
+}
+
+/// Of the client, as the proxy tells it.
+fn address(request: &HttpRequest) -> String {
+    request.connection_info().realip_remote_addr().unwrap_or_default().to_owned()
+}
+
+fn wrong_password() -> Problem {
+    Problem::unauthorized_because("no such login and password")
+}
+
+fn no_such_link() -> Problem {
+    Problem::unauthorized_because("this link signs nobody in: it works once, for an hour")
+}
+
+fn signed_in(request: &HttpRequest, account: Account, token: &Token) -> HttpResponse {
+    Span::current().user(&account.user.uuid.to_string());
+    HttpResponse::Ok()
+        .cookie(cookie(request, token))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(json::Account::from(account))
+}

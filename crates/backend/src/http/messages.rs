@@ -1,0 +1,125 @@
+//! The handlers of messages. Nobody is told what is in a conversation that is not theirs.
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json, Path, Query};
+use telemetry::span::SpanExt;
+use tracing::{Span, instrument};
+use uuid::Uuid;
+
+use super::activities::no_such_user;
+use super::json::{self, List, NewMessage};
+use super::list::{list, page};
+use super::once::{Idempotency, answered, kept};
+use super::problem::Problem;
+use super::session::SignedIn;
+use super::{Answer, State};
+use crate::domain::{DirectMessage, Invalid, Message};
+use crate::store::{Access, conversation, now};
+
+/// My conversations, the one in which something was said last first
+#[utoipa::path(get, path = "/api/message_groups", tag = "messages", params(List),
+    responses((status = 200, body = Vec<json::MessageGroup>)), security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "message-groups", skip_all)]
+pub(super) async fn groups(request: HttpRequest, state: Data<State>, me: SignedIn, query: Query<List>) -> Answer {
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    let groups = state.store.conversations(me.user(), page).await?;
+    Ok(list(&request, page.after(&groups), json::all::<_, json::MessageGroup>(groups)))
+}
+
+/// The newest messages of a conversation, oldest first; `Link` leads to older ones
+#[utoipa::path(get, path = "/api/messages/{message_group_uuid}", tag = "messages",
+    params(("message_group_uuid" = Uuid, Path), List),
+    responses((status = 200, body = Vec<json::Message>)), security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "messages", skip_all)]
+pub(super) async fn messages(
+    request: HttpRequest,
+    state: Data<State>,
+    group: Path<String>,
+    me: SignedIn,
+    query: Query<List>,
+) -> Answer {
+    let group = Uuid::try_parse(&group).map_err(|_| no_such_conversation())?;
+    match state.store.access(me.user(), group).await? {
+        Access::Member(_) => read(&request, &state, group, &query).await,
+        Access::Forbidden => Err(Problem::forbidden("it is others' conversation")),
+        Access::NotFound => Err(no_such_conversation()),
+    }
+}
+
+/// The newest messages between this user and me, oldest first; none where nothing has been said
+#[utoipa::path(get, path = "/api/messages/@{handle}", tag = "messages", params(("handle" = String, Path), List),
+    responses((status = 200, body = Vec<json::Message>)), security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "messages-with", skip_all)]
+pub(super) async fn messages_with(
+    request: HttpRequest,
+    state: Data<State>,
+    handle: Path<String>,
+    me: SignedIn,
+    query: Query<List>,
+) -> Answer {
+    let other = state.store.user(&handle).await?.ok_or_else(no_such_user)?;
+    read(&request, &state, conversation(me.user().uuid, other.uuid), &query).await
+}
+
+/// Say something to somebody
+#[utoipa::path(post, path = "/api/messages", tag = "messages", params(Idempotency), request_body = NewMessage,
+    responses((status = 200, body = json::Message, headers(("location" = String))), (status = 422, body = Vec<String>)),
+    security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "create-message", skip_all)]
+pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempotency, body: Json<NewMessage>) -> Answer {
+    let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_DIRECT);
+    let (message, to) = match (message, To::read(&body)) {
+        (Ok(message), Ok(to)) => (message, to),
+        (message, to) => return Err(Problem::Invalid(message.err().into_iter().chain(to.err()).collect())),
+    };
+    Span::current().set("cruddur.message.length", message.as_str().chars().count());
+    let other = match to {
+        To::Handle(handle) => state.store.user(handle).await?.ok_or_else(no_such_user)?.uuid,
+        To::Group(group) => {
+            let group = Uuid::try_parse(group).map_err(|_| no_such_conversation())?;
+            match state.store.access(me.user(), group).await? {
+                Access::Member(other) => other,
+                Access::Forbidden => return Err(Problem::forbidden("it is others' conversation")),
+                Access::NotFound => return Err(no_such_conversation()),
+            }
+        }
+    };
+    let once = idempotency.of(&body);
+    let said = state.store.say(me.user(), other, message, now(), once, kept_message).await?;
+    answered(said.map(Some), kept_message, no_such_conversation)
+}
+
+/// Whom a message is for, as the request says it.
+enum To<'a> {
+    Handle(&'a str),
+    Group(&'a str),
+}
+
+impl<'a> To<'a> {
+    /// A conversation that is named rules; the original told its two kinds of requests apart that way.
+    fn read(body: &'a NewMessage) -> Result<Self, Invalid> {
+        if let Some(group) = body.message_group_uuid.as_deref() {
+            return if group.trim().is_empty() { Err(Invalid::MessageGroupUuidBlank) } else { Ok(Self::Group(group)) };
+        }
+        let handle = body.user_receiver_handle.as_deref().or(body.handle.as_deref()).unwrap_or_default();
+        let handle = handle.trim().trim_start_matches('@');
+        if handle.is_empty() { Err(Invalid::UserReceiverHandleBlank) } else { Ok(Self::Handle(handle)) }
+    }
+}
+
+async fn read(request: &HttpRequest, state: &State, group: Uuid, query: &List) -> Answer {
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    let mut messages = state.store.messages(group, page).await?;
+    Span::current().set("app.result_length", messages.len());
+    let next = page.after(&messages);
+    messages.reverse();
+    Ok(list(request, next, json::all::<_, json::Message>(messages)))
+}
+
+fn no_such_conversation() -> Problem {
+    Problem::not_found("no such conversation")
+}
+
+fn kept_message(message: &DirectMessage) -> (String, String) {
+    kept(format!("/api/messages/{}", message.group), &json::Message::from(message.clone()))
+}

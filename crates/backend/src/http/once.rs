@@ -1,0 +1,84 @@
+//! `Idempotency-Key`: what is asked twice with one key is done once, and answered alike.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use serde::Serialize;
+use telemetry::span::SpanExt;
+use tracing::Span;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{Object, Required};
+
+use super::Answer;
+use super::problem::Problem;
+use crate::store::{Key, Once, Outcome};
+
+/// The key of a request that has one, and its path.
+pub(super) struct Idempotency(Option<(Key, String)>);
+
+impl Idempotency {
+    /// What is asked: bodies that say the same in other spaces or another order are one.
+    pub(super) fn of(self, body: &impl Serialize) -> Option<Once> {
+        let (key, path) = self.0?;
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        Some(Once::new(key, &[path.as_bytes(), &body]))
+    }
+}
+
+impl FromRequest for Idempotency {
+    type Error = Problem;
+    type Future = Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let Some(value) = request.headers().get("idempotency-key") else {
+            return ready(Ok(Self(None)));
+        };
+        let key = value.to_str().unwrap_or_default().parse::<Key>();
+        ready(match key {
+            Ok(key) => Ok(Self(Some((key, request.path().to_owned())))),
+            Err(error) => Err(Problem::bad_request(error.to_string())),
+        })
+    }
+}
+
+impl IntoParams for Idempotency {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let key = ParameterBuilder::new()
+            .name("idempotency-key")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The same key and body are answered alike for a day, and done once"))
+            .schema(Some(
+                Object::builder().schema_type(utoipa::openapi::schema::Type::String).pattern(Some("^[!-~]{1,255}$")),
+            ));
+        vec![key.build()]
+    }
+}
+
+/// What is kept to be answered again: where the new thing is, and its JSON.
+pub(super) fn kept(location: String, body: &impl Serialize) -> (String, String) {
+    (location, serde_json::to_string(body).unwrap_or_default())
+}
+
+/// Answers with what was made, now or before.
+pub(super) fn answered<T>(
+    outcome: Outcome<Option<T>>,
+    kept: fn(&T) -> (String, String),
+    missing: fn() -> Problem,
+) -> Answer {
+    let (location, body) = match outcome {
+        Outcome::Done(Some(made)) => kept(&made),
+        Outcome::Done(None) => return Err(missing()),
+        Outcome::Before { location, answer } => {
+            Span::current().set("cruddur.idempotency.replayed", true);
+            (location, answer)
+        }
+        Outcome::AnotherRequest => {
+            return Err(Problem::conflict("this Idempotency-Key was used for another request; use a new one"));
+        }
+    };
+    Ok(HttpResponse::Ok().insert_header((header::LOCATION, location)).content_type("application/json").body(body))
+}

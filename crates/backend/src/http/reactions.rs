@@ -1,0 +1,76 @@
+//! The handlers of likes, reposts and notifications.
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use telemetry::span::SpanExt;
+use tracing::{Span, instrument};
+use uuid::Uuid;
+
+use super::activities::no_such_crud;
+use super::json::{self, List};
+use super::list::{list, page};
+use super::session::SignedIn;
+use super::{Answer, State};
+use crate::domain::{Activity, Reaction};
+use crate::store::now;
+
+/// Like a crud
+#[utoipa::path(post, path = "/api/activities/{uuid}/like", tag = "reactions", params(("uuid" = Uuid, Path)),
+    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+pub(super) async fn like(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+    react(&state, &uuid, &me, Reaction::Like).await
+}
+
+/// Like a crud no longer
+#[utoipa::path(delete, path = "/api/activities/{uuid}/like", tag = "reactions", params(("uuid" = Uuid, Path)),
+    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+pub(super) async fn unlike(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+    retract(&state, &uuid, &me, Reaction::Like).await
+}
+
+/// Repost a crud
+#[utoipa::path(post, path = "/api/activities/{uuid}/repost", tag = "reactions", params(("uuid" = Uuid, Path)),
+    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+pub(super) async fn repost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+    react(&state, &uuid, &me, Reaction::Repost).await
+}
+
+/// Repost a crud no longer
+#[utoipa::path(delete, path = "/api/activities/{uuid}/repost", tag = "reactions", params(("uuid" = Uuid, Path)),
+    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+pub(super) async fn unrepost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+    retract(&state, &uuid, &me, Reaction::Repost).await
+}
+
+/// What others did about my cruds, newest first
+#[utoipa::path(get, path = "/api/activities/notifications", tag = "reactions", params(List),
+    responses((status = 200, body = Vec<json::Activity>)), security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "notifications", skip_all)]
+pub(super) async fn notifications(
+    request: HttpRequest,
+    state: Data<State>,
+    me: SignedIn,
+    query: Query<List>,
+) -> Answer {
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
+    let told = state.store.notifications(me.user(), now(), page).await?;
+    Span::current().set("app.result_length", told.len());
+    Ok(list(&request, page.after(&told), json::all::<_, json::Activity>(told)))
+}
+
+#[instrument(name = "react", skip_all, fields(cruddur.reaction = reaction.as_str()))]
+async fn react(state: &State, uuid: &str, me: &SignedIn, reaction: Reaction) -> Answer {
+    let uuid = Uuid::try_parse(uuid).map_err(|_| no_such_crud())?;
+    counted(state.store.react(me.user(), uuid, reaction, now()).await?)
+}
+
+#[instrument(name = "retract", skip_all, fields(cruddur.reaction = reaction.as_str()))]
+async fn retract(state: &State, uuid: &str, me: &SignedIn, reaction: Reaction) -> Answer {
+    let uuid = Uuid::try_parse(uuid).map_err(|_| no_such_crud())?;
+    counted(state.store.retract(me.user(), uuid, reaction, now()).await?)
+}
+
+fn counted(activity: Option<Activity>) -> Answer {
+    let activity = activity.ok_or_else(no_such_crud)?;
+    Ok(HttpResponse::Ok().json(json::Activity::from(activity)))
+}

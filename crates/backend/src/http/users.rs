@@ -1,0 +1,57 @@
+//! The handlers of users, and of what is going on.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Path};
+use tracing::instrument;
+
+use super::activities::no_such_user;
+use super::json::{self, ProfileUpdate};
+use super::problem::Problem;
+use super::session::{SignedIn, Visitor};
+use super::{Answer, State};
+use crate::domain::{Bio, DisplayName, Profile};
+use crate::store::now;
+
+/// A user in few words
+#[utoipa::path(get, path = "/api/users/@{handle}/short", tag = "users", params(("handle" = String, Path)),
+    responses((status = 200, body = json::ShortUser)))]
+#[instrument(name = "user-short", skip_all)]
+pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Visitor) -> Answer {
+    let user = state.store.user(&handle).await?.ok_or_else(no_such_user)?;
+    Ok(HttpResponse::Ok().json(json::ShortUser::from(user)))
+}
+
+/// At most five new users whom I have not read
+#[utoipa::path(get, path = "/api/users/suggested", tag = "users", responses((status = 200, body = Vec<json::ShortUser>)))]
+#[instrument(name = "suggested-users", skip_all)]
+pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> Answer {
+    let users = state.store.suggested(visitor.user()).await?;
+    Ok(HttpResponse::Ok().json(json::all::<_, json::ShortUser>(users)))
+}
+
+/// The ten hashtags that the newest living cruds have most often
+#[utoipa::path(get, path = "/api/trending", tag = "cruds", responses((status = 200, body = Vec<json::Trend>)))]
+#[instrument(name = "trending", skip_all)]
+pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
+    let trends = state.store.trending(now()).await?;
+    Ok(HttpResponse::Ok().json(json::all::<_, json::Trend>(trends)))
+}
+
+/// Say who I am
+#[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", request_body = ProfileUpdate,
+    responses((status = 200, body = json::Profile), (status = 422, body = Vec<String>)),
+    security(("session" = []), ("bearer" = [])))]
+#[instrument(name = "update-profile", skip_all)]
+pub(super) async fn update(state: Data<State>, me: SignedIn, body: Json<ProfileUpdate>) -> Answer {
+    let display_name = DisplayName::parse(body.display_name.as_deref().unwrap_or_default());
+    let bio = Bio::parse(body.bio.as_deref().unwrap_or_default());
+    let (display_name, bio) = match (display_name, bio) {
+        (Ok(display_name), Ok(bio)) => (display_name, bio),
+        (display_name, bio) => {
+            return Err(Problem::Invalid(display_name.err().into_iter().chain(bio.err()).collect()));
+        }
+    };
+    let user = state.store.describe(me.user(), display_name, bio).await?;
+    let cruds_count = state.store.cruds_count(user.uuid, now()).await?;
+    Ok(HttpResponse::Ok().json(json::Profile::from(Profile { user, cruds_count })))
+}

@@ -1,0 +1,94 @@
+//! Faults that are asked for, to have something to find in a trace. Off unless `CRUDDUR_FAULTS` says otherwise, and never in
+//! production.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Which faults are on: `slow-query:200ms,n-plus-one,error:5%`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// How much longer each statement takes.
+    pub slow_query: Option<Duration>,
+    /// The replies on the home page are asked for crud by crud.
+    pub n_plus_one: bool,
+    /// Of a hundred requests so many fail.
+    pub error_percent: u8,
+}
+
+/// Why a text names no faults.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no fault")]
+pub struct NotAFault(String);
+
+impl Faults {
+    /// None at all.
+    pub const NONE: Self = Self { slow_query: None, n_plus_one: false, error_percent: 0 };
+
+    /// No longer than a client waits.
+    const SLOWEST: u64 = 10_000;
+
+    pub(super) async fn slow_down(self) {
+        if let Some(longer) = self.slow_query {
+            tokio::time::sleep(longer).await;
+        }
+    }
+}
+
+impl FromStr for Faults {
+    type Err = NotAFault;
+
+    fn from_str(text: &str) -> Result<Self, NotAFault> {
+        let mut faults = Self::NONE;
+        for fault in text.split(',').map(str::trim).filter(|fault| !fault.is_empty()) {
+            let wrong = || NotAFault(fault.to_owned());
+            match fault.split_once(':') {
+                None if fault == "n-plus-one" => faults.n_plus_one = true,
+                Some(("slow-query", longer)) => {
+                    let longer = longer.strip_suffix("ms").and_then(|number| number.parse().ok());
+                    let longer = longer.filter(|longer| (1..=Self::SLOWEST).contains(longer)).ok_or_else(wrong)?;
+                    faults.slow_query = Some(Duration::from_millis(longer));
+                }
+                Some(("error", percent)) => {
+                    let percent = percent.strip_suffix('%').and_then(|number| number.parse().ok());
+                    faults.error_percent = percent.filter(|percent| (1..=100).contains(percent)).ok_or_else(wrong)?;
+                }
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(faults)
+    }
+}
+
+/// As it is read.
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let faults = [
+            self.slow_query.map(|longer| format!("slow-query:{}ms", longer.as_millis())),
+            self.n_plus_one.then(|| "n-plus-one".to_owned()),
+            (self.error_percent > 0).then(|| format!("error:{}%", self.error_percent)),
+        ];
+        f.write_str(&faults.into_iter().flatten().collect::<Vec<_>>().join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_survive_their_text() {
+        for text in ["", "slow-query:200ms", "n-plus-one", "error:5%", "slow-query:1ms,n-plus-one,error:100%"] {
+            assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_fault_is_named() {
+        for text in
+            ["slow-query", "slow-query:200", "slow-query:0ms", "slow-query:11000ms", "error:0%", "error:101%", "all"]
+        {
+            assert!(text.parse::<Faults>().unwrap_err().to_string().contains(text), "{text}");
+        }
+    }
+}

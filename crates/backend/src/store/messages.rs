@@ -1,0 +1,215 @@
+//! Every statement about messages. A conversation is of two; its id is made of theirs.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+use super::once::{claim, keep};
+use super::statement::{Statement, statement};
+use super::{Error, Once, Outcome, Store, on, transaction, within};
+use crate::domain::{Conversation, DirectMessage, Message, Page, User};
+
+type Row = (Uuid, Uuid, String, String, String, DateTime<Utc>);
+
+/// Also locks the conversation, so that of two messages the later one is shown as the latest.
+pub(super) const OPEN: Statement = statement(
+    "INSERT",
+    "message_groups",
+    "INSERT INTO message_groups (uuid, latest_at) VALUES ($1, $2) ON CONFLICT (uuid) DO UPDATE SET latest_at = excluded.latest_at",
+);
+pub(super) const SAY: Statement = statement(
+    "INSERT",
+    "messages",
+    "INSERT INTO messages (uuid, message_group_uuid, user_uuid, message, created_at) VALUES ($1, $2, $3, $4, $5)",
+);
+pub(super) const LIST: Statement = statement(
+    "INSERT",
+    "message_group_members",
+    "INSERT INTO message_group_members (user_uuid, message_group_uuid, other_uuid, latest_at, latest_uuid) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (user_uuid, message_group_uuid) \
+     DO UPDATE SET latest_at = excluded.latest_at, latest_uuid = excluded.latest_uuid \
+     WHERE message_group_members.latest_at <= excluded.latest_at",
+);
+const OTHER: Statement = statement(
+    "SELECT",
+    "message_group_members",
+    "SELECT other_uuid FROM message_group_members WHERE user_uuid = $1 AND message_group_uuid = $2",
+);
+const EXISTS: Statement = statement("SELECT", "message_groups", "SELECT count(*) FROM message_groups WHERE uuid = $1");
+const GROUPS: Statement = statement(
+    "SELECT",
+    "message_group_members",
+    "SELECT g.message_group_uuid, u.handle, u.display_name, m.message, g.latest_at FROM message_group_members g \
+     JOIN users u ON u.uuid = g.other_uuid JOIN messages m ON m.uuid = g.latest_uuid \
+     WHERE g.user_uuid = $1 AND (g.latest_at, g.message_group_uuid) < ($2, $3) \
+     ORDER BY g.latest_at DESC, g.message_group_uuid DESC LIMIT $4 + 0",
+);
+const MESSAGES: Statement = statement(
+    "SELECT",
+    "messages",
+    "SELECT m.uuid, m.message_group_uuid, u.handle, u.display_name, m.message, m.created_at FROM messages m \
+     JOIN users u ON u.uuid = m.user_uuid WHERE m.message_group_uuid = $1 AND (m.created_at, m.uuid) < ($2, $3) \
+     ORDER BY m.created_at DESC, m.uuid DESC LIMIT $4 + 0",
+);
+
+/// Within a transaction: keeps what one says to the other.
+macro_rules! say {
+    ($store:expr, $tx:ident, $user:expr, $other:expr, $said:expr) => {{
+        let said: &DirectMessage = $said;
+        within!($store, $tx, $crate::store::messages::OPEN, |connection| {
+            sqlx::query($crate::store::messages::OPEN.text).bind(said.group).bind(said.created_at).execute(connection)
+        })?;
+        within!($store, $tx, $crate::store::messages::SAY, |connection| {
+            sqlx::query($crate::store::messages::SAY.text)
+                .bind(said.uuid)
+                .bind(said.group)
+                .bind($user)
+                .bind(&said.message)
+                .bind(said.created_at)
+                .execute(connection)
+        })?;
+        for (one, other) in [($user, $other), ($other, $user)] {
+            within!($store, $tx, $crate::store::messages::LIST, |connection| {
+                sqlx::query($crate::store::messages::LIST.text)
+                    .bind(one)
+                    .bind(said.group)
+                    .bind(other)
+                    .bind(said.created_at)
+                    .bind(said.uuid)
+                    .execute(connection)
+            })?;
+        }
+    }};
+}
+pub(super) use say;
+
+/// What a conversation is to somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// They are one of the two; the other.
+    Member(Uuid),
+    /// It is others'.
+    Forbidden,
+    NotFound,
+}
+
+impl Store {
+    /// The conversations of `user`, the one in which something was said last first.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn conversations(&self, user: &User, page: Page) -> Result<Vec<Conversation>, Error> {
+        type Row = (Uuid, String, String, String, DateTime<Utc>);
+        let rows = on!(self, readers, GROUPS, |pool| sqlx::query_as::<_, Row>(GROUPS.text)
+            .bind(user.uuid)
+            .bind(page.before.created_at)
+            .bind(page.before.uuid)
+            .bind(i64::from(page.limit.get()))
+            .fetch_all(pool))?;
+        let conversation = |(uuid, handle, display_name, message, created_at)| Conversation {
+            uuid,
+            handle,
+            display_name,
+            message,
+            created_at,
+        };
+        Ok(rows.into_iter().map(conversation).collect())
+    }
+
+    /// What a conversation is to `user`.
+    ///
+    /// # Errors
+    /// A statement failed.
+    pub async fn access(&self, user: &User, group: Uuid) -> Result<Access, Error> {
+        let other = on!(self, readers, OTHER, |pool| sqlx::query_as::<_, (Uuid,)>(OTHER.text)
+            .bind(user.uuid)
+            .bind(group)
+            .fetch_optional(pool))?;
+        if let Some((other,)) = other {
+            return Ok(Access::Member(other));
+        }
+        let (exists,) =
+            on!(self, readers, EXISTS, |pool| sqlx::query_as::<_, (i64,)>(EXISTS.text).bind(group).fetch_one(pool))?;
+        Ok(if exists > 0 { Access::Forbidden } else { Access::NotFound })
+    }
+
+    /// What was said in a conversation, newest first. Whether somebody may read it, [`Store::access`] tells.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn messages(&self, group: Uuid, page: Page) -> Result<Vec<DirectMessage>, Error> {
+        let rows = on!(self, readers, MESSAGES, |pool| sqlx::query_as::<_, Row>(MESSAGES.text)
+            .bind(group)
+            .bind(page.before.created_at)
+            .bind(page.before.uuid)
+            .bind(i64::from(page.limit.get()))
+            .fetch_all(pool))?;
+        let message = |(uuid, group, handle, display_name, message, created_at)| DirectMessage {
+            uuid,
+            group,
+            handle,
+            display_name,
+            message,
+            created_at,
+        };
+        Ok(rows.into_iter().map(message).collect())
+    }
+
+    /// Keeps what `user` says to `other`.
+    ///
+    /// # Errors
+    /// A statement failed; nothing is kept.
+    pub async fn say(
+        &self,
+        user: &User,
+        other: Uuid,
+        message: Message,
+        now: DateTime<Utc>,
+        once: Option<Once>,
+        answer: fn(&DirectMessage) -> (String, String),
+    ) -> Result<Outcome<DirectMessage>, Error> {
+        let said = new(user, other, message.as_str(), now);
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                claim!(store, tx, user, &once, now);
+                say!(store, tx, user, other, &said);
+                keep!(store, tx, user, &once, answer(&said));
+                Outcome::Done(said)
+            }))
+        })
+        .await
+    }
+}
+
+pub(super) fn new(user: &User, other: Uuid, message: &str, now: DateTime<Utc>) -> DirectMessage {
+    DirectMessage {
+        uuid: Uuid::now_v7(),
+        group: conversation(user.uuid, other),
+        handle: user.handle.clone(),
+        display_name: user.display_name.clone(),
+        message: message.to_owned(),
+        created_at: now,
+    }
+}
+
+/// The id of the conversation of two, whichever of them begins it.
+pub fn conversation(one: Uuid, other: Uuid) -> Uuid {
+    let (first, second) = if one < other { (one, other) } else { (other, one) };
+    let hash = Sha256::new().chain_update(first.as_bytes()).chain_update(second.as_bytes()).finalize();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash).for_each(|(byte, hashed)| *byte = hashed);
+    Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_have_one_conversation() {
+        let (a, b, c) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+        assert_eq!(conversation(a, b), conversation(b, a));
+        assert_ne!(conversation(a, b), conversation(a, c));
+    }
+}

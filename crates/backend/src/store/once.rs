@@ -1,0 +1,154 @@
+//! Requests that may come twice, as a client that got no answer sends them: with the same `Idempotency-Key` they do once what they
+//! ask, and are answered alike. The answer is written in the transaction that does it.
+
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::statement::{Statement, statement};
+
+/// 1 to 255 visible characters of ASCII.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key(String);
+
+/// A key and the hash of what was asked with it.
+#[derive(Debug, Clone)]
+pub struct Once {
+    pub(super) key: String,
+    pub(super) request_hash: String,
+}
+
+/// What became of a write that may have come before.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It was done now.
+    Done(T),
+    /// It had been done: what was answered then, and the `Location`.
+    Before { location: String, answer: String },
+    /// The key has been used to ask for something else.
+    AnotherRequest,
+}
+
+impl<T> Outcome<T> {
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Done(done) => Outcome::Done(map(done)),
+            Self::Before { location, answer } => Outcome::Before { location, answer },
+            Self::AnotherRequest => Outcome::AnotherRequest,
+        }
+    }
+}
+
+/// Why a text is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Idempotency-Key must be 1 to 255 visible characters of ASCII")]
+pub struct NotAKey;
+
+impl FromStr for Key {
+    type Err = NotAKey;
+
+    fn from_str(text: &str) -> Result<Self, NotAKey> {
+        let plain = (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if plain { Ok(Self(text.to_owned())) } else { Err(NotAKey) }
+    }
+}
+
+impl Once {
+    /// `request` is whatever tells one request from another: its path and body.
+    pub fn new(key: Key, request: &[&[u8]]) -> Self {
+        Self { key: key.0, request_hash: sha256(request) }
+    }
+}
+
+/// In hex, of parts that cannot be taken for other parts.
+pub(super) fn sha256(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) const CLAIM: Statement = statement(
+    "INSERT",
+    "idempotency_keys",
+    "INSERT INTO idempotency_keys (user_uuid, key, request_hash, location, answer, created_at) \
+     VALUES ($1, $2, $3, '', '', $4) ON CONFLICT DO NOTHING",
+);
+pub(super) const FIND: Statement = statement(
+    "SELECT",
+    "idempotency_keys",
+    "SELECT request_hash, location, answer FROM idempotency_keys WHERE user_uuid = $1 AND key = $2",
+);
+pub(super) const KEEP: Statement = statement(
+    "UPDATE",
+    "idempotency_keys",
+    "UPDATE idempotency_keys SET location = $3, answer = $4 WHERE user_uuid = $1 AND key = $2",
+);
+
+/// Within a transaction: claims the key, or leaves with what was answered to it.
+macro_rules! claim {
+    ($store:expr, $tx:ident, $user:expr, $once:expr, $now:expr) => {
+        if let Some(once) = $once {
+            let claimed = within!($store, $tx, $crate::store::once::CLAIM, |connection| {
+                sqlx::query($crate::store::once::CLAIM.text)
+                    .bind($user)
+                    .bind(&once.key)
+                    .bind(&once.request_hash)
+                    .bind($now)
+                    .execute(connection)
+            })?;
+            if claimed.rows_affected() == 0 {
+                let (hash, location, answer) = within!($store, $tx, $crate::store::once::FIND, |connection| {
+                    sqlx::query_as::<_, (String, String, String)>($crate::store::once::FIND.text)
+                        .bind($user)
+                        .bind(&once.key)
+                        .fetch_one(connection)
+                })?;
+                return Ok(if hash == once.request_hash {
+                    Outcome::Before { location, answer }
+                } else {
+                    Outcome::AnotherRequest
+                });
+            }
+        }
+    };
+}
+
+/// Within the transaction that claimed it: keeps what is answered.
+macro_rules! keep {
+    ($store:expr, $tx:ident, $user:expr, $once:expr, $answer:expr) => {
+        if let Some(once) = $once {
+            let (location, answer) = $answer;
+            within!($store, $tx, $crate::store::once::KEEP, |connection| {
+                sqlx::query($crate::store::once::KEEP.text)
+                    .bind($user)
+                    .bind(&once.key)
+                    .bind(&location)
+                    .bind(&answer)
+                    .execute(connection)
+            })?;
+        }
+    };
+}
+pub(super) use {claim, keep};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_visible_ascii() {
+        assert!("8e03978e-40d5-43e8-bc93-6894a57f9324".parse::<Key>().is_ok());
+        for text in ["", "a b", "ä", "a\n", &"x".repeat(256)] {
+            assert_eq!(text.parse::<Key>(), Err(NotAKey), "{text}");
+        }
+    }
+
+    #[test]
+    fn parts_are_not_taken_for_other_parts() {
+        assert_ne!(sha256(&[b"ab", b"c"]), sha256(&[b"a", b"bc"]));
+        assert_eq!(sha256(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

@@ -1,0 +1,225 @@
+//! Every statement that writes cruds and replies. Whatever goes with one (its words, its parent's counts, whom it is told to, what was
+//! answered) is written in its transaction.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::once::{claim, keep};
+use super::statement::{Statement, statement};
+use super::words::index;
+use super::{Error, Once, Outcome, Store, transaction, within};
+use crate::domain::{Activity, Message, Ttl, User, words};
+
+pub(super) const CREATE: Statement = statement(
+    "INSERT",
+    "activities",
+    "INSERT INTO activities (uuid, user_uuid, message, ttl_hours, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+);
+/// Numbers the reply, and locks its parent, so that two replies are not given one number.
+pub(super) const NUMBER: Statement = statement(
+    "UPDATE",
+    "activities",
+    "UPDATE activities SET replies_count = replies_count + 1, replies_made = replies_made + 1 \
+     WHERE uuid = $1 AND expires_at > $2 RETURNING user_uuid, replies_made, expires_at",
+);
+pub(super) const REPLY: Statement = statement(
+    "INSERT",
+    "activities",
+    "INSERT INTO activities (uuid, user_uuid, message, created_at, expires_at, reply_to_activity_uuid, reply_number) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7)",
+);
+pub(super) const NOTIFY: Statement = statement(
+    "INSERT",
+    "reactions",
+    "INSERT INTO reactions (activity_uuid, user_uuid, kind, uuid, owner_uuid, created_at) VALUES ($1, $2, 'reply', $3, $4, $5)",
+);
+const OWNER: Statement = statement(
+    "SELECT",
+    "activities",
+    "SELECT user_uuid, reply_to_activity_uuid FROM activities WHERE uuid = $1 AND expires_at > $2",
+);
+const DELETE: Statement = statement("DELETE", "activities", "DELETE FROM activities WHERE uuid = $1");
+const UNCOUNT: Statement =
+    statement("UPDATE", "activities", "UPDATE activities SET replies_count = replies_count - 1 WHERE uuid = $1");
+
+/// Within a transaction: keeps a crud.
+macro_rules! post {
+    ($store:expr, $tx:ident, $user:expr, $crud:expr, $ttl:expr) => {{
+        let crud: &Activity = $crud;
+        within!($store, $tx, $crate::store::posts::CREATE, |connection| {
+            sqlx::query($crate::store::posts::CREATE.text)
+                .bind(crud.uuid)
+                .bind($user)
+                .bind(&crud.message)
+                .bind($ttl.hours())
+                .bind(crud.created_at)
+                .bind(crud.expires_at)
+                .execute(connection)
+        })?;
+        index!($store, $tx, words(&crud.message), crud.uuid, crud.created_at, crud.expires_at);
+    }};
+}
+
+/// Within a transaction: keeps a reply, which expires with its parent; is the reply as it was kept, or `None` where the parent does
+/// not live.
+macro_rules! answer {
+    ($store:expr, $tx:ident, $user:expr, $parent:expr, $reply:expr) => {{
+        let reply: Activity = $reply;
+        let numbered = within!($store, $tx, $crate::store::posts::NUMBER, |connection| {
+            sqlx::query_as::<_, (Uuid, i64, DateTime<Utc>)>($crate::store::posts::NUMBER.text)
+                .bind($parent)
+                .bind(reply.created_at)
+                .fetch_optional(connection)
+        })?;
+        match numbered {
+            None => None,
+            Some((owner, number, expires_at)) => {
+                let reply = Activity { expires_at, ..reply };
+                within!($store, $tx, $crate::store::posts::REPLY, |connection| {
+                    sqlx::query($crate::store::posts::REPLY.text)
+                        .bind(reply.uuid)
+                        .bind($user)
+                        .bind(&reply.message)
+                        .bind(reply.created_at)
+                        .bind(expires_at)
+                        .bind($parent)
+                        .bind(number)
+                        .execute(connection)
+                })?;
+                within!($store, $tx, $crate::store::posts::NOTIFY, |connection| {
+                    sqlx::query($crate::store::posts::NOTIFY.text)
+                        .bind(reply.uuid)
+                        .bind($user)
+                        .bind(Uuid::now_v7())
+                        .bind(Some(owner).filter(|owner| *owner != $user))
+                        .bind(reply.created_at)
+                        .execute(connection)
+                })?;
+                index!($store, $tx, words(&reply.message), reply.uuid, reply.created_at, reply.expires_at);
+                Some(reply)
+            }
+        }
+    }};
+}
+pub(super) use {answer, post};
+
+/// What became of a wish to delete a crud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    Done,
+    /// It is another's.
+    Forbidden,
+    /// It does not live.
+    NotFound,
+}
+
+impl Store {
+    /// Keeps a new crud. With `once`, `answer` gives the `Location` and the body that are kept with it.
+    ///
+    /// # Errors
+    /// A statement failed; nothing is kept.
+    pub async fn create(
+        &self,
+        user: &User,
+        message: Message,
+        ttl: Ttl,
+        now: DateTime<Utc>,
+        once: Option<Once>,
+        answer: fn(&Activity) -> (String, String),
+    ) -> Result<Outcome<Activity>, Error> {
+        let crud = new(user, message.as_str(), now, now + ttl.duration(), None);
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                claim!(store, tx, user, &once, now);
+                post!(store, tx, user, &crud, ttl);
+                keep!(store, tx, user, &once, answer(&crud));
+                Outcome::Done(crud)
+            }))
+        })
+        .await
+    }
+
+    /// Keeps a reply to the crud `parent`, with which it will expire; `None` where no such crud lives.
+    ///
+    /// # Errors
+    /// A statement failed; nothing is kept.
+    pub async fn reply(
+        &self,
+        user: &User,
+        parent: Uuid,
+        message: Message,
+        now: DateTime<Utc>,
+        once: Option<Once>,
+        answer: fn(&Activity) -> (String, String),
+    ) -> Result<Outcome<Option<Activity>>, Error> {
+        let reply = new(user, message.as_str(), now, now, Some(parent));
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                claim!(store, tx, user, &once, now);
+                let Some(reply) = answer!(store, tx, user, parent, reply) else {
+                    return Ok(Outcome::Done(None));
+                };
+                keep!(store, tx, user, &once, answer(&reply));
+                Outcome::Done(Some(reply))
+            }))
+        })
+        .await
+    }
+
+    /// Deletes a crud of `user`'s with all that hangs on it.
+    ///
+    /// # Errors
+    /// A statement failed; the crud is still there.
+    pub async fn delete(&self, user: &User, uuid: Uuid, now: DateTime<Utc>) -> Result<Deletion, Error> {
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                let found = within!(store, tx, OWNER, |connection| {
+                    sqlx::query_as::<_, (Uuid, Option<Uuid>)>(OWNER.text)
+                        .bind(uuid)
+                        .bind(now)
+                        .fetch_optional(connection)
+                })?;
+                let reply_to = match found {
+                    None => return Ok(Deletion::NotFound),
+                    Some((owner, _)) if owner != user => return Ok(Deletion::Forbidden),
+                    Some((_, reply_to)) => reply_to,
+                };
+                let deleted =
+                    within!(store, tx, DELETE, |connection| sqlx::query(DELETE.text).bind(uuid).execute(connection))?;
+                // Two may have asked at the same time.
+                if let Some(parent) = reply_to.filter(|_| deleted.rows_affected() > 0) {
+                    within!(store, tx, UNCOUNT, |connection| sqlx::query(UNCOUNT.text)
+                        .bind(parent)
+                        .execute(connection))?;
+                }
+                Deletion::Done
+            }))
+        })
+        .await
+    }
+}
+
+/// A crud or reply that nobody has done anything about yet.
+pub(super) fn new(
+    user: &User,
+    message: &str,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    reply_to: Option<Uuid>,
+) -> Activity {
+    Activity {
+        uuid: Uuid::now_v7(),
+        handle: user.handle.clone(),
+        display_name: user.display_name.clone(),
+        message: message.to_owned(),
+        created_at,
+        expires_at,
+        likes_count: 0,
+        replies_count: 0,
+        reposts_count: 0,
+        reply_to,
+    }
+}

@@ -1,0 +1,157 @@
+//! Every statement about likes and reposts, and about what somebody is notified of. A crud's counts change in the transaction in
+//! which the reaction does.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::activities::{Row, SHOW, activity};
+use super::statement::{Statement, statement};
+use super::{Error, Store, on, transaction, within};
+use crate::domain::{Activity, Notification, Page, Reaction, User};
+
+/// Who did what and when, and then a crud as in every other list.
+type Notified = (
+    Uuid,
+    String,
+    String,
+    String,
+    DateTime<Utc>,
+    Uuid,
+    String,
+    String,
+    String,
+    DateTime<Utc>,
+    DateTime<Utc>,
+    i64,
+    i64,
+    i64,
+    Option<Uuid>,
+);
+
+const REACT: Statement = statement(
+    "INSERT",
+    "reactions",
+    "INSERT INTO reactions (activity_uuid, user_uuid, kind, uuid, owner_uuid, created_at) \
+     SELECT a.uuid, $2, $3, $4, CASE WHEN a.user_uuid = $2 THEN NULL ELSE a.user_uuid END, $5 \
+     FROM activities a WHERE a.uuid = $1 AND a.expires_at > $5 ON CONFLICT DO NOTHING",
+);
+const RETRACT: Statement =
+    statement("DELETE", "reactions", "DELETE FROM reactions WHERE activity_uuid = $1 AND user_uuid = $2 AND kind = $3");
+const COUNT_LIKE: Statement =
+    statement("UPDATE", "activities", "UPDATE activities SET likes_count = likes_count + $2 WHERE uuid = $1");
+const COUNT_REPOST: Statement =
+    statement("UPDATE", "activities", "UPDATE activities SET reposts_count = reposts_count + $2 WHERE uuid = $1");
+const NOTIFICATIONS: Statement = statement(
+    "SELECT",
+    "reactions",
+    "SELECT r.uuid, r.kind, w.handle, w.display_name, r.created_at, a.uuid, u.handle, u.display_name, a.message, a.created_at, \
+     a.expires_at, a.likes_count, a.replies_count, a.reposts_count, a.reply_to_activity_uuid \
+     FROM reactions r JOIN activities a ON a.uuid = r.activity_uuid JOIN users u ON u.uuid = a.user_uuid \
+     JOIN users w ON w.uuid = r.user_uuid \
+     WHERE r.owner_uuid = $2 AND (r.created_at, r.uuid) < ($3, $4) AND a.expires_at > $1 \
+     ORDER BY r.created_at DESC, r.uuid DESC LIMIT $5 + 0",
+);
+
+impl Store {
+    /// Likes or reposts a crud, or finds that it was; the crud with its new counts, or `None` where no such crud lives.
+    ///
+    /// # Errors
+    /// A statement failed; nothing has changed.
+    pub async fn react(
+        &self,
+        user: &User,
+        uuid: Uuid,
+        reaction: Reaction,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Activity>, Error> {
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                let reacted = within!(store, tx, REACT, |connection| sqlx::query(REACT.text)
+                    .bind(uuid)
+                    .bind(user)
+                    .bind(reaction.as_str())
+                    .bind(Uuid::now_v7())
+                    .bind(now)
+                    .execute(connection))?;
+                if reacted.rows_affected() > 0 {
+                    let count = count(reaction);
+                    within!(store, tx, count, |connection| sqlx::query(count.text)
+                        .bind(uuid)
+                        .bind(1_i64)
+                        .execute(connection))?;
+                }
+                let row = within!(store, tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
+                    .bind(now)
+                    .bind(uuid)
+                    .fetch_optional(connection))?;
+                row.map(activity)
+            }))
+        })
+        .await
+    }
+
+    /// Takes a like or repost back, or finds that there is none; the crud with its new counts, or `None` where no such crud
+    /// lives.
+    ///
+    /// # Errors
+    /// A statement failed; nothing has changed.
+    pub async fn retract(
+        &self,
+        user: &User,
+        uuid: Uuid,
+        reaction: Reaction,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Activity>, Error> {
+        let (store, user) = (self.clone(), user.uuid);
+        self.write(async move {
+            Ok(transaction!(&store, |tx| {
+                let retracted = within!(store, tx, RETRACT, |connection| sqlx::query(RETRACT.text)
+                    .bind(uuid)
+                    .bind(user)
+                    .bind(reaction.as_str())
+                    .execute(connection))?;
+                if retracted.rows_affected() > 0 {
+                    let count = count(reaction);
+                    within!(store, tx, count, |connection| sqlx::query(count.text)
+                        .bind(uuid)
+                        .bind(-1_i64)
+                        .execute(connection))?;
+                }
+                let row = within!(store, tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
+                    .bind(now)
+                    .bind(uuid)
+                    .fetch_optional(connection))?;
+                row.map(activity)
+            }))
+        })
+        .await
+    }
+
+    /// What others did about the living cruds of `user`, newest first.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn notifications(&self, user: &User, now: DateTime<Utc>, page: Page) -> Result<Vec<Notification>, Error> {
+        let rows = on!(self, readers, NOTIFICATIONS, |pool| sqlx::query_as::<_, Notified>(NOTIFICATIONS.text)
+            .bind(now)
+            .bind(user.uuid)
+            .bind(page.before.created_at)
+            .bind(page.before.uuid)
+            .bind(i64::from(page.limit.get()))
+            .fetch_all(pool))?;
+        Ok(rows.into_iter().map(notification).collect())
+    }
+}
+
+fn count(reaction: Reaction) -> Statement {
+    match reaction {
+        Reaction::Like => COUNT_LIKE,
+        Reaction::Repost => COUNT_REPOST,
+    }
+}
+
+fn notification(row: Notified) -> Notification {
+    let (uuid, kind, handle, display_name, created_at, a, b, c, d, e, f, g, h, i, j) = row;
+    Notification { uuid, kind, handle, display_name, created_at, activity: activity((a, b, c, d, e, f, g, h, i, j)) }
+}

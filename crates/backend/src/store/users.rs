@@ -1,0 +1,81 @@
+//! Every statement that reads users, or changes what they say of themselves.
+
+use uuid::Uuid;
+
+use super::statement::{Statement, statement};
+use super::{Error, Store, on, run};
+use crate::domain::{Bio, DisplayName, User};
+
+/// Users that are suggested at once.
+const SUGGESTED: i64 = 5;
+
+pub(super) type Row = (Uuid, String, String, String);
+
+const USER: Statement =
+    statement("SELECT", "users", "SELECT uuid, handle, display_name, bio FROM users WHERE handle = $1");
+const SUGGEST: Statement = statement(
+    "SELECT",
+    "users",
+    "SELECT uuid, handle, display_name, bio FROM users ORDER BY created_at DESC, uuid DESC LIMIT $1 + 0",
+);
+/// Whoever did something about another's crud, or replied to it, has read them.
+const SUGGEST_TO: Statement = statement(
+    "SELECT",
+    "users",
+    "SELECT u.uuid, u.handle, u.display_name, u.bio FROM users u WHERE u.uuid <> $2 \
+     AND NOT EXISTS (SELECT 1 FROM reactions r WHERE r.user_uuid = $2 AND r.owner_uuid = u.uuid) \
+     ORDER BY u.created_at DESC, u.uuid DESC LIMIT $1 + 0",
+);
+const UPDATE: Statement = statement("UPDATE", "users", "UPDATE users SET display_name = $2, bio = $3 WHERE uuid = $1");
+
+impl Store {
+    /// The user of this handle.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn user(&self, handle: &str) -> Result<Option<User>, Error> {
+        // PostgreSQL's text has no NUL, and so no handle has one.
+        if handle.contains('\0') {
+            return Ok(None);
+        }
+        let row =
+            on!(self, readers, USER, |pool| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(pool))?;
+        Ok(row.map(user))
+    }
+
+    /// The newest users, without `to` and those whom they have read.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn suggested(&self, to: Option<&User>) -> Result<Vec<User>, Error> {
+        let rows = match to {
+            None => on!(self, readers, SUGGEST, |pool| sqlx::query_as::<_, Row>(SUGGEST.text)
+                .bind(SUGGESTED)
+                .fetch_all(pool))?,
+            Some(to) => on!(self, readers, SUGGEST_TO, |pool| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
+                .bind(SUGGESTED)
+                .bind(to.uuid)
+                .fetch_all(pool))?,
+        };
+        Ok(rows.into_iter().map(user).collect())
+    }
+
+    /// Keeps what a user says of themselves.
+    ///
+    /// # Errors
+    /// The statement failed; it is as it was.
+    pub async fn describe(&self, user: &User, display_name: DisplayName, bio: Bio) -> Result<User, Error> {
+        let described =
+            User { display_name: display_name.as_str().to_owned(), bio: bio.as_str().to_owned(), ..user.clone() };
+        let store = self.clone();
+        self.write(async move {
+            run!(&store, UPDATE, described.uuid, &described.display_name, &described.bio)?;
+            Ok(described)
+        })
+        .await
+    }
+}
+
+pub(super) fn user((uuid, handle, display_name, bio): Row) -> User {
+    User { uuid, handle, display_name, bio }
+}

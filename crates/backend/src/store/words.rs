@@ -1,0 +1,156 @@
+//! Every statement about what cruds are found by. A plain table of words serves both engines with one text, where each has a full text
+//! index of its own kind.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::activities::{Row, activities, activity};
+use super::statement::{Statement, statement};
+use super::{Error, Store, on, transaction, within};
+use crate::domain::{Activity, Page, Term, Trend, Word, words};
+
+/// Words that one statement inserts.
+pub(super) const AT_ONCE: usize = 8;
+/// The newest uses of hashtags, of which the most frequent are told.
+const USES: i64 = 10_000;
+const TRENDS: i64 = 10;
+
+/// Five placeholders a row. Rows that are not needed repeat the first.
+pub(super) const INDEX: Statement = statement(
+    "INSERT",
+    "words",
+    "INSERT INTO words (word, created_at, activity_uuid, expires_at, hashtag) VALUES \
+     ($1, $2, $3, $4, $5), ($6, $2, $3, $4, $7), ($8, $2, $3, $4, $9), ($10, $2, $3, $4, $11), ($12, $2, $3, $4, $13), \
+     ($14, $2, $3, $4, $15), ($16, $2, $3, $4, $17), ($18, $2, $3, $4, $19) ON CONFLICT DO NOTHING",
+);
+
+/// Finds what has the word `$5`, and each of the further ones.
+macro_rules! search {
+    ($($further:literal)*) => {
+        statement(
+            "SELECT",
+            "words",
+            activities!(
+                "words w JOIN activities a ON a.uuid = w.activity_uuid",
+                concat!(
+                    " AND w.word = $5 AND w.expires_at > $1 AND (w.created_at, w.activity_uuid) < ($2, $3)",
+                    $(
+                        " AND EXISTS (SELECT 1 FROM words o WHERE o.word = ",
+                        $further,
+                        " AND o.created_at = w.created_at AND o.activity_uuid = w.activity_uuid)",
+                    )*
+                    " ORDER BY w.created_at DESC, w.activity_uuid DESC LIMIT $4 + 0"
+                )
+            ),
+        )
+    };
+}
+
+/// One for each number of words.
+const SEARCH: [Statement; Term::MAX_WORDS] = [
+    search!(),
+    search!("$6"),
+    search!("$6" "$7"),
+    search!("$6" "$7" "$8"),
+    search!("$6" "$7" "$8" "$9"),
+    search!("$6" "$7" "$8" "$9" "$10"),
+    search!("$6" "$7" "$8" "$9" "$10" "$11"),
+    search!("$6" "$7" "$8" "$9" "$10" "$11" "$12"),
+];
+const TRENDING: Statement = statement(
+    "SELECT",
+    "words",
+    "SELECT word, count(*) FROM (SELECT word FROM words WHERE hashtag AND expires_at > $1 ORDER BY created_at DESC LIMIT $2 + 0) AS uses \
+     GROUP BY word ORDER BY count(*) DESC, word LIMIT $3 + 0",
+);
+const MISSING: Statement = statement(
+    "SELECT",
+    "activities",
+    "SELECT count(*) FROM (SELECT 1 FROM activities WHERE NOT EXISTS (SELECT 1 FROM words) LIMIT 1) AS one",
+);
+const ALL: Statement = statement(
+    "SELECT",
+    "activities",
+    "SELECT uuid, message, created_at, expires_at FROM activities WHERE expires_at > $1",
+);
+
+/// Within a transaction: makes a crud findable.
+macro_rules! index {
+    ($store:expr, $tx:ident, $words:expr, $uuid:expr, $created_at:expr, $expires_at:expr) => {
+        for words in $words.chunks($crate::store::words::AT_ONCE) {
+            within!($store, $tx, $crate::store::words::INDEX, |connection| {
+                let mut rows = words.iter().chain(words.first().into_iter().cycle());
+                let mut query = sqlx::query($crate::store::words::INDEX.text);
+                for number in 0..$crate::store::words::AT_ONCE {
+                    let Some(word) = rows.next() else { break };
+                    query = query.bind(word.as_str());
+                    if number == 0 {
+                        query = query.bind($created_at).bind($uuid).bind($expires_at);
+                    }
+                    query = query.bind(word.is_hashtag());
+                }
+                query.execute(connection)
+            })?;
+        }
+    };
+}
+pub(super) use index;
+
+impl Store {
+    /// Cruds and replies that have every word of the term, newest first.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn search(&self, term: &Term, now: DateTime<Utc>, page: Page) -> Result<Vec<Activity>, Error> {
+        let Some(statement) = term.words().len().checked_sub(1).and_then(|further| SEARCH.get(further)) else {
+            return Ok(Vec::new());
+        };
+        let rows = on!(self, readers, *statement, |pool| {
+            let query = sqlx::query_as::<_, Row>(statement.text)
+                .bind(now)
+                .bind(page.before.created_at)
+                .bind(page.before.uuid)
+                .bind(i64::from(page.limit.get()));
+            term.words().iter().map(Word::as_str).fold(query, |query, word| query.bind(word)).fetch_all(pool)
+        })?;
+        Ok(rows.into_iter().map(activity).collect())
+    }
+
+    /// The hashtags that the newest living cruds have most often.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn trending(&self, now: DateTime<Utc>) -> Result<Vec<Trend>, Error> {
+        let rows = on!(self, readers, TRENDING, |pool| sqlx::query_as::<_, (String, i64)>(TRENDING.text)
+            .bind(now)
+            .bind(USES)
+            .bind(TRENDS)
+            .fetch_all(pool))?;
+        let trend = |(word, count): (String, i64)| Trend { hashtag: word.trim_start_matches('#').to_owned(), count };
+        Ok(rows.into_iter().map(trend).collect())
+    }
+}
+
+/// Makes the cruds findable that a version without this table has kept.
+pub(super) async fn index_what_is_not(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
+    let (missing,) = on!(store, readers, MISSING, |pool| sqlx::query_as::<_, (i64,)>(MISSING.text).fetch_one(pool))?;
+    if missing == 0 {
+        return Ok(());
+    }
+    let kept = store.clone();
+    store
+        .write(async move {
+            transaction!(&kept, |tx| {
+                let cruds = within!(kept, tx, ALL, |connection| {
+                    sqlx::query_as::<_, (Uuid, String, DateTime<Utc>, DateTime<Utc>)>(ALL.text)
+                        .bind(now)
+                        .fetch_all(connection)
+                })?;
+                for (uuid, message, created_at, expires_at) in cruds {
+                    index!(kept, tx, words(&message), uuid, created_at, expires_at);
+                }
+            });
+            Ok(())
+        })
+        .await
+}

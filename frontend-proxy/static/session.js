@@ -1,0 +1,105 @@
+// Who is signed in. The cookie is not for scripts to see: the API says, at start and with each refusal.
+
+import { callApi, inOneTrace, SignInNeeded } from '/api.js';
+import { byId } from '/page.js';
+
+const FORMS = {
+  signin: { title: 'Sign in', other: 'signup', question: 'New here?', answer: 'Create an account' },
+  signup: { title: 'Join Cruddur', other: 'signin', question: 'Have an account?', answer: 'Sign in' },
+};
+
+let user = null;
+const listeners = [];
+const { promise: sessionIsKnown, resolve: nowKnown } = Promise.withResolvers();
+
+export { sessionIsKnown };
+export const signedIn = () => user;
+export const isMe = (handle) => user !== null && user.handle === handle;
+export const whenSessionChanges = (listener) => listeners.push(listener);
+
+// Whether somebody has signed in here. Who never has need not be asked for: the answer is known, and would be an error.
+const MARK = 'cruddur-signed-in';
+
+export function become(next) {
+  user = next;
+  remember(user !== null);
+  document.documentElement.dataset.session = user ? 'in' : 'out';
+  nowKnown();
+  // Who pressed something before the first answer came was asked in vain.
+  if (user) byId('auth-dialog').close();
+  for (const listener of listeners) listener();
+}
+
+// Neither being signed out nor a server that is away is worth a word here: what needs more than this says so.
+export function checkSession() {
+  if (!mayBeSignedIn()) return become(null);
+  return inOneTrace('session.check', async (ask) => {
+    const found = await ask('Check session', '/api/auth/me', { quiet: true }).catch(() => null);
+    become(found?.answer ?? null);
+  });
+}
+
+function mayBeSignedIn() {
+  try {
+    return localStorage.getItem(MARK) !== null;
+  } catch {
+    return true;
+  }
+}
+
+function remember(isSignedIn) {
+  try {
+    if (isSignedIn) localStorage.setItem(MARK, 'yes');
+    else localStorage.removeItem(MARK);
+  } catch {
+    // Storage may be forbidden: then the API is asked each time.
+  }
+}
+
+export async function signOut() {
+  await callApi('session.sign_out', 'Sign out', '/api/auth/signout', { method: 'POST' });
+  location.hash = '#/';
+  become(null);
+}
+
+// ---- What needs a session
+
+export const act = (name, ...call) => perform(name, (ask) => ask(...call));
+
+export async function perform(name, run) {
+  try {
+    return await inOneTrace(name, run);
+  } catch (failure) {
+    if (failure instanceof SignInNeeded) {
+      const reason = user ? 'Your session is over. Sign in again to go on.' : failure.message;
+      become(null);
+      askToSignIn(reason);
+    }
+    throw failure;
+  }
+}
+
+export function requireUser(reason) {
+  if (!user) askToSignIn(reason);
+  return user !== null;
+}
+
+// ---- The dialog
+
+export function askToSignIn(reason, form = 'signin') {
+  const dialog = byId('auth-dialog');
+  byId('auth-reason').textContent = reason;
+  if (!dialog.open) dialog.showModal();
+  showForm(form);
+}
+
+function showForm(name) {
+  const { title, other, question, answer } = FORMS[name];
+  byId(`${name}-form`).hidden = false;
+  byId(`${other}-form`).hidden = true;
+  byId('auth-title').textContent = title;
+  byId('auth-question').textContent = question;
+  Object.assign(byId('auth-switch'), { textContent: answer, onclick: () => showForm(other) });
+  byId('auth-switch').dataset.testid = `show-${other}`;
+  byId(`${name}-form`).querySelector('input').focus();
+}

@@ -1,0 +1,141 @@
+// What each address shows. The hash is the address: the server has one page.
+
+import { crudItem, notificationItem } from '/cruds.js';
+import { conversationItem, conversationWith, messageItem, openMessageForm } from '/messages.js';
+import { profileHash } from '/page.js';
+import { showProfile } from '/profile.js';
+import { signedIn } from '/session.js';
+
+// The first that fits. `name` is that of the span, and has nothing of the address in it.
+const ROUTES = [
+  [/^#\/@([^/]+)\/status\/([^/]+)$/, crud],
+  [/^#\/@([^/]+)$/, profile],
+  [/^#\/search\/(.+)$/s, search],
+  [/^#\/notifications$/, notifications],
+  [/^#\/messages$/, messages],
+  [/^#\/messages\/@([^/]+)$/, conversation],
+  [/^#\/profile$/, ownProfile],
+];
+
+export function viewAt(hash) {
+  const address = decoded(hash);
+  for (const [pattern, view] of ROUTES) {
+    const match = address.match(pattern);
+    if (match) return { item: crudItem, entries: (answer) => answer, ...view(...match.slice(1)) };
+  }
+  return { item: crudItem, entries: (answer) => answer, ...home() };
+}
+
+function decoded(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return '';
+  }
+}
+
+function home() {
+  return {
+    title: 'Home',
+    name: 'view.home',
+    action: 'Load home',
+    url: '/api/activities/home',
+    empty: 'No cruds yet. Write the first one.',
+    link: '#/',
+    isHome: true,
+  };
+}
+
+function profile(handle) {
+  return {
+    title: `@${handle}`,
+    name: 'view.profile',
+    action: 'Open profile',
+    url: `/api/activities/@${encodeURIComponent(handle)}`,
+    empty: `@${handle} has no cruds right now.`,
+    words: { 404: `Nobody here is called @${handle}.` },
+    link: profileHash(handle),
+    entries: (answer) => answer.activities ?? answer,
+    arrived: (answer) => answer.profile && showProfile(answer.profile),
+  };
+}
+
+// Who is signed in has an address that others can open too.
+function ownProfile() {
+  const user = signedIn();
+  return {
+    title: 'Profile',
+    empty: '',
+    link: '#/profile',
+    needsUser: 'Sign in to see your profile.',
+    elsewhere: user && profileHash(user.handle),
+  };
+}
+
+function crud(handle, uuid) {
+  return {
+    title: `Crud by @${handle}`,
+    name: 'view.crud',
+    action: 'Open crud',
+    url: `/api/activities/@${encodeURIComponent(handle)}/status/${encodeURIComponent(uuid)}`,
+    empty: 'This crud is gone.',
+    words: { 404: 'This crud is gone: it expired, was deleted, or never was.' },
+    entries: ({ activity, replies }) => [{ ...activity, replies }],
+  };
+}
+
+function search(term) {
+  return {
+    title: `Search: ${term}`,
+    name: 'view.search',
+    action: 'Search',
+    url: `/api/activities/search?${new URLSearchParams({ term })}`,
+    empty: `No crud says “${term}”. It may have expired.`,
+    term,
+  };
+}
+
+function notifications() {
+  return {
+    title: 'Notifications',
+    name: 'view.notifications',
+    action: 'Open notifications',
+    url: '/api/activities/notifications',
+    empty: 'Nothing yet. Who replies to your cruds, likes or reposts them, is listed here.',
+    link: '#/notifications',
+    needsUser: 'Sign in to see who replied to you, liked you and reposted you.',
+    item: notificationItem,
+    mayRepeat: true,
+  };
+}
+
+function messages() {
+  return {
+    title: 'Messages',
+    name: 'view.messages',
+    action: 'Open messages',
+    url: '/api/message_groups',
+    empty: 'No conversations yet. Open somebody’s profile and choose Message.',
+    link: '#/messages',
+    needsUser: 'Sign in to read your messages.',
+    item: conversationItem,
+  };
+}
+
+function conversation(handle) {
+  return {
+    title: `Messages with @${handle}`,
+    name: 'view.conversation',
+    action: 'Open conversation',
+    url: `/api/messages/@${encodeURIComponent(handle)}`,
+    empty: `You and @${handle} have not written yet.`,
+    link: '#/messages',
+    needsUser: `Sign in to write to @${handle}.`,
+    label: 'Messages',
+    older: 'Show older messages',
+    isNewestLast: true,
+    item: messageItem,
+    load: (...call) => conversationWith(handle, ...call),
+    arrived: () => openMessageForm(handle),
+  };
+}

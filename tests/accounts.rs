@@ -1,0 +1,241 @@
+//! Accounts over HTTP: who gets in, who stays out, and what a session may do.
+
+use serde_json::{Value, json};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::http::Answer;
+use crate::support::person::{PASSWORD, Person};
+use crate::support::{Folder, engines, http};
+
+const CROSS_SITE: [(&str, &str); 1] = [("sec-fetch-site", "cross-site")];
+
+fn sign_up(cruddur: &Cruddur, handle: &str, email: &str) -> Answer {
+    let account = json!({"handle": handle, "display_name": "Somebody", "email": email, "password": PASSWORD});
+    http::post(&format!("{}/api/auth/signup", cruddur.backend), &account)
+}
+
+fn sign_in(cruddur: &Cruddur, body: &Value) -> Answer {
+    http::post(&format!("{}/api/auth/signin", cruddur.backend), body)
+}
+
+#[test]
+fn whoever_signs_up_is_signed_in_and_can_come_back() {
+    engines::each(&[], |cruddur| {
+        let answer = sign_up(cruddur, " @Zed ", "Zed@Example.com");
+        let cookie = answer.header("set-cookie").to_owned();
+        for part in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
+            assert!(cookie.contains(part), "{cookie}");
+        }
+        assert!(!cookie.contains("Secure"), "over HTTP it would be lost: {cookie}");
+        let zed = Person::answered(&cruddur.backend, &answer);
+        assert_eq!(
+            zed.get("/api/auth/me").json(),
+            json!({"uuid": zed.uuid, "handle": "zed", "display_name": "Somebody", "bio": "", "email": "zed@example.com"})
+        );
+        for login in ["zed", "@ZED", "zed@example.com"] {
+            assert_eq!(sign_in(cruddur, &json!({"login": login, "password": PASSWORD})).json(), answer.json());
+        }
+        for (handle, email) in [("zed", "other@example.com"), ("other", "zed@example.com"), ("ZED", "ZED@example.com")]
+        {
+            assert_eq!(sign_up(cruddur, handle, email).status, 409, "{handle} {email}");
+        }
+    });
+}
+
+#[test]
+fn a_cookie_is_secure_behind_https() {
+    let data = Folder::new();
+    let cruddur = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    let zed = cruddur.person();
+    let body = json!({"login": zed.handle, "password": PASSWORD}).to_string();
+    let headers = [("content-type", "application/json"), ("x-forwarded-proto", "https")];
+    let answer = http::send(&format!("{}/api/auth/signin", cruddur.backend), &headers, body.as_bytes());
+    assert!(answer.header("set-cookie").contains("; Secure"), "{}", answer.header("set-cookie"));
+}
+
+#[test]
+fn a_session_ends_where_it_is_signed_out_and_not_elsewhere() {
+    engines::each(&[], |cruddur| {
+        let here = cruddur.person();
+        let elsewhere = sign_in(cruddur, &json!({"login": here.handle, "password": PASSWORD}));
+        let elsewhere = Person::answered(&cruddur.backend, &elsewhere);
+        assert_ne!(here.cookie, elsewhere.cookie);
+        let out = here.post("/api/auth/signout", &json!({}));
+        assert_eq!(out.status, 204);
+        assert!(out.header("set-cookie").contains("Max-Age=0"), "{}", out.header("set-cookie"));
+        assert_eq!(here.get("/api/auth/me").status, 401);
+        assert_eq!(elsewhere.get("/api/auth/me").status, 200);
+        // Who signs in with a session leaves that one behind.
+        let again = json!({"login": elsewhere.handle, "password": PASSWORD});
+        assert_eq!(elsewhere.post("/api/auth/signin", &again).status, 200);
+        assert_eq!(elsewhere.get("/api/auth/me").status, 401);
+    });
+}
+
+#[test]
+fn a_token_is_a_bearers_too_and_a_wrong_one_is_nobodys() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        let token = me.cookie.split_once('=').unwrap().1;
+        let ask = |value: &str| {
+            http::request("GET", &format!("{}/api/auth/me", cruddur.backend), &[("authorization", value)])
+        };
+        assert_eq!(ask(&format!("Bearer {token}")).status, 200);
+        for value in ["Bearer", "Bearer ", "Basic eDp5", "Bearer x", &format!("Bearer {}", token.to_lowercase())] {
+            let answer = ask(value);
+            assert_eq!(
+                (answer.status, answer.header("www-authenticate")),
+                (401, "Bearer realm=\"cruddur\""),
+                "{value}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_wrong_input_is_told_in_codes() {
+    engines::each(&[], |cruddur| {
+        let wrong = [
+            ("signup", json!({}), json!(["handle_blank", "display_name_blank", "email_blank", "password_blank"])),
+            (
+                "signup",
+                json!({"handle": "a b", "display_name": "x".repeat(51), "email": "a@b", "password": "short"}),
+                json!(["handle_invalid", "display_name_exceed_max_chars", "email_invalid", "password_too_short"]),
+            ),
+            ("signin", json!({}), json!(["login_blank", "password_blank"])),
+            ("signin", json!({"login": "zed", "password": "x".repeat(257)}), json!(["password_exceed_max_chars"])),
+        ];
+        for (route, body, codes) in wrong {
+            let answer = http::post(&format!("{}/api/auth/{route}", cruddur.backend), &body);
+            assert_eq!((answer.status, answer.json()), (422, codes), "{route} {body}");
+        }
+        let me = cruddur.person();
+        let update = me.post("/api/profile/update", &json!({"display_name": " ", "bio": "x".repeat(161)}));
+        assert_eq!((update.status, update.json()), (422, json!(["display_name_blank", "bio_exceed_max_chars"])));
+        let update = me.post("/api/profile/update", &json!({"display_name": "New", "bio": "about\nme"})).json();
+        assert_eq!(
+            (&update["display_name"], &update["bio"], &update["cruds_count"]),
+            (&json!("New"), &json!("about\nme"), &json!(0))
+        );
+    });
+}
+
+/// Neither the answer nor the count of attempts tells whether there is such a login.
+#[test]
+fn a_password_is_guessed_a_few_times_and_no_more() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        for login in [me.handle.as_str(), "nobody"] {
+            let guess = || sign_in(cruddur, &json!({"login": login, "password": "a wrong one"}));
+            for _ in 0..10 {
+                let answer = guess();
+                assert_eq!((answer.status, &answer.json()["detail"]), (401, &json!("no such login and password")));
+            }
+            let answer = guess();
+            assert_eq!(answer.status, 429, "{login}");
+            let seconds: u64 = answer.header("retry-after").parse().unwrap();
+            assert!((1..=901).contains(&seconds), "{seconds}");
+        }
+        let right = json!({"login": me.handle, "password": PASSWORD});
+        assert_eq!(sign_in(cruddur, &right).status, 429, "the right one too, from there");
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", "192.0.2.7")];
+        let url = format!("{}/api/auth/signin", cruddur.backend);
+        let elsewhere = http::send(&url, &headers, right.to_string().as_bytes());
+        assert_eq!(elsewhere.status, 200, "whoever guesses does not lock others out");
+    });
+}
+
+#[test]
+fn a_right_password_forgets_the_wrong_ones() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        for _ in 0..3 {
+            for password in ["a wrong one", "another", "yet another", "and one more", "the last", PASSWORD] {
+                let answer = sign_in(cruddur, &json!({"login": me.handle, "password": password}));
+                assert_eq!(answer.status, if password == PASSWORD { 200 } else { 401 });
+            }
+        }
+    });
+}
+
+/// 14 of the guarantees, its first part: every route that is somebody's refuses everybody else.
+#[test]
+fn nobody_acts_for_another() {
+    engines::each(&[], |cruddur| {
+        let (me, another) = (cruddur.person(), cruddur.person());
+        let crud = me.crud("mine")["uuid"].as_str().unwrap().to_owned();
+        let said = me.post("/api/messages", &json!({"message": "between us", "handle": "bayko"})).json();
+        let group = said["message_group_uuid"].as_str().unwrap();
+
+        assert_eq!(another.request("DELETE", &format!("/api/activities/{crud}")).status, 403);
+        assert_eq!(another.get(&format!("/api/messages/{group}")).status, 403);
+        let into = another.post("/api/messages", &json!({"message": "hello?", "message_group_uuid": group}));
+        assert_eq!(into.status, 403);
+        assert_eq!(another.get("/api/messages/@bayko").json(), json!([]));
+        assert_eq!(another.get("/api/message_groups").json(), json!([]));
+        assert_eq!(me.get(&format!("/api/messages/{group}")).json().as_array().unwrap().len(), 1);
+
+        // Who is named in a body does not matter.
+        let assigned = json!({
+            "message": "x", "ttl": "1-hour", "user_uuid": me.uuid, "handle": me.handle, "uuid": crud,
+            "likes_count": 1_000, "created_at": "2000-01-01T00:00:00Z",
+        });
+        let made = another.post("/api/activities", &assigned).json();
+        assert_eq!((&made["handle"], &made["likes_count"]), (&json!(another.handle), &json!(0)));
+        assert!(made["uuid"] != crud && made["created_at"].as_str().unwrap().starts_with("20"), "{made}");
+
+        let url = |path: &str| format!("{}{path}", cruddur.backend);
+        for (method, path) in [
+            ("POST", "/api/activities".to_owned()),
+            ("DELETE", format!("/api/activities/{crud}")),
+            ("POST", format!("/api/activities/{crud}/reply")),
+            ("POST", format!("/api/activities/{crud}/like")),
+            ("DELETE", format!("/api/activities/{crud}/like")),
+            ("POST", format!("/api/activities/{crud}/repost")),
+            ("DELETE", format!("/api/activities/{crud}/repost")),
+            ("GET", "/api/activities/notifications".to_owned()),
+            ("GET", "/api/message_groups".to_owned()),
+            ("GET", format!("/api/messages/{group}")),
+            ("GET", "/api/messages/@bayko".to_owned()),
+            ("POST", "/api/messages".to_owned()),
+            ("POST", "/api/profile/update".to_owned()),
+            ("PUT", "/api/profile/update".to_owned()),
+            ("GET", "/api/auth/me".to_owned()),
+        ] {
+            assert_eq!(http::request(method, &url(&path), &[]).status, 401, "{method} {path}");
+        }
+        assert_eq!(me.get(&format!("/api/activities/{crud}")).status, 200, "it is still there");
+    });
+}
+
+#[test]
+fn another_site_cannot_act_with_a_cookie() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        let crud = me.crud("liked by nobody")["uuid"].as_str().unwrap().to_owned();
+        let like = me.post_with(&format!("/api/activities/{crud}/like"), &CROSS_SITE, &json!({}));
+        let post = me.post_with("/api/activities", &CROSS_SITE, &json!({"message": "x", "ttl": "1-hour"}));
+        assert_eq!((like.status, post.status), (403, 403));
+        assert_eq!(me.get(&format!("/api/activities/{crud}")).json()["likes_count"], 0);
+    });
+}
+
+#[test]
+fn the_link_of_cargo_run_signs_the_first_visitor_in_once() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let link = cruddur.sign_in.clone();
+    let (page, token) = link.split_once("/#/sign-in/").unwrap();
+    assert_eq!(page, cruddur.page);
+    let redeem = || cruddur.post("/api/auth/signin", &json!({"token": token}));
+    let visitor = Person::answered(&cruddur.page, &redeem());
+    assert_eq!(visitor.handle, "andrewbrown");
+    assert_eq!(visitor.get("/api/message_groups").json()[0]["handle"], "bayko");
+    assert_eq!(redeem().status, 401, "it works once");
+    assert_eq!(cruddur.post("/api/auth/signin", &json!({"token": "guessed"})).status, 401);
+    let ended = cruddur.stop();
+    assert!(!ended.errors.contains(token), "it is told on standard output alone");
+    assert_eq!(ended.errors.matches("told this once").count(), 1);
+    let again = Cruddur::up(&data, &[]);
+    assert!(!again.stop().errors.contains("told this once"));
+}

@@ -1,0 +1,271 @@
+//! What people do with each other's cruds, over HTTP: likes, reposts, replies, notifications, messages, deletion, and doing a thing once.
+
+use serde_json::{Value, json};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::{Folder, engines, http};
+
+fn uuid(of: &Value) -> &str {
+    of["uuid"].as_str().unwrap()
+}
+
+#[test]
+fn a_like_counts_once_and_is_told_to_whom_it_is_about() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        let crud = me.crud("like this");
+        for (kind, count) in [("like", "likes_count"), ("repost", "reposts_count")] {
+            let path = format!("/api/activities/{}/{kind}", uuid(&crud));
+            for person in [&other, &other, &me] {
+                assert_eq!(person.post(&path, &json!({})).status, 200);
+            }
+            assert_eq!(other.post(&path, &json!({})).json()[count], 2, "{kind}: each once");
+            for _ in 0..2 {
+                assert_eq!(me.request("DELETE", &path).json()[count], 1);
+            }
+        }
+        let reply = other.post(&format!("/api/activities/{}/reply", uuid(&crud)), &json!({"message": "nice"})).json();
+        let told = me.get("/api/activities/notifications").json();
+        let about: Vec<_> =
+            told.as_array().unwrap().iter().map(|told| (&told["notification"]["kind"], uuid(told))).collect();
+        let expected =
+            [(&json!("reply"), uuid(&reply)), (&json!("repost"), uuid(&crud)), (&json!("like"), uuid(&crud))];
+        assert_eq!(about, expected, "newest first, and not what one did oneself");
+        assert_eq!(told[0]["notification"]["handle"], json!(other.handle));
+        let first = me.get("/api/activities/notifications?limit=1");
+        let next = first.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+        assert_eq!(me.get(&next).json()[0], told[1]);
+        assert_eq!(other.get("/api/activities/notifications").json(), json!([]));
+        assert_eq!(me.post("/api/activities/01a2037a-94ce-7187-931e-c272fb321aa0/like", &json!({})).status, 404);
+    });
+}
+
+#[test]
+fn a_crud_is_deleted_with_all_that_hangs_on_it() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        let crud = me.crud("away with #thisone");
+        let path = format!("/api/activities/{}", uuid(&crud));
+        let reply = other.post(&format!("{path}/reply"), &json!({"message": "why #thisone?"})).json();
+        let of_reply = format!("/api/activities/{}", uuid(&reply));
+        assert_eq!(me.request("DELETE", &of_reply).status, 403, "a reply is whose it is");
+        assert_eq!(other.request("DELETE", &of_reply).status, 204);
+        assert_eq!(me.get(&path).json()["replies_count"], 0);
+        other.post(&format!("{path}/reply"), &json!({"message": "once more"}));
+        other.post(&format!("{path}/like"), &json!({}));
+        assert_eq!(me.request("DELETE", &path).status, 204);
+        assert_eq!((me.get(&path).status, me.request("DELETE", &path).status), (404, 404));
+        assert_eq!(me.get("/api/activities/search?term=thisone").json(), json!([]));
+        assert_eq!(me.get("/api/activities/notifications").json(), json!([]));
+        assert_eq!(other.get(&format!("/api/activities/@{}", other.handle)).json()["activities"], json!([]));
+        assert!(me.get("/api/trending").json().as_array().unwrap().iter().all(|trend| trend["hashtag"] != "thisone"));
+    });
+}
+
+#[test]
+fn two_who_write_to_each_other_have_one_conversation() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        let said = me.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": other.handle}));
+        let group = said.json()["message_group_uuid"].as_str().unwrap().to_owned();
+        assert_eq!(said.header("location"), format!("/api/messages/{group}"));
+        let back = other.post("/api/messages", &json!({"message": "hi", "handle": format!("@{}", me.handle)})).json();
+        assert_eq!(back["message_group_uuid"], json!(group));
+        me.post("/api/messages", &json!({"message": "how are you?", "message_group_uuid": group}));
+
+        let messages = other.get(&format!("/api/messages/@{}", me.handle)).json();
+        let texts: Vec<_> = messages.as_array().unwrap().iter().map(|said| said["message"].as_str().unwrap()).collect();
+        assert_eq!(texts, ["hello", "hi", "how are you?"], "oldest first");
+        assert_eq!(me.get(&format!("/api/messages/{group}")).json(), messages);
+        let newest = me.get(&format!("/api/messages/{group}?limit=2"));
+        assert_eq!(newest.json()[0]["message"], "hi", "the newest of them, oldest first");
+        let older = newest.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+        assert_eq!(me.get(&older).json()[0]["message"], "hello");
+
+        let groups = other.get("/api/message_groups").json();
+        assert_eq!(groups.as_array().unwrap().len(), 1);
+        let one = &groups[0];
+        assert_eq!(
+            (&one["uuid"], &one["handle"], &one["message"]),
+            (&json!(group), &json!(me.handle), &json!("how are you?"))
+        );
+        for key in ["uuid", "display_name", "handle", "message", "created_at"] {
+            assert!(one[key].is_string() && messages[0][key].is_string(), "{key}");
+        }
+        me.post("/api/messages", &json!({"message": "hi", "handle": "londo"}));
+        let order = me.get("/api/message_groups").json();
+        assert_eq!((&order[0]["handle"], &order[1]["handle"]), (&json!("londo"), &json!(other.handle)));
+    });
+}
+
+#[test]
+fn a_message_that_cannot_be_sent_says_why() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        for (body, codes) in [
+            (json!({}), json!(["message_blank", "user_reciever_handle_blank"])),
+            (json!({"message": "x".repeat(1_025), "handle": "bayko"}), json!(["message_exceed_max_chars"])),
+            (json!({"message": "x", "user_receiver_handle": " @ "}), json!(["user_reciever_handle_blank"])),
+            (json!({"message": "x", "message_group_uuid": ""}), json!(["message_group_uuid_blank"])),
+        ] {
+            let answer = me.post("/api/messages", &body);
+            assert_eq!((answer.status, answer.json()), (422, codes), "{body}");
+        }
+        for body in [
+            json!({"message": "x", "handle": "nobody_at_all"}),
+            json!({"message": "x", "message_group_uuid": "01a2037a-94ce-7187-931e-c272fb321aa0"}),
+            json!({"message": "x", "message_group_uuid": "no uuid"}),
+        ] {
+            assert_eq!(me.post("/api/messages", &body).status, 404, "{body}");
+        }
+        assert_eq!(me.get("/api/messages/01a2037a-94ce-7187-931e-c272fb321aa0").status, 404);
+        assert_eq!(me.get("/api/messages/@nobody_at_all").status, 404);
+    });
+}
+
+#[test]
+fn what_is_asked_twice_with_a_key_is_done_once() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        let key = [("idempotency-key", "8e03978e-40d5-43e8-bc93-6894a57f9324")];
+        let crud = json!({"message": "once #only", "ttl": "1-hour"});
+        let first = me.post_with("/api/activities", &key, &crud);
+        let again = me.post_with("/api/activities", &key, &json!({"ttl": "1-hour", "message": "once #only"}));
+        assert_eq!(
+            (again.status, again.json(), again.header("location")),
+            (200, first.json(), first.header("location"))
+        );
+        let found = me.get("/api/activities/search?term=%23only").json();
+        assert_eq!(found.as_array().unwrap().len(), 1);
+        let changed = me.post_with("/api/activities", &key, &json!({"message": "twice", "ttl": "1-hour"}));
+        assert_eq!(changed.status, 409);
+        let theirs = other.post_with("/api/activities", &key, &crud);
+        assert_ne!(theirs.json()["uuid"], first.json()["uuid"], "a key is one user's");
+
+        let path = format!("/api/activities/{}/reply", uuid(&first.json()));
+        let reply = [("idempotency-key", "a-reply")];
+        let replied: Vec<_> = (0..2).map(|_| me.post_with(&path, &reply, &json!({"message": "re"})).json()).collect();
+        assert_eq!(replied[0], replied[1]);
+        assert_eq!(me.get(&format!("/api/activities/{}", uuid(&first.json()))).json()["replies_count"], 1);
+        let gone = [("idempotency-key", "to-nothing")];
+        let nothing = "/api/activities/01a2037a-94ce-7187-931e-c272fb321aa0/reply";
+        assert_eq!(me.post_with(nothing, &gone, &json!({"message": "re"})).status, 404);
+
+        let message = [("idempotency-key", "a-message")];
+        let body = json!({"message": "only once", "handle": other.handle});
+        let said: Vec<_> = (0..2).map(|_| me.post_with("/api/messages", &message, &body).json()).collect();
+        assert_eq!(said[0], said[1]);
+        assert_eq!(other.get(&format!("/api/messages/@{}", me.handle)).json().as_array().unwrap().len(), 1);
+        for key in ["", "a b", &"x".repeat(256)] {
+            assert_eq!(me.post_with("/api/activities", &[("idempotency-key", key)], &crud).status, 400, "{key}");
+        }
+    });
+}
+
+/// At the same time too: whoever comes second waits for the first one's answer.
+#[test]
+fn a_key_that_comes_many_times_at_once_is_done_once() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        let key = [("idempotency-key", "all-at-once")];
+        let post = || me.post_with("/api/activities", &key, &json!({"message": "a #crowd", "ttl": "1-hour"}));
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(post)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        for answer in &answers {
+            assert_eq!((answer.status, answer.json()), (200, answers[0].json()));
+        }
+        assert_eq!(me.get("/api/activities/search?term=%23crowd").json().as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn whom_i_have_read_is_not_suggested_to_me() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        let crud = other.crud("read me");
+        let handles = || -> Vec<String> {
+            let users = me.get("/api/users/suggested").json();
+            users.as_array().unwrap().iter().map(|user| user["handle"].as_str().unwrap().to_owned()).collect()
+        };
+        let before = handles();
+        assert!(before.contains(&other.handle) && !before.contains(&me.handle), "{before:?}");
+        me.post(&format!("/api/activities/{}/like", uuid(&crud)), &json!({}));
+        assert!(!handles().contains(&other.handle));
+        let anyone = http::get(&format!("{}/api/users/suggested", cruddur.backend)).json();
+        assert!(anyone.as_array().unwrap().iter().any(|user| user["handle"] == json!(me.handle)));
+        let short = http::get(&format!("{}/api/users/@{}/short", cruddur.backend, me.handle)).json();
+        assert_eq!(
+            short,
+            json!({"uuid": me.uuid, "handle": me.handle, "display_name": format!("Person {}", me.handle)})
+        );
+        assert_eq!(http::get(&format!("{}/api/users/@nobody/short", cruddur.backend)).status, 404);
+    });
+}
+
+#[test]
+fn week_2_has_a_profile_as_the_plain_list() {
+    engines::each(&[("CRUDDUR_API", "week2")], |cruddur| {
+        let profile = http::get(&format!("{}/api/activities/@bayko", cruddur.backend)).json();
+        let cruds = profile.as_array().unwrap();
+        assert!(cruds.iter().any(|crud| crud["message"].as_str().unwrap().contains("#tracing")), "{profile}");
+        for key in ["uuid", "handle", "message", "created_at", "expires_at"] {
+            assert!(cruds[0][key].is_string(), "{key}");
+        }
+    });
+}
+
+#[test]
+fn faults_are_made_where_they_are_asked_for_and_refused_in_production() {
+    let data = Folder::new();
+    let data = ("CRUDDUR_DATA", data.path().to_str().unwrap());
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let to_viewer =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", viewer.viewer.as_str()), ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray)];
+    let faults = |faults| [to_viewer.as_slice(), &[data, ("CRUDDUR_FAULTS", faults)]].concat();
+
+    let slow = Cruddur::service("backend", &faults("slow-query:50ms,n-plus-one"));
+    slow.says("slow-query:50ms,n-plus-one");
+    assert_eq!(http::get(&format!("{}/api/health-check", slow.backend)).json()["faults"], "slow-query:50ms,n-plus-one");
+    let trace = "6b02f03a54f4980499a5c1872558fcbf";
+    let parent = format!("00-{trace}-46422517bae0bb00-01");
+    let home = format!("{}/api/activities/home", slow.backend);
+    assert_eq!(http::request("GET", &home, &[("traceparent", &parent)]).status, 200);
+    // Two cruds of the four have replies, and each is asked for alone.
+    let spans = viewer.spans(trace, 5);
+    let statements: Vec<_> =
+        spans.iter().filter(|span| span["source"] == "otlp" && span["name"] == "SELECT activities").collect();
+    assert_eq!(statements.len(), 3);
+    let nanoseconds = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<u64>().unwrap();
+    for span in statements {
+        assert!(nanoseconds(span, "end_unix_nano") - nanoseconds(span, "start_unix_nano") >= 50_000_000, "{span:#}");
+    }
+
+    let failing = Cruddur::service("backend", &faults("error:100%"));
+    let answer = http::get(&format!("{}/api/activities/home", failing.backend));
+    assert_eq!((answer.status, answer.header("content-type")), (500, "application/problem+json"));
+    assert_eq!(http::get(&format!("{}/api/health-check", failing.backend)).status, 200);
+
+    let production = [data, ("CRUDDUR_ENV", "production"), ("CRUDDUR_FAULTS", "n-plus-one")];
+    let refused = crate::support::cruddur::run(&["backend"], &production);
+    assert_eq!(refused.status.code(), Some(64));
+    assert!(refused.errors.contains("CRUDDUR_FAULTS: ") && refused.errors.contains("production"), "{}", refused.errors);
+    for wrong in ["slow", "error:5", "slow-query:0ms"] {
+        assert_eq!(
+            crate::support::cruddur::run(&["backend"], &[data, ("CRUDDUR_FAULTS", wrong)]).status.code(),
+            Some(64)
+        );
+    }
+}
+
+#[test]
+fn a_test_error_is_reported_in_its_trace() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let answer = cruddur.get("/rollbar/test");
+    assert_eq!(answer.status, 500);
+    let spans = cruddur.spans(&answer.trace_id(), 3);
+    let told = Value::from(spans).to_string();
+    assert!(told.contains("backend::TestError"), "{told}");
+}

@@ -1,0 +1,16 @@
+//! A backend on each engine: what one answers, the other does too.
+
+use super::cruddur::Cruddur;
+use super::{Folder, postgres};
+
+/// Runs a test against a backend on SQLite, and against one on PostgreSQL where there is a server.
+pub(crate) fn each(variables: &[(&str, &str)], test: impl Fn(&Cruddur)) {
+    let data = Folder::new();
+    let sqlite = ("CRUDDUR_DATA", data.path().to_str().unwrap());
+    test(&Cruddur::service("backend", &[&[sqlite], variables].concat()));
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    if let Some(url) = runtime.block_on(postgres::database()) {
+        test(&Cruddur::service("backend", &[&[("DATABASE_URL", url.as_str())], variables].concat()));
+    }
+}

@@ -1,0 +1,66 @@
+//! Somebody who is signed in, and acts through the page's address or the backend's own.
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::http::{self, Answer};
+
+/// What all of them sign up with.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+pub(crate) struct Person {
+    base: String,
+    /// As it goes in a `Cookie` header.
+    pub(crate) cookie: String,
+    pub(crate) handle: String,
+    pub(crate) uuid: String,
+}
+
+impl Person {
+    /// Somebody new.
+    pub(crate) fn sign_up(base: &str) -> Self {
+        let handle = format!("p{}", &Uuid::now_v7().simple().to_string()[8..32]);
+        let account = json!({
+            "handle": handle, "display_name": format!("Person {handle}"), "email": format!("{handle}@cruddur.example"),
+            "password": PASSWORD,
+        });
+        Self::answered(base, &http::post(&format!("{base}/api/auth/signup"), &account))
+    }
+
+    /// Whoever the answer to a sign-up or sign-in is about.
+    pub(crate) fn answered(base: &str, answer: &Answer) -> Self {
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        let text = |key: &str| answer.json()[key].as_str().unwrap().to_owned();
+        let cookie = answer.header("set-cookie").split(';').next().unwrap().to_owned();
+        Self { base: base.to_owned(), cookie, handle: text("handle"), uuid: text("uuid") }
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.request("GET", path)
+    }
+
+    /// A request without a body.
+    pub(crate) fn request(&self, method: &str, path: &str) -> Answer {
+        http::request(method, &self.url(path), &[("cookie", &self.cookie)])
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, &[], body)
+    }
+
+    pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let own = [("content-type", "application/json"), ("cookie", self.cookie.as_str())];
+        http::send(&self.url(path), &[&own, headers].concat(), body.to_string().as_bytes())
+    }
+
+    /// A crud of theirs that lives for a while.
+    pub(crate) fn crud(&self, message: &str) -> Value {
+        let answer = self.post("/api/activities", &json!({"message": message, "ttl": "7-days"}));
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+        answer.json()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+}
