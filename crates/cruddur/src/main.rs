@@ -4,6 +4,7 @@
 
 mod cli;
 mod doctor;
+mod load;
 mod preflight;
 mod ready;
 mod rules;
@@ -28,6 +29,7 @@ async fn main() -> ExitCode {
         Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
         Command::Doctor(form) => doctor::run(form.json).await,
+        Command::Load(asked) => load::run(&asked).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     };
     match result {
@@ -61,6 +63,7 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         || error.is::<frontend_proxy::Error>()
         || matches!(error.downcast_ref(), Some(backend::ServerError::Listen(..)))
         || matches!(error.downcast_ref(), Some(backend::store::Error::Folder(..)))
+        || matches!(error.downcast_ref(), Some(load::Error::Remote { .. }))
         || matches!(error.downcast_ref(), Some(trace_viewer::Error::Listen(..) | trace_viewer::Error::Rules(_)));
     if wrong_variable { CONFIGURATION.into() } else { ExitCode::FAILURE }
 }

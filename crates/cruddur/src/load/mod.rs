@@ -1,0 +1,112 @@
+//! `cruddur load`: visits a running Cruddur as people would, and tells how fast each route answers, with the traces of the slowest
+//! requests. Only this machine is loaded, unless another is asked for. Its memory has a bound, however long it runs. It does
+//! not trace itself, sends no `traceparent`, and follows no redirect.
+
+mod account;
+mod connection;
+mod duration;
+mod memory;
+mod pace;
+mod prepare;
+mod print;
+mod progress;
+mod record;
+mod route;
+mod run;
+mod summary;
+mod target;
+mod trace;
+mod viewer;
+mod visit;
+mod visitor;
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use settings::Settings;
+use tokio::time::timeout;
+
+pub(crate) use self::duration::duration;
+pub(crate) use self::target::Origin;
+
+use self::connection::Connection;
+use self::print::Paint;
+use self::progress::Progress;
+use self::summary::{Course, Summary};
+use crate::cli::Load;
+use crate::services::asked_to_stop;
+
+/// What the sessions' ends may take.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// What the question for traces may take.
+const LINKS: Duration = Duration::from_secs(10);
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The host has no address.
+    #[error("{host} has no address: {why}")]
+    Unknown { host: String, why: String },
+    /// The host is not this machine.
+    #[error("{origin} is {address}, which is not this machine; give --allow-remote if you may load it")]
+    Remote { origin: Origin, address: IpAddr },
+    /// Nobody takes a connection.
+    #[error("nothing answers at {0}; start it with `cargo run`")]
+    Nobody(Origin),
+    /// Somebody does, and is not Cruddur.
+    #[error("what answers at {0} is not a Cruddur that is well: GET /api/health-check gave {1}")]
+    Stranger(Origin, String),
+    /// No account is to be had.
+    #[error("no account could be signed up: {0}; give --users 0 to read only")]
+    SignUp(String),
+    /// Stopped while it prepared.
+    #[error("interrupted before the first request")]
+    Interrupted,
+    /// Not all was well; the summary stands above.
+    #[error("{failed} of {requests} requests failed{}", match unsent { 0 => String::new(), n => format!(", and {n} were not sent") })]
+    Unwell { failed: u64, requests: u64, unsent: u64 },
+}
+
+/// Loads, and prints the summary.
+///
+/// # Errors
+/// Nothing could be measured, or a request was not answered or answered 5xx.
+pub(crate) async fn run(asked: &Load) -> Result<()> {
+    let mut interrupt = std::pin::pin!(asked_to_stop()?);
+    // Short enough to be typed again.
+    let seed = asked.seed.unwrap_or_else(|| rand::random::<u32>().into());
+    let prepared = tokio::select! {
+        prepared = prepare::prepare(asked) => prepared?,
+        () = &mut interrupt => return Err(Error::Interrupted.into()),
+    };
+    let run = Arc::new(prepared.run);
+    let progress = Progress::start(Arc::clone(&run), asked.duration, paint(&stderr()));
+    let ran = run::run(&run, asked, seed, interrupt).await;
+    progress.stop().await;
+    let mut connection = Connection::new(run.address, run.authority.clone());
+    // Sessions that are not ended expire by themselves.
+    drop(timeout(FAREWELL, account::sign_out(&mut connection, &run.accounts)).await);
+    let slowest = run.record().slowest();
+    let kept = timeout(LINKS, viewer::kept(&mut connection, &slowest)).await.ok().flatten().unwrap_or_default();
+    let users = run.accounts.len();
+    let course = Course { origin: asked.url.clone(), users, seed, faults: prepared.faults, ran };
+    let summary = Summary::of(course, &run.record(), &kept);
+    let text = match asked.form.json {
+        true => format!("{}\n", serde_json::to_string(&summary)?),
+        false => summary.text(paint(&stdout())),
+    };
+    stdout().write_all(text.as_bytes())?;
+    let (failed, requests, unsent) = (summary.total.failed, summary.total.requests, summary.unsent());
+    if failed + unsent > 0 { Err(Error::Unwell { failed, requests, unsent }.into()) } else { Ok(()) }
+}
+
+/// Colours are for a terminal, of a person who has nothing against them: <https://no-color.org>
+fn paint(to: &impl IsTerminal) -> Paint {
+    match to.is_terminal() && Settings::from_env().text("NO_COLOR").is_none() {
+        true => Paint::Ansi,
+        false => Paint::Plain,
+    }
+}

@@ -1,0 +1,215 @@
+//! When each request is sent. In a closed loop a visitor asks again as soon as it is answered. In an open loop requests are due
+//! at fixed times, whatever the server does: each is given to a visitor that waits, the one that waited least first, so that no
+//! more visitors are there than it takes; where all of a bounded number are busy, it is late, and says since when.
+
+use std::future::pending;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// Visitors in an open loop, and so requests in flight.
+pub(super) const IN_FLIGHT: usize = 256;
+/// Sent so long after it was due, a request is late. A timer's own granularity is less.
+const LATE: Duration = Duration::from_millis(10);
+
+/// The run is over: no further request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Over;
+
+/// From where a visitor learns when its next request is due.
+pub(super) enum Turns {
+    /// At once, until it is told to stop.
+    Closed(watch::Receiver<bool>),
+    /// When one is given to it.
+    Open { waiting: mpsc::Sender<oneshot::Sender<Instant>>, first: Option<Instant> },
+}
+
+impl Turns {
+    /// Waits until the next request is due, and says since when it is.
+    ///
+    /// # Errors
+    /// The run is over.
+    pub(super) async fn next(&mut self) -> Result<Instant, Over> {
+        match self {
+            Self::Closed(stop) if *stop.borrow() => Err(Over),
+            Self::Closed(_) => Ok(Instant::now()),
+            Self::Open { waiting, first } => {
+                if let Some(due) = first.take() {
+                    return Ok(due);
+                }
+                let (give, turn) = oneshot::channel();
+                waiting.send(give).await.map_err(|_| Over)?;
+                turn.await.map_err(|_| Over)
+            }
+        }
+    }
+}
+
+/// What became of the requests that were due in an open loop.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct Sent {
+    pub(super) in_time: u64,
+    /// Sent, and their latency counts from when they were due.
+    pub(super) late: u64,
+    /// Due before the end, while every visitor was busy.
+    pub(super) unsent: u64,
+}
+
+/// Gives a request to a visitor whenever one is due, until the time is over or `stop` says so. `enter` lets a visitor in, who
+/// takes turns from what it is given.
+pub(super) async fn open(
+    rate: NonZeroU32,
+    time: Duration,
+    mut stop: watch::Receiver<bool>,
+    mut enter: impl FnMut(Turns),
+) -> Sent {
+    let (waiting, mut free) = mpsc::channel(IN_FLIGHT);
+    let start = Instant::now();
+    let mut end = start + time;
+    let (mut idle, mut visitors, mut sent) = (Vec::new(), 0, Sent::default());
+    loop {
+        let turn = sent.in_time + sent.late;
+        let due = start + after(turn, rate);
+        if due < end {
+            tokio::select! {
+                () = sleep_until(due) => {}
+                () = stopped(&mut stop) => end = end.min(Instant::now()),
+            }
+        }
+        if due >= end {
+            return sent;
+        }
+        while let Ok(visitor) = free.try_recv() {
+            idle.push(visitor);
+        }
+        if idle.is_empty() && visitors == IN_FLIGHT {
+            tokio::select! {
+                Some(visitor) = free.recv() => idle.push(visitor),
+                () = sleep_until(end) => {}
+                () = stopped(&mut stop) => end = end.min(Instant::now()),
+            }
+        }
+        match idle.pop() {
+            Some(visitor) => {
+                if oneshot::Sender::send(visitor, due).is_err() {
+                    // It is gone, and another may come in its place.
+                    visitors -= 1;
+                    continue;
+                }
+            }
+            None if visitors < IN_FLIGHT => {
+                visitors += 1;
+                enter(Turns::Open { waiting: waiting.clone(), first: Some(due) });
+            }
+            None => {
+                sent.unsent = turns(end.duration_since(start), rate).saturating_sub(turn);
+                return sent;
+            }
+        }
+        let late = Instant::now().duration_since(due) > LATE;
+        *if late { &mut sent.late } else { &mut sent.in_time } += 1;
+    }
+}
+
+/// When a request is due, from the beginning.
+fn after(turn: u64, rate: NonZeroU32) -> Duration {
+    let nanos = u128::from(turn) * 1_000_000_000 / u128::from(rate.get());
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// How many are due before `time` is over.
+fn turns(time: Duration, rate: NonZeroU32) -> u64 {
+    let turns = (time.as_nanos() * u128::from(rate.get())).div_ceil(1_000_000_000);
+    u64::try_from(turns).unwrap_or(u64::MAX)
+}
+
+/// Completes when it is said to stop; never where nobody can say so any more.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    if stop.wait_for(|stop| *stop).await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn rate(rate: u32) -> NonZeroU32 {
+        NonZeroU32::new(rate).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_are_due_as_lie_before_the_end(per_second in 1_u32..=10_000, nanos in 1_u64..3_600_000_000_000) {
+            let (rate, time) = (rate(per_second), Duration::from_nanos(nanos));
+            let turns = turns(time, rate);
+            prop_assert!(turns > 0 && after(turns - 1, rate) < time && after(turns, rate) >= time);
+        }
+    }
+
+    const TIME: Duration = Duration::from_millis(500);
+
+    /// Visitors whose every answer takes so long, for half a second, and all their latencies.
+    async fn run(per_second: u32, answer: Duration) -> (Sent, Vec<Duration>, usize) {
+        let mut visitors = JoinSet::new();
+        let (_stop, stopping) = watch::channel(false);
+        let enter = |mut turns: Turns| {
+            visitors.spawn(async move {
+                let mut latencies = Vec::new();
+                while let Ok(due) = turns.next().await {
+                    tokio::time::sleep(answer).await;
+                    latencies.push(due.elapsed());
+                }
+                latencies
+            });
+        };
+        let sent = open(rate(per_second), TIME, stopping, enter).await;
+        let all = visitors.join_all().await;
+        (sent, all.concat(), all.len())
+    }
+
+    #[tokio::test]
+    async fn a_rate_is_kept_by_few_visitors() {
+        let (sent, latencies, visitors) = run(100, Duration::from_millis(25)).await;
+        assert_eq!((sent.in_time + sent.late, sent.unsent, latencies.len()), (50, 0, 50));
+        // Three are enough on a machine that has nothing else to do.
+        assert!((3..=30).contains(&visitors), "{visitors}");
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_visitor_is_slow_and_what_nobody_sends_is_told() {
+        // All are busy after 128 ms, and until 300 ms.
+        let (sent, latencies, visitors) = run(2000, Duration::from_millis(300)).await;
+        assert_eq!((visitors, sent.in_time + sent.late + sent.unsent), (IN_FLIGHT, 1000));
+        assert_eq!(u64::try_from(latencies.len()).unwrap(), sent.in_time + sent.late);
+        assert!(sent.unsent > 400 && sent.late > 100, "{sent:?}");
+        let slowest = latencies.iter().max().unwrap();
+        assert!(*slowest > Duration::from_millis(450), "{slowest:?}");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_stopped_owes_nothing_after() {
+        let (stop, stopping) = watch::channel(false);
+        let mut entered = Vec::new();
+        let run = open(rate(10), Duration::from_secs(60), stopping, |turns| entered.push(turns));
+        let start = Instant::now();
+        let (sent, ()) = tokio::join!(run, async {
+            tokio::time::sleep(Duration::from_millis(350)).await;
+            stop.send(true).unwrap();
+        });
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!((sent.unsent, sent.in_time + sent.late), (0, entered.len().try_into().unwrap()));
+        assert!(sent.in_time + sent.late >= 4, "{sent:?}");
+        let (stop, stopping) = watch::channel(false);
+        let mut closed = Turns::Closed(stopping);
+        assert!(closed.next().await.is_ok());
+        stop.send(true).unwrap();
+        assert_eq!(closed.next().await, Err(Over));
+    }
+}

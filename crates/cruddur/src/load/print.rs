@@ -1,0 +1,153 @@
+//! A summary as people read it: a line a route, then the slowest.
+
+use super::pace::IN_FLIGHT;
+use super::summary::{Loop, Measured, Slowest, Summary};
+
+/// How wide a route stands there: as the longest template.
+const ROUTE: usize = 44;
+
+/// Colours, where the reader sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paint {
+    Plain,
+    Ansi,
+}
+
+impl Paint {
+    pub(super) fn red(self, text: &str) -> String {
+        self.within("31", text)
+    }
+
+    fn dim(self, text: &str) -> String {
+        self.within("2", text)
+    }
+
+    fn within(self, code: &str, text: &str) -> String {
+        match self {
+            Self::Ansi if !text.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
+            _ => text.to_owned(),
+        }
+    }
+}
+
+impl Summary {
+    /// All of it, each line with its end.
+    pub(super) fn text(&self, paint: Paint) -> String {
+        self.lines(paint).iter().map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+
+    fn lines(&self, paint: Paint) -> Vec<String> {
+        let mut lines = vec![self.head()];
+        lines.extend(self.faults.iter().map(|faults| format!("faults that are on: {faults}")));
+        lines.extend(self.notes().iter().map(|note| paint.red(note)));
+        lines.push(String::new());
+        let heads = ["requests", "a second", "p50 ms", "p90 ms", "p99 ms", "max ms"].map(|head| format!("{head:>9}"));
+        lines.push(paint.dim(&format!("{:<ROUTE$}{}  errors", "route", heads.concat())));
+        for of in &self.routes {
+            lines.push(of.measured.line(&of.route.to_string(), paint));
+        }
+        lines.push(self.total.line("all", paint));
+        if !self.slowest.is_empty() {
+            lines.push(String::new());
+            lines.push(paint.dim(&format!(
+                "{:>9}  {:<ROUTE$} {:<7} trace, linked where the viewer has it",
+                "ms", "slowest", "answer"
+            )));
+            lines.extend(self.slowest.iter().map(Slowest::line));
+        }
+        lines
+    }
+
+    fn head(&self) -> String {
+        let pace = match self.pace {
+            Loop::Closed { concurrency } => format!("closed loop of {concurrency}"),
+            Loop::Open { rate, .. } => format!("open loop of {rate} a second"),
+        };
+        let (url, users, seed, requests) = (&self.url, self.users, self.seed, self.total.requests);
+        format!("{url}, {pace}, users {users}, seed {seed}: {requests} requests in {:.1} s", self.seconds)
+    }
+
+    /// What else a reader must know to read the numbers right.
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.interrupted {
+            notes.push("interrupted before its time".to_owned());
+        }
+        if self.abandoned > 0 {
+            notes.push(format!("{} in flight were not waited for, and are counted nowhere", self.abandoned));
+        }
+        if let Loop::Open { sent, .. } = self.pace {
+            if sent.unsent > 0 {
+                notes.push(format!(
+                    "{} were due and could not be sent: all {IN_FLIGHT} visitors were busy",
+                    sent.unsent
+                ));
+            }
+            if sent.late > 0 {
+                notes.push(format!("{} were sent more than 10 ms late; their latencies have it in them", sent.late));
+            }
+        }
+        notes
+    }
+}
+
+impl Measured {
+    fn line(&self, name: &str, paint: Paint) -> String {
+        let Self { requests, requests_per_second, latency_ms, .. } = self;
+        let latencies = [latency_ms.p50, latency_ms.p90, latency_ms.p99, latency_ms.max];
+        let latencies = latencies.map(|latency| format!("{latency:>9.1}")).concat();
+        let errors: Vec<String> = self.errors.iter().map(|(what, count)| format!("{what}: {count}")).collect();
+        let mut told = vec![paint.red(&errors.join(", "))];
+        if self.gone > 0 {
+            told.push(paint.dim(&format!("gone: {}", self.gone)));
+        }
+        told.retain(|part| !part.is_empty());
+        format!("{name:<ROUTE$}{requests:>9}{requests_per_second:>9.1}{latencies}  {}", told.join(", "))
+    }
+}
+
+impl Slowest {
+    fn line(&self) -> String {
+        let trace = match (&self.link, &self.trace_id) {
+            (Some(link), _) => link.clone(),
+            (None, Some(id)) if self.recorded => id.clone(),
+            (None, Some(id)) => format!("{id} (not recorded)"),
+            (None, None) => "none".to_owned(),
+        };
+        format!("{:>9.1}  {:<ROUTE$} {:<7} {trace}", self.ms, self.route, self.outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pace::Sent;
+    use super::super::summary::tests::summary;
+    use super::*;
+
+    #[test]
+    fn people_get_a_line_a_route_and_the_slowest_with_their_traces() {
+        let text = summary(Loop::Closed { concurrency: 8 }).text(Paint::Plain);
+        let mut lines = text.lines();
+        let head = "http://127.0.0.1:3000, closed loop of 8, users 2, seed 7: 3 requests in 2.0 s";
+        assert_eq!(lines.next(), Some(head));
+        assert_eq!(lines.next(), Some("faults that are on: slow-query:200ms"));
+        let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap();
+        let words = |begin: &str| line(begin).split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        assert_eq!(words("GET /api/activities/home"), "GET /api/activities/home 2 1.0 20.5 30.5 30.5 30.5 closed: 1");
+        assert!(words("GET /api/activities/@{handle}/status").ends_with("gone: 1"));
+        assert!(words("all").starts_with("all 3 1.5"));
+        assert!(text.contains(&format!("200     http://127.0.0.1:3000/traces/#{}", "a".repeat(32))), "{text}");
+        assert!(text.contains(&format!("{} (not recorded)", "b".repeat(32))), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn colours_are_for_who_sees_them() {
+        let summary = summary(Loop::Open { rate: 50, sent: Sent { in_time: 1, late: 2, unsent: 3 } });
+        let (plain, ansi) = (summary.text(Paint::Plain), summary.text(Paint::Ansi));
+        assert!(ansi.contains("\x1b[31mclosed: 1\x1b[0m"), "{ansi}");
+        assert_eq!(ansi.replace("\x1b[31m", "").replace("\x1b[2m", "").replace("\x1b[0m", ""), plain);
+        assert!(plain.contains("3 were due and could not be sent: all 256 visitors were busy"), "{plain}");
+        assert!(plain.contains("2 were sent more than 10 ms late"), "{plain}");
+    }
+}

@@ -1,0 +1,87 @@
+//! The run: lets visitors in, tells them when it is over, and waits for those answers that are on their way.
+
+use std::future::Future;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::Load;
+use super::connection::PATIENCE;
+use super::pace::{self, Turns};
+use super::summary::Loop;
+use super::visitor::{Run, Visitor};
+
+/// How long an interrupted run waits for answers.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How a run went.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ran {
+    pub(super) pace: Loop,
+    /// From the first request to the last answer.
+    pub(super) took: Duration,
+    pub(super) interrupted: bool,
+    /// In flight when it was cut off.
+    pub(super) abandoned: usize,
+}
+
+/// Runs for as long as was asked, or until `interrupt` completes.
+pub(super) async fn run(
+    run: &Arc<Run>,
+    asked: &Load,
+    seed: u64,
+    mut interrupt: Pin<&mut impl Future<Output = ()>>,
+) -> Ran {
+    let start = Instant::now();
+    let (stop, stopping) = watch::channel(false);
+    let mut visitors = JoinSet::new();
+    let mut seeds = StdRng::seed_from_u64(seed);
+    let mut enter = |turns: Turns| {
+        visitors.spawn(Visitor::new(Arc::clone(run), turns, seeds.random()).stay());
+    };
+    let paced = async {
+        match asked.rate.and_then(NonZeroU32::new) {
+            Some(rate) => {
+                let sent = pace::open(rate, asked.duration, stopping, &mut enter).await;
+                Loop::Open { rate: rate.get(), sent }
+            }
+            None => {
+                (0..asked.concurrency).for_each(|_| enter(Turns::Closed(stopping.clone())));
+                let mut stopping = stopping;
+                tokio::select! {
+                    () = sleep(asked.duration) => {}
+                    () = pace::stopped(&mut stopping) => {}
+                }
+                Loop::Closed { concurrency: asked.concurrency }
+            }
+        }
+    };
+    let (pace, mut interrupted) = {
+        let mut paced = std::pin::pin!(paced);
+        tokio::select! {
+            pace = &mut paced => (pace, false),
+            () = &mut interrupt => {
+                stop.send_replace(true);
+                (paced.await, true)
+            }
+        }
+    };
+    stop.send_replace(true);
+    let answered = async { while visitors.join_next().await.is_some() {} };
+    let patience = if interrupted { GRACE } else { PATIENCE + GRACE };
+    tokio::select! {
+        () = answered => {}
+        () = sleep(patience) => {}
+        () = &mut interrupt, if !interrupted => interrupted = true,
+    }
+    let abandoned = run.in_flight.load(Relaxed);
+    Ran { pace, took: start.elapsed(), interrupted, abandoned }
+}

@@ -1,0 +1,171 @@
+//! Where the load goes: an origin as it is written, and the addresses that it has. Sends nothing but the question for those.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+
+use hyper::Uri;
+use hyper::http::uri::Scheme;
+
+use super::Error;
+
+/// `http://HOST:PORT`, without a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// An IPv6 address is without its brackets here.
+    host: String,
+    port: u16,
+}
+
+/// Why a text is no origin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotAnOrigin(&'static str);
+
+impl Origin {
+    /// `HOST:PORT`, as the `Host` header has it.
+    pub(super) fn authority(&self) -> String {
+        let host = if self.host.parse::<Ipv6Addr>().is_ok() { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+
+    /// Every address of the host.
+    ///
+    /// # Errors
+    /// It has none, or nobody knows.
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
+        let unknown = |why: String| Error::Unknown { host: self.host.clone(), why };
+        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+        let addresses: Vec<SocketAddr> = found.map_err(|error| unknown(error.to_string()))?.collect();
+        if addresses.is_empty() { Err(unknown("it has no address".to_owned())) } else { Ok(addresses) }
+    }
+
+    /// Refuses a host of which any address is another machine's: which of them is taken is nobody's choice.
+    ///
+    /// # Errors
+    /// One is.
+    pub(super) fn is_here(&self, addresses: &[SocketAddr]) -> Result<(), Error> {
+        match addresses.iter().map(SocketAddr::ip).find(|address| !is_loopback(*address)) {
+            Some(address) => Err(Error::Remote { origin: self.clone(), address }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An IPv4 address may come as an IPv6 one.
+fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+impl FromStr for Origin {
+    type Err = NotAnOrigin;
+
+    /// Without a scheme it is `http://`.
+    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
+        let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let uri: Uri =
+            url.parse().map_err(|_| NotAnOrigin("it is not a URL; give one such as http://localhost:3000"))?;
+        if uri.scheme() == Some(&Scheme::HTTPS) {
+            return Err(NotAnOrigin("the load speaks plain HTTP; give the http:// address behind what ends TLS"));
+        }
+        if uri.scheme() != Some(&Scheme::HTTP) {
+            return Err(NotAnOrigin("its scheme is not http"));
+        }
+        let authority = uri.authority().ok_or(NotAnOrigin("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(NotAnOrigin("it holds a user or password; the load signs up accounts of its own"));
+        }
+        if uri.path() != "/" || uri.query().is_some() {
+            return Err(NotAnOrigin("it has a path; give the scheme, the host and the port alone"));
+        }
+        // `Authority` takes any text for a port.
+        let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+        let port = if port.is_empty() { Some(80) } else { port.strip_prefix(':').and_then(|port| port.parse().ok()) };
+        let host = authority.host();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match port {
+            Some(port) if port > 0 && !host.is_empty() => Ok(Self { host: host.to_ascii_lowercase(), port }),
+            _ => Err(NotAnOrigin("it is not a host and a port")),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}", self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_origin_or_an_error(text in "[ -~]{0,60}|(https?://)?[a-zA-Z:@/?\\[\\]0-9 .]{0,40}") {
+            if let Ok(origin) = text.parse::<Origin>() {
+                prop_assert_eq!(&origin.to_string().parse::<Origin>().unwrap(), &origin);
+                let uri: Uri = format!("{origin}/api/activities/home").parse().unwrap();
+                prop_assert_eq!((uri.path(), uri.query()), ("/api/activities/home", None));
+            }
+        }
+    }
+
+    #[test]
+    fn an_origin_is_read_in_every_form() {
+        for (text, origin) in [
+            ("http://localhost:3000", "http://localhost:3000"),
+            ("http://LOCALHOST:3000/", "http://localhost:3000"),
+            ("localhost:3000", "http://localhost:3000"),
+            ("127.0.0.1", "http://127.0.0.1"),
+            ("http://127.0.0.1:80", "http://127.0.0.1"),
+            ("[::1]:4567", "http://[::1]:4567"),
+        ] {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), origin);
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_says_why() {
+        for (text, why) in [
+            ("https://localhost:3000", "plain HTTP"),
+            ("ftp://localhost", "scheme"),
+            ("http://me:secret@localhost", "user or password"),
+            ("http://localhost:3000/api", "path"),
+            ("http://localhost:3000?limit=1", "path"),
+            ("http://localhost:x", "port"),
+            ("http://localhost:0", "port"),
+            ("http://localhost:99999", "port"),
+            ("http://", "not a URL"),
+            ("", "not a URL"),
+        ] {
+            let error = text.parse::<Origin>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_of_this_machine_are_here() {
+        let origin: Origin = "cruddur.test:3000".parse().unwrap();
+        let here = |addresses: &[&str]| {
+            let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            origin.is_here(&addresses)
+        };
+        here(&["127.0.0.1:3000", "127.9.9.9:3000", "[::1]:3000", "[::ffff:127.0.0.1]:3000"]).unwrap();
+        for remote in
+            ["192.0.2.1:3000", "10.0.0.1:3000", "0.0.0.0:3000", "[2001:db8::1]:3000", "[::ffff:192.0.2.1]:3000"]
+        {
+            let error = here(&["127.0.0.1:3000", remote]).unwrap_err().to_string();
+            assert!(error.contains("--allow-remote"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_without_an_address_is_named() {
+        let origin: Origin = "no-such-host.invalid:3000".parse().unwrap();
+        let error = origin.addresses().await.unwrap_err().to_string();
+        assert!(error.contains("no-such-host.invalid"), "{error}");
+    }
+}
