@@ -11,6 +11,7 @@ mod doctor;
 mod faults;
 mod forwarding;
 mod interop;
+mod load;
 mod page;
 mod pages;
 mod propagation;

@@ -1,0 +1,164 @@
+//! `cruddur load` against a running Cruddur: both loops, counts by route, traces that the viewer knows, and what it does where it
+//! may not load, nobody answers, the server goes away or it is interrupted.
+
+use std::process::{Child, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::support::cruddur::{Cruddur, command};
+use crate::support::{Folder, eventually, http};
+
+/// Which the server does not have yet.
+const MISSING: [&str; 2] = ["GET /api/trending", "GET /api/users/suggested"];
+
+fn load(arguments: &[&str]) -> Output {
+    command(&[&["load"], arguments].concat(), &[]).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The summary of a load that read only, in which all was well.
+fn well(cruddur: &Cruddur, arguments: &[&str]) -> Value {
+    let own = [cruddur.page.as_str(), "--users", "0", "--duration", "2s", "--json"];
+    let output = load(&[&own, arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let routes = summary["routes"].as_array().unwrap();
+    let count = |field: &str| routes.iter().map(|route| route[field].as_u64().unwrap()).sum::<u64>();
+    for field in ["requests", "failed", "refused", "gone"] {
+        assert_eq!(summary["total"][field], count(field), "{field} of all routes are those of the total");
+    }
+    for route in routes.iter().filter(|route| !MISSING.contains(&route["route"].as_str().unwrap())) {
+        assert_eq!(route["errors"], serde_json::json!({}), "{route}");
+        let latency = |name: &str| route["latency_ms"][name].as_f64().unwrap();
+        assert!(
+            latency("p50") > 0.0 && latency("p50") <= latency("p99") && latency("p99") <= latency("max"),
+            "{route}"
+        );
+    }
+    for route in ["", "/search", "/@{handle}", "/@{handle}/status/{uuid}"] {
+        let name = if route.is_empty() {
+            "GET /api/activities/home".to_owned()
+        } else {
+            format!("GET /api/activities{route}")
+        };
+        let found = routes.iter().find(|route| route["route"] == name.as_str());
+        assert!(found.is_some_and(|route| route["requests"].as_u64() > Some(0)), "{name} in {summary:#}");
+    }
+    summary
+}
+
+/// The slowest, whose traces are told, and those of them that the viewer has.
+fn linked(cruddur: &Cruddur, summary: &Value) -> usize {
+    let slowest = summary["slowest"].as_array().unwrap();
+    assert_eq!(slowest.len(), 10);
+    let linked = slowest.iter().filter_map(|slow| {
+        let id = slow["trace_id"].as_str().unwrap();
+        assert_eq!(id.len(), 32);
+        let link = slow["link"].as_str()?;
+        assert_eq!(link, format!("{}/traces/#{id}", cruddur.page));
+        let trace = http::get(&format!("{}/api/traces/{id}", cruddur.viewer));
+        assert_eq!(trace.status, 200, "{link}");
+        let path = trace.json()["root_path"].clone();
+        assert!(path.as_str().is_some_and(|path| path.starts_with("/api/")), "{path}");
+        Some(link)
+    });
+    linked.count()
+}
+
+#[test]
+fn a_closed_loop_asks_as_fast_as_it_is_answered() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let summary = well(&cruddur, &["--concurrency", "2", "--seed", "1"]);
+    assert_eq!(summary["loop"], serde_json::json!({"closed": {"concurrency": 2}}));
+    assert_eq!((&summary["seed"], &summary["interrupted"]), (&1.into(), &false.into()));
+    // The viewer keeps the newest thousand, and there may have been more.
+    assert!(linked(&cruddur, &summary) > 0, "{summary:#}");
+}
+
+#[test]
+fn an_open_loop_keeps_its_rate_and_the_viewer_knows_its_slowest() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let summary = well(&cruddur, &["--rate", "40", "--seed", "1"]);
+    assert_eq!(summary["total"]["requests"], 80, "all that were due in two seconds: {summary:#}");
+    let sent = &summary["loop"]["open"];
+    assert_eq!((sent["rate"].as_u64(), sent["unsent"].as_u64()), (Some(40), Some(0)));
+    assert_eq!(sent["in_time"].as_u64().unwrap() + sent["late"].as_u64().unwrap(), 80);
+    assert_eq!(linked(&cruddur, &summary), 10, "{summary:#}");
+    let output = load(&[&cruddur.page, "--users", "0", "--duration", "500ms"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with(&format!("{}, closed loop of 8", cruddur.page)) && !text.contains('\x1b'), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("all  ")) && text.contains("/traces/#"), "{text}");
+}
+
+#[test]
+fn another_machine_is_not_loaded_unasked() {
+    for address in ["http://192.0.2.1:3000", "http://[2001:db8::1]", "http://0.0.0.0:3000"] {
+        let output = load(&[address]);
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{errors}");
+        assert!(errors.contains("not this machine; give --allow-remote"), "{errors}");
+    }
+}
+
+#[test]
+fn nobody_and_somebody_else_are_told_apart() {
+    let output = load(&["http://127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(1));
+    let nobody = "error: nothing answers at http://127.0.0.1:1; start it with `cargo run`\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), nobody);
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let output = load(&[&viewer.viewer]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors.contains("is not a Cruddur that is well") && errors.contains("404"), "{errors}");
+}
+
+/// A load of a minute that has begun.
+fn begun(cruddur: &Cruddur) -> Child {
+    let arguments = ["load", &cruddur.page, "--users", "0", "--duration", "60s", "--json"];
+    let mut load = command(&arguments, &[]);
+    let load = load.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let traces = format!("{}/api/traces", cruddur.viewer);
+    eventually("a trace of the load", || {
+        let list = http::get(&traces).json();
+        let paths = list.as_array()?.iter().filter_map(|trace| trace["root_path"].as_str());
+        paths.filter(|path| path.starts_with("/api/activities/")).nth(20).map(drop)
+    });
+    load
+}
+
+/// What it says after Ctrl-C.
+fn interrupt(load: Child) -> (Value, Output) {
+    kill_process(Pid::from_child(&load), Signal::INT).unwrap();
+    let output = load.wait_with_output().unwrap();
+    (serde_json::from_slice(&output.stdout).unwrap(), output)
+}
+
+#[test]
+fn an_interrupted_load_still_says_what_it_measured() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let (summary, output) = interrupt(begun(&cruddur));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(summary["interrupted"], true);
+    assert!(
+        summary["seconds"].as_f64().unwrap() < 50.0 && summary["total"]["requests"].as_u64() > Some(20),
+        "{summary:#}"
+    );
+}
+
+#[test]
+fn a_server_that_goes_away_is_a_failure_and_not_asked_without_end() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let load = begun(&cruddur);
+    assert_eq!(cruddur.stop().status.code(), Some(0));
+    let (summary, output) = interrupt(load);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("requests failed"));
+    let errors = &summary["total"]["errors"];
+    // Eight visitors, ten times a second each.
+    assert!((1..5_000).contains(&errors["no connection"].as_u64().unwrap()), "{summary:#}");
+}
