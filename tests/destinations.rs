@@ -28,10 +28,10 @@ fn the_lessons_variables_do_the_same() {
 fn everywhere(cruddur: Cruddur, honeycomb: &Honeycomb) {
     let answer = cruddur.get("/api/activities/home");
     let trace = answer.trace_id();
-    let viewer = cruddur.spans(&trace, 6);
-    let names = eventually("six spans at Honeycomb", || {
+    let viewer = cruddur.spans(&trace, 5);
+    let names = eventually("five spans at Honeycomb", || {
         let names = honeycomb.spans(&trace);
-        (names.len() == 6).then_some(names)
+        (names.len() == 5).then_some(names)
     });
     let mut of_viewer: Vec<_> =
         viewer.iter().filter(|span| span["source"] == "otlp").map(|span| span["name"].as_str().unwrap()).collect();
@@ -68,7 +68,7 @@ fn a_busy_destination_is_asked_again_and_nothing_is_lost() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     let trace = cruddur.get("/api/activities/home").trace_id();
-    eventually("six spans at Honeycomb", || (honeycomb.spans(&trace).len() == 6).then_some(()));
+    eventually("five spans at Honeycomb", || (honeycomb.spans(&trace).len() == 5).then_some(()));
     let ended = cruddur.stop();
     for service in ["backend", "frontend-proxy"] {
         let account = ended.errors.lines().find(|line| line.starts_with(&format!("{service}: honeycomb: ")));
@@ -81,8 +81,8 @@ fn each_service_tells_its_ledger() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let trace = cruddur.get("/api/activities/home").trace_id();
-    cruddur.spans(&trace, 6);
-    for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 9)] {
+    cruddur.spans(&trace, 5);
+    for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 8)] {
         // The viewer has the spans before it has answered that it does.
         let ledger = eventually("delivered", || {
             let ledger = http::get(&format!("{base}/health/telemetry")).json();

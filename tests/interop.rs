@@ -43,7 +43,7 @@ fn pythons_own_package_finds_the_same_spans() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     let trace = cruddur.get("/api/activities/home").trace_id();
-    eventually("the spans at Honeycomb", || (honeycomb.spans(&trace).len() == 6).then_some(()));
+    eventually("the spans at Honeycomb", || (honeycomb.spans(&trace).len() == 5).then_some(()));
     cruddur.stop();
 
     let mut child =

@@ -14,6 +14,7 @@ mod interop;
 mod load;
 mod page;
 mod pages;
+mod plans;
 mod propagation;
 mod protocols;
 mod proxy;

@@ -17,8 +17,8 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
     let ended = cruddur.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
     let accounts = accounts(&ended);
-    // Twenty requests: two spans in the proxy, four in the backend, where the start has five of its own.
-    for (service, spans) in [("frontend-proxy", 40), ("backend", 85)] {
+    // Twenty requests: two spans in the proxy, three in the backend, where the start has five of its own.
+    for (service, spans) in [("frontend-proxy", 40), ("backend", 65)] {
         for destination in ["otlp", "xray"] {
             let account = accounts.iter().find(|account| account.starts_with(&format!("{service}: {destination}: ")));
             let expected =
@@ -180,7 +180,7 @@ fn each_service_runs_alone() {
     let proxy = Cruddur::service("frontend-proxy", &[to_viewer.as_slice(), &upstream].concat());
     let answer = proxy.get("/api/activities/home");
     assert_eq!(answer.status, 200);
-    viewer.spans(&answer.trace_id(), 6);
+    viewer.spans(&answer.trace_id(), 5);
     let trace = http::get(&format!("{}/api/traces/{}", viewer.viewer, answer.trace_id())).json();
     assert_eq!(
         trace["services"],

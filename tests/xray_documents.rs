@@ -105,7 +105,7 @@ fn every_request_makes_valid_documents() {
         assert_eq!(proxy["http"]["response"]["status"], status, "{proxy:#}");
         assert_eq!(proxy["error"] == true, (400..500).contains(&status), "{proxy:#}");
     }
-    assert_eq!(segment(&daemon.spans(TRACE, 6), "frontend-proxy")["parent_id"], "46422517bae0bb00");
+    assert_eq!(segment(&daemon.spans(TRACE, 5), "frontend-proxy")["parent_id"], "46422517bae0bb00");
     let ended = cruddur.stop();
     let mut made = 0;
     for service in ["frontend-proxy", "backend"] {

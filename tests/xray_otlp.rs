@@ -130,10 +130,10 @@ fn every_service_of_up_sends_to_x_ray_and_to_the_viewer() {
     let own = [("AWS_XRAY_OTLP_ENDPOINT", aws.url.as_str()), ("AWS_REGION", REGION)];
     let cruddur = Cruddur::up(&data, &[own.as_slice(), &KEYS].concat());
     let trace = cruddur.get("/api/activities/home").trace_id();
-    cruddur.spans(&trace, 6);
+    cruddur.spans(&trace, 5);
     let id = u128::from_str_radix(&trace, 16).unwrap().to_be_bytes();
-    eventually("six spans at X-Ray", || {
-        (aws.spans().iter().filter(|span| span.trace_id == id).count() == 6).then_some(())
+    eventually("five spans at X-Ray", || {
+        (aws.spans().iter().filter(|span| span.trace_id == id).count() == 5).then_some(())
     });
     assert_silent(&cruddur.stop().errors);
 }

@@ -28,6 +28,10 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_DATA                  the embedded database    [./.cruddur]
   DATABASE_URL                  postgres://user:password@host:5432/name instead of it
   FRONTEND_URL, BACKEND_URL     origins whose pages may call the API
+  CRUDDUR_API                   week2: a profile is the original's plain list
+  CRUDDUR_FAULTS                slow-query:200ms,n-plus-one,error:5%: something to find in a trace [none]
+  CRUDDUR_ENV                   production refuses faults [development]
+  CRUDDUR_ONE_TIME_SIGN_IN      a handle: the backend prints a token that signs in once
   HONEYCOMB_API_KEY             sends traces to Honeycomb (HONEYCOMB_API_ENDPOINT, HONEYCOMB_DATASET)
   OTEL_EXPORTER_OTLP_ENDPOINT   sends traces to an OTLP/HTTP collector (OTEL_EXPORTER_OTLP_HEADERS)
   AWS_XRAY_DAEMON_ADDRESS       sends segments to an X-Ray daemon

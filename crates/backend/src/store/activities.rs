@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use sqlx::query::QueryAs;
+use sqlx::{Database, Encode, FromRow, Type};
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
@@ -11,8 +13,6 @@ use crate::domain::{Activity, Page, Profile, Thread, Ttl};
 
 /// The newest replies that come with a crud; the rest is counted in `replies_count`.
 const REPLIES: i64 = 20;
-/// Cruds whose replies one statement asks for.
-const PARENTS: usize = 20;
 
 pub(super) type Row = (Uuid, String, String, String, DateTime<Utc>, DateTime<Utc>, i64, i64, i64, Option<Uuid>);
 
@@ -44,13 +44,11 @@ macro_rules! of_lifetime {
     };
 }
 
-/// One stretch of an index for each lifetime, merged: neither what has expired nor what lies deeper is looked at.
-const HOME: Statement = statement(
-    "SELECT",
-    "activities",
-    activities!(
+/// The feed's stretch: one of an index for each lifetime, merged. Neither what has expired nor what lies deeper is looked at.
+macro_rules! feed {
+    () => {
         concat!(
-            "(SELECT uuid FROM (",
+            "SELECT uuid FROM (",
             of_lifetime!("720", "$5"),
             " UNION ALL ",
             of_lifetime!("168", "$6"),
@@ -64,19 +62,36 @@ const HOME: Statement = statement(
             of_lifetime!("3", "$10"),
             " UNION ALL ",
             of_lifetime!("1", "$11"),
-            ") AS lifetimes ORDER BY created_at DESC, uuid DESC LIMIT $4 + 0) AS feed JOIN activities a ON a.uuid = feed.uuid"
+            ") AS lifetimes ORDER BY created_at DESC, uuid DESC LIMIT $4 + 0"
+        )
+    };
+}
+
+/// The feed's cruds, and the newest `$12` replies to each, in one go, so that both are of one moment.
+const HOME: Statement = statement(
+    "SELECT",
+    "activities",
+    concat!(
+        "WITH feed AS (",
+        feed!(),
+        ") ",
+        activities!("feed JOIN activities a ON a.uuid = feed.uuid", ""),
+        " UNION ALL ",
+        activities!(
+            "feed JOIN activities p ON p.uuid = feed.uuid \
+             JOIN activities a ON a.reply_to_activity_uuid = p.uuid AND a.reply_number > p.replies_made - $12",
+            ""
         ),
-        " ORDER BY a.created_at DESC, a.uuid DESC"
+        " ORDER BY 5 DESC, 1 DESC"
     ),
 );
-/// The newest replies to each of [`PARENTS`] cruds.
-const REPLIES_TO_MANY: Statement = statement(
+/// The feed's cruds alone.
+const CRUDS: Statement = statement(
     "SELECT",
     "activities",
     activities!(
-        "activities p JOIN activities a ON a.reply_to_activity_uuid = p.uuid AND a.reply_number > p.replies_made - $2",
-        " AND p.uuid IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
-         ORDER BY a.created_at DESC, a.uuid DESC"
+        concat!("(", feed!(), ") AS feed JOIN activities a ON a.uuid = feed.uuid"),
+        " ORDER BY a.created_at DESC, a.uuid DESC"
     ),
 );
 const REPLIES_TO: Statement = statement(
@@ -105,33 +120,23 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn home(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
-        let since = Ttl::ALL.map(|ttl| now - ttl.duration());
-        let rows = on!(self, readers, HOME, |pool| {
-            let query = sqlx::query_as::<_, Row>(HOME.text)
-                .bind(now)
-                .bind(page.before.created_at)
-                .bind(page.before.uuid)
-                .bind(i64::from(page.limit.get()));
-            since.iter().fold(query, |query, since| query.bind(*since)).fetch_all(pool)
-        })?;
-        let cruds: Vec<_> = rows.into_iter().map(activity).collect();
-        let parents: Vec<_> = cruds.iter().filter(|crud| crud.replies_count > 0).map(|crud| crud.uuid).collect();
-        let at_once = if self.faults.n_plus_one { 1 } else { PARENTS };
-        let mut replies = Vec::new();
-        for parents in parents.chunks(at_once) {
-            replies.extend(self.replies_to_many(parents, now).await?);
+        if self.faults.n_plus_one {
+            return self.home_crud_by_crud(now, page).await;
         }
+        let rows = on!(self, readers, HOME, |pool| feed(HOME, now, page).bind(REPLIES).fetch_all(pool))?;
+        let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }
 
-    /// `parents` are at most [`PARENTS`].
-    async fn replies_to_many(&self, parents: &[Uuid], now: DateTime<Utc>) -> Result<Vec<Activity>, Error> {
-        let none = std::iter::repeat_n(&const { Uuid::nil() }, PARENTS.saturating_sub(parents.len()));
-        let rows = on!(self, readers, REPLIES_TO_MANY, |pool| {
-            let query = sqlx::query_as::<_, Row>(REPLIES_TO_MANY.text).bind(now).bind(REPLIES);
-            parents.iter().chain(none).fold(query, |query, parent| query.bind(*parent)).fetch_all(pool)
-        })?;
-        Ok(rows.into_iter().map(activity).collect())
+    /// As it is not done: the fault `n-plus-one`.
+    async fn home_crud_by_crud(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
+        let rows = on!(self, readers, CRUDS, |pool| feed(CRUDS, now, page).fetch_all(pool))?;
+        let mut threads = Vec::new();
+        for crud in rows.into_iter().map(activity) {
+            let replies = self.replies_to(crud.uuid, now).await?;
+            threads.push(Thread { activity: crud, replies });
+        }
+        Ok(threads)
     }
 
     /// A user with their cruds and replies, newest first.
@@ -182,13 +187,35 @@ impl Store {
         let Some(crud) = row.map(activity) else {
             return Ok(None);
         };
-        let replies = on!(self, readers, REPLIES_TO, |pool| sqlx::query_as::<_, Row>(REPLIES_TO.text)
+        let replies = self.replies_to(uuid, now).await?;
+        Ok(Some(Thread { activity: crud, replies }))
+    }
+
+    async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>) -> Result<Vec<Activity>, Error> {
+        let rows = on!(self, readers, REPLIES_TO, |pool| sqlx::query_as::<_, Row>(REPLIES_TO.text)
             .bind(now)
             .bind(uuid)
             .bind(REPLIES)
             .fetch_all(pool))?;
-        Ok(Some(Thread { activity: crud, replies: replies.into_iter().map(activity).collect() }))
+        Ok(rows.into_iter().map(activity).collect())
     }
+}
+
+/// A statement about the feed, with what all of these ask for.
+fn feed<'q, D>(statement: Statement, now: DateTime<Utc>, page: Page) -> QueryAs<'q, D, Row, <D as Database>::Arguments>
+where
+    D: Database,
+    DateTime<Utc>: Encode<'q, D> + Type<D>,
+    Uuid: Encode<'q, D> + Type<D>,
+    i64: Encode<'q, D> + Type<D>,
+    Row: for<'r> FromRow<'r, D::Row>,
+{
+    let query = sqlx::query_as(statement.text)
+        .bind(now)
+        .bind(page.before.created_at)
+        .bind(page.before.uuid)
+        .bind(i64::from(page.limit.get()));
+    Ttl::ALL.iter().fold(query, |query, ttl| query.bind(now - ttl.duration()))
 }
 
 pub(super) fn activity(row: Row) -> Activity {
