@@ -9,6 +9,7 @@ mod datagrams;
 mod destinations;
 mod doctor;
 mod faults;
+mod feed;
 mod forwarding;
 mod interop;
 mod load;

@@ -91,7 +91,8 @@ pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -
     Ok(response.json(json::Account::from(me.session.account)))
 }
 
-/// The three bounds come before the password is looked at, and what was right does not count.
+/// The three bounds come before the password is looked at. A right one shows who it was, and so does away with what was tried for this login; what
+/// came from the address still counts, or whoever has an account here could go on guessing at others'.
 async fn authenticate(
     state: &State,
     login: &Login,
@@ -108,7 +109,7 @@ async fn authenticate(
         bounded(state.store.attempt(attempt, by, now).await?, now)?;
     }
     let account = state.store.authenticate(login, password).await?.ok_or_else(wrong_password)?;
-    for (attempt, by) in bounds {
+    for (attempt, by) in bounds.into_iter().filter(|(attempt, _)| *attempt != Attempt::ADDRESS) {
         state.store.forget_attempts(attempt, by).await?;
     }
     Ok(account)

@@ -64,10 +64,11 @@ impl FromRequest for SignedIn {
 
 /// What a request says it is by.
 pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
-    if let Some(value) = request.headers().get(AUTHORIZATION) {
-        let bearer = value.to_str().ok().and_then(|value| value.split_once(' '));
-        let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        return bearer.map(|(_, token)| Some(Token::given(token.trim()))).ok_or_else(Problem::unauthorized);
+    // Another scheme is meant for somebody before us.
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = authorization.and_then(|value| value.split_once(' '));
+    if let Some((_, token)) = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
+        return Ok(Some(Token::given(token.trim())));
     }
     let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());

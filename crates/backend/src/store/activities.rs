@@ -16,14 +16,15 @@ const REPLIES: i64 = 20;
 
 pub(super) type Row = (Uuid, String, String, String, DateTime<Utc>, DateTime<Utc>, i64, i64, i64, Option<Uuid>);
 
-/// The text of a statement that selects activities `a` which live at `$1`, by its `FROM` up to `JOIN users u`, and what follows.
+/// The text of a statement that selects activities `a` which live at `$1`, by its `FROM` and what follows in its `WHERE`. SQLite reads tables that are
+/// joined by `CROSS JOIN` in the order in which they are written; left the choice, it begins with all that lives.
 macro_rules! activities {
     ($from:expr, $rest:expr) => {
         concat!(
             "SELECT a.uuid, u.handle, u.display_name, a.message, a.created_at, a.expires_at, a.likes_count, \
              a.replies_count, a.reposts_count, a.reply_to_activity_uuid FROM ",
             $from,
-            " JOIN users u ON u.uuid = a.user_uuid WHERE a.expires_at > $1",
+            " CROSS JOIN users u WHERE u.uuid = a.user_uuid AND a.expires_at > $1",
             $rest
         )
     };
@@ -75,12 +76,11 @@ const HOME: Statement = statement(
         "WITH feed AS (",
         feed!(),
         ") ",
-        activities!("feed JOIN activities a ON a.uuid = feed.uuid", ""),
+        activities!("feed CROSS JOIN activities a", " AND a.uuid = feed.uuid"),
         " UNION ALL ",
         activities!(
-            "feed JOIN activities p ON p.uuid = feed.uuid \
-             JOIN activities a ON a.reply_to_activity_uuid = p.uuid AND a.reply_number > p.replies_made - $12",
-            ""
+            "feed CROSS JOIN activities p CROSS JOIN activities a",
+            " AND p.uuid = feed.uuid AND a.reply_to_activity_uuid = p.uuid AND a.reply_number > p.replies_made - $12"
         ),
         " ORDER BY 5 DESC, 1 DESC"
     ),
@@ -90,8 +90,8 @@ const CRUDS: Statement = statement(
     "SELECT",
     "activities",
     activities!(
-        concat!("(", feed!(), ") AS feed JOIN activities a ON a.uuid = feed.uuid"),
-        " ORDER BY a.created_at DESC, a.uuid DESC"
+        concat!("(", feed!(), ") AS feed CROSS JOIN activities a"),
+        " AND a.uuid = feed.uuid ORDER BY a.created_at DESC, a.uuid DESC"
     ),
 );
 const REPLIES_TO: Statement = statement(

@@ -46,9 +46,8 @@ const NOTIFICATIONS: Statement = statement(
     "reactions",
     "SELECT r.uuid, r.kind, w.handle, w.display_name, r.created_at, a.uuid, u.handle, u.display_name, a.message, a.created_at, \
      a.expires_at, a.likes_count, a.replies_count, a.reposts_count, a.reply_to_activity_uuid \
-     FROM reactions r JOIN activities a ON a.uuid = r.activity_uuid JOIN users u ON u.uuid = a.user_uuid \
-     JOIN users w ON w.uuid = r.user_uuid \
-     WHERE r.owner_uuid = $2 AND (r.created_at, r.uuid) < ($3, $4) AND a.expires_at > $1 \
+     FROM reactions r CROSS JOIN activities a CROSS JOIN users u CROSS JOIN users w \
+     WHERE a.uuid = r.activity_uuid AND u.uuid = a.user_uuid AND w.uuid = r.user_uuid AND r.owner_uuid = $2 AND (r.created_at, r.uuid) < ($3, $4) AND a.expires_at > $1 \
      ORDER BY r.created_at DESC, r.uuid DESC LIMIT $5 + 0",
 );
 

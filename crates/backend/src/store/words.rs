@@ -31,9 +31,9 @@ macro_rules! search {
             "SELECT",
             "words",
             activities!(
-                "words w JOIN activities a ON a.uuid = w.activity_uuid",
+                "words w CROSS JOIN activities a",
                 concat!(
-                    " AND w.word = $5 AND w.expires_at > $1 AND (w.created_at, w.activity_uuid) < ($2, $3)",
+                    " AND a.uuid = w.activity_uuid AND w.word = $5 AND w.expires_at > $1 AND (w.created_at, w.activity_uuid) < ($2, $3)",
                     $(
                         " AND EXISTS (SELECT 1 FROM words o WHERE o.word = ",
                         $further,
