@@ -10,6 +10,7 @@ mod migrations;
 mod once;
 mod posts;
 mod reactions;
+mod pragmas;
 mod seed;
 mod sessions;
 mod statement;
@@ -288,6 +289,9 @@ async fn open_sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
     // The writer comes first: it makes the file that the readers open.
     let writer = pool().max_connections(1).connect_with(options.clone()).await?;
     let readers = pool().max_connections(CONNECTIONS).connect_with(options.read_only(true)).await?;
+    for pool in [&writer, &readers] {
+        pragmas::in_force(pool, BUSY).await?;
+    }
     Ok(Engine::Sqlite(Pools { readers, writer }))
 }
 
