@@ -52,6 +52,8 @@ const OPEN: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(1);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
+/// For a server to answer, a free connection included: longer than it may itself take for a statement.
+const ANSWER: Duration = Duration::from_secs(8);
 /// SQLite's BUSY and LOCKED with their kinds; PostgreSQL's too many connections, lock not available, deadlock, statement
 /// cancelled, shutting down, starting up.
 const BUSY_CODES: [&str; 11] = ["5", "261", "517", "6", "262", "53300", "55P03", "40P01", "57014", "57P01", "57P03"];
@@ -249,12 +251,14 @@ impl Store {
         run: impl Future<Output = Result<T, sqlx::Error>>,
     ) -> Result<T, sqlx::Error> {
         let span = statement.span(&self.engine);
-        let result = async {
+        let run = async {
             self.faults.slow_down().await;
-            run.await
-        }
-        .instrument(span.clone())
-        .await;
+            match &self.engine {
+                Engine::Sqlite(_) => run.await,
+                Engine::Postgres(..) => answered(run).await,
+            }
+        };
+        let result = run.instrument(span.clone()).await;
         statement::record(&span, &result);
         result
     }
@@ -263,6 +267,13 @@ impl Store {
 /// The present, as exactly as both databases keep it.
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
+}
+
+/// What a database server answers in time. It bounds its statements itself; one that has fallen silent would be waited for
+/// until TCP gives up, a quarter of an hour later.
+async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"));
+    timeout(ANSWER, answer).await.map_err(silent)?
 }
 
 /// Keeps other starters on the same SQLite file away until it is dropped: neither the switch to WAL nor sqlx's migrations
