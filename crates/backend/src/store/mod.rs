@@ -54,9 +54,10 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
 /// For a server to answer, a free connection included: longer than it may itself take for a statement.
 const ANSWER: Duration = Duration::from_secs(8);
-/// SQLite's BUSY and LOCKED with their kinds; PostgreSQL's too many connections, lock not available, deadlock, statement
-/// cancelled, shutting down, starting up.
-const BUSY_CODES: [&str; 11] = ["5", "261", "517", "6", "262", "53300", "55P03", "40P01", "57014", "57P01", "57P03"];
+/// SQLite's BUSY and LOCKED with their kinds, and FULL; PostgreSQL's disk full, too many connections, lock not available, deadlock,
+/// statement cancelled, shutting down, crashed, starting up.
+const BUSY_CODES: [&str; 14] =
+    ["5", "261", "517", "6", "262", "13", "53100", "53300", "55P03", "40P01", "57014", "57P01", "57P02", "57P03"];
 
 /// The open database. Cheap to clone.
 #[derive(Clone)]
@@ -112,13 +113,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Trying again later may help: no connection was free, the database was locked, or the server is away.
+    /// Trying again later may help: no connection was free, the database was locked, its disk is full, or the server is away.
     pub fn is_unavailable(&self) -> bool {
-        match self {
-            Self::Statement(sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_)) => true,
-            Self::Statement(sqlx::Error::Database(error)) => {
-                error.code().is_some_and(|code| BUSY_CODES.contains(&&*code))
-            }
+        let Self::Statement(error) = self else { return false };
+        match error {
+            // A connection that ends while it is being made is a wrong answer to sqlx.
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| BUSY_CODES.contains(&&*code)),
             _ => false,
         }
     }
