@@ -33,9 +33,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Executor};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -343,6 +343,14 @@ async fn open_postgres(options: &PgConnectOptions) -> Result<Engine, sqlx::Error
     ]);
     // A pool would try again until its time is up, and then say that and not why.
     connect(&options).await?.close().await?;
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE).connect_with(options).await?;
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
+    let pool = pool.after_release(|connection, _| Box::pin(roll_back(connection))).connect_with(options).await?;
     Ok(Engine::Postgres(Pools { readers: pool.clone(), writer: pool }, server))
+}
+
+/// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
+/// write there is acknowledged, and lost with the next rollback. BEGIN comes first because ROLLBACK alone warns each time that
+/// there is nothing to roll back; so there is a warning where something was.
+async fn roll_back(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    answered(connection.execute("BEGIN; ROLLBACK")).await.map(|_| true)
 }
