@@ -5,6 +5,8 @@
 
 mod accounts;
 mod api;
+mod crashes;
+mod databases;
 mod datagrams;
 mod destinations;
 mod doctor;
@@ -34,6 +36,7 @@ mod upstreams;
 mod viewer;
 mod w3c;
 mod workspace;
+mod writes;
 mod xray_documents;
 mod xray_faults;
 mod xray_otlp;

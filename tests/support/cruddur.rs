@@ -63,6 +63,14 @@ pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command
     command
 }
 
+/// The same, run by another program.
+pub(crate) fn under(program: &str, own: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
+    let variables = FREE_PORTS.iter().chain(variables).copied();
+    command.args(own).arg(binary()).args(arguments).env_clear().envs(variables);
+    command
+}
+
 /// Runs a command that ends by itself.
 pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let output = command(arguments, variables).stdin(Stdio::null()).output().unwrap();
@@ -100,7 +108,12 @@ impl Cruddur {
     /// The same with more on its command line.
     pub(crate) fn service_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let variables: Vec<_> = FREE_PORTS.iter().chain(variables).copied().collect();
-        let mut cruddur = Self::spawn(&[&[name], arguments].concat(), &variables);
+        Self::service_of(name, &mut command(&[&[name], arguments].concat(), &variables))
+    }
+
+    /// The service that a command runs.
+    pub(crate) fn service_of(name: &str, command: &mut Command) -> Self {
+        let mut cruddur = Self::start(command);
         let line = cruddur.line();
         for word in line.split_whitespace() {
             match (name, word.split_once('=')) {
@@ -115,12 +128,11 @@ impl Cruddur {
     }
 
     pub(crate) fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = command(arguments, variables)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start(&mut command(arguments, variables))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut errors = child.stderr.take().unwrap();
         let (tell, lines) = sync_channel(1_000);
@@ -159,6 +171,11 @@ impl Cruddur {
                 panic!("it said nothing more on standard output, and on standard error:\n{errors}")
             }
         }
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
     }
 
     /// Waits for a line on standard error with `text` in it.

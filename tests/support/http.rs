@@ -45,9 +45,9 @@ fn agent() -> ureq::Agent {
         .new_agent()
 }
 
-fn read(response: Response<ureq::Body>) -> Answer {
+fn read(response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     let (parts, mut body) = response.into_parts();
-    Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_vec().unwrap() }
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_vec()? })
 }
 
 /// The status, where somebody answers.
@@ -65,13 +65,19 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answ
         headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |builder, (name, value)| {
             builder.header(*name, *value)
         });
-    read(agent().run(builder.body(()).unwrap()).unwrap_or_else(|error| panic!("{method} {url}: {error}")))
+    let response = agent().run(builder.body(()).unwrap());
+    response.and_then(read).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
 /// A request with a body.
 pub(crate) fn send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    try_send(url, headers, body).unwrap_or_else(|error| panic!("POST {url}: {error}"))
+}
+
+/// The same, where somebody answers.
+pub(crate) fn try_send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
     let request = headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));
-    read(request.send(body).unwrap_or_else(|error| panic!("POST {url}: {error}")))
+    request.send(body).and_then(read)
 }
 
 pub(crate) fn post(url: &str, body: &Value) -> Answer {

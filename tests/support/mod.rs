@@ -16,7 +16,11 @@ pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod sampling;
 pub(crate) mod schema;
+pub(crate) mod slow_wire;
+pub(crate) mod small_disk;
 pub(crate) mod upstream;
+pub(crate) mod witness;
+pub(crate) mod writer;
 
 use std::fmt::Display;
 use std::thread::sleep;

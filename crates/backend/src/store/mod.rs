@@ -47,6 +47,8 @@ use statement::Statement;
 
 /// Connections that read at the same time.
 const CONNECTIONS: u32 = 8;
+/// Connections to a server that write at the same time.
+const WRITERS: u32 = 4;
 /// For a server to take the first connection.
 const OPEN: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(1);
@@ -74,7 +76,8 @@ enum Engine {
     Postgres(Pools<PgPool>, Server),
 }
 
-/// SQLite has one writer; on PostgreSQL the two are the same pool.
+/// SQLite has one writer. On PostgreSQL those that write are a pool of their own, because each of its connections is asked for more when it comes
+/// back.
 #[derive(Clone)]
 struct Pools<P> {
     readers: P,
@@ -229,7 +232,10 @@ impl Store {
                     pools.readers.close().await;
                     pools.writer.close().await;
                 }
-                Engine::Postgres(pools, _) => pools.writer.close().await,
+                Engine::Postgres(pools, _) => {
+                    pools.readers.close().await;
+                    pools.writer.close().await;
+                }
             }
         };
         if timeout(CLOSE, close).await.is_err() {
@@ -343,9 +349,11 @@ async fn open_postgres(options: &PgConnectOptions) -> Result<Engine, sqlx::Error
     ]);
     // A pool would try again until its time is up, and then say that and not why.
     connect(&options).await?.close().await?;
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE);
-    let pool = pool.after_release(|connection, _| Box::pin(roll_back(connection))).connect_with(options).await?;
-    Ok(Engine::Postgres(Pools { readers: pool.clone(), writer: pool }, server))
+    let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
+    let writer = pool(WRITERS).after_release(|connection, _| Box::pin(roll_back(connection)));
+    let writer = writer.connect_with(options.clone()).await?;
+    let readers = pool(CONNECTIONS).connect_with(options).await?;
+    Ok(Engine::Postgres(Pools { readers, writer }, server))
 }
 
 /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others

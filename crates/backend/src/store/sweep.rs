@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::Instrument;
 
 use super::statement::{Statement, statement};
-use super::{Engine, Error, Store, now, on, run};
+use super::{Engine, Error, Store, answered, now, on, run};
 
 /// Between two looks for what has expired.
 const EVERY: Duration = Duration::from_secs(60);
@@ -106,7 +106,9 @@ impl Store {
         let (now, keys) = (now(), now() - KEYS);
         let (any,): (i64,) = match &self.engine {
             Engine::Sqlite(pools) => sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(&pools.readers).await?,
-            Engine::Postgres(pools, _) => sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(&pools.readers).await?,
+            Engine::Postgres(pools, _) => {
+                answered(sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(&pools.readers)).await?
+            }
         };
         Ok(any > 0)
     }

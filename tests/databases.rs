@@ -1,0 +1,276 @@
+//! Test 11 of the guarantees: databases in trouble. Whatever happens to one, each request is answered, either with what it
+//! asked for or with "come back later"; what was acknowledged is kept; and all is well again once the database is, without a
+//! restart.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Executor, PgConnection};
+use uuid::Uuid;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::http::{self, Answer};
+use crate::support::slow_wire::SlowWire;
+use crate::support::small_disk::SmallDisk;
+use crate::support::witness::Witness;
+use crate::support::writer::{Writer, kept};
+use crate::support::{Folder, eventually, postgres};
+
+/// Three times as many as the backend has connections to its database.
+const WRITERS: usize = 24;
+
+/// A backend, and what it said to those who write there without a pause.
+struct Run {
+    backend: Cruddur,
+    witness: Witness,
+    writers: Vec<Told>,
+    /// Answers of neither kind.
+    wrong: Mutex<Vec<String>>,
+}
+
+/// What one writer was told.
+#[derive(Default)]
+struct Told {
+    acknowledged: Mutex<Vec<Uuid>>,
+    put_off: AtomicUsize,
+}
+
+impl Run {
+    /// On the database at `url`, which is asked at `witness` past the backend.
+    fn start(url: &str, witness: &str) -> Self {
+        Self {
+            backend: Cruddur::service("backend", &[("DATABASE_URL", url)]),
+            witness: Witness::of(witness),
+            writers: (0..WRITERS).map(|_| Told::default()).collect(),
+            wrong: Mutex::default(),
+        }
+    }
+
+    /// Load from before `trouble` until all is well again behind it.
+    fn through(&self, trouble: impl FnOnce(&Self)) {
+        let over = AtomicBool::new(false);
+        let (address, wrong) = (self.backend.backend.as_str(), &self.wrong);
+        let writer = Writer::at(address);
+        thread::scope(|scope| {
+            for told in &self.writers {
+                let (writer, over) = (&writer, &over);
+                scope.spawn(move || {
+                    while !over.load(Relaxed) {
+                        told.post(address, writer).unwrap_or_else(|answer| wrong.lock().unwrap().push(answer));
+                    }
+                });
+            }
+            // Ends the load also where the trouble is too much.
+            let _over = Over(&over);
+            self.goes_on();
+            trouble(self);
+            self.goes_on();
+        });
+        let acknowledged: Vec<_> =
+            self.writers.iter().flat_map(|told| told.acknowledged.lock().unwrap().clone()).collect();
+        let put_off: usize = self.writers.iter().map(|told| told.put_off.load(Relaxed)).sum();
+        println!("{} acknowledged, {put_off} put off", acknowledged.len());
+        assert_eq!(self.witness.missing(&acknowledged), Vec::<Uuid>::new());
+        assert_eq!(self.home().status, 200);
+    }
+
+    fn goes_on(&self) {
+        self.each("acknowledged posts", |told| told.acknowledged.lock().unwrap().len());
+    }
+
+    fn is_put_off(&self) {
+        self.each("posts that are put off", |told| told.put_off.load(Relaxed));
+        // Whoever does not need the database is answered.
+        assert_eq!(http::get(&format!("{}/api/health-check", self.backend.backend)).status, 200);
+    }
+
+    /// Waits until each writer has had two more: one that hangs is not made up for by the others, and the second was asked for
+    /// in the present state of things.
+    fn each(&self, what: &str, count: impl Fn(&Told) -> usize) {
+        let before: Vec<_> = self.writers.iter().map(&count).collect();
+        eventually(format!("{what}, for each who writes,"), || {
+            let wrong = self.wrong.lock().unwrap().first().cloned();
+            assert!(wrong.is_none(), "{wrong:?}, and in the log:\n{}", self.backend.said());
+            self.writers.iter().zip(&before).all(|(told, before)| count(told) >= before + 2).then_some(())
+        });
+    }
+
+    fn home(&self) -> Answer {
+        http::get(&format!("{}/api/activities/home", self.backend.backend))
+    }
+}
+
+impl Told {
+    /// Posts once; what is answered is an error where it is neither of the two.
+    fn post(&self, backend: &str, writer: &Writer) -> Result<(), String> {
+        let answer = writer.post(backend, &"Is this kept? ".repeat(20)).map_err(|error| error.to_string())?;
+        if answer.status == 200 {
+            self.acknowledged.lock().unwrap().push(kept(&answer));
+        } else if is_put_off(&answer) {
+            self.put_off.fetch_add(1, Relaxed);
+        } else {
+            return Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
+        }
+        Ok(())
+    }
+}
+
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}
+
+/// "Come back later", and nothing about why.
+fn is_put_off(answer: &Answer) -> bool {
+    let mut body = answer.json();
+    let traced = body.as_object_mut().is_some_and(|body| body.remove("trace_id").is_some());
+    let problem = serde_json::json!({"type": "about:blank", "title": "Service Unavailable", "status": 503});
+    (answer.status, answer.header("retry-after"), traced) == (503, "2", true)
+        && answer.header("content-type") == "application/problem+json"
+        && body == problem
+}
+
+/// A run on PostgreSQL with a wire between; none where there is no server.
+async fn with_postgresql(test: impl FnOnce(&Run, &SlowWire) + Send + 'static) {
+    let Some(database) = postgres::database().await else { return };
+    let test = move || {
+        let wire = SlowWire::before(&database, Duration::ZERO);
+        test(&Run::start(&wire.url, &database), &wire);
+    };
+    tokio::task::spawn_blocking(test).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_not_waited_for() {
+    with_postgresql(|run, wire| {
+        run.through(|run| {
+            wire.fall_silent();
+            run.is_put_off();
+            assert!(is_put_off(&run.home()));
+            run.is_put_off();
+            wire.mend();
+        });
+        // And one that never comes back to what it was asked.
+        run.through(|run| {
+            wire.fall_silent();
+            run.is_put_off();
+            wire.cut();
+            run.is_put_off();
+            assert!(is_put_off(&run.home()));
+            wire.mend();
+        });
+        run.witness.assert_no_transaction_is_open();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
+    with_postgresql(|run, wire| {
+        run.through(|run| {
+            for _ in 0..10 {
+                wire.cut();
+                run.is_put_off();
+                wire.mend();
+                run.goes_on();
+            }
+        });
+        run.through(|run| {
+            for _ in 0..20 {
+                assert!(run.witness.terminate_sessions() > 0);
+                run.goes_on();
+            }
+        });
+        run.witness.assert_no_transaction_is_open();
+    })
+    .await;
+}
+
+/// Those that have a connection wait for the lock, and the others for a connection; neither do so for ever.
+#[tokio::test]
+async fn a_locked_table_and_an_exhausted_pool_put_off() {
+    with_postgresql(|run, _| {
+        run.through(|run| {
+            let lock = "BEGIN; LOCK TABLE activities IN ACCESS EXCLUSIVE MODE";
+            let mut other = run.witness.runtime.block_on(PgConnection::connect(run.witness.url())).unwrap();
+            run.witness.runtime.block_on(other.execute(lock)).unwrap();
+            run.is_put_off();
+            assert!(is_put_off(&run.home()));
+            run.backend.says("lock timeout");
+            run.backend.says("pool timed out");
+            run.witness.runtime.block_on(other.close()).unwrap();
+        });
+        run.witness.assert_no_transaction_is_open();
+    })
+    .await;
+}
+
+/// As the table on PostgreSQL; who reads does not wait at all.
+#[test]
+fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
+    let folder = Folder::new();
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    let run = Run::start(&url, &url);
+    run.through(|run| {
+        let mut other = run.witness.runtime.block_on(SqliteConnection::connect(&url)).unwrap();
+        // It may have to wait for its turn itself.
+        run.witness.runtime.block_on(other.execute("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE")).unwrap();
+        run.is_put_off();
+        assert_eq!(run.home().status, 200);
+        run.backend.says("database is locked");
+        run.backend.says("pool timed out");
+        run.witness.runtime.block_on(other.close()).unwrap();
+    });
+    run.witness.assert_integrity();
+}
+
+#[test]
+fn a_full_disk_puts_off_who_writes_until_there_is_room() {
+    let folder = Folder::new();
+    let Some(disk) = SmallDisk::of(folder.path(), "4m") else { return };
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    let run = Run::start(&url, &url);
+    let rest = disk.path().join("rest");
+    run.through(|run| {
+        let mut file = File::create(&rest).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        run.is_put_off();
+        run.backend.says("database or disk is full");
+        assert_eq!(run.home().status, 200);
+        std::fs::remove_file(&rest).unwrap();
+    });
+    run.witness.assert_integrity();
+}
+
+#[test]
+fn starters_that_race_on_sqlite_find_one_database() {
+    let folder = Folder::new();
+    assert_one_database(&format!("sqlite:{}/cruddur.db", folder.path().display()));
+}
+
+#[tokio::test]
+async fn starters_that_race_on_postgresql_find_one_database() {
+    let Some(database) = postgres::database().await else { return };
+    tokio::task::spawn_blocking(move || assert_one_database(&database)).await.unwrap();
+}
+
+/// Made once and filled once, however many begin with nothing.
+fn assert_one_database(url: &str) {
+    let start = || Cruddur::service("backend", &[("DATABASE_URL", url)]);
+    let backends: Vec<_> = thread::scope(|scope| {
+        let starters: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+    });
+    let home = |backend: &Cruddur| http::get(&format!("{}/api/activities/home", backend.backend)).json();
+    let first = home(&backends[0]);
+    assert_eq!(first.as_array().unwrap().len(), 4);
+    assert!(backends.iter().all(|backend| home(backend) == first));
+}

@@ -1,0 +1,116 @@
+//! A wire to a server that takes its time, and that can fall silent or be cut: a TCP proxy of the tests' own.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+pub(crate) struct SlowWire {
+    /// The server's URL with this in its place.
+    pub(crate) url: String,
+    line: Arc<Line>,
+}
+
+struct Line {
+    delay: Duration,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    condition: Condition,
+    /// Both ends of every connection that has been made.
+    streams: Vec<TcpStream>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Condition {
+    Whole,
+    /// Nothing is lost, and nothing arrives.
+    Silent,
+    /// Every connection is closed, a new one at once.
+    Cut,
+}
+
+impl SlowWire {
+    /// Before the server of a URL such as `postgres://user@host:port/name`.
+    pub(crate) fn before(url: &str, round_trip: Duration) -> Self {
+        let (user, rest) = url.rsplit_once('@').unwrap();
+        let (server, name) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
+        let state = Mutex::new(State { condition: Condition::Whole, streams: Vec::new() });
+        let line = Arc::new(Line { delay: round_trip / 2, state, changed: Condvar::new() });
+        let (server, accepting) = (server.to_owned(), Arc::clone(&line));
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // Nothing is accepted either while the wire is silent.
+                if accepting.once_not_silent().condition == Condition::Whole {
+                    accepting.join(client, TcpStream::connect(&server).unwrap());
+                }
+            }
+        });
+        Self { url, line }
+    }
+
+    pub(crate) fn fall_silent(&self) {
+        self.line.become_so(Condition::Silent);
+    }
+
+    pub(crate) fn cut(&self) {
+        self.line.become_so(Condition::Cut);
+    }
+
+    pub(crate) fn mend(&self) {
+        self.line.become_so(Condition::Whole);
+    }
+}
+
+impl Drop for SlowWire {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+impl Line {
+    fn become_so(&self, condition: Condition) {
+        let mut state = self.state.lock().unwrap();
+        state.condition = condition;
+        if condition == Condition::Cut {
+            for stream in state.streams.drain(..) {
+                // The other side may have closed it.
+                drop(stream.shutdown(Shutdown::Both));
+            }
+        }
+        self.changed.notify_all();
+    }
+
+    fn once_not_silent(&self) -> std::sync::MutexGuard<'_, State> {
+        let state = self.state.lock().unwrap();
+        self.changed.wait_while(state, |state| state.condition == Condition::Silent).unwrap()
+    }
+
+    fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        let mut state = self.state.lock().unwrap();
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            to.set_nodelay(true).unwrap();
+            let (from, to, line) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
+            thread::spawn(move || line.carry(from, to));
+        }
+        state.streams.extend([client, server]);
+    }
+
+    /// Until one side closes.
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            thread::sleep(self.delay);
+            drop(self.once_not_silent());
+            if to.write_all(&buffer[..length]).is_err() {
+                break;
+            }
+        }
+        drop(to.shutdown(Shutdown::Write));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a database itself says that it holds, asked past the backend.
+
+use std::collections::HashSet;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, PgConnection};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+const ALL: &str = "SELECT uuid FROM activities";
+
+/// One who looks into the database of a URL.
+pub(crate) struct Witness {
+    url: String,
+    pub(crate) runtime: Runtime,
+}
+
+impl Witness {
+    pub(crate) fn of(url: &str) -> Self {
+        Self { url: url.to_owned(), runtime: Runtime::new().unwrap() }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Those that the database does not hold.
+    pub(crate) fn missing(&self, acknowledged: &[Uuid]) -> Vec<Uuid> {
+        let held: HashSet<Uuid> = if self.url.starts_with("sqlite:") {
+            self.sqlite(async |db| sqlx::query_scalar(ALL).fetch_all(db).await).into_iter().collect()
+        } else {
+            self.postgres(async |db| sqlx::query_scalar(ALL).fetch_all(db).await).into_iter().collect()
+        };
+        acknowledged.iter().filter(|uuid| !held.contains(uuid)).copied().collect()
+    }
+
+    /// Whether an embedded database is whole in itself.
+    pub(crate) fn assert_integrity(&self) {
+        let check = self.sqlite(async |db| sqlx::query_scalar("PRAGMA integrity_check").fetch_all(db).await);
+        let check: Vec<String> = check;
+        assert_eq!(check, ["ok"]);
+        let broken = self.sqlite(async |db| sqlx::query("PRAGMA foreign_key_check").fetch_all(db).await);
+        assert!(broken.is_empty(), "{} rows refer to nothing", broken.len());
+    }
+
+    /// Waits until no session of the backend's does anything, and finds none that has left a transaction open: what was
+    /// kept in it would be lost.
+    pub(crate) fn assert_no_transaction_is_open(&self) {
+        super::eventually("rest at the database", || {
+            let sessions = self.sessions();
+            // A moment between two statements of a transaction is none that is left open.
+            let left = sessions.iter().find(|session| session.transaction_seconds > 5.0);
+            assert!(left.is_none(), "{left:?} has been in a transaction for seconds");
+            sessions.iter().all(|session| session.state == "idle").then_some(())
+        });
+    }
+
+    /// The backend's sessions at this database.
+    pub(crate) fn sessions(&self) -> Vec<Session> {
+        const SESSIONS: &str = "SELECT state, query, \
+            coalesce(extract(epoch FROM clock_timestamp() - xact_start), 0)::float8 AS transaction_seconds \
+            FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state IS NOT NULL";
+        let rows = self.postgres(async |db| sqlx::query_as(SESSIONS).fetch_all(db).await);
+        let session = |(state, query, transaction_seconds)| Session { state, query, transaction_seconds };
+        rows.into_iter().map(session).collect()
+    }
+
+    /// Ends every session at this database but its own, and tells how many it were.
+    pub(crate) fn terminate_sessions(&self) -> usize {
+        const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                 WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        self.postgres(async |db| sqlx::query(TERMINATE).fetch_all(db).await).len()
+    }
+
+    fn sqlite<T>(&self, ask: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>) -> T {
+        self.runtime.block_on(async {
+            let mut db = SqliteConnection::connect(&self.url).await.unwrap();
+            let answer = ask(&mut db).await.unwrap();
+            db.close().await.unwrap();
+            answer
+        })
+    }
+
+    fn postgres<T>(&self, ask: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> T {
+        self.runtime.block_on(async {
+            let mut db = PgConnection::connect(&self.url).await.unwrap();
+            let answer = ask(&mut db).await.unwrap();
+            db.close().await.unwrap();
+            answer
+        })
+    }
+}
+
+/// A session as PostgreSQL tells of it.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) state: String,
+    /// The last that it was asked.
+    pub(crate) query: String,
+    pub(crate) transaction_seconds: f64,
+}
