@@ -7,6 +7,7 @@ mod accounts;
 mod api;
 mod crashes;
 mod databases;
+mod cognito;
 mod datagrams;
 mod destinations;
 mod doctor;

@@ -9,6 +9,7 @@ pub(crate) mod engines;
 pub(crate) mod h2;
 pub(crate) mod honeycomb;
 pub(crate) mod http;
+pub(crate) mod issuer;
 pub(crate) mod person;
 pub(crate) mod postgres;
 pub(crate) mod python;

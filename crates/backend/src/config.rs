@@ -10,6 +10,13 @@
 //! | `CRUDDUR_ENV` | `production` refuses faults | `development` |
 //! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
 //! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of whom a token signs in once; it is told in the ready line | nobody |
+//! | `AUTH_MODE` | `local`: people sign up here; `cognito`: they come with a user pool's tokens | `local` |
+//! | `AWS_COGNITO_USER_POOL_ID` | the user pool | none |
+//! | `AWS_COGNITO_USER_POOL_CLIENT_ID` | the app client that the tokens are made for | none |
+//! | `AWS_REGION`, else `AWS_DEFAULT_REGION` | the pool's region, where its id does not begin with one | none |
+//! | `AUTH_ISSUER` | another issuer in the pool's place, as the tokens' `iss` has it | the pool |
+
+mod accounts;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -21,6 +28,7 @@ use settings::{Listen, Settings};
 use sqlx::postgres::PgConnectOptions;
 
 use crate::store::Faults;
+pub use accounts::{Accounts, Issuer};
 
 /// The backend's settings.
 #[derive(Debug)]
@@ -35,7 +43,9 @@ pub struct Config {
     pub shape: Shape,
     /// What is made to go wrong.
     pub faults: Faults,
-    /// Whom a token is made for that signs in once.
+    /// Whose accounts count.
+    pub accounts: Accounts,
+    /// Whom a token is made for that signs in once; nobody where accounts are not our own.
     pub one_time_sign_in: Option<String>,
 }
 
@@ -69,13 +79,16 @@ impl Config {
             .iter()
             .filter_map(|name| settings.parse(name, "an origin such as https://cruddur.example, without a path"))
             .collect();
+        let accounts = Accounts::read(settings);
+        let one_time_sign_in = settings.text("CRUDDUR_ONE_TIME_SIGN_IN").filter(|_| accounts == Accounts::Own);
         Self {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0),
             database: Database::read(settings),
             origins,
             shape: settings.parse("CRUDDUR_API", "week2, or leave it unset").unwrap_or(Shape::Whole),
             faults: faults(settings),
-            one_time_sign_in: settings.text("CRUDDUR_ONE_TIME_SIGN_IN"),
+            accounts,
+            one_time_sign_in,
         }
     }
 }

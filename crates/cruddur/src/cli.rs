@@ -27,6 +27,8 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_ACCESS_LOG            on: an event for each request to the proxy [off]
   CRUDDUR_DATA                  the embedded database    [./.cruddur]
   DATABASE_URL                  postgres://user:password@host:5432/name instead of it
+  AUTH_MODE                     cognito: people come with a user pool's tokens (AWS_COGNITO_USER_POOL_ID,
+                                AWS_COGNITO_USER_POOL_CLIENT_ID, AUTH_ISSUER) [local: they sign up here]
   FRONTEND_URL, BACKEND_URL     origins whose pages may call the API
   CRUDDUR_API                   week2: a profile is the original's plain list
   CRUDDUR_FAULTS                slow-query:200ms,n-plus-one,error:5%: something to find in a trace [none]

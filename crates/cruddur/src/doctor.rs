@@ -1,12 +1,13 @@
-//! Checks everything that can keep traces from arriving, as a person would want it: what is set, what each destination says, the
-//! database, the ports, the clock. A line a check, with the mend where something will not work. Changes nothing, but that a
-//! destination that takes spans gets one, of the service `cruddur-doctor`.
+//! Checks everything that can keep traces from arriving, as a person would want it: what is set, what each destination says, whose
+//! accounts count, the database, the ports, the clock. A line a check, with the mend where something will not work. Changes
+//! nothing, but that a destination that takes spans gets one, of the service `cruddur-doctor`.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use backend::Accounts;
 use serde::Serialize;
 use settings::Settings;
 use telemetry::config::{Endpoint, Otlp, XrayOtlp};
@@ -16,7 +17,7 @@ use tokio::task::spawn_blocking;
 use crate::preflight::{Port, ports};
 
 /// Variables with these names are ours, or OpenTelemetry's.
-const PREFIXES: [&str; 5] = ["AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
+const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
 
 /// Something that was looked at.
 #[derive(Debug, Serialize)]
@@ -68,6 +69,7 @@ pub(crate) async fn run(json: bool) -> Result<()> {
         report.xray(&told.telemetry.xray);
         report.rules(&told.telemetry);
         report.xray_otlp(&told.telemetry.xray_otlp);
+        report.accounts(&told.backend.accounts);
         report.ports(&told.ports);
         report
     });
@@ -265,6 +267,18 @@ impl Report {
         });
         if held.is_some() && self.reaches("xray-otlp", &to.endpoint.url) {
             self.found("xray-otlp span", probe::signed_span(to), |trace| taken(trace, &to.endpoint));
+        }
+    }
+
+    fn accounts(&mut self, accounts: &Accounts) {
+        match accounts {
+            Accounts::Own => self.add("accounts", Status::Ok, "Cruddur's own (AUTH_MODE)"),
+            Accounts::Issued(issuer) => {
+                let keys = backend::cognito::reach(issuer).map_err(|error| error.to_string());
+                self.found("accounts", keys, |keys| {
+                    format!("{} has {keys} {}", issuer.name(), if *keys == 1 { "key" } else { "keys" })
+                });
+            }
         }
     }
 

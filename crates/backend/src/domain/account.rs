@@ -1,6 +1,8 @@
 //! What an account is made of, and what signs in.
 
 use secrecy::{ExposeSecret, SecretString};
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use super::Invalid;
 use super::message::printable;
@@ -53,6 +55,15 @@ impl Handle {
             1..=Self::MAX if text.chars().all(plain) => Ok(Self(text)),
             _ => Err(Invalid::HandleInvalid),
         }
+    }
+
+    /// One as near to `text` as may be. Of an address it is what stands before the host: a handle is told to everyone.
+    pub fn like(text: &str) -> Self {
+        let name = text.trim().trim_start_matches('@').split('@').next().unwrap_or_default();
+        let plain = name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
+        let plain: String = plain.map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(Self::MAX).collect();
+        let plain = plain.trim_matches('_');
+        Self(if plain.is_empty() { "somebody" } else { plain }.to_owned())
     }
 
     pub fn as_str(&self) -> &str {
@@ -185,6 +196,8 @@ fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -193,6 +206,29 @@ mod tests {
         assert_eq!(Handle::parse("  "), Err(Invalid::HandleBlank));
         for text in ["andrew brown", "ändrew", "a-b", "a\0b", &"a".repeat(31)] {
             assert_eq!(Handle::parse(text), Err(Invalid::HandleInvalid), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_handle_is_made_of_whatever_somebody_is_called() {
+        for (text, handle) in [
+            ("Andrew_Brown1", "andrew_brown1"),
+            ("Žofie Nováková", "zofie_novakova"),
+            ("me@example.com", "me"),
+            ("Google_1234", "google_1234"),
+            ("6fa459ea-ee8a-3ca4-894e-db77e160355e", "6fa459ea_ee8a_3ca4_894e_db77e1"),
+            ("日本", "somebody"),
+            ("", "somebody"),
+        ] {
+            assert_eq!(Handle::like(text).as_str(), handle, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_handle_that_is_made_is_one(text in ".{0,60}") {
+            let handle = Handle::like(&text);
+            prop_assert_eq!(Handle::parse(handle.as_str()), Ok(handle));
         }
     }
 

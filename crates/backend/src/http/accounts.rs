@@ -84,11 +84,18 @@ pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -
     let now = now();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
-    if let Some(token) = me.token.as_ref().filter(|_| me.session.is_old(now)) {
-        let next = state.store.rotate(&me.session, token, now).await?;
+    if let SignedIn::Session(session, token) = &me
+        && session.is_old(now)
+    {
+        let next = state.store.rotate(session, token, now).await?;
         response.cookie(cookie(&request, &next));
     }
-    Ok(response.json(json::Account::from(me.session.account)))
+    Ok(response.json(json::Account::from(me.into_account())))
+}
+
+/// Where accounts are an issuer's, nobody signs up, in or out here.
+pub(super) async fn not_here() -> Problem {
+    Problem::not_found("accounts are the issuer's: sign up, in and out there, and come with its token")
 }
 
 /// The three bounds come before the password is looked at. A right one shows who it was, and so does away with what was tried for this login; what

@@ -36,6 +36,7 @@ use crate::config::{Config, Origin, Shape};
 use crate::store::{Faults, Store};
 use feed::Feed;
 use problem::Problem;
+use session::Accounts;
 
 const MAX_BODY: usize = 64 * 1024;
 const HEADERS: Duration = Duration::from_secs(10);
@@ -56,6 +57,7 @@ pub struct Server {
 /// What every handler may use.
 struct State {
     store: Store,
+    accounts: Accounts,
     feed: Feed,
     shape: Shape,
     faults: Faults,
@@ -97,12 +99,18 @@ impl Server {
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, store, config, .. } = self;
-        let Config { origins, shape, faults, .. } = config;
-        let state = web::Data::new(State { store: store.clone(), feed: Feed::default(), shape, faults });
+        let Config { origins, shape, faults, accounts, .. } = config;
+        let accounts = Accounts::from(accounts);
+        let account_routes = match accounts {
+            Accounts::Own => account_routes,
+            Accounts::Issued(_) => no_account_routes,
+        };
+        let state = web::Data::new(State { store: store.clone(), accounts, feed: Feed::default(), shape, faults });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
                 .configure(routes)
+                .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))
                 .wrap(cors(&origins))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
@@ -179,10 +187,19 @@ fn people_routes(app: &mut ServiceConfig) {
         .service(read("/api/users/@{handle}/short", web::route().to(users::short)))
         .service(read("/api/users/suggested", web::route().to(users::suggested)))
         .service(at("/api/profile/update").route(web::post().to(users::update)).route(web::put().to(users::update)))
-        .service(at("/api/auth/signup").route(web::post().to(accounts::sign_up)))
-        .service(at("/api/auth/signin").route(web::post().to(accounts::sign_in)))
-        .service(at("/api/auth/signout").route(web::post().to(accounts::sign_out)))
         .service(read("/api/auth/me", web::route().to(accounts::me)));
+}
+
+fn account_routes(app: &mut ServiceConfig) {
+    app.service(at("/api/auth/signup").route(web::post().to(accounts::sign_up)))
+        .service(at("/api/auth/signin").route(web::post().to(accounts::sign_in)))
+        .service(at("/api/auth/signout").route(web::post().to(accounts::sign_out)));
+}
+
+fn no_account_routes(app: &mut ServiceConfig) {
+    for path in ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"] {
+        app.service(web::resource(path).to(accounts::not_here));
+    }
 }
 
 /// A resource that answers 405 as a problem.

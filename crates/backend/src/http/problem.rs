@@ -13,6 +13,7 @@ use telemetry::span::SpanExt;
 use tracing::Span;
 use utoipa::ToSchema;
 
+use crate::cognito::Refused;
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
 
@@ -168,6 +169,16 @@ impl From<store::Error> for Problem {
 impl From<Arc<store::Error>> for Problem {
     fn from(error: Arc<store::Error>) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let status = match refused {
+            Refused::Away => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Self::Other(status, refused.to_string())
     }
 }
 

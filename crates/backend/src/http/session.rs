@@ -1,4 +1,5 @@
-//! Who asks: by the session's cookie, or by the same token as a bearer's. A request that another site made does not act on a cookie.
+//! Who asks: by the session's cookie, or by the same token as a bearer's; where accounts are an issuer's, by a token of its alone.
+//! A request that another site made does not act on a cookie.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,19 +14,39 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::State;
 use super::problem::Problem;
-use crate::domain::{Token, User};
+use crate::cognito::{Bearer, Tokens};
+use crate::config;
+use crate::domain::{Account, Token, User};
 use crate::store::{Session, now};
 
 const COOKIE: &str = "cruddur_session";
+
+/// How somebody is known.
+pub(super) enum Accounts {
+    /// By a session.
+    Own,
+    /// By a token of an issuer's.
+    Issued(Tokens),
+}
 
 /// Whoever asks, signed in or not.
 pub(super) struct Visitor(Option<SignedIn>);
 
 /// Somebody who is signed in. A request of anybody else is answered with 401.
-pub(super) struct SignedIn {
-    pub(super) session: Session,
-    /// What it was known by; none where an issuer's token was.
-    pub(super) token: Option<Token>,
+pub(super) enum SignedIn {
+    /// By a session, and the token that it is known by.
+    Session(Session, Token),
+    /// By an issuer's token.
+    Bearer(Account),
+}
+
+impl From<config::Accounts> for Accounts {
+    fn from(accounts: config::Accounts) -> Self {
+        match accounts {
+            config::Accounts::Own => Self::Own,
+            config::Accounts::Issued(issuer) => Self::Issued(Tokens::of(issuer)),
+        }
+    }
 }
 
 impl Visitor {
@@ -36,7 +57,17 @@ impl Visitor {
 
 impl SignedIn {
     pub(super) fn user(&self) -> &User {
-        &self.session.account.user
+        match self {
+            Self::Session(session, _) => &session.account.user,
+            Self::Bearer(account) => &account.user,
+        }
+    }
+
+    pub(super) fn into_account(self) -> Account {
+        match self {
+            Self::Session(session, _) => session.account,
+            Self::Bearer(account) => account,
+        }
     }
 }
 
@@ -48,7 +79,13 @@ impl FromRequest for Visitor {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { identify(&request).await.map(Self) })
+        Box::pin(async move {
+            match identify(&request).await? {
+                Ok(signed_in) => Ok(Self(Some(signed_in))),
+                // What everyone may see is shown to them too.
+                Err(_) => Ok(Self(None)),
+            }
+        })
     }
 }
 
@@ -58,17 +95,14 @@ impl FromRequest for SignedIn {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
-        Box::pin(async move { identify(&request).await?.ok_or_else(Problem::unauthorized) })
+        Box::pin(async move { identify(&request).await? })
     }
 }
 
-/// What a request says it is by.
+/// What a session's request says it is by.
 pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
-    // Another scheme is meant for somebody before us.
-    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = authorization.and_then(|value| value.split_once(' '));
-    if let Some((_, token)) = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) {
-        return Ok(Some(Token::given(token.trim())));
+    if let Some(token) = bearer(request) {
+        return Ok(Some(token));
     }
     let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
@@ -79,12 +113,32 @@ pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
     Ok(Some(Token::given(cookie.value())))
 }
 
-async fn identify(request: &HttpRequest) -> Result<Option<SignedIn>, Problem> {
-    let (Some(token), Some(state)) = (token(request)?, request.app_data::<Data<State>>()) else {
-        return Ok(None);
-    };
-    let session = state.store.session(&token, now()).await?;
-    Ok(session.map(|session| SignedIn { session, token: Some(token) }))
+fn bearer(request: &HttpRequest) -> Option<Token> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, token) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    Some(Token::given(token.trim()))
+}
+
+/// Who asks, or why that cannot be told: then they are a visitor like any other. The outer error is the request's end.
+async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Problem> {
+    let Some(state) = request.app_data::<Data<State>>() else { return Ok(Err(Problem::unauthorized())) };
+    match &state.accounts {
+        Accounts::Own => {
+            let Some(token) = token(request)? else { return Ok(Err(Problem::unauthorized())) };
+            let session = state.store.session(&token, now()).await?;
+            Ok(session.map(|session| SignedIn::Session(session, token)).ok_or_else(Problem::unauthorized))
+        }
+        Accounts::Issued(tokens) => {
+            let Some(token) = bearer(request) else { return Ok(Err(Problem::unauthorized())) };
+            let now = now();
+            match tokens.bearer(&token, now).await {
+                Ok(Bearer { subject, handle }) => {
+                    Ok(Ok(SignedIn::Bearer(state.store.admit(&subject, &handle, now).await?)))
+                }
+                Err(refused) => Ok(Err(refused.into())),
+            }
+        }
+    }
 }
 
 /// Keeps a token with the browser, where no script reads it and no other site sends it along.

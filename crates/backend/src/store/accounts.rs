@@ -4,7 +4,9 @@
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use chrono::{DateTime, TimeDelta, Utc};
+use telemetry::span::SpanExt;
 use tokio::sync::Semaphore;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::once::sha256;
@@ -149,7 +151,8 @@ impl Store {
         .await
     }
 
-    /// Whom an issuer of tokens means by `subject`; somebody new gets `handle`, or one like it that is free.
+    /// Whom an issuer of tokens means by `subject`; somebody new gets `handle`, or one like it that is free. From here on the
+    /// request's spans say who it is, as [`Store::session`] does.
     ///
     /// # Errors
     /// A statement failed.
@@ -160,7 +163,10 @@ impl Store {
         let (store, subject, handle) = (self.clone(), subject.to_owned(), handle.clone());
         self.write(async move {
             // A second request of the same person may be as far.
-            for suffix in ["".to_owned(), format!("_{}", sha256(&[subject.as_bytes()]).split_at(8).0)] {
+            let told = sha256(&[subject.as_bytes()]);
+            // Somebody may have the first two on purpose; nobody can have the last.
+            let random = Uuid::now_v7().simple().to_string();
+            for suffix in [String::new(), format!("_{}", told.split_at(8).0), format!("_{}", random.split_at(20).1)] {
                 let uuid = Uuid::now_v7();
                 let base: String = handle.as_str().chars().take(Handle::MAX - suffix.len()).collect();
                 let handle = format!("{base}{suffix}");
@@ -178,9 +184,13 @@ impl Store {
 
     async fn by_subject(&self, subject: &str) -> Result<Option<Account>, Error> {
         type Row = (Uuid, String, String, String, String);
-        let row = on!(self, readers, BY_SUBJECT, |pool| sqlx::query_as::<_, Row>(BY_SUBJECT.text)
-            .bind(subject)
-            .fetch_optional(pool))?;
+        let row = on!(self, readers, BY_SUBJECT, |pool| async {
+            let row = sqlx::query_as::<_, Row>(BY_SUBJECT.text).bind(subject).fetch_optional(pool).await?;
+            if let Some((user, ..)) = &row {
+                Span::current().user(&user.to_string());
+            }
+            Ok(row)
+        })?;
         Ok(row.map(|(uuid, handle, display_name, bio, email)| Account {
             user: user((uuid, handle, display_name, bio)),
             email,

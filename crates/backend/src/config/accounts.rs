@@ -1,0 +1,246 @@
+//! Whose accounts count: Cruddur's own, or those of an issuer of tokens. Opens nothing.
+
+use std::str::FromStr;
+
+use settings::Settings;
+use telemetry::Url;
+
+use super::NoneOfThem;
+
+/// Whose accounts count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Accounts {
+    /// Cruddur's: people sign up here, and have sessions.
+    Own,
+    /// An issuer's: people come with a token of its.
+    Issued(Issuer),
+}
+
+/// Whose tokens are good: a user pool of Amazon Cognito's, or another that makes them as it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issuer {
+    address: Address,
+    client: String,
+}
+
+/// An issuer by its address, letter for letter as it stands in `iss`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address(String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Local,
+    Cognito,
+}
+
+/// `us-east-1_AbCdEf123`.
+struct Pool(String);
+
+/// `us-east-1`.
+struct Region(String);
+
+impl Accounts {
+    /// Reads every variable in every mode, so that one that is wrong is told before it matters.
+    pub(super) fn read(settings: &mut Settings) -> Self {
+        let mode = settings.parse("AUTH_MODE", "local or cognito").unwrap_or(Mode::Local);
+        let client = settings.text("AWS_COGNITO_USER_POOL_CLIENT_ID");
+        let pool = settings.text("AWS_COGNITO_USER_POOL_ID");
+        let own_address = settings.text("AUTH_ISSUER").is_some();
+        let expected = "the tokens' iss, an https address (http on this machine alone) without user or query";
+        let address = match settings.parse("AUTH_ISSUER", expected) {
+            None if mode == Mode::Cognito && !own_address => pool_address(settings, pool),
+            address => address,
+        };
+        if mode == Mode::Cognito && client.is_none() {
+            let mend = "is not set, and AUTH_MODE is cognito; give the id of the app client that tokens are made for";
+            settings.fault("AWS_COGNITO_USER_POOL_CLIENT_ID", mend);
+        }
+        match (mode, address, client) {
+            (Mode::Cognito, Some(address), Some(client)) => Self::Issued(Issuer { address, client }),
+            _ => Self::Own,
+        }
+    }
+}
+
+/// A pool's id begins with its region; that of an emulator's may not.
+fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address> {
+    let mend = "give the user pool's id, such as us-east-1_AbCdEf123, or an issuer of your own in AUTH_ISSUER";
+    let Some(pool) = pool else {
+        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not set, and AUTH_MODE is cognito; {mend}"));
+        return None;
+    };
+    let Ok(Pool(pool)) = pool.parse() else {
+        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not a user pool's id; {mend}"));
+        return None;
+    };
+    let expected = "a region such as us-east-1";
+    let own = pool.split_once('_').and_then(|(region, _)| region.parse().ok());
+    let region = own
+        .or_else(|| settings.parse("AWS_REGION", expected))
+        .or_else(|| settings.parse("AWS_DEFAULT_REGION", expected));
+    let Some(Region(region)) = region else {
+        settings.fault("AWS_COGNITO_USER_POOL_ID", "does not begin with a region; set AWS_REGION to the pool's");
+        return None;
+    };
+    Some(Address(format!("https://cognito-idp.{region}.amazonaws.com/{pool}")))
+}
+
+impl Issuer {
+    /// As the tokens' `iss` has it.
+    pub fn name(&self) -> &str {
+        &self.address.0
+    }
+
+    /// Where its keys are.
+    pub fn keys(&self) -> String {
+        format!("{}/.well-known/jwks.json", self.address.0.trim_end_matches('/'))
+    }
+
+    /// Whom the tokens must be made for.
+    pub fn client(&self) -> &str {
+        &self.client
+    }
+}
+
+/// Why a text is no issuer's address.
+#[derive(Debug, thiserror::Error)]
+enum NotAnIssuer {
+    #[error("it must begin with https://, or http:// on this machine")]
+    Scheme,
+    #[error("it holds a user, a query or a fragment")]
+    TooMuch,
+    #[error(transparent)]
+    Address(#[from] telemetry::NotAnAddress),
+}
+
+impl FromStr for Address {
+    type Err = NotAnIssuer;
+
+    fn from_str(text: &str) -> Result<Self, NotAnIssuer> {
+        if text.contains(['@', '?', '#']) {
+            return Err(NotAnIssuer::TooMuch);
+        }
+        let has_scheme = text.starts_with("https://") || text.starts_with("http://");
+        let url: Url = text.parse()?;
+        if has_scheme && (url.is_encrypted() || url.is_loopback()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NotAnIssuer::Scheme)
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = NoneOfThem;
+
+    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+        match text {
+            "local" => Ok(Self::Local),
+            "cognito" => Ok(Self::Cognito),
+            _ => Err(NoneOfThem),
+        }
+    }
+}
+
+impl FromStr for Pool {
+    type Err = NoneOfThem;
+
+    /// It becomes a part of an address.
+    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if text.contains('_') && text.chars().all(plain) { Ok(Self(text.to_owned())) } else { Err(NoneOfThem) }
+    }
+}
+
+impl FromStr for Region {
+    type Err = NoneOfThem;
+
+    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+        let mut labels: Vec<&str> = text.split('-').collect();
+        let number = labels.pop().unwrap_or_default();
+        let letters = |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase());
+        let is_region = labels.len() >= 2 && labels.iter().all(letters) && number.parse::<u8>().is_ok();
+        if is_region { Ok(Self(text.to_owned())) } else { Err(NoneOfThem) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODE: (&str, &str) = ("AUTH_MODE", "cognito");
+    const CLIENT: (&str, &str) = ("AWS_COGNITO_USER_POOL_CLIENT_ID", "a-client");
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Accounts, String> {
+        let mut settings = Settings::from_pairs(pairs);
+        let accounts = Accounts::read(&mut settings);
+        settings.finish(accounts).map_err(|faults| faults.to_string())
+    }
+
+    fn issuer(pairs: &[(&str, &str)]) -> String {
+        match read(&[&[MODE, CLIENT], pairs].concat()).unwrap() {
+            Accounts::Issued(issuer) => issuer.name().to_owned(),
+            Accounts::Own => panic!("they are our own"),
+        }
+    }
+
+    #[test]
+    fn a_pool_is_an_issuer_in_its_region() {
+        let pool = ("AWS_COGNITO_USER_POOL_ID", "us-east-1_AbC123");
+        let of_us = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_AbC123";
+        assert_eq!(issuer(&[pool]), of_us);
+        assert_eq!(issuer(&[pool, ("AWS_REGION", "eu-west-1")]), of_us, "the pool says where it is");
+        let emulated = ("AWS_COGNITO_USER_POOL_ID", "local_AbC123");
+        let of_eu = "https://cognito-idp.eu-west-1.amazonaws.com/local_AbC123";
+        for region in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
+            assert_eq!(issuer(&[emulated, (region, "eu-west-1")]), of_eu);
+        }
+    }
+
+    #[test]
+    fn an_issuer_of_ones_own_is_taken_by_the_letter() {
+        for address in ["https://id.example/", "https://id.example/a/pool", "http://127.0.0.1:9229/local_x"] {
+            assert_eq!(issuer(&[("AUTH_ISSUER", address)]), address);
+        }
+        let Ok(Accounts::Issued(issuer)) = read(&[MODE, CLIENT, ("AUTH_ISSUER", "https://id.example/")]) else {
+            panic!("it is none")
+        };
+        assert_eq!(issuer.keys(), "https://id.example/.well-known/jwks.json");
+    }
+
+    #[test]
+    fn accounts_are_our_own_unless_said_otherwise() {
+        assert_eq!(read(&[]), Ok(Accounts::Own));
+        let of_the_lesson = [("AWS_COGNITO_USER_POOL_ID", "us-east-1_AbC123"), CLIENT, ("AUTH_MODE", "local")];
+        assert_eq!(read(&of_the_lesson), Ok(Accounts::Own));
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_named_with_its_mend() {
+        let named = |pairs: &[(&str, &str)]| -> Vec<String> {
+            let faults = read(pairs).unwrap_err();
+            assert!(!faults.contains("canary"), "{faults}");
+            faults.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.to_owned()).collect()
+        };
+        assert_eq!(named(&[MODE]), ["AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID"]);
+        assert_eq!(named(&[("AUTH_MODE", "none")]), ["AUTH_MODE"]);
+        for pool in ["us-east-1", "us-east-1_a/../b", "us-east-1_a.example"] {
+            assert_eq!(named(&[MODE, CLIENT, ("AWS_COGNITO_USER_POOL_ID", pool)]), ["AWS_COGNITO_USER_POOL_ID"]);
+        }
+        assert_eq!(named(&[MODE, CLIENT, ("AWS_COGNITO_USER_POOL_ID", "local_x")]), ["AWS_COGNITO_USER_POOL_ID"]);
+        let everywhere = [
+            "http://id.example",
+            "id.example",
+            "localhost:9229",
+            "https://me:canary@id.example",
+            "https://id.example/?key=canary",
+            "https://id.example/#part",
+            "ftp://id.example",
+            "https://",
+        ];
+        for address in everywhere {
+            assert_eq!(named(&[MODE, CLIENT, ("AUTH_ISSUER", address)]), ["AUTH_ISSUER"], "{address}");
+        }
+        assert_eq!(named(&[("AUTH_ISSUER", "id.example")]), ["AUTH_ISSUER"], "in every mode");
+    }
+}

@@ -1,0 +1,203 @@
+//! A fake of a user pool of Amazon Cognito's, which cannot be had without an account and the internet. What it does of the real
+//! one's contract (its documentation of tokens and of how to verify them): it publishes its keys at `/.well-known/jwks.json`
+//! below its address, and signs access and id tokens with RS256 by one of them, whose `kid` the header names.
+//!
+//! And it can be told to sign with another key, to publish something else, or to be away. It knows nobody: a test says what a
+//! token claims.
+
+use std::io::{BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use chrono::Utc;
+use hmac::{Hmac, KeyInit, Mac};
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use serde_json::{Value, json};
+use sha2::Sha256;
+use uuid::Uuid;
+
+use super::cannot_run;
+use super::honeycomb::Request;
+
+/// Whom its tokens are for.
+pub(crate) const CLIENT: &str = "5example2of3the4tests";
+
+/// A running fake.
+pub(crate) struct Issuer {
+    pub(crate) url: String,
+    state: Arc<State>,
+}
+
+struct State {
+    keys: Mutex<Vec<Pair>>,
+    /// A status line's end and a body, in place of its keys.
+    told: Mutex<Option<(String, String)>>,
+    away: Mutex<bool>,
+    asked: Mutex<Vec<String>>,
+}
+
+/// A key and its name.
+struct Pair {
+    kid: String,
+    key: RsaKeyPair,
+}
+
+impl Issuer {
+    /// None where there is no `openssl`.
+    pub(crate) fn start() -> Option<Self> {
+        let keys = Mutex::new(vec![Pair::make()?]);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/local_pool", listener.local_addr().unwrap());
+        let told = Mutex::default();
+        let state = Arc::new(State { keys, told, away: Mutex::new(false), asked: Mutex::default() });
+        let shared = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let state = Arc::clone(&shared);
+                // A client that goes away in the middle is the end of its connection.
+                thread::spawn(move || drop(serve(&stream, &state)));
+            }
+        });
+        Some(Self { url, state })
+    }
+
+    /// What makes a backend take its tokens.
+    pub(crate) fn variables(&self) -> [(&'static str, &str); 3] {
+        [("AUTH_MODE", "cognito"), ("AUTH_ISSUER", &self.url), ("AWS_COGNITO_USER_POOL_CLIENT_ID", CLIENT)]
+    }
+
+    /// What the access token of somebody of this name claims.
+    pub(crate) fn access(&self, name: &str) -> Value {
+        let now = Utc::now().timestamp();
+        json!({
+            "sub": format!("{:x}", number_of(name)), "iss": self.url, "client_id": CLIENT, "token_use": "access", "scope": "openid",
+            "username": name, "auth_time": now, "iat": now, "exp": now + 3_600, "jti": Uuid::now_v7(), "cognito:groups": ["cruddur"],
+        })
+    }
+
+    /// What the id token of the same person claims.
+    pub(crate) fn id(&self, name: &str) -> Value {
+        let now = Utc::now().timestamp();
+        json!({
+            "sub": format!("{:x}", number_of(name)), "iss": self.url, "aud": CLIENT, "token_use": "id", "cognito:username": name,
+            "email": format!("{name}@canary.example"), "email_verified": true, "auth_time": now, "iat": now, "exp": now + 3_600,
+        })
+    }
+
+    /// Signed with its newest key.
+    pub(crate) fn sign(&self, claims: &Value) -> String {
+        let keys = self.state.keys.lock().unwrap();
+        let pair = keys.last().unwrap();
+        pair.sign(&json!({"kid": pair.kid, "alg": "RS256"}), claims)
+    }
+
+    /// The same with a header of one's own.
+    pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
+        self.state.keys.lock().unwrap().last().unwrap().sign(header, claims)
+    }
+
+    /// A forgery: HS256, whose secret is the public key, as whoever fetches it can make it.
+    pub(crate) fn forge(&self, claims: &Value) -> String {
+        let keys = self.state.keys.lock().unwrap();
+        let pair = keys.last().unwrap();
+        let signed = format!("{}.{}", part(&json!({"kid": pair.kid, "alg": "HS256"})), part(claims));
+        let secret = pair.published()["n"].as_str().unwrap().to_owned();
+        let mut mac = Hmac::<Sha256>::new_from_slice(&BASE64.decode(secret).unwrap()).unwrap();
+        mac.update(signed.as_bytes());
+        format!("{signed}.{}", BASE64.encode(mac.finalize().into_bytes()))
+    }
+
+    /// The name of its newest key.
+    pub(crate) fn kid(&self) -> String {
+        self.state.keys.lock().unwrap().last().unwrap().kid.clone()
+    }
+
+    /// Another key signs from now on. The one before is published still.
+    pub(crate) fn rotate(&self) {
+        let pair = Pair::make().unwrap();
+        self.state.keys.lock().unwrap().push(pair);
+    }
+
+    /// It answers this in place of its keys: a status line's end, with headers if need be, and a body.
+    pub(crate) fn answers(&self, status: &str, body: impl Into<String>) {
+        *self.state.told.lock().unwrap() = Some((status.to_owned(), body.into()));
+    }
+
+    /// It closes every connection without a word, or does not any more.
+    pub(crate) fn is_away(&self, away: bool) {
+        *self.state.away.lock().unwrap() = away;
+    }
+
+    /// The heads of all requests so far.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.state.asked.lock().unwrap().clone()
+    }
+}
+
+impl Pair {
+    fn make() -> Option<Self> {
+        let arguments = ["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"];
+        let Ok(made) = Command::new("openssl").args(arguments).output() else {
+            cannot_run("openssl", "openssl is not installed");
+            return None;
+        };
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        // As DER, some versions write PKCS #1 and others #8.
+        let key = RsaKeyPair::from_pkcs8(&made.stdout).or_else(|_| RsaKeyPair::from_der(&made.stdout)).unwrap();
+        Some(Self { kid: Uuid::now_v7().to_string(), key })
+    }
+
+    fn published(&self) -> Value {
+        let PublicKeyComponents { n, e } = PublicKeyComponents::<Vec<u8>>::from(self.key.public());
+        json!({"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": BASE64.encode(n), "e": BASE64.encode(e)})
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
+        let signed = format!("{}.{}", part(header), part(claims));
+        let mut signature = vec![0; self.key.public().modulus_len()];
+        self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+        format!("{signed}.{}", BASE64.encode(signature))
+    }
+}
+
+/// In base64url.
+pub(crate) fn part(value: &Value) -> String {
+    BASE64.encode(value.to_string())
+}
+
+/// The same number for the same name.
+fn number_of(name: &str) -> u128 {
+    let bytes = <sha2::Sha256 as sha2::Digest>::digest(name);
+    u128::from_be_bytes(bytes[..16].try_into().unwrap())
+}
+
+fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let request = Request::read(&mut reader)?;
+        state.asked.lock().unwrap().push(request.lines.join("\n"));
+        if *state.away.lock().unwrap() {
+            return Ok(());
+        }
+        // A user pool is some way off.
+        sleep(Duration::from_millis(50));
+        let keys = || state.keys.lock().unwrap().iter().map(Pair::published).collect::<Vec<_>>();
+        let (status, body) = match (request.lines[0].as_str(), state.told.lock().unwrap().clone()) {
+            (_, Some(told)) => told,
+            ("GET /local_pool/.well-known/jwks.json HTTP/1.1", None) => {
+                ("200 OK".to_owned(), json!({ "keys": keys() }).to_string())
+            }
+            _ => ("404 Not Found".to_owned(), json!({"message": "no such pool"}).to_string()),
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
+    }
+}
