@@ -113,6 +113,7 @@ pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
     Ok(Some(Token::given(cookie.value())))
 }
 
+/// Another scheme is meant for somebody before us.
 fn bearer(request: &HttpRequest) -> Option<Token> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (_, token) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
