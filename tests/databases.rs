@@ -235,7 +235,7 @@ fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
 #[test]
 fn a_full_disk_puts_off_who_writes_until_there_is_room() {
     let folder = Folder::new();
-    let Some(disk) = SmallDisk::of(folder.path(), "4m") else { return };
+    let Some(disk) = SmallDisk::of(folder.path(), "24m") else { return };
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let run = Run::start(&url, &url);
     let rest = disk.path().join("rest");

@@ -5,9 +5,9 @@
 
 mod accounts;
 mod api;
+mod cognito;
 mod crashes;
 mod databases;
-mod cognito;
 mod datagrams;
 mod destinations;
 mod doctor;

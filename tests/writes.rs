@@ -39,7 +39,8 @@ async fn clients_that_go_away_take_no_acknowledged_post_along() {
         assert_eq!(lost, 0);
         witness.assert_no_transaction_is_open();
         for session in witness.sessions() {
-            assert!(session.query.ends_with("ROLLBACK"), "each connection goes back clean: {session:?}");
+            let only_reads = session.query.starts_with("SELECT");
+            assert!(only_reads || session.query.ends_with("ROLLBACK"), "each goes back clean: {session:?}");
         }
         writer.keep(&backend.backend, "Still here.");
         assert_eq!(http::get(&format!("{}/api/activities/home", backend.backend)).status, 200);
@@ -59,7 +60,7 @@ async fn a_handler_that_goes_with_its_client_loses_acknowledged_posts() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(serve_naively(listener, pool.clone()));
-    let load = move || load(&address, &Writer::at(&address), "/in-a-transaction");
+    let load = move || load(&address, &Writer::nobody(), "/in-a-transaction");
     let acknowledged = tokio::task::spawn_blocking(load).await.unwrap();
     server.abort();
     pool.close().await;

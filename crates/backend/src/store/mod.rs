@@ -9,8 +9,8 @@ mod messages;
 mod migrations;
 mod once;
 mod posts;
-mod reactions;
 mod pragmas;
+mod reactions;
 mod seed;
 mod sessions;
 mod statement;
@@ -34,7 +34,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Connection, Executor};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -306,12 +308,23 @@ async fn open_sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
         .foreign_keys(true);
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE);
     // The writer comes first: it makes the file that the readers open.
-    let writer = pool().max_connections(1).connect_with(options.clone()).await?;
+    let writer = pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
+    let writer = writer.connect_with(options.clone()).await?;
     let readers = pool().max_connections(CONNECTIONS).connect_with(options.read_only(true)).await?;
     for pool in [&writer, &readers] {
         pragmas::in_force(pool, BUSY).await?;
     }
     Ok(Engine::Sqlite(Pools { readers, writer }))
+}
+
+/// A transaction that a full disk has ended is none that sqlx knows to have ended: its connection would begin no other, and there is one
+/// that writes. Such a connection is closed, and another takes its place.
+async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // Behind a rollback that is still on its way.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 /// Whether a database can be used, without making anything in it: the version of a server, or that the folder of an embedded
