@@ -14,6 +14,7 @@ mod doctor;
 mod faults;
 mod feed;
 mod forwarding;
+mod hostile_bodies;
 mod interop;
 mod load;
 mod page;

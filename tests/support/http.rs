@@ -71,13 +71,20 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answ
 
 /// A request with a body.
 pub(crate) fn send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-    try_send(url, headers, body).unwrap_or_else(|error| panic!("POST {url}: {error}"))
+    send_by("POST", url, headers, body)
+}
+
+/// The same by another method.
+pub(crate) fn send_by(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
 /// The same, where somebody answers.
-pub(crate) fn try_send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
-    let request = headers.iter().fold(agent().post(url), |request, (name, value)| request.header(*name, *value));
-    request.send(body).and_then(read)
+pub(crate) fn try_send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+    let request = headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |request, header| {
+        request.header(header.0, header.1)
+    });
+    agent().run(request.body(body).unwrap()).and_then(read)
 }
 
 pub(crate) fn post(url: &str, body: &Value) -> Answer {

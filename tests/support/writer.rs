@@ -31,7 +31,7 @@ impl Writer {
     pub(crate) fn post(&self, backend: &str, message: &str) -> Result<Answer, ureq::Error> {
         let headers = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let headers: Vec<_> = headers.chain([("content-type", "application/json")]).collect();
-        http::try_send(&format!("{backend}/api/activities"), &headers, body(message).to_string().as_bytes())
+        http::try_send("POST", &format!("{backend}/api/activities"), &headers, body(message).to_string().as_bytes())
     }
 
     /// The id of a crud that the backend says it has kept.

@@ -2,12 +2,13 @@
 //! whether a login exists nor how near a password was.
 
 use actix_web::http::header;
-use actix_web::web::{Data, Json};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
 use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 
+use super::body::Body;
 use super::json::{self, SignIn, SignUp};
 use super::problem::Problem;
 use super::session::{SignedIn, cookie, no_cookie, token};
@@ -19,7 +20,7 @@ use crate::store::{Registration, Taken, now};
 #[utoipa::path(post, path = "/api/auth/signup", tag = "accounts", request_body = SignUp,
     responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
 #[instrument(name = "sign-up", skip_all)]
-pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Json<SignUp>) -> Answer {
+pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body<SignUp>) -> Answer {
     let registration = registration(&body)?;
     let now = now();
     bounded(state.store.attempt(Attempt::SIGN_UP, &[&address(&request)], now).await?, now)?;
@@ -36,7 +37,7 @@ pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Json
 #[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", request_body = SignIn,
     responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
 #[instrument(name = "sign-in", skip_all)]
-pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Json<SignIn>) -> Answer {
+pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body<SignIn>) -> Answer {
     let now = now();
     let address = address(&request);
     let (account, session) = match body.token.as_deref() {

@@ -1,13 +1,14 @@
 //! The handlers of cruds: read the request into the domain's types, ask the store, answer. Each is a span, within the request's and around
 //! those of its SQL.
 
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::SecondsFormat;
 use telemetry::span::SpanExt;
 use tracing::{Instrument, Span, instrument};
 use uuid::Uuid;
 
+use super::body::Body;
 use super::json::{self, List, NewActivity, NewReply, Search};
 use super::list::{link, list, page};
 use super::once::{Idempotency, answered, kept};
@@ -129,7 +130,7 @@ pub(super) async fn create(
     state: Data<State>,
     me: SignedIn,
     idempotency: Idempotency,
-    body: Json<NewActivity>,
+    body: Body<NewActivity>,
 ) -> Answer {
     let ttl = body.ttl.as_deref().unwrap_or_default().parse::<Ttl>();
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_CRUD);
@@ -157,7 +158,7 @@ pub(super) async fn reply(
     uuid: Path<String>,
     me: SignedIn,
     idempotency: Idempotency,
-    body: Json<NewReply>,
+    body: Body<NewReply>,
 ) -> Answer {
     let blank = uuid.trim().is_empty().then_some(Invalid::ActivityUuidBlank);
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_REPLY);
@@ -177,7 +178,7 @@ pub(super) async fn reply_to_nothing(
     state: Data<State>,
     me: SignedIn,
     idempotency: Idempotency,
-    body: Json<NewReply>,
+    body: Body<NewReply>,
 ) -> Answer {
     reply(state, Path::from(String::new()), me, idempotency, body).await
 }

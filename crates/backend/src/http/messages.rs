@@ -1,12 +1,13 @@
 //! The handlers of messages. Nobody is told what is in a conversation that is not theirs.
 
 use actix_web::HttpRequest;
-use actix_web::web::{Data, Json, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 use uuid::Uuid;
 
 use super::activities::no_such_user;
+use super::body::Body;
 use super::json::{self, List, NewMessage};
 use super::list::{list, page};
 use super::once::{Idempotency, answered, kept};
@@ -66,7 +67,7 @@ pub(super) async fn messages_with(
     responses((status = 200, body = json::Message, headers(("location" = String))), (status = 422, body = Vec<String>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "create-message", skip_all)]
-pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempotency, body: Json<NewMessage>) -> Answer {
+pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempotency, body: Body<NewMessage>) -> Answer {
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_DIRECT);
     let (message, to) = match (message, To::read(&body)) {
         (Ok(message), Ok(to)) => (message, to),

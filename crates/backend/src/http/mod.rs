@@ -4,6 +4,7 @@
 
 mod accounts;
 mod activities;
+mod body;
 mod feed;
 mod json;
 mod list;

@@ -1,10 +1,11 @@
 //! The handlers of users, and of what is going on.
 
 use actix_web::HttpResponse;
-use actix_web::web::{Data, Json, Path};
+use actix_web::web::{Data, Path};
 use tracing::instrument;
 
 use super::activities::no_such_user;
+use super::body::Body;
 use super::json::{self, ProfileUpdate};
 use super::problem::Problem;
 use super::session::{SignedIn, Visitor};
@@ -42,7 +43,7 @@ pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
     responses((status = 200, body = json::Profile), (status = 422, body = Vec<String>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "update-profile", skip_all)]
-pub(super) async fn update(state: Data<State>, me: SignedIn, body: Json<ProfileUpdate>) -> Answer {
+pub(super) async fn update(state: Data<State>, me: SignedIn, body: Body<ProfileUpdate>) -> Answer {
     let display_name = DisplayName::parse(body.display_name.as_deref().unwrap_or_default());
     let bio = Bio::parse(body.bio.as_deref().unwrap_or_default());
     let (display_name, bio) = match (display_name, bio) {
