@@ -10,6 +10,7 @@ use tracing::{Span, instrument};
 
 use super::body::Body;
 use super::json::{self, SignIn, SignUp};
+use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::{SignedIn, cookie, no_cookie, token};
 use super::{Answer, State};
@@ -17,8 +18,17 @@ use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login
 use crate::store::{Registration, Taken, now};
 
 /// Sign up
-#[utoipa::path(post, path = "/api/auth/signup", tag = "accounts", request_body = SignUp,
-    responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
+#[utoipa::path(post, path = "/api/auth/signup", tag = "accounts", operation_id = "sign_up",
+    request_body(content = SignUp, example = json!({
+        "handle": "zoe", "display_name": "Zoë", "email": "zoe@cruddur.example", "password": "correct horse battery",
+    })),
+    responses(
+        (status = 200, description = "The new account, signed in", body = json::Account,
+            headers(("set-cookie" = String, description = "The session"))),
+        (status = 422, body = Codes, description = "`handle_blank`, `handle_invalid`, `display_name_blank`, \
+            `display_name_exceed_max_chars`, `email_blank`, `email_invalid`, `password_blank`, `password_too_short`, \
+            `password_exceed_max_chars`"),
+    ))]
 #[instrument(name = "sign-up", skip_all)]
 pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body<SignUp>) -> Answer {
     let registration = registration(&body)?;
@@ -34,8 +44,14 @@ pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body
 }
 
 /// Sign in
-#[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", request_body = SignIn,
-    responses((status = 200, body = json::Account, headers(("set-cookie" = String))), (status = 422, body = Vec<String>)))]
+#[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", operation_id = "sign_in",
+    request_body(content = SignIn, example = json!({"login": "zoe", "password": "correct horse battery"})),
+    responses(
+        (status = 200, description = "Whose account it is", body = json::Account,
+            headers(("set-cookie" = String, description = "The session"))),
+        (status = 422, body = Codes,
+            description = "`login_blank`, `password_blank`, `password_exceed_max_chars`"),
+    ))]
 #[instrument(name = "sign-in", skip_all)]
 pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body<SignIn>) -> Answer {
     let now = now();
@@ -67,8 +83,9 @@ pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body
 }
 
 /// Sign out
-#[utoipa::path(post, path = "/api/auth/signout", tag = "accounts",
-    responses((status = 204, description = "Nobody is signed in by this token", headers(("set-cookie" = String)))))]
+#[utoipa::path(post, path = "/api/auth/signout", tag = "accounts", operation_id = "sign_out",
+    responses((status = 204, description = "Nobody is signed in by this token",
+        headers(("set-cookie" = String, description = "Takes the session away from the browser")))))]
 #[instrument(name = "sign-out", skip_all)]
 pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Answer {
     if let Some(token) = token(&request)? {
@@ -78,7 +95,9 @@ pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Answer
 }
 
 /// Who I am. A session of more than a day gets another token
-#[utoipa::path(get, path = "/api/auth/me", tag = "accounts", responses((status = 200, body = json::Account)),
+#[utoipa::path(get, path = "/api/auth/me", tag = "accounts", operation_id = "me",
+    responses((status = 200, description = "My account", body = json::Account,
+        headers(("set-cookie" = String, description = "Another token, where this one is more than a day old")))),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "me", skip_all)]
 pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -> Answer {

@@ -12,6 +12,7 @@ use super::body::Body;
 use super::json::{self, List, NewActivity, NewReply, Search};
 use super::list::{link, list, page};
 use super::once::{Idempotency, answered, kept};
+use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::{SignedIn, Visitor};
 use super::{Answer, Shape, State};
@@ -19,8 +20,8 @@ use crate::domain::{Invalid, Message, Term, Thread, Ttl};
 use crate::store::{Deletion, now};
 
 /// Cruds with their newest replies, newest first
-#[utoipa::path(get, path = "/api/activities/home", tag = "cruds", params(List),
-    responses((status = 200, body = Vec<json::Activity>)))]
+#[utoipa::path(get, path = "/api/activities/home", tag = "cruds", operation_id = "home_activities", params(List),
+    responses((status = 200, description = "Each with its replies", body = Vec<json::Activity>)))]
 pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<List>, _visitor: Visitor) -> Answer {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     // The lesson's hand-made span: its name is the lesson's too, though the data is no longer mock.
@@ -47,8 +48,11 @@ pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<
 }
 
 /// Cruds and replies that have every word of the term, newest first
-#[utoipa::path(get, path = "/api/activities/search", tag = "cruds", params(Search),
-    responses((status = 200, body = Vec<json::Activity>), (status = 422, body = Vec<String>)))]
+#[utoipa::path(get, path = "/api/activities/search", tag = "cruds", operation_id = "search_activities", params(Search),
+    responses(
+        (status = 200, description = "What was found", body = Vec<json::Activity>),
+        (status = 422, description = "`search_term_blank`", body = Codes),
+    ))]
 #[instrument(name = "search-activities", skip_all)]
 pub(super) async fn search(
     request: HttpRequest,
@@ -71,8 +75,12 @@ pub(super) async fn search(
 }
 
 /// A user and their cruds and replies, newest first
-#[utoipa::path(get, path = "/api/activities/@{handle}", tag = "cruds", params(("handle" = String, Path), List),
-    responses((status = 200, body = json::ProfilePage), (status = 422, body = Vec<String>)))]
+#[utoipa::path(get, path = "/api/activities/@{handle}", tag = "cruds", operation_id = "user_activities",
+    params(("handle" = String, Path, description = "Whose, not blank", pattern = r"\S"), List),
+    responses(
+        (status = 200, description = "With `CRUDDUR_API=week2` the plain array of the cruds", body = json::ProfilePage),
+        (status = 422, description = "`blank_user_handle`", body = Codes),
+    ))]
 #[instrument(name = "user-activities", skip_all)]
 pub(super) async fn profile(
     request: HttpRequest,
@@ -100,8 +108,9 @@ pub(super) async fn profile_of_nobody() -> Answer {
 }
 
 /// A crud with its newest replies
-#[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", params(("uuid" = Uuid, Path)),
-    responses((status = 200, body = json::Activity)))]
+#[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "show_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "With `replies`", body = json::Activity)))]
 #[instrument(name = "show-activity", skip_all)]
 pub(super) async fn show(state: Data<State>, uuid: Path<String>, _visitor: Visitor) -> Answer {
     let thread = thread(&state, &uuid).await?;
@@ -109,8 +118,9 @@ pub(super) async fn show(state: Data<State>, uuid: Path<String>, _visitor: Visit
 }
 
 /// A crud of this user, with its newest replies
-#[utoipa::path(get, path = "/api/activities/@{handle}/status/{uuid}", tag = "cruds",
-    params(("handle" = String, Path), ("uuid" = Uuid, Path)), responses((status = 200, body = json::Status)))]
+#[utoipa::path(get, path = "/api/activities/@{handle}/status/{uuid}", tag = "cruds", operation_id = "show_status",
+    params(("handle" = String, Path, description = "Whose it is"), ("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "The crud, and beside it its replies", body = json::Status)))]
 #[instrument(name = "show-status", skip_all)]
 pub(super) async fn status(state: Data<State>, path: Path<(String, String)>, _visitor: Visitor) -> Answer {
     let (handle, uuid) = path.into_inner();
@@ -122,8 +132,14 @@ pub(super) async fn status(state: Data<State>, path: Path<(String, String)>, _vi
 }
 
 /// Post a crud
-#[utoipa::path(post, path = "/api/activities", tag = "cruds", params(Idempotency), request_body = NewActivity,
-    responses((status = 200, body = json::Activity, headers(("location" = String))), (status = 422, body = Vec<String>)),
+#[utoipa::path(post, path = "/api/activities", tag = "cruds", operation_id = "create_activity", params(Idempotency),
+    request_body(content = NewActivity,
+        example = json!({"message": "Which span took longest? #tracing", "ttl": "7-days"})),
+    responses(
+        (status = 200, description = "The crud", body = json::Activity,
+            headers(("location" = String, description = "Where the crud is"))),
+        (status = 422, description = "`ttl_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
+    ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "create-activity", skip_all)]
 pub(super) async fn create(
@@ -148,9 +164,14 @@ pub(super) async fn create(
 }
 
 /// Reply to a crud
-#[utoipa::path(post, path = "/api/activities/{uuid}/reply", tag = "cruds", params(("uuid" = Uuid, Path), Idempotency),
-    request_body = NewReply,
-    responses((status = 200, body = json::Activity, headers(("location" = String))), (status = 422, body = Vec<String>)),
+#[utoipa::path(post, path = "/api/activities/{uuid}/reply", tag = "cruds", operation_id = "create_reply",
+    params(("uuid" = Uuid, Path, description = "Of the crud"), Idempotency),
+    request_body(content = NewReply, example = json!({"message": "The one that talks to the database."})),
+    responses(
+        (status = 200, description = "The reply", body = json::Activity,
+            headers(("location" = String, description = "Where the reply is"))),
+        (status = 422, description = "`activity_uuid_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
+    ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "create-reply", skip_all)]
 pub(super) async fn reply(
@@ -184,7 +205,8 @@ pub(super) async fn reply_to_nothing(
 }
 
 /// Delete a crud of mine, with its replies
-#[utoipa::path(delete, path = "/api/activities/{uuid}", tag = "cruds", params(("uuid" = Uuid, Path)),
+#[utoipa::path(delete, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "delete_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
     responses((status = 204, description = "It is gone")), security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "delete-activity", skip_all)]
 pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {

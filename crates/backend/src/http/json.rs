@@ -18,8 +18,11 @@ pub(super) struct Activity {
     created_at: DateTime<Utc>,
     #[serde(serialize_with = "rfc3339")]
     expires_at: DateTime<Utc>,
+    #[schema(minimum = 0)]
     likes_count: i64,
+    #[schema(minimum = 0)]
     replies_count: i64,
+    #[schema(minimum = 0)]
     reposts_count: i64,
     /// The crud that this is a reply to
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,7 +41,7 @@ pub(super) struct Activity {
 /// Who did what about a crud of mine
 #[derive(Serialize, ToSchema)]
 pub(super) struct Notification {
-    /// `reply`, `like` or `repost`
+    #[schema(pattern = "^(reply|like|repost)$")]
     kind: String,
     handle: String,
     display_name: String,
@@ -59,6 +62,7 @@ pub(super) struct Profile {
     handle: String,
     display_name: String,
     bio: String,
+    #[schema(minimum = 0)]
     cruds_count: i64,
 }
 
@@ -91,6 +95,7 @@ pub(super) struct Account {
 pub(super) struct Trend {
     /// Without its sign
     hashtag: String,
+    #[schema(minimum = 1)]
     count: i64,
 }
 
@@ -126,61 +131,59 @@ pub(super) struct Health {
     pub(super) faults: String,
 }
 
-/// A field that is missing is as one that is blank.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewActivity {
-    /// 1 to 280 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 280)]
     pub(super) message: Option<String>,
-    /// `30-days`, `7-days`, `3-days`, `1-day`, `12-hours`, `3-hours` or `1-hour`
-    #[serde(default)]
-    #[schema(example = "7-days")]
+    #[schema(required = true, schema_with = super::openapi::ttl)]
     pub(super) ttl: Option<String>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewReply {
-    /// 1 to 1,024 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 1024)]
     pub(super) message: Option<String>,
 }
 
 /// To somebody by `user_receiver_handle` or `handle`, or into a conversation by `message_group_uuid`
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewMessage {
-    /// 1 to 1,024 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 1024)]
     pub(super) message: Option<String>,
-    #[serde(default)]
+    #[schema(pattern = r"[^@\s]")]
     pub(super) user_receiver_handle: Option<String>,
-    #[serde(default)]
+    /// Looked at where `user_receiver_handle` is absent
+    #[schema(pattern = r"[^@\s]")]
     pub(super) handle: Option<String>,
-    #[serde(default)]
+    /// Where it is there, the handles are not looked at
+    #[schema(min_length = 1, format = Uuid)]
     pub(super) message_group_uuid: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct ProfileUpdate {
-    /// 1 to 50 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 50)]
     pub(super) display_name: Option<String>,
-    /// At most 160 characters
-    #[serde(default)]
+    #[schema(max_length = 160)]
     pub(super) bio: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SignUp {
-    /// 1 to 30 of `a-z`, `0-9` and `_`
-    #[serde(default)]
+    /// Kept in lower case, and without its sign
+    #[schema(required = true, nullable = false, pattern = "^@*[A-Za-z0-9_]{1,30}$")]
     pub(super) handle: Option<String>,
-    /// 1 to 50 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 1, max_length = 50)]
     pub(super) display_name: Option<String>,
-    #[serde(default)]
+    /// Kept in lower case
+    #[schema(
+        required = true,
+        nullable = false,
+        max_length = 254,
+        pattern = r"^\S+@([^@\s]+\.[^@\s]+|[^@\s]{2,}\.|\.[^@\s]{2,})$"
+    )]
     pub(super) email: Option<String>,
-    /// 10 to 256 characters
-    #[serde(default)]
+    #[schema(required = true, nullable = false, min_length = 10, max_length = 256, format = Password)]
     pub(super) password: Option<String>,
 }
 
@@ -188,11 +191,11 @@ pub(super) struct SignUp {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SignIn {
     /// A handle or an e-mail address
-    #[serde(default)]
+    #[schema(pattern = r"[^@\s]")]
     pub(super) login: Option<String>,
-    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256, format = Password)]
     pub(super) password: Option<String>,
-    #[serde(default)]
+    /// Where it is there, nothing else is looked at
     pub(super) token: Option<String>,
 }
 
@@ -200,11 +203,11 @@ pub(super) struct SignIn {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// 1 to 100 items; 20 by default
-    #[serde(default)]
+    /// So many items
+    #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 20)]
     pub(super) limit: Option<String>,
     /// Where the stretch begins, as the `Link` header of the one before gave it
-    #[serde(default)]
+    #[param(nullable = false, pattern = "^[0-9]{1,17}-[0-9a-f]{32}$")]
     pub(super) cursor: Option<String>,
 }
 
@@ -212,13 +215,13 @@ pub(super) struct List {
 #[into_params(parameter_in = Query)]
 pub(super) struct Search {
     /// Words that must all be there; `#tag` finds the hashtag alone
-    #[serde(default)]
+    #[param(required = true, nullable = false, min_length = 1, max_length = 1024)]
     pub(super) term: Option<String>,
-    /// 1 to 100 items; 20 by default
-    #[serde(default)]
+    /// So many items
+    #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 20)]
     pub(super) limit: Option<String>,
     /// Where the stretch begins, as the `Link` header of the one before gave it
-    #[serde(default)]
+    #[param(nullable = false, pattern = "^[0-9]{1,17}-[0-9a-f]{32}$")]
     pub(super) cursor: Option<String>,
 }
 

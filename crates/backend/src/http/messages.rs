@@ -11,6 +11,7 @@ use super::body::Body;
 use super::json::{self, List, NewMessage};
 use super::list::{list, page};
 use super::once::{Idempotency, answered, kept};
+use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::SignedIn;
 use super::{Answer, State};
@@ -18,8 +19,9 @@ use crate::domain::{DirectMessage, Invalid, Message};
 use crate::store::{Access, conversation, now};
 
 /// My conversations, the one in which something was said last first
-#[utoipa::path(get, path = "/api/message_groups", tag = "messages", params(List),
-    responses((status = 200, body = Vec<json::MessageGroup>)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(get, path = "/api/message_groups", tag = "messages", operation_id = "message_groups", params(List),
+    responses((status = 200, description = "The newest first", body = Vec<json::MessageGroup>)),
+    security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "message-groups", skip_all)]
 pub(super) async fn groups(request: HttpRequest, state: Data<State>, me: SignedIn, query: Query<List>) -> Answer {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
@@ -28,9 +30,10 @@ pub(super) async fn groups(request: HttpRequest, state: Data<State>, me: SignedI
 }
 
 /// The newest messages of a conversation, oldest first; `Link` leads to older ones
-#[utoipa::path(get, path = "/api/messages/{message_group_uuid}", tag = "messages",
-    params(("message_group_uuid" = Uuid, Path), List),
-    responses((status = 200, body = Vec<json::Message>)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(get, path = "/api/messages/{message_group_uuid}", tag = "messages", operation_id = "messages",
+    params(("message_group_uuid" = Uuid, Path, description = "Of the conversation"), List),
+    responses((status = 200, description = "The oldest first", body = Vec<json::Message>)),
+    security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages", skip_all)]
 pub(super) async fn messages(
     request: HttpRequest,
@@ -48,8 +51,10 @@ pub(super) async fn messages(
 }
 
 /// The newest messages between this user and me, oldest first; none where nothing has been said
-#[utoipa::path(get, path = "/api/messages/@{handle}", tag = "messages", params(("handle" = String, Path), List),
-    responses((status = 200, body = Vec<json::Message>)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(get, path = "/api/messages/@{handle}", tag = "messages", operation_id = "messages_with",
+    params(("handle" = String, Path, description = "The other's"), List),
+    responses((status = 200, description = "The oldest first", body = Vec<json::Message>)),
+    security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages-with", skip_all)]
 pub(super) async fn messages_with(
     request: HttpRequest,
@@ -63,8 +68,14 @@ pub(super) async fn messages_with(
 }
 
 /// Say something to somebody
-#[utoipa::path(post, path = "/api/messages", tag = "messages", params(Idempotency), request_body = NewMessage,
-    responses((status = 200, body = json::Message, headers(("location" = String))), (status = 422, body = Vec<String>)),
+#[utoipa::path(post, path = "/api/messages", tag = "messages", operation_id = "create_message", params(Idempotency),
+    request_body(content = NewMessage, example = json!({"message": "Which span took longest?", "handle": "bayko"})),
+    responses(
+        (status = 200, description = "What was said", body = json::Message,
+            headers(("location" = String, description = "Where the conversation is"))),
+        (status = 422, body = Codes, description = "`message_blank`, `message_exceed_max_chars`, \
+            `user_reciever_handle_blank`, `message_group_uuid_blank`"),
+    ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "create-message", skip_all)]
 pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempotency, body: Body<NewMessage>) -> Answer {

@@ -16,7 +16,7 @@ mod reactions;
 mod session;
 mod users;
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::LazyLock;
@@ -160,41 +160,39 @@ fn activity_routes(app: &mut ServiceConfig) {
         .service(read("/api/activities/@", web::route().to(activities::profile_of_nobody)))
         .service(read("/api/activities/@{handle}", web::route().to(activities::profile)))
         .service(read("/api/activities/@{handle}/status/{uuid}", web::route().to(activities::status)))
-        .service(at("/api/activities").route(web::post().to(activities::create)))
-        .service(at("/api/activities/{uuid}/reply").route(web::post().to(activities::reply)))
-        .service(at("/api/activities//reply").route(web::post().to(activities::reply_to_nothing)))
-        .service(
-            at("/api/activities/{uuid}/like")
-                .route(web::post().to(reactions::like))
-                .route(web::delete().to(reactions::unlike)),
-        )
-        .service(
-            at("/api/activities/{uuid}/repost")
-                .route(web::post().to(reactions::repost))
-                .route(web::delete().to(reactions::unrepost)),
-        )
-        .service(
-            read("/api/activities/{uuid}", web::route().to(activities::show))
-                .route(web::delete().to(activities::delete)),
-        )
+        .service(at("/api/activities", [(Method::POST, web::to(activities::create))]))
+        .service(at("/api/activities/{uuid}/reply", [(Method::POST, web::to(activities::reply))]))
+        .service(at("/api/activities//reply", [(Method::POST, web::to(activities::reply_to_nothing))]))
+        .service(at(
+            "/api/activities/{uuid}/like",
+            [(Method::POST, web::to(reactions::like)), (Method::DELETE, web::to(reactions::unlike))],
+        ))
+        .service(at(
+            "/api/activities/{uuid}/repost",
+            [(Method::POST, web::to(reactions::repost)), (Method::DELETE, web::to(reactions::unrepost))],
+        ))
+        .service(at(
+            "/api/activities/{uuid}",
+            [(Method::GET, web::to(activities::show)), (Method::DELETE, web::to(activities::delete))],
+        ))
         .service(read("/api/trending", web::route().to(users::trending)));
 }
 
 fn people_routes(app: &mut ServiceConfig) {
     app.service(read("/api/message_groups", web::route().to(messages::groups)))
-        .service(at("/api/messages").route(web::post().to(messages::say)))
+        .service(at("/api/messages", [(Method::POST, web::to(messages::say))]))
         .service(read("/api/messages/@{handle}", web::route().to(messages::messages_with)))
         .service(read("/api/messages/{message_group_uuid}", web::route().to(messages::messages)))
         .service(read("/api/users/@{handle}/short", web::route().to(users::short)))
         .service(read("/api/users/suggested", web::route().to(users::suggested)))
-        .service(at("/api/profile/update").route(web::post().to(users::update)).route(web::put().to(users::update)))
+        .service(at("/api/profile/update", [(Method::POST, web::to(users::update)), (Method::PUT, web::to(users::update))]))
         .service(read("/api/auth/me", web::route().to(accounts::me)));
 }
 
 fn account_routes(app: &mut ServiceConfig) {
-    app.service(at("/api/auth/signup").route(web::post().to(accounts::sign_up)))
-        .service(at("/api/auth/signin").route(web::post().to(accounts::sign_in)))
-        .service(at("/api/auth/signout").route(web::post().to(accounts::sign_out)));
+    app.service(at("/api/auth/signup", [(Method::POST, web::to(accounts::sign_up))]))
+        .service(at("/api/auth/signin", [(Method::POST, web::to(accounts::sign_in))]))
+        .service(at("/api/auth/signout", [(Method::POST, web::to(accounts::sign_out))]));
 }
 
 fn no_account_routes(app: &mut ServiceConfig) {
@@ -203,29 +201,31 @@ fn no_account_routes(app: &mut ServiceConfig) {
     }
 }
 
-/// A resource that answers 405 as a problem.
-fn at(path: &str) -> Resource {
-    web::resource(path).default_service(web::to(|| async { Problem::method_not_allowed() }))
 }
 
 /// A resource that is read by GET, and so by HEAD.
 fn read(path: &str, route: Route) -> Resource {
-    at(path).route(route.guard(guard::Any(guard::Get()).or(guard::Head())))
+    at(path, [(Method::GET, route)])
 }
 
 /// Whether the API answers
-#[utoipa::path(get, path = "/api/health-check", tag = "operation", responses((status = 200, body = json::Health)))]
+#[utoipa::path(get, path = "/api/health-check", tag = "operation", operation_id = "health_check",
+    responses((status = 200, description = "It does", body = json::Health)))]
 async fn health_check(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string() })
 }
 
-/// Made once, of what does not change.
+/// This document
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operation", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 async fn document() -> HttpResponse {
+    // Made once, of what does not change.
     static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
     HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
 }
 
-/// `GET /rollbar/test`: the original's way to see whether errors are reported. It is an exception of the request's span.
+/// Fail, to see whether errors are reported: the request's span has an exception
+#[utoipa::path(get, path = "/rollbar/test", tag = "operation", operation_id = "test_error", responses())]
 async fn test_error() -> Answer {
     Span::current().exception("backend::TestError", "this error was asked for", "");
     tracing::error!("this error was asked for");
@@ -246,12 +246,17 @@ async fn fail_as_asked<B: MessageBody + 'static>(
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
-/// What became of every span.
+/// What became of every span
+#[utoipa::path(get, path = "/health/telemetry", tag = "operation", operation_id = "ledger",
+    responses((status = 200, description = "For each destination `created = delivered + queued + dropped`; null where \
+        telemetry is not installed", body = Option<Object>)))]
 async fn ledger() -> HttpResponse {
     HttpResponse::Ok().json(telemetry::ledger::current())
 }
 
-/// The same for Prometheus.
+/// The same for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
+    responses((status = 200, description = "In its text format 0.0.4", body = String)))]
 async fn metrics() -> HttpResponse {
     let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
     HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)

@@ -1,31 +1,96 @@
-//! The OpenAPI 3.1 document, made of the handlers themselves.
+//! The OpenAPI 3.1 document, made of the handlers themselves, and what their attributes cannot say of it.
 
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
-use utoipa::{Modify, OpenApi, openapi};
+use utoipa::openapi::header::Header;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::schema::{AllOf, AnyOf, Array, Components, Object, Schema, Type};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi, PartialSchema, ToSchema, openapi};
 
 use super::{accounts, activities, messages, problem, reactions, users};
+use crate::domain::Invalid;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cruddur", description = "Posts that expire. What is wrong with an input is told in a list of codes (422), all else \
-        in a problem of RFC 9457 with the id of the request's trace."),
+        in a problem of RFC 9457 with the id of the request's trace. Texts are kept in NFC, without control characters but newlines and \
+        without white space around them, and counted as they are kept."),
+    tags(
+        (name = "cruds", description = "Posts that expire, and replies to them"),
+        (name = "reactions", description = "Likes, reposts, and who is told of them"),
+        (name = "messages", description = "Conversations of two"),
+        (name = "users", description = "Who is here"),
+        (name = "accounts", description = "Signing up, in and out"),
+        (name = "operation", description = "Whether it runs, and what became of its spans"),
+    ),
     paths(
-        super::health_check,
         activities::home, activities::search, activities::profile, activities::show, activities::status,
         activities::create, activities::reply, activities::delete,
         reactions::like, reactions::unlike, reactions::repost, reactions::unrepost, reactions::notifications,
         messages::groups, messages::messages, messages::messages_with, messages::say,
         users::short, users::suggested, users::trending, users::update,
         accounts::sign_up, accounts::sign_in, accounts::sign_out, accounts::me,
+        super::health_check, super::ledger, super::metrics, super::document, super::test_error,
     ),
     components(schemas(problem::Body)),
     modifiers(&Shared)
 )]
 struct Document;
 
-/// What all routes share: how one is known, and what is answered when something is wrong.
+/// What is wrong with an input: every code that applies.
+pub(super) struct Codes;
+
+/// What all routes share: how one is known, where a list goes on, and what is answered when something is wrong.
 struct Shared;
+
+const CODES: [Invalid; 19] = [
+    Invalid::TtlBlank,
+    Invalid::MessageBlank,
+    Invalid::MessageExceedMaxChars,
+    Invalid::ActivityUuidBlank,
+    Invalid::SearchTermBlank,
+    Invalid::BlankUserHandle,
+    Invalid::UserReceiverHandleBlank,
+    Invalid::MessageGroupUuidBlank,
+    Invalid::HandleBlank,
+    Invalid::HandleInvalid,
+    Invalid::DisplayNameBlank,
+    Invalid::DisplayNameExceedMaxChars,
+    Invalid::BioExceedMaxChars,
+    Invalid::EmailBlank,
+    Invalid::EmailInvalid,
+    Invalid::LoginBlank,
+    Invalid::PasswordBlank,
+    Invalid::PasswordTooShort,
+    Invalid::PasswordExceedMaxChars,
+];
+
+const TTLS: [&str; 7] = ["30-days", "7-days", "3-days", "1-day", "12-hours", "3-hours", "1-hour"];
+
+/// As JSON.
+pub(super) fn document() -> String {
+    Document::openapi().to_json().unwrap_or_default()
+}
+
+/// How long a crud may live.
+pub(super) fn ttl() -> Object {
+    Object::builder().schema_type(Type::String).description(Some("How long it lives")).enum_values(Some(TTLS)).build()
+}
+
+impl PartialSchema for Codes {
+    fn schema() -> RefOr<Schema> {
+        let code = Object::builder().schema_type(Type::String).enum_values(Some(CODES.map(|code| code.to_string())));
+        Array::builder()
+            .description(Some("What is wrong: every code that applies"))
+            .items(code)
+            .min_items(Some(1))
+            .into()
+    }
+}
+
+impl ToSchema for Codes {}
 
 impl Modify for Shared {
     fn modify(&self, document: &mut openapi::OpenApi) {
@@ -38,21 +103,80 @@ impl Modify for Shared {
             "bearer",
             SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
         );
-        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let problem = ResponseBuilder::new()
-            .description("Whatever else is wrong")
-            .content("application/problem+json", problem)
-            .build();
+        any_of(components, "NewMessage", [&["user_receiver_handle"], &["handle"], &["message_group_uuid"]]);
+        any_of(components, "SignIn", [&["token"][..], &["login", "password"]]);
         for path in document.paths.paths.values_mut() {
+            tell_apart(path);
             let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
-            for operation in operations.into_iter().flatten() {
-                operation.responses.responses.insert("default".to_owned(), problem.clone().into());
-            }
+            operations.into_iter().flatten().for_each(complete);
         }
     }
 }
 
-/// As JSON.
-pub(super) fn document() -> String {
-    Document::openapi().to_json().unwrap_or_default()
+/// An operation's id is its own, and one handler may be two operations.
+fn tell_apart(path: &mut PathItem) {
+    if let (Some(post), Some(_)) = (&mut path.post, &path.put) {
+        post.operation_id.iter_mut().for_each(|id| id.push_str("_by_post"));
+    }
+}
+
+/// What its own attributes do not say.
+fn complete(operation: &mut Operation) {
+    let mut parameters = operation.parameters.iter().flatten();
+    let is_list = parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"));
+    // Where one of the ways to be known is none, nobody need be.
+    let is_somebodys = operation.security.as_ref().is_some_and(|ways| !ways.contains(&SecurityRequirement::default()));
+    let responses = &mut operation.responses.responses;
+    if let Some(RefOr::T(list)) = responses.get_mut("200").filter(|_| is_list) {
+        let link = header("Where the list goes on, if it does: `<path?query>; rel=\"next\"`");
+        list.headers.insert("link".to_owned(), link);
+    }
+    let retry = header("In how many seconds to try again, with 429 and 503");
+    responses.insert("default".to_owned(), wrong("Whatever else is wrong", "retry-after", retry));
+    if is_somebodys {
+        let how = header("`Bearer realm=\"cruddur\"`");
+        responses.insert("401".to_owned(), wrong("Nobody is signed in", "www-authenticate", how));
+    }
+}
+
+fn wrong(description: &str, name: &str, header: RefOr<Header>) -> RefOr<Response> {
+    let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let response = ResponseBuilder::new().description(description).content("application/problem+json", problem);
+    let mut response = response.build();
+    response.headers.insert(name.to_owned(), header);
+    response.into()
+}
+
+fn header(description: &str) -> RefOr<Header> {
+    let mut header = Header::default();
+    header.description = Some(description.to_owned());
+    header.into()
+}
+
+/// Adds to a body that the fields of one of these sets must be there, and not null.
+fn any_of<const N: usize>(components: &mut Components, name: &str, sets: [&[&str]; N]) {
+    let Some(body) = components.schemas.remove(name) else { return };
+    let sets = sets.into_iter().fold(AnyOf::builder(), |sets, fields| {
+        sets.item(fields.iter().fold(Object::builder(), |set, field| {
+            set.property(*field, Object::with_type(Type::String)).required(*field)
+        }))
+    });
+    components.schemas.insert(name.to_owned(), AllOf::builder().item(body).item(sets).into());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::Ttl;
+
+    #[test]
+    fn what_the_domain_knows_is_in_the_document() {
+        let ttls: BTreeSet<_> = TTLS.iter().map(|ttl| ttl.parse::<Ttl>().unwrap().hours()).collect();
+        assert_eq!(ttls.len(), Ttl::ALL.len());
+        for (index, code) in CODES.into_iter().enumerate() {
+            assert_eq!(code as usize, index, "{code}");
+        }
+    }
 }

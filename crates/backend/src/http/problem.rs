@@ -23,6 +23,8 @@ pub(super) enum Problem {
     /// All codes that apply.
     Invalid(Vec<Invalid>),
     Other(StatusCode, String),
+    /// What the route takes instead.
+    MethodNotAllowed(String),
     /// Too many attempts; in so many seconds there may be another.
     TooMany {
         seconds: u64,
@@ -36,15 +38,17 @@ pub(super) enum Problem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct Body<'a> {
+    /// `about:blank`: the status says what it is
     r#type: &'static str,
     title: &'a str,
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
     #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(required = false)]
     detail: &'a str,
-    /// Of the request's trace
+    /// Of the request's trace, in hex
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
     trace_id: Option<String>,
 }
 
@@ -73,14 +77,11 @@ impl Problem {
         Self::Other(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(super) fn method_not_allowed() -> Self {
-        Self::Other(StatusCode::METHOD_NOT_ALLOWED, "this route does not take this method".to_owned())
-    }
-
     fn detail(&self) -> &str {
         match self {
             Self::Invalid(_) | Self::Store(_) | Self::Asked => "",
             Self::TooMany { .. } => "too many attempts; try again later",
+            Self::MethodNotAllowed(_) => "this route does not take this method",
             Self::Other(_, detail) => detail,
         }
     }
@@ -91,6 +92,7 @@ impl fmt::Display for Problem {
         match self {
             Self::Invalid(codes) => f.debug_list().entries(codes.iter().map(ToString::to_string)).finish(),
             Self::Other(status, detail) => write!(f, "{status}: {detail}"),
+            Self::MethodNotAllowed(allowed) => write!(f, "this route takes {allowed}"),
             Self::TooMany { seconds } => write!(f, "too many attempts for the next {seconds} s"),
             Self::Store(error) => error.fmt(f),
             Self::Asked => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
@@ -103,6 +105,7 @@ impl ResponseError for Problem {
         match self {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Other(status, _) => *status,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Asked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -127,6 +130,7 @@ impl ResponseError for Problem {
             span.exception("backend::Fault", "CRUDDUR_FAULTS asks for it", "");
         }
         let header = match self {
+            Self::MethodNotAllowed(allowed) => Some((header::ALLOW, allowed.clone())),
             Self::TooMany { seconds } => Some((header::RETRY_AFTER, seconds.to_string())),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "2".to_owned())),
             _ if status == StatusCode::UNAUTHORIZED => {

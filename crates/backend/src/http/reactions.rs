@@ -15,36 +15,46 @@ use crate::domain::{Activity, Reaction};
 use crate::store::now;
 
 /// Like a crud
-#[utoipa::path(post, path = "/api/activities/{uuid}/like", tag = "reactions", params(("uuid" = Uuid, Path)),
-    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(post, path = "/api/activities/{uuid}/like", tag = "reactions", operation_id = "like_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "The crud with its new counts", body = json::Activity)),
+    security(("session" = []), ("bearer" = [])))]
 pub(super) async fn like(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
     react(&state, &uuid, &me, Reaction::Like).await
 }
 
 /// Like a crud no longer
-#[utoipa::path(delete, path = "/api/activities/{uuid}/like", tag = "reactions", params(("uuid" = Uuid, Path)),
-    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(delete, path = "/api/activities/{uuid}/like", tag = "reactions", operation_id = "unlike_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "The crud with its new counts", body = json::Activity)),
+    security(("session" = []), ("bearer" = [])))]
 pub(super) async fn unlike(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
     retract(&state, &uuid, &me, Reaction::Like).await
 }
 
 /// Repost a crud
-#[utoipa::path(post, path = "/api/activities/{uuid}/repost", tag = "reactions", params(("uuid" = Uuid, Path)),
-    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(post, path = "/api/activities/{uuid}/repost", tag = "reactions", operation_id = "repost_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "The crud with its new counts", body = json::Activity)),
+    security(("session" = []), ("bearer" = [])))]
 pub(super) async fn repost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
     react(&state, &uuid, &me, Reaction::Repost).await
 }
 
 /// Repost a crud no longer
-#[utoipa::path(delete, path = "/api/activities/{uuid}/repost", tag = "reactions", params(("uuid" = Uuid, Path)),
-    responses((status = 200, body = json::Activity)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(delete, path = "/api/activities/{uuid}/repost", tag = "reactions", operation_id = "unrepost_activity",
+    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    responses((status = 200, description = "The crud with its new counts", body = json::Activity)),
+    security(("session" = []), ("bearer" = [])))]
 pub(super) async fn unrepost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
     retract(&state, &uuid, &me, Reaction::Repost).await
 }
 
 /// What others did about my cruds, newest first
-#[utoipa::path(get, path = "/api/activities/notifications", tag = "reactions", params(List),
-    responses((status = 200, body = Vec<json::Activity>)), security(("session" = []), ("bearer" = [])))]
+#[utoipa::path(get, path = "/api/activities/notifications", tag = "reactions", operation_id = "notifications",
+    params(List),
+    responses((status = 200, description = "Each with its `notification`", body = Vec<json::Activity>)),
+    security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "notifications", skip_all)]
 pub(super) async fn notifications(
     request: HttpRequest,

@@ -7,6 +7,7 @@ use tracing::instrument;
 use super::activities::no_such_user;
 use super::body::Body;
 use super::json::{self, ProfileUpdate};
+use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::{SignedIn, Visitor};
 use super::{Answer, State};
@@ -14,8 +15,9 @@ use crate::domain::{Bio, DisplayName, Profile};
 use crate::store::now;
 
 /// A user in few words
-#[utoipa::path(get, path = "/api/users/@{handle}/short", tag = "users", params(("handle" = String, Path)),
-    responses((status = 200, body = json::ShortUser)))]
+#[utoipa::path(get, path = "/api/users/@{handle}/short", tag = "users", operation_id = "user_short",
+    params(("handle" = String, Path, description = "Whose")),
+    responses((status = 200, description = "The user", body = json::ShortUser)))]
 #[instrument(name = "user-short", skip_all)]
 pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Visitor) -> Answer {
     let user = state.store.user(&handle).await?.ok_or_else(no_such_user)?;
@@ -23,7 +25,9 @@ pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Vi
 }
 
 /// At most five new users whom I have not read
-#[utoipa::path(get, path = "/api/users/suggested", tag = "users", responses((status = 200, body = Vec<json::ShortUser>)))]
+#[utoipa::path(get, path = "/api/users/suggested", tag = "users", operation_id = "suggested_users",
+    responses((status = 200, description = "The newest first", body = Vec<json::ShortUser>)),
+    security((), ("session" = []), ("bearer" = [])))]
 #[instrument(name = "suggested-users", skip_all)]
 pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> Answer {
     let users = state.store.suggested(visitor.user()).await?;
@@ -31,7 +35,8 @@ pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> Answer {
 }
 
 /// The ten hashtags that the newest living cruds have most often
-#[utoipa::path(get, path = "/api/trending", tag = "cruds", responses((status = 200, body = Vec<json::Trend>)))]
+#[utoipa::path(get, path = "/api/trending", tag = "cruds", operation_id = "trending",
+    responses((status = 200, description = "The most frequent first", body = Vec<json::Trend>)))]
 #[instrument(name = "trending", skip_all)]
 pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
     let trends = state.store.trending(now()).await?;
@@ -39,8 +44,13 @@ pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
 }
 
 /// Say who I am
-#[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", request_body = ProfileUpdate,
-    responses((status = 200, body = json::Profile), (status = 422, body = Vec<String>)),
+#[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", operation_id = "update_profile",
+    request_body(content = ProfileUpdate, example = json!({"display_name": "Zoë", "bio": "Reads traces."})),
+    responses(
+        (status = 200, description = "Who I am now", body = json::Profile),
+        (status = 422, body = Codes,
+            description = "`display_name_blank`, `display_name_exceed_max_chars`, `bio_exceed_max_chars`"),
+    ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "update-profile", skip_all)]
 pub(super) async fn update(state: Data<State>, me: SignedIn, body: Body<ProfileUpdate>) -> Answer {
