@@ -17,6 +17,7 @@ mod forwarding;
 mod hostile_bodies;
 mod interop;
 mod load;
+mod openapi;
 mod page;
 mod pages;
 mod plans;

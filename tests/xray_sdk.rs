@@ -70,7 +70,7 @@ impl Drop for Running {
 }
 
 fn sdk() -> Option<PathBuf> {
-    let python = python::with("aws-xray-sdk", "aws_xray_sdk.core");
+    let python = python::with(&["aws-xray-sdk"], "aws_xray_sdk.core");
     if python.is_none() {
         cannot_run("pypi", "python3 with venv, and aws-xray-sdk from PyPI, cannot be had");
     }

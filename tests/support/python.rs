@@ -7,8 +7,17 @@ use std::sync::Mutex;
 /// Two tests at the same time would make one environment.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// The interpreter, once it can import `module`, which `package` brings; `None` where that cannot be had.
-pub(crate) fn with(package: &str, module: &str) -> Option<PathBuf> {
+/// Imports a module, and compares the versions of the packages that have one named.
+const HAS: &str = r"
+import importlib, importlib.metadata, sys
+importlib.import_module(sys.argv[1])
+for package in sys.argv[2:]:
+    name, _, version = package.partition('==')
+    assert version in ('', importlib.metadata.version(name))
+";
+
+/// The interpreter, once it can import `module`, which the `packages` bring; `None` where that cannot be had.
+pub(crate) fn with(packages: &[&str], module: &str) -> Option<PathBuf> {
     let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/python");
     let python = folder.join("bin/python");
@@ -16,10 +25,10 @@ pub(crate) fn with(package: &str, module: &str) -> Option<PathBuf> {
         let status = Command::new(program).args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    let has = || run(&python, &["-c", &format!("import {module}")]);
+    let has = || run(&python, &[&["-c", HAS, module], packages].concat());
     let made = has()
         || (run(Path::new("python3"), &["-m", "venv", folder.to_str().unwrap()])
-            && run(&python, &["-m", "pip", "install", "--quiet", package])
+            && run(&python, &[&["-m", "pip", "install", "--quiet"], packages].concat())
             && has());
     made.then_some(python)
 }

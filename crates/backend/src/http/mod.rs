@@ -201,6 +201,18 @@ fn no_account_routes(app: &mut ServiceConfig) {
     }
 }
 
+/// A resource that takes these methods, and HEAD where it takes GET. Whatever else comes is told so.
+fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+    let allowed = routes.iter().map(|(method, _)| if method == Method::GET { "GET, HEAD" } else { method.as_str() });
+    let allowed = allowed.collect::<Vec<_>>().join(", ");
+    let refuse = web::to(move || ready(Problem::MethodNotAllowed(allowed.clone())));
+    routes.into_iter().fold(web::resource(path).default_service(refuse), |resource, (method, route)| {
+        resource.route(if method == Method::GET {
+            route.guard(guard::Any(guard::Get()).or(guard::Head()))
+        } else {
+            route.method(method)
+        })
+    })
 }
 
 /// A resource that is read by GET, and so by HEAD.

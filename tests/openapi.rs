@@ -1,0 +1,257 @@
+//! The API's document: all of the API is in it, and it is true. Schemathesis, from PyPI, makes requests of it, good and bad ones, and
+//! compares the answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::cruddur::Cruddur;
+use crate::support::person::Person;
+use crate::support::{Folder, cannot_run, engines, http, python};
+
+/// The newest that run on Python 3.11. The same version of Hypothesis makes the same requests of the same seed.
+const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "hypothesis==6.170.17"];
+const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/schemathesis_hooks.py");
+
+/// Every route of the contract, and what it takes.
+const ROUTES: [(&str, &[&str]); 27] = [
+    ("/api/activities", &["POST"]),
+    ("/api/activities/@{handle}", &["GET"]),
+    ("/api/activities/@{handle}/status/{uuid}", &["GET"]),
+    ("/api/activities/home", &["GET"]),
+    ("/api/activities/notifications", &["GET"]),
+    ("/api/activities/search", &["GET"]),
+    ("/api/activities/{uuid}", &["DELETE", "GET"]),
+    ("/api/activities/{uuid}/like", &["DELETE", "POST"]),
+    ("/api/activities/{uuid}/reply", &["POST"]),
+    ("/api/activities/{uuid}/repost", &["DELETE", "POST"]),
+    ("/api/auth/me", &["GET"]),
+    ("/api/auth/signin", &["POST"]),
+    ("/api/auth/signout", &["POST"]),
+    ("/api/auth/signup", &["POST"]),
+    ("/api/health-check", &["GET"]),
+    ("/api/message_groups", &["GET"]),
+    ("/api/messages", &["POST"]),
+    ("/api/messages/@{handle}", &["GET"]),
+    ("/api/messages/{message_group_uuid}", &["GET"]),
+    ("/api/openapi.json", &["GET"]),
+    ("/api/profile/update", &["POST", "PUT"]),
+    ("/api/trending", &["GET"]),
+    ("/api/users/@{handle}/short", &["GET"]),
+    ("/api/users/suggested", &["GET"]),
+    ("/health/telemetry", &["GET"]),
+    ("/metrics", &["GET"]),
+    ("/rollbar/test", &["GET"]),
+];
+
+/// What schemathesis does on every run. Nothing of a run is kept for the next, and the requests that it shows can be made again as they
+/// are: their tokens are of this test's users.
+const CONFIGURATION: &str = r#"
+seed = 20
+continue-on-failure = true
+[cache]
+enabled = false
+[output.sanitization]
+enabled = false
+[generation]
+database = "none"
+"#;
+
+/// And where it asks as two users, who must not see what is the other's. Whatever answers nothing but 401, 403 or 404 to them has not been
+/// tested, and is a failure.
+const TWO_USERS: &str = r#"
+[warnings]
+fail-on = ["missing_auth", "missing_test_data"]
+[auth.wfc]
+path = "users.json"
+peers = ["one", "two"]
+[[operations]]
+include-operation-id = "show_status"
+parameters = { "path.handle" = "${HANDLE}", "path.uuid" = "${CRUD}" }
+"#;
+
+fn backend(data: &Folder) -> Cruddur {
+    Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())])
+}
+
+fn document(cruddur: &Cruddur) -> Value {
+    http::get(&format!("{}/api/openapi.json", cruddur.backend)).json()
+}
+
+/// Each operation: its method, its path and what is said of it.
+fn operations(document: &Value) -> Vec<(String, &str, &Value)> {
+    let paths = document["paths"].as_object().unwrap();
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let operations = item.as_object().unwrap().iter();
+            operations.map(move |(method, operation)| (method.to_uppercase(), path.as_str(), operation))
+        })
+        .collect()
+}
+
+/// A path with what it asks for.
+fn filled(path: &str) -> String {
+    let uuid = "01a2037a-94ce-7187-931e-c272fb321aa0";
+    path.replace("{handle}", "andrewbrown").replace("{uuid}", uuid).replace("{message_group_uuid}", uuid)
+}
+
+#[test]
+fn every_route_is_in_the_document() {
+    let data = Folder::new();
+    let cruddur = backend(&data);
+    let document = document(&cruddur);
+    let mut told: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (method, path, _) in operations(&document) {
+        told.entry(path).or_default().insert(method);
+    }
+    let routes: BTreeMap<&str, BTreeSet<String>> = ROUTES
+        .into_iter()
+        .map(|(path, methods)| (path, methods.iter().map(|method| (*method).to_owned()).collect()))
+        .collect();
+    assert_eq!(told, routes);
+
+    // The router's source has no others, but for what is asked where a template is left empty.
+    let router = include_str!("../crates/backend/src/http/mod.rs");
+    let mut routed: BTreeSet<&str> = router
+        .split("service(")
+        .skip(1)
+        .filter_map(|service| service.split('"').nth(1))
+        .filter(|path| path.starts_with('/'))
+        .collect();
+    assert!(routed.remove("/api/activities/@") && routed.remove("/api/activities//reply"), "{routed:?}");
+    assert_eq!(routed, routes.keys().copied().collect());
+}
+
+#[test]
+fn a_route_takes_what_the_document_says_and_tells_so_of_all_else() {
+    let data = Folder::new();
+    let cruddur = backend(&data);
+    for (path, methods) in ROUTES {
+        let reads = methods.contains(&"GET").then_some("HEAD");
+        let taken: BTreeSet<&str> = methods.iter().copied().chain(reads).collect();
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            let answer = http::request(method, &format!("{}{}", cruddur.backend, filled(path)), &[]);
+            assert_eq!(answer.status != 405, taken.contains(method), "{method} {path}: {}", answer.status);
+            if answer.status == 404 && method != "HEAD" {
+                assert_ne!(answer.json()["detail"], "no such route", "{method} {path}");
+            }
+            if answer.status == 405 {
+                assert_eq!(answer.header("allow").split(", ").collect::<BTreeSet<_>>(), taken, "{method} {path}");
+            }
+        }
+    }
+    let nowhere = http::get(&format!("{}/api/nowhere", cruddur.backend));
+    assert_eq!((nowhere.status, nowhere.json()["detail"].as_str()), (404, Some("no such route")));
+}
+
+#[test]
+fn the_document_says_who_must_be_signed_in() {
+    let data = Folder::new();
+    let cruddur = backend(&data);
+    for (method, path, operation) in operations(&document(&cruddur)) {
+        let ways = operation["security"].as_array();
+        let needed = ways.is_some_and(|ways| !ways.contains(&json!({})));
+        let answer = http::request(&method, &format!("{}{}", cruddur.backend, filled(path)), &[]);
+        assert_eq!(answer.status == 401, needed, "{method} {path}: {}", answer.status);
+        assert_eq!(operation["responses"]["401"].is_object(), needed, "{method} {path}");
+    }
+}
+
+#[test]
+fn the_document_can_be_read_by_people_and_generators() {
+    let data = Folder::new();
+    let document = document(&backend(&data));
+    assert_eq!((&document["openapi"], &document["servers"]), (&json!("3.1.0"), &Value::Null));
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+    let mut tags = BTreeSet::new();
+    for tag in document["tags"].as_array().unwrap() {
+        assert!(text(&tag["description"]), "{tag}");
+        tags.insert(tag["name"].clone().to_string());
+    }
+    let mut ids = BTreeSet::new();
+    for (method, path, operation) in operations(&document) {
+        assert!(text(&operation["summary"]), "{method} {path}");
+        assert!(ids.insert(operation["operationId"].to_string()), "{method} {path} has another's id");
+        assert!(tags.contains(&operation["tags"][0].to_string()), "{method} {path}");
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(text(&parameter["description"]), "{method} {path} {parameter}");
+        }
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(text(&response["description"]), "{method} {path} {status}");
+        }
+    }
+    for reference in document.to_string().split("\"$ref\":\"#").skip(1) {
+        let pointer = reference.split('"').next().unwrap();
+        assert!(document.pointer(pointer).is_some(), "{pointer} is nowhere");
+    }
+}
+
+/// 14 of the guarantees, its second part.
+#[test]
+fn schemathesis_finds_no_answer_that_the_document_does_not_tell() {
+    let Some(python) = python::with(&SCHEMATHESIS, "schemathesis") else {
+        return cannot_run("pypi", "python3 with venv, and schemathesis from PyPI, cannot be had");
+    };
+    engines::each(&[], |cruddur| {
+        let people = [cruddur.person(), cruddur.person()];
+        let crud = people[0].crud("looked at by schemathesis")["uuid"].as_str().unwrap().to_owned();
+        let users = Run { excluded: &["sign_in", "sign_out"], examples: 20, more: TWO_USERS };
+        let nobody = Run { excluded: &[], examples: 5, more: "" };
+        let (base, python, people, crud) = (&cruddur.backend, &python, &people, &crud);
+        let started = std::time::Instant::now();
+        let cases = std::thread::scope(|scope| {
+            let runs = [users, nobody].map(|run| scope.spawn(move || run.against(base, python, people, crud)));
+            runs.map(|run| run.join().unwrap())
+        });
+        println!("{cases:?} requests of two users and of nobody in {} s", started.elapsed().as_secs());
+        for person in people {
+            assert_eq!(person.get("/api/auth/me").status, 200, "it asked as {} to the end", person.handle);
+        }
+    });
+}
+
+/// A run of schemathesis.
+struct Run {
+    /// Operations that would sign out whom it asks as. `/rollbar/test` fails by design and is always left out.
+    excluded: &'static [&'static str],
+    /// So many of each operation, beside those that try each limit of its schema.
+    examples: u8,
+    more: &'static str,
+}
+
+impl Run {
+    /// How many requests it has made. All that is wrong is told with the requests that show it.
+    fn against(&self, base: &str, python: &Path, people: &[Person; 2], crud: &str) -> u64 {
+        let folder = Folder::new();
+        let file = |name: &str| folder.path().join(name);
+        let Self { excluded, examples, more } = self;
+        let configuration = format!("{CONFIGURATION}max-examples = {examples}\n{more}");
+        std::fs::write(file("schemathesis.toml"), configuration).unwrap();
+        let users: Vec<Value> = ["one", "two"]
+            .into_iter()
+            .zip(people)
+            .map(|(name, person)| {
+                let bearer = format!("Bearer {}", person.cookie.split_once('=').unwrap().1);
+                json!({"name": name, "fixedHeaders": [{"name": "Authorization", "value": bearer}]})
+            })
+            .collect();
+        std::fs::write(file("users.json"), json!({"auth": users}).to_string()).unwrap();
+        let mut command = Command::new(python.with_file_name("schemathesis"));
+        command.current_dir(folder.path()).args(["run", "--no-color", "--checks=all", "--report=json"]);
+        command.args(["--report-json-path=report.json", "--exclude-operation-id=test_error"]);
+        command.args(excluded.iter().map(|id| format!("--exclude-operation-id={id}")));
+        command.arg(format!("{base}/api/openapi.json"));
+        command.env("SCHEMATHESIS_HOOKS", HOOKS).env("HANDLE", &people[0].handle).env("CRUD", crud);
+        command.env("PEERS", people.each_ref().map(|person| person.handle.as_str()).join(","));
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{said}");
+        let report: Value = serde_json::from_slice(&std::fs::read(file("report.json")).unwrap()).unwrap();
+        assert_eq!((&report["complete"], &report["operations"]["errored"]), (&json!(true), &json!(0)), "{said}");
+        report["test_cases"]["generated"].as_u64().unwrap()
+    }
+}

@@ -1,0 +1,47 @@
+"""What schemathesis is told of Cruddur that no schema can say. `PEERS` names the handles of the users as whom it asks."""
+
+import os
+import unicodedata
+
+import schemathesis
+
+PEERS = set(filter(None, os.environ["PEERS"].split(",")))
+# A schema's limits are those of a text as it is kept: before that, its control characters and outer spaces go.
+LIMITS = {"AcceptedNegativeData", "RejectedPositiveData"}
+
+deleted = set()
+
+
+def kept(text):
+    visible = "".join(c for c in text if c == "\n" or unicodedata.category(c) != "Cc")
+    return " ".join(unicodedata.normalize("NFC", visible).split())
+
+
+def texts(value):
+    if isinstance(value, dict):
+        return texts(list(value.values()))
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    """What is said between the users is for both to read, and would look as if one saw the other's messages."""
+    return not PEERS.intersection(texts(case.body))
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if case.method == "DELETE" and response.status_code == 204:
+        deleted.add(case.path_parameters["uuid"])
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    # An Idempotency-Key that comes again is answered as it was, with what somebody may have deleted since.
+    if type(failure).__name__ == "EnsureResourceAvailability":
+        return case.path_parameters["uuid"] not in deleted
+    if type(failure).__name__ not in LIMITS:
+        return True
+    return all(kept(text) == text for text in texts(case.body) + texts(dict(case.query or {})))
