@@ -143,7 +143,7 @@ impl Password {
         match text.chars().count() {
             0 => Err(Invalid::PasswordBlank),
             1..Self::MIN => Err(Invalid::PasswordTooShort),
-            1..=Self::MAX => Ok(Self(text.into())),
+            Self::MIN..=Self::MAX => Ok(Self(text.into())),
             _ => Err(Invalid::PasswordExceedMaxChars),
         }
     }

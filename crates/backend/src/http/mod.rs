@@ -185,7 +185,10 @@ fn people_routes(app: &mut ServiceConfig) {
         .service(read("/api/messages/{message_group_uuid}", web::route().to(messages::messages)))
         .service(read("/api/users/@{handle}/short", web::route().to(users::short)))
         .service(read("/api/users/suggested", web::route().to(users::suggested)))
-        .service(at("/api/profile/update", [(Method::POST, web::to(users::update)), (Method::PUT, web::to(users::update))]))
+        .service(at(
+            "/api/profile/update",
+            [(Method::POST, web::to(users::update)), (Method::PUT, web::to(users::update))],
+        ))
         .service(read("/api/auth/me", web::route().to(accounts::me)));
 }
 
