@@ -1,6 +1,6 @@
 -- Null where somebody signs in elsewhere, or not at all.
 ALTER TABLE users ADD COLUMN password_hash text;
--- Whom an issuer of tokens means by its `sub`.
+-- Whom an issuer of tokens means: its `iss` and `sub`, with a space between.
 ALTER TABLE users ADD COLUMN subject text;
 
 CREATE UNIQUE INDEX users_by_subject ON users (subject);
