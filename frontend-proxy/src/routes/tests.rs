@@ -21,7 +21,7 @@ fn rule(keys: &str) -> Result<Rule, Vec<String>> {
 #[test]
 fn the_routes_of_its_own_are_without_fault() {
     let rules = read(CRUDDUR).unwrap();
-    let [api, viewer] = rules.as_slice() else { panic!("{rules:?}") };
+    let [api, errors, viewer] = rules.as_slice() else { panic!("{rules:?}") };
     assert_eq!((api.upstreams[0].to_string().as_str(), api.missing), ("http://backend:4567", None));
     assert_eq!((viewer.upstreams.len(), viewer.missing), (0, Some("CRUDDUR_VIEWER")));
     for (path, template) in [
@@ -32,11 +32,17 @@ fn the_routes_of_its_own_are_without_fault() {
         ("/api/activities/@a/status/1", "/api/activities/@{handle}/status/{uuid}"),
         ("/api/activities/0197/reply", "/api/activities/{uuid}/reply"),
         ("/api/activities/0197", "/api/activities/{uuid}"),
+        ("/api/activities/notifications", "/api/activities/notifications"),
+        ("/api/activities/0197/like", "/api/activities/{uuid}/like"),
+        ("/api/messages/@andrewbrown", "/api/messages/@{handle}"),
+        ("/api/messages/0197", "/api/messages/{message_group_uuid}"),
+        ("/api/users/@andrewbrown/short", "/api/users/@{handle}/short"),
         ("/api/activities/0197/x", "/api/*"),
         ("/api/", "/api/*"),
     ] {
         assert_eq!(api.template(path), template, "{path}");
     }
+    assert_eq!(errors.template("/rollbar/test"), "/rollbar/test");
     assert!(api.traces("/api/activities/home") && !api.traces("/api/health-check"));
     assert_eq!((viewer.forwarded("/traces/"), viewer.forwarded("/traces/api?q=/traces/")), ("/", "/api?q=/traces/"));
     assert_eq!(api.forwarded("/api/x?y"), "/api/x?y");
