@@ -28,7 +28,7 @@ fn a_load_balancers_root_is_kept_from_the_page_to_the_viewer() {
     assert_eq!((page.trace_id().as_str(), home.trace_id().as_str()), (TRACE, TRACE));
     assert_eq!((page.header("x-amzn-trace-id"), home.header("x-amzn-trace-id")), ("", ""), "nobody asked");
 
-    let spans = cruddur.spans(TRACE, 7);
+    let spans = cruddur.spans(TRACE, 6);
     for source in ["otlp", "xray"] {
         let of = |span: &&Value| span["source"] == source;
         let roots: Vec<_> = spans.iter().filter(of).filter(|span| span["parent_span_id"].is_null()).collect();

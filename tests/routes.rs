@@ -155,7 +155,8 @@ fn a_check_prints_the_routes_as_they_would_be_in_force() {
     assert_eq!(
         table,
         format!(
-            "/api/        -> http://127.0.0.1:4567; traced as /api/* and by 9 templates, but not /api/health-check; {limits}\n\
+            "/api/        -> http://127.0.0.1:4567; traced as /api/* and by 25 templates, but not /api/health-check; {limits}\n\
+             /rollbar/    -> http://127.0.0.1:4567; traced as /rollbar/* and by 1 template; {limits}\n\
              /traces/     -> http://127.0.0.1:4318, prefix stripped, read only; not traced; {limits}\n"
         )
     );

@@ -78,8 +78,8 @@ fn arrives(variables: &[(&str, &str)], from: &str) {
     let run = Run::start(&aws, &[variables, &[("AWS_REGION", REGION)]].concat());
     let trace = run.ask();
     let id = u128::from_str_radix(&trace, 16).unwrap().to_be_bytes();
-    eventually("four spans at X-Ray", || {
-        (aws.spans().iter().filter(|span| span.trace_id == id).count() == 4).then_some(())
+    eventually("three spans at X-Ray", || {
+        (aws.spans().iter().filter(|span| span.trace_id == id).count() == 3).then_some(())
     });
     aws.assert_fresh();
     let account = run.account(delivered);
@@ -247,7 +247,7 @@ fn x_ray_and_a_collector_get_the_same_spans_and_the_collector_no_signature() {
     let (aws, collector) = (Aws::start(), Honeycomb::start(""));
     let run = Run::start(&aws, &[KEYS.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]].concat());
     let trace = run.ask();
-    eventually("both", || (collector.spans(&trace).len() == 4 && aws.spans().len() >= 4).then_some(()));
+    eventually("both", || (collector.spans(&trace).len() == 3 && aws.spans().len() >= 3).then_some(()));
     run.stop();
     for head in collector.heads() {
         assert!(!head.to_ascii_lowercase().contains("x-amz-") && !head.contains("AWS4"), "{head}");
