@@ -47,9 +47,28 @@ const NOTIFICATIONS: Statement = statement(
     "SELECT r.uuid, r.kind, w.handle, w.display_name, r.created_at, a.uuid, u.handle, u.display_name, a.message, a.created_at, \
      a.expires_at, a.likes_count, a.replies_count, a.reposts_count, a.reply_to_activity_uuid \
      FROM reactions r CROSS JOIN activities a CROSS JOIN users u CROSS JOIN users w \
-     WHERE a.uuid = r.activity_uuid AND u.uuid = a.user_uuid AND w.uuid = r.user_uuid AND r.owner_uuid = $2 AND (r.created_at, r.uuid) < ($3, $4) AND a.expires_at > $1 \
+     WHERE a.uuid = r.activity_uuid AND u.uuid = a.user_uuid AND w.uuid = r.user_uuid AND r.owner_uuid = $2 \
+     AND (r.created_at, r.uuid) < ($3, $4) AND a.expires_at > $1 \
      ORDER BY r.created_at DESC, r.uuid DESC LIMIT $5 + 0",
 );
+
+/// Within a transaction: adds to a count of a crud's; is the crud as it is then, or `None` where it does not live.
+macro_rules! counted {
+    ($store:expr, $tx:ident, $uuid:expr, $count:expr, $more:expr, $now:expr) => {{
+        let (count, more): (Statement, i64) = ($count, $more);
+        if more != 0 {
+            within!($store, $tx, count, |connection| sqlx::query(count.text)
+                .bind($uuid)
+                .bind(more)
+                .execute(connection))?;
+        }
+        let row = within!($store, $tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
+            .bind($now)
+            .bind($uuid)
+            .fetch_optional(connection))?;
+        row.map(activity)
+    }};
+}
 
 impl Store {
     /// Likes or reposts a crud, or finds that it was; the crud with its new counts, or `None` where no such crud lives.
@@ -73,18 +92,7 @@ impl Store {
                     .bind(Uuid::now_v7())
                     .bind(now)
                     .execute(connection))?;
-                if reacted.rows_affected() > 0 {
-                    let count = count(reaction);
-                    within!(store, tx, count, |connection| sqlx::query(count.text)
-                        .bind(uuid)
-                        .bind(1_i64)
-                        .execute(connection))?;
-                }
-                let row = within!(store, tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
-                    .bind(now)
-                    .bind(uuid)
-                    .fetch_optional(connection))?;
-                row.map(activity)
+                counted!(store, tx, uuid, count(reaction), i64::from(reacted.rows_affected() > 0), now)
             }))
         })
         .await
@@ -110,18 +118,7 @@ impl Store {
                     .bind(user)
                     .bind(reaction.as_str())
                     .execute(connection))?;
-                if retracted.rows_affected() > 0 {
-                    let count = count(reaction);
-                    within!(store, tx, count, |connection| sqlx::query(count.text)
-                        .bind(uuid)
-                        .bind(-1_i64)
-                        .execute(connection))?;
-                }
-                let row = within!(store, tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
-                    .bind(now)
-                    .bind(uuid)
-                    .fetch_optional(connection))?;
-                row.map(activity)
+                counted!(store, tx, uuid, count(reaction), -i64::from(retracted.rows_affected() > 0), now)
             }))
         })
         .await
