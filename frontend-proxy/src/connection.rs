@@ -7,11 +7,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -161,10 +162,14 @@ impl Server {
                 let active = exchange.begin(None);
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
                 let wish = take_wish(&mut request);
-                let response = match refusal {
+                let mut response = match refusal {
                     Some(refusal) => service.refuse(refusal, &Asked::of(&request, connection)),
                     None => service.answer(request.map(Received::new), connection).await,
                 };
+                // The task that watches this connection may learn of the end only after this response has gone.
+                if service.draining.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
                 if wish {
                     exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
                     // What follows on this connection may have been read already, and waits for this.
