@@ -9,6 +9,7 @@ use tracing::{Instrument, Span, instrument};
 use uuid::Uuid;
 
 use super::body::Body;
+use super::feed::Feed;
 use super::json::{self, List, NewActivity, NewReply, Search};
 use super::list::{link, list, page};
 use super::once::{Idempotency, answered, kept};
@@ -22,12 +23,18 @@ use crate::store::{Deletion, now};
 /// Cruds with their newest replies, newest first
 #[utoipa::path(get, path = "/api/activities/home", tag = "cruds", operation_id = "home_activities", params(List),
     responses((status = 200, description = "Each with its replies", body = Vec<json::Activity>)))]
-pub(super) async fn home(request: HttpRequest, state: Data<State>, query: Query<List>, _visitor: Visitor) -> Answer {
+pub(super) async fn home(
+    request: HttpRequest,
+    state: Data<State>,
+    feed: Data<Feed>,
+    query: Query<List>,
+    _visitor: Visitor,
+) -> Answer {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     // The lesson's hand-made span: its name is the lesson's too, though the data is no longer mock.
     let span = tracing::info_span!("home-activities-mock-data");
     let answer = async {
-        let answer = state.feed.home(&state.store, page).await?;
+        let answer = feed.home(&state.store, page).await?;
         Span::current().record_with(|span| {
             span.set("app.now", &answer.now.to_rfc3339_opts(SecondsFormat::Micros, false));
             span.set("app.result_length", answer.length);

@@ -1,6 +1,6 @@
 //! The JSON of the API, as the original frontend reads and writes it, and its schemas.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -328,5 +328,5 @@ pub(super) fn all<T: Into<U>, U>(items: Vec<T>) -> Vec<U> {
 }
 
 fn rfc3339<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00"))
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, false))
 }

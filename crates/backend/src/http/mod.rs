@@ -59,7 +59,6 @@ pub struct Server {
 struct State {
     store: Store,
     accounts: Accounts,
-    feed: Feed,
     shape: Shape,
     faults: Faults,
 }
@@ -106,10 +105,11 @@ impl Server {
             Accounts::Own => account_routes,
             Accounts::Issued(_) => no_account_routes,
         };
-        let state = web::Data::new(State { store: store.clone(), accounts, feed: Feed::default(), shape, faults });
+        let state = web::Data::new(State { store: store.clone(), accounts, shape, faults });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
+                .app_data(web::Data::new(Feed::default()))
                 .configure(routes)
                 .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))

@@ -8,7 +8,7 @@ use sqlx::{Database, Encode, FromRow, Type};
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Error, Store, on};
+use super::{Error, Reader, Store, on, on_kept};
 use crate::domain::{Activity, Page, Profile, Thread, Ttl};
 
 /// The newest replies that come with a crud; the rest is counted in `replies_count`.
@@ -119,11 +119,12 @@ impl Store {
     ///
     /// # Errors
     /// A statement failed.
-    pub async fn home(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
+    pub async fn home(&self, now: DateTime<Utc>, page: Page, reader: &mut Reader) -> Result<Vec<Thread>, Error> {
         if self.faults.n_plus_one {
             return self.home_crud_by_crud(now, page).await;
         }
-        let rows = on!(self, readers, HOME, |pool| feed(HOME, now, page).bind(REPLIES).fetch_all(pool))?;
+        let rows =
+            on_kept!(self, reader, HOME, |connection| feed(HOME, now, page).bind(REPLIES).fetch_all(connection))?;
         let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }

@@ -12,6 +12,7 @@ mod open;
 mod posts;
 mod pragmas;
 mod reactions;
+mod reader;
 mod seed;
 mod sessions;
 mod statement;
@@ -25,11 +26,13 @@ pub use messages::{Access, conversation};
 pub use once::{Key, NotAKey, Once, Outcome};
 pub use open::reach;
 pub use posts::Deletion;
+pub use reader::Reader;
 pub use seed::{FIRST_USER, FIRST_USERS};
 pub use sessions::Session;
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -136,7 +139,32 @@ macro_rules! on {
                 }
             }
         };
-        store.in_span(&$statement, run).await
+        store.in_span(&$statement, std::pin::pin!(run)).await
+    }};
+}
+
+/// Runs one sqlx expression on the connection that a [`Reader`] has kept, or on one that it keeps from now on, in the statement's span.
+macro_rules! on_kept {
+    ($store:expr, $reader:expr, $statement:expr, |$connection:ident| $run:expr) => {{
+        let store: &$crate::store::Store = $store;
+        let run = async {
+            match &store.engine {
+                $crate::store::Engine::Sqlite(pools) => {
+                    $crate::store::on_kept!($reader.sqlite, pools, |$connection| $run)
+                }
+                $crate::store::Engine::Postgres(pools, _) => {
+                    $crate::store::on_kept!($reader.postgres, pools, |$connection| $run)
+                }
+            }
+        };
+        store.in_span(&$statement, std::pin::pin!(run)).await
+    }};
+    ($kept:expr, $pools:ident, |$connection:ident| $run:expr) => {{
+        let mut kept = $kept.take(&$pools.readers).await?;
+        let $connection = &mut *kept;
+        let done = $run.await?;
+        $kept.keep(&$pools.readers, kept);
+        Ok(done)
     }};
 }
 
@@ -159,15 +187,16 @@ macro_rules! transaction {
             // SQLite must take its write lock before it reads.
             $crate::store::Engine::Sqlite(pools) => {
                 let begin = pools.writer.begin_with("BEGIN IMMEDIATE");
-                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, begin).await?;
+                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
                 let value = $block;
-                store.in_span(&$crate::store::statement::COMMIT, $tx.commit()).await?;
+                store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
                 value
             }
             $crate::store::Engine::Postgres(pools, _) => {
-                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, pools.writer.begin()).await?;
+                let begin = pools.writer.begin();
+                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
                 let value = $block;
-                store.in_span(&$crate::store::statement::COMMIT, $tx.commit()).await?;
+                store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
                 value
             }
         }
@@ -181,10 +210,10 @@ macro_rules! within {
             let $connection = &mut *$tx;
             $run.await
         };
-        $store.in_span(&$statement, run).await
+        $store.in_span(&$statement, std::pin::pin!(run)).await
     }};
 }
-use {on, run, transaction, within};
+use {on, on_kept, run, transaction, within};
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
@@ -243,11 +272,12 @@ impl Store {
         task.await?
     }
 
-    /// Runs what one statement does in its span, and records how it failed.
+    /// Runs what one statement does in its span, and records how it failed. Takes it pinned: to take a connection from a pool is a future of
+    /// kilobytes, which each future that it is moved into would hold and copy once more.
     async fn in_span<T>(
         &self,
         statement: &Statement,
-        run: impl Future<Output = Result<T, sqlx::Error>>,
+        run: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, sqlx::Error> {
         let span = statement.span(&self.engine);
         let run = async {

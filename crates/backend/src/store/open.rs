@@ -43,7 +43,8 @@ pub(super) async fn sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY)
         .foreign_keys(true);
-    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE);
+    // A ping is a hand-over to the connection's thread and back; one that is released has just answered one.
+    let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE).test_before_acquire(false);
     // The writer comes first: it makes the file that the readers open.
     let writer = pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
     let writer = writer.connect_with(options.clone()).await?;
