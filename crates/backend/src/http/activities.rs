@@ -3,7 +3,6 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use chrono::SecondsFormat;
 use telemetry::span::SpanExt;
 use tracing::{Instrument, Span, instrument};
 use uuid::Uuid;
@@ -36,7 +35,7 @@ pub(super) async fn home(
     let answer = async {
         let answer = feed.home(&state.store, page).await?;
         Span::current().record_with(|span| {
-            span.set("app.now", &answer.now.to_rfc3339_opts(SecondsFormat::Micros, false));
+            span.set("app.now", &answer.now);
             span.set("app.result_length", answer.length);
         });
         // Whoever shared another's query finds its SQL by the link.

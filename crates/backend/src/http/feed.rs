@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::SecondsFormat;
 use telemetry::span::{SpanContext, SpanExt};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::yield_now;
@@ -32,7 +32,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     pub(super) next: Option<Page>,
     pub(super) length: usize,
-    pub(super) now: DateTime<Utc>,
+    /// When the query began, as `app.now` tells it.
+    pub(super) now: String,
     /// The span in which the query ran.
     pub(super) span: Option<SpanContext>,
 }
@@ -90,5 +91,6 @@ async fn fetch(store: &Store, page: Page, reader: &mut Reader) -> Result<Answer,
     let (next, length) = (page.after(&threads), threads.len());
     let list: Vec<json::Activity> = json::all(threads);
     let body = serde_json::to_vec(&list).map_err(|error| store::Error::Statement(sqlx::Error::Encode(error.into())))?;
+    let now = now.to_rfc3339_opts(SecondsFormat::Micros, false);
     Ok(Answer { body: body.into(), next, length, now, span: Span::current().context() })
 }
