@@ -245,11 +245,11 @@ impl<'a> Fields<'a> {
     pub(super) fn tells(&self, class: Class, value: Scalar<'_>, is_segment: bool) -> bool {
         let is_short = || matches!(value, Scalar::Text(text) if text.len() <= SHORT);
         let has_sql = !is_segment && self.database.is_some();
-        let is_url_of_parts = self.url.is_none() && self.has_url() && self.parts_fit();
+        let is_url_of_parts = || self.url.is_none() && self.has_url() && self.parts_fit();
         match class {
             Class::Method | Class::Client | Class::Agent | Class::Url => is_short(),
-            Class::UrlPart => is_url_of_parts,
-            Class::Server => is_url_of_parts || (has_sql && self.host.is_some() && self.parts_fit()),
+            Class::UrlPart => is_url_of_parts(),
+            Class::Server => is_url_of_parts() || (has_sql && self.host.is_some() && self.parts_fit()),
             Class::Status | Class::Metadata | Class::Annotation => true,
             Class::ResponseSize => self.status.is_some(),
             Class::Database => has_sql && is_short(),
