@@ -29,7 +29,29 @@ impl<DB: Database> Kept<DB> {
     }
 
     pub(super) fn keep(&mut self, pool: &Pool<DB>, connection: PoolConnection<DB>) {
-        let used = pool.size() as usize - pool.num_idle().min(pool.size() as usize);
+        let used = (pool.size() as usize).saturating_sub(pool.num_idle());
         self.0 = (used < pool.options().get_max_connections() as usize).then_some(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_connection_is_given_back() {
+        let pool = SqlitePoolOptions::new().max_connections(2).connect("sqlite::memory:").await.unwrap();
+        let mut kept = Kept::default();
+        let own = kept.take(&pool).await.unwrap();
+        kept.keep(&pool, own);
+        assert!(kept.0.is_some());
+        let others = pool.acquire().await.unwrap();
+        let own = kept.take(&pool).await.unwrap();
+        kept.keep(&pool, own);
+        assert!(kept.0.is_none());
+        pool.acquire().await.unwrap();
+        drop(others);
     }
 }
