@@ -18,11 +18,6 @@ use clap::Parser;
 
 use cli::{Cli, Command, Rules, Xray};
 
-/// Much is freed on another thread than the one that allocated it: a row by who asked SQLite's, a span by who sends it. It takes the place of C's
-/// too, which SQLite calls.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// `EX_USAGE` of sysexits.h.
 const CONFIGURATION: u8 = 64;
 
