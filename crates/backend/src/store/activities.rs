@@ -8,7 +8,7 @@ use sqlx::{Database, Encode, FromRow, Type};
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Error, Reader, Store, on, on_kept};
+use super::{Error, Reader, Store, on};
 use crate::domain::{Activity, Page, Profile, Thread, Ttl};
 
 /// The newest replies that come with a crud; the rest is counted in `replies_count`.
@@ -123,8 +123,12 @@ impl Store {
         if self.faults.n_plus_one {
             return self.home_crud_by_crud(now, page).await;
         }
-        let rows =
-            on_kept!(self, reader, HOME, |connection| feed(HOME, now, page).bind(REPLIES).fetch_all(connection))?;
+        let rows = on!(self, readers, HOME, |pool| async {
+            let mut connection = reader.take(pool).await?;
+            let rows = feed(HOME, now, page).bind(REPLIES).fetch_all(&mut *connection).await?;
+            reader.keep(pool, connection);
+            Ok(rows)
+        })?;
         let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }

@@ -143,31 +143,6 @@ macro_rules! on {
     }};
 }
 
-/// Runs one sqlx expression on the connection that a [`Reader`] has kept, or on one that it keeps from now on, in the statement's span.
-macro_rules! on_kept {
-    ($store:expr, $reader:expr, $statement:expr, |$connection:ident| $run:expr) => {{
-        let store: &$crate::store::Store = $store;
-        let run = async {
-            match &store.engine {
-                $crate::store::Engine::Sqlite(pools) => {
-                    $crate::store::on_kept!($reader.sqlite, pools, |$connection| $run)
-                }
-                $crate::store::Engine::Postgres(pools, _) => {
-                    $crate::store::on_kept!($reader.postgres, pools, |$connection| $run)
-                }
-            }
-        };
-        store.in_span(&$statement, std::pin::pin!(run)).await
-    }};
-    ($kept:expr, $pools:ident, |$connection:ident| $run:expr) => {{
-        let mut kept = $kept.take(&$pools.readers).await?;
-        let $connection = &mut *kept;
-        let done = $run.await?;
-        $kept.keep(&$pools.readers, kept);
-        Ok(done)
-    }};
-}
-
 /// Runs a statement on the writer with these values, and tells how many rows it touched.
 macro_rules! run {
     ($store:expr, $statement:expr $(, $value:expr)*) => {
@@ -213,7 +188,7 @@ macro_rules! within {
         $store.in_span(&$statement, std::pin::pin!(run)).await
     }};
 }
-use {on, on_kept, run, transaction, within};
+use {on, run, transaction, within};
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is

@@ -8,29 +8,38 @@ use sqlx::{Database, Pool, Postgres, Sqlite};
 /// dropped.
 #[derive(Default)]
 pub struct Reader {
-    pub(super) sqlite: Kept<Sqlite>,
-    pub(super) postgres: Kept<Postgres>,
+    sqlite: Option<PoolConnection<Sqlite>>,
+    postgres: Option<PoolConnection<Postgres>>,
 }
 
-pub(super) struct Kept<DB: Database>(Option<PoolConnection<DB>>);
+/// An engine whose connections a [`Reader`] has a place for.
+pub(super) trait Kept: Database {
+    fn place(reader: &mut Reader) -> &mut Option<PoolConnection<Self>>;
+}
 
-impl<DB: Database> Default for Kept<DB> {
-    fn default() -> Self {
-        Self(None)
+impl Kept for Sqlite {
+    fn place(reader: &mut Reader) -> &mut Option<PoolConnection<Self>> {
+        &mut reader.sqlite
     }
 }
 
-impl<DB: Database> Kept<DB> {
-    pub(super) async fn take(&mut self, pool: &Pool<DB>) -> Result<PoolConnection<DB>, sqlx::Error> {
-        match self.0.take() {
+impl Kept for Postgres {
+    fn place(reader: &mut Reader) -> &mut Option<PoolConnection<Self>> {
+        &mut reader.postgres
+    }
+}
+
+impl Reader {
+    pub(super) async fn take<DB: Kept>(&mut self, pool: &Pool<DB>) -> Result<PoolConnection<DB>, sqlx::Error> {
+        match DB::place(self).take() {
             Some(connection) => Ok(connection),
             None => pool.acquire().await,
         }
     }
 
-    pub(super) fn keep(&mut self, pool: &Pool<DB>, connection: PoolConnection<DB>) {
+    pub(super) fn keep<DB: Kept>(&mut self, pool: &Pool<DB>, connection: PoolConnection<DB>) {
         let used = (pool.size() as usize).saturating_sub(pool.num_idle());
-        self.0 = (used < pool.options().get_max_connections() as usize).then_some(connection);
+        *DB::place(self) = (used < pool.options().get_max_connections() as usize).then_some(connection);
     }
 }
 
@@ -43,14 +52,14 @@ mod tests {
     #[tokio::test]
     async fn the_last_connection_is_given_back() {
         let pool = SqlitePoolOptions::new().max_connections(2).connect("sqlite::memory:").await.unwrap();
-        let mut kept = Kept::default();
-        let own = kept.take(&pool).await.unwrap();
-        kept.keep(&pool, own);
-        assert!(kept.0.is_some());
+        let mut reader = Reader::default();
+        let own = reader.take(&pool).await.unwrap();
+        reader.keep(&pool, own);
+        assert!(reader.sqlite.is_some());
         let others = pool.acquire().await.unwrap();
-        let own = kept.take(&pool).await.unwrap();
-        kept.keep(&pool, own);
-        assert!(kept.0.is_none());
+        let own = reader.take(&pool).await.unwrap();
+        reader.keep(&pool, own);
+        assert!(reader.sqlite.is_none());
         pool.acquire().await.unwrap();
         drop(others);
     }
