@@ -251,6 +251,15 @@ fn nobody_signs_up_in_or_out_here() {
         }
         assert_eq!(send(&cruddur.backend, "GET", path, &token).status, 404);
     }
+    let health = http::get(&format!("{}/api/health-check", cruddur.backend)).json();
+    assert_eq!(health, json!({"success": true, "ver": 1, "accounts": "issued"}));
+    let document = http::get(&format!("{}/api/openapi.json", cruddur.backend)).json();
+    for path in ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"] {
+        assert_eq!(document["paths"][path], Value::Null, "{path}");
+    }
+    assert_eq!(document["paths"]["/api/auth/me"]["get"]["security"], json!([{"bearer": []}]));
+    let text = document.to_string();
+    assert!(["session", "SignIn", "SignUp"].iter().all(|ours| !text.contains(&format!("{ours}\""))), "{text}");
     let url = format!("{}/api/auth/me", cruddur.backend);
     assert_refused(&http::request("GET", &url, &[("cookie", &cookie)]), "a session's cookie");
     assert_refused(&me(&cruddur.backend, cookie.split_once('=').unwrap().1), "a session's token");

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::cruddur::Cruddur;
+use crate::support::issuer::Issuer;
 use crate::support::{DEADLINE, Folder, eventually, http};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +124,31 @@ async fn the_load_of_the_page_is_one_trace_with_the_call_it_makes() {
     let around = at(load, "start_unix_nano") <= at(served, "start_unix_nano")
         && at(load, "end_unix_nano") >= at(served, "end_unix_nano");
     assert!(around, "both clocks are this machine's: {spans:#?}");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_accounts_are_an_issuers_the_page_offers_no_sign_in() {
+    let Some(browser) = Browser::start().await else { return };
+    let Some(issuer) = Issuer::start() else { return };
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &issuer.variables());
+    let client = &browser.client;
+    client.goto(&cruddur.page).await.unwrap();
+    let wait = async |css: &str| client.wait().at_most(DEADLINE).for_element(Locator::Css(css)).await.unwrap();
+    wait("html[data-session=out][data-accounts=issued]").await;
+    wait("[data-testid=feed][data-state=ready] [data-testid=crud]").await;
+    let seen = async |css: &str| client.find(Locator::Css(css)).await.unwrap().is_displayed().await.unwrap();
+    for ours in ["signin-button", "join-button", "join-prompt"] {
+        assert!(!seen(&format!("[data-testid={ours}]")).await, "{ours}");
+    }
+    wait("[data-testid=crud-button]").await.click().await.unwrap();
+    let reason = wait("[data-testid=auth-dialog][open] [data-testid=auth-reason]").await.text().await.unwrap();
+    assert!(reason.contains("no accounts of its own"), "{reason}");
+    for ours in ["signin-form", "signup-form", "auth-dialog] .switch [type=button"] {
+        assert!(!seen(&format!("[data-testid={ours}]")).await, "{ours}");
+    }
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.stop().await;
 }

@@ -1,8 +1,9 @@
-// The right column: a search, what is talked about, whom one could read; and which faults are on.
+// The right column: a search, what is talked about, whom one could read; and how this Cruddur runs.
 
 import { inOneTrace, refusal } from '/api.js';
 import { openView } from '/feed.js';
 import { byId, counted, linkTo, paintAvatar, profileHash, searchHash, setText, stamped } from '/page.js';
+import { signInElsewhere } from '/session.js';
 
 // What does not arrive is left out: nobody has asked for it.
 export function loadExtras() {
@@ -11,7 +12,7 @@ export function loadExtras() {
     return Promise.all([
       load('/api/trending', showTrending),
       load('/api/users/suggested', showSuggested),
-      load('/api/health-check', showFaults),
+      load('/api/health-check', showMode),
     ]);
   });
 }
@@ -43,7 +44,9 @@ function showList(id, items) {
   byId(id).querySelector('ol').replaceChildren(...items);
 }
 
-function showFaults({ faults }) {
+// How this Cruddur runs.
+function showMode({ faults, accounts }) {
+  if (accounts === 'issued') signInElsewhere();
   byId('faults').hidden = !faults;
   byId('faults').textContent = faults ? `Faults are on: ${faults.split(',').join(', ')}. They slow or break what you do here, on purpose.` : '';
 }

@@ -8,7 +8,10 @@ const FORMS = {
   signup: { title: 'Join Cruddur', other: 'signin', question: 'Have an account?', answer: 'Sign in' },
 };
 
+export const ELSEWHERE = 'This Cruddur keeps no accounts of its own: sign in where your organisation does.';
+
 let user = null;
+let isElsewhere = false;
 const listeners = [];
 const { promise: sessionIsKnown, resolve: nowKnown } = Promise.withResolvers();
 
@@ -88,9 +91,16 @@ export function requireUser(reason) {
 
 export function askToSignIn(reason, form = 'signin') {
   const dialog = byId('auth-dialog');
-  byId('auth-reason').textContent = reason;
+  byId('auth-reason').textContent = isElsewhere ? ELSEWHERE : reason;
   if (!dialog.open) dialog.showModal();
-  showForm(form);
+  if (!isElsewhere) showForm(form);
+}
+
+// The style sheet takes away what leads to the forms, and them.
+export function signInElsewhere() {
+  isElsewhere = true;
+  document.documentElement.dataset.accounts = 'issued';
+  if (byId('auth-dialog').open) byId('auth-reason').textContent = ELSEWHERE;
 }
 
 function showForm(name) {

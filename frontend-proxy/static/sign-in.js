@@ -3,9 +3,8 @@
 import { callApi, wordsFor } from '/api.js';
 import { wireForm } from '/forms.js';
 import { byId, paintAvatar, profileHash, say, setText } from '/page.js';
-import { askToSignIn, become, checkSession, signedIn, signOut, whenSessionChanges } from '/session.js';
+import { askToSignIn, become, checkSession, ELSEWHERE, signedIn, signOut, whenSessionChanges } from '/session.js';
 
-const ELSEWHERE = 'This Cruddur keeps no accounts of its own: sign in where your organisation does.';
 const SIGN_IN = '/api/auth/signin';
 
 export function wireSignIn() {

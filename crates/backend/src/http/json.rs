@@ -129,6 +129,10 @@ pub(super) struct Health {
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     pub(super) faults: String,
+    /// `issued` where people sign in with an issuer and not here; absent otherwise
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) accounts: Option<&'static str>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]

@@ -19,7 +19,6 @@ mod users;
 use std::future::{Future, ready};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use actix_cors::Cors;
@@ -29,6 +28,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, guard, middleware};
+use bytes::Bytes;
 use telemetry::span::SpanExt;
 use tracing::Span;
 use tracing_actix_web::TracingLogger;
@@ -61,6 +61,8 @@ struct State {
     accounts: Accounts,
     shape: Shape,
     faults: Faults,
+    /// Of these routes; made once.
+    document: Bytes,
 }
 
 type Answer = Result<HttpResponse, Problem>;
@@ -101,11 +103,9 @@ impl Server {
         let Self { listener, store, config, .. } = self;
         let Config { origins, shape, faults, accounts, .. } = config;
         let accounts = Accounts::from(accounts);
-        let account_routes = match accounts {
-            Accounts::Own => account_routes,
-            Accounts::Issued(_) => no_account_routes,
-        };
-        let state = web::Data::new(State { store: store.clone(), accounts, shape, faults });
+        let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
+        let document = openapi::document(&accounts).into();
+        let state = web::Data::new(State { store: store.clone(), accounts, shape, faults, document });
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(state.clone())
@@ -199,7 +199,7 @@ fn account_routes(app: &mut ServiceConfig) {
 }
 
 fn no_account_routes(app: &mut ServiceConfig) {
-    for path in ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"] {
+    for path in openapi::OWN_ACCOUNTS {
         app.service(web::resource(path).to(accounts::not_here));
     }
 }
@@ -227,16 +227,15 @@ fn read(path: &str, route: Route) -> Resource {
 #[utoipa::path(get, path = "/api/health-check", tag = "operation", operation_id = "health_check",
     responses((status = 200, description = "It does", body = json::Health)))]
 async fn health_check(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string() })
+    let accounts = state.accounts.are_issued().then_some("issued");
+    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string(), accounts })
 }
 
 /// This document
 #[utoipa::path(get, path = "/api/openapi.json", tag = "operation", operation_id = "openapi",
     responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-async fn document() -> HttpResponse {
-    // Made once, of what does not change.
-    static DOCUMENT: LazyLock<String> = LazyLock::new(openapi::document);
-    HttpResponse::Ok().content_type("application/json").body(DOCUMENT.as_str())
+async fn document(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(state.document.clone())
 }
 
 /// Fail, to see whether errors are reported: the request's span has an exception

@@ -9,6 +9,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi, PartialSchema, ToSchema, openapi};
 
+use super::session::Accounts;
 use super::{accounts, activities, messages, problem, reactions, users};
 use crate::domain::Invalid;
 
@@ -45,6 +46,10 @@ pub(super) struct Codes;
 /// What all routes share: how one is known, where a list goes on, and what is answered when something is wrong.
 struct Shared;
 
+/// The scheme of a session's cookie, and the routes that begin and end one.
+const SESSION: &str = "session";
+pub(super) const OWN_ACCOUNTS: [&str; 3] = ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"];
+
 const CODES: [Invalid; 19] = [
     Invalid::TtlBlank,
     Invalid::MessageBlank,
@@ -69,9 +74,31 @@ const CODES: [Invalid; 19] = [
 
 const TTLS: [&str; 7] = ["30-days", "7-days", "3-days", "1-day", "12-hours", "3-hours", "1-hour"];
 
-/// As JSON.
-pub(super) fn document() -> String {
-    Document::openapi().to_json().unwrap_or_default()
+/// As JSON: where accounts are an issuer's, without what is there for our own alone.
+pub(super) fn document(accounts: &Accounts) -> String {
+    let mut document = Document::openapi();
+    if accounts.are_issued() {
+        without_accounts(&mut document);
+    }
+    document.to_json().unwrap_or_default()
+}
+
+fn without_accounts(document: &mut openapi::OpenApi) {
+    for path in OWN_ACCOUNTS {
+        document.paths.paths.remove(path);
+    }
+    if let Some(components) = &mut document.components {
+        components.security_schemes.remove(SESSION);
+        for body in ["SignIn", "SignUp"] {
+            components.schemas.remove(body);
+        }
+    }
+    let by_session = SecurityRequirement::new::<_, _, &str>(SESSION, []);
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
+        let ways = operations.into_iter().flatten().filter_map(|operation| operation.security.as_mut());
+        ways.for_each(|ways| ways.retain(|way| *way != by_session));
+    }
 }
 
 /// How long a crud may live.
@@ -95,10 +122,8 @@ impl ToSchema for Codes {}
 impl Modify for Shared {
     fn modify(&self, document: &mut openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        components.add_security_scheme(
-            "session",
-            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("cruddur_session"))),
-        );
+        components
+            .add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("cruddur_session"))));
         components.add_security_scheme(
             "bearer",
             SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),

@@ -49,6 +49,13 @@ impl From<config::Accounts> for Accounts {
     }
 }
 
+impl Accounts {
+    /// Nobody signs up, in or out here.
+    pub(super) fn are_issued(&self) -> bool {
+        matches!(self, Self::Issued(_))
+    }
+}
+
 impl Visitor {
     pub(super) fn user(&self) -> Option<&User> {
         self.0.as_ref().map(SignedIn::user)
