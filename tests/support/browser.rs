@@ -7,20 +7,24 @@ use fantoccini::{Client, ClientBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
 
-use super::{cannot_run, http};
+use super::{Folder, cannot_run, http};
 
 /// A browser that ends with its driver.
 pub(crate) struct Browser {
     driver: Child,
     port: u16,
     pub(crate) client: Client,
+    /// Chromium's profiles and sockets, of which it leaves some behind.
+    _scratch: Folder,
 }
 
 impl Browser {
     /// `None` where there is no chromedriver.
     pub(crate) async fn start() -> Option<Self> {
-        let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-        let Ok(mut driver) = driver else {
+        let scratch = Folder::new();
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").env("TMPDIR", scratch.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let Ok(mut driver) = command.spawn() else {
             cannot_run("chromium", "chromedriver is not installed; run tests/run, which installs it on Debian");
             return None;
         };
@@ -40,7 +44,7 @@ impl Browser {
             .capabilities(capabilities)
             .connect(&format!("http://127.0.0.1:{port}"))
             .await;
-        Some(Self { driver, port, client: client.unwrap() })
+        Some(Self { driver, port, client: client.unwrap(), _scratch: scratch })
     }
 
     /// What the console says since it was asked last: errors of scripts, of loading, and of content security policy.
