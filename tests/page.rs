@@ -261,3 +261,33 @@ async fn what_x_ray_gets_is_shown_as_text_with_its_size_beside_what_otlp_told() 
     assert_eq!(script(built).await, json!([0, false]), "markup in a document is text");
     browser.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_leads_to_the_span_of_another_trace() {
+    let Some(browser) = Browser::start().await else { return };
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let client = &browser.client;
+    let find = async |css: &str| client.wait().at_most(DEADLINE).for_element(Locator::Css(css)).await.unwrap();
+
+    let other = TRACE.replace('3', "4");
+    let span = |trace: &str, name: &str, links: Value| {
+        json!({"traceId": trace, "spanId": "00000000000000a1", "name": name, "links": links,
+            "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000250000000"})
+    };
+    let spans = [
+        span(TRACE, "comes along", json!([{"traceId": other, "spanId": "00000000000000a1"}])),
+        span(&other, "asks for all", json!([])),
+    ];
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
+    assert_eq!(tokio::task::block_in_place(|| http::post(&format!("{}/v1/traces", viewer.viewer), &body)).status, 200);
+
+    client.goto(&format!("{}/#{TRACE}/00000000000000a1", viewer.viewer)).await.unwrap();
+    let link = find("[data-testid=links] a").await;
+    assert!(link.text().await.unwrap().contains(&other));
+    link.click().await.unwrap();
+    let there = Locator::XPath("//*[@data-testid='span-details']//h2[.='asks for all']");
+    client.wait().at_most(DEADLINE).for_element(there).await.unwrap();
+    assert!(client.find_all(Locator::Css("[data-testid=links]")).await.unwrap().is_empty(), "it is linked to nothing");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}

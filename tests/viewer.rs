@@ -13,6 +13,7 @@ use crate::support::cruddur::Cruddur;
 use crate::support::{eventually, http};
 
 const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
+const OTHER: &str = "5759e988bd862e3fe1be46a994272794";
 
 fn request(name: &str) -> Value {
     json!({"resourceSpans": [{
@@ -22,6 +23,8 @@ fn request(name: &str) -> Value {
              "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000250000000",
              "events": [{"name": "exception", "timeUnixNano": "1700000000100000000",
                          "attributes": [{"key": "exception.type", "value": {"stringValue": "E"}}]}],
+             "links": [{"traceId": OTHER, "spanId": "00000000000000d1", "attributes": [{"key": "n", "value": {"intValue": "1"}}]},
+                       {"traceId": OTHER, "spanId": ""}],
              "status": {"code": 2, "message": "no"}},
             {"traceId": "", "spanId": "00000000000000a2", "name": "without a trace"}]}]}]})
 }
@@ -51,6 +54,7 @@ fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
     assert_eq!((&span["duration_ms"], &span["start"]), (&json!(250.0), &json!("2023-11-14T22:13:20.000000000Z")));
     assert_eq!(span["status"], json!({"code": "error", "message": "no"}));
     assert_eq!(span["events"][0]["attributes"]["exception.type"], "E");
+    assert_eq!(span["links"], json!([{"trace_id": OTHER, "span_id": "00000000000000d1", "attributes": {"n": 1}}]));
     assert_eq!((&trace["errors"], &trace["sources"]), (&json!(1), &json!({"otlp": 1, "xray": 0})));
 }
 

@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::answer::Room;
 use crate::ingest::otlp;
-use crate::model::{Event, Kind, Nanos, Place, Source, Span, SpanId, Status, TraceId};
+use crate::model::{Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId};
 use crate::store::{Counts, Store, Summary};
 
 /// Of a body, unpacked: several times what 512 spans take. An empty span takes two bytes of it, and sixty-four in memory.
@@ -190,6 +190,7 @@ struct ShownSpan<'a> {
     duration_ms: Option<f64>,
     attributes: &'a Map<String, Value>,
     events: &'a [Event],
+    links: &'a [Link],
     status: &'a Status,
     source: Source,
     #[serde(flatten)]
@@ -212,6 +213,7 @@ impl<'a> ShownSpan<'a> {
             duration_ms: span.duration_ms(),
             attributes: &span.attributes,
             events: &span.events,
+            links: &span.links,
             status: &span.status,
             source: span.source,
             document: span.document,

@@ -44,6 +44,8 @@ pub struct Span {
     pub attributes: Map<String, Value>,
     /// What happened during it.
     pub events: Vec<Event>,
+    /// What it has to do with beside its parent.
+    pub links: Vec<Link>,
     /// How it ended.
     pub status: Status,
     /// Who told.
@@ -94,6 +96,17 @@ pub struct Event {
     pub name: String,
     /// When; X-Ray does not say it of exceptions.
     pub time: Option<Nanos>,
+    /// More about it.
+    pub attributes: Map<String, Value>,
+}
+
+/// Another span that has to do with this one, often of another trace.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Link {
+    /// The trace of the other span.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
     /// More about it.
     pub attributes: Map<String, Value>,
 }
@@ -189,7 +202,9 @@ impl Span {
         let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
         let service = self.service.as_ref().map_or(0, |service| service.len());
         let message = self.status.message.as_ref().map_or(0, String::len);
-        INDEX + size_of::<Self>() + service + message + self.name.len() + size(&self.attributes) + events.sum::<usize>()
+        let links = self.links.iter().map(|link| size_of::<Link>() + size(&link.attributes));
+        let own = INDEX + size_of::<Self>() + service + message + self.name.len() + size(&self.attributes);
+        own + events.sum::<usize>() + links.sum::<usize>()
     }
 }
 

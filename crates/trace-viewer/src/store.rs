@@ -199,6 +199,7 @@ mod tests {
             end: Some(Nanos(u64::from(trace) * 1_000_000 + 500_000)),
             attributes: Map::new(),
             events: Vec::new(),
+            links: Vec::new(),
             status: Status::default(),
             source,
             document: None,

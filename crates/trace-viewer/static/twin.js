@@ -72,6 +72,7 @@ function common(otlp, xray, origin, places) {
   const { code = 'unset', message } = otlp.status ?? {};
   const events = (span) => (span.events ?? []).length;
   const kept = places.take('metadata.otel:events');
+  const ends = (span) => span.links.map((link) => `${link.trace_id}/${link.span_id}`).join(', ') || 'none';
   return [
     row('Name', otlp.name, xray.name, otlp.name === xray.name, 'metadata.otel:name'),
     row('Service', otlp.service, xray.service, otlp.service === xray.service),
@@ -81,6 +82,7 @@ function common(otlp, xray, origin, places) {
     row('End', time(otlp, 'end'), time(xray, 'end'), near('end')),
     row('Duration', duration(otlp.duration_ms), duration(xray.duration_ms), near('start') && near('end')),
     row('Status', message ? `${code}: ${message}` : code, told.join(', ') || 'no flag', (code === 'error') === told.length > 0),
+    otlp.links.length + xray.links.length === 0 ? null : row('Links', ends(otlp), ends(xray), ends(otlp) === ends(xray)),
     events(otlp) + events(xray) + kept.length === 0 ? null : {
       label: 'Events', otlp: `${events(otlp)}, below`, mark: null,
       xray: [{ value: `${events(xray)}, below`, path: 'cause' }, ...kept.map(({ value, path }) => ({ value: String(value?.length ?? 0), path }))],

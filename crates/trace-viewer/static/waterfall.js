@@ -7,6 +7,7 @@ import { twin } from './twin.js';
 const RETRY_MS = 2000;
 // X-Ray segments and batched spans come seconds after the first ones: look again while the trace is young.
 const YOUNG_MS = 30_000;
+const MOST_LINKS = 20;
 
 export class Waterfall extends TreeGrid {
   constructor(changed) {
@@ -143,6 +144,7 @@ export class Waterfall extends TreeGrid {
       el('span', { class: 'span-name', 'data-testid': 'span-name' }, plain(row.main.name)),
       row.error ? el('span', { class: 'flag' }, 'error') : null,
       row.note && !row.expected ? el('span', { class: 'note' }, row.note) : null,
+      row.links.length ? el('span', { class: 'note', title: `Linked to ${plural(row.links.length, 'other span')}` }, '↗') : null,
       chip(row.main.service),
       el('span', { class: 'badges' }, has(row, 'otlp') ? mark('O', 'TLP') : null, has(row, 'xray') ? mark('X', '-Ray') : null));
   }
@@ -172,6 +174,7 @@ export class Waterfall extends TreeGrid {
         row.parentId ? el('span', { class: 'ids' }, 'Parent ', el('code', {}, row.parentId), up ? ' ' : null, up) : el('span', { class: 'ids' }, 'No parent'),
         this.documentLink(shown.find((span) => span.source === 'xray')),
         close),
+      this.linked(row),
       ...(shown.length > 1 ? this.both(...shown) : [el('div', { class: 'records single' }, this.record(shown[0]))]),
       rest > 0 ? el('p', { class: 'notice' }, `${plural(rest, 'more record')} received with this span id`) : null,
     ].filter(Boolean);
@@ -185,6 +188,23 @@ export class Waterfall extends TreeGrid {
       told.length === 0 ? null : el('div', { class: 'records' }, ...told.map(([label, span]) =>
         el('section', { class: 'record' }, el('h3', {}, `${label} events`), ...events(span)))),
     ];
+  }
+
+  linked({ links }) {
+    if (links.length === 0) return null;
+    const rest = links.length - MOST_LINKS;
+    return el('ul', { class: 'links', 'data-testid': 'links' },
+      ...links.slice(0, MOST_LINKS).map((link) => el('li', {},
+        'Linked to ', el('a', { href: `#${link.trace_id}/${link.span_id}` }, ...this.nameOf(link)),
+        Object.keys(link.attributes).length ? attributes(link.attributes) : null)),
+      rest > 0 ? el('li', { class: 'notice' }, plural(rest, 'more link')) : null);
+  }
+
+  nameOf({ trace_id: traceId, span_id: id }) {
+    const row = traceId === this.traceId ? this.rowsById.get(id) : null;
+    if (row) return [plain(row.main.name, 60)];
+    const where = traceId === this.traceId ? ' of this trace' : [' of trace ', el('code', {}, traceId)];
+    return ['span ', el('code', {}, id), ...where];
   }
 
   documentLink(span) {
@@ -233,6 +253,7 @@ function mergeTwins(spans) {
     row.records.sort((a, b) => rank(a) - rank(b));
     [row.main] = row.records;
     row.parentId = row.records.find((span) => span.parent_span_id)?.parent_span_id ?? null;
+    row.links = row.records.find((span) => span.links.length > 0)?.links ?? [];
     row.start = nanos(row.main.start_unix_nano);
     row.end = row.main.end_unix_nano ? nanos(row.main.end_unix_nano) : null;
     // OTLP's word where it told of the span: X-Ray's `error` is a 4xx, which may be the caller's alone.

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Code, Event, Kind, Nanos, Source, Span, SpanId, Status, TraceId, short};
+use crate::model::{Code, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short};
 
 /// The spans of a request, and how many more there were that are none.
 pub(crate) struct Read {
@@ -136,6 +136,7 @@ fn span(span: wire::Span, service: &Arc<str>) -> Option<Span> {
                 attributes: attributes(event.attributes),
             })
             .collect(),
+        links: span.links.into_iter().filter_map(link).collect(),
         status: Status {
             code: match status.code() {
                 StatusCode::Unset => Code::Unset,
@@ -147,6 +148,12 @@ fn span(span: wire::Span, service: &Arc<str>) -> Option<Span> {
         source: Source::Otlp,
         document: None,
     })
+}
+
+/// One without a span to go to is left out.
+fn link(link: wire::span::Link) -> Option<Link> {
+    let (trace_id, span_id) = (TraceId::from_bytes(&link.trace_id)?, SpanId::from_bytes(&link.span_id)?);
+    Some(Link { trace_id, span_id, attributes: attributes(link.attributes) })
 }
 
 fn attributes(attributes: Vec<KeyValue>) -> Map<String, Value> {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use xray::{Cause, Exception, SegmentId};
 
-use crate::model::{Code, Document, Event, Kind, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
+use crate::model::{Code, Document, Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
 
 /// The fields of a document that a span has a place of its own for.
 const OWN: [&str; 10] =
@@ -84,6 +84,8 @@ fn flatten(
     let Some(span_id) = span_id(id) else {
         return count;
     };
+    let mut attributes = attributes(&document);
+    let links = links(&mut attributes);
     let failed = document.fault || document.error || document.throttle;
     let events = match &document.cause {
         Some(Cause::Exceptions { exceptions, .. }) => exceptions.iter().map(exception).collect(),
@@ -98,8 +100,9 @@ fn flatten(
         kind,
         start: nanos(document.start_time),
         end: document.end_time.map(nanos),
-        attributes: attributes(&document),
+        attributes,
         events,
+        links,
         status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
         source: Source::Xray,
         document: Some(Place { id: origin.document, bytes: text.get().len() }),
@@ -126,6 +129,32 @@ fn attributes(document: &xray::Document) -> Map<String, Value> {
             fields
         }
         _ => Map::new(),
+    }
+}
+
+/// Takes the links out of a document's fields, unless there is something among them that is none.
+fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
+    let told: Option<Vec<Linked>> = fields.get("links").and_then(|links| Vec::deserialize(links).ok());
+    let links: Option<Vec<Link>> = told.unwrap_or_default().into_iter().map(Linked::link).collect();
+    if links.as_ref().is_some_and(|links| !links.is_empty()) {
+        fields.remove("links");
+    }
+    links.unwrap_or_default()
+}
+
+/// A link as a document tells it.
+#[derive(Deserialize)]
+struct Linked {
+    trace_id: xray::TraceId,
+    id: SegmentId,
+    #[serde(default)]
+    attributes: Map<String, Value>,
+}
+
+impl Linked {
+    fn link(self) -> Option<Link> {
+        let trace_id = TraceId::from_bytes(&self.trace_id.to_bytes())?;
+        Some(Link { trace_id, span_id: span_id(self.id)?, attributes: self.attributes })
     }
 }
 
@@ -176,6 +205,26 @@ mod tests {
         let places: Vec<_> = spans.iter().map(|span| span.document.unwrap()).collect();
         let place = |text: &str| Place { id: document.id, bytes: text.len() };
         assert_eq!(places, [place(nested), place(SEGMENT)]);
+    }
+
+    #[test]
+    fn links_are_told_as_such_and_what_is_none_stays_a_field() {
+        let linked = |links: &str| {
+            let (_, mut spans) =
+                read(&SEGMENT.replacen("\"http\"", &format!("\"links\":{links},\"http\""), 1)).unwrap();
+            let segment = spans.pop().unwrap();
+            (segment.links, segment.attributes.contains_key("links"))
+        };
+        let (trace, id) = ("1-5759e988-bd862e3fe1be46a994272794", "00000000000000b1");
+        let (links, kept) = linked(&format!(r#"[{{"trace_id":"{trace}","id":"{id}","attributes":{{"n":1}}}}]"#));
+        let [link] = links.as_slice() else { panic!("{links:?}") };
+        assert_eq!(link.trace_id.to_string(), "5759e988bd862e3fe1be46a994272794");
+        assert_eq!((link.span_id.to_string().as_str(), &link.attributes["n"], kept), (id, &json!(1), false));
+        for odd in
+            [format!(r#"[{{"trace_id":"{trace}","id":"0000000000000000"}}]"#), r#"[{"id":"x"}]"#.into(), "7".into()]
+        {
+            assert_eq!(linked(&odd), (Vec::new(), true), "{odd}");
+        }
     }
 
     #[test]
