@@ -38,9 +38,23 @@ const OWNER: Statement = statement(
     "activities",
     "SELECT user_uuid, reply_to_activity_uuid FROM activities WHERE uuid = $1 AND expires_at > $2",
 );
+pub(super) const LOCK: Statement =
+    statement("SELECT", "activities", "SELECT uuid FROM activities WHERE uuid = $1 FOR NO KEY UPDATE");
 const DELETE: Statement = statement("DELETE", "activities", "DELETE FROM activities WHERE uuid = $1");
 const UNCOUNT: Statement =
     statement("UPDATE", "activities", "UPDATE activities SET replies_count = replies_count - 1 WHERE uuid = $1");
+
+/// Within a transaction: has a crud to itself before what hangs on it, as its deletion has. Where some begin at the other end, two wait for one
+/// another until the server ends one of them. On SQLite the transaction has all to itself.
+macro_rules! lock {
+    ($store:expr, $tx:ident, $uuid:expr) => {
+        if matches!($store.engine, $crate::store::Engine::Postgres(..)) {
+            within!($store, $tx, $crate::store::posts::LOCK, |connection| {
+                sqlx::query($crate::store::posts::LOCK.text).bind($uuid).execute(connection)
+            })?;
+        }
+    };
+}
 
 /// Within a transaction: keeps a crud.
 macro_rules! post {
@@ -101,7 +115,7 @@ macro_rules! answer {
         }
     }};
 }
-pub(super) use {answer, post};
+pub(super) use {answer, lock, post};
 
 /// What became of a wish to delete a crud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +201,16 @@ impl Store {
                     Some((owner, _)) if owner != user => return Ok(Deletion::Forbidden),
                     Some((_, reply_to)) => reply_to,
                 };
+                if let Some(parent) = reply_to {
+                    lock!(store, tx, parent);
+                }
                 let deleted =
                     within!(store, tx, DELETE, |connection| sqlx::query(DELETE.text).bind(uuid).execute(connection))?;
                 // Two may have asked at the same time.
-                if let Some(parent) = reply_to.filter(|_| deleted.rows_affected() > 0) {
+                if deleted.rows_affected() == 0 {
+                    return Ok(Deletion::NotFound);
+                }
+                if let Some(parent) = reply_to {
                     within!(store, tx, UNCOUNT, |connection| sqlx::query(UNCOUNT.text)
                         .bind(parent)
                         .execute(connection))?;

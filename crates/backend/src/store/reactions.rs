@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::activities::{Row, SHOW, activity};
+use super::posts::lock;
 use super::statement::{Statement, statement};
 use super::{Error, Store, on, transaction, within};
 use crate::domain::{Activity, Notification, Page, Reaction, User};
@@ -85,6 +86,7 @@ impl Store {
         let (store, user) = (self.clone(), user.uuid);
         self.write(async move {
             Ok(transaction!(&store, |tx| {
+                lock!(store, tx, uuid);
                 let reacted = within!(store, tx, REACT, |connection| sqlx::query(REACT.text)
                     .bind(uuid)
                     .bind(user)
@@ -113,6 +115,7 @@ impl Store {
         let (store, user) = (self.clone(), user.uuid);
         self.write(async move {
             Ok(transaction!(&store, |tx| {
+                lock!(store, tx, uuid);
                 let retracted = within!(store, tx, RETRACT, |connection| sqlx::query(RETRACT.text)
                     .bind(uuid)
                     .bind(user)
