@@ -1,5 +1,7 @@
 //! What people do with each other's cruds, over HTTP: likes, reposts, replies, notifications, messages, deletion, and doing a thing once.
 
+use std::thread;
+
 use serde_json::{Value, json};
 
 use crate::support::cruddur::Cruddur;
@@ -59,6 +61,75 @@ fn a_crud_is_deleted_with_all_that_hangs_on_it() {
         assert_eq!(me.get("/api/activities/notifications").json(), json!([]));
         assert_eq!(other.get(&format!("/api/activities/@{}", other.handle)).json()["activities"], json!([]));
         assert!(me.get("/api/trending").json().as_array().unwrap().iter().all(|trend| trend["hashtag"] != "thisone"));
+    });
+}
+
+/// Each is done, or finds nothing there any more.
+#[test]
+fn a_crud_may_be_deleted_while_others_are_at_it() {
+    engines::each(&[], |cruddur| {
+        let (me, other) = (cruddur.person(), cruddur.person());
+        for round in 0..40 {
+            let crud = format!("/api/activities/{}", uuid(&me.crud("not for long")));
+            for person in [&me, &other] {
+                assert_eq!(person.post(&format!("{crud}/like"), &json!({})).status, 200);
+            }
+            let reply = other.post(&format!("{crud}/reply"), &json!({"message": "why?"})).json();
+            let reply = format!("/api/activities/{}", uuid(&reply));
+            let asked = [
+                (&me, "DELETE", crud.clone()),
+                (&me, "DELETE", crud.clone()),
+                (&other, "DELETE", reply.clone()),
+                (&me, "DELETE", format!("{crud}/like")),
+                (&other, "DELETE", format!("{crud}/like")),
+                (&me, "POST", format!("{crud}/repost")),
+                (&other, "POST", format!("{crud}/repost")),
+                (&me, "POST", format!("{reply}/like")),
+            ];
+            let statuses = thread::scope(|scope| {
+                let asked = asked.each_ref().map(|(person, method, path)| {
+                    scope.spawn(move || match *method {
+                        "POST" => person.post(path, &json!({})).status,
+                        method => person.request(method, path).status,
+                    })
+                });
+                asked.map(|asked| asked.join().unwrap())
+            });
+            let told = || format!("round {round}: {statuses:?}");
+            assert!(statuses.iter().all(|status| [200, 204, 404].contains(status)), "{}", told());
+            let deleted = statuses[..2].iter().filter(|status| **status == 204).count();
+            assert_eq!(deleted, 1, "once, {}", told());
+        }
+    });
+}
+
+#[test]
+fn the_newest_replies_that_are_left_come_with_a_crud() {
+    engines::each(&[], |cruddur| {
+        let me = cruddur.person();
+        let crud = me.crud("many say something");
+        let path = format!("/api/activities/{}", uuid(&crud));
+        let say = |number: usize| {
+            let reply = me.post(&format!("{path}/reply"), &json!({"message": format!("reply {number}")})).json();
+            uuid(&reply).to_owned()
+        };
+        let replies: Vec<String> = (0..25).map(say).collect();
+        let at_home = || {
+            let home = me.get("/api/activities/home?limit=100").json();
+            home.as_array().unwrap().iter().find(|thread| thread["uuid"] == crud["uuid"]).unwrap().clone()
+        };
+        let shown = |thread: &Value| -> Vec<String> {
+            thread["replies"].as_array().unwrap().iter().map(|reply| uuid(reply).to_owned()).collect()
+        };
+        let newest = |left: &[String]| left.iter().rev().take(20).cloned().collect::<Vec<_>>();
+        for left in [25, 22, 20, 5, 0] {
+            for gone in &replies[left..] {
+                me.request("DELETE", &format!("/api/activities/{gone}"));
+            }
+            let thread = at_home();
+            assert_eq!((&thread["replies_count"], shown(&thread)), (&json!(left), newest(&replies[..left])));
+            assert_eq!(shown(&me.get(&path).json()), newest(&replies[..left]));
+        }
     });
 }
 

@@ -68,7 +68,8 @@ macro_rules! feed {
     };
 }
 
-/// The feed's cruds, and the newest `$12` replies to each, in one go, so that both are of one moment.
+/// The feed's cruds, and the newest `$12` replies to each, in one go, so that both are of one moment. Where none has been deleted
+/// their numbers tell which; elsewhere those are the ones above the next older one.
 const HOME: Statement = statement(
     "SELECT",
     "activities",
@@ -80,7 +81,10 @@ const HOME: Statement = statement(
         " UNION ALL ",
         activities!(
             "feed CROSS JOIN activities p CROSS JOIN activities a",
-            " AND p.uuid = feed.uuid AND a.reply_to_activity_uuid = p.uuid AND a.reply_number > p.replies_made - $12"
+            " AND p.uuid = feed.uuid AND a.reply_to_activity_uuid = p.uuid AND a.reply_number > CASE \
+             WHEN p.replies_count = p.replies_made THEN p.replies_made - $12 ELSE COALESCE((\
+             SELECT r.reply_number FROM activities r WHERE r.reply_to_activity_uuid = p.uuid \
+             ORDER BY r.reply_number DESC LIMIT 1 OFFSET $12 + 0), 0) END"
         ),
         " ORDER BY 5 DESC, 1 DESC"
     ),
