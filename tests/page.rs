@@ -291,3 +291,35 @@ async fn a_link_leads_to_the_span_of_another_trace() {
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_replies_are_loaded_above_the_newer_ones() {
+    let Some(browser) = Browser::start().await else { return };
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let client = &browser.client;
+    let address = tokio::task::block_in_place(|| {
+        let me = cruddur.person();
+        let crud = me.crud("many say something");
+        let reply = format!("/api/activities/{}/reply", crud["uuid"].as_str().unwrap());
+        for number in 0..25 {
+            assert_eq!(me.post(&reply, &json!({"message": format!("reply {number}")})).status, 200);
+        }
+        format!("{}/#/@{}/status/{}", cruddur.page, me.handle, crud["uuid"].as_str().unwrap())
+    });
+    client.goto(&address).await.unwrap();
+    let shown = async |count: usize| {
+        let last = format!("[data-testid=feed][data-state=ready] .replies > li:nth-child({count}):last-child");
+        client.wait().at_most(DEADLINE).for_element(Locator::Css(&last)).await.unwrap();
+        let texts =
+            "return [...document.querySelectorAll('.replies > li .message')].map(message => message.textContent)";
+        client.execute(texts, vec![]).await.unwrap()
+    };
+    let replies = |first: usize| json!((first..25).map(|number| format!("reply {number}")).collect::<Vec<_>>());
+    assert_eq!(shown(20).await, replies(5), "oldest first");
+    client.find(Locator::Css("[data-testid=load-more]")).await.unwrap().click().await.unwrap();
+    assert_eq!(shown(25).await, replies(0));
+    assert!(!client.find(Locator::Css("[data-testid=load-more]")).await.unwrap().is_displayed().await.unwrap());
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}

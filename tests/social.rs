@@ -122,6 +122,18 @@ fn the_newest_replies_that_are_left_come_with_a_crud() {
             thread["replies"].as_array().unwrap().iter().map(|reply| uuid(reply).to_owned()).collect()
         };
         let newest = |left: &[String]| left.iter().rev().take(20).cloned().collect::<Vec<_>>();
+        // Those beyond the newest are on further pages, and each once.
+        let status = format!("/api/activities/@{}/status/{}", me.handle, uuid(&crud));
+        for first in [path.clone(), status, format!("{path}?limit=7")] {
+            let (mut next, mut all) = (first, Vec::new());
+            while !next.is_empty() {
+                let page = me.get(&next);
+                all.extend(shown(&page.json()));
+                next = page.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
+            }
+            assert_eq!(all, replies.iter().rev().cloned().collect::<Vec<_>>());
+        }
+        assert_eq!(me.get(&format!("{path}?limit=0")).status, 400);
         for left in [25, 22, 20, 5, 0] {
             for gone in &replies[left..] {
                 me.request("DELETE", &format!("/api/activities/{gone}"));

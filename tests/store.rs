@@ -68,7 +68,7 @@ fn a_running_backend_deletes_what_has_expired() {
         let crud = create(&store, "Within the hour", Ttl::OneHour, created).await;
         (store, crud)
     });
-    let shown = || runtime.block_on(store.show(crud.uuid, created)).unwrap();
+    let shown = || runtime.block_on(store.show(crud.uuid, created, all())).unwrap();
     assert!(shown().is_some());
     let _backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
     eventually("the end of an expired crud", || shown().is_none().then_some(()));
@@ -122,7 +122,7 @@ async fn a_crud_is_found_wherever_it_belongs(store: &Store, now: DateTime<Utc>) 
     let crud = create(store, "A crud of ünïcode 💣\nand two lines", Ttl::OneDay, now).await;
     assert_eq!((crud.expires_at, &crud.handle), (now + TimeDelta::days(1), &author.handle));
     assert_eq!(home(store, now).await.first(), Some(&crud));
-    assert_eq!(store.show(crud.uuid, now).await.unwrap().unwrap().activity, crud);
+    assert_eq!(store.show(crud.uuid, now, all()).await.unwrap().unwrap().activity, crud);
     assert_eq!(search(store, "ÜNÏCODE", now).await, std::slice::from_ref(&crud));
     let (profile, activities) = store.profile(FIRST_USER, now, all()).await.unwrap().unwrap();
     assert_eq!((profile.user, profile.cruds_count), (author, before + 1));
@@ -130,9 +130,9 @@ async fn a_crud_is_found_wherever_it_belongs(store: &Store, now: DateTime<Utc>) 
     assert!(store.profile("nobody", now, all()).await.unwrap().is_none());
 
     let last_moment = crud.expires_at - TimeDelta::microseconds(1);
-    assert!(store.show(crud.uuid, last_moment).await.unwrap().is_some());
+    assert!(store.show(crud.uuid, last_moment, all()).await.unwrap().is_some());
     let gone = crud.expires_at;
-    assert!(store.show(crud.uuid, gone).await.unwrap().is_none());
+    assert!(store.show(crud.uuid, gone, all()).await.unwrap().is_none());
     assert!(!home(store, gone).await.contains(&crud));
     assert!(search(store, "ünïcode", gone).await.is_empty());
     let (profile, activities) = store.profile(FIRST_USER, gone, all()).await.unwrap().unwrap();
@@ -145,14 +145,14 @@ async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>)
     let crud = create(store, "Who answers?", Ttl::OneHour, now).await;
     let reply = reply(store, &author, crud.uuid, "I do.", now).await.unwrap();
     assert_eq!((reply.expires_at, reply.reply_to), (crud.expires_at, Some(crud.uuid)));
-    let thread = store.show(crud.uuid, now).await.unwrap().unwrap();
+    let thread = store.show(crud.uuid, now, all()).await.unwrap().unwrap();
     assert_eq!((thread.activity.replies_count, thread.replies.as_slice()), (1, std::slice::from_ref(&reply)));
     let threads = store.home(now, all(), &mut Reader::default()).await.unwrap();
     let shown = threads.iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
     assert_eq!(shown.replies, std::slice::from_ref(&reply));
     assert!(threads.iter().all(|thread| thread.activity.uuid != reply.uuid), "a reply is no crud of its own");
 
-    assert!(store.show(reply.uuid, crud.expires_at).await.unwrap().is_none());
+    assert!(store.show(reply.uuid, crud.expires_at, all()).await.unwrap().is_none());
     assert!(self::reply(store, &author, crud.uuid, "Too late.", crud.expires_at).await.is_none());
     assert!(self::reply(store, &author, Uuid::now_v7(), "To nothing.", now).await.is_none());
 }
@@ -215,12 +215,12 @@ async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTim
         });
     }
     let replies = tasks.join_all().await;
-    let Thread { activity, replies: shown } = store.show(crud.uuid, now).await.unwrap().unwrap();
+    let Thread { activity, replies: shown } = store.show(crud.uuid, now, all()).await.unwrap().unwrap();
     assert_eq!((activity.likes_count, activity.reposts_count, activity.replies_count), (4, 4, 24));
-    assert!(shown.len() == 20 && shown.iter().all(|reply| replies.contains(&reply.uuid)));
+    assert!(shown.len() == 24 && shown.iter().all(|reply| replies.contains(&reply.uuid)));
     let of_home = store.home(now, all(), &mut Reader::default()).await.unwrap();
     let of_home = of_home.into_iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
-    assert!(of_home.replies.iter().all(|reply| replies.contains(&reply.uuid)), "the newest, without the deleted");
+    assert_eq!(of_home.replies, shown[..20], "the newest, without the deleted");
     let told = store.notifications(users.first().unwrap(), now, all()).await.unwrap();
     let about = |kind: &str| told.iter().filter(|told| told.kind == kind && told.created_at == now).count();
     assert_eq!((about("like"), about("repost"), about("reply")), (3, 3, 18), "not what they did themselves");
@@ -228,7 +228,7 @@ async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTim
     assert_eq!(store.delete(&users[1], crud.uuid, now).await.unwrap(), Deletion::Forbidden);
     assert_eq!(store.delete(&users[0], crud.uuid, now).await.unwrap(), Deletion::Done);
     assert_eq!(store.delete(&users[0], crud.uuid, now).await.unwrap(), Deletion::NotFound);
-    assert!(store.show(replies[0], now).await.unwrap().is_none(), "its replies go with it");
+    assert!(store.show(replies[0], now, all()).await.unwrap().is_none(), "its replies go with it");
 }
 
 async fn what_has_expired_is_deleted_batch_by_batch(store: &Store, now: DateTime<Utc>) {
@@ -240,16 +240,16 @@ async fn what_has_expired_is_deleted_batch_by_batch(store: &Store, now: DateTime
     }
     let last_moment = goes.expires_at - TimeDelta::microseconds(1);
     while store.sweep(last_moment, 100).await.unwrap() > 0 {}
-    assert_eq!(store.show(goes.uuid, now).await.unwrap().unwrap().replies.len(), 3, "it has not expired");
+    assert_eq!(store.show(goes.uuid, now, all()).await.unwrap().unwrap().replies.len(), 3, "it has not expired");
 
     let mut batches = Vec::new();
     while let deleted @ 1.. = store.sweep(goes.expires_at, 2).await.unwrap() {
         batches.push(deleted);
     }
-    let all: u64 = batches.iter().sum();
-    assert!(all >= 4 && batches.iter().rev().skip(1).all(|batch| *batch == 2), "{batches:?}");
-    assert!(store.show(goes.uuid, now).await.unwrap().is_none(), "it is gone, whatever time it is");
-    assert!(store.show(stays.uuid, now).await.unwrap().is_some());
+    let swept: u64 = batches.iter().sum();
+    assert!(swept >= 4 && batches.iter().rev().skip(1).all(|batch| *batch == 2), "{batches:?}");
+    assert!(store.show(goes.uuid, now, all()).await.unwrap().is_none(), "it is gone, whatever time it is");
+    assert!(store.show(stays.uuid, now, all()).await.unwrap().is_some());
 }
 
 fn all() -> Page {

@@ -25,11 +25,23 @@ export function crudItem(activity, isReply = false) {
   setTime(item.querySelector('.left-text'), activity.expires_at);
   item.querySelector('.answering').hidden = isReply || !activity.reply_to_activity_uuid;
   wireActions(item, activity);
-  const replies = (activity.replies ?? []).toSorted((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
-  item.querySelector('.replies').append(...replies.map((reply) => crudItem(reply, true)));
+  item.querySelector('.replies').append(...replyItems(activity.replies ?? []));
   paintActions(item);
   paintTimes(item);
   return item;
+}
+
+// Oldest first, as one reads them.
+function replyItems(replies) {
+  const inOrder = replies.toSorted((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
+  return inOrder.map((reply) => crudItem(reply, true));
+}
+
+// The first of those that a further page has brought gets the focus.
+export function addOlderReplies(uuid, replies) {
+  const list = document.querySelector(`#feed > [data-uuid="${CSS.escape(uuid)}"] .replies`);
+  list?.prepend(...replyItems(replies));
+  list?.querySelector('a')?.focus({ preventScroll: true });
 }
 
 export function freshItem(activity, isReply) {

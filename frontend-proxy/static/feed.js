@@ -74,7 +74,8 @@ async function loadPage(view, url) {
   const call = [view.action, url, { signal, words: view.words }];
   try {
     const { answer, nextUrl } = await perform(view.name, (ask) => (view.load ? view.load(ask, ...call) : ask(...call)));
-    show(view, answer);
+    if (view.isMore && view.addMore) view.addMore(answer);
+    else show(view, answer);
     byId('more').hidden = !nextUrl;
     byId('more').onclick = () => loadMore(view, nextUrl);
     setFeedState('ready');
@@ -91,7 +92,7 @@ async function loadPage(view, url) {
 async function loadMore(view, url) {
   const { scrollHeight } = document.documentElement;
   const known = feed.children.length;
-  await loadPage({ ...view, name: 'view.more', action: 'Load more', load: null, arrived: null }, url);
+  await loadPage({ ...view, name: 'view.more', action: 'Load more', load: null, arrived: null, isMore: true }, url);
   const added = feed.children.length - known;
   if (added < 1) return;
   if (view.isNewestLast) window.scrollBy(0, document.documentElement.scrollHeight - scrollHeight);

@@ -1,6 +1,6 @@
 // What each address shows. The hash is the address: the server has one page.
 
-import { crudItem, notificationItem } from '/cruds.js';
+import { addOlderReplies, crudItem, notificationItem } from '/cruds.js';
 import { conversationItem, conversationWith, messageItem, openMessageForm } from '/messages.js';
 import { profileHash } from '/page.js';
 import { showProfile } from '/profile.js';
@@ -81,6 +81,8 @@ function crud(handle, uuid) {
     empty: 'This crud is gone.',
     words: { 404: 'This crud is gone: it expired, was deleted, or never was.' },
     entries: ({ activity, replies }) => [{ ...activity, replies }],
+    // What follows on a further page is replies alone.
+    addMore: ({ replies }) => addOlderReplies(uuid, replies),
   };
 }
 

@@ -16,7 +16,7 @@ use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::{SignedIn, Visitor};
 use super::{Answer, Shape, State};
-use crate::domain::{Invalid, Message, Term, Thread, Ttl};
+use crate::domain::{Invalid, Message, Page, Term, Thread, Ttl};
 use crate::store::{Deletion, now};
 
 /// Cruds with their newest replies, newest first
@@ -113,28 +113,40 @@ pub(super) async fn profile_of_nobody() -> Answer {
     Err(Invalid::BlankUserHandle.into())
 }
 
-/// A crud with its newest replies
+/// A crud with its replies, newest first
 #[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "show_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
-    responses((status = 200, description = "With `replies`", body = json::Activity)))]
+    params(("uuid" = Uuid, Path, description = "Of the crud"), List),
+    responses((status = 200, description = "With a page of its `replies`", body = json::Activity)))]
 #[instrument(name = "show-activity", skip_all)]
-pub(super) async fn show(state: Data<State>, uuid: Path<String>, _visitor: Visitor) -> Answer {
-    let thread = thread(&state, &uuid).await?;
-    Ok(HttpResponse::Ok().json(json::Activity::from(thread)))
+pub(super) async fn show(
+    request: HttpRequest,
+    state: Data<State>,
+    uuid: Path<String>,
+    query: Query<List>,
+    _visitor: Visitor,
+) -> Answer {
+    let (thread, next) = thread(&state, &uuid, &query).await?;
+    Ok(list(&request, next, json::Activity::from(thread)))
 }
 
-/// A crud of this user, with its newest replies
+/// A crud of this user, with its replies, newest first
 #[utoipa::path(get, path = "/api/activities/@{handle}/status/{uuid}", tag = "cruds", operation_id = "show_status",
-    params(("handle" = String, Path, description = "Whose it is"), ("uuid" = Uuid, Path, description = "Of the crud")),
-    responses((status = 200, description = "The crud, and beside it its replies", body = json::Status)))]
+    params(("handle" = String, Path, description = "Whose it is"), ("uuid" = Uuid, Path, description = "Of the crud"), List),
+    responses((status = 200, description = "The crud, and beside it a page of its replies", body = json::Status)))]
 #[instrument(name = "show-status", skip_all)]
-pub(super) async fn status(state: Data<State>, path: Path<(String, String)>, _visitor: Visitor) -> Answer {
+pub(super) async fn status(
+    request: HttpRequest,
+    state: Data<State>,
+    path: Path<(String, String)>,
+    query: Query<List>,
+    _visitor: Visitor,
+) -> Answer {
     let (handle, uuid) = path.into_inner();
-    let thread = thread(&state, &uuid).await?;
+    let (thread, next) = thread(&state, &uuid, &query).await?;
     if thread.activity.handle != handle {
         return Err(no_such_crud());
     }
-    Ok(HttpResponse::Ok().json(json::Status::from(thread)))
+    Ok(list(&request, next, json::Status::from(thread)))
 }
 
 /// Post a crud
@@ -224,9 +236,13 @@ pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn)
     }
 }
 
-async fn thread(state: &State, uuid: &str) -> Result<Thread, Problem> {
+/// A crud with a page of its replies, and where those go on.
+async fn thread(state: &State, uuid: &str, query: &List) -> Result<(Thread, Option<Page>), Problem> {
+    let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let uuid = Uuid::try_parse(uuid).map_err(|_| no_such_crud())?;
-    state.store.show(uuid, now()).await?.ok_or_else(no_such_crud)
+    let thread = state.store.show(uuid, now(), page).await?.ok_or_else(no_such_crud)?;
+    let next = page.after(&thread.replies);
+    Ok((thread, next))
 }
 
 pub(super) fn no_such_crud() -> Problem {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::statement::{Statement, statement};
 use super::{Error, Reader, Store, on};
-use crate::domain::{Activity, Page, Profile, Thread, Ttl};
+use crate::domain::{Activity, Limit, Page, Profile, Thread, Ttl};
 
 /// The newest replies that come with a crud; the rest is counted in `replies_count`.
 const REPLIES: i64 = 20;
@@ -103,7 +103,7 @@ const REPLIES_TO: Statement = statement(
     "activities",
     activities!(
         "activities a",
-        " AND a.reply_to_activity_uuid = $2 ORDER BY a.created_at DESC, a.uuid DESC LIMIT $3 + 0"
+        " AND a.reply_to_activity_uuid = $2 AND (a.created_at, a.uuid) < ($3, $4) ORDER BY a.created_at DESC, a.uuid DESC LIMIT $5 + 0"
     ),
 );
 const BY_USER: Statement = statement(
@@ -142,7 +142,7 @@ impl Store {
         let rows = on!(self, readers, CRUDS, |pool| feed(CRUDS, now, page).fetch_all(pool))?;
         let mut threads = Vec::new();
         for crud in rows.into_iter().map(activity) {
-            let replies = self.replies_to(crud.uuid, now).await?;
+            let replies = self.replies_to(crud.uuid, now, Page::first(Limit::default())).await?;
             threads.push(Thread { activity: crud, replies });
         }
         Ok(threads)
@@ -184,11 +184,11 @@ impl Store {
         Ok(count)
     }
 
-    /// A crud with its newest replies.
+    /// A crud with a page of its replies, newest first.
     ///
     /// # Errors
     /// A statement failed.
-    pub async fn show(&self, uuid: Uuid, now: DateTime<Utc>) -> Result<Option<Thread>, Error> {
+    pub async fn show(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Option<Thread>, Error> {
         let row = on!(self, readers, SHOW, |pool| sqlx::query_as::<_, Row>(SHOW.text)
             .bind(now)
             .bind(uuid)
@@ -196,15 +196,17 @@ impl Store {
         let Some(crud) = row.map(activity) else {
             return Ok(None);
         };
-        let replies = self.replies_to(uuid, now).await?;
+        let replies = self.replies_to(uuid, now, page).await?;
         Ok(Some(Thread { activity: crud, replies }))
     }
 
-    async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>) -> Result<Vec<Activity>, Error> {
+    async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Vec<Activity>, Error> {
         let rows = on!(self, readers, REPLIES_TO, |pool| sqlx::query_as::<_, Row>(REPLIES_TO.text)
             .bind(now)
             .bind(uuid)
-            .bind(REPLIES)
+            .bind(page.before.created_at)
+            .bind(page.before.uuid)
+            .bind(i64::from(page.limit.get()))
             .fetch_all(pool))?;
         Ok(rows.into_iter().map(activity).collect())
     }
