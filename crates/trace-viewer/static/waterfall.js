@@ -203,7 +203,7 @@ export class Waterfall extends TreeGrid {
   nameOf({ trace_id: traceId, span_id: id }) {
     const row = traceId === this.traceId ? this.rowsById.get(id) : null;
     if (row) return [plain(row.main.name, 60)];
-    const where = traceId === this.traceId ? ' of this trace' : [' of trace ', el('code', {}, traceId)];
+    const where = traceId === this.traceId ? [' of this trace'] : [' of trace ', el('code', {}, traceId)];
     return ['span ', el('code', {}, id), ...where];
   }
 
