@@ -53,10 +53,13 @@ fn linked(cruddur: &Cruddur, summary: &Value) -> usize {
         assert_eq!(id.len(), 32);
         let link = slow["link"].as_str()?;
         assert_eq!(link, format!("{}/traces/#{id}", cruddur.page));
-        let trace = http::get(&format!("{}/api/traces/{id}", cruddur.viewer));
-        assert_eq!(trace.status, 200, "{link}");
-        let path = trace.json()["root_path"].clone();
-        assert!(path.as_str().is_some_and(|path| path.starts_with("/api/")), "{path}");
+        // The viewer has something of it; its root may be on the way.
+        let path = eventually(link, || {
+            let trace = http::get(&format!("{}/api/traces/{id}", cruddur.viewer));
+            assert_eq!(trace.status, 200, "{link}");
+            trace.json()["root_path"].as_str().map(str::to_owned)
+        });
+        assert!(path.starts_with("/api/"), "{path}");
         Some(link)
     });
     linked.count()
