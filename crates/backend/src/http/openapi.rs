@@ -95,8 +95,7 @@ fn without_accounts(document: &mut openapi::OpenApi) {
     }
     let by_session = SecurityRequirement::new::<_, _, &str>(SESSION, []);
     for path in document.paths.paths.values_mut() {
-        let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
-        let ways = operations.into_iter().flatten().filter_map(|operation| operation.security.as_mut());
+        let ways = operations(path).filter_map(|operation| operation.security.as_mut());
         ways.for_each(|ways| ways.retain(|way| *way != by_session));
     }
 }
@@ -132,10 +131,14 @@ impl Modify for Shared {
         any_of(components, "SignIn", [&["token"][..], &["login", "password"]]);
         for path in document.paths.paths.values_mut() {
             tell_apart(path);
-            let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.delete];
-            operations.into_iter().flatten().for_each(complete);
+            operations(path).for_each(complete);
         }
     }
+}
+
+/// Of the methods that our routes take.
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
 }
 
 /// An operation's id is its own, and one handler may be two operations.
