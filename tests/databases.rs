@@ -193,6 +193,22 @@ async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
     .await;
 }
 
+/// Connections are kept between statements that read: one that ended meanwhile is nothing to whoever reads next.
+#[tokio::test]
+async fn a_connection_that_was_ended_between_two_statements_is_not_noticed() {
+    with_postgresql(|run, wire| {
+        for _ in 0..10 {
+            assert_eq!(run.home().status, 200);
+            assert!(run.witness.terminate_sessions() > 0);
+            assert_eq!(run.home().status, 200);
+            wire.cut();
+            wire.mend();
+        }
+        assert_eq!(run.home().status, 200);
+    })
+    .await;
+}
+
 /// Those that have a connection wait for the lock, and the others for a connection; neither do so for ever.
 #[tokio::test]
 async fn a_locked_table_and_an_exhausted_pool_put_off() {

@@ -1,7 +1,7 @@
 //! The store's story, from an empty database to a reopened one, told on each engine.
 
 use backend::domain::{Activity, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
-use backend::store::{Deletion, FIRST_USER, Outcome, Reader};
+use backend::store::{Deletion, FIRST_USER, Outcome};
 use backend::{Database, Faults, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use settings::Settings;
@@ -105,7 +105,7 @@ async fn story(database: &Database) {
 }
 
 async fn a_new_database_is_seeded_once(store: &Store, now: DateTime<Utc>) {
-    let threads = store.home(now, all(), &mut Reader::default()).await.unwrap();
+    let threads = store.home(now, all()).await.unwrap();
     assert!(threads.len() >= 3 && threads.iter().any(|thread| !thread.replies.is_empty()), "{threads:#?}");
     assert!(threads.is_sorted_by(|newer, older| newer.activity.created_at > older.activity.created_at));
     for handle in ["andrewbrown", "altbrown", "bayko", "londo"] {
@@ -147,7 +147,7 @@ async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>)
     assert_eq!((reply.expires_at, reply.reply_to), (crud.expires_at, Some(crud.uuid)));
     let thread = store.show(crud.uuid, now, all()).await.unwrap().unwrap();
     assert_eq!((thread.activity.replies_count, thread.replies.as_slice()), (1, std::slice::from_ref(&reply)));
-    let threads = store.home(now, all(), &mut Reader::default()).await.unwrap();
+    let threads = store.home(now, all()).await.unwrap();
     let shown = threads.iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
     assert_eq!(shown.replies, std::slice::from_ref(&reply));
     assert!(threads.iter().all(|thread| thread.activity.uuid != reply.uuid), "a reply is no crud of its own");
@@ -166,7 +166,7 @@ async fn pages_follow_one_another_without_gap(store: &Store, now: DateTime<Utc>)
     let mut page = Some(Page::first("2".parse::<Limit>().unwrap()));
     let mut paged = Vec::new();
     while let Some(stretch) = page {
-        let threads = store.home(now, stretch, &mut Reader::default()).await.unwrap();
+        let threads = store.home(now, stretch).await.unwrap();
         assert!(threads.len() <= 2);
         page = stretch.after(&threads);
         paged.extend(threads.iter().map(|thread| thread.activity.uuid));
@@ -218,7 +218,7 @@ async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTim
     let Thread { activity, replies: shown } = store.show(crud.uuid, now, all()).await.unwrap().unwrap();
     assert_eq!((activity.likes_count, activity.reposts_count, activity.replies_count), (4, 4, 24));
     assert!(shown.len() == 24 && shown.iter().all(|reply| replies.contains(&reply.uuid)));
-    let of_home = store.home(now, all(), &mut Reader::default()).await.unwrap();
+    let of_home = store.home(now, all()).await.unwrap();
     let of_home = of_home.into_iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
     let newest = |reply: &Activity| replies.contains(&reply.uuid);
     assert!(of_home.replies.len() == 20 && of_home.replies.iter().all(newest), "without the deleted");
@@ -280,7 +280,7 @@ fn no_answer(_: &Activity) -> (String, String) {
 }
 
 async fn home(store: &Store, now: DateTime<Utc>) -> Vec<Activity> {
-    store.home(now, all(), &mut Reader::default()).await.unwrap().into_iter().map(|thread| thread.activity).collect()
+    store.home(now, all()).await.unwrap().into_iter().map(|thread| thread.activity).collect()
 }
 
 async fn search(store: &Store, term: &str, now: DateTime<Utc>) -> Vec<Activity> {

@@ -16,7 +16,7 @@ use tracing::Span;
 
 use super::json;
 use crate::domain::Page;
-use crate::store::{self, Reader, Store, now};
+use crate::store::{self, Store, now};
 
 /// Stretches that may be asked for at the same time before those that nobody asks for any more are cleared away.
 const LANES: usize = 64;
@@ -38,10 +38,10 @@ pub(super) struct Answer {
     pub(super) span: Option<SpanContext>,
 }
 
-/// Those who ask for one stretch. Its queries come one after the other, on one connection while there is always a next.
+/// Those who ask for one stretch. Its queries come one after the other.
 #[derive(Default)]
 struct Lane {
-    turn: Mutex<Reader>,
+    turn: Mutex<()>,
     /// The query that has not begun, if somebody waits for it.
     boarding: RefCell<Option<Rc<Flight>>>,
 }
@@ -55,17 +55,13 @@ impl Feed {
         let lane = self.lane(page);
         let flight = Rc::clone(lane.boarding.borrow_mut().get_or_insert_default());
         let fly = || async {
-            let mut reader = lane.turn.lock().await;
+            let _turn = lane.turn.lock().await;
             // Those whose requests have arrived come along: at first the runtime looks for them, then they board.
             yield_now().await;
             yield_now().await;
             // Whoever asks from here on asks for something newer.
             lane.boarding.borrow_mut().take_if(|boarding| Rc::ptr_eq(boarding, &flight));
-            let outcome = fetch(store, page, &mut reader).await.map(Rc::new).map_err(Arc::new);
-            if lane.boarding.borrow().is_none() {
-                *reader = Reader::default();
-            }
-            outcome
+            fetch(store, page).await.map(Rc::new).map_err(Arc::new)
         };
         // In a box, so that those who only come along carry no query's future about.
         flight.get_or_init(|| Box::pin(fly())).await.clone()
@@ -85,9 +81,9 @@ impl Feed {
     }
 }
 
-async fn fetch(store: &Store, page: Page, reader: &mut Reader) -> Result<Answer, store::Error> {
+async fn fetch(store: &Store, page: Page) -> Result<Answer, store::Error> {
     let now = now();
-    let threads = store.home(now, page, reader).await?;
+    let threads = store.home(now, page).await?;
     let (next, length) = (page.after(&threads), threads.len());
     let list: Vec<json::Activity> = json::all(threads);
     let body = serde_json::to_vec(&list).map_err(|error| store::Error::Statement(sqlx::Error::Encode(error.into())))?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::once::sha256;
 use super::statement::{Statement, statement};
 use super::users::user;
-use super::{Error, Store, on, run};
+use super::{Error, Store, on_writer, read, run};
 use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Login, Password, User};
 
 /// Passwords that are hashed at the same time.
@@ -98,9 +98,9 @@ impl Store {
         let rows = if login.as_str().contains('\0') {
             Vec::new()
         } else {
-            on!(self, readers, BY_LOGIN, |pool| sqlx::query_as::<_, Row>(BY_LOGIN.text)
+            read!(self, BY_LOGIN, |reader| sqlx::query_as::<_, Row>(BY_LOGIN.text)
                 .bind(login.as_str())
-                .fetch_all(pool))?
+                .fetch_all(reader))?
         };
         let found = rows.into_iter().next();
         let kept = found.as_ref().and_then(|row| row.5.clone());
@@ -125,7 +125,7 @@ impl Store {
         let (made, until) = self
             .write(async move {
                 // All rows are fetched, so that SQLite has committed when this returns.
-                let rows = on!(&store, writer, ATTEMPT, |pool| {
+                let rows = on_writer!(&store, ATTEMPT, |pool| {
                     sqlx::query_as::<_, (i64, DateTime<Utc>)>(ATTEMPT.text)
                         .bind(&subject)
                         .bind(now)
@@ -184,8 +184,8 @@ impl Store {
 
     async fn by_subject(&self, subject: &str) -> Result<Option<Account>, Error> {
         type Row = (Uuid, String, String, String, String);
-        let row = on!(self, readers, BY_SUBJECT, |pool| async {
-            let row = sqlx::query_as::<_, Row>(BY_SUBJECT.text).bind(subject).fetch_optional(pool).await?;
+        let row = read!(self, BY_SUBJECT, |reader| async {
+            let row = sqlx::query_as::<_, Row>(BY_SUBJECT.text).bind(subject).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
             }

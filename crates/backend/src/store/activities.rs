@@ -8,7 +8,7 @@ use sqlx::{Database, Encode, FromRow, Type};
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Error, Reader, Store, on};
+use super::{Error, Store, read};
 use crate::domain::{Activity, Limit, Page, Profile, Thread, Ttl};
 
 /// The newest replies that come with a crud; the rest is counted in `replies_count`.
@@ -123,23 +123,18 @@ impl Store {
     ///
     /// # Errors
     /// A statement failed.
-    pub async fn home(&self, now: DateTime<Utc>, page: Page, reader: &mut Reader) -> Result<Vec<Thread>, Error> {
+    pub async fn home(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
         if self.faults.n_plus_one {
             return self.home_crud_by_crud(now, page).await;
         }
-        let rows = on!(self, readers, HOME, |pool| async {
-            let mut connection = reader.take(pool).await?;
-            let rows = feed(HOME, now, page).bind(REPLIES).fetch_all(&mut *connection).await?;
-            reader.keep(pool, connection);
-            Ok(rows)
-        })?;
+        let rows = read!(self, HOME, |reader| feed(HOME, now, page).bind(REPLIES).fetch_all(reader))?;
         let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }
 
     /// As it is not done: the fault `n-plus-one`.
     async fn home_crud_by_crud(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
-        let rows = on!(self, readers, CRUDS, |pool| feed(CRUDS, now, page).fetch_all(pool))?;
+        let rows = read!(self, CRUDS, |reader| feed(CRUDS, now, page).fetch_all(reader))?;
         let mut threads = Vec::new();
         for crud in rows.into_iter().map(activity) {
             let replies = self.replies_to(crud.uuid, now, Page::first(Limit::default())).await?;
@@ -162,13 +157,13 @@ impl Store {
             return Ok(None);
         };
         let cruds_count = self.cruds_count(user.uuid, now).await?;
-        let rows = on!(self, readers, BY_USER, |pool| sqlx::query_as::<_, Row>(BY_USER.text)
+        let rows = read!(self, BY_USER, |reader| sqlx::query_as::<_, Row>(BY_USER.text)
             .bind(now)
             .bind(user.uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
             .bind(i64::from(page.limit.get()))
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         Ok(Some((Profile { user, cruds_count }, rows.into_iter().map(activity).collect())))
     }
 
@@ -177,10 +172,10 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn cruds_count(&self, user: Uuid, now: DateTime<Utc>) -> Result<i64, Error> {
-        let (count,) = on!(self, readers, COUNT, |pool| sqlx::query_as::<_, (i64,)>(COUNT.text)
+        let (count,) = read!(self, COUNT, |reader| sqlx::query_as::<_, (i64,)>(COUNT.text)
             .bind(user)
             .bind(now)
-            .fetch_one(pool))?;
+            .fetch_one(reader))?;
         Ok(count)
     }
 
@@ -189,10 +184,10 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn show(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Option<Thread>, Error> {
-        let row = on!(self, readers, SHOW, |pool| sqlx::query_as::<_, Row>(SHOW.text)
+        let row = read!(self, SHOW, |reader| sqlx::query_as::<_, Row>(SHOW.text)
             .bind(now)
             .bind(uuid)
-            .fetch_optional(pool))?;
+            .fetch_optional(reader))?;
         let Some(crud) = row.map(activity) else {
             return Ok(None);
         };
@@ -201,13 +196,13 @@ impl Store {
     }
 
     async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Vec<Activity>, Error> {
-        let rows = on!(self, readers, REPLIES_TO, |pool| sqlx::query_as::<_, Row>(REPLIES_TO.text)
+        let rows = read!(self, REPLIES_TO, |reader| sqlx::query_as::<_, Row>(REPLIES_TO.text)
             .bind(now)
             .bind(uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
             .bind(i64::from(page.limit.get()))
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         Ok(rows.into_iter().map(activity).collect())
     }
 }

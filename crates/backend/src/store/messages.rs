@@ -6,7 +6,7 @@ use uuid::{Builder, Uuid};
 
 use super::once::{claim, keep};
 use super::statement::{Statement, statement};
-use super::{Error, Once, Outcome, Store, on, transaction, within};
+use super::{Error, Once, Outcome, Store, read, transaction, within};
 use crate::domain::{Conversation, DirectMessage, Message, Page, User};
 
 type Row = (Uuid, Uuid, String, String, String, DateTime<Utc>);
@@ -100,12 +100,12 @@ impl Store {
     /// The statement failed.
     pub async fn conversations(&self, user: &User, page: Page) -> Result<Vec<Conversation>, Error> {
         type Row = (Uuid, String, String, String, DateTime<Utc>);
-        let rows = on!(self, readers, GROUPS, |pool| sqlx::query_as::<_, Row>(GROUPS.text)
+        let rows = read!(self, GROUPS, |reader| sqlx::query_as::<_, Row>(GROUPS.text)
             .bind(user.uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
             .bind(i64::from(page.limit.get()))
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         let conversation = |(uuid, handle, display_name, message, created_at)| Conversation {
             uuid,
             handle,
@@ -121,15 +121,15 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn access(&self, user: &User, group: Uuid) -> Result<Access, Error> {
-        let other = on!(self, readers, OTHER, |pool| sqlx::query_as::<_, (Uuid,)>(OTHER.text)
+        let other = read!(self, OTHER, |reader| sqlx::query_as::<_, (Uuid,)>(OTHER.text)
             .bind(user.uuid)
             .bind(group)
-            .fetch_optional(pool))?;
+            .fetch_optional(reader))?;
         if let Some((other,)) = other {
             return Ok(Access::Member(other));
         }
         let (exists,) =
-            on!(self, readers, EXISTS, |pool| sqlx::query_as::<_, (i64,)>(EXISTS.text).bind(group).fetch_one(pool))?;
+            read!(self, EXISTS, |reader| sqlx::query_as::<_, (i64,)>(EXISTS.text).bind(group).fetch_one(reader))?;
         Ok(if exists > 0 { Access::Forbidden } else { Access::NotFound })
     }
 
@@ -138,12 +138,12 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn messages(&self, group: Uuid, page: Page) -> Result<Vec<DirectMessage>, Error> {
-        let rows = on!(self, readers, MESSAGES, |pool| sqlx::query_as::<_, Row>(MESSAGES.text)
+        let rows = read!(self, MESSAGES, |reader| sqlx::query_as::<_, Row>(MESSAGES.text)
             .bind(group)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
             .bind(i64::from(page.limit.get()))
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         let message = |(uuid, group, handle, display_name, message, created_at)| DirectMessage {
             uuid,
             group,

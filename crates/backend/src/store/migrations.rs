@@ -28,7 +28,7 @@ pub(super) async fn run(store: &Store) -> Result<(), MigrateError> {
         })
         .collect();
     let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
-    match &store.engine {
+    match &*store.engine {
         Engine::Sqlite(pools) => migrator.run(&pools.writer).await,
         Engine::Postgres(pools, _) => migrator.run(&pools.writer).await,
     }

@@ -12,7 +12,7 @@ mod open;
 mod posts;
 mod pragmas;
 mod reactions;
-mod reader;
+mod readers;
 mod seed;
 mod sessions;
 mod statement;
@@ -26,25 +26,25 @@ pub use messages::{Access, conversation};
 pub use once::{Key, NotAKey, Once, Outcome};
 pub use open::reach;
 pub use posts::Deletion;
-pub use reader::Reader;
 pub use seed::{FIRST_USER, FIRST_USERS};
 pub use sessions::Session;
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
+use sqlx::{Database, Pool, Postgres, Sqlite};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::config::{Database, NotWritable};
+use crate::config::{self, NotWritable};
 use crate::domain::Password;
+use readers::Readers;
 use statement::Statement;
 
 const CLOSE: Duration = Duration::from_secs(1);
@@ -58,28 +58,25 @@ const BUSY_CODES: [&str; 14] =
 /// The open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    engine: Engine,
+    engine: Arc<Engine>,
     writes: TaskTracker,
     runtime: Handle,
     faults: Faults,
 }
 
-#[derive(Clone)]
 enum Engine {
-    Sqlite(Pools<SqlitePool>),
-    Postgres(Pools<PgPool>, Server),
+    Sqlite(Pools<Sqlite>),
+    Postgres(Pools<Postgres>, Server),
 }
 
 /// SQLite has one writer. On PostgreSQL those that write are a pool of their own, because each of its connections is asked for more when it comes
 /// back.
-#[derive(Clone)]
-struct Pools<P> {
-    readers: P,
-    writer: P,
+struct Pools<DB: Database> {
+    readers: Arc<Readers<DB>>,
+    writer: Pool<DB>,
 }
 
 /// What the spans of a database server's statements say about it.
-#[derive(Clone)]
 struct Server {
     host: String,
     port: u16,
@@ -123,18 +120,49 @@ impl Error {
     }
 }
 
-/// Runs one sqlx expression on the `readers` or the `writer` of whichever engine is open, in the statement's span.
-macro_rules! on {
-    ($store:expr, $role:ident, $statement:expr, |$pool:ident| $run:expr) => {{
+/// Runs one sqlx expression on a connection that reads, of whichever engine is open, in the statement's span.
+macro_rules! read {
+    ($store:expr, $statement:expr, |$connection:ident| $run:expr) => {{
         let store: &$crate::store::Store = $store;
         let run = async {
-            match &store.engine {
+            match &*store.engine {
+                $crate::store::Engine::Sqlite(pools) => $crate::store::read_of!(pools.readers, |$connection| $run),
+                $crate::store::Engine::Postgres(pools, _) => $crate::store::read_of!(pools.readers, |$connection| $run),
+            }
+        };
+        store.in_span(&$statement, std::pin::pin!(run)).await
+    }};
+}
+
+/// The same of one engine. It reads, and so can be run again where a connection that was kept turns out to be lost.
+macro_rules! read_of {
+    ($readers:expr, |$connection:ident| $run:expr) => {
+        loop {
+            let mut reader = $readers.take().await?;
+            let $connection = &mut *reader.connection;
+            let answer: Result<_, sqlx::Error> = $run.await;
+            match &answer {
+                Ok(_) => $readers.keep(reader),
+                Err(error) if $readers.is_lost(&reader, error) => continue,
+                Err(_) => {}
+            }
+            break answer;
+        }
+    };
+}
+
+/// Runs one sqlx expression on the writer of whichever engine is open, in the statement's span.
+macro_rules! on_writer {
+    ($store:expr, $statement:expr, |$pool:ident| $run:expr) => {{
+        let store: &$crate::store::Store = $store;
+        let run = async {
+            match &*store.engine {
                 $crate::store::Engine::Sqlite(pools) => {
-                    let $pool = &pools.$role;
+                    let $pool = &pools.writer;
                     $run.await
                 }
                 $crate::store::Engine::Postgres(pools, _) => {
-                    let $pool = &pools.$role;
+                    let $pool = &pools.writer;
                     $run.await
                 }
             }
@@ -146,7 +174,7 @@ macro_rules! on {
 /// Runs a statement on the writer with these values, and tells how many rows it touched.
 macro_rules! run {
     ($store:expr, $statement:expr $(, $value:expr)*) => {
-        on!($store, writer, $statement, |pool| async {
+        $crate::store::on_writer!($store, $statement, |pool| async {
             let done = sqlx::query($statement.text)$(.bind($value))*.execute(pool).await?;
             Ok(done.rows_affected())
         })
@@ -158,7 +186,7 @@ macro_rules! run {
 macro_rules! transaction {
     ($store:expr, |$tx:ident| $block:block) => {{
         let store: &$crate::store::Store = $store;
-        match &store.engine {
+        match &*store.engine {
             // SQLite must take its write lock before it reads.
             $crate::store::Engine::Sqlite(pools) => {
                 let begin = pools.writer.begin_with("BEGIN IMMEDIATE");
@@ -188,7 +216,7 @@ macro_rules! within {
         $store.in_span(&$statement, std::pin::pin!(run)).await
     }};
 }
-use {on, run, transaction, within};
+use {on_writer, read, read_of, run, transaction, within};
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
@@ -196,19 +224,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error`] says which of these failed.
-    pub async fn open(database: &Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
+    pub async fn open(database: &config::Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
         let failed = |mend| move |error| Error::Open(database.to_string(), error, mend);
         database.prepare()?;
         let alone = open::lock(database).await?;
         let engine = match database {
-            Database::Sqlite(path) => {
+            config::Database::Sqlite(path) => {
                 open::sqlite(path).await.map_err(failed("move the file away, or set CRUDDUR_DATA to another folder"))?
             }
-            Database::Postgres(options) => {
+            config::Database::Postgres(options) => {
                 open::postgres(options).await.map_err(failed("start it, or set DATABASE_URL to one that runs"))?
             }
         };
-        let store = Self { engine, writes: TaskTracker::new(), runtime: Handle::current(), faults };
+        let store = Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults };
         migrations::run(&store).await?;
         words::index_what_is_not(&store, now()).await?;
         let seeded = seed::run(&store, now()).await?;
@@ -222,7 +250,7 @@ impl Store {
         self.writes.close();
         let close = async {
             self.writes.wait().await;
-            match &self.engine {
+            match &*self.engine {
                 Engine::Sqlite(pools) => {
                     pools.readers.close().await;
                     pools.writer.close().await;
@@ -257,7 +285,7 @@ impl Store {
         let span = statement.span(&self.engine);
         let run = async {
             self.faults.slow_down().await;
-            match &self.engine {
+            match &*self.engine {
                 Engine::Sqlite(_) => run.await,
                 Engine::Postgres(..) => answered(run).await,
             }

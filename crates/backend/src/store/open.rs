@@ -10,6 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{Connection, Executor};
 use tokio::time::timeout;
 
+use super::readers::Readers;
 use super::{Engine, Error, Pools, Server, answered, pragmas};
 use crate::config::Database;
 
@@ -52,7 +53,7 @@ pub(super) async fn sqlite(path: &Path) -> Result<Engine, sqlx::Error> {
     for pool in [&writer, &readers] {
         pragmas::in_force(pool, BUSY).await?;
     }
-    Ok(Engine::Sqlite(Pools { readers, writer }))
+    Ok(Engine::Sqlite(Pools { readers: Readers::new(readers), writer }))
 }
 
 /// A transaction that a full disk has ended is none that sqlx knows to have ended: its connection would begin no other, and there is one
@@ -108,7 +109,7 @@ pub(super) async fn postgres(options: &PgConnectOptions) -> Result<Engine, sqlx:
     let writer = pool(WRITERS).after_release(|connection, _| Box::pin(roll_back(connection)));
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool(CONNECTIONS).connect_with(options).await?;
-    Ok(Engine::Postgres(Pools { readers, writer }, server))
+    Ok(Engine::Postgres(Pools { readers: Readers::new(readers), writer }, server))
 }
 
 /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others

@@ -48,7 +48,7 @@ const UNCOUNT: Statement =
 /// another until the server ends one of them. On SQLite the transaction has all to itself.
 macro_rules! lock {
     ($store:expr, $tx:ident, $uuid:expr) => {
-        if matches!($store.engine, $crate::store::Engine::Postgres(..)) {
+        if matches!(*$store.engine, $crate::store::Engine::Postgres(..)) {
             within!($store, $tx, $crate::store::posts::LOCK, |connection| {
                 sqlx::query($crate::store::posts::LOCK.text).bind($uuid).execute(connection)
             })?;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::activities::{Row, SHOW, activity};
 use super::posts::lock;
 use super::statement::{Statement, statement};
-use super::{Error, Store, on, transaction, within};
+use super::{Error, Store, read, transaction, within};
 use crate::domain::{Activity, Notification, Page, Reaction, User};
 
 /// Who did what and when, and then a crud as in every other list.
@@ -132,13 +132,13 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn notifications(&self, user: &User, now: DateTime<Utc>, page: Page) -> Result<Vec<Notification>, Error> {
-        let rows = on!(self, readers, NOTIFICATIONS, |pool| sqlx::query_as::<_, Notified>(NOTIFICATIONS.text)
+        let rows = read!(self, NOTIFICATIONS, |reader| sqlx::query_as::<_, Notified>(NOTIFICATIONS.text)
             .bind(now)
             .bind(user.uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
             .bind(i64::from(page.limit.get()))
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         Ok(rows.into_iter().map(notification).collect())
     }
 }

@@ -78,8 +78,7 @@ const ANY_USER: Statement = statement("SELECT", "users", "SELECT count(*) FROM (
 
 /// Fills an empty database, and tells the password of its users; leaves any other as it is.
 pub(super) async fn run(store: &Store, now: DateTime<Utc>) -> Result<Option<Password>, Error> {
-    let (any,) =
-        super::on!(store, readers, ANY_USER, |pool| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(pool))?;
+    let (any,) = super::read!(store, ANY_USER, |reader| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(reader))?;
     if any > 0 {
         return Ok(None);
     }

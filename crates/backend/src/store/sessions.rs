@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::once::sha256;
 use super::statement::{Statement, statement};
 use super::users::user;
-use super::{Error, Store, on, run};
+use super::{Error, Store, on_writer, read, run};
 use crate::domain::{Account, Password, Token};
 
 /// How long somebody stays signed in who does not come back.
@@ -85,8 +85,8 @@ impl Store {
     pub async fn session(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Session>, Error> {
         type Row = (Uuid, String, String, String, String, DateTime<Utc>);
         let hash = hash(token);
-        let row = on!(self, readers, FIND, |pool| async {
-            let row = sqlx::query_as::<_, Row>(FIND.text).bind(&hash).bind(now).fetch_optional(pool).await?;
+        let row = read!(self, FIND, |reader| async {
+            let row = sqlx::query_as::<_, Row>(FIND.text).bind(&hash).bind(now).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
             }
@@ -143,7 +143,7 @@ impl Store {
         let (store, hash) = (self.clone(), hash(offered));
         let user = self
             .write(async move {
-                let rows = on!(&store, writer, REDEEM, |pool| sqlx::query_as::<_, (Uuid,)>(REDEEM.text)
+                let rows = on_writer!(&store, REDEEM, |pool| sqlx::query_as::<_, (Uuid,)>(REDEEM.text)
                     .bind(&hash)
                     .bind(now)
                     .fetch_all(pool))?;

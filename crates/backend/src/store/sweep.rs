@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::Instrument;
 
 use super::statement::{Statement, statement};
-use super::{Engine, Error, Store, answered, now, on, run};
+use super::{Engine, Error, Store, answered, now, read_of, run};
 
 /// Between two looks for what has expired.
 const EVERY: Duration = Duration::from_secs(60);
@@ -104,12 +104,17 @@ impl Store {
     /// Asked without a span: most answers are no.
     async fn has_expired(&self) -> Result<bool, Error> {
         let (now, keys) = (now(), now() - KEYS);
-        let (any,): (i64,) = match &self.engine {
-            Engine::Sqlite(pools) => sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(&pools.readers).await?,
-            Engine::Postgres(pools, _) => {
-                answered(sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(&pools.readers)).await?
+        let any = async {
+            match &*self.engine {
+                Engine::Sqlite(pools) => {
+                    read_of!(pools.readers, |reader| sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(reader))
+                }
+                Engine::Postgres(pools, _) => {
+                    read_of!(pools.readers, |reader| sqlx::query_as(ANY).bind(now).bind(keys).fetch_one(reader))
+                }
             }
         };
+        let (any,): (i64,) = answered(any).await?;
         Ok(any > 0)
     }
 }

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::statement::{Statement, statement};
-use super::{Error, Store, on, run};
+use super::{Error, Store, read, run};
 use crate::domain::{Bio, DisplayName, User};
 
 /// Users that are suggested at once.
@@ -38,8 +38,7 @@ impl Store {
         if handle.contains('\0') {
             return Ok(None);
         }
-        let row =
-            on!(self, readers, USER, |pool| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(pool))?;
+        let row = read!(self, USER, |reader| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(reader))?;
         Ok(row.map(user))
     }
 
@@ -49,13 +48,13 @@ impl Store {
     /// The statement failed.
     pub async fn suggested(&self, to: Option<&User>) -> Result<Vec<User>, Error> {
         let rows = match to {
-            None => on!(self, readers, SUGGEST, |pool| sqlx::query_as::<_, Row>(SUGGEST.text)
-                .bind(SUGGESTED)
-                .fetch_all(pool))?,
-            Some(to) => on!(self, readers, SUGGEST_TO, |pool| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
+            None => {
+                read!(self, SUGGEST, |reader| sqlx::query_as::<_, Row>(SUGGEST.text).bind(SUGGESTED).fetch_all(reader))?
+            }
+            Some(to) => read!(self, SUGGEST_TO, |reader| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
                 .bind(SUGGESTED)
                 .bind(to.uuid)
-                .fetch_all(pool))?,
+                .fetch_all(reader))?,
         };
         Ok(rows.into_iter().map(user).collect())
     }

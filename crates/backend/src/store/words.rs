@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::activities::{Row, activities, activity};
 use super::statement::{Statement, statement};
-use super::{Error, Store, on, transaction, within};
+use super::{Error, Store, read, transaction, within};
 use crate::domain::{Activity, Page, Term, Trend, Word, words};
 
 /// Words that one statement inserts.
@@ -105,13 +105,13 @@ impl Store {
         let Some(statement) = term.words().len().checked_sub(1).and_then(|further| SEARCH.get(further)) else {
             return Ok(Vec::new());
         };
-        let rows = on!(self, readers, *statement, |pool| {
+        let rows = read!(self, *statement, |reader| {
             let query = sqlx::query_as::<_, Row>(statement.text)
                 .bind(now)
                 .bind(page.before.created_at)
                 .bind(page.before.uuid)
                 .bind(i64::from(page.limit.get()));
-            term.words().iter().map(Word::as_str).fold(query, |query, word| query.bind(word)).fetch_all(pool)
+            term.words().iter().map(Word::as_str).fold(query, |query, word| query.bind(word)).fetch_all(reader)
         })?;
         Ok(rows.into_iter().map(activity).collect())
     }
@@ -121,11 +121,11 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn trending(&self, now: DateTime<Utc>) -> Result<Vec<Trend>, Error> {
-        let rows = on!(self, readers, TRENDING, |pool| sqlx::query_as::<_, (String, i64)>(TRENDING.text)
+        let rows = read!(self, TRENDING, |reader| sqlx::query_as::<_, (String, i64)>(TRENDING.text)
             .bind(now)
             .bind(USES)
             .bind(TRENDS)
-            .fetch_all(pool))?;
+            .fetch_all(reader))?;
         let trend = |(word, count): (String, i64)| Trend { hashtag: word.trim_start_matches('#').to_owned(), count };
         Ok(rows.into_iter().map(trend).collect())
     }
@@ -133,7 +133,7 @@ impl Store {
 
 /// Makes the cruds findable that a version without this table has kept.
 pub(super) async fn index_what_is_not(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
-    let (missing,) = on!(store, readers, MISSING, |pool| sqlx::query_as::<_, (i64,)>(MISSING.text).fetch_one(pool))?;
+    let (missing,) = read!(store, MISSING, |reader| sqlx::query_as::<_, (i64,)>(MISSING.text).fetch_one(reader))?;
     if missing == 0 {
         return Ok(());
     }

@@ -1,0 +1,229 @@
+//! The connections that read. sqlx pings a connection that comes back to its pool, and on a server one that leaves it too: a hand-over to the
+//! connection's thread and back on SQLite, a round trip to a server, as the statement itself is. So whoever has read keeps the connection
+//! out of the pool, for the next one. The pool opens, counts and closes connections, and soon has back what nobody uses.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Database, Pool};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{sleep, timeout};
+
+/// How long a connection that nobody uses is kept, and between two looks at those that are.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long a connection may be out of its pool, which asks how old it is and whether it lives.
+const OUT: Duration = Duration::from_secs(60);
+/// What PostgreSQL says to a connection that it ends: by somebody's order or because it shuts down, and after a crash.
+const GONE: [&str; 2] = ["57P01", "57P02"];
+
+/// A pool, and those of its connections that are kept for the next statement.
+pub(super) struct Readers<DB: Database> {
+    pool: Pool<DB>,
+    /// As many as the pool may have connections: who has one finds a kept connection, or the pool has another.
+    places: Semaphore,
+    kept: Mutex<Kept<DB>>,
+    /// Where the kept ones are looked after.
+    runtime: Handle,
+}
+
+struct Kept<DB: Database> {
+    /// The last one that was used is on top, so that under little load the others are given back.
+    connections: Vec<Idle<DB>>,
+    is_looked_after: bool,
+}
+
+struct Idle<DB: Database> {
+    connection: PoolConnection<DB>,
+    out_since: Instant,
+    used: Instant,
+    by: ThreadId,
+}
+
+/// A connection for one statement. Dropped, it goes back to its pool: where a statement failed or was not waited for, the pool is to ask how
+/// the connection is.
+pub(super) struct Reader<'r, DB: Database> {
+    pub(super) connection: PoolConnection<DB>,
+    was_kept: bool,
+    out_since: Instant,
+    place: SemaphorePermit<'r>,
+}
+
+impl<DB: Database> Readers<DB> {
+    /// Must be called on the runtime that outlives it.
+    pub(super) fn new(pool: Pool<DB>) -> Arc<Self> {
+        let places = Semaphore::new(pool.options().get_max_connections() as usize);
+        let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false });
+        Arc::new(Self { pool, places, kept, runtime: Handle::current() })
+    }
+
+    /// A kept one, else one of the pool's.
+    ///
+    /// # Errors
+    /// None is free in the time that the pool gives, none can be opened, or they are closed.
+    pub(super) async fn take(&self) -> Result<Reader<'_, DB>, sqlx::Error> {
+        let place = timeout(self.pool.options().get_acquire_timeout(), self.places.acquire()).await;
+        let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
+        if let Some(Idle { connection, out_since, .. }) = self.take_kept() {
+            return Ok(Reader { connection, was_kept: true, out_since, place });
+        }
+        let connection = Box::pin(self.pool.acquire()).await?;
+        Ok(Reader { connection, was_kept: false, out_since: Instant::now(), place })
+    }
+
+    /// The one that this thread was the last to use, whose memory and socket are near, else any.
+    fn take_kept(&self) -> Option<Idle<DB>> {
+        let this = thread::current().id();
+        let mut kept = self.kept();
+        let own = kept.connections.iter().rposition(|idle| idle.by == this);
+        own.map(|index| kept.connections.remove(index)).or_else(|| kept.connections.pop())
+    }
+
+    /// Keeps a connection whose statement has succeeded.
+    pub(super) fn keep(self: &Arc<Self>, reader: Reader<'_, DB>) {
+        let Reader { connection, out_since, place, .. } = reader;
+        let mut kept = self.kept();
+        // With the lock held: `close` takes it once nobody gets a place any more.
+        if self.places.is_closed() {
+            return;
+        }
+        kept.connections.push(Idle { connection, out_since, used: Instant::now(), by: thread::current().id() });
+        if !mem::replace(&mut kept.is_looked_after, true) {
+            self.runtime.spawn(look_after(Arc::downgrade(self)));
+        }
+        drop(kept);
+        // Whoever waits for it finds the connection.
+        drop(place);
+    }
+
+    /// Whether a statement failed because its connection, which nobody had asked how it is, is gone. Then the other kept ones may be as
+    /// well, and go back to the pool, which asks.
+    pub(super) fn is_lost(&self, reader: &Reader<'_, DB>, error: &sqlx::Error) -> bool {
+        let is_gone = match error {
+            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| GONE.contains(&&*code)),
+            _ => false,
+        };
+        let is_lost = reader.was_kept && is_gone;
+        if is_lost {
+            self.let_go();
+        }
+        is_lost
+    }
+
+    /// Closes the pool, which waits for the statements that run.
+    pub(super) async fn close(&self) {
+        self.places.close();
+        self.let_go();
+        self.pool.close().await;
+    }
+
+    fn let_go(&self) {
+        let kept = mem::take(&mut self.kept().connections);
+        drop(kept);
+    }
+
+    /// Gives back whom nobody has used and who has been out for long, and tells whether any is left.
+    fn give_back(&self) -> bool {
+        let is_due = |idle: &mut Idle<DB>| idle.used.elapsed() >= IDLE || idle.out_since.elapsed() >= OUT;
+        let mut kept = self.kept();
+        let due: Vec<_> = kept.connections.extract_if(.., is_due).collect();
+        kept.is_looked_after = !kept.connections.is_empty();
+        let is_any_left = kept.is_looked_after;
+        drop(kept);
+        drop(due);
+        is_any_left
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<DB>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<DB: Database> Drop for Readers<DB> {
+    fn drop(&mut self) {
+        // A connection goes back to its pool in a task, wherever it is dropped.
+        let _runtime = self.runtime.enter();
+        self.let_go();
+    }
+}
+
+/// Gives back those that are due, until none is kept.
+async fn look_after<DB: Database>(readers: Weak<Readers<DB>>) {
+    loop {
+        sleep(IDLE).await;
+        if !readers.upgrade().is_some_and(|readers| readers.give_back()) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Sqlite;
+    use sqlx::sqlite::SqlitePoolOptions;
+
+    use super::*;
+
+    async fn readers(connections: u32) -> Arc<Readers<Sqlite>> {
+        let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_millis(100));
+        Readers::new(pool.connect("sqlite::memory:").await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_last_connection_is_the_next() {
+        let readers = readers(2).await;
+        let reader = readers.take().await.unwrap();
+        assert_eq!(readers.pool.num_idle(), 0);
+        readers.keep(reader);
+        // The pool, which is not asked, would have it back only after a ping.
+        let _reader = readers.take().await.unwrap();
+        assert_eq!((readers.pool.size(), readers.pool.num_idle()), (1, 0));
+        readers.keep(readers.take().await.unwrap());
+        assert_eq!(readers.pool.size(), 2);
+    }
+
+    #[tokio::test]
+    async fn each_thread_has_its_own_back() {
+        let readers = readers(2).await;
+        let (mine, other) = (readers.take().await.unwrap(), readers.take().await.unwrap());
+        let opened = mine.out_since;
+        assert_ne!(opened, other.out_since);
+        readers.keep(mine);
+        thread::scope(|scope| scope.spawn(|| readers.keep(other)).join().unwrap());
+        assert_eq!(readers.take().await.unwrap().out_since, opened);
+    }
+
+    #[tokio::test]
+    async fn who_waits_has_the_next_that_is_kept() {
+        let readers = readers(1).await;
+        let reader = readers.take().await.unwrap();
+        let (next, ()) = tokio::join!(readers.take(), async { readers.keep(reader) });
+        let refused = readers.take().await.err();
+        assert!(matches!(refused, Some(sqlx::Error::PoolTimedOut)), "{refused:?}");
+        drop(next.unwrap());
+        readers.take().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_goes_back_and_is_closed() {
+        let readers = readers(2).await;
+        let reader = readers.take().await.unwrap();
+        readers.keep(reader);
+        while readers.pool.num_idle() == 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(readers.kept().connections.is_empty());
+        let (kept, running) = (readers.take().await.unwrap(), readers.take().await.unwrap());
+        readers.keep(kept);
+        let ((), ()) = tokio::join!(readers.close(), async {
+            let refused = readers.take().await.err();
+            assert!(matches!(refused, Some(sqlx::Error::PoolClosed)), "{refused:?}");
+            readers.keep(running);
+        });
+        assert_eq!(readers.pool.size(), 0);
+    }
+}
