@@ -172,6 +172,44 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn connections_that_are_answered_no_more_are_replaced() {
+    let Some(database) = postgres::database().await else { return };
+    let test = move || {
+        // Long enough for all eight connections to be in use at once.
+        let wire = SlowWire::before(&database, Duration::from_millis(40));
+        let run = Run::start(&wire.url, &database);
+        let (over, put_off, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        let url = format!("{}/api/activities/@andrewbrown", run.backend.backend);
+        thread::scope(|scope| {
+            for _ in 0..24 {
+                scope.spawn(|| {
+                    while !over.load(Relaxed) {
+                        let count = if http::get(&url).status == 200 { &read } else { &put_off };
+                        count.fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            let _over = Over(&over);
+            let reads_on = |what: &str| {
+                let before = read.load(Relaxed);
+                eventually(what, || (read.load(Relaxed) >= before + 100).then_some(()));
+            };
+            reads_on("reads before");
+            // It finds them waiting for an answer; none of them may keep its place.
+            wire.lose_connections();
+            reads_on("reads by other connections");
+            assert!(put_off.load(Relaxed) > 0);
+        });
+        // Each who writes finds out about one connection, and there are four.
+        let sign_in = format!("{}/api/auth/signin", run.backend.backend);
+        let attempt = serde_json::json!({"login": "nobody", "password": "no such password"});
+        eventually("writes", || (0..8).all(|_| http::post(&sign_in, &attempt).status != 503).then_some(()));
+        run.through(|_| {});
+    };
+    tokio::task::spawn_blocking(test).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
     with_postgresql(|run, wire| {
         run.through(|run| {

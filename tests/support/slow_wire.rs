@@ -1,4 +1,4 @@
-//! A wire to a server that takes its time, and that can fall silent or be cut: a TCP proxy of the tests' own.
+//! A wire to a server that takes its time, and that can fall silent, be cut, or lose who is connected: a TCP proxy of the tests' own.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -20,6 +20,8 @@ struct Line {
 
 struct State {
     condition: Condition,
+    /// How often everyone who was connected has been lost.
+    losses: usize,
     /// Both ends of every connection that has been made.
     streams: Vec<TcpStream>,
 }
@@ -40,7 +42,7 @@ impl SlowWire {
         let (server, name) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
-        let state = Mutex::new(State { condition: Condition::Whole, streams: Vec::new() });
+        let state = Mutex::new(State { condition: Condition::Whole, losses: 0, streams: Vec::new() });
         let line = Arc::new(Line { delay: round_trip / 2, state, changed: Condvar::new() });
         let (server, accepting) = (server.to_owned(), Arc::clone(&line));
         thread::spawn(move || {
@@ -60,6 +62,11 @@ impl SlowWire {
 
     pub(crate) fn cut(&self) {
         self.line.become_so(Condition::Cut);
+    }
+
+    /// As when another server takes the address over: whoever is connected is answered no more, and not told.
+    pub(crate) fn lose_connections(&self) {
+        self.line.state.lock().unwrap().losses += 1;
     }
 
     pub(crate) fn mend(&self) {
@@ -96,18 +103,19 @@ impl Line {
         for (from, to) in [(&client, &server), (&server, &client)] {
             to.set_nodelay(true).unwrap();
             let (from, to, line) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
-            thread::spawn(move || line.carry(from, to));
+            let losses = state.losses;
+            thread::spawn(move || line.carry(from, to, losses));
         }
         state.streams.extend([client, server]);
     }
 
-    /// Until one side closes.
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream) {
+    /// Until one side closes; nothing once the connection is lost.
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream, losses: usize) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
             thread::sleep(self.delay);
-            drop(self.once_not_silent());
-            if to.write_all(&buffer[..length]).is_err() {
+            let is_lost = self.once_not_silent().losses != losses;
+            if !is_lost && to.write_all(&buffer[..length]).is_err() {
                 break;
             }
         }

@@ -108,8 +108,15 @@ pub(super) async fn postgres(options: &PgConnectOptions) -> Result<Engine, sqlx:
     let pool = |connections| PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
     let writer = pool(WRITERS).after_release(|connection, _| Box::pin(roll_back(connection)));
     let writer = writer.connect_with(options.clone()).await?;
-    let readers = pool(CONNECTIONS).connect_with(options).await?;
+    let readers = pool(CONNECTIONS).after_release(|connection, _| Box::pin(is_there(connection)));
+    let readers = readers.connect_with(options).await?;
     Ok(Engine::Postgres(Pools { readers: Readers::new(readers), writer }, server))
+}
+
+/// sqlx waits without a bound for what a connection answers when it comes back: one whose server has gone and said nothing, as in a failover,
+/// would keep its place until TCP gives up, a quarter of an hour later.
+async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    answered(connection.ping()).await.map(|()| true)
 }
 
 /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
