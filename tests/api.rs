@@ -162,6 +162,10 @@ fn only_pages_of_the_named_origins_may_call() {
         assert!(allowed.header("access-control-allow-headers").contains("traceparent"));
         let refused = ask("https://evil.example");
         assert_eq!((refused.status, refused.header("access-control-allow-origin")), (400, ""));
+        assert_eq!(refused.header("content-type"), "application/problem+json");
+        let problem = refused.json();
+        assert!(problem["detail"].as_str().unwrap().starts_with("Origin is not allowed"), "{problem}");
+        assert_eq!(problem["trace_id"].as_str().map(str::len), Some(32), "{problem}");
         let read = http::request("GET", &format!("{url}/home"), &[("origin", "https://cruddur.example")]);
         assert!(read.header("access-control-expose-headers").contains("server-timing"));
     });

@@ -21,14 +21,15 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use actix_cors::Cors;
+use actix_cors::{Cors, CorsError};
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, guard, middleware};
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use telemetry::span::SpanExt;
 use tracing::Span;
 use tracing_actix_web::TracingLogger;
@@ -114,6 +115,7 @@ impl Server {
                 .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))
                 .wrap(cors(&origins))
+                .wrap_fn(|request, service| service.call(request).map_ok(refusal))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
@@ -274,6 +276,16 @@ async fn ledger() -> HttpResponse {
 async fn metrics() -> HttpResponse {
     let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
     HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)
+}
+
+/// What a preflight is refused with is a problem too.
+fn refusal<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+    let error = response.response().error().and_then(actix_web::Error::as_error::<CorsError>);
+    let Some(why) = error.map(ToString::to_string) else {
+        return response.map_into_left_body();
+    };
+    let (request, _) = response.into_parts();
+    ServiceResponse::new(request, Problem::bad_request(why).error_response()).map_into_right_body()
 }
 
 /// Pages of these origins alone may call the API; a page that this API's own proxy serves needs none.
