@@ -136,19 +136,23 @@ macro_rules! read {
 
 /// The same of one engine. It reads, and so can be run again where a connection that was kept turns out to be lost.
 macro_rules! read_of {
-    ($readers:expr, |$connection:ident| $run:expr) => {
+    ($readers:expr, |$connection:ident| $run:expr) => {{
+        let mut again = false;
         loop {
-            let mut reader = $readers.take().await?;
+            let mut reader = $readers.take(again).await?;
             let $connection = &mut *reader.connection;
             let answer: Result<_, sqlx::Error> = $run.await;
             match &answer {
                 Ok(_) => $readers.keep(reader),
-                Err(error) if $readers.is_lost(&reader, error) => continue,
+                Err(error) if $readers.is_lost(&reader, error) => {
+                    again = true;
+                    continue;
+                }
                 Err(_) => {}
             }
             break answer;
         }
-    };
+    }};
 }
 
 /// Runs one sqlx expression on the writer of whichever engine is open, in the statement's span.

@@ -34,6 +34,8 @@ struct Kept<DB: Database> {
     /// The last one that was used is on top, so that under little load the others are given back.
     connections: Vec<Idle<DB>>,
     is_looked_after: bool,
+    /// How many wait for the pool: what is on its way back there has left its place already.
+    waiting: usize,
 }
 
 struct Idle<DB: Database> {
@@ -56,38 +58,50 @@ impl<DB: Database> Readers<DB> {
     /// Must be called on the runtime that outlives it.
     pub(super) fn new(pool: Pool<DB>) -> Arc<Self> {
         let places = Semaphore::new(pool.options().get_max_connections() as usize);
-        let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false });
+        let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false, waiting: 0 });
         Arc::new(Self { pool, places, kept, runtime: Handle::current() })
     }
 
-    /// A kept one, else one of the pool's.
+    /// A kept one, else one of the pool's; one of the pool's in any case where it must be `asked` whether it lives.
     ///
     /// # Errors
     /// None is free in the time that the pool gives, none can be opened, or they are closed.
-    pub(super) async fn take(&self) -> Result<Reader<'_, DB>, sqlx::Error> {
-        let place = timeout(self.pool.options().get_acquire_timeout(), self.places.acquire()).await;
-        let place = place.map_err(|_| sqlx::Error::PoolTimedOut)?.map_err(|_| sqlx::Error::PoolClosed)?;
-        if let Some(Idle { connection, out_since, .. }) = self.take_kept() {
-            return Ok(Reader { connection, was_kept: true, out_since, place });
-        }
-        let connection = Box::pin(self.pool.acquire()).await?;
-        Ok(Reader { connection, was_kept: false, out_since: Instant::now(), place })
+    pub(super) async fn take(&self, asked: bool) -> Result<Reader<'_, DB>, sqlx::Error> {
+        let take = async {
+            let place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let _waiting = match self.take_kept(asked) {
+                Ok(Idle { connection, out_since, .. }) => {
+                    return Ok(Reader { connection, was_kept: true, out_since, place });
+                }
+                Err(waiting) => waiting,
+            };
+            let connection = Box::pin(self.pool.acquire()).await?;
+            Ok(Reader { connection, was_kept: false, out_since: Instant::now(), place })
+        };
+        let limit = self.pool.options().get_acquire_timeout();
+        timeout(limit, take).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// The one that this thread was the last to use, whose memory and socket are near, else any.
-    fn take_kept(&self) -> Option<Idle<DB>> {
+    /// The one that this thread was the last to use, whose memory and socket are near, else any. Where there is none, whoever keeps one from
+    /// here on knows that somebody waits.
+    fn take_kept(&self, asked: bool) -> Result<Idle<DB>, Waiting<'_, DB>> {
         let this = thread::current().id();
         let mut kept = self.kept();
         let own = kept.connections.iter().rposition(|idle| idle.by == this);
-        own.map(|index| kept.connections.remove(index)).or_else(|| kept.connections.pop())
+        let last = own.or(kept.connections.len().checked_sub(1)).filter(|_| !asked);
+        if let Some(index) = last {
+            return Ok(kept.connections.remove(index));
+        }
+        kept.waiting += 1;
+        Err(Waiting(self))
     }
 
-    /// Keeps a connection whose statement has succeeded.
+    /// Keeps a connection whose statement has succeeded, unless the pool needs it.
     pub(super) fn keep(self: &Arc<Self>, reader: Reader<'_, DB>) {
         let Reader { connection, out_since, place, .. } = reader;
         let mut kept = self.kept();
         // With the lock held: `close` takes it once nobody gets a place any more.
-        if self.places.is_closed() {
+        if self.places.is_closed() || kept.waiting > 0 || out_since.elapsed() >= OUT {
             return;
         }
         kept.connections.push(Idle { connection, out_since, used: Instant::now(), by: thread::current().id() });
@@ -117,8 +131,10 @@ impl<DB: Database> Readers<DB> {
     /// Closes the pool, which waits for the statements that run.
     pub(super) async fn close(&self) {
         self.places.close();
+        // From here on the pool asks none that comes back.
+        let closed = self.pool.close();
         self.let_go();
-        self.pool.close().await;
+        closed.await;
     }
 
     fn let_go(&self) {
@@ -140,6 +156,15 @@ impl<DB: Database> Readers<DB> {
 
     fn kept(&self) -> MutexGuard<'_, Kept<DB>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody waits for the pool.
+struct Waiting<'r, DB: Database>(&'r Readers<DB>);
+
+impl<DB: Database> Drop for Waiting<'_, DB> {
+    fn drop(&mut self) {
+        self.0.kept().waiting -= 1;
     }
 }
 
@@ -176,51 +201,62 @@ mod tests {
     #[tokio::test]
     async fn the_last_connection_is_the_next() {
         let readers = readers(2).await;
-        let reader = readers.take().await.unwrap();
+        let reader = readers.take(false).await.unwrap();
         assert_eq!(readers.pool.num_idle(), 0);
         readers.keep(reader);
         // The pool, which is not asked, would have it back only after a ping.
-        let _reader = readers.take().await.unwrap();
+        let _reader = readers.take(false).await.unwrap();
         assert_eq!((readers.pool.size(), readers.pool.num_idle()), (1, 0));
-        readers.keep(readers.take().await.unwrap());
+        readers.keep(readers.take(false).await.unwrap());
         assert_eq!(readers.pool.size(), 2);
     }
 
     #[tokio::test]
     async fn each_thread_has_its_own_back() {
         let readers = readers(2).await;
-        let (mine, other) = (readers.take().await.unwrap(), readers.take().await.unwrap());
+        let (mine, other) = (readers.take(false).await.unwrap(), readers.take(false).await.unwrap());
         let opened = mine.out_since;
         assert_ne!(opened, other.out_since);
         readers.keep(mine);
         thread::scope(|scope| scope.spawn(|| readers.keep(other)).join().unwrap());
-        assert_eq!(readers.take().await.unwrap().out_since, opened);
+        assert_eq!(readers.take(false).await.unwrap().out_since, opened);
     }
 
     #[tokio::test]
     async fn who_waits_has_the_next_that_is_kept() {
         let readers = readers(1).await;
-        let reader = readers.take().await.unwrap();
-        let (next, ()) = tokio::join!(readers.take(), async { readers.keep(reader) });
-        let refused = readers.take().await.err();
+        let reader = readers.take(false).await.unwrap();
+        let (next, ()) = tokio::join!(readers.take(false), async { readers.keep(reader) });
+        let refused = readers.take(false).await.err();
         assert!(matches!(refused, Some(sqlx::Error::PoolTimedOut)), "{refused:?}");
         drop(next.unwrap());
-        readers.take().await.unwrap();
+        readers.take(false).await.unwrap();
+    }
+
+    /// A connection that is on its way back to the pool has no place any more: who has that waits for it, or for the next one.
+    #[tokio::test]
+    async fn who_waits_for_the_pool_is_not_passed_by() {
+        let readers = readers(2).await;
+        let (on_its_way, reader) = (readers.pool.acquire().await.unwrap(), readers.take(false).await.unwrap());
+        let (next, ()) = tokio::join!(readers.take(false), async { readers.keep(reader) });
+        readers.keep(next.unwrap());
+        assert_eq!(readers.kept().connections.len(), 1);
+        drop(on_its_way);
     }
 
     #[tokio::test]
     async fn what_nobody_uses_goes_back_and_is_closed() {
         let readers = readers(2).await;
-        let reader = readers.take().await.unwrap();
+        let reader = readers.take(false).await.unwrap();
         readers.keep(reader);
         while readers.pool.num_idle() == 0 {
             sleep(Duration::from_millis(10)).await;
         }
         assert!(readers.kept().connections.is_empty());
-        let (kept, running) = (readers.take().await.unwrap(), readers.take().await.unwrap());
+        let (kept, running) = (readers.take(false).await.unwrap(), readers.take(false).await.unwrap());
         readers.keep(kept);
         let ((), ()) = tokio::join!(readers.close(), async {
-            let refused = readers.take().await.err();
+            let refused = readers.take(false).await.err();
             assert!(matches!(refused, Some(sqlx::Error::PoolClosed)), "{refused:?}");
             readers.keep(running);
         });
