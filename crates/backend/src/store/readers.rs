@@ -23,7 +23,7 @@ const GONE: [&str; 2] = ["57P01", "57P02"];
 /// A pool, and those of its connections that are kept for the next statement.
 pub(super) struct Readers<DB: Database> {
     pool: Pool<DB>,
-    /// As many as the pool may have connections: who has one finds a kept connection, or the pool has another.
+    /// As many as the pool may have connections: who has one finds a kept connection, or the pool has another, or has it back soon.
     places: Semaphore,
     kept: Mutex<Kept<DB>>,
     /// Where the kept ones are looked after.
