@@ -19,6 +19,21 @@ const PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
+/// Eight bytes in hex, without a table: four of them at a time, each of whose digits is made in its own byte of a number.
+pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
+    let digits = |four: u64| {
+        let pairs = (four | four << 16) & 0x0000_ffff_0000_ffff;
+        let bytes = (pairs | pairs << 8) & 0x00ff_00ff_00ff_00ff;
+        let nibbles = (bytes | bytes << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+        // One where it is a letter.
+        let letters = (nibbles + 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101;
+        nibbles + 0x3030_3030_3030_3030 + letters * u64::from(b'a' - b'0' - 10)
+    };
+    let number = u64::from_be_bytes(bytes);
+    let (high, low) = (digits(number >> 32), digits(number & 0xffff_ffff));
+    (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
+}
+
 impl<const N: usize> Ascii<N> {
     /// Writes `bytes` in hex from position `at` on, as far as there is room.
     pub(crate) fn hex(mut self, at: usize, bytes: &[u8]) -> Self {
@@ -49,6 +64,15 @@ impl<const N: usize> Deref for Ascii<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_byte_is_two_digits() {
+        for byte in 0..=u8::MAX {
+            let text = hex([byte, 0, 0x0f, 0x10, 0x9a, 0xa9, 0xff, byte]);
+            let expected = format!("{byte:02x}000f109aa9ff{byte:02x}");
+            assert_eq!(text.as_slice(), expected.as_bytes());
+        }
+    }
 
     #[test]
     fn hex_is_written_where_there_is_room() {

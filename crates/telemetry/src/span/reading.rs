@@ -243,14 +243,28 @@ fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
 }
 
 /// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
+#[inline]
 fn attribute(bytes: &[u8]) -> Attribute<'_> {
-    // Nearly every one is a short text with a short key.
+    // Nearly every one has a short key, and is a short text or a small number.
     if let [0x0a, length @ ..0x80, rest @ ..] = bytes
-        && let Some((key, [0x12, _, 0x0a, length @ ..0x80, text @ ..])) = rest.split_at_checked(usize::from(*length))
-        && text.len() == usize::from(*length)
+        && let Some((key, value)) = rest.split_at_checked(usize::from(*length))
     {
-        return (Text(key), Scalar::Text(Text(text)));
+        match value {
+            [0x12, _, 0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => {
+                return (Text(key), Scalar::Text(Text(text)));
+            }
+            [0x12, _, 0x18, low @ ..0x80] => return (Text(key), Scalar::Int(i64::from(*low))),
+            [0x12, _, 0x18, low @ 0x80..=0xff, high @ ..0x80] => {
+                return (Text(key), Scalar::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
+            }
+            _ => {}
+        }
     }
+    any_attribute(bytes)
+}
+
+#[inline(never)]
+fn any_attribute(bytes: &[u8]) -> Attribute<'_> {
     let mut fields = Fields(bytes);
     let key = fields.bytes().map(Text).unwrap_or_default();
     let value = match fields.bytes().and_then(|value| Fields(value).next()) {

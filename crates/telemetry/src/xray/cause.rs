@@ -6,7 +6,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use super::fields::Fields;
-use super::json::Json;
+use super::json::{Json, key};
 use super::translate::Detail;
 use crate::span::reading::{Attribute, Event, Reading, Scalar, Text};
 
@@ -46,20 +46,20 @@ pub(super) fn write(
 ) -> usize {
     let has_exception = span.events.iter().any(is_exception);
     if fields.status.is_some_and(|status| (400..500).contains(&status)) {
-        json.flag("error");
+        json.flag(key!("error"));
         if fields.status == Some(429) {
-            json.flag("throttle");
+            json.flag(key!("throttle"));
         }
     } else if fields.status.is_some_and(|status| status >= 500) || has_exception || span.failed {
-        json.flag("fault");
+        json.flag(key!("fault"));
     }
     if !has_exception && span.description.is_empty() {
         return 0;
     }
     let base = u64::from_be_bytes(span.id.to_bytes());
     let mut exceptions = Exceptions { json, remote, detail, base, place: 0 };
-    exceptions.json.open_at("cause");
-    exceptions.json.open_list_at("exceptions");
+    exceptions.json.open_at(key!("cause"));
+    exceptions.json.open_list_at(key!("exceptions"));
     let mut told = 0;
     for event in span.events.iter().filter(|event| is_exception(event)) {
         let is_whole = exceptions.write_chain(
@@ -123,8 +123,8 @@ impl Exceptions<'_, '_> {
         let (id, cause) = (self.base.wrapping_add(self.place), self.base.wrapping_add(self.place + 1));
         let json = &mut *self.json;
         json.open();
-        json.hex("id", "", &[&id.to_be_bytes()]);
-        for (key, text) in [("message", message), ("type", kind)] {
+        json.id(key!("id"), id.to_be_bytes());
+        for (key, text) in [(key!("message"), message), (key!("type"), kind)] {
             match text {
                 Some(text) if self.detail >= Detail::Short => json.short(key, text),
                 Some(text) => json.text(key, text),
@@ -132,29 +132,29 @@ impl Exceptions<'_, '_> {
             }
         }
         if self.remote {
-            json.flag("remote");
+            json.flag(key!("remote"));
         }
         // The last that there is room for is caused by none of these.
         if caused && left > 1 {
-            json.hex("cause", "", &[&cause.to_be_bytes()]);
+            json.id(key!("cause"), cause.to_be_bytes());
         }
         let frames = if self.detail >= Detail::NoStacks { 0 } else { FRAMES };
         if !stack.frames.is_empty() {
-            json.open_list_at("stack");
+            json.open_list_at(key!("stack"));
             for frame in stack.frames.iter().take(frames) {
                 json.open();
                 if let Some(path) = frame.path {
-                    json.text("path", path);
+                    json.text(key!("path"), path);
                 }
                 if let Some(line) = frame.line {
-                    json.number("line", line);
+                    json.number(key!("line"), line);
                 }
-                json.text("label", frame.label);
+                json.text(key!("label"), frame.label);
                 json.close();
             }
             json.close_list();
             if stack.frames.len() > frames {
-                json.number("truncated", stack.frames.len() - frames);
+                json.number(key!("truncated"), stack.frames.len() - frames);
             }
         }
         json.close();

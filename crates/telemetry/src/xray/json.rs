@@ -1,12 +1,25 @@
-//! JSON text, written straight into a buffer: a document has no other form on its way to the daemon. Commas are written by
-//! need; whoever opens closes. Keys that are constants are names without anything to escape.
+//! JSON text, written straight into a buffer: a document has no other form on its way to the daemon. A comma stands behind every
+//! value until a bracket takes its place; whoever opens closes. Keys that are constants are names without anything to escape,
+//! and stand in the program as they stand in a document.
 
 use std::io::Write;
 
+use crate::ascii;
 use crate::span::reading::{Scalar, Text};
 
 /// The most characters of a string in `http.request`, and of `user`.
 pub(super) const SHORT: usize = 250;
+
+/// A key that is a constant, quoted, with its colon: [`key!`] makes it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key(pub(super) &'static str);
+
+macro_rules! key {
+    ($name:literal) => {
+        $crate::xray::json::Key(concat!("\"", $name, "\":"))
+    };
+}
+pub(super) use key;
 
 /// Appends to a buffer.
 pub(super) struct Json<'o> {
@@ -22,46 +35,61 @@ impl<'o> Json<'o> {
 
     /// Begins an object, as an item of an array or as the whole text.
     pub(super) fn open(&mut self) {
-        self.separate();
         self.out.push(b'{');
     }
 
     /// Begins the object `key`.
-    pub(super) fn open_at(&mut self, key: &'static str) {
+    #[inline(always)]
+    pub(super) fn open_at(&mut self, key: Key) {
         self.key(key);
         self.out.push(b'{');
     }
 
+    #[inline(always)]
     pub(super) fn close(&mut self) {
-        self.out.push(b'}');
+        close(self.out, b'}');
     }
 
     /// Begins the array `key`.
-    pub(super) fn open_list_at(&mut self, key: &'static str) {
+    pub(super) fn open_list_at(&mut self, key: Key) {
         self.key(key);
         self.out.push(b'[');
     }
 
+    pub(super) fn close_list(&mut self) {
+        close(self.out, b']');
+    }
+
     /// The object `key`, which is JSON already.
     pub(super) fn object<'t>(&mut self, key: impl Into<Text<'t>>, json: &str) {
-        self.separate();
-        self.quoted(key.into());
-        self.out.push(b':');
+        self.quoted(key.into(), b"\":");
         self.out.extend_from_slice(json.as_bytes());
+        self.out.push(b',');
     }
 
-    pub(super) fn close_list(&mut self) {
-        self.out.push(b']');
-    }
-
-    pub(super) fn text<'t>(&mut self, key: &'static str, text: impl Into<Text<'t>>) {
+    #[inline(always)]
+    pub(super) fn text<'t>(&mut self, key: Key, text: impl Into<Text<'t>>) {
         self.key(key);
-        self.quoted(text.into());
+        self.quoted(text.into(), b"\",");
+    }
+
+    /// A text in parts that have nothing to escape.
+    #[inline(always)]
+    pub(super) fn plain<const N: usize>(&mut self, key: Key, parts: [&[u8]; N]) {
+        self.key(key);
+        self.out.push(b'"');
+        for part in parts {
+            self.out.extend_from_slice(part);
+        }
+        self.out.extend_from_slice(b"\",");
     }
 
     /// At most [`SHORT`] characters of a text.
-    pub(super) fn short<'t>(&mut self, key: &'static str, text: impl Into<Text<'t>>) {
-        let short = self.cut_to(SHORT, text.into());
+    #[inline(always)]
+    pub(super) fn short<'t>(&mut self, key: Key, text: impl Into<Text<'t>>) {
+        let text = text.into();
+        // Nearly every text has no more bytes.
+        let short = if text.len() <= SHORT { text } else { self.cut_to(SHORT, text) };
         self.text(key, short);
     }
 
@@ -74,11 +102,10 @@ impl<'o> Json<'o> {
 
     /// `scheme://host:port` and a path, where there is one.
     pub(super) fn url(&mut self, scheme: Text<'_>, host: Text<'_>, port: Option<u16>, path: [Text<'_>; 2]) {
-        self.key("url");
-        self.out.push(b'"');
-        for part in [scheme, "://".into(), host] {
-            self.escaped(part);
-        }
+        self.out.extend_from_slice(b"\"url\":\"");
+        self.escaped(scheme);
+        self.out.extend_from_slice(b"://");
+        self.escaped(host);
         if let Some(port) = port {
             self.out.push(b':');
             self.digits(port);
@@ -86,104 +113,86 @@ impl<'o> Json<'o> {
         for part in path {
             self.escaped(part);
         }
-        self.out.push(b'"');
+        self.out.extend_from_slice(b"\",");
     }
 
-    /// A text in lower-case hex, with a dash after each of the numbers of bytes in `parts` but the last.
-    pub(super) fn hex(&mut self, key: &'static str, prefix: &str, parts: &[&[u8]]) {
+    /// Eight bytes in lower-case hex.
+    #[inline(always)]
+    pub(super) fn id(&mut self, key: Key, id: [u8; 8]) {
+        self.plain(key, [&ascii::hex(id)]);
+    }
+
+    pub(super) fn flag(&mut self, key: Key) {
         self.key(key);
-        self.out.push(b'"');
-        self.out.extend_from_slice(prefix.as_bytes());
-        for (index, part) in parts.iter().enumerate() {
-            if index > 0 {
-                self.out.push(b'-');
-            }
-            // Of no more than sixteen bytes at a time.
-            for bytes in part.chunks(16) {
-                let mut digits = [0; 32];
-                for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(bytes) {
-                    let digit = |nibble: u8| nibble + b'0' + u8::from(nibble > 9) * (b'a' - b'0' - 10);
-                    *pair = [digit(byte >> 4), digit(byte & 0xf)];
-                }
-                self.out.extend_from_slice(digits.get(..2 * bytes.len()).unwrap_or_default());
-            }
-        }
-        self.out.push(b'"');
+        self.out.extend_from_slice(b"true,");
     }
 
-    pub(super) fn flag(&mut self, key: &'static str) {
-        self.key(key);
-        self.out.extend_from_slice(b"true");
-    }
-
-    pub(super) fn number(&mut self, key: &'static str, number: impl itoa::Integer) {
+    #[inline(always)]
+    pub(super) fn number(&mut self, key: Key, number: impl itoa::Integer) {
         self.key(key);
         self.digits(number);
+        self.out.push(b',');
     }
 
     /// Seconds since 1970 with their microseconds.
-    pub(super) fn seconds(&mut self, key: &'static str, nanoseconds: u64) {
+    #[inline(always)]
+    pub(super) fn seconds(&mut self, key: Key, nanoseconds: u64) {
         self.key(key);
-        let micros = nanoseconds / 1_000;
-        self.digits(micros / 1_000_000);
-        // The digit before the six becomes the point.
-        let start = self.out.len();
-        self.digits(1_000_000 + micros % 1_000_000);
-        if let Some(point) = self.out.get_mut(start) {
-            *point = b'.';
+        self.microseconds(nanoseconds / 1_000);
+    }
+
+    fn microseconds(&mut self, microseconds: u64) {
+        let mut buffer = itoa::Buffer::new();
+        // In the first second there would be no digit before the point.
+        match buffer.format(microseconds).as_bytes().split_last_chunk::<6>() {
+            Some((whole @ [_, ..], micros)) => {
+                self.out.extend_from_slice(whole);
+                self.out.push(b'.');
+                self.out.extend_from_slice(micros);
+                self.out.push(b',');
+            }
+            // Writing to memory does not fail.
+            _ => drop(write!(self.out, "0.{microseconds:06},")),
         }
     }
 
     /// A pair whose key is any text. A number that JSON does not have is null.
     pub(super) fn value<'t>(&mut self, key: impl Into<Text<'t>>, value: Scalar<'_>) {
-        self.separate();
-        self.quoted(key.into());
-        self.out.push(b':');
+        self.quoted(key.into(), b"\":");
         match value {
-            Scalar::Text(text) => self.quoted(text),
+            Scalar::Text(text) => return self.quoted(text, b"\","),
             Scalar::Bool(flag) => self.out.extend_from_slice(if flag { b"true" } else { b"false" }),
             Scalar::Int(number) => self.digits(number),
             // Debug keeps the exponent of a large number, Display writes all its digits. Writing to memory does not fail.
             Scalar::Float(number) if number.is_finite() => drop(write!(self.out, "{number:?}")),
             Scalar::Float(_) => self.out.extend_from_slice(b"null"),
         }
+        self.out.push(b',');
     }
 
-    /// Pairs that are JSON already, or none.
+    /// Pairs that are JSON already, with a comma behind each, or none.
     pub(super) fn pairs(&mut self, pairs: &str) {
-        if !pairs.is_empty() {
-            self.separate();
-            self.out.extend_from_slice(pairs.as_bytes());
-        }
+        self.out.extend_from_slice(pairs.as_bytes());
     }
 
-    #[inline]
-    fn key(&mut self, key: &'static str) {
-        self.out.reserve(key.len() + 4);
-        self.separate();
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
+    #[inline(always)]
+    fn key(&mut self, key: Key) {
+        self.out.extend_from_slice(key.0.as_bytes());
     }
 
-    #[inline]
-    fn separate(&mut self) {
-        if !matches!(self.out.last(), None | Some(b'{' | b'[' | b'\n')) {
-            self.out.push(b',');
-        }
-    }
-
-    fn quoted(&mut self, text: Text<'_>) {
+    /// A text between a quote and an `end` that begins with one.
+    fn quoted(&mut self, text: Text<'_>, end: &[u8; 2]) {
         self.out.push(b'"');
         self.escaped(text);
-        self.out.push(b'"');
+        self.out.extend_from_slice(end);
     }
 
     fn escaped(&mut self, text: Text<'_>) {
-        if is_plain(text.as_bytes()) {
-            self.out.extend_from_slice(text.as_bytes());
-            return;
-        }
+        if is_plain(text.as_bytes()) { self.out.extend_from_slice(text.as_bytes()) } else { self.escape(text) }
+    }
+
+    #[cold]
+    fn escape(&mut self, text: Text<'_>) {
         let start = self.out.len();
         // Neither a text nor a buffer in memory fails. The quotes come off again.
         let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text.as_str());
@@ -193,30 +202,58 @@ impl<'o> Json<'o> {
         }
     }
 
+    #[inline(always)]
     fn digits(&mut self, number: impl itoa::Integer) {
         self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
     }
 }
 
-/// It is ASCII of which nothing must be escaped.
-fn is_plain(text: &[u8]) -> bool {
-    let (eights, rest) = text.as_chunks();
-    let found = eights.iter().fold(0, |found, eight| found | special(u64::from_ne_bytes(*eight)));
-    match (found, rest, text.last_chunk()) {
-        (0, [], _) => true,
-        // Some of these bytes for the second time.
-        (0, _, Some(last)) => special(u64::from_ne_bytes(*last)) == 0,
-        (0, ..) => rest.iter().all(|byte| matches!(byte, b' '..0x80) && *byte != b'"' && *byte != b'\\'),
-        _ => false,
+/// Puts `bracket` in the place of the last comma, if there is one, and a comma behind it.
+#[inline(always)]
+pub(super) fn close(out: &mut Vec<u8>, bracket: u8) {
+    end(out, bracket);
+    out.push(b',');
+}
+
+/// The same without a comma behind it.
+#[inline(always)]
+pub(super) fn end(out: &mut Vec<u8>, bracket: u8) {
+    match out.last_mut() {
+        Some(last @ b',') => *last = bracket,
+        _ => out.push(bracket),
     }
 }
 
-/// Not zero where one of eight bytes is a control character, a quote, a backslash or not ASCII.
-fn special(eight: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let less = |bytes: u64, than: u8| bytes.wrapping_sub(ONES * u64::from(than)) & !bytes;
-    let is = |byte: u8| less(eight ^ (ONES * u64::from(byte)), 1);
-    (less(eight, 0x20) | is(b'"') | is(b'\\') | eight) & (ONES << 7)
+/// It is ASCII of which nothing must be escaped.
+#[inline(always)]
+fn is_plain(text: &[u8]) -> bool {
+    // The last eight or four bytes are looked at in one piece, some of them for the second time.
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let of = |eight: &[u8; 8]| are_plain(u64::from_ne_bytes(*eight));
+        let (eights, _) = text.as_chunks();
+        return is_set(eights.iter().skip(1).fold(of(first) & of(last), |found, eight| found & of(eight)));
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        let [first, last] = [first, last].map(|four| u64::from(u32::from_ne_bytes(*four)));
+        return is_set(are_plain(first | last << 32));
+    }
+    text.iter().all(|byte| matches!(byte, b' '..0x80) && *byte != b'"' && *byte != b'\\')
+}
+
+/// The highest bit of every byte of eight.
+const BITS: u64 = u64::from_ne_bytes([0x80; 8]);
+
+/// The highest bit of each of eight bytes is set where it is ASCII, but for control characters, a quote and a backslash. Where
+/// one is not ASCII its own is not, and those of others tell nothing.
+#[inline(always)]
+fn are_plain(eight: u64) -> u64 {
+    let all = |byte| u64::from_ne_bytes([byte; 8]);
+    let is_not = |byte| (eight ^ all(byte)).wrapping_add(all(0x7f));
+    eight.wrapping_add(all(0x80 - b' ')) & is_not(b'"') & is_not(b'\\') & !eight
+}
+
+fn is_set(found: u64) -> bool {
+    found & BITS == BITS
 }
 
 #[cfg(test)]
@@ -232,8 +269,8 @@ mod tests {
             let mut json = Json::new(&mut out);
             json.open();
             json.value(key.as_str(), Scalar::Text(text.as_str().into()));
-            json.seconds("time", time);
-            json.open_list_at("list");
+            json.seconds(key!("time"), time);
+            json.open_list_at(key!("list"));
             json.open();
             json.value("float", Scalar::Float(float));
             json.close();
@@ -241,7 +278,7 @@ mod tests {
             json.value("int", Scalar::Int(int));
             json.close();
             json.close_list();
-            json.close();
+            end(&mut out, b'}');
             let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
             prop_assert_eq!(read[&key].as_str(), Some(text.as_str()));
             let microseconds = read["time"].to_string();

@@ -2,7 +2,7 @@
 //! nobody: it is what the resource says.
 
 use super::fields::annotation_key;
-use super::json::{Json, SHORT};
+use super::json::{Json, Key, SHORT, end, key};
 use crate::resource::Resource;
 use crate::span::reading::Scalar;
 
@@ -17,29 +17,29 @@ const COMMON: [&str; 6] = [
 ];
 
 /// A platform's field in `aws`, and that field's members with the attributes they come from.
-type Platform = (&'static str, &'static [(&'static str, &'static str)]);
+type Platform = (Key, &'static [(Key, &'static str)]);
 
 const ECS: Platform = (
-    "ecs",
+    key!("ecs"),
     &[
-        ("container", "container.name"),
-        ("container_id", "container.id"),
-        ("container_arn", "aws.ecs.container.arn"),
-        ("cluster_arn", "aws.ecs.cluster.arn"),
-        ("task_arn", "aws.ecs.task.arn"),
-        ("launch_type", "aws.ecs.launchtype"),
+        (key!("container"), "container.name"),
+        (key!("container_id"), "container.id"),
+        (key!("container_arn"), "aws.ecs.container.arn"),
+        (key!("cluster_arn"), "aws.ecs.cluster.arn"),
+        (key!("task_arn"), "aws.ecs.task.arn"),
+        (key!("launch_type"), "aws.ecs.launchtype"),
     ],
 );
 const EC2: Platform = (
-    "ec2",
+    key!("ec2"),
     &[
-        ("instance_id", "host.id"),
-        ("availability_zone", "cloud.availability_zone"),
-        ("instance_size", "host.type"),
-        ("ami_id", "host.image.id"),
+        (key!("instance_id"), "host.id"),
+        (key!("availability_zone"), "cloud.availability_zone"),
+        (key!("instance_size"), "host.type"),
+        (key!("ami_id"), "host.image.id"),
     ],
 );
-const EKS: Platform = ("eks", &[("pod", "k8s.pod.name"), ("container_id", "container.id")]);
+const EKS: Platform = (key!("eks"), &[(key!("pod"), "k8s.pod.name"), (key!("container_id"), "container.id")]);
 const VERSION: &str = "service.version";
 const ACCOUNT: &str = "cloud.account.id";
 
@@ -69,23 +69,23 @@ impl Origin {
         });
         let segment = pairs(|json| {
             if let Some(version) = resource.get(VERSION) {
-                json.open_at("service");
-                json.short("version", version);
+                json.open_at(key!("service"));
+                json.short(key!("version"), version);
                 json.close();
             }
             if let Some(origin) = origin {
-                json.text("origin", origin);
+                json.text(key!("origin"), origin);
             }
         });
         let aws = pairs(|json| {
             if let Some(account) = resource.get(ACCOUNT) {
-                json.short("account_id", account);
+                json.short(key!("account_id"), account);
             }
             if let Some((field, members)) = platform {
                 json.open_at(field);
                 for (member, key) in members {
                     if let Some(text) = resource.get(key) {
-                        json.short(member, text);
+                        json.short(*member, text);
                     }
                 }
                 json.close();
@@ -99,12 +99,11 @@ impl Origin {
             VERSION | ACCOUNT => text.len() <= SHORT,
             _ => text.len() <= SHORT && platform.is_some_and(|(_, members)| members.iter().any(|(_, own)| *own == key)),
         };
-        let metadata = pairs(|json| {
+        let metadata = object(|json| {
             for (key, text) in resource.attributes().filter(|(key, text)| !is_told(key, text)) {
                 json.value(key, Scalar::Text(text.into()));
             }
         });
-        let metadata = if metadata.is_empty() { metadata } else { format!("{{{metadata}}}") };
         let indexed = indexed.iter().map(|key| (key.clone(), annotation_key(key).into_owned())).collect();
         Self { name: name.into_owned(), segment, aws, metadata, indexed }
     }
@@ -121,4 +120,14 @@ fn pairs(write: impl FnOnce(&mut Json<'_>)) -> String {
     write(&mut Json::new(&mut out));
     // It is made of texts.
     String::from_utf8(out).unwrap_or_default()
+}
+
+/// The object itself; nothing where it would be empty.
+fn object(write: impl FnOnce(&mut Json<'_>)) -> String {
+    let mut out = Vec::new();
+    let mut json = Json::new(&mut out);
+    json.open();
+    write(&mut json);
+    end(&mut out, b'}');
+    if out == b"{}" { String::new() } else { String::from_utf8(out).unwrap_or_default() }
 }

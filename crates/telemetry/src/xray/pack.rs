@@ -10,6 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use opentelemetry::trace::SpanId;
 use wire::datagram::MAX_DOCUMENT_BYTES;
 
+use super::json::{close, end};
 use super::origin::Origin;
 use super::translate::{Detail, Place, Translator};
 use crate::span::Record;
@@ -157,7 +158,7 @@ impl<'a> Packer<'a> {
             }
         }
         let nested = self.nest(index, 1, start, out);
-        out.push(b'}');
+        end(out, b'}');
         Some(1 + nested)
     }
 
@@ -173,11 +174,11 @@ impl<'a> Packer<'a> {
                 continue;
             }
             let before = out.len();
-            // What is open must be closed: this object, and the list and object of each above it.
+            // What is open must be closed, a byte each: this object, and the list and object of each above it.
             let room = (start + MAX_DOCUMENT_BYTES).saturating_sub(1 + 2 * depth);
             if depth <= DEEPEST && before + SMALLEST <= room {
                 if !is_open {
-                    out.extend_from_slice(b",\"subsegments\":[");
+                    out.extend_from_slice(b"\"subsegments\":[");
                 }
                 let left = self.annotations_left;
                 let written = self
@@ -189,7 +190,7 @@ impl<'a> Packer<'a> {
                     self.annotations_left -= written.annotations;
                     self.fitted.truncated += usize::from(written.is_cut);
                     nested += 1 + self.nest(child, depth + 1, start, out);
-                    out.push(b'}');
+                    close(out, b'}');
                     continue;
                 }
                 out.truncate(before);
@@ -198,7 +199,7 @@ impl<'a> Packer<'a> {
             self.first.push(child);
         }
         if is_open {
-            out.push(b']');
+            close(out, b']');
         }
         nested
     }

@@ -8,13 +8,14 @@ use std::mem;
 use opentelemetry::trace::SpanKind;
 
 use super::cause;
-use super::fields::{Class, Fields, OTEL, RESOURCE};
-use super::json::{Json, SHORT};
+use super::fields::{Class, Fields, RESOURCE};
+use super::json::{Json, SHORT, key};
 use super::origin::Origin;
+use crate::ascii;
 use crate::span::reading::{Reading, Scalar, Text};
 
 /// What a segment says of its maker; the sampling rule's name may follow.
-const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\"");
+const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\",");
 
 /// Where a span's part of a document stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,31 +75,31 @@ impl<'a> Translator<'a> {
         let is_segment = place == Place::Segment;
         let mut json = Json::new(out);
         json.open();
-        json.hex("id", "", &[&span.id.to_bytes()]);
+        json.id(key!("id"), span.id.to_bytes());
         if is_segment {
-            json.text("name", &*self.origin.name);
+            json.text(key!("name"), &*self.origin.name);
         } else {
             self.name(&mut json);
         }
         if place != Place::Nested {
             trace(&mut json, &span.trace.to_bytes());
             if place == Place::Alone {
-                json.text("type", "subsegment");
+                json.text(key!("type"), "subsegment");
             }
             if let Some(parent) = span.parent {
-                json.hex("parent_id", "", &[&parent.to_bytes()]);
+                json.id(key!("parent_id"), parent.to_bytes());
             }
         }
-        json.seconds("start_time", span.start);
-        json.seconds("end_time", span.end);
+        json.seconds(key!("start_time"), span.start);
+        json.seconds(key!("end_time"), span.end);
         let is_call = !is_segment && span.kind == SpanKind::Client;
         if is_segment {
             json.pairs(&self.origin.segment);
             if let Some(user) = fields.user {
-                json.short("user", user);
+                json.short(key!("user"), user);
             }
         } else if is_call {
-            json.text("namespace", if fields.is_aws() { "aws" } else { "remote" });
+            json.text(key!("namespace"), if fields.is_aws() { "aws" } else { "remote" });
         }
         self.http(&mut json);
         if !is_segment {
@@ -140,7 +141,7 @@ impl<'a> Translator<'a> {
         };
         let name = wire::name(callee);
         json.cut |= *name != *callee;
-        json.text("name", &*name);
+        json.text(key!("name"), &*name);
     }
 
     fn http(&self, json: &mut Json<'_>) {
@@ -149,32 +150,32 @@ impl<'a> Translator<'a> {
         if !has_request && status.is_none() {
             return;
         }
-        json.open_at("http");
+        json.open_at(key!("http"));
         if has_request {
-            json.open_at("request");
+            json.open_at(key!("request"));
             if let Some(method) = method {
-                json.short("method", method);
+                json.short(key!("method"), method);
             }
             match (url, scheme, host, path) {
-                (Some(url), ..) => json.short("url", url),
+                (Some(url), ..) => json.short(key!("url"), url),
                 (None, Some(scheme), Some(host), Some(path)) => {
                     self.url(json, scheme, host, port, [Text::default(), path])
                 }
                 _ => {}
             }
             if let Some(client) = client {
-                json.short("client_ip", client);
+                json.short(key!("client_ip"), client);
             }
             if let Some(agent) = agent {
-                json.short("user_agent", agent);
+                json.short(key!("user_agent"), agent);
             }
             json.close();
         }
         if let Some(status) = status {
-            json.open_at("response");
-            json.number("status", status);
+            json.open_at(key!("response"));
+            json.number(key!("status"), status);
             if let Some(size) = response_size {
-                json.number("content_length", size);
+                json.number(key!("content_length"), size);
             }
             json.close();
         }
@@ -187,20 +188,20 @@ impl<'a> Translator<'a> {
         } else {
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
             let [scheme, host, slash, path] = [scheme, host, path[0], path[1]].map(Text::as_str);
-            json.short("url", &*[scheme, "://", host, &port, slash, path].concat());
+            json.short(key!("url"), &*[scheme, "://", host, &port, slash, path].concat());
         }
     }
 
     fn sql(&self, json: &mut Json<'_>, detail: Detail) {
         let Fields { database: Some(database), query, host, port, namespace, .. } = self.fields else { return };
-        json.open_at("sql");
+        json.open_at(key!("sql"));
         if let Some(host) = host {
             let path = namespace.map_or_else(Default::default, |namespace| [Text::from("/"), namespace]);
             self.url(json, database, host, port, path);
         }
-        json.short("database_type", database);
+        json.short(key!("database_type"), database);
         match query {
-            Some(query) if detail < Detail::Short => json.text("sanitized_query", query),
+            Some(query) if detail < Detail::Short => json.text(key!("sanitized_query"), query),
             _ => {}
         }
         json.close();
@@ -211,7 +212,7 @@ impl<'a> Translator<'a> {
         if self.fields.annotations.is_empty() {
             return;
         }
-        json.open_at("annotations");
+        json.open_at(key!("annotations"));
         for (key, value) in &self.fields.annotations {
             let value = match *value {
                 Scalar::Text(text) if detail >= Detail::Short => Scalar::Text(json.cut_to(SHORT, text)),
@@ -225,12 +226,12 @@ impl<'a> Translator<'a> {
     /// What the document has no field for. The first exceptions, so many, are told by its fields.
     fn metadata(&self, json: &mut Json<'_>, is_segment: bool, exceptions: usize) {
         let Self { origin, span, fields } = self;
-        json.open_at("metadata");
-        json.open_at(OTEL);
-        json.text("name", span.name);
-        json.text("kind", kind(&span.kind));
+        json.open_at(key!("metadata"));
+        json.open_at(key!("otel"));
+        json.text(key!("name"), span.name);
+        json.text(key!("kind"), kind(&span.kind));
         if exceptions > 0 && !span.description.is_empty() {
-            json.text("status", span.description);
+            json.text(key!("status"), span.description);
         }
         let told = |class: Class, value| fields.tells(class, value, is_segment);
         let attributes = span.attributes.iter().zip(&fields.classes);
@@ -238,7 +239,7 @@ impl<'a> Translator<'a> {
         let mut is_open = false;
         for ((key, value), _) in others {
             if !mem::replace(&mut is_open, true) {
-                json.open_at("attributes");
+                json.open_at(key!("attributes"));
             }
             json.value(*key, *value);
         }
@@ -260,17 +261,17 @@ impl<'a> Translator<'a> {
 
     /// Exceptions too, with their time and whatever their fields do not tell.
     fn events(&self, json: &mut Json<'_>, mut exceptions: usize) {
-        json.open_list_at("events");
+        json.open_list_at(key!("events"));
         for event in &self.span.events {
             json.open();
-            json.text("name", event.name);
-            json.seconds("time", event.time);
+            json.text(key!("name"), event.name);
+            json.seconds(key!("time"), event.time);
             let is_told = cause::is_exception(event) && exceptions > 0;
             exceptions -= usize::from(is_told);
             let mut others =
                 event.attributes.iter().filter(|(key, value)| !(is_told && cause::tells(*key, *value))).peekable();
             if others.peek().is_some() {
-                json.open_at("attributes");
+                json.open_at(key!("attributes"));
                 for (key, value) in others {
                     json.value(*key, *value);
                 }
@@ -285,11 +286,11 @@ impl<'a> Translator<'a> {
         if self.span.links.is_empty() {
             return;
         }
-        json.open_list_at("links");
+        json.open_list_at(key!("links"));
         for (linked, span) in &self.span.links {
             json.open();
             trace(json, &linked.to_bytes());
-            json.hex("id", "", &[&span.to_bytes()]);
+            json.id(key!("id"), span.to_bytes());
             json.close();
         }
         json.close_list();
@@ -298,24 +299,24 @@ impl<'a> Translator<'a> {
     fn aws(&self, json: &mut Json<'_>, is_segment: bool) {
         let Fields { operation, region, request_id, queue_url, table, rule, .. } = self.fields;
         if is_segment {
-            json.open_at("aws");
+            json.open_at(key!("aws"));
             json.pairs(&self.origin.aws);
-            json.open_at("xray");
+            json.open_at(key!("xray"));
             json.pairs(SDK);
             if let Some(rule) = rule {
-                json.short("sampling_rule_name", rule);
+                json.short(key!("sampling_rule_name"), rule);
             }
             json.close();
             json.close();
         } else if self.fields.is_aws() {
             let fields = [
-                ("operation", operation),
-                ("region", region),
-                ("request_id", request_id),
-                ("queue_url", queue_url),
-                ("table_name", table),
+                (key!("operation"), operation),
+                (key!("region"), region),
+                (key!("request_id"), request_id),
+                (key!("queue_url"), queue_url),
+                (key!("table_name"), table),
             ];
-            json.open_at("aws");
+            json.open_at(key!("aws"));
             for (field, text) in fields {
                 if let Some(text) = text {
                     json.short(field, text);
@@ -326,9 +327,12 @@ impl<'a> Translator<'a> {
     }
 }
 
+/// `1-`, eight digits that tell when the trace began, `-`, and the other sixteen and eight.
 fn trace(json: &mut Json<'_>, id: &[u8; 16]) {
-    let (epoch, unique) = id.split_at(4);
-    json.hex("trace_id", "1-", &[epoch, unique]);
+    let (halves, _) = id.as_chunks::<8>();
+    let [high, low] = [halves.first(), halves.last()].map(|half| ascii::hex(half.copied().unwrap_or_default()));
+    let (epoch, unique) = high.split_at(8);
+    json.plain(key!("trace_id"), [b"1-", epoch, b"-", unique, &low]);
 }
 
 fn kind(kind: &SpanKind) -> &'static str {
