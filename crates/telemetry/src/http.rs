@@ -5,7 +5,6 @@
 
 mod query;
 
-use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use opentelemetry_semantic_conventions::attribute::{
@@ -16,7 +15,8 @@ use opentelemetry_semantic_conventions::attribute::{
 use tracing::Span;
 
 use crate::propagation::Incoming;
-use crate::span::{self, SpanExt, SpanKind, layer};
+use crate::span::layer::{self, HTTP};
+use crate::span::{self, Recording, SpanExt, SpanKind};
 
 /// A method that the conventions do not know.
 const OTHER: &str = "_OTHER";
@@ -50,11 +50,14 @@ pub struct Served<'a> {
 /// The SERVER span of a request, which continues what the request brought or is linked to it.
 pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
-    let span = layer::serving(request, incoming, make);
-    span::tell(&span, |span| {
+    let tell = |span: &mut Recording| {
         span.kind(SpanKind::Server);
         let method = known(request.method);
-        span.name(name(method, request.route));
+        let name = if method == OTHER { HTTP } else { method };
+        match request.route {
+            None => span.name_of([name]),
+            Some(route) => span.name_of([name, " ", route]),
+        }
         span.add(HTTP_REQUEST_METHOD, method);
         if method == OTHER {
             span.add(HTTP_REQUEST_METHOD_ORIGINAL, bounded(request.method));
@@ -88,25 +91,25 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
         if let Some(version) = request.version {
             span.add(NETWORK_PROTOCOL_VERSION, version);
         }
-    });
-    span
+    };
+    layer::serving(request, incoming, tell, make)
 }
 
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
 pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, path: &str) -> Span {
-    let span = tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
-    span::tell(&span, |span| {
+    let make = || tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
+    let tell = |span: &mut Recording| {
         span.kind(SpanKind::Client);
         let method = known(method);
-        span.name(if method == OTHER { "HTTP" } else { method });
+        span.name_of([if method == OTHER { HTTP } else { method }]);
         let (address, port) = split_port(authority);
         span.add(HTTP_REQUEST_METHOD, method);
         span.add(URL_FULL, bounded(&[scheme, "://", authority, path].concat()));
         span.add(SERVER_ADDRESS, address);
         let default_port = if scheme == "https" { 443 } else { 80 };
         span.add(SERVER_PORT, port.unwrap_or(default_port));
-    });
-    span
+    };
+    layer::calling(parent, tell, make)
 }
 
 /// Which end of an exchange a span is.
@@ -148,15 +151,6 @@ pub fn known(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)
 }
 
-/// The span's name, built once a request: with the route's template where there is one.
-fn name(method: &'static str, route: Option<&str>) -> Cow<'static, str> {
-    let method = if method == OTHER { "HTTP" } else { method };
-    match route {
-        None => Cow::Borrowed(method),
-        Some(route) => Cow::Owned([method, " ", route].concat()),
-    }
-}
-
 /// At most [`MAX_VALUE`] bytes, cut between characters.
 pub(crate) fn bounded(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default()
@@ -176,10 +170,10 @@ pub fn address(peer: IpAddr) -> String {
 }
 
 fn split_port(authority: &str) -> (&str, Option<u16>) {
-    match authority.rsplit_once(':').map(|(host, port)| (host, port.parse().ok())) {
-        Some((host, Some(port))) => (host, Some(port)),
-        _ => (authority, None),
-    }
+    // A port is short: its colon is looked for from the end.
+    let colon = authority.bytes().rposition(|byte| byte == b':');
+    let parts = colon.and_then(|colon| Some((authority.get(..colon)?, authority.get(colon + 1..)?.parse().ok()?)));
+    parts.map_or((authority, None), |(host, port)| (host, Some(port)))
 }
 
 #[cfg(test)]

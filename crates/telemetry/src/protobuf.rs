@@ -2,7 +2,13 @@
 //! need: fields are written straight into a buffer, and read back without a copy. Knows no message; total on any bytes.
 
 /// Appends an unsigned number of 1 to 10 bytes.
-pub(crate) fn varint(out: &mut Vec<u8>, mut value: u64) {
+#[inline]
+pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
+    // Nearly every number is small.
+    if let Ok(low @ ..0x80) = u8::try_from(value) { out.push(low) } else { long_varint(out, value) }
+}
+
+fn long_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
         let [low, ..] = value.to_le_bytes();
         if value < 0x80 {
@@ -24,18 +30,21 @@ pub(crate) const fn field_len(payload: usize) -> usize {
 }
 
 /// Appends the head of a length-delimited field; its payload follows.
+#[inline]
 pub(crate) fn head(out: &mut Vec<u8>, field: u8, length: usize) {
     out.push(field << 3 | 2);
     varint(out, length as u64);
 }
 
 /// Appends a field of bytes, a text, or a message.
+#[inline]
 pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, payload: &[u8]) {
     head(out, field, payload.len());
     out.extend_from_slice(payload);
 }
 
 /// Appends a number, unless it is zero, which is what an absent field means.
+#[inline]
 pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
         out.push(field << 3);
@@ -44,6 +53,7 @@ pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
 }
 
 /// Appends a number of eight bytes.
+#[inline]
 pub(crate) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     out.push(field << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());

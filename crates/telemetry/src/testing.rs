@@ -26,7 +26,7 @@ use crate::span::sampler::Sampler;
 use crate::span::{Limits, Parent, Record, Recording};
 
 /// A span that began at a known time and lasts a quarter of a second.
-pub(crate) struct Made(pub(crate) Recording);
+pub(crate) struct Made(pub(crate) Box<Recording>);
 
 /// The root of its trace, without attributes.
 pub(crate) fn span(name: &'static str) -> Made {

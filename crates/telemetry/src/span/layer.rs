@@ -32,7 +32,12 @@ thread_local! {
     static EXPORTS: Cell<bool> = const { Cell::new(false) };
     /// What the next span of this thread continues; see [`continuing`].
     static INCOMING: RefCell<Option<Incoming>> = const { RefCell::new(None) };
+    /// What the next span of this thread is; see [`told`].
+    static BEGUN: RefCell<Option<Open>> = const { RefCell::new(None) };
 }
+
+/// The name of a span of a request, until it is told another.
+pub(crate) const HTTP: &str = "HTTP";
 
 /// Spans to queues, events to the console and to the span they happen in.
 pub(crate) struct Layer {
@@ -63,16 +68,54 @@ pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> tracing::Sp
     span
 }
 
-/// The same for a request, by which a sampler may decide.
+/// The span of a request, by which a sampler may decide, and which continues what the request brought.
 pub(crate) fn serving(
     request: &Served<'_>,
     incoming: &Incoming,
+    tell: impl Fn(&mut Recording),
     make: impl FnOnce() -> tracing::Span,
 ) -> tracing::Span {
     asked::tell(request);
-    let span = continuing(incoming, make);
+    let incoming = Some(incoming).filter(|incoming| !incoming.is_empty());
+    let span = told(|layer| layer.begin(HTTP, incoming, None), tell, make);
     // Where nobody took it, the caller has decided.
     drop(asked::take());
+    span
+}
+
+/// The span of a request that is made within `parent`.
+pub(crate) fn calling(
+    parent: &tracing::Span,
+    tell: impl Fn(&mut Recording),
+    make: impl FnOnce() -> tracing::Span,
+) -> tracing::Span {
+    let begin = |layer: &Layer| {
+        let begun = super::with_open(parent, |parent| layer.begin(HTTP, None, Some(parent)));
+        begun.unwrap_or_else(|| layer.begin(HTTP, None, None))
+    };
+    told(begin, tell, make)
+}
+
+/// Begins a span and tells it before `make` makes it: once it is made, each thing that it is told takes a look-up.
+fn told(
+    begin: impl Fn(&Layer) -> Open,
+    tell: impl Fn(&mut Recording),
+    make: impl FnOnce() -> tracing::Span,
+) -> tracing::Span {
+    let begun = tracing::dispatcher::get_default(|dispatch| {
+        let layer = dispatch.downcast_ref::<Layer>().filter(|_| !EXPORTS.get());
+        layer.map(|layer| {
+            let mut open = begin(layer);
+            if let Some(recording) = &mut open.recording {
+                tell(recording);
+            }
+            open
+        })
+    });
+    BEGUN.with_borrow_mut(|next| *next = begun);
+    let span = make();
+    // Where nobody took it, the span is not traced.
+    BEGUN.with_borrow_mut(|next| *next = None);
     span
 }
 
@@ -81,14 +124,12 @@ impl Layer {
         *metadata.level() <= Level::INFO && !is_carrier(metadata.target())
     }
 
-    fn begin(&self, name: &'static str, parent: Option<&Open>) -> Open {
-        // A thread that ends may drop a span after what it kept for others.
-        let incoming = INCOMING.try_with(RefCell::take).unwrap_or_default();
+    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Open {
         let now = SystemTime::now();
         let id = id::span();
         let mut carried = Carried::default();
         let mut sampled_by = None;
-        let remote = incoming.as_ref().and_then(|incoming| incoming.parent.as_ref());
+        let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
         let (context, parent) = match (remote, parent) {
             (None, Some(parent)) => {
                 carried = parent.carried.clone();
@@ -98,14 +139,14 @@ impl Layer {
             }
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(now), SpanContext::trace_id);
-                let decided = remote.filter(|_| incoming.as_ref().is_some_and(|incoming| !incoming.undecided));
-                let state = decided.and(incoming.as_ref()).map(|incoming| incoming.state.clone()).unwrap_or_default();
+                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
+                let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
                 let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
                 carried.state = state;
                 carried.sample_rate = rate;
                 sampled_by = rule;
-                carried.baggage = incoming.as_ref().and_then(|incoming| incoming.baggage.clone());
-                carried.lineage = incoming.as_ref().and_then(|incoming| incoming.lineage.clone());
+                carried.baggage = incoming.and_then(|incoming| incoming.baggage.clone());
+                carried.lineage = incoming.and_then(|incoming| incoming.lineage.clone());
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
                 let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
                 let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
@@ -114,7 +155,7 @@ impl Layer {
             }
         };
         let recording = context.is_sampled().then(|| {
-            let mut recording = Box::new(Recording::start(name, &context, &carried.state, parent, now, self.limits));
+            let mut recording = Recording::start(name, &context, &carried.state, parent, now, self.limits);
             if let Some(rate) = carried.sample_rate {
                 recording.add("SampleRate", Value::Int(rate));
             }
@@ -124,7 +165,7 @@ impl Layer {
             if let Some(user) = &carried.user {
                 recording.add(USER_ID, &**user);
             }
-            if let Some(incoming) = &incoming {
+            if let Some(incoming) = incoming {
                 incoming.tell(&mut recording);
             }
             recording
@@ -157,16 +198,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if EXPORTS.get() {
             return;
         }
-        let parent = span.parent();
-        let mut open = {
+        // A thread that ends may make a span after what it kept for others.
+        let open = BEGUN.try_with(RefCell::take).ok().flatten().unwrap_or_else(|| {
+            let incoming = INCOMING.try_with(RefCell::take).ok().flatten();
+            let parent = span.parent();
             let extensions = parent.as_ref().map(SpanRef::extensions);
-            self.begin(attributes.metadata().name(), extensions.as_ref().and_then(|extensions| extensions.get()))
-        };
-        if let Some(recording) = &mut open.recording {
-            // Of a span without other attributes, the fields are all there are, and differ from one another.
-            let new = recording.is_bare();
-            attributes.record(&mut Fields { recording, new });
-        }
+            let parent = extensions.as_ref().and_then(|extensions| extensions.get());
+            let mut open = self.begin(attributes.metadata().name(), incoming.as_ref(), parent);
+            if let Some(recording) = &mut open.recording {
+                attributes.record(&mut Fields(recording));
+            }
+            open
+        });
         span.extensions_mut().insert(open);
     }
 
@@ -175,7 +218,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         // Taken out, as in `record_with`: a value's `Debug` is others' code.
         let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         if let Some(mut recording) = taken {
-            values.record(&mut Fields { recording: &mut recording, new: false });
+            values.record(&mut Fields(&mut recording));
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
                 open.recording = Some(recording);
             }
@@ -228,8 +271,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
-        let open = span.extensions_mut().remove::<Open>();
-        if let Some(recording) = open.and_then(|open| open.recording) {
+        // The rest is dropped with the registry's span.
+        let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
+        if let Some(recording) = recording {
             let record = recording.finish(SystemTime::now());
             for queue in &self.queues {
                 queue.push(record.clone());

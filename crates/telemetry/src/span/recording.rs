@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -55,7 +56,7 @@ pub(crate) struct Record {
 
 /// A sampled span that has not ended.
 pub struct Recording {
-    name: Cow<'static, str>,
+    name: String,
     kind: SpanKind,
     status: Code,
     description: String,
@@ -65,6 +66,8 @@ pub struct Recording {
     encoding: Vec<u8>,
     attributes_at: usize,
     attributes: u32,
+    /// A bit for each length that an attribute's key has, the lengths modulo 64: a key whose bit is not set is not there.
+    lengths: u64,
     dropped_attributes: u32,
     /// Events and links, encoded as fields of the span.
     more: Vec<u8>,
@@ -89,8 +92,9 @@ pub(crate) struct Parent {
 }
 
 thread_local! {
-    /// A buffer that the next span of this thread can use.
-    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    /// Ended spans whose buffers the next ones of this thread can use.
+    #[expect(clippy::vec_box, reason = "each moves into an open span and comes back from there")]
+    static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Bytes of a span after which nothing is added to it: what Honeycomb takes of an event.
@@ -137,38 +141,57 @@ impl<T: Into<Arc<[u8]>>> From<T> for Record {
 
 impl Recording {
     pub(crate) fn start(
-        name: &'static str,
+        name: &str,
         context: &SpanContext,
         state: &State,
         parent: Option<Parent>,
         start: SystemTime,
         limits: Limits,
-    ) -> Self {
-        // A thread that ends may drop a span after its buffers.
-        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
-        let mut encoding = spare.unwrap_or_else(|| Vec::with_capacity(BUFFER));
-        bytes(&mut encoding, field::TRACE_ID, &context.trace_id().to_bytes());
-        bytes(&mut encoding, field::SPAN_ID, &context.span_id().to_bytes());
+    ) -> Box<Self> {
+        let mut span = Self::spare(start, limits);
+        span.name.push_str(name);
+        let encoding = &mut span.encoding;
+        bytes(encoding, field::TRACE_ID, &context.trace_id().to_bytes());
+        bytes(encoding, field::SPAN_ID, &context.span_id().to_bytes());
         if let Some(state) = state.header() {
-            bytes(&mut encoding, field::TRACE_STATE, state.as_bytes());
+            bytes(encoding, field::TRACE_STATE, state.as_bytes());
         }
         if let Some(parent) = parent {
-            bytes(&mut encoding, field::PARENT, &parent.id.to_bytes());
+            bytes(encoding, field::PARENT, &parent.id.to_bytes());
         }
         let remote = if parent.is_some_and(|parent| parent.remote) { IS_REMOTE } else { 0 };
-        flags(&mut encoding, &FLAGS_KEY, context.trace_flags(), remote);
-        fixed64(&mut encoding, field::START, nanoseconds(start));
-        let attributes_at = encoding.len();
+        flags(encoding, &FLAGS_KEY, context.trace_flags(), remote);
+        fixed64(encoding, field::START, nanoseconds(start));
+        span.attributes_at = encoding.len();
+        span
+    }
+
+    /// One that says nothing, in the buffers of an ended one if there is any.
+    fn spare(start: SystemTime, limits: Limits) -> Box<Self> {
+        // A thread that ends may make a span after its buffers.
+        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
+        let mut span = spare.unwrap_or_else(|| Box::new(Self::empty(Vec::with_capacity(BUFFER), start, limits)));
+        let (mut encoding, mut more) = (mem::take(&mut span.encoding), mem::take(&mut span.more));
+        let mut name = mem::take(&mut span.name);
+        encoding.clear();
+        more.clear();
+        name.clear();
+        *span = Self { more, name, ..Self::empty(encoding, start, limits) };
+        span
+    }
+
+    fn empty(encoding: Vec<u8>, start: SystemTime, limits: Limits) -> Self {
         Self {
-            name: Cow::Borrowed(name),
+            name: String::new(),
             kind: SpanKind::Internal,
             status: Code::Unset,
             description: String::new(),
             start,
             limits,
             encoding,
-            attributes_at,
+            attributes_at: 0,
             attributes: 0,
+            lengths: 0,
             dropped_attributes: 0,
             more: Vec::new(),
             events: 0,
@@ -180,7 +203,18 @@ impl Recording {
 
     /// Gives the span another name: a template, never a path or an id.
     pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
-        self.name = name.into();
+        match name.into() {
+            Cow::Owned(name) => self.name = name,
+            Cow::Borrowed(name) => self.name_of([name]),
+        }
+    }
+
+    /// The same, put together of parts.
+    pub(crate) fn name_of<const N: usize>(&mut self, parts: [&str; N]) {
+        self.name.clear();
+        for part in parts {
+            self.name.push_str(part);
+        }
     }
 
     /// Says which side of an exchange the span is.
@@ -191,7 +225,9 @@ impl Recording {
     /// Sets an attribute, in place of an earlier one with this key. Texts are cut at the limit; beyond the limit of their
     /// number, attributes are counted as dropped.
     pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if let Some((at, length)) = self.find(key) {
+        if self.lengths & bit(key) != 0
+            && let Some((at, length)) = self.find(key)
+        {
             self.encoding.drain(at..at + length);
             self.attributes -= 1;
         }
@@ -199,12 +235,14 @@ impl Recording {
     }
 
     /// Sets an attribute whose key is known not to be there.
+    #[inline(always)]
     pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if self.attributes >= self.limits.attributes || self.is_full() {
             self.dropped_attributes += 1;
             return;
         }
         self.attributes += 1;
+        self.lengths |= bit(key);
         attribute(&mut self.encoding, field::ATTRIBUTE, key, value.into(), self.limits.value_bytes);
     }
 
@@ -232,11 +270,6 @@ impl Recording {
         self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
         self.dropped_events = self.dropped_events.saturating_add(events);
         self.dropped_links = self.dropped_links.saturating_add(links);
-    }
-
-    /// No attribute has been added.
-    pub(super) fn is_bare(&self) -> bool {
-        self.attributes == 0
     }
 
     /// Adds an `exception` event, now. Empty texts are left out.
@@ -285,36 +318,40 @@ impl Recording {
     }
 
     /// The whole span, ended at `end`, or where it began if the clock went back meanwhile.
-    pub(crate) fn finish(self, end: SystemTime) -> Record {
-        let mut encoding = self.encoding;
-        bytes(&mut encoding, field::NAME, cut(&self.name, self.limits.value_bytes).as_bytes());
-        number(&mut encoding, field::KIND, kind_number(&self.kind));
-        fixed64(&mut encoding, field::END, nanoseconds(end.max(self.start)));
-        number(&mut encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
+    pub(crate) fn finish(mut self: Box<Self>, end: SystemTime) -> Record {
+        let encoding = &mut self.encoding;
+        bytes(encoding, field::NAME, cut(&self.name, self.limits.value_bytes).as_bytes());
+        number(encoding, field::KIND, kind_number(&self.kind));
+        fixed64(encoding, field::END, nanoseconds(end.max(self.start)));
+        number(encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
         encoding.extend_from_slice(&self.more);
-        number(&mut encoding, field::DROPPED_EVENTS, self.dropped_events.into());
-        number(&mut encoding, field::DROPPED_LINKS, self.dropped_links.into());
+        number(encoding, field::DROPPED_EVENTS, self.dropped_events.into());
+        number(encoding, field::DROPPED_LINKS, self.dropped_links.into());
         if self.status != Code::Unset {
             // Only an error has a description.
             let told = self.status == Code::Error && !self.description.is_empty();
-            head(&mut encoding, field::STATUS, 2 + if told { field_len(self.description.len()) } else { 0 });
+            head(encoding, field::STATUS, 2 + if told { field_len(self.description.len()) } else { 0 });
             if told {
-                bytes(&mut encoding, 2, self.description.as_bytes());
+                bytes(encoding, 2, self.description.as_bytes());
             }
-            number(&mut encoding, 3, if self.status == Code::Error { 2 } else { 1 });
+            number(encoding, 3, if self.status == Code::Error { 2 } else { 1 });
         }
         let record = Record::from(encoding.as_slice());
-        if encoding.capacity() <= 4 * BUFFER {
-            encoding.clear();
+        self.leave();
+        record
+    }
+
+    /// Leaves its buffers to the next span of this thread, unless they are large.
+    fn leave(self: Box<Self>) {
+        if [self.encoding.capacity(), self.more.capacity(), self.name.capacity()].iter().sum::<usize>() <= 4 * BUFFER {
             let _: Result<(), _> = SPARE.try_with(|spare| {
                 if let Ok(mut spare) = spare.try_borrow_mut()
                     && spare.len() < SPARES
                 {
-                    spare.push(encoding);
+                    spare.push(self);
                 }
             });
         }
-        record
     }
 
     /// It holds so much that nothing more is added.
@@ -354,8 +391,43 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
+/// The bit of a key's length.
+fn bit(key: &str) -> u64 {
+    1 << (key.len() % 64)
+}
+
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
+#[inline(always)]
 pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
+    match value {
+        // Of nearly every attribute, each length is one byte: heads are written together, and a key that is a constant is too.
+        Value::Text(text) if text.len() <= limit && key.len() + text.len() < 0x80 - 6 => {
+            let (key_length, length) = (low(key.len()), low(text.len()));
+            out.reserve(key.len() + text.len() + 8);
+            out.extend_from_slice(&[field << 3 | 2, key_length + length + 6, 1 << 3 | 2, key_length]);
+            out.extend_from_slice(key.as_bytes());
+            out.extend_from_slice(&[2 << 3 | 2, length + 2, 1 << 3 | 2, length]);
+            out.extend_from_slice(text.as_bytes());
+        }
+        // The status codes, ports and counts among the numbers.
+        Value::Int(int @ 0..0x4000) if key.len() < 0x80 - 7 => {
+            let key_length = low(key.len());
+            let [high, low] = [int >> 7, int & 0x7f].map(|seven| seven.to_le_bytes()[0]);
+            out.reserve(key.len() + 9);
+            out.extend_from_slice(&[field << 3 | 2, key_length + 6 + u8::from(high > 0), 1 << 3 | 2, key_length]);
+            out.extend_from_slice(key.as_bytes());
+            if high > 0 {
+                out.extend_from_slice(&[2 << 3 | 2, 3, 3 << 3, low | 0x80, high]);
+            } else {
+                out.extend_from_slice(&[2 << 3 | 2, 2, 3 << 3, low]);
+            }
+        }
+        value => any_attribute(out, field, key, value, limit),
+    }
+}
+
+#[inline(never)]
+fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
     let value = match value {
         Value::Text(text) => Value::Text(cut(text, limit)),
         other => other,
@@ -368,19 +440,8 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
     };
     let length = field_len(key.len()) + field_len(value_length);
     out.reserve(length + 6);
-    if length < 0x80 {
-        // Of nearly every attribute, each length is one byte: heads are written together.
-        out.extend_from_slice(&[field << 3 | 2, low(length), 1 << 3 | 2, low(key.len())]);
-        out.extend_from_slice(key.as_bytes());
-        if let Value::Text(text) = value {
-            out.extend_from_slice(&[2 << 3 | 2, low(value_length), 1 << 3 | 2, low(text.len())]);
-            out.extend_from_slice(text.as_bytes());
-            return;
-        }
-    } else {
-        head(out, field, length);
-        bytes(out, 1, key.as_bytes());
-    }
+    head(out, field, length);
+    bytes(out, 1, key.as_bytes());
     head(out, 2, value_length);
     match value {
         Value::Text(text) => bytes(out, 1, text.as_bytes()),
@@ -420,4 +481,91 @@ fn kind_number(kind: &SpanKind) -> u64 {
 
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    use opentelemetry_proto::tonic::trace::v1::Span;
+    use proptest::prelude::*;
+    use prost::Message;
+
+    use super::*;
+    use crate::span::reading::{Reading, Scalar};
+
+    /// A value, and what it is in OTLP.
+    fn values() -> impl Strategy<Value = Any> {
+        prop_oneof![
+            (0_u32..64).prop_flat_map(|bits| 0..=i64::MAX >> bits).prop_map(Any::IntValue),
+            any::<i64>().prop_map(Any::IntValue),
+            any::<bool>().prop_map(Any::BoolValue),
+            any::<f64>().prop_map(Any::DoubleValue),
+            ".{0,9}|[a-z]{100,140}".prop_map(Any::StringValue),
+        ]
+    }
+
+    fn value(any: &Any) -> Value<'_> {
+        match any {
+            Any::StringValue(text) => Value::Text(text),
+            Any::BoolValue(flag) => Value::Bool(*flag),
+            Any::IntValue(int) => Value::Int(*int),
+            Any::DoubleValue(float) => Value::Float(*float),
+            _ => panic!("no such value is made"),
+        }
+    }
+
+    proptest! {
+        /// Each length of a key and of a value is written in its own way, as one byte or more.
+        #[test]
+        fn any_attribute_is_read_back(
+            told in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
+            renamed in ".{0,9}",
+        ) {
+            let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
+            let mut last: Vec<(String, Any)> = Vec::new();
+            let mut span = Recording::start("x", &context, &State::default(), None, UNIX_EPOCH, Limits::default());
+            for (key, any) in &told {
+                span.set(key, value(any));
+                last.retain(|(own, _)| own != key);
+                last.push((key.clone(), any.clone()));
+            }
+            span.name(renamed.clone());
+            let record = span.finish(UNIX_EPOCH);
+            let decoded = Span::decode(&*record).unwrap();
+            prop_assert_eq!(&decoded.name, &renamed);
+            let found: Vec<(String, Any)> =
+                decoded.attributes.into_iter().map(|pair| (pair.key, pair.value.unwrap().value.unwrap())).collect();
+            prop_assert_eq!(&found, &last);
+            let mut reading = Reading::empty();
+            reading.read(&record);
+            prop_assert_eq!(reading.attributes.len(), last.len());
+            for ((key, scalar), (own, any)) in reading.attributes.iter().zip(&last) {
+                prop_assert_eq!(key.as_str(), own);
+                let scalar = match scalar {
+                    Scalar::Text(text) => Value::Text(text.as_str()),
+                    Scalar::Bool(flag) => Value::Bool(*flag),
+                    Scalar::Int(int) => Value::Int(*int),
+                    Scalar::Float(float) => Value::Float(*float),
+                };
+                prop_assert_eq!(scalar, value(any));
+            }
+        }
+    }
+
+    #[test]
+    fn the_next_span_begins_with_nothing_of_the_last() {
+        let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
+        let start = || Recording::start("x", &context, &State::default(), None, UNIX_EPOCH, Limits::default());
+        let empty = start().finish(UNIX_EPOCH);
+        let mut told = start();
+        told.name("y");
+        told.kind(SpanKind::Server);
+        told.fail("timeout");
+        told.describe("too late");
+        told.exception("E", "m", "s");
+        told.link(&context, None);
+        told.drop_more(1, 2, 3);
+        drop(told.finish(UNIX_EPOCH));
+        assert_eq!(*start().finish(UNIX_EPOCH), *empty);
+    }
 }
