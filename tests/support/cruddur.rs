@@ -1,6 +1,8 @@
 //! Processes of the binary under test, each on free ports and with an environment of its own: nothing of the developer's
 //! variables reaches it.
 
+use std::cell::RefCell;
+use std::fmt;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -252,8 +254,16 @@ impl Cruddur {
     /// The spans of a trace, once the viewer has `count` of each protocol, and each document of X-Ray's is valid.
     pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let url = format!("{}/api/traces/{trace_id}", self.viewer);
-        let spans = eventually(format!("{count} spans of {trace_id} of each protocol"), || {
+        let last = RefCell::new(Vec::new());
+        let what = fmt::from_fn(|f| {
+            let ledgers = [&self.backend, &self.page].map(|at| http::get(&format!("{at}/health/telemetry")).body);
+            let [backend, page] = ledgers.map(|ledger| String::from_utf8_lossy(&ledger).into_owned());
+            let last = String::from_utf8_lossy(&last.borrow()).into_owned();
+            write!(f, "{count} spans of {trace_id} of each protocol (last {last}, ledgers {backend} and {page})")
+        });
+        let spans = eventually(what, || {
             let answer = http::get(&url);
+            last.replace(answer.body.clone());
             let trace = (answer.status == 200).then(|| answer.json())?;
             let whole = |source: &str| trace["sources"][source].as_u64() >= u64::try_from(count).ok();
             (whole("otlp") && whole("xray")).then(|| trace["spans"].as_array().unwrap().clone())

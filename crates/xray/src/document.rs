@@ -220,10 +220,7 @@ impl Document {
 /// Basic Multilingual Plane.
 pub fn name(text: &str) -> Cow<'_, str> {
     const MOST: usize = 200;
-    if !text.trim().is_empty()
-        && text.len() <= MOST
-        && text.bytes().all(|byte| byte.is_ascii() && is_in_name(byte.into()))
-    {
+    if text.len() <= MOST && text.bytes().any(|byte| byte != b' ') && text.bytes().all(is_in_ascii_name) {
         return Cow::Borrowed(text);
     }
     let space = |c| if matches!(c, '\t' | '\n' | '\r') { ' ' } else { c };
@@ -235,10 +232,15 @@ pub fn name(text: &str) -> Cow<'_, str> {
     }
 }
 
+fn is_in_ascii_name(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+        || matches!(byte, b' ' | b'_' | b'.' | b':' | b'/' | b'%' | b'&' | b'#' | b'=' | b'+' | b'-' | b'@')
+}
+
 fn is_in_name(c: char) -> bool {
     use GeneralCategoryGroup::{Letter, Number, Separator};
-    if c.is_ascii() {
-        return c.is_ascii_alphanumeric() || " _.:/%&#=+-@".contains(c);
+    if let Ok(byte @ ..0x80) = u8::try_from(c) {
+        return is_in_ascii_name(byte);
     }
     c <= '\u{ffff}' && matches!(c.general_category_group(), Letter | Number | Separator)
 }

@@ -18,7 +18,8 @@ pub(crate) fn trace(now: SystemTime) -> TraceId {
 
 /// A span id, never the invalid one.
 pub(crate) fn span() -> SpanId {
-    SpanId::from_bytes(rand::rng().random_range(1..=u64::MAX).to_be_bytes())
+    let random: u64 = rand::rng().random();
+    SpanId::from_bytes(random.max(1).to_be_bytes())
 }
 
 #[cfg(test)]

@@ -275,8 +275,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         if let Some(recording) = recording {
             let record = recording.finish(SystemTime::now());
-            for queue in &self.queues {
-                queue.push(record.clone());
+            if let Some((last, others)) = self.queues.split_last() {
+                others.iter().for_each(|queue| queue.push(record.clone()));
+                last.push(record);
             }
         }
     }

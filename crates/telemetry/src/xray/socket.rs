@@ -15,7 +15,7 @@ use super::backlog::Backlog;
 /// Datagrams of a burst to a daemon on this machine. Its buffer, of 208 KiB unless it is told otherwise, accounts for up to 2,304
 /// bytes of a datagram of 1,000: four services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
 /// Longer bursts gain nothing more of a system call, and leave the daemon with nothing to read while the next one is made.
-const BURST: usize = 12;
+const BURST: usize = 20;
 /// Its bytes.
 const BURST_BYTES: usize = 13_500;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
