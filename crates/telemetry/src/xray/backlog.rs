@@ -12,9 +12,9 @@ use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
-/// Less than half of the usual buffer of 208 KiB: bursts of services that look at the same time must find room beside it. And much
-/// more than one burst, so that the next one can be made, and sent, while the daemon reads.
-const HIGH: u32 = 96 * 1024;
+/// A third of the usual buffer of 208 KiB: bursts of services that look at the same time must find room beside it. And more than
+/// one burst, so that the next one is sent while the daemon reads.
+const HIGH: u32 = 64 * 1024;
 /// A kernel answers at once.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
 /// `SOCK_DIAG_BY_FAMILY`, both of a question and of its answer.

@@ -12,12 +12,13 @@ use quinn_udp::{Transmit, UdpSocketState};
 
 use super::backlog::Backlog;
 
-/// Datagrams of a burst to a daemon on this machine. Its buffer, of 208 KiB unless it is told otherwise, accounts for up to 2,304
-/// bytes of a datagram of 1,000: four services that send at the same time fit, beside what [`Backlog::is_high`] leaves there.
-/// Longer bursts gain nothing more of a system call, and leave the daemon with nothing to read while the next one is made.
-const BURST: usize = 20;
+/// Datagrams of a burst to a daemon on this machine. The daemon's buffer, of 208 KiB unless it is told otherwise, accounts for 832
+/// bytes with each, and for less than 49,200 for a burst: three services that send at the same time fit, beside what
+/// [`Backlog::is_high`] leaves there. A longer burst costs hardly less, and leaves the daemon with nothing to read while the next
+/// one is made.
+const BURST: usize = 32;
 /// Its bytes.
-const BURST_BYTES: usize = 13_500;
+const BURST_BYTES: usize = 22_500;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
