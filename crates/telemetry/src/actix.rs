@@ -24,7 +24,7 @@ use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
 use crate::http::{self, Served, Side};
-use crate::propagation::{self, Headers, Trust};
+use crate::propagation::{self, Headers, Incoming, Trust};
 
 /// Builds the root span of a request.
 pub struct RootSpan;
@@ -36,14 +36,11 @@ impl RootSpanBuilder for RootSpan {
             return Span::none();
         }
         let peer = request.peer_addr().map(http::peer);
+        let found = Found::of(request.headers());
         // Without `Forwarded`, whose grammar is left to actix-web, no text is copied.
-        let info = request.headers().contains_key(&FORWARDED).then(|| request.connection_info());
-        let forwarded = |name: &HeaderName| {
-            let text = request.headers().get(name)?.to_str().ok()?;
-            text.split(',').next().map(str::trim).filter(|text| !text.is_empty())
-        };
+        let info = found.forwarded.map(|_| request.connection_info());
+        let forwarded = |value| text(value)?.split(',').next().map(str::trim).filter(|text| !text.is_empty());
         let of_connection = || if request.app_config().secure() { "https" } else { "http" };
-        let of_request = || request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let served = Served {
             method: request.method().as_str(),
             route: route.as_deref(),
@@ -51,15 +48,15 @@ impl RootSpanBuilder for RootSpan {
             query: Some(request.query_string()),
             scheme: match &info {
                 Some(info) => info.scheme(),
-                None => forwarded(&X_FORWARDED_PROTO).unwrap_or_else(of_connection),
+                None => forwarded(found.forwarded_proto).unwrap_or_else(of_connection),
             },
             host: match &info {
                 Some(info) => Some(info.host()),
-                None => forwarded(&X_FORWARDED_HOST).or_else(of_request),
+                None => forwarded(found.forwarded_host).or_else(|| text(found.host)),
             },
             peer,
             client: None,
-            user_agent: request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok()),
+            user_agent: text(found.user_agent),
             version: match request.version() {
                 Version::HTTP_10 => Some("1.0"),
                 Version::HTTP_11 => Some("1.1"),
@@ -67,7 +64,11 @@ impl RootSpanBuilder for RootSpan {
                 _ => None,
             },
         };
-        http::server_span(&served, &propagation::extract(request.headers(), &Trust::ALWAYS, peer))
+        let incoming = match found.carries_context {
+            true => propagation::extract(request.headers(), &Trust::ALWAYS, peer),
+            false => Incoming::default(),
+        };
+        http::server_span(&served, &incoming)
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {
@@ -96,6 +97,44 @@ pub async fn answer<B: MessageBody>(
     Ok(response)
 }
 
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()
+}
+
+/// The headers that a span tells of, each by its first value. Found in one pass: a look-up hashes its name, and a request has few
+/// headers.
+#[derive(Default)]
+struct Found<'a> {
+    host: Option<&'a HeaderValue>,
+    user_agent: Option<&'a HeaderValue>,
+    forwarded: Option<&'a HeaderValue>,
+    forwarded_host: Option<&'a HeaderValue>,
+    forwarded_proto: Option<&'a HeaderValue>,
+    /// There is something to extract.
+    carries_context: bool,
+}
+
+impl<'a> Found<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let field = match *name {
+                HOST => &mut found.host,
+                USER_AGENT => &mut found.user_agent,
+                FORWARDED => &mut found.forwarded,
+                _ if *name == X_FORWARDED_HOST => &mut found.forwarded_host,
+                _ if *name == X_FORWARDED_PROTO => &mut found.forwarded_proto,
+                _ => {
+                    found.carries_context |= FIELDS.contains(name);
+                    continue;
+                }
+            };
+            field.get_or_insert(value);
+        }
+        found
+    }
+}
+
 /// What is asked by machines, again and again.
 fn is_untraced(route: &str) -> bool {
     route.ends_with("/health-check") || route.starts_with("/health/") || route == "/metrics"
@@ -122,10 +161,29 @@ mod tests {
 
     #[test]
     fn every_field_that_is_propagated_is_looked_up() {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static("x"));
+        assert!(!Found::of(&headers).carries_context);
+        assert_eq!(propagation::extract(&headers, &Trust::ALWAYS, None), Incoming::default());
         for name in propagation::FIELDS {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
             assert_eq!(headers.values(name).collect::<Vec<_>>(), ["x"]);
+            assert!(Found::of(&headers).carries_context, "{name}");
         }
+    }
+
+    #[test]
+    fn of_a_header_that_came_twice_the_first_is_told() {
+        let mut headers = HeaderMap::new();
+        for name in [HOST, USER_AGENT, FORWARDED, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
+            for value in ["first", "second"] {
+                headers.append(name.clone(), HeaderValue::from_static(value));
+            }
+        }
+        let Found { host, user_agent, forwarded, forwarded_host, forwarded_proto, carries_context } =
+            Found::of(&headers);
+        let told = [host, user_agent, forwarded, forwarded_host, forwarded_proto].map(text);
+        assert_eq!((told, carries_context), ([Some("first"); 5], false));
     }
 }

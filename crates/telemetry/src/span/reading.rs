@@ -253,9 +253,9 @@ fn attribute(bytes: &[u8]) -> Attribute<'_> {
             [0x12, _, 0x0a, length @ ..0x80, text @ ..] if text.len() == usize::from(*length) => {
                 return (Text(key), Scalar::Text(Text(text)));
             }
-            [0x12, _, 0x18, low @ ..0x80] => return (Text(key), Scalar::Int(i64::from(*low))),
-            [0x12, _, 0x18, low @ 0x80..=0xff, high @ ..0x80] => {
-                return (Text(key), Scalar::Int(i64::from(low & 0x7f) | i64::from(*high) << 7));
+            [0x12, _, 0x18, low @ .., high @ ..0x80] if low.len() < 3 && low.iter().all(|byte| *byte > 0x7f) => {
+                let number = low.iter().rev().fold(i64::from(*high), |high, low| high << 7 | i64::from(low & 0x7f));
+                return (Text(key), Scalar::Int(number));
             }
             _ => {}
         }

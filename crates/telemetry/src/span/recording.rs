@@ -410,17 +410,18 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
             out.extend_from_slice(text.as_bytes());
         }
         // The status codes, ports and counts among the numbers.
-        Value::Int(int @ 0..0x4000) if key.len() < 0x80 - 7 => {
+        Value::Int(int @ 0..0x20_0000) if key.len() < 0x80 - 8 => {
             let key_length = low(key.len());
-            let [high, low] = [int >> 7, int & 0x7f].map(|seven| seven.to_le_bytes()[0]);
-            out.reserve(key.len() + 9);
-            out.extend_from_slice(&[field << 3 | 2, key_length + 6 + u8::from(high > 0), 1 << 3 | 2, key_length]);
+            let [first, second, third] = [int, int >> 7, int >> 14].map(|int| int.to_le_bytes()[0] & 0x7f);
+            let number: &[u8] = match (second, third) {
+                (0, 0) => &[2 << 3 | 2, 2, 3 << 3, first],
+                (_, 0) => &[2 << 3 | 2, 3, 3 << 3, first | 0x80, second],
+                _ => &[2 << 3 | 2, 4, 3 << 3, first | 0x80, second | 0x80, third],
+            };
+            out.reserve(key.len() + 10);
+            out.extend_from_slice(&[field << 3 | 2, key_length + 2 + low(number.len()), 1 << 3 | 2, key_length]);
             out.extend_from_slice(key.as_bytes());
-            if high > 0 {
-                out.extend_from_slice(&[2 << 3 | 2, 3, 3 << 3, low | 0x80, high]);
-            } else {
-                out.extend_from_slice(&[2 << 3 | 2, 2, 3 << 3, low]);
-            }
+            out.extend_from_slice(number);
         }
         value => any_attribute(out, field, key, value, limit),
     }
