@@ -237,13 +237,27 @@ impl Recording {
     /// Sets an attribute whose key is known not to be there.
     #[inline(always)]
     pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
-        if self.attributes >= self.limits.attributes || self.is_full() {
+        if self.has_no_room() {
             self.dropped_attributes += 1;
             return;
         }
         self.attributes += 1;
         self.lengths |= bit(key);
         attribute(&mut self.encoding, field::ATTRIBUTE, key, value.into(), self.limits.value_bytes);
+    }
+
+    /// The same of a text in parts, of which `most` bytes are kept.
+    pub(crate) fn add_joined<const N: usize>(&mut self, key: &str, parts: [&str; N], most: usize) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if length > most.min(self.limits.value_bytes) || !is_short(key, length) || self.has_no_room() {
+            return self.add(key, cut(&parts.concat(), most));
+        }
+        self.attributes += 1;
+        self.lengths |= bit(key);
+        text_head(&mut self.encoding, field::ATTRIBUTE, key, length);
+        for part in parts {
+            self.encoding.extend_from_slice(part.as_bytes());
+        }
     }
 
     /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
@@ -354,6 +368,11 @@ impl Recording {
         }
     }
 
+    /// Another attribute is not added.
+    fn has_no_room(&self) -> bool {
+        self.attributes >= self.limits.attributes || self.is_full()
+    }
+
     /// It holds so much that nothing more is added.
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
@@ -400,13 +419,8 @@ fn bit(key: &str) -> u64 {
 #[inline(always)]
 pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
     match value {
-        // Of nearly every attribute, each length is one byte: heads are written together, and a key that is a constant is too.
-        Value::Text(text) if text.len() <= limit && key.len() + text.len() < 0x80 - 6 => {
-            let (key_length, length) = (low(key.len()), low(text.len()));
-            out.reserve(key.len() + text.len() + 8);
-            out.extend_from_slice(&[field << 3 | 2, key_length + length + 6, 1 << 3 | 2, key_length]);
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(&[2 << 3 | 2, length + 2, 1 << 3 | 2, length]);
+        Value::Text(text) if text.len() <= limit && is_short(key, text.len()) => {
+            text_head(out, field, key, text.len());
             out.extend_from_slice(text.as_bytes());
         }
         // The status codes, ports and counts among the numbers.
@@ -425,6 +439,22 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
         }
         value => any_attribute(out, field, key, value, limit),
     }
+}
+
+/// Each length in the encoding of a text of so many bytes is one byte, which it is of nearly every attribute.
+#[inline(always)]
+fn is_short(key: &str, length: usize) -> bool {
+    key.len() + length < 0x80 - 6
+}
+
+/// Appends what comes before such a text, its heads together, and a key that is a constant as one.
+#[inline(always)]
+fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
+    out.reserve(key.len() + length + 8);
+    let (key_length, length) = (low(key.len()), low(length));
+    out.extend_from_slice(&[field << 3 | 2, key_length + length + 6, 1 << 3 | 2, key_length]);
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(&[2 << 3 | 2, length + 2, 1 << 3 | 2, length]);
 }
 
 #[inline(never)]
@@ -520,7 +550,7 @@ mod tests {
         #[test]
         fn any_attribute_is_read_back(
             told in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
-            renamed in ".{0,9}",
+            renamed in ".{0,9}|[a-z]{100,140}",
         ) {
             let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
             let mut last: Vec<(String, Any)> = Vec::new();
@@ -531,6 +561,11 @@ mod tests {
                 last.push((key.clone(), any.clone()));
             }
             span.name(renamed.clone());
+            let url = ["https", "://", renamed.as_str()];
+            for (key, most) in [("url.full", 1_000), ("url.cut", 9)] {
+                span.add_joined(key, url, most);
+                last.push((key.to_owned(), Any::StringValue(cut(&url.concat(), most).to_owned())));
+            }
             let record = span.finish(UNIX_EPOCH);
             let decoded = Span::decode(&*record).unwrap();
             prop_assert_eq!(&decoded.name, &renamed);
