@@ -18,23 +18,35 @@ pub(crate) struct Browser {
     _scratch: Folder,
 }
 
-impl Browser {
-    /// `None` where there is no chromedriver.
-    pub(crate) async fn start() -> Option<Self> {
-        let scratch = Folder::new();
+/// A chromedriver and its port. One that ends before it has said its port, which was seen once among many tests that listen, is
+/// started again.
+fn driver(scratch: &Folder) -> std::io::Result<(Child, u16)> {
+    for _ in 0..5 {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("TMPDIR", scratch.path()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let Ok(mut driver) = command.spawn() else {
-            cannot_run("chromium", "chromedriver is not installed; run tests/run, which installs it on Debian");
-            return None;
-        };
+        let mut driver = command.spawn()?;
         // It says on which port it was asked to start, which is 0, and then on which it did.
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = said.find_map(|line| {
             let port = line.split_once("successfully on port ")?.1;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
-        let port = port.expect("chromedriver says its port");
+        if let Some(port) = port {
+            return Ok((driver, port));
+        }
+        driver.wait()?;
+    }
+    panic!("chromedriver ended five times before it said its port");
+}
+
+impl Browser {
+    /// `None` where there is no chromedriver.
+    pub(crate) async fn start() -> Option<Self> {
+        let scratch = Folder::new();
+        let Ok((driver, port)) = driver(&scratch) else {
+            cannot_run("chromium", "chromedriver is not installed; run tests/run, which installs it on Debian");
+            return None;
+        };
         let options = json!({"args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"]});
         let logs = json!({"browser": "ALL"});
         let capabilities =
