@@ -13,7 +13,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
-use super::recording::{attribute, cut, nanoseconds};
+use super::attribute::{attribute, cut};
+use super::recording::nanoseconds;
 use super::{Limits, Record, Recording, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod asked;
+mod attribute;
 mod event;
 mod fields;
 pub(crate) mod id;
@@ -32,10 +33,11 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::propagation::State;
 
+pub(crate) use attribute::attribute;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use recording::Recording;
-pub(crate) use recording::{Parent, Record, attribute, nanoseconds};
+pub(crate) use recording::{Parent, Record, nanoseconds};
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]

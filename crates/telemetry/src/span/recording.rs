@@ -14,6 +14,7 @@ use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
 
+use super::attribute::{attribute, cut, is_short, text_head};
 use super::{Limits, Value};
 use crate::propagation::State;
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
@@ -413,86 +414,6 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
 /// The bit of a key's length.
 fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
-}
-
-/// Appends a `KeyValue` as `field`; a text is cut between characters.
-#[inline(always)]
-pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
-    match value {
-        Value::Text(text) if text.len() <= limit && is_short(key, text.len()) => {
-            text_head(out, field, key, text.len());
-            out.extend_from_slice(text.as_bytes());
-        }
-        // The status codes, ports and counts among the numbers.
-        Value::Int(int @ 0..0x20_0000) if key.len() < 0x80 - 8 => {
-            let key_length = low(key.len());
-            let [first, second, third] = [int, int >> 7, int >> 14].map(|int| int.to_le_bytes()[0] & 0x7f);
-            let number: &[u8] = match (second, third) {
-                (0, 0) => &[2 << 3 | 2, 2, 3 << 3, first],
-                (_, 0) => &[2 << 3 | 2, 3, 3 << 3, first | 0x80, second],
-                _ => &[2 << 3 | 2, 4, 3 << 3, first | 0x80, second | 0x80, third],
-            };
-            out.reserve(key.len() + 10);
-            out.extend_from_slice(&[field << 3 | 2, key_length + 2 + low(number.len()), 1 << 3 | 2, key_length]);
-            out.extend_from_slice(key.as_bytes());
-            out.extend_from_slice(number);
-        }
-        value => any_attribute(out, field, key, value, limit),
-    }
-}
-
-/// Each length in the encoding of a text of so many bytes is one byte, which it is of nearly every attribute.
-#[inline(always)]
-fn is_short(key: &str, length: usize) -> bool {
-    key.len() + length < 0x80 - 6
-}
-
-/// Appends what comes before such a text, its heads together, and a key that is a constant as one.
-#[inline(always)]
-fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
-    out.reserve(key.len() + length + 8);
-    let (key_length, length) = (low(key.len()), low(length));
-    out.extend_from_slice(&[field << 3 | 2, key_length + length + 6, 1 << 3 | 2, key_length]);
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(&[2 << 3 | 2, length + 2, 1 << 3 | 2, length]);
-}
-
-#[inline(never)]
-fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
-    let value = match value {
-        Value::Text(text) => Value::Text(cut(text, limit)),
-        other => other,
-    };
-    let value_length = match value {
-        Value::Text(text) => field_len(text.len()),
-        Value::Bool(_) => 2,
-        Value::Int(int) => 1 + crate::protobuf::varint_len(int.cast_unsigned()),
-        Value::Float(_) => 9,
-    };
-    let length = field_len(key.len()) + field_len(value_length);
-    out.reserve(length + 6);
-    head(out, field, length);
-    bytes(out, 1, key.as_bytes());
-    head(out, 2, value_length);
-    match value {
-        Value::Text(text) => bytes(out, 1, text.as_bytes()),
-        Value::Bool(flag) => out.extend_from_slice(&[2 << 3, flag.into()]),
-        Value::Int(int) => {
-            out.push(3 << 3);
-            crate::protobuf::varint(out, int.cast_unsigned());
-        }
-        Value::Float(float) => fixed64(out, 4, float.to_bits()),
-    }
-}
-
-fn low(length: usize) -> u8 {
-    let [low, ..] = length.to_le_bytes();
-    low
-}
-
-/// At most so many bytes, cut between characters.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 fn flags(out: &mut Vec<u8>, key: &[u8], flags: TraceFlags, remote: u32) {
