@@ -6,19 +6,6 @@ use std::ops::Deref;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ascii<const N: usize>(pub(crate) [u8; N]);
 
-/// Every byte in hex.
-const PAIRS: [[u8; 2]; 256] = {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which would say so")]
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
-        byte += 1;
-    }
-    pairs
-};
-
 /// Eight bytes in hex, without a table: four of them at a time, each of whose digits is made in its own byte of a number.
 pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
     let digits = |four: u64| {
@@ -38,8 +25,11 @@ impl<const N: usize> Ascii<N> {
     /// Writes `bytes` in hex from position `at` on, as far as there is room.
     pub(crate) fn hex(mut self, at: usize, bytes: &[u8]) -> Self {
         let room = self.0.get_mut(at..).unwrap_or_default();
-        for (digits, byte) in room.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
-            *digits = PAIRS.get(usize::from(*byte)).copied().unwrap_or_default();
+        for (places, eight) in room.chunks_mut(16).zip(bytes.chunks(8)) {
+            let mut padded = [0; 8];
+            padded.iter_mut().zip(eight).for_each(|(place, byte)| *place = *byte);
+            let digits = hex(padded).into_iter().take(2 * eight.len());
+            places.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
         }
         self
     }
