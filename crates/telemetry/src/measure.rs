@@ -1,15 +1,12 @@
 //! For the bench beside this crate, which sees what users see: what a batch costs between its queue and the wire. Not a part of
 //! the crate's face; it may change at any time.
 
-use std::time::SystemTime;
-
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use crate::address::Url;
 use crate::config::{Endpoint, Protocol};
 use crate::otlp::{Otlp, Signal};
-use crate::propagation::State;
-use crate::span::{Limits, Record, Recording, SpanKind, id};
+use crate::span::{self, Limits, Record, Recording, SpanKind, id};
 use crate::xray::documents;
 
 /// Ended spans as they wait in a queue.
@@ -46,9 +43,9 @@ impl Encoder {
 }
 
 fn span() -> Record {
-    let now = SystemTime::now();
+    let now = span::now();
     let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
-    let mut span = Recording::start("HTTP", &context, &State::default(), None, now, Limits::default());
+    let mut span = Recording::start("HTTP", &context, None, None, now, Limits::default());
     span.kind(SpanKind::Server);
     span.name("GET /api/activities/home");
     for (key, text) in [
@@ -64,5 +61,5 @@ fn span() -> Record {
     }
     span.set("server.port", 4567);
     span.set("http.response.status_code", 200);
-    span.finish(SystemTime::now())
+    span.finish(now)
 }

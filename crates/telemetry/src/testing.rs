@@ -6,7 +6,7 @@
 pub(crate) mod schema;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -20,13 +20,15 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
 use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
-use crate::propagation::State;
 use crate::span::layer::Layer;
 use crate::span::sampler::Sampler;
 use crate::span::{Limits, Parent, Record, Recording};
 
 /// A span that began at a known time and lasts a quarter of a second.
 pub(crate) struct Made(pub(crate) Box<Recording>);
+
+/// When these spans begin, in nanoseconds since 1970.
+const START: u64 = 1_700_000_000_000_000_000;
 
 /// The root of its trace, without attributes.
 pub(crate) fn span(name: &'static str) -> Made {
@@ -47,11 +49,7 @@ fn below(name: &'static str, id: u64, parent: Option<Parent>) -> Made {
     let trace = TraceId::from_bytes(0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793_u128.to_be_bytes());
     let id = SpanId::from_bytes(id.to_be_bytes());
     let context = SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::default());
-    Made(Recording::start(name, &context, &State::default(), parent, start(), Limits::default()))
-}
-
-fn start() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+    Made(Recording::start(name, &context, None, parent, START, Limits::default()))
 }
 
 impl Made {
@@ -61,7 +59,7 @@ impl Made {
     }
 
     pub(crate) fn record(self) -> Record {
-        self.0.finish(start() + Duration::from_millis(250))
+        self.0.finish(START + 250_000_000)
     }
 }
 

@@ -95,19 +95,19 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
-        let context = &open.context;
+        let (context, carried) = (&open.context, open.carried.as_deref());
         if chosen.tracecontext {
             set("traceparent", &tracecontext::traceparent(context));
-            if let Some(state) = open.carried.state.header() {
+            if let Some(state) = carried.and_then(|carried| carried.state.header()) {
                 set("tracestate", state);
             }
         }
-        if let Some(baggage) = open.carried.baggage.as_ref().filter(|_| chosen.baggage) {
+        if let Some(baggage) = carried.and_then(|carried| carried.baggage.as_ref()).filter(|_| chosen.baggage) {
             set("baggage", baggage);
         }
         if chosen.xray {
             let header = xray::header(context);
-            match &open.carried.lineage {
+            match carried.and_then(|carried| carried.lineage.as_ref()) {
                 None => set(xray::FIELD, &header),
                 Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
             }

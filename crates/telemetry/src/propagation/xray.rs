@@ -2,14 +2,13 @@
 //! that says the same. What W3C carries and this header has no field for, tracestate, is not written into it.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use wire::{Sampled, TraceHeader};
 
 use super::Headers;
 use crate::ascii::Ascii;
-use crate::span::id;
+use crate::span::{self, id};
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
 
@@ -34,7 +33,7 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     // What X-Ray's SDKs do not record has ids of zeros.
     let nameless = trace == TraceId::INVALID && header.sampled == Sampled::No;
     let (trace, span, flags) = match header.sampled {
-        Sampled::No if nameless => (id::trace(SystemTime::now()), SpanId::INVALID, id::RANDOM),
+        Sampled::No if nameless => (id::trace(span::now()), SpanId::INVALID, id::RANDOM),
         Sampled::No => (trace, span, TraceFlags::default()),
         _ => (trace, span, TraceFlags::SAMPLED),
     };

@@ -12,13 +12,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 
 use crate::http::bounded;
 use crate::pipeline::Queue;
-use crate::propagation::State;
 use crate::protobuf::{bytes, number};
 use crate::resource::Resource;
 use crate::span::{Limits, Parent, Record, Recording, Value, attribute, id, nanoseconds};
@@ -215,12 +214,10 @@ impl Relay {
 impl Told<'_> {
     /// The span as we encode our own.
     fn record(&self, trace: TraceId, id: SpanId, kind: SpanKind) -> Record {
-        let at = |nanoseconds| UNIX_EPOCH + Duration::from_nanos(nanoseconds);
         let flags = TraceFlags::SAMPLED | id::RANDOM;
         let context = SpanContext::new(trace, id, flags, true, TraceState::NONE);
         let parent = self.parent.map(|id| Parent { id, remote: self.parent_is_remote });
-        let mut recording =
-            Recording::start("", &context, &State::default(), parent, at(self.start), Limits::default());
+        let mut recording = Recording::start("", &context, None, parent, self.start, Limits::default());
         recording.name(cut(&self.name).to_owned());
         recording.kind(kind);
         recording.set(RELAYED, true);
@@ -250,7 +247,7 @@ impl Told<'_> {
             recording.status("error");
             recording.describe(bounded(&self.description));
         }
-        recording.finish(at(self.end))
+        recording.finish(self.end)
     }
 }
 

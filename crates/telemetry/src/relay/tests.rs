@@ -6,6 +6,8 @@ use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value as Json, json};
 
+use std::time::UNIX_EPOCH;
+
 use super::*;
 use crate::testing::attribute as told;
 

@@ -18,7 +18,7 @@ use super::Parent;
 use super::event::{self, Told};
 use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
-use super::{Carried, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, asked, id};
+use super::{Carried, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, asked, id, nanoseconds};
 use crate::console::Console;
 use crate::http::Served;
 use crate::pipeline::Queue;
@@ -129,42 +129,41 @@ impl Layer {
     fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Open {
         let now = SystemTime::now();
         let id = id::span();
-        let mut carried = Carried::default();
-        let mut sampled_by = None;
+        let start = nanoseconds(now);
         let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
-        let (context, parent) = match (remote, parent) {
+        let (context, parent, carried, sampled_by) = match (remote, parent) {
             (None, Some(parent)) => {
-                carried = parent.carried.clone();
                 let above = &parent.context;
                 let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
-                (context, Some(Parent { id: above.span_id(), remote: false }))
+                (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
             }
             (remote, _) => {
-                let trace = remote.map_or_else(|| id::trace(now), SpanContext::trace_id);
+                let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
                 let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
                 let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
-                carried.state = state;
-                carried.sample_rate = rate;
-                sampled_by = rule;
-                carried.baggage = incoming.and_then(|incoming| incoming.baggage.clone());
-                carried.lineage = incoming.and_then(|incoming| incoming.lineage.clone());
+                let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
+                let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
+                let carries = Carried { user: None, baggage, lineage, state, sample_rate: rate };
+                let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
                 let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
                 let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
                 let parent = above.map(|id| Parent { id, remote: true });
-                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent)
+                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent, carried, rule)
             }
         };
         let recording = context.is_sampled().then(|| {
-            let mut recording = Recording::start(name, &context, &carried.state, parent, now, self.limits);
-            if let Some(rate) = carried.sample_rate {
+            let carried = carried.as_deref();
+            let state = carried.and_then(|carried| carried.state.header());
+            let mut recording = Recording::start(name, &context, state, parent, start, self.limits);
+            if let Some(rate) = carried.and_then(|carried| carried.sample_rate) {
                 recording.add("SampleRate", Value::Int(rate));
             }
             if let Some(rule) = &sampled_by {
                 recording.add(SAMPLING_RULE, &**rule);
             }
-            if let Some(user) = &carried.user {
+            if let Some(user) = carried.and_then(|carried| carried.user.as_ref()) {
                 recording.add(USER_ID, &**user);
             }
             if let Some(incoming) = incoming {
@@ -229,11 +228,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
         let (Some(span), Some(follows)) = (ctx.span(id), ctx.span(follows)) else { return };
-        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.carried.state.clone()));
-        if let (Some((to, state)), Some(Open { recording: Some(recording), .. })) =
+        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.carried.clone()));
+        if let (Some((to, carried)), Some(Open { recording: Some(recording), .. })) =
             (to, span.extensions_mut().get_mut())
         {
-            recording.link(&to, state.header());
+            recording.link(&to, carried.as_deref().and_then(|carried| carried.state.header()));
         }
     }
 
@@ -276,7 +275,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         // The rest is dropped with the registry's span.
         let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         if let Some(recording) = recording {
-            let record = recording.finish(SystemTime::now());
+            let record = recording.finish(super::now());
             if let Some((last, others)) = self.queues.split_last() {
                 others.iter().for_each(|queue| queue.push(record.clone()));
                 last.push(record);

@@ -37,7 +37,7 @@ pub(crate) use attribute::attribute;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use recording::Recording;
-pub(crate) use recording::{Parent, Record, nanoseconds};
+pub(crate) use recording::{Parent, Record, nanoseconds, now};
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,8 +72,8 @@ impl Default for Limits {
 /// What the layer keeps of a span while it is open.
 pub(crate) struct Open {
     pub(crate) context: SpanContext,
-    /// Travels to every span within and to every service that is called.
-    pub(crate) carried: Carried,
+    /// Travels to every span within and to every service that is called. Most carry nothing.
+    pub(crate) carried: Option<Arc<Carried>>,
     /// `None` where the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
     /// Whoever made the request wants to know whether it is.
@@ -147,7 +147,7 @@ impl SpanExt for Span {
             let span = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(own));
             for span in span.iter().flat_map(|span| span.scope()) {
                 if let Some(open) = span.extensions_mut().get_mut::<Open>() {
-                    open.carried.user = Some(Arc::clone(&user));
+                    Arc::make_mut(open.carried.get_or_insert_default()).user = Some(Arc::clone(&user));
                     if let Some(recording) = &mut open.recording {
                         recording.set(USER_ID, id);
                     }

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +15,6 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::attribute::{attribute, cut, is_short, text_head};
 use super::{Limits, Value};
-use crate::propagation::State;
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 use crate::resource::Resource;
 
@@ -61,7 +59,8 @@ pub struct Recording {
     kind: SpanKind,
     status: Code,
     description: String,
-    start: SystemTime,
+    /// Nanoseconds since 1970.
+    start: u64,
     pub(crate) limits: Limits,
     /// The encoding: up to `attributes_at` what is known from the start, then attributes and nothing else.
     encoding: Vec<u8>,
@@ -141,20 +140,22 @@ impl<T: Into<Arc<[u8]>>> From<T> for Record {
 }
 
 impl Recording {
+    /// One that began at `start`, in nanoseconds since 1970, with this tracestate.
     pub(crate) fn start(
         name: &str,
         context: &SpanContext,
-        state: &State,
+        state: Option<&str>,
         parent: Option<Parent>,
-        start: SystemTime,
+        start: u64,
         limits: Limits,
     ) -> Box<Self> {
-        let mut span = Self::spare(start, limits);
+        let mut span = Self::spare();
+        (span.start, span.limits) = (start, limits);
         span.name.push_str(name);
         let encoding = &mut span.encoding;
         bytes(encoding, field::TRACE_ID, &context.trace_id().to_bytes());
         bytes(encoding, field::SPAN_ID, &context.span_id().to_bytes());
-        if let Some(state) = state.header() {
+        if let Some(state) = state {
             bytes(encoding, field::TRACE_STATE, state.as_bytes());
         }
         if let Some(parent) = parent {
@@ -162,34 +163,30 @@ impl Recording {
         }
         let remote = if parent.is_some_and(|parent| parent.remote) { IS_REMOTE } else { 0 };
         flags(encoding, &FLAGS_KEY, context.trace_flags(), remote);
-        fixed64(encoding, field::START, nanoseconds(start));
+        fixed64(encoding, field::START, start);
         span.attributes_at = encoding.len();
         span
     }
 
     /// One that says nothing, in the buffers of an ended one if there is any.
-    fn spare(start: SystemTime, limits: Limits) -> Box<Self> {
+    fn spare() -> Box<Self> {
         // A thread that ends may make a span after its buffers.
         let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
-        let mut span = spare.unwrap_or_else(|| Box::new(Self::empty(Vec::with_capacity(BUFFER), start, limits)));
-        let (mut encoding, mut more) = (mem::take(&mut span.encoding), mem::take(&mut span.more));
-        let mut name = mem::take(&mut span.name);
-        encoding.clear();
-        more.clear();
-        name.clear();
-        *span = Self { more, name, ..Self::empty(encoding, start, limits) };
-        span
+        spare.map_or_else(Self::new, |mut span| {
+            span.forget();
+            span
+        })
     }
 
-    fn empty(encoding: Vec<u8>, start: SystemTime, limits: Limits) -> Self {
-        Self {
+    fn new() -> Box<Self> {
+        Box::new(Self {
             name: String::new(),
             kind: SpanKind::Internal,
             status: Code::Unset,
             description: String::new(),
-            start,
-            limits,
-            encoding,
+            start: 0,
+            limits: Limits::default(),
+            encoding: Vec::with_capacity(BUFFER),
             attributes_at: 0,
             attributes: 0,
             lengths: 0,
@@ -199,6 +196,37 @@ impl Recording {
             dropped_events: 0,
             links: 0,
             dropped_links: 0,
+        })
+    }
+
+    /// Says nothing any more, and keeps its buffers. In place: it is large, and this is done for each span.
+    fn forget(&mut self) {
+        // Each field by name, so that none is forgotten.
+        let Self {
+            name,
+            kind,
+            status,
+            description,
+            start: _,
+            limits: _,
+            encoding,
+            attributes_at: _,
+            attributes,
+            lengths,
+            dropped_attributes,
+            more,
+            events,
+            dropped_events,
+            links,
+            dropped_links,
+        } = self;
+        name.clear();
+        description.clear();
+        encoding.clear();
+        more.clear();
+        (*kind, *status, *lengths) = (SpanKind::Internal, Code::Unset, 0);
+        for count in [attributes, dropped_attributes, events, dropped_events, links, dropped_links] {
+            *count = 0;
         }
     }
 
@@ -299,7 +327,7 @@ impl Recording {
 
     /// Adds an event with these encoded attributes, now.
     pub(crate) fn event(&mut self, name: &str, attributes: &[u8]) {
-        self.event_at(nanoseconds(SystemTime::now()), name, attributes);
+        self.event_at(now(), name, attributes);
     }
 
     /// The same at another time.
@@ -332,12 +360,12 @@ impl Recording {
         bytes(&mut self.more, field::LINK, &link);
     }
 
-    /// The whole span, ended at `end`, or where it began if the clock went back meanwhile.
-    pub(crate) fn finish(mut self: Box<Self>, end: SystemTime) -> Record {
+    /// The whole span, ended at `end`, in nanoseconds since 1970, or where it began if the clock went back meanwhile.
+    pub(crate) fn finish(mut self: Box<Self>, end: u64) -> Record {
         let encoding = &mut self.encoding;
         bytes(encoding, field::NAME, cut(&self.name, self.limits.value_bytes).as_bytes());
         number(encoding, field::KIND, kind_number(&self.kind));
-        fixed64(encoding, field::END, nanoseconds(end.max(self.start)));
+        fixed64(encoding, field::END, end.max(self.start));
         number(encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
         encoding.extend_from_slice(&self.more);
         number(encoding, field::DROPPED_EVENTS, self.dropped_events.into());
@@ -431,6 +459,11 @@ fn kind_number(kind: &SpanKind) -> u64 {
     }
 }
 
+/// Nanoseconds since 1970.
+pub(crate) fn now() -> u64 {
+    nanoseconds(SystemTime::now())
+}
+
 pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -475,7 +508,7 @@ mod tests {
         ) {
             let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
             let mut last: Vec<(String, Any)> = Vec::new();
-            let mut span = Recording::start("x", &context, &State::default(), None, UNIX_EPOCH, Limits::default());
+            let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
             for (key, any) in &told {
                 span.set(key, value(any));
                 last.retain(|(own, _)| own != key);
@@ -487,7 +520,7 @@ mod tests {
                 span.add_joined(key, url, most);
                 last.push((key.to_owned(), Any::StringValue(cut(&url.concat(), most).to_owned())));
             }
-            let record = span.finish(UNIX_EPOCH);
+            let record = span.finish(0);
             let decoded = Span::decode(&*record).unwrap();
             prop_assert_eq!(&decoded.name, &renamed);
             let found: Vec<(String, Any)> =
@@ -512,8 +545,8 @@ mod tests {
     #[test]
     fn the_next_span_begins_with_nothing_of_the_last() {
         let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
-        let start = || Recording::start("x", &context, &State::default(), None, UNIX_EPOCH, Limits::default());
-        let empty = start().finish(UNIX_EPOCH);
+        let start = || Recording::start("x", &context, None, None, 0, Limits::default());
+        let empty = start().finish(0);
         let mut told = start();
         told.name("y");
         told.kind(SpanKind::Server);
@@ -522,7 +555,7 @@ mod tests {
         told.exception("E", "m", "s");
         told.link(&context, None);
         told.drop_more(1, 2, 3);
-        drop(told.finish(UNIX_EPOCH));
-        assert_eq!(*start().finish(UNIX_EPOCH), *empty);
+        drop(told.finish(0));
+        assert_eq!(*start().finish(0), *empty);
     }
 }
