@@ -21,6 +21,18 @@ pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
     (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
 }
 
+/// Eight decimal digits of a number below 100,000,000, made like those of [`hex`]: its halves, their halves, and theirs, each where its
+/// digits will stand.
+pub(crate) fn decimal(number: u32) -> [u8; 8] {
+    let halves = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    // By 100, and by 10: exact for numbers of four digits, and of two.
+    let hundreds = (halves * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - hundreds * 100) << 16;
+    let tens = (pairs * 103) >> 10 & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - tens * 10) << 8;
+    (digits + 0x3030_3030_3030_3030).to_le_bytes()
+}
+
 impl<const N: usize> Ascii<N> {
     /// Writes `bytes` in hex from position `at` on, as far as there is room.
     pub(crate) fn hex(mut self, at: usize, bytes: &[u8]) -> Self {
@@ -61,6 +73,14 @@ mod tests {
             let text = hex([byte, 0, 0x0f, 0x10, 0x9a, 0xa9, 0xff, byte]);
             let expected = format!("{byte:02x}000f109aa9ff{byte:02x}");
             assert_eq!(text.as_slice(), expected.as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_number_of_four_digits_is_written_in_both_places() {
+        for number in 0..10_000 {
+            let text = decimal(number * 10_000 + (9_999 - number));
+            assert_eq!(text.as_slice(), format!("{number:04}{:04}", 9_999 - number).as_bytes());
         }
     }
 

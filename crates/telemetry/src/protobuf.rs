@@ -74,7 +74,7 @@ pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The next field's bytes, where that is what it has.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let key = self.number()?;
         let length = if key & 7 == 2 { self.number()? } else { return None };
@@ -83,11 +83,15 @@ impl<'a> Fields<'a> {
 
     #[inline(always)]
     fn number(&mut self) -> Option<u64> {
-        // Nearly every key and length is one byte.
+        // Nearly every key and length is one byte or two.
         match self.0 {
             [byte @ ..0x80, rest @ ..] => {
                 self.0 = rest;
                 Some(u64::from(*byte))
+            }
+            [low, high @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Some(u64::from(*high) << 7 | u64::from(low & 0x7f))
             }
             _ => self.long_number(),
         }

@@ -114,23 +114,23 @@ impl<'a> From<&'a str> for Text<'a> {
 impl Kin {
     /// Reads no further than it must: what identifies a span comes first in its encoding.
     pub(crate) fn of(record: &[u8]) -> Self {
-        let mut kin = Self { trace: TraceId::INVALID, id: SpanId::INVALID, parent: None };
-        for (number, value) in Fields(record) {
-            match (number, value) {
+        const PARENT: u64 = field::PARENT as u64;
+        let mut fields = Fields(record);
+        let trace =
+            fields.bytes().and_then(|bytes| bytes.try_into().ok()).map_or(TraceId::INVALID, TraceId::from_bytes);
+        let id = fields.bytes().and_then(span_id).unwrap_or(SpanId::INVALID);
+        let mut parent = None;
+        for field in fields {
+            match field {
+                (PARENT, Field::Bytes(bytes)) => parent = span_id(bytes),
                 (field::FLAGS, Field::Fixed32(flags)) => {
-                    kin.parent = kin.parent.filter(|_| flags & IS_REMOTE == 0);
+                    parent = parent.filter(|_| !is_remote(flags));
                     break;
                 }
-                (number, Field::Bytes(bytes)) => match u8::try_from(number) {
-                    Ok(field::TRACE_ID) => kin.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
-                    Ok(field::SPAN_ID) => kin.id = span_id(bytes).unwrap_or(SpanId::INVALID),
-                    Ok(field::PARENT) => kin.parent = span_id(bytes),
-                    _ => {}
-                },
                 _ => {}
             }
         }
-        kin
+        Self { trace, id, parent }
     }
 }
 

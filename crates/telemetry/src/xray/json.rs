@@ -142,17 +142,19 @@ impl<'o> Json<'o> {
     }
 
     fn microseconds(&mut self, microseconds: u64) {
-        let mut buffer = itoa::Buffer::new();
-        // In the first second there would be no digit before the point.
-        match buffer.format(microseconds).as_bytes().split_last_chunk::<6>() {
-            Some((whole @ [_, ..], micros)) => {
-                self.out.extend_from_slice(whole);
-                self.out.push(b'.');
-                self.out.extend_from_slice(micros);
+        const EIGHT_DIGITS: u64 = 100_000_000;
+        let [high, low] = [microseconds / EIGHT_DIGITS, microseconds % EIGHT_DIGITS].map(u32::try_from);
+        match (high, low) {
+            // Of sixteen digits ten are seconds: from 2001 to 2286.
+            (Ok(high @ 10_000_000..=99_999_999), Ok(low)) => {
+                let [ten, one, micros @ ..] = ascii::decimal(low);
+                self.out.extend_from_slice(&ascii::decimal(high));
+                self.out.extend_from_slice(&[ten, one, b'.']);
+                self.out.extend_from_slice(&micros);
                 self.out.push(b',');
             }
             // Writing to memory does not fail.
-            _ => drop(write!(self.out, "0.{microseconds:06},")),
+            _ => drop(write!(self.out, "{}.{:06},", microseconds / 1_000_000, microseconds % 1_000_000)),
         }
     }
 
