@@ -33,7 +33,7 @@ fn main() -> std::io::Result<()> {
             eprintln!(
                 "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS [decode]"
             );
-            eprintln!("       bench xray ours|opentelemetry-aws TRACES | bench xray-sink");
+            eprintln!("       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink");
             std::process::exit(2);
         }
     }

@@ -1,6 +1,7 @@
 //! Traces of two spans, a request that is served and the call that it makes, as fast as one core makes them: through
 //! `telemetry`, and through OpenTelemetry's SDK with `opentelemetry-aws` and its simple processor. And the sink that counts what
-//! arrives: datagrams, and the segments and subsegments in them. What each emitter says of an exchange is the same.
+//! arrives: datagrams, and the segments and subsegments in them. What each emitter says of an exchange is the same, but for
+//! `ours-unlike`, whose requests are each for a path of its own: a text that spans share is written once, and there nothing is shared.
 
 use std::error::Error;
 use std::io::Read;
@@ -33,7 +34,8 @@ static SPANS: AtomicU64 = AtomicU64::new(0);
 /// Makes the traces and says how many spans were made, dropped, and in what time, to their last delivery.
 pub(crate) fn run(emitter: &str, traces: u64) -> std::io::Result<()> {
     let emitted = match emitter {
-        "ours" => ours(traces),
+        "ours" => ours(traces, |_| PATH.to_owned()),
+        "ours-unlike" => ours(traces, |trace| format!("/api/activities/{trace}")),
         "opentelemetry-aws" => opentelemetry_aws(traces),
         _ => panic!("no emitter {emitter}"),
     };
@@ -42,7 +44,8 @@ pub(crate) fn run(emitter: &str, traces: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn ours(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
+/// Traces of requests for a path each.
+fn ours(traces: u64, path: impl Fn(u64) -> String) -> Result<(f64, u64), Box<dyn Error>> {
     let telemetry = telemetry::Config::from_env()?.install("bench")?;
     let waiting = || telemetry.ledger().destinations.iter().map(|account| account.queued).max().unwrap_or(0);
     let start = Instant::now();
@@ -52,10 +55,11 @@ fn ours(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
                 sleep(Duration::from_micros(200));
             }
         }
+        let path = path(trace);
         let request = Served {
             method: "GET",
             route: Some(PATH),
-            path: PATH,
+            path: &path,
             query: None,
             scheme: "http",
             host: Some("127.0.0.1:3000"),
@@ -65,7 +69,7 @@ fn ours(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
             version: Some("1.1"),
         };
         let server = server_span(&request, &Incoming::default());
-        let client = client_span(&server, "GET", "http", "127.0.0.1:4567", PATH);
+        let client = client_span(&server, "GET", "http", "127.0.0.1:4567", &path);
         record_status(&client, Side::Client, 200);
         drop(client);
         record_status(&server, Side::Server, 200);

@@ -35,13 +35,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bencher.iter_custom(|spans| root.in_scope(|| create(&telemetry, spans)));
         });
     }
-    let batch = Batch::of(512);
+    let [batch, unlike] = [true, false].map(|alike| Batch::of(512, alike));
     group.throughput(Throughput::Elements(512));
     for (name, gzip) in [("encode 512 as OTLP", false), ("encode 512 as OTLP with gzip", true)] {
         let mut encoder = Encoder::new(gzip);
         group.bench_function(name, |bencher| bencher.iter(|| encoder.encode(&batch)));
     }
-    group.bench_function("write 512 as X-Ray's documents", |bencher| bencher.iter(|| batch.documents()));
+    for (name, batch) in [
+        ("write 512 that are alike as X-Ray's documents", &batch),
+        ("write 512 that are not as X-Ray's documents", &unlike),
+    ] {
+        group.bench_function(name, |bencher| bencher.iter(|| batch.documents()));
+    }
     let root = root("01")?;
     group.throughput(Throughput::Elements(BURST)).sampling_mode(SamplingMode::Flat).sample_size(50);
     group.bench_function("a burst, from its first span to its last delivery", |bencher| {

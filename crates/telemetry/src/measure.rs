@@ -16,9 +16,10 @@ pub struct Batch(Vec<Record>);
 pub struct Encoder(Otlp);
 
 impl Batch {
-    /// So many SERVER spans of nine attributes.
-    pub fn of(count: usize) -> Self {
-        Self((0..count).map(|_| span()).collect())
+    /// So many SERVER spans of nine attributes, of requests for one path or for one path each.
+    pub fn of(count: usize, alike: bool) -> Self {
+        let path = |number: usize| format!("/api/activities/{}", if alike { 0 } else { number });
+        Self((0..count).map(|number| span(&path(number))).collect())
     }
 
     /// Writes X-Ray's documents of the spans, and tells how many and their bytes.
@@ -42,7 +43,7 @@ impl Encoder {
     }
 }
 
-fn span() -> Record {
+fn span(path: &str) -> Record {
     let now = span::now();
     let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
     let mut span = Recording::start("HTTP", &context, None, None, now, Limits::default());
@@ -51,7 +52,7 @@ fn span() -> Record {
     for (key, text) in [
         ("http.request.method", "GET"),
         ("http.route", "/api/activities/home"),
-        ("url.path", "/api/activities/home"),
+        ("url.path", path),
         ("url.scheme", "http"),
         ("server.address", "127.0.0.1"),
         ("client.address", "127.0.0.1"),

@@ -23,20 +23,25 @@ pub(crate) enum Scalar<'a> {
 /// A key and its value.
 pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
-/// An ended span. Reading another span into it reuses its lists.
-#[derive(Debug)]
-pub(crate) struct Reading<'a> {
+/// What tells a span from those that say the same: its ids and its times, with which its encoding begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
     pub(crate) trace: TraceId,
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
     /// The parent is another process's.
     pub(crate) parent_is_remote: bool,
-    pub(crate) name: Text<'a>,
-    pub(crate) kind: SpanKind,
     /// Nanoseconds since 1970.
     pub(crate) start: u64,
     /// Nanoseconds since 1970.
     pub(crate) end: u64,
+}
+
+/// What an ended span says. Reading another span into it reuses its lists.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    pub(crate) name: Text<'a>,
+    pub(crate) kind: SpanKind,
     pub(crate) attributes: Vec<Attribute<'a>>,
     pub(crate) events: Vec<Event<'a>>,
     /// The spans that this one is linked to.
@@ -44,15 +49,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) failed: bool,
     /// Why it failed, in words; empty where that is not known.
     pub(crate) description: Text<'a>,
-}
-
-/// Where a span stands among the spans of its process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Kin {
-    pub(crate) trace: TraceId,
-    pub(crate) id: SpanId,
-    /// The parent, where it is a span of this process.
-    pub(crate) parent: Option<SpanId>,
 }
 
 /// Something that happened within a span.
@@ -111,26 +107,35 @@ impl<'a> From<&'a str> for Text<'a> {
     }
 }
 
-impl Kin {
-    /// Reads no further than it must: what identifies a span comes first in its encoding.
-    pub(crate) fn of(record: &[u8]) -> Self {
+impl Head {
+    /// Of the bytes of [`super::Recording::finish`], and what follows it there.
+    pub(crate) fn of(record: &[u8]) -> (Self, &[u8]) {
         const PARENT: u64 = field::PARENT as u64;
+        const START: u64 = field::START as u64;
+        const END: u64 = field::END as u64;
         let mut fields = Fields(record);
         let trace =
             fields.bytes().and_then(|bytes| bytes.try_into().ok()).map_or(TraceId::INVALID, TraceId::from_bytes);
         let id = fields.bytes().and_then(span_id).unwrap_or(SpanId::INVALID);
-        let mut parent = None;
-        for field in fields {
+        let mut head = Self { trace, id, parent: None, parent_is_remote: false, start: 0, end: 0 };
+        for field in fields.by_ref() {
             match field {
-                (PARENT, Field::Bytes(bytes)) => parent = span_id(bytes),
-                (field::FLAGS, Field::Fixed32(flags)) => {
-                    parent = parent.filter(|_| !is_remote(flags));
+                (PARENT, Field::Bytes(bytes)) => head.parent = span_id(bytes),
+                (field::FLAGS, Field::Fixed32(flags)) => head.parent_is_remote = is_remote(flags),
+                (START, Field::Fixed64(nanoseconds)) => head.start = nanoseconds,
+                (END, Field::Fixed64(nanoseconds)) => {
+                    head.end = nanoseconds;
                     break;
                 }
                 _ => {}
             }
         }
-        Self { trace, id, parent }
+        (head, fields.0)
+    }
+
+    /// The parent, where it is a span of this process.
+    pub(crate) fn local_parent(&self) -> Option<SpanId> {
+        self.parent.filter(|_| !self.parent_is_remote)
     }
 }
 
@@ -141,14 +146,8 @@ impl<'a> Reading<'a> {
     /// Of nothing yet.
     pub(crate) fn empty() -> Self {
         Self {
-            trace: TraceId::INVALID,
-            id: SpanId::INVALID,
-            parent: None,
-            parent_is_remote: false,
             name: Text::default(),
             kind: SpanKind::Internal,
-            start: 0,
-            end: 0,
             attributes: Vec::with_capacity(16),
             events: Vec::new(),
             links: Vec::new(),
@@ -157,13 +156,13 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What the bytes of [`super::Recording::finish`] say, instead of what it held.
-    pub(crate) fn read(&mut self, record: &'a [u8]) {
+    /// What `said`, which follows a [`Head`], says, instead of what it held.
+    pub(crate) fn read(&mut self, said: &'a [u8]) {
         self.attributes.clear();
         self.events.clear();
         self.links.clear();
-        (self.parent, self.parent_is_remote, self.failed, self.description) = (None, false, false, Text::default());
-        let mut fields = Fields(record);
+        (self.failed, self.description) = (false, Text::default());
+        let mut fields = Fields(said);
         loop {
             // The attributes, which are most of a span, stand one behind the other.
             while let [ATTRIBUTE_KEY, length @ ..0x80, rest @ ..] = fields.0
@@ -185,11 +184,7 @@ impl<'a> Reading<'a> {
             (ATTRIBUTE, Field::Bytes(bytes)) => self.attributes.push(attribute(bytes)),
             (EVENT, Field::Bytes(bytes)) => self.events.push(event(bytes)),
             (LINK, Field::Bytes(bytes)) => self.links.extend(link(bytes)),
-            (field::FLAGS, Field::Fixed32(flags)) => self.parent_is_remote = is_remote(flags),
             (number, Field::Bytes(bytes)) => match u8::try_from(number) {
-                Ok(field::TRACE_ID) => self.trace = bytes.try_into().map_or(TraceId::INVALID, TraceId::from_bytes),
-                Ok(field::SPAN_ID) => self.id = span_id(bytes).unwrap_or(SpanId::INVALID),
-                Ok(field::PARENT) => self.parent = span_id(bytes),
                 Ok(field::NAME) => self.name = Text(bytes),
                 Ok(field::STATUS) => {
                     for field in Fields(bytes) {
@@ -202,8 +197,6 @@ impl<'a> Reading<'a> {
                 }
                 _ => {}
             },
-            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::START) => self.start = nanoseconds,
-            (number, Field::Fixed64(nanoseconds)) if number == u64::from(field::END) => self.end = nanoseconds,
             (number, Field::Number(kind)) if number == u64::from(field::KIND) => {
                 self.kind = match kind {
                     2 => SpanKind::Server,

@@ -62,7 +62,8 @@ pub struct Recording {
     /// Nanoseconds since 1970.
     start: u64,
     pub(crate) limits: Limits,
-    /// The encoding: up to `attributes_at` what is known from the start, then attributes and nothing else.
+    /// The encoding: up to `attributes_at` the ids and the times, of which the end is filled in when it comes; then attributes and
+    /// nothing else.
     encoding: Vec<u8>,
     attributes_at: usize,
     attributes: u32,
@@ -164,6 +165,7 @@ impl Recording {
         let remote = if parent.is_some_and(|parent| parent.remote) { IS_REMOTE } else { 0 };
         flags(encoding, &FLAGS_KEY, context.trace_flags(), remote);
         fixed64(encoding, field::START, start);
+        fixed64(encoding, field::END, start);
         span.attributes_at = encoding.len();
         span
     }
@@ -363,9 +365,12 @@ impl Recording {
     /// The whole span, ended at `end`, in nanoseconds since 1970, or where it began if the clock went back meanwhile.
     pub(crate) fn finish(mut self: Box<Self>, end: u64) -> Record {
         let encoding = &mut self.encoding;
+        // The last of what stands before the attributes.
+        if let Some(place) = encoding.get_mut(..self.attributes_at).and_then(|head| head.last_chunk_mut()) {
+            *place = end.max(self.start).to_le_bytes();
+        }
         bytes(encoding, field::NAME, cut(&self.name, self.limits.value_bytes).as_bytes());
         number(encoding, field::KIND, kind_number(&self.kind));
-        fixed64(encoding, field::END, end.max(self.start));
         number(encoding, field::DROPPED_ATTRIBUTES, self.dropped_attributes.into());
         encoding.extend_from_slice(&self.more);
         number(encoding, field::DROPPED_EVENTS, self.dropped_events.into());
@@ -476,7 +481,7 @@ mod tests {
     use prost::Message;
 
     use super::*;
-    use crate::span::reading::{Reading, Scalar};
+    use crate::span::reading::{Head, Reading, Scalar};
 
     /// A value, and what it is in OTLP.
     fn values() -> impl Strategy<Value = Any> {
@@ -527,7 +532,7 @@ mod tests {
                 decoded.attributes.into_iter().map(|pair| (pair.key, pair.value.unwrap().value.unwrap())).collect();
             prop_assert_eq!(&found, &last);
             let mut reading = Reading::empty();
-            reading.read(&record);
+            reading.read(Head::of(&record).1);
             prop_assert_eq!(reading.attributes.len(), last.len());
             for ((key, scalar), (own, any)) in reading.attributes.iter().zip(&last) {
                 prop_assert_eq!(key.as_str(), own);

@@ -1,6 +1,7 @@
 //! Why a span failed: its flags, and the exceptions with their stacks. Reads the text that Rust's `Backtrace` prints and the
 //! `caused by:` lines of this crate; a line that is neither is told in the metadata alone. Total on any text.
 
+use opentelemetry::trace::SpanId;
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
@@ -35,10 +36,11 @@ struct Stack<'a> {
     has_more: bool,
 }
 
-/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: the span's, plus its place. Tells
+/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: `id`, the span's, plus its place. Tells
 /// how many of the span's exceptions are told with all that caused them, which are the first.
 pub(super) fn write(
     json: &mut Json<'_>,
+    id: SpanId,
     span: &Reading<'_>,
     fields: &Fields<'_>,
     remote: bool,
@@ -56,7 +58,7 @@ pub(super) fn write(
     if !has_exception && span.description.is_empty() {
         return 0;
     }
-    let base = u64::from_be_bytes(span.id.to_bytes());
+    let base = u64::from_be_bytes(id.to_bytes());
     let mut exceptions = Exceptions { json, remote, detail, base, place: 0 };
     exceptions.json.open_at(key!("cause"));
     exceptions.json.open_list_at(key!("exceptions"));

@@ -2,12 +2,14 @@
 //! name is looked up again now and then.
 
 use std::io;
+use std::mem;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wire::datagram::HEADER;
 
+use super::alike::Alike;
 use super::origin::Origin;
 use super::pack::{Fitted, Packer};
 use super::socket::{Burst, Socket, Unsent};
@@ -32,13 +34,15 @@ pub(crate) struct Daemon {
     socket: Option<(Socket, Option<Instant>)>,
     burst: Burst,
     datagram: Vec<u8>,
+    /// Of this process's spans.
+    alike: Alike,
 }
 
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
         let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
-        let (socket, burst, datagram) = (None, Burst::default(), Vec::new());
-        Self { address, origin, lookup, believed: BELIEVED, socket, burst, datagram }
+        let (socket, burst, datagram, alike) = (None, Burst::default(), Vec::new(), Alike::default());
+        Self { address, origin, lookup, believed: BELIEVED, socket, burst, datagram, alike }
     }
 
     /// Sends the burst, and tells whether there is somebody to send to.
@@ -83,27 +87,33 @@ impl Daemon {
 
 impl Exporter for Daemon {
     fn export(&mut self, batch: &[Record]) -> Outcome {
-        let origin = Arc::clone(&self.origin);
         let makers = Record::makers(batch);
         if makers.is_empty() {
-            return self.tell(&origin, batch);
+            return self.tell_own(batch);
         }
-        let mut outcome = Outcome::default();
-        let others = makers.iter().map(|maker| (Some(maker), Arc::new(origin.of_other(maker))));
-        for (maker, origin) in [(None, Arc::clone(&origin))].into_iter().chain(others) {
-            let of_maker: Vec<Record> = batch.iter().filter(|record| record.is_of(maker)).cloned().collect();
-            outcome.add(self.tell(&origin, &of_maker));
+        let of = |maker| -> Vec<Record> { batch.iter().filter(|record| record.is_of(maker)).cloned().collect() };
+        let mut outcome = self.tell_own(&of(None));
+        for maker in &makers {
+            let origin = self.origin.of_other(maker);
+            outcome.add(self.tell(&origin, &mut Alike::default(), &of(Some(maker))));
         }
         outcome
     }
 }
 
 impl Daemon {
+    fn tell_own(&mut self, batch: &[Record]) -> Outcome {
+        let (origin, mut alike) = (Arc::clone(&self.origin), mem::take(&mut self.alike));
+        let outcome = self.tell(&origin, &mut alike, batch);
+        self.alike = alike;
+        outcome
+    }
+
     /// Sends the documents of spans that one process made.
-    fn tell(&mut self, origin: &Origin, batch: &[Record]) -> Outcome {
+    fn tell(&mut self, origin: &Origin, alike: &mut Alike, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
-        let mut packer = Packer::new(origin, batch);
+        let mut packer = Packer::new(origin, alike, batch);
         // Spans that are in a burst, sent or not.
         let mut told = 0;
         loop {

@@ -1,6 +1,7 @@
 //! Spans as X-Ray segments: `translate` writes a span's part of a document, `pack` puts parts into documents, `Daemon` sends
 //! them. `sampling` asks the daemon for its rules.
 
+mod alike;
 #[cfg_attr(not(target_os = "linux"), path = "no_backlog.rs")]
 mod backlog;
 mod cause;

@@ -10,11 +10,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 use opentelemetry::trace::SpanId;
 use wire::datagram::MAX_DOCUMENT_BYTES;
 
+use super::alike::Alike;
 use super::json::{close, end};
 use super::origin::Origin;
 use super::translate::{Detail, Place, Translator};
 use crate::span::Record;
-use crate::span::reading::Kin;
+use crate::span::reading::Head;
 
 /// How deep subsegments may nest; readers of JSON stop at some depth, usual is 128 objects or lists.
 const DEEPEST: usize = 24;
@@ -40,7 +41,8 @@ pub(super) struct Fitted {
 #[cfg(feature = "honeycomb")]
 pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
     let origin = Origin::new(&crate::resource::Resource::new("bench", &[]), &[]);
-    let mut packer = Packer::new(&origin, batch);
+    let mut alike = Alike::default();
+    let mut packer = Packer::new(&origin, &mut alike, batch);
     let (mut out, mut told) = (Vec::new(), (0, 0));
     while packer.next(&mut out).is_some() {
         told = (told.0 + 1, told.1 + out.len());
@@ -51,7 +53,8 @@ pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
 
 /// A batch of spans on its way into documents.
 pub(super) struct Packer<'a> {
-    batch: &'a [Record],
+    /// What each span is and what it says.
+    batch: Vec<(Head, &'a [u8])>,
     nodes: Vec<Node>,
     /// Those that begin a document; the last one is next.
     first: Vec<usize>,
@@ -102,16 +105,21 @@ impl Hasher for AsItIs {
 }
 
 impl<'a> Packer<'a> {
-    pub(super) fn new(origin: &'a Origin, batch: &'a [Record]) -> Self {
-        let kin: Vec<Kin> = batch.iter().map(|record| Kin::of(record)).collect();
-        let node = |kin: &Kin| Node { is_segment: kin.parent.is_none(), is_told: false, first_child: NONE, next: NONE };
-        let mut nodes: Vec<Node> = kin.iter().map(node).collect();
+    /// Of spans that `origin` made, as all those did whose texts `alike` keeps.
+    pub(super) fn new(origin: &'a Origin, alike: &'a mut Alike, batch: &'a [Record]) -> Self {
+        let batch: Vec<_> = batch.iter().map(|record| Head::of(record)).collect();
+        let node = |head: &Head| {
+            let is_segment = head.local_parent().is_none();
+            Node { is_segment, is_told: false, first_child: NONE, next: NONE }
+        };
+        let mut nodes: Vec<Node> = batch.iter().map(|(head, _)| node(head)).collect();
         let mut first = Vec::with_capacity(batch.len());
-        let places = Self::places(&kin);
+        let places = Self::places(&batch);
         // From the last to the first, so that lists are in the order in which the spans ended.
-        for (index, own) in kin.iter().enumerate().rev() {
-            let parent = own.parent.and_then(|parent| places.get(&SpanKey(parent)).copied());
-            let parent = parent.filter(|parent| kin.get(*parent).is_some_and(|parent| parent.trace == own.trace));
+        for (index, (own, _)) in batch.iter().enumerate().rev() {
+            let parent = own.local_parent().and_then(|parent| places.get(&SpanKey(parent)).copied());
+            let parent =
+                parent.filter(|parent| batch.get(*parent).is_some_and(|(parent, _)| parent.trace == own.trace));
             match parent.filter(|parent| *parent != index).and_then(|parent| nodes.get_mut(parent)) {
                 Some(parent) => {
                     let next = std::mem::replace(&mut parent.first_child, index);
@@ -122,16 +130,16 @@ impl<'a> Packer<'a> {
                 None => first.push(index),
             }
         }
-        let (translator, fitted) = (Translator::new(origin), Fitted::default());
+        let (translator, fitted) = (Translator::new(origin, alike), Fitted::default());
         Self { batch, nodes, first, scanned: 0, translator, annotations_left: 0, fitted }
     }
 
     /// Where each span is that may be a parent; nothing where no span has a parent here.
-    fn places(kin: &[Kin]) -> HashMap<SpanKey, usize, BuildHasherDefault<AsItIs>> {
-        if kin.iter().all(|kin| kin.parent.is_none()) {
+    fn places(batch: &[(Head, &[u8])]) -> HashMap<SpanKey, usize, BuildHasherDefault<AsItIs>> {
+        if batch.iter().all(|(head, _)| head.local_parent().is_none()) {
             return HashMap::default();
         }
-        kin.iter().enumerate().map(|(index, kin)| (SpanKey(kin.id), index)).collect()
+        batch.iter().enumerate().map(|(index, (head, _))| (SpanKey(head.id), index)).collect()
     }
 
     /// What was done so far.
@@ -145,11 +153,11 @@ impl<'a> Packer<'a> {
         let node = self.nodes.get_mut(index)?;
         node.is_told = true;
         let place = if node.is_segment { Place::Segment } else { Place::Alone };
-        let record = self.batch.get(index)?;
+        let (head, said) = self.batch.get(index)?;
         let start = out.len();
         for detail in [Detail::Whole, Detail::NoMetadata, Detail::NoStacks, Detail::Short, Detail::Bare] {
             out.truncate(start);
-            let written = self.translator.write(record, place, detail, ANNOTATIONS, out);
+            let written = self.translator.write((head, said), place, detail, ANNOTATIONS, out);
             self.annotations_left = ANNOTATIONS - written.annotations;
             if out.len() - start < MAX_DOCUMENT_BYTES || detail == Detail::Bare {
                 self.fitted.shrunk += usize::from(detail != Detail::Whole);
@@ -184,7 +192,7 @@ impl<'a> Packer<'a> {
                 let written = self
                     .batch
                     .get(child)
-                    .map(|record| self.translator.write(record, Place::Nested, Detail::Whole, left, out));
+                    .map(|(head, said)| self.translator.write((head, said), Place::Nested, Detail::Whole, left, out));
                 if let Some(written) = written.filter(|_| out.len() <= room) {
                     is_open = true;
                     self.annotations_left -= written.annotations;

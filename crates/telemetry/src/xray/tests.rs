@@ -11,15 +11,26 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use wire::datagram::MAX_DOCUMENT_BYTES;
 
+use super::alike::Alike;
 use super::origin::Origin;
 use super::pack::{Fitted, Packer};
 use crate::resource::Resource;
 use crate::span::{Record, Recording, Value};
 use crate::testing::{self, Made};
 
-/// The documents of a batch, each with the spans it tells of, and what was done to them.
+/// The documents of a batch, each with the spans it tells of, and what was done to them. They are the same from the texts that were kept
+/// when they were written first.
 fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
-    let mut packer = Packer::new(origin, batch);
+    let mut alike = Alike::default();
+    let first = packed_with(&mut alike, batch, origin);
+    for _ in 0..2 {
+        assert_eq!(packed_with(&mut alike, batch, origin), first);
+    }
+    first
+}
+
+fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
+    let mut packer = Packer::new(origin, alike, batch);
     let (mut documents, mut out) = (Vec::new(), Vec::new());
     while let Some(spans) = packer.next(&mut out) {
         assert!(out.len() <= MAX_DOCUMENT_BYTES, "{} bytes", out.len());
@@ -53,6 +64,54 @@ fn call(tell: impl FnOnce(&mut Recording)) -> Made {
         span.kind(SpanKind::Client);
         tell(span);
     })
+}
+
+#[test]
+fn what_two_spans_say_alike_is_told_of_each_with_its_own_ids() {
+    let (origin, mut alike) = (origin(&[], &["indexed"]), Alike::default());
+    let linked = SpanContext::new(7.into(), 8.into(), TraceFlags::SAMPLED, true, TraceState::default());
+    let tellings: [&dyn Fn(&mut Recording); 6] = [
+        &|span| span.kind(SpanKind::Client),
+        &|span| span.set(URL_FULL, "http://127.0.0.1/"),
+        &|span| span.set("indexed", "x".repeat(2_000).as_str()),
+        &|span| span.event_at(1, "exception", &[]),
+        &|span| span.link(&linked, None),
+        &|span| {
+            // Its exception has an id of its own, made from the span's.
+            span.fail("timeout");
+            span.describe("too late");
+        },
+    ];
+    for tell in tellings {
+        for parent in [None, Some(9)] {
+            let [first, second] = [1, 2].map(|id| testing::within(parent, id).with(tell).record());
+            let batch = [first.clone(), first, second.clone()];
+            let (told, fitted) = packed_with(&mut alike, &batch, &origin);
+            let (alone, of_one) = packed_with(&mut Alike::default(), &[second], &origin);
+            assert_eq!(told[2..], alone);
+            assert_eq!(fitted.truncated, 3 * of_one.truncated);
+        }
+    }
+}
+
+#[test]
+fn annotations_that_found_no_room_are_told_where_there_is_room() {
+    let tell = |span: &mut Recording| (0..30).for_each(|n| span.set(&format!("annotation.{n}"), n));
+    let annotated = |parent, id| testing::within(parent, id).with(tell).record();
+    let (origin, mut alike) = (origin(&[], &[]), Alike::default());
+    let of = |document: &Json| document["annotations"].as_object().unwrap().len();
+    let mut told = |batch: &[Record]| packed_with(&mut alike, batch, &origin).0.remove(0).0;
+    let nested = [annotated(Some(1), 2), annotated(None, 1)];
+    let counts = |document: Json| [of(&document), of(&document["subsegments"][0])];
+    // A text is kept when it is written for the second time.
+    for _ in 0..3 {
+        assert_eq!(counts(told(&nested)), [30, 20]);
+    }
+    for _ in 0..3 {
+        assert_eq!(of(&told(&[annotated(Some(9), 3)])), 30);
+    }
+    // And the other way round: what is kept is not told where it has no room.
+    assert_eq!(counts(told(&nested)), [30, 20]);
 }
 
 #[test]

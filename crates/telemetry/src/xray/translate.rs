@@ -7,12 +7,13 @@ use std::mem;
 
 use opentelemetry::trace::SpanKind;
 
+use super::alike::Alike;
 use super::cause;
 use super::fields::{Class, Fields, RESOURCE};
 use super::json::{Json, SHORT, key};
 use super::origin::Origin;
 use crate::ascii;
-use crate::span::reading::{Reading, Scalar, Text};
+use crate::span::reading::{Head, Reading, Scalar, Text};
 
 /// What a segment says of its maker; the sampling rule's name may follow.
 const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\",");
@@ -41,6 +42,7 @@ pub(super) enum Detail {
 }
 
 /// What became of a span in a document.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Written {
     /// A field was cut or stripped.
     pub(super) is_cut: bool,
@@ -50,62 +52,101 @@ pub(super) struct Written {
 /// Writes spans of one service. Its lists are used again for each span.
 pub(super) struct Translator<'a> {
     origin: &'a Origin,
+    /// Of the same service.
+    alike: &'a mut Alike,
     span: Reading<'a>,
     fields: Fields<'a>,
 }
 
 impl<'a> Translator<'a> {
-    pub(super) fn new(origin: &'a Origin) -> Self {
-        Self { origin, span: Reading::empty(), fields: Fields::default() }
+    pub(super) fn new(origin: &'a Origin, alike: &'a mut Alike) -> Self {
+        Self { origin, alike, span: Reading::empty(), fields: Fields::default() }
     }
 
-    /// Appends the part of the span that `record` encodes, an object that is left open, with so many annotations at most. The
-    /// `id` comes first, because the daemon looks for the first `"id":"…"` of a document.
+    /// Appends a span's part of a document, an object that is left open, with so many annotations at most. The `id` comes first,
+    /// because the daemon looks for the first `"id":"…"` of a document.
     pub(super) fn write(
         &mut self,
-        record: &'a [u8],
+        (head, said): (&Head, &'a [u8]),
         place: Place,
         detail: Detail,
         annotations: usize,
         out: &mut Vec<u8>,
     ) -> Written {
-        self.span.read(record);
-        self.fields.read(&self.span.attributes, &self.origin.indexed, annotations);
-        let (span, fields) = (&self.span, &self.fields);
-        let is_segment = place == Place::Segment;
         let mut json = Json::new(out);
         json.open();
-        json.id(key!("id"), span.id.to_bytes());
-        if is_segment {
-            json.text(key!("name"), &*self.origin.name);
-        } else {
-            self.name(&mut json);
-        }
+        json.id(key!("id"), head.id.to_bytes());
         if place != Place::Nested {
-            trace(&mut json, &span.trace.to_bytes());
+            trace(&mut json, &head.trace.to_bytes());
             if place == Place::Alone {
                 json.text(key!("type"), "subsegment");
             }
-            if let Some(parent) = span.parent {
+            if let Some(parent) = head.parent {
                 json.id(key!("parent_id"), parent.to_bytes());
             }
         }
-        json.seconds(key!("start_time"), span.start);
-        json.seconds(key!("end_time"), span.end);
+        json.seconds(key!("start_time"), head.start);
+        json.seconds(key!("end_time"), head.end);
+        let is_segment = place == Place::Segment;
+        if detail > Detail::Whole {
+            return self.tell(head, said, is_segment, detail, annotations, out);
+        }
+        match self.alike.find(is_segment, said) {
+            Some((text, written)) if written.annotations <= annotations => {
+                out.extend_from_slice(text);
+                written
+            }
+            _ => {
+                let start = out.len();
+                let written = self.tell(head, said, is_segment, detail, annotations, out);
+                if self.may_come_again()
+                    && let Some(text) = out.get(start..)
+                {
+                    self.alike.keep(is_segment, said, text, written);
+                }
+                written
+            }
+        }
+    }
+
+    /// What was written last holds for every span that says the same: no exception with an id that is made from the span's, and no
+    /// annotation left out for want of room. And there may be such a span: an event has its own time.
+    fn may_come_again(&self) -> bool {
+        self.span.events.is_empty() && self.span.description.is_empty() && !self.fields.annotations_lost
+    }
+
+    /// Appends all but the ids and the times.
+    fn tell(
+        &mut self,
+        head: &Head,
+        said: &'a [u8],
+        is_segment: bool,
+        detail: Detail,
+        annotations: usize,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        self.span.read(said);
+        self.fields.read(&self.span.attributes, &self.origin.indexed, annotations);
+        let (span, fields) = (&self.span, &self.fields);
+        let mut json = Json::new(out);
         let is_call = !is_segment && span.kind == SpanKind::Client;
         if is_segment {
+            json.text(key!("name"), &*self.origin.name);
             json.pairs(&self.origin.segment);
             if let Some(user) = fields.user {
                 json.short(key!("user"), user);
             }
-        } else if is_call {
-            json.text(key!("namespace"), if fields.is_aws() { "aws" } else { "remote" });
+        } else {
+            self.name(&mut json);
+            if is_call {
+                json.text(key!("namespace"), if fields.is_aws() { "aws" } else { "remote" });
+            }
         }
         self.http(&mut json);
         if !is_segment {
             self.sql(&mut json, detail);
         }
-        let told = cause::write(&mut json, span, fields, is_call, detail);
+        let told = cause::write(&mut json, head.id, span, fields, is_call, detail);
         if detail < Detail::Bare {
             self.annotations(&mut json, detail);
         }
@@ -225,7 +266,7 @@ impl<'a> Translator<'a> {
 
     /// What the document has no field for. The first exceptions, so many, are told by its fields.
     fn metadata(&self, json: &mut Json<'_>, is_segment: bool, exceptions: usize) {
-        let Self { origin, span, fields } = self;
+        let Self { origin, span, fields, .. } = self;
         json.open_at(key!("metadata"));
         json.open_at(key!("otel"));
         json.text(key!("name"), span.name);
