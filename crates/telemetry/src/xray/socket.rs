@@ -3,9 +3,10 @@
 //! elsewhere one by one, by the clock. A send that is refused is tried once more, because the refusal is the answer to an
 //! earlier datagram, and that one counts as lost in this one's place.
 
+use std::hint::spin_loop;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::thread::{sleep, yield_now};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use quinn_udp::{Transmit, UdpSocketState};
@@ -25,9 +26,9 @@ const BLIND_BURST: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Between two looks at a buffer that can be seen.
 const LOOK: Duration = Duration::from_micros(100);
-/// A daemon that reads has room within this time, before a sleep would be over: nobody sleeps so long, but whoever else has work for
-/// this core gets it.
-const SOON: Duration = Duration::from_micros(100);
+/// So long the buffer is looked at again at once: a daemon that reads has room by then, and a sleep would not be over. Not by giving the
+/// core away, which on a busy one comes back after milliseconds.
+const SOON: Duration = Duration::from_micros(50);
 /// How long a daemon may leave its buffer unread before what is sent there counts as lost.
 const STUCK: Duration = Duration::from_secs(1);
 
@@ -204,7 +205,7 @@ impl Socket {
         while backlog.is_high() {
             match begun.elapsed() {
                 waited if waited > STUCK => return Err(io::Error::other("it does not read what it is sent")),
-                waited if waited < SOON => yield_now(),
+                waited if waited < SOON => spin_loop(),
                 _ => sleep(LOOK),
             }
         }
