@@ -33,7 +33,6 @@ pub(crate) struct Daemon {
     /// Opened by the first document. With when its address was looked up; `None` where that is believed no more.
     socket: Option<(Socket, Option<Instant>)>,
     burst: Burst,
-    datagram: Vec<u8>,
     /// Of this process's spans.
     alike: Alike,
 }
@@ -41,16 +40,16 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
         let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
-        let (socket, burst, datagram, alike) = (None, Burst::default(), Vec::new(), Alike::default());
-        Self { address, origin, lookup, believed: BELIEVED, socket, burst, datagram, alike }
+        let (socket, burst, alike) = (None, Burst::default(), Alike::default());
+        Self { address, origin, lookup, believed: BELIEVED, socket, burst, alike }
     }
 
     /// Sends the burst, and tells whether there is somebody to send to.
     fn send(&mut self, outcome: &mut Outcome) -> bool {
         let spans = self.burst.spans();
         let sent = match self.socket() {
-            Ok((mut socket, since)) => {
-                let sent = socket.send(&mut self.burst);
+            Ok((socket, since)) => {
+                let sent = socket.send(&self.burst);
                 // A socket that was refused may yet be told of what it sent.
                 self.socket = Some((socket, sent.is_ok().then_some(since)));
                 sent
@@ -117,19 +116,21 @@ impl Daemon {
         // Spans that are in a burst, sent or not.
         let mut told = 0;
         loop {
-            self.datagram.clear();
-            self.datagram.extend_from_slice(HEADER);
-            let Some(spans) = packer.next(&mut self.datagram) else { break };
-            // One that is away or stuck would take its time for each burst.
-            if !self.burst.has_room(self.datagram.len()) && !self.send(&mut outcome) {
-                let why = outcome.error.clone().unwrap_or_default();
-                outcome.lose(batch.len() - told, Reason::Unreachable, why);
-                break;
+            let datagram = self.burst.next();
+            datagram.extend_from_slice(HEADER);
+            let Some(spans) = packer.next(datagram) else { break };
+            if !self.burst.join(spans) {
+                // One that is away or stuck would take its time for each burst.
+                if !self.send(&mut outcome) {
+                    let why = outcome.error.clone().unwrap_or_default();
+                    outcome.lose(batch.len() - told, Reason::Unreachable, why);
+                    break;
+                }
+                self.burst.join(spans);
             }
-            self.burst.push(&self.datagram, spans);
             told += spans;
         }
-        if self.burst.len() > 0 {
+        if !self.burst.is_empty() {
             self.send(&mut outcome);
         }
         let Fitted { truncated, shrunk, split } = packer.fitted();

@@ -13,13 +13,14 @@ use quinn_udp::{Transmit, UdpSocketState};
 
 use super::backlog::Backlog;
 
-/// Datagrams of a burst to a daemon on this machine. The daemon's buffer, of 208 KiB unless it is told otherwise, accounts for 832
-/// bytes with each, and for less than 49,200 for a burst: three services that send at the same time fit, beside what
-/// [`Backlog::is_high`] leaves there. A longer burst costs hardly less, and leaves the daemon with nothing to read while the next
-/// one is made.
-const BURST: usize = 32;
-/// Its bytes.
-const BURST_BYTES: usize = 22_500;
+/// Bytes of the daemon's buffer that a burst may take. The buffer is of 208 KiB unless it is told otherwise: three services that send at
+/// the same time fit, beside what [`Backlog::is_high`] leaves there. A longer burst costs hardly less, and leaves the daemon with
+/// nothing to read while the next one is made.
+const BURST: usize = 48 * 1024;
+/// What the kernel accounts for with each datagram of a burst, beside its bytes.
+const ACCOUNTED: usize = 832;
+/// The datagrams of a burst are of one length, this or a multiple: those of spans alike differ by less.
+const STEP: usize = 64;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
@@ -32,15 +33,14 @@ const SOON: Duration = Duration::from_micros(50);
 /// How long a daemon may leave its buffer unread before what is sent there counts as lost.
 const STUCK: Duration = Duration::from_secs(1);
 
-/// Datagrams that wait to be sent together, one behind the other.
+/// Datagrams that wait to be sent together, written one behind the other as one system call takes them: all of one length. Spaces behind
+/// a document mean nothing.
 #[derive(Default)]
 pub(super) struct Burst {
     bytes: Vec<u8>,
-    /// Where each ends, and how many spans it tells of.
-    ends: Vec<(usize, usize)>,
-    longest: usize,
-    /// The same with each as long as the longest, for the system call.
-    padded: Vec<u8>,
+    length: usize,
+    /// How long each is without the spaces, and how many spans it tells of.
+    datagrams: Vec<(usize, usize)>,
 }
 
 /// A socket that is connected to the daemon.
@@ -61,52 +61,64 @@ pub(super) struct Unsent {
 }
 
 impl Burst {
-    pub(super) fn len(&self) -> usize {
-        self.ends.len()
+    pub(super) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
     }
 
     /// The spans that its datagrams tell of.
     pub(super) fn spans(&self) -> usize {
-        self.ends.iter().map(|(_, spans)| spans).sum()
+        self.datagrams.iter().map(|(_, spans)| spans).sum()
     }
 
-    /// Whether a datagram of this length may join: with all as long as the longest, they must fit one system call.
-    pub(super) fn has_room(&self, length: usize) -> bool {
-        self.len() == 0 || (self.len() < BURST && (self.len() + 1) * self.longest.max(length) <= BURST_BYTES)
+    /// Where the next datagram is appended, instead of what was there and did not join.
+    pub(super) fn next(&mut self) -> &mut Vec<u8> {
+        self.bytes.truncate(self.end());
+        &mut self.bytes
     }
 
-    /// Adds a datagram that tells of so many spans.
-    pub(super) fn push(&mut self, datagram: &[u8], spans: usize) {
-        self.bytes.extend_from_slice(datagram);
-        self.ends.push((self.bytes.len(), spans));
-        self.longest = self.longest.max(datagram.len());
+    /// Lets the datagram join that was appended, and tells of so many spans. `false` where there is no room for it; the first one
+    /// always joins.
+    pub(super) fn join(&mut self, spans: usize) -> bool {
+        let (count, own) = (self.datagrams.len(), self.bytes.len() - self.end());
+        let length = self.length.max(own.next_multiple_of(STEP));
+        if count > 0 && (count + 1) * (length + ACCOUNTED) > BURST {
+            return false;
+        }
+        if length > self.length && count > 0 {
+            self.widen(length);
+        }
+        self.length = length;
+        self.datagrams.push((own, spans));
+        self.bytes.resize(self.end(), b' ');
+        true
     }
 
+    /// Forgets its datagrams. What was appended and did not join comes first now.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.longest = 0;
+        self.bytes.drain(..self.end());
+        self.datagrams.clear();
+        self.length = 0;
+    }
+
+    fn end(&self) -> usize {
+        self.datagrams.len() * self.length
     }
 
     /// Each datagram, and the spans that it tells of.
     fn datagrams(&self) -> impl Iterator<Item = (&[u8], usize)> {
-        let starts = std::iter::once(0).chain(self.ends.iter().map(|(end, _)| *end));
-        starts.zip(&self.ends).filter_map(|(start, (end, spans))| Some((self.bytes.get(start..*end)?, *spans)))
+        let padded = self.bytes.chunks(self.length.max(1));
+        padded.zip(&self.datagrams).filter_map(|(padded, (length, spans))| Some((padded.get(..*length)?, *spans)))
     }
 
-    /// Each datagram as long as the longest: spaces behind a document mean nothing. `None` where they do not fit one call.
-    fn pad(&mut self) -> Option<(&[u8], usize)> {
-        if self.len() * self.longest > BURST_BYTES {
-            return None;
-        }
-        let mut padded = std::mem::take(&mut self.padded);
-        padded.clear();
+    /// Makes each so long, behind the last of which one was appended that is longer than they were.
+    fn widen(&mut self, length: usize) {
+        let mut wide = Vec::with_capacity(self.bytes.capacity());
         for (datagram, _) in self.datagrams() {
-            padded.extend_from_slice(datagram);
-            padded.resize(padded.len() + self.longest - datagram.len(), b' ');
+            wide.extend_from_slice(datagram);
+            wide.resize(wide.len().next_multiple_of(length), b' ');
         }
-        self.padded = padded;
-        Some((&self.padded, self.longest))
+        wide.extend_from_slice(self.bytes.get(self.end()..).unwrap_or_default());
+        self.bytes = wide;
     }
 }
 
@@ -130,25 +142,23 @@ impl Socket {
         self.address
     }
 
-    /// Sends a burst when the daemon has room for it, and empties it.
+    /// Sends a burst when the daemon has room for it.
     ///
     /// # Errors
     /// How many of its spans were not sent, and why.
-    pub(super) fn send(&mut self, burst: &mut Burst) -> Result<(), Unsent> {
-        let spans = burst.spans();
-        let sent = self.wait().map_err(|error| Unsent { spans, error, gone: true }).and_then(|()| self.send_now(burst));
-        burst.clear();
-        sent
+    pub(super) fn send(&self, burst: &Burst) -> Result<(), Unsent> {
+        self.wait().map_err(|error| Unsent { spans: burst.spans(), error, gone: true })?;
+        self.send_now(burst)
     }
 
-    fn send_now(&self, burst: &mut Burst) -> Result<(), Unsent> {
-        let count = burst.len();
+    fn send_now(&self, burst: &Burst) -> Result<(), Unsent> {
+        let count = burst.datagrams.len();
         if let Some((state, _)) =
             self.local.as_ref().filter(|(state, _)| count > 1 && state.max_gso_segments() >= count)
-            && let Some((contents, segment)) = burst.pad()
+            && let Some(contents) = burst.bytes.get(..burst.end())
         {
-            let transmit =
-                Transmit { destination: self.address, ecn: None, contents, segment_size: Some(segment), src_ip: None };
+            let segment_size = Some(burst.length);
+            let transmit = Transmit { destination: self.address, ecn: None, contents, segment_size, src_ip: None };
             match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -196,7 +206,7 @@ impl Socket {
     }
 
     /// Waits until the daemon has room; an error where it does not read.
-    fn wait(&mut self) -> io::Result<()> {
+    fn wait(&self) -> io::Result<()> {
         let Some((_, backlog)) = &self.local else {
             sleep(PAUSE);
             return Ok(());
@@ -223,35 +233,58 @@ mod tests {
         String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
     }
 
+    fn append(burst: &mut Burst, datagram: &[u8], spans: usize) -> bool {
+        burst.next().extend_from_slice(datagram);
+        burst.join(spans)
+    }
+
+    /// Sends the burst and empties it.
+    fn send(socket: &Socket, burst: &mut Burst) -> Result<(), Unsent> {
+        let sent = socket.send(burst);
+        burst.clear();
+        sent
+    }
+
     #[test]
     fn a_burst_arrives_as_the_datagrams_it_was_made_of() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
-        let (mut burst, mut datagrams) = (Burst::default(), 0);
-        for round in 0..3 {
-            while burst.has_room(10) {
-                let text = format!("{datagrams} {}", "x".repeat(datagrams % 7));
-                burst.push(text.as_bytes(), 1);
-                datagrams += 1;
-            }
-            socket.send(&mut burst).unwrap();
-            for index in round * BURST..datagrams {
-                assert_eq!(received(&receiver), format!("{index} {}", "x".repeat(index % 7)).trim_end());
+        let socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
+        // Of one length, then short after long, then long after short.
+        for lengths in [[10, 10], [200, 10], [10, 200]] {
+            let (mut burst, mut joined) = (Burst::default(), Vec::new());
+            for round in 0..3 {
+                let mut number = 0;
+                let text = loop {
+                    let text = format!("{round} {number} {}", "x".repeat(lengths[usize::from(number > 5)]));
+                    if !append(&mut burst, text.as_bytes(), 1) {
+                        break text;
+                    }
+                    joined.push(text);
+                    number += 1;
+                };
+                assert!(number > 40, "{number}");
+                send(&socket, &mut burst).unwrap();
+                for text in joined.drain(..) {
+                    assert_eq!(received(&receiver), text);
+                }
+                // What found no room is the first of the next.
+                assert!(burst.join(1));
+                joined.push(text);
             }
         }
-        assert_eq!(datagrams, 3 * BURST);
     }
 
     #[test]
     fn a_long_datagram_goes_alone() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let mut socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
+        let socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
         let mut burst = Burst::default();
-        for length in [10, 63_000] {
-            burst.push(&vec![b'x'; length], 1);
-        }
-        assert!(!burst.has_room(10));
-        socket.send(&mut burst).unwrap();
+        assert!(append(&mut burst, &[b'x'; 10], 1));
+        assert!(!append(&mut burst, &[b'x'; 63_000], 1));
+        send(&socket, &mut burst).unwrap();
+        assert!(burst.join(1));
+        assert!(!append(&mut burst, &[b'x'; 10], 1));
+        send(&socket, &mut burst).unwrap();
         assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
     }
 
@@ -268,15 +301,15 @@ mod tests {
         // A machine without a network has no such address.
         let Some(own) = elsewhere() else { return };
         let daemon = UdpSocket::bind((own, 0)).unwrap();
-        let mut socket = Socket::open(daemon.local_addr().unwrap()).unwrap();
+        let socket = Socket::open(daemon.local_addr().unwrap()).unwrap();
         let mut burst = Burst::default();
-        burst.push(b"x", 7);
-        socket.send(&mut burst).unwrap();
+        append(&mut burst, b"x", 7);
+        send(&socket, &mut burst).unwrap();
         drop(daemon);
         let mut lost = 0;
         for _ in 0..10 {
-            burst.push(b"x", 7);
-            if let Err(unsent) = socket.send(&mut burst) {
+            append(&mut burst, b"x", 7);
+            if let Err(unsent) = send(&socket, &mut burst) {
                 assert!(unsent.gone);
                 lost += unsent.spans;
             }
@@ -288,19 +321,19 @@ mod tests {
     fn a_daemon_that_is_away_refuses_every_datagram() {
         let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = daemon.local_addr().unwrap();
-        let mut seen = Socket::open(address).unwrap();
+        let seen = Socket::open(address).unwrap();
         drop(daemon);
         let mut burst = Burst::default();
         for _ in 0..5 {
-            burst.push(b"x", 3);
+            append(&mut burst, b"x", 3);
         }
-        assert_eq!(seen.send(&mut burst).unwrap_err().spans, 15);
-        let mut socket = Socket::open(address).unwrap();
+        assert_eq!(send(&seen, &mut burst).unwrap_err().spans, 15);
+        let socket = Socket::open(address).unwrap();
         for count in [1, 10] {
             for _ in 0..count {
-                burst.push(b"x", 2);
+                append(&mut burst, b"x", 2);
             }
-            let Unsent { spans, error, gone } = socket.send(&mut burst).unwrap_err();
+            let Unsent { spans, error, gone } = send(&socket, &mut burst).unwrap_err();
             assert_eq!((spans, error.kind(), gone), (2 * count, io::ErrorKind::ConnectionRefused, true));
         }
     }
