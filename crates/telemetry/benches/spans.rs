@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             bencher.iter_custom(|spans| root.in_scope(|| create(&telemetry, spans)));
         });
     }
-    let [batch, unlike] = [true, false].map(|alike| Batch::of(512, alike));
+    let (batch, unlike) = (Batch::alike(512), Batch::unlike(512));
     group.throughput(Throughput::Elements(512));
     for (name, gzip) in [("encode 512 as OTLP", false), ("encode 512 as OTLP with gzip", true)] {
         let mut encoder = Encoder::new(gzip);

@@ -16,10 +16,14 @@ pub struct Batch(Vec<Record>);
 pub struct Encoder(Otlp);
 
 impl Batch {
-    /// So many SERVER spans of nine attributes, of requests for one path or for one path each.
-    pub fn of(count: usize, alike: bool) -> Self {
-        let path = |number: usize| format!("/api/activities/{}", if alike { 0 } else { number });
-        Self((0..count).map(|number| span(&path(number))).collect())
+    /// So many SERVER spans of nine attributes, which differ in their ids and times alone.
+    pub fn alike(count: usize) -> Self {
+        Self((0..count).map(|_| span("/api/activities/home")).collect())
+    }
+
+    /// The same of requests for a path each.
+    pub fn unlike(count: usize) -> Self {
+        Self((0..count).map(|number| span(&format!("/api/activities/{number}"))).collect())
     }
 
     /// Writes X-Ray's documents of the spans, and tells how many and their bytes.

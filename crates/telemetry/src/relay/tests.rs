@@ -1,12 +1,12 @@
 //! A message is read the same in both encodings, and whatever is wrong with it is said.
 
+use std::time::UNIX_EPOCH;
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1 as wire;
 use proptest::prelude::*;
 use prost::Message;
 use serde_json::{Value as Json, json};
-
-use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::testing::attribute as told;

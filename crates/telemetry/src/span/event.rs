@@ -5,7 +5,6 @@
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
 use std::mem;
-use std::time::SystemTime;
 
 use opentelemetry::trace::SpanContext;
 use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
@@ -14,7 +13,7 @@ use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
 use super::attribute::{attribute, cut};
-use super::recording::nanoseconds;
+use super::recording::now;
 use super::{Limits, Record, Recording, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 
@@ -73,7 +72,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     told.put("target", Value::Text(metadata.target()));
     event.record(&mut told);
     let mut record = Vec::with_capacity(256);
-    let now = nanoseconds(SystemTime::now());
+    let now = now();
     fixed64(&mut record, 1, now);
     number(&mut record, 2, severity(metadata));
     bytes(&mut record, 3, metadata.level().as_str().as_bytes());

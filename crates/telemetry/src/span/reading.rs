@@ -23,7 +23,8 @@ pub(crate) enum Scalar<'a> {
 /// A key and its value.
 pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
-/// What tells a span from those that say the same: its ids and its times, with which its encoding begins.
+/// What tells a span from those that say the same: its ids and its times, with which its encoding begins. Tracestate and flags stand
+/// there too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) trace: TraceId,
@@ -161,6 +162,7 @@ impl<'a> Reading<'a> {
         self.attributes.clear();
         self.events.clear();
         self.links.clear();
+        (self.name, self.kind) = (Text::default(), SpanKind::Internal);
         (self.failed, self.description) = (false, Text::default());
         let mut fields = Fields(said);
         loop {

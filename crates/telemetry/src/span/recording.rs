@@ -307,7 +307,8 @@ impl Recording {
     }
 
     pub(crate) fn describe(&mut self, description: &str) {
-        self.description = cut(description, self.limits.value_bytes).to_owned();
+        self.description.clear();
+        self.description.push_str(cut(description, self.limits.value_bytes));
     }
 
     /// Counts what somebody else dropped, or we of what they told.
@@ -391,7 +392,9 @@ impl Recording {
 
     /// Leaves its buffers to the next span of this thread, unless they are large.
     fn leave(self: Box<Self>) {
-        if [self.encoding.capacity(), self.more.capacity(), self.name.capacity()].iter().sum::<usize>() <= 4 * BUFFER {
+        let Self { encoding, more, name, description, .. } = &*self;
+        let texts = name.capacity() + description.capacity();
+        if encoding.capacity() + more.capacity() + texts <= 4 * BUFFER {
             let _: Result<(), _> = SPARE.try_with(|spare| {
                 if let Ok(mut spare) = spare.try_borrow_mut()
                     && spare.len() < SPARES

@@ -1,11 +1,8 @@
 //! The texts that spans share which differ in their ids and times alone, as most of a busy service do: the same route asked by the
-//! same agent, the same statement to the same database. Such a text is kept when it is written for the second time, and copied
-//! from then on. A bounded number of them is kept, those that were used last; what is not there is written as before. Does no
-//! I/O.
+//! same agent, the same statement to the same database. Such a text is kept when it is written again soon, and copied from then
+//! on. A bounded number of them is kept, those that were used last; what is not there is written as before. Does no I/O.
 
-use std::mem;
-
-use super::translate::Written;
+use super::translate::{Place, Written};
 
 /// Sets, of two texts each.
 const SETS: usize = 64;
@@ -16,17 +13,14 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Texts by what spans said.
 #[derive(Default)]
-pub(super) struct Alike {
-    sets: Vec<Set>,
-    /// The sum of what was looked for last.
-    sum: u64,
-}
+pub(super) struct Alike(Vec<Set>);
 
 #[derive(Default)]
 struct Set {
     kept: [Kept; 2],
-    /// The sum of what was written last: what comes once would only drive out what comes again.
-    written: u64,
+    /// The sums of what was written last: what comes once would only drive out what comes again. A child that found no room in its
+    /// parent's document is written twice at once, and passes.
+    written: [u64; 2],
 }
 
 #[derive(Default)]
@@ -40,52 +34,58 @@ struct Kept {
 }
 
 impl Alike {
-    /// The text for what a segment or a subsegment said, and what became of it there.
-    pub(super) fn find(&mut self, is_segment: bool, said: &[u8]) -> Option<(&[u8], Written)> {
-        self.sum = sum(is_segment, said);
-        let Set { kept, .. } = self.sets.get_mut(set_of(self.sum))?;
-        if kept.last().is_some_and(|last| last.text(is_segment, said).is_some()) {
-            kept.swap(0, 1);
+    /// The text for what was said by a span that stands there, and what became of it.
+    pub(super) fn find(&mut self, place: Place, said: &[u8]) -> Option<(&[u8], Written)> {
+        let Set { kept, .. } = self.0.get_mut(set_of(sum(place, said)))?;
+        if kept.last().is_some_and(|last| last.text(place, said).is_some()) {
+            kept.reverse();
         }
         let first = kept.first()?;
-        Some((first.text(is_segment, said)?, first.written))
+        Some((first.text(place, said)?, first.written))
     }
 
-    /// Takes the text for what was looked for last, and keeps it if it is written again, in place of the one of its set that was
-    /// not used for longer.
-    pub(super) fn keep(&mut self, is_segment: bool, said: &[u8], text: &[u8], written: Written) {
-        if self.sets.is_empty() {
-            self.sets.resize_with(SETS, Default::default);
+    /// Takes a text that was not found, and keeps it if it was written before, in place of the one of its set that was not used
+    /// for longer.
+    pub(super) fn keep(&mut self, place: Place, said: &[u8], text: &[u8], written: Written) {
+        if self.0.is_empty() {
+            self.0.resize_with(SETS, Default::default);
         }
-        let Some(set) = self.sets.get_mut(set_of(self.sum)) else { return };
-        let is_new = mem::replace(&mut set.written, self.sum) != self.sum;
-        if is_new || said.len() + text.len() > MOST {
+        let sum = sum(place, said);
+        let Some(set) = self.0.get_mut(set_of(sum)) else { return };
+        if !set.written.contains(&sum) {
+            let [last, _] = set.written;
+            set.written = [sum, last];
             return;
         }
-        set.kept.swap(0, 1);
-        if let Some(Kept { bytes, said: length, is_segment: of_segment, written: became }) = set.kept.first_mut() {
-            bytes.clear();
-            bytes.extend_from_slice(said);
-            bytes.extend_from_slice(text);
-            (*length, *of_segment, *became) = (said.len(), is_segment, written);
+        let length = said.len() + text.len();
+        if length > MOST {
+            return;
+        }
+        set.kept.reverse();
+        if let Some(kept) = set.kept.first_mut() {
+            kept.bytes.clear();
+            kept.bytes.reserve_exact(length);
+            kept.bytes.extend_from_slice(said);
+            kept.bytes.extend_from_slice(text);
+            (kept.said, kept.is_segment, kept.written) = (said.len(), place == Place::Segment, written);
         }
     }
 }
 
 impl Kept {
-    fn text(&self, is_segment: bool, said: &[u8]) -> Option<&[u8]> {
+    fn text(&self, place: Place, said: &[u8]) -> Option<&[u8]> {
         let (own, text) = self.bytes.split_at_checked(self.said)?;
-        (!text.is_empty() && self.is_segment == is_segment && own == said).then_some(text)
+        (!text.is_empty() && self.is_segment == (place == Place::Segment) && own == said).then_some(text)
     }
 }
 
 /// In four parts that do not wait for each other. Whoever makes two texts have one sum, or fall into one set, has them written again, no
 /// more.
-fn sum(is_segment: bool, said: &[u8]) -> u64 {
+fn sum(place: Place, said: &[u8]) -> u64 {
     let (blocks, rest) = said.as_chunks::<32>();
     let mut last = [0; 32];
     last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-    let mut sums = [(said.len() as u64) << 1 | u64::from(is_segment); 4];
+    let mut sums = [(said.len() as u64) << 1 | u64::from(place == Place::Segment); 4];
     for block in blocks.iter().chain([&last]) {
         let (words, _) = block.as_chunks();
         for (sum, word) in sums.iter_mut().zip(words) {
@@ -108,9 +108,20 @@ mod tests {
         format!("{number}").repeat(9).into_bytes()
     }
 
+    fn set(number: usize) -> usize {
+        set_of(sum(Place::Segment, &said(number)))
+    }
+
+    /// Numbers of one set.
+    fn together<const N: usize>() -> [usize; N] {
+        let mut others = (0..).filter(|number| set(*number) == set(0));
+        [(); N].map(|()| others.next().unwrap())
+    }
+
     /// Whether the text of `number` is there; it is the one that was kept.
     fn has(alike: &mut Alike, number: usize) -> bool {
-        let found = alike.find(true, &said(number)).map(|(text, written)| (text.to_vec(), written.annotations));
+        let found =
+            alike.find(Place::Segment, &said(number)).map(|(text, written)| (text.to_vec(), written.annotations));
         found.inspect(|found| assert_eq!(*found, (format!("text {number}").into_bytes(), number))).is_some()
     }
 
@@ -119,7 +130,7 @@ mod tests {
         let written = Written { is_cut: false, annotations: number };
         for _ in 0..times {
             assert!(!has(alike, number));
-            alike.keep(true, &said(number), format!("text {number}").as_bytes(), written);
+            alike.keep(Place::Segment, &said(number), format!("text {number}").as_bytes(), written);
         }
     }
 
@@ -128,24 +139,41 @@ mod tests {
         let mut alike = Alike::default();
         write(&mut alike, 1, 2);
         assert!(has(&mut alike, 1));
-        assert!(alike.find(false, &said(1)).is_none(), "of a subsegment");
+        assert!(alike.find(Place::Nested, &said(1)).is_none());
         let mut other = said(1);
         other.pop();
-        assert!(alike.find(true, &other).is_none());
+        assert!(alike.find(Place::Segment, &other).is_none());
+    }
+
+    #[test]
+    fn a_subsegments_text_is_one_wherever_it_stands() {
+        let mut alike = Alike::default();
+        for place in [Place::Nested, Place::Alone] {
+            assert!(alike.find(place, b"said").is_none());
+            alike.keep(place, b"said", b"text", Written::default());
+        }
+        assert!([Place::Nested, Place::Alone].iter().all(|place| alike.find(*place, b"said").is_some()));
+    }
+
+    #[test]
+    fn two_of_one_set_that_take_turns_are_kept() {
+        let (mut alike, numbers) = (Alike::default(), together::<2>());
+        for _ in 0..2 {
+            numbers.iter().for_each(|number| write(&mut alike, *number, 1));
+        }
+        assert_eq!(numbers.map(|number| has(&mut alike, number)), [true; 2]);
     }
 
     #[test]
     fn of_three_in_a_set_the_one_that_was_used_last_stays() {
-        let set = |number| set_of(sum(true, &said(number)));
-        let mut others = (1..).filter(|number| set(*number) == set(0));
-        let [second, third, once] = [(); 3].map(|()| others.next().unwrap());
-        let mut alike = Alike::default();
-        write(&mut alike, 0, 2);
+        let (mut alike, numbers) = (Alike::default(), together());
+        let [first, second, third, once] = numbers;
+        write(&mut alike, first, 2);
         write(&mut alike, second, 2);
-        assert!(has(&mut alike, 0));
+        assert!(has(&mut alike, first));
         write(&mut alike, third, 2);
         write(&mut alike, once, 1);
-        assert_eq!([0, second, third, once].map(|number| has(&mut alike, number)), [true, false, true, false]);
+        assert_eq!(numbers.map(|number| has(&mut alike, number)), [true, false, true, false]);
     }
 
     #[test]
@@ -156,9 +184,11 @@ mod tests {
         // Numbers fall into every set.
         assert_eq!(kept, 2 * SETS);
         for _ in 0..2 {
-            assert!(alike.find(true, b"long").is_none());
-            alike.keep(true, b"long", &[b'x'; MOST], Written::default());
+            assert!(alike.find(Place::Segment, b"long").is_none());
+            alike.keep(Place::Segment, b"long", &[b'x'; MOST], Written::default());
         }
-        assert!(alike.find(true, b"long").is_none());
+        assert!(alike.find(Place::Segment, b"long").is_none());
+        let bytes: usize = alike.0.iter().flat_map(|set| &set.kept).map(|kept| kept.bytes.capacity()).sum();
+        assert!(bytes <= 2 * SETS * MOST, "{bytes}");
     }
 }

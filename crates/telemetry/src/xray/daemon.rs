@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use wire::datagram::HEADER;
 
 use super::alike::Alike;
+use super::burst::Burst;
 use super::origin::Origin;
 use super::pack::{Fitted, Packer};
-use super::socket::{Burst, Socket, Unsent};
+use super::socket::{Socket, Unsent};
 use crate::address::DaemonAddress;
 use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome};
@@ -126,11 +127,12 @@ impl Daemon {
                     outcome.lose(batch.len() - told, Reason::Unreachable, why);
                     break;
                 }
+                // The first of a burst always does.
                 self.burst.join(spans);
             }
             told += spans;
         }
-        if !self.burst.is_empty() {
+        if self.burst.len() > 0 {
             self.send(&mut outcome);
         }
         let Fitted { truncated, shrunk, split } = packer.fitted();

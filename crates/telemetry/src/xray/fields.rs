@@ -230,6 +230,11 @@ impl<'a> Fields<'a> {
         is_as_given
     }
 
+    /// No annotation was left out because there were too many.
+    pub(super) fn had_room(&self) -> bool {
+        self.annotations_left > 0 || !self.annotations_lost
+    }
+
     /// It is a call to AWS, whose subsegment has fields and a namespace of its own.
     pub(super) fn is_aws(&self) -> bool {
         self.rpc_system.is_some_and(|system| system == *AWS)

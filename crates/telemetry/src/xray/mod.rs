@@ -4,6 +4,7 @@
 mod alike;
 #[cfg_attr(not(target_os = "linux"), path = "no_backlog.rs")]
 mod backlog;
+mod burst;
 mod cause;
 mod daemon;
 mod fields;

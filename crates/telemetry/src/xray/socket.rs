@@ -3,7 +3,6 @@
 //! elsewhere one by one, by the clock. A send that is refused is tried once more, because the refusal is the answer to an
 //! earlier datagram, and that one counts as lost in this one's place.
 
-use std::hint::spin_loop;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::thread::sleep;
@@ -12,15 +11,8 @@ use std::time::{Duration, Instant};
 use quinn_udp::{Transmit, UdpSocketState};
 
 use super::backlog::Backlog;
+use super::burst::Burst;
 
-/// Bytes of the daemon's buffer that a burst may take. The buffer is of 208 KiB unless it is told otherwise: three services that send at
-/// the same time fit, beside what [`Backlog::is_high`] leaves there. A longer burst costs hardly less, and leaves the daemon with
-/// nothing to read while the next one is made.
-const BURST: usize = 48 * 1024;
-/// What the kernel accounts for with each datagram of a burst, beside its bytes.
-const ACCOUNTED: usize = 832;
-/// The datagrams of a burst are of one length, this or a multiple: those of spans alike differ by less.
-const STEP: usize = 64;
 /// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
 /// sixth before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
@@ -32,16 +24,6 @@ const LOOK: Duration = Duration::from_micros(100);
 const SOON: Duration = Duration::from_micros(50);
 /// How long a daemon may leave its buffer unread before what is sent there counts as lost.
 const STUCK: Duration = Duration::from_secs(1);
-
-/// Datagrams that wait to be sent together, written one behind the other as one system call takes them: all of one length. Spaces behind
-/// a document mean nothing.
-#[derive(Default)]
-pub(super) struct Burst {
-    bytes: Vec<u8>,
-    length: usize,
-    /// How long each is without the spaces, and how many spans it tells of.
-    datagrams: Vec<(usize, usize)>,
-}
 
 /// A socket that is connected to the daemon.
 pub(super) struct Socket {
@@ -58,68 +40,6 @@ pub(super) struct Unsent {
     pub(super) error: io::Error,
     /// Nobody takes anything there, for now.
     pub(super) gone: bool,
-}
-
-impl Burst {
-    pub(super) fn is_empty(&self) -> bool {
-        self.datagrams.is_empty()
-    }
-
-    /// The spans that its datagrams tell of.
-    pub(super) fn spans(&self) -> usize {
-        self.datagrams.iter().map(|(_, spans)| spans).sum()
-    }
-
-    /// Where the next datagram is appended, instead of what was there and did not join.
-    pub(super) fn next(&mut self) -> &mut Vec<u8> {
-        self.bytes.truncate(self.end());
-        &mut self.bytes
-    }
-
-    /// Lets the datagram join that was appended, and tells of so many spans. `false` where there is no room for it; the first one
-    /// always joins.
-    pub(super) fn join(&mut self, spans: usize) -> bool {
-        let (count, own) = (self.datagrams.len(), self.bytes.len() - self.end());
-        let length = self.length.max(own.next_multiple_of(STEP));
-        if count > 0 && (count + 1) * (length + ACCOUNTED) > BURST {
-            return false;
-        }
-        if length > self.length && count > 0 {
-            self.widen(length);
-        }
-        self.length = length;
-        self.datagrams.push((own, spans));
-        self.bytes.resize(self.end(), b' ');
-        true
-    }
-
-    /// Forgets its datagrams. What was appended and did not join comes first now.
-    pub(super) fn clear(&mut self) {
-        self.bytes.drain(..self.end());
-        self.datagrams.clear();
-        self.length = 0;
-    }
-
-    fn end(&self) -> usize {
-        self.datagrams.len() * self.length
-    }
-
-    /// Each datagram, and the spans that it tells of.
-    fn datagrams(&self) -> impl Iterator<Item = (&[u8], usize)> {
-        let padded = self.bytes.chunks(self.length.max(1));
-        padded.zip(&self.datagrams).filter_map(|(padded, (length, spans))| Some((padded.get(..*length)?, *spans)))
-    }
-
-    /// Makes each so long, behind the last of which one was appended that is longer than they were.
-    fn widen(&mut self, length: usize) {
-        let mut wide = Vec::with_capacity(self.bytes.capacity());
-        for (datagram, _) in self.datagrams() {
-            wide.extend_from_slice(datagram);
-            wide.resize(wide.len().next_multiple_of(length), b' ');
-        }
-        wide.extend_from_slice(self.bytes.get(self.end()..).unwrap_or_default());
-        self.bytes = wide;
-    }
 }
 
 impl Socket {
@@ -152,12 +72,12 @@ impl Socket {
     }
 
     fn send_now(&self, burst: &Burst) -> Result<(), Unsent> {
-        let count = burst.datagrams.len();
+        let count = burst.len();
         if let Some((state, _)) =
             self.local.as_ref().filter(|(state, _)| count > 1 && state.max_gso_segments() >= count)
-            && let Some(contents) = burst.bytes.get(..burst.end())
         {
-            let segment_size = Some(burst.length);
+            let (contents, length) = burst.together();
+            let segment_size = Some(length);
             let transmit = Transmit { destination: self.address, ecn: None, contents, segment_size, src_ip: None };
             match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
                 Ok(()) => return Ok(()),
@@ -215,7 +135,7 @@ impl Socket {
         while backlog.is_high() {
             match begun.elapsed() {
                 waited if waited > STUCK => return Err(io::Error::other("it does not read what it is sent")),
-                waited if waited < SOON => spin_loop(),
+                waited if waited < SOON => {}
                 _ => sleep(LOOK),
             }
         }
@@ -249,28 +169,18 @@ mod tests {
     fn a_burst_arrives_as_the_datagrams_it_was_made_of() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
-        // Of one length, then short after long, then long after short.
-        for lengths in [[10, 10], [200, 10], [10, 200]] {
-            let (mut burst, mut joined) = (Burst::default(), Vec::new());
-            for round in 0..3 {
-                let mut number = 0;
-                let text = loop {
-                    let text = format!("{round} {number} {}", "x".repeat(lengths[usize::from(number > 5)]));
-                    if !append(&mut burst, text.as_bytes(), 1) {
-                        break text;
-                    }
-                    joined.push(text);
-                    number += 1;
-                };
-                assert!(number > 40, "{number}");
-                send(&socket, &mut burst).unwrap();
-                for text in joined.drain(..) {
-                    assert_eq!(received(&receiver), text);
-                }
-                // What found no room is the first of the next.
-                assert!(burst.join(1));
-                joined.push(text);
+        let (mut burst, mut texts) = (Burst::default(), Vec::new());
+        loop {
+            let text = format!("{} {}", texts.len(), "x".repeat(texts.len() % 7));
+            if !append(&mut burst, text.as_bytes(), 1) {
+                break;
             }
+            texts.push(text);
+        }
+        assert!(texts.len() > 50, "{}", texts.len());
+        send(&socket, &mut burst).unwrap();
+        for text in texts {
+            assert_eq!(received(&receiver), text.trim_end());
         }
     }
 

@@ -87,22 +87,21 @@ impl<'a> Translator<'a> {
         }
         json.seconds(key!("start_time"), head.start);
         json.seconds(key!("end_time"), head.end);
-        let is_segment = place == Place::Segment;
         if detail > Detail::Whole {
-            return self.tell(head, said, is_segment, detail, annotations, out);
+            return self.tell(head, said, place, detail, annotations, out);
         }
-        match self.alike.find(is_segment, said) {
+        match self.alike.find(place, said) {
             Some((text, written)) if written.annotations <= annotations => {
                 out.extend_from_slice(text);
                 written
             }
             _ => {
                 let start = out.len();
-                let written = self.tell(head, said, is_segment, detail, annotations, out);
+                let written = self.tell(head, said, place, detail, annotations, out);
                 if self.may_come_again()
                     && let Some(text) = out.get(start..)
                 {
-                    self.alike.keep(is_segment, said, text, written);
+                    self.alike.keep(place, said, text, written);
                 }
                 written
             }
@@ -112,15 +111,15 @@ impl<'a> Translator<'a> {
     /// What was written last holds for every span that says the same: no exception with an id that is made from the span's, and no
     /// annotation left out for want of room. And there may be such a span: an event has its own time.
     fn may_come_again(&self) -> bool {
-        self.span.events.is_empty() && self.span.description.is_empty() && !self.fields.annotations_lost
+        self.span.events.is_empty() && self.span.description.is_empty() && self.fields.had_room()
     }
 
-    /// Appends all but the ids and the times.
+    /// Appends all that `said` says: of the head, nothing but the ids of exceptions may depend.
     fn tell(
         &mut self,
         head: &Head,
         said: &'a [u8],
-        is_segment: bool,
+        place: Place,
         detail: Detail,
         annotations: usize,
         out: &mut Vec<u8>,
@@ -128,6 +127,7 @@ impl<'a> Translator<'a> {
         self.span.read(said);
         self.fields.read(&self.span.attributes, &self.origin.indexed, annotations);
         let (span, fields) = (&self.span, &self.fields);
+        let is_segment = place == Place::Segment;
         let mut json = Json::new(out);
         let is_call = !is_segment && span.kind == SpanKind::Client;
         if is_segment {
