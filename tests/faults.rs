@@ -121,6 +121,8 @@ fn through(trouble: &Trouble, done: impl Fn(&Value) -> bool) -> (Value, Ended) {
     let run = Run::start(&honeycomb, &collector, &[]);
     let account = run.watch(done);
     let ended = run.stop();
+    // The line of the ledger, for whoever wants to see it: `-- faults --nocapture`.
+    println!("{trouble:?}: {account}");
     assert!(!collector.heads().is_empty(), "the other destination goes on");
     assert!(collector.heads().iter().all(|head| !head.contains(KEY)));
     (account, ended)
