@@ -145,7 +145,9 @@ impl Daemon {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::collections::BTreeSet;
     use std::net::UdpSocket;
+    use std::thread;
 
     use super::*;
     use crate::resource::Resource;
@@ -172,6 +174,36 @@ mod tests {
                 let length = receiver.recv(&mut [0; 65_536]).unwrap();
                 assert!(length > HEADER.len());
             }
+        }
+    }
+
+    #[test]
+    fn bursts_of_512_spans_from_three_services_at_once_arrive_whole() {
+        const SPANS: u64 = 512;
+        // With the buffer that the kernel gives, as the daemon's.
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let address = receiver.local_addr().unwrap().to_string();
+        let services = [0, 1, 2].map(|service| {
+            let address = address.parse().unwrap();
+            thread::spawn(move || {
+                let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+                let batch: Vec<_> =
+                    (1..=SPANS).map(|id| testing::within(None, service * SPANS + id).record()).collect();
+                Daemon::new(address, origin).export(&batch)
+            })
+        });
+        let mut datagram = [0; 65_536];
+        let ids: BTreeSet<_> = (0..3 * SPANS)
+            .map(|_| {
+                let length = receiver.recv(&mut datagram).unwrap();
+                wire::datagram::parse(&datagram[..length]).unwrap().id
+            })
+            .collect();
+        assert_eq!(ids.len() as u64, 3 * SPANS);
+        for service in services {
+            let outcome = service.join().unwrap();
+            assert!(outcome.dropped.is_empty(), "{outcome:?}");
         }
     }
 
