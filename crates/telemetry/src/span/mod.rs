@@ -21,6 +21,7 @@ mod fields;
 pub(crate) mod id;
 pub(crate) mod layer;
 pub(crate) mod reading;
+mod record;
 mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
@@ -36,8 +37,9 @@ use crate::propagation::State;
 pub(crate) use attribute::attribute;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
+pub(crate) use record::Record;
 pub use recording::Recording;
-pub(crate) use recording::{Parent, Record, nanoseconds, now};
+pub(crate) use recording::{Parent, nanoseconds, now};
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]

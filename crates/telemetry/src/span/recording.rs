@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::ops::Deref;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags};
@@ -14,9 +12,9 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 
 use super::attribute::{attribute, cut, is_short, text_head};
+use super::record::Record;
 use super::{Limits, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
-use crate::resource::Resource;
 
 /// Fields of OTLP's `Span`.
 pub(crate) mod field {
@@ -44,14 +42,6 @@ const FLAGS_KEY: [u8; 2] = [0x85, 0x01];
 /// Says that the next bit is meant.
 const HAS_IS_REMOTE: u32 = 0x100;
 pub(crate) const IS_REMOTE: u32 = 0x200;
-
-/// The encoding of a span that has ended, shared by all destinations.
-#[derive(Debug, Clone)]
-pub(crate) struct Record {
-    encoding: Arc<[u8]>,
-    /// Who made it, where that is not this process.
-    maker: Option<Arc<Resource>>,
-}
 
 /// A sampled span that has not ended.
 pub struct Recording {
@@ -102,43 +92,6 @@ thread_local! {
 const MOST: usize = 1_000_000;
 const SPARES: usize = 8;
 const BUFFER: usize = 1_024;
-
-impl Record {
-    /// The same, made by another process.
-    pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
-        Self { maker: Some(Arc::clone(maker)), ..self }
-    }
-
-    /// Whether `maker` made it; `None` is this process.
-    pub(crate) fn is_of(&self, maker: Option<&Arc<Resource>>) -> bool {
-        self.maker.as_ref().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
-    }
-
-    /// Who made the records of `batch`, this process aside. Nearly always nobody.
-    pub(crate) fn makers(batch: &[Self]) -> Vec<Arc<Resource>> {
-        let mut makers: Vec<Arc<Resource>> = Vec::new();
-        for maker in batch.iter().filter_map(|record| record.maker.as_ref()) {
-            if !makers.iter().any(|known| Arc::ptr_eq(known, maker)) {
-                makers.push(Arc::clone(maker));
-            }
-        }
-        makers
-    }
-}
-
-impl Deref for Record {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.encoding
-    }
-}
-
-impl<T: Into<Arc<[u8]>>> From<T> for Record {
-    fn from(encoding: T) -> Self {
-        Self { encoding: encoding.into(), maker: None }
-    }
-}
 
 impl Recording {
     /// One that began at `start`, in nanoseconds since 1970, with this tracestate.

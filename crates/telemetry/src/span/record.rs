@@ -1,0 +1,51 @@
+//! A span that has ended, or a log record, as it waits in the queues of all destinations: its bytes, once.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::resource::Resource;
+
+/// An encoding that all destinations share.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    encoding: Arc<[u8]>,
+    /// Who made it, where that is not this process.
+    maker: Option<Arc<Resource>>,
+}
+
+impl Record {
+    /// The same, made by another process.
+    pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
+        Self { maker: Some(Arc::clone(maker)), ..self }
+    }
+
+    /// Whether `maker` made it; `None` is this process.
+    pub(crate) fn is_of(&self, maker: Option<&Arc<Resource>>) -> bool {
+        self.maker.as_ref().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
+    }
+
+    /// Who made the records of `batch`, this process aside. Nearly always nobody.
+    pub(crate) fn makers(batch: &[Self]) -> Vec<Arc<Resource>> {
+        let mut makers: Vec<Arc<Resource>> = Vec::new();
+        for maker in batch.iter().filter_map(|record| record.maker.as_ref()) {
+            if !makers.iter().any(|known| Arc::ptr_eq(known, maker)) {
+                makers.push(Arc::clone(maker));
+            }
+        }
+        makers
+    }
+}
+
+impl Deref for Record {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.encoding
+    }
+}
+
+impl<T: Into<Arc<[u8]>>> From<T> for Record {
+    fn from(encoding: T) -> Self {
+        Self { encoding: encoding.into(), maker: None }
+    }
+}
