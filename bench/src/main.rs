@@ -8,8 +8,11 @@
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
 //!
+//! `bench hyper-proxy ADDRESS UPSTREAM` forwards what comes to the one to the other, with hyper alone, for `bench/proxy`.
+//!
 //! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon of `AWS_XRAY_DAEMON_ADDRESS`, which `bench xray-sink` stands for.
 
+mod hyper;
 mod load;
 mod server;
 mod sink;
@@ -27,13 +30,14 @@ fn main() -> std::io::Result<()> {
         ["sink", http, udp, delay, decodes @ ..] => {
             sink::run(http, udp, delay.parse().expect("a delay in milliseconds"), decodes == ["decode"])
         }
+        ["hyper-proxy", address, upstream] => hyper::run(address, upstream),
         ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
                 "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS [decode]"
             );
-            eprintln!("       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink");
+            eprintln!("       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM");
             std::process::exit(2);
         }
     }
