@@ -34,14 +34,21 @@ pub(crate) fn decimal(number: u32) -> [u8; 8] {
 }
 
 impl<const N: usize> Ascii<N> {
-    /// Writes `bytes` in hex from position `at` on, as far as there is room.
-    pub(crate) fn hex(mut self, at: usize, bytes: &[u8]) -> Self {
-        let room = self.0.get_mut(at..).unwrap_or_default();
-        for (places, eight) in room.chunks_mut(16).zip(bytes.chunks(8)) {
+    /// Writes `bytes` in hex from position `at` on, while there is room: eight at a time, then the rest.
+    #[inline]
+    pub(crate) fn hex<const B: usize>(mut self, at: usize, bytes: &[u8; B]) -> Self {
+        let mut room = self.0.get_mut(at..).unwrap_or_default();
+        let (eights, rest) = bytes.as_chunks();
+        for eight in eights {
+            let Some((places, behind)) = room.split_first_chunk_mut() else { return self };
+            *places = hex(*eight);
+            room = behind;
+        }
+        if !rest.is_empty() {
             let mut padded = [0; 8];
-            padded.iter_mut().zip(eight).for_each(|(place, byte)| *place = *byte);
-            let digits = hex(padded).into_iter().take(2 * eight.len());
-            places.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
+            padded.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+            let digits = hex(padded).into_iter().take(2 * rest.len());
+            room.iter_mut().zip(digits).for_each(|(place, digit)| *place = digit);
         }
         self
     }
@@ -89,5 +96,7 @@ mod tests {
         assert_eq!(&*Ascii(*b"x......").hex(1, &[0x00, 0x9f, 0xff]), "x009fff");
         assert_eq!(&*Ascii(*b"...").hex(0, &[0xab, 0xcd]).byte(2, b'!'), "ab!");
         assert_eq!(&*Ascii(*b"...").hex(9, &[1]).byte(9, b'!'), "...");
+        assert_eq!(&*Ascii([b'.'; 15]).hex(0, &[0; 9]), "...............");
+        assert_eq!(&*Ascii([b'.'; 22]).hex(1, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]), ".0102030405060708090a.");
     }
 }
