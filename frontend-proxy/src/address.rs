@@ -3,15 +3,16 @@
 
 use std::net::Ipv6Addr;
 
+use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderValue, Method, Request, Version, header};
+use http::{HeaderValue, Method, Version, header};
 
 /// Whether it is said, and in one way alone. From then on `Host` says it, in HTTP/2 too.
-pub(crate) fn settle<B>(request: &mut Request<B>) -> bool {
-    if *request.method() == Method::CONNECT {
+pub(crate) fn settle(request: &mut Parts) -> bool {
+    if request.method == Method::CONNECT {
         return false;
     }
-    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let mut hosts = request.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => match host.to_str() {
             Ok(host) if is_host(host) => Some(host),
@@ -20,16 +21,16 @@ pub(crate) fn settle<B>(request: &mut Request<B>) -> bool {
         (None, _) => None,
         _ => return false,
     };
-    let target = request.uri().authority().map(Authority::as_str);
+    let target = request.uri.authority().map(Authority::as_str);
     match (target, host) {
         (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => return false,
-        (None, None) if request.version() != Version::HTTP_10 => return false,
+        (None, None) if request.version != Version::HTTP_10 => return false,
         (Some(target), None) => {
             let (true, Ok(host)) = (is_host(target), HeaderValue::from_str(target)) else { return false };
-            if request.version() == Version::HTTP_11 {
+            if request.version == Version::HTTP_11 {
                 return false;
             }
-            request.headers_mut().insert(header::HOST, host);
+            request.headers.insert(header::HOST, host);
         }
         _ => {}
     }
@@ -64,10 +65,10 @@ mod tests {
 
     use super::*;
 
-    fn settled(version: Version, uri: &str, headers: &[(&str, &str)]) -> Option<Request<()>> {
-        let request = Request::builder().version(version).uri(uri);
+    fn settled(version: Version, uri: &str, headers: &[(&str, &str)]) -> Option<Parts> {
+        let request = http::Request::builder().version(version).uri(uri);
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let mut request = request.body(()).unwrap();
+        let (mut request, ()) = request.body(()).unwrap().into_parts();
         settle(&mut request).then_some(request)
     }
 
@@ -109,6 +110,6 @@ mod tests {
     #[test]
     fn the_host_that_http_2_says_in_its_own_way_is_said_in_a_header() {
         let request = settled(Version::HTTP_2, "http://a.example/", &[]).unwrap();
-        assert_eq!(request.headers()["host"], "a.example");
+        assert_eq!(request.headers["host"], "a.example");
     }
 }

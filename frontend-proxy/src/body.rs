@@ -18,8 +18,8 @@ use crate::upstream::chunked::Piece;
 use crate::upstream::connection::Connection;
 use crate::upstream::exchange::Upload;
 
-/// A body of our own, or one that streams through.
-pub(crate) type Outgoing = Either<Full<Bytes>, Forwarded>;
+/// A body of our own, or one that streams through. In a box: an answer changes hands a dozen times before it is written.
+pub(crate) type Outgoing = Either<Full<Bytes>, Box<Forwarded>>;
 
 /// A span whose work is under way. Dropped before it is over, the work was given up, because the client has gone.
 pub(crate) struct UnderWay(Option<Span>);
@@ -34,13 +34,19 @@ impl UnderWay {
         Self(Some(span))
     }
 
-    pub(crate) fn span(&self) -> Option<&Span> {
-        self.0.as_ref()
+    pub(crate) fn span(&self) -> &Span {
+        static NONE: Span = Span::none();
+        self.0.as_ref().unwrap_or(&NONE)
     }
 
     /// Ends well, or in a way that is recorded already.
     pub(crate) fn over(&mut self) {
         self.0 = None;
+    }
+
+    /// The same; the span is for whoever has still to say something of it.
+    pub(crate) fn into_span(mut self) -> Span {
+        self.0.take().unwrap_or_else(Span::none)
     }
 
     pub(crate) fn fail(&mut self, kind: &str) {

@@ -54,15 +54,15 @@ fn walk(hops: &[Hop], trust: &Trust, peer: IpAddr) -> IpAddr {
 /// All hops, in order; `None` without such a header. One that is too long or no text ends the chain.
 fn chain(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str, &mut Vec<Hop>)) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut there) = (0, false);
     for value in headers.get_all(name) {
+        there = true;
         bytes += value.len();
         match value.to_str() {
             Ok(text) if bytes <= MAX_BYTES => read(text, &mut hops),
             _ => hops.push(None),
         }
     }
-    let there = headers.contains_key(name);
     if bytes > MAX_BYTES {
         hops = vec![None];
     }

@@ -105,7 +105,8 @@ impl Server {
         let connection = Connection { peer, secure };
         let served = match (refusal, opened.http2) {
             (Some(refusal), _) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
-            (None, true) => self.http2(wire.unscanned(), connection, exchange, draining).await,
+            // Most connections are none of HTTP/2, and need not have room for it.
+            (None, true) => Box::pin(self.http2(wire.unscanned(), connection, exchange, draining)).await,
             (None, false) => self.http1(wire, connection, exchange, draining).await,
         };
         // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
@@ -162,9 +163,10 @@ impl Server {
                 let active = exchange.begin(None);
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
                 let wish = take_wish(&mut request);
+                let (mut request, body) = request.into_parts();
                 let mut response = match refusal {
                     Some(refusal) => service.refuse(refusal, &Asked::of(&request, connection)),
-                    None => service.answer(request.map(Received::new), connection).await,
+                    None => service.answer(&mut request, Received::new(body), connection).await,
                 };
                 // The task that watches this connection may learn of the end only after this response has gone.
                 if service.draining.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -202,13 +204,14 @@ impl Server {
             async move {
                 let full = place.is_err();
                 let mut active = exchange.begin(place.ok());
-                let is_head = *request.method() == Method::HEAD;
+                let (mut request, body) = request.into_parts();
+                let is_head = request.method == Method::HEAD;
                 let response = if full {
                     service.refuse(Refusal::Full, &Asked::of(&request, connection))
-                } else if request.headers().keys().any(|name| name.as_str().contains('_')) {
+                } else if request.headers.keys().any(|name| name.as_str().contains('_')) {
                     service.refuse(Refusal::Underscore, &Asked::of(&request, connection))
                 } else {
-                    service.answer(request.map(Received::new), connection).await
+                    service.answer(&mut request, Received::new(body), connection).await
                 };
                 if is_head {
                     active.finish();

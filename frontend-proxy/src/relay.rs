@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use flate2::read::GzDecoder;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use telemetry::relay::{Encoding, Rejection, refusal};
 use tokio::sync::Semaphore;
@@ -75,9 +76,9 @@ impl Relay {
         }
     }
 
-    pub(crate) async fn answer(&self, request: Request<Received>, connection: Connection) -> Response<Outgoing> {
-        let encoding = encoding(request.headers());
-        match self.take(request, connection, encoding).await {
+    pub(crate) async fn answer(&self, request: &Parts, body: Received, connection: Connection) -> Response<Outgoing> {
+        let encoding = encoding(&request.headers);
+        match self.take(request, body, connection, encoding).await {
             Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
             Err(Refusal { status, why, header }) => {
                 let encoding = encoding.unwrap_or(Encoding::Json);
@@ -90,16 +91,16 @@ impl Relay {
 
     async fn take(
         &self,
-        request: Request<Received>,
+        request: &Parts,
+        body: Received,
         Connection { peer, secure }: Connection,
         encoding: Option<Encoding>,
     ) -> Result<Vec<u8>, Refusal> {
-        let (parts, body) = request.into_parts();
-        if parts.method != Method::POST {
+        if request.method != Method::POST {
             let allow = (header::ALLOW, HeaderValue::from_static("POST"));
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
         }
-        if !is_same_origin(&parts.headers, secure) {
+        if !is_same_origin(&request.headers, secure) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
         }
         self.messages.take(peer.ip(), 1.0, Instant::now()).map_err(later)?;
@@ -107,7 +108,7 @@ impl Relay {
             let why = "the content type is application/json or application/x-protobuf";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         };
-        let is_packed = is_packed(&parts.headers)?;
+        let is_packed = is_packed(&request.headers)?;
         let _room = self.room.try_acquire().map_err(|_| later(Duration::from_secs(1)))?;
         let body = whole(body.limited(SENT, DURATION)?).await?;
         let message = if is_packed { inflated(&body)? } else { body };

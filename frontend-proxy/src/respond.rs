@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Body;
 use telemetry::{ledger, propagation};
@@ -73,9 +74,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    pub(crate) fn of<B>(request: &Request<B>, connection: Connection) -> Self {
-        let accept = request.headers().get(header::ACCEPT).cloned();
-        Self { accept, is_head: *request.method() == Method::HEAD, secure: connection.secure }
+    pub(crate) fn of(request: &Parts, connection: Connection) -> Self {
+        let accept = request.headers.get(header::ACCEPT).cloned();
+        Self { accept, is_head: request.method == Method::HEAD, secure: connection.secure }
     }
 }
 
@@ -153,7 +154,7 @@ mod tests {
 
     fn asked(secure: bool) -> Asked {
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        Asked::of(&Request::new(()), Connection { peer, secure })
+        Asked::of(&http::Request::new(()).into_parts().0, Connection { peer, secure })
     }
 
     #[test]

@@ -197,10 +197,10 @@ impl Accepting {
         if let Some(Err(_)) = refusal {
             return;
         }
-        let serving = Arc::clone(&self.server).serve(stream, peer, place, self.draining.clone());
+        let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
         self.connections.spawn(async move {
             let _refusal = refusal;
-            serving.await;
+            server.serve(stream, peer, place, draining).await;
         });
     }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
@@ -107,16 +107,17 @@ impl Service {
 
     pub(crate) async fn answer(
         &self,
-        request: Request<Received>,
+        request: &mut Parts,
+        body: Received,
         connection: Connection,
     ) -> Response<Accounted<Outgoing>> {
-        let asked = Asked::of(&request, connection);
+        let asked = Asked::of(request, connection);
         let mut account = Account::open(&self.metrics);
         if self.access_log {
-            account.log(request.method(), connection.peer.ip());
+            account.log(&request.method, connection.peer.ip());
         }
         let routes = self.routes();
-        let response = self.dispatch(request, connection, &routes, &mut account).await;
+        let response = self.dispatch(request, body, connection, &routes, &mut account).await;
         if respond::is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
@@ -125,18 +126,19 @@ impl Service {
 
     async fn dispatch(
         &self,
-        mut request: Request<Received>,
+        request: &mut Parts,
+        body: Received,
         connection: Connection,
         routes: &Routes,
         account: &mut Account,
     ) -> Response<Outgoing> {
-        if !address::settle(&mut request) {
+        if !address::settle(request) {
             let detail = "a request has one valid Host, which is that of its target";
             let mut response = respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
-        let path = request.uri().path();
+        let path = request.uri.path();
         if !is_straight(path) {
             let detail = "a path has no . or .. between its slashes";
             return respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
@@ -156,22 +158,22 @@ impl Service {
                     respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
-                    self.traced(request, connection, Destination::Route(route), account).await
+                    self.traced(request, body, connection, Destination::Route(route), account).await
                 }
                 (Some(route), ..) => {
                     account.route(route.rule.template(path));
-                    self.forward(request, connection, route, None).await
+                    self.forward(request, body, connection, route, &Span::none()).await
                 }
-                (None, ..) if path == "/" => self.traced(request, connection, Destination::Page, account).await,
-                (None, Some(file), _) if reads(request.method()) => {
+                (None, ..) if path == "/" => self.traced(request, body, connection, Destination::Page, account).await,
+                (None, Some(file), _) if reads(&request.method) => {
                     account.route("/{file}");
-                    file.answer(request.headers())
+                    file.answer(&request.headers)
                 }
                 (None, _, Some(relay)) => {
                     account.route(RELAY);
-                    relay.answer(request, connection).await
+                    relay.answer(request, body, connection).await
                 }
-                (None, ..) => self.traced(request, connection, Destination::None, account).await,
+                (None, ..) => self.traced(request, body, connection, Destination::None, account).await,
             },
         }
     }
@@ -192,14 +194,14 @@ impl Service {
     }
 
     /// The page, which knows the span that serves it, and may send spans of its trace.
-    fn page(&self, request: &Request<Received>, span: &Span) -> Response<Outgoing> {
+    fn page(&self, request: &Parts, span: &Span) -> Response<Outgoing> {
         let Some(context) = propagation::traceparent(span) else {
-            return self.pages.home(request.headers(), &[]);
+            return self.pages.home(&request.headers, &[]);
         };
         let token = self.token(span).unwrap_or_default();
         let meta = [("traceparent", context.as_str()), ("trace-token", &token)];
         let meta = if token.is_empty() { &meta[..1] } else { &meta[..] };
-        self.pages.home(request.headers(), meta)
+        self.pages.home(&request.headers, meta)
     }
 
     /// What lets a page send spans of the trace of `span`; none of one that is not recorded.
@@ -211,26 +213,27 @@ impl Service {
 
     async fn traced(
         &self,
-        mut request: Request<Received>,
+        request: &mut Parts,
+        body: Received,
         connection: Connection,
         destination: Destination<'_>,
         account: &mut Account,
     ) -> Response<Outgoing> {
-        let template = destination.template(request.uri().path());
-        let span = begin(&request, connection, &self.trust, template);
+        let template = destination.template(request.uri.path());
+        let under_way = UnderWay::of(begin(request, connection, &self.trust, template));
         if let Some(template) = template {
             account.route(template);
         }
-        account.trace(|| propagation::trace_id(&span));
-        let asks_token = request.headers_mut().remove(respond::TRACE_TOKEN).is_some();
-        let mut under_way = UnderWay::new(&span);
+        let span = under_way.span();
+        account.trace(|| propagation::trace_id(span));
+        let asks_token = request.headers.remove(respond::TRACE_TOKEN).is_some();
         let response = match destination {
-            Destination::Route(route) => self.forward(request, connection, route, Some(&span)).await,
-            Destination::Page if reads(request.method()) => self.page(&request, &span),
-            Destination::Page => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", &span),
-            Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", &span),
+            Destination::Route(route) => self.forward(request, body, connection, route, span).await,
+            Destination::Page if reads(&request.method) => self.page(request, span),
+            Destination::Page => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", span),
+            Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", span),
         };
-        under_way.over();
+        let span = under_way.into_span();
         record_status(&span, Side::Server, response.status().as_u16());
         let mut response = respond::tell_trace(response, &span);
         if asks_token && let Some(token) = self.token(&span) {
@@ -241,24 +244,18 @@ impl Service {
 
     async fn forward(
         &self,
-        request: Request<Received>,
+        request: &mut Parts,
+        body: Received,
         connection: Connection,
         route: &Route,
-        span: Option<&Span>,
+        span: &Span,
     ) -> Response<Outgoing> {
-        let within = span.cloned().unwrap_or_else(Span::none);
-        if !route.takes(request.method()) {
-            return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", &within);
+        if !route.takes(&request.method) {
+            return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
         }
-        let (parts, body) = request.into_parts();
-        let request = match body.limited(route.rule.body.limit, route.rule.body.timeout) {
-            Ok(body) => Request::from_parts(parts, body),
-            Err(fault) => return respond::problem(fault.status(), &fault.to_string(), &within),
-        };
-        let path = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
-        match route.rule.forwarded(path).parse() {
-            Ok(path) => self.forwarder.forward(request, connection, &route.servers, path, span, &self.trust).await,
-            Err(_) => respond::problem(StatusCode::BAD_REQUEST, "the path is not right", &within),
+        match body.limited(route.rule.body.limit, route.rule.body.timeout) {
+            Ok(body) => self.forwarder.forward(request, body, connection, route, span, &self.trust).await,
+            Err(fault) => respond::problem(fault.status(), &fault.to_string(), span),
         }
     }
 }
@@ -281,26 +278,26 @@ impl<'a> Destination<'a> {
     }
 }
 
-fn begin(request: &Request<Received>, connection: Connection, trust: &Trust, route: Option<&str>) -> Span {
+fn begin(request: &Parts, connection: Connection, trust: &Trust, route: Option<&str>) -> Span {
     let peer = peer_ip(connection.peer);
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
     let served = Served {
-        method: request.method().as_str(),
+        method: request.method.as_str(),
         route,
-        path: request.uri().path(),
-        query: request.uri().query(),
+        path: request.uri.path(),
+        query: request.uri.query(),
         scheme: if connection.secure { "https" } else { "http" },
         host: header(header::HOST),
         peer: Some(peer),
-        client: Some(client_address::find(request.headers(), trust, peer)),
+        client: Some(client_address::find(&request.headers, trust, peer)),
         user_agent: header(header::USER_AGENT),
-        version: Some(match request.version() {
+        version: Some(match request.version {
             Version::HTTP_10 => "1.0",
             Version::HTTP_2 => "2",
             _ => "1.1",
         }),
     };
-    server_span(&served, &propagation::extract(request.headers(), trust, Some(peer)))
+    server_span(&served, &propagation::extract(&request.headers, trust, Some(peer)))
 }
 
 fn reads(method: &Method) -> bool {

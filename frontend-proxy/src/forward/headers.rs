@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
 use telemetry::propagation;
 use tracing::Span;
 
@@ -26,7 +25,7 @@ pub(super) struct Told<'a> {
     pub(super) connection: Connection,
     /// What it says of others is believed.
     pub(super) trusted: bool,
-    pub(super) path: &'a PathAndQuery,
+    pub(super) path: &'a str,
     pub(super) authority: &'a str,
     pub(super) upgrades: bool,
     /// The CLIENT span.
@@ -77,15 +76,22 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 /// Appends the head of `request` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &Told<'_>) {
     out.reserve(ROOM);
-    texts(out, &[request.method.as_str(), " ", told.path.as_str(), " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
+    texts(out, &[request.method.as_str(), " ", told.path, " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
     let named = named(&request.headers);
+    // Whether any has come of those that are looked for below: in most requests none has.
+    let (mut hop_by_hop, mut ours) = (false, false);
     for (name, value) in &request.headers {
-        let left_behind = is_hop_by_hop(name) || is_ours(name) || named.contains(name);
-        if !left_behind && (told.trusted || !is_claim(name)) {
+        if is_hop_by_hop(name) {
+            hop_by_hop = true;
+        } else if is_ours(name) {
+            ours |= *name != header::HOST;
+        } else if !named.contains(name) && (told.trusted || !is_claim(name)) {
             field(out, name.as_str(), value.as_bytes());
         }
     }
-    cookies(out, &request.headers);
+    if ours {
+        cookies(out, &request.headers);
+    }
     if upload.waits() {
         field(out, "expect", b"100-continue");
     }
@@ -97,7 +103,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
         }
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    let trailers = takes_trailers(&request.headers);
+    let trailers = hop_by_hop && takes_trailers(&request.headers);
     if told.upgrades {
         out.extend_from_slice(b"connection: upgrade\r\n");
         request.headers.get_all(header::UPGRADE).iter().for_each(|value| field(out, "upgrade", value.as_bytes()));
@@ -107,7 +113,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
     if trailers {
         out.extend_from_slice(b"te: trailers\r\n");
     }
-    forwarded(out, request, told);
+    forwarded(out, request, told, ours);
     propagation::inject(told.span, |name, value| field(out, name, value.as_bytes()));
     out.extend_from_slice(b"\r\n");
 }
@@ -152,9 +158,10 @@ fn options<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Who asked, for what host and how. What a stranger says of that is replaced, what one says who is trusted is kept.
-fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
-    let theirs = |name: &HeaderName| request.headers.get_all(name).iter().filter(|_| told.trusted);
+/// Who asked, for what host and how. What a stranger says of that is replaced, what one says who is trusted is kept, if `any` was said.
+fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>, any: bool) {
+    let came = |name: &HeaderName| any.then(|| request.headers.get_all(name)).into_iter().flatten();
+    let theirs = |name: &HeaderName| came(name).filter(|_| told.trusted);
     let peer = told.connection.peer.ip().to_canonical();
     let proto = if told.connection.secure { "https" } else { "http" };
     let host = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
@@ -184,7 +191,7 @@ fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>) {
         _ => "1.1",
     };
     texts(out, &[";proto=", proto, "\r\n"]);
-    list(out, "via", request.headers.get_all(header::VIA).iter());
+    list(out, "via", came(&header::VIA));
     texts(out, &[version, " ", PSEUDONYM, "\r\n"]);
 }
 

@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::upgrade::OnUpgrade;
 use telemetry::http::{Side, client_span, record_status};
@@ -24,6 +24,7 @@ use tracing::Span;
 use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
 use crate::received::{Connection as Client, Received};
 use crate::respond;
+use crate::routes::Route;
 use crate::upstream::answer::{Head, Malformed};
 use crate::upstream::connection::Connection;
 use crate::upstream::exchange::{Broken, Upload, exchange};
@@ -42,7 +43,8 @@ struct Sent<'a> {
     servers: &'a Servers,
     client: Client,
     trusted: bool,
-    path: &'a PathAndQuery,
+    /// With its query, as the upstream gets it.
+    path: &'a str,
     /// The client has asked for another protocol.
     upgrades: bool,
 }
@@ -74,53 +76,50 @@ impl Forwarder {
         self.tunnels.close().await;
     }
 
-    /// Sends `request` on as `path` of one of `servers`. With a SERVER span it is traced.
+    /// Sends a request on to one of the servers of `route`, within its SERVER span if it is traced.
     pub(crate) async fn forward(
         &self,
-        mut request: Request<Received>,
+        request: &mut Parts,
+        body: Received,
         client: Client,
-        servers: &Servers,
-        path: PathAndQuery,
-        server: Option<&Span>,
+        route: &Route,
+        server: &Span,
         trust: &Trust,
     ) -> Response<Outgoing> {
         let trusted = trust.trusts(client.peer.ip());
-        let upgrade = headers::upgrades(request.headers(), request.version()).then(|| hyper::upgrade::on(&mut request));
-        let (request, body) = request.into_parts();
+        let upgrade = headers::upgrades(&request.headers, request.version);
+        let upgrade = if upgrade { request.extensions.remove::<OnUpgrade>() } else { None };
+        let request = &*request;
         let framed = request.headers.contains_key(header::CONTENT_LENGTH);
-        let upload = Upload::new(body, framed, headers::expects(&request));
-        let upgrades = upgrade.is_some();
-        let sent = Sent { request: &request, upload, servers, client, trusted, path: &path, upgrades };
-        self.attempt(sent, upgrade, server).await
+        let upload = Upload::new(body, framed, headers::expects(request));
+        let path = route.rule.forwarded(request.uri.path_and_query().map_or("/", PathAndQuery::as_str));
+        let (servers, upgrades) = (&route.servers, upgrade.is_some());
+        self.attempt(Sent { request, upload, servers, client, trusted, path, upgrades }, upgrade, server).await
     }
 
     /// Tries until there is an answer or no sense in trying again.
-    async fn attempt(
-        &self,
-        mut sent: Sent<'_>,
-        upgrade: Option<OnUpgrade>,
-        server: Option<&Span>,
-    ) -> Response<Outgoing> {
-        let none = Span::none();
-        let within = server.unwrap_or(&none);
+    async fn attempt(&self, mut sent: Sent<'_>, upgrade: Option<OnUpgrade>, server: &Span) -> Response<Outgoing> {
+        let path = sent.path.split_once('?').map_or(sent.path, |(path, _)| path);
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
         loop {
             let Some(lease) = sent.servers.choose(&tried) else {
-                return respond::problem(StatusCode::BAD_GATEWAY, "no upstream is configured", within);
+                return respond::problem(StatusCode::BAD_GATEWAY, "no upstream is configured", server);
             };
             let authority = lease.server().authority();
-            let span = server.map_or_else(Span::none, |server| {
-                client_span(server, sent.request.method.as_str(), "http", authority, sent.path.path())
-            });
+            let span = if server.is_none() {
+                Span::none()
+            } else {
+                client_span(server, sent.request.method.as_str(), "http", authority, path)
+            };
             if attempts > 0 {
                 span.set("http.request.resend_count", i64::from(attempts));
             }
             let mut client = UnderWay::of(span);
-            let failed = match sent.once(&lease, client.span().unwrap_or(&none), fresh).await {
+            let failed = match sent.once(&lease, client.span(), fresh).await {
                 Ok(answered) => {
                     sent.servers.succeeded(lease.server());
-                    record_status(client.span().unwrap_or(&none), Side::Client, answered.head.status.as_u16());
-                    return self.answer(answered, sent, lease, upgrade, UnderWay::new(within), client);
+                    record_status(client.span(), Side::Client, answered.head.status.as_u16());
+                    return self.answer(answered, sent, lease, upgrade, UnderWay::new(server), client);
                 }
                 Err(failed) => failed,
             };
@@ -139,9 +138,9 @@ impl Forwarder {
                 continue;
             }
             if broken.is_upstream() {
-                within.in_scope(|| tracing::warn!(upstream = authority, kind = broken.kind(), "{broken}"));
+                server.in_scope(|| tracing::warn!(upstream = authority, kind = broken.kind(), "{broken}"));
             }
-            return respond::problem(broken.status(), &broken.to_string(), within);
+            return respond::problem(broken.status(), &broken.to_string(), server);
         }
     }
 
@@ -176,7 +175,7 @@ impl Forwarder {
             let upload = (!whole).then_some(sent.upload);
             let (rest, persists, idle) = (head.rest, head.persists, limits.idle);
             let answer = Answer { connection, rest, upload, persists, lease, idle, awaited: false };
-            Either::Right(Forwarded::new(answer, server, client))
+            Either::Right(Box::new(Forwarded::new(answer, server, client)))
         };
         response.map(|()| body)
     }
