@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, command};
-use crate::support::{Folder, eventually, http};
+use crate::support::{Folder, eventually, http, raw};
 
 /// An upstream that answers each request with its own name, and the request's line.
 fn upstream(name: &'static str) -> String {
@@ -86,6 +86,10 @@ fn each_prefix_has_its_upstream_and_the_longest_decides() {
     assert_eq!(proxy.get("/health/live").status, 204, "what the proxy says of itself is not forwarded");
     assert_eq!(proxy.post("/api/deep/x", &json!({})).status, 405);
     assert_eq!(proxy.get("/").header("server-timing"), "", "not traced");
+    let mut stream = raw::connect(&proxy.page);
+    write!(stream, "GET http://a?q=1 HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let (_, body) = raw::answer(&mut BufReader::new(stream)).unwrap();
+    assert_eq!(String::from_utf8(body).unwrap(), "one GET /?q=1 HTTP/1.1", "a path is a slash at least");
 }
 
 #[test]
