@@ -183,6 +183,7 @@ impl Server {
         let served = http1::Builder::new()
             .header_read_timeout(None)
             .max_buf_size(BUFFER)
+            .writev(false)
             .serve_connection(TokioIo::new(wire), answer)
             .with_upgrades();
         let mut served = pin!(served);

@@ -58,8 +58,16 @@ impl Connection {
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, output, .. } = self;
         while !output.is_empty() {
-            let slices = [output.head.get(output.written..).unwrap_or_default(), &output.data, output.tail];
-            let written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices.map(IoSlice::new)))?;
+            let head = output.head.get(output.written..).unwrap_or_default();
+            let stream = Pin::new(&mut *stream);
+            // Most requests are a head alone, which takes the kernel less by itself.
+            let written = if output.data.is_empty() && output.tail.is_empty() {
+                stream.poll_write(cx, head)
+            } else {
+                let slices = [head, &output.data, output.tail].map(IoSlice::new);
+                stream.poll_write_vectored(cx, &slices)
+            };
+            let written = ready!(written)?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
