@@ -48,7 +48,8 @@ pub(crate) struct Otlp {
     resource: Vec<u8>,
     /// The scope, encoded as field 1 of `ScopeSpans` and `ScopeLogs`.
     scope: Vec<u8>,
-    gzip: Compress,
+    /// Where the endpoint wants it.
+    gzip: Option<Compress>,
     /// The message of one export after the other, and the same compressed.
     message: Vec<u8>,
     packed: Vec<u8>,
@@ -99,11 +100,11 @@ impl Otlp {
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
         Self {
             agent,
+            gzip: endpoint.gzip.then(|| Compress::new_gzip(Compression::fast(), WINDOW)),
             endpoint,
             signal,
             resource: as_field(resource),
             scope: as_field(&scope),
-            gzip: Compress::new_gzip(Compression::fast(), WINDOW),
             message: Vec::new(),
             packed: Vec::new(),
         }
@@ -125,14 +126,12 @@ impl Otlp {
         if self.endpoint.protocol == Protocol::Json {
             self.message = self.json(&self.message)?;
         }
-        if !self.endpoint.gzip {
-            return Ok(&self.message);
-        }
-        self.gzip.reset();
+        let Some(gzip) = &mut self.gzip else { return Ok(&self.message) };
+        gzip.reset();
         self.packed.clear();
         // What cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
         self.packed.reserve(self.message.len() + self.message.len() / 1_000 + 64);
-        match self.gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
+        match gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
             Status::StreamEnd => Ok(&self.packed),
             Status::Ok | Status::BufError => Err(io::Error::other("gzip did not come to its end")),
         }
@@ -154,7 +153,7 @@ impl Otlp {
         sign: impl FnOnce(&Unsigned<'_>) -> Result<Signature, String>,
     ) -> Outcome {
         let made = self.body(batch).map(drop).map_err(ureq::Error::from);
-        let body = if self.endpoint.gzip { &self.packed } else { &self.message };
+        let body = if self.gzip.is_some() { &self.packed } else { &self.message };
         let headers = self.headers();
         let request = Unsigned { method: "POST", url: self.endpoint.url.as_str(), headers: &headers, body };
         let signature = match sign(&request) {
@@ -175,7 +174,7 @@ impl Otlp {
             Protocol::Protobuf => "application/x-protobuf",
             Protocol::Json => "application/json",
         };
-        let encoding = self.endpoint.gzip.then_some(("content-encoding", "gzip"));
+        let encoding = self.gzip.is_some().then_some(("content-encoding", "gzip"));
         encoding.into_iter().chain([("content-type", kind)]).collect()
     }
 
@@ -267,9 +266,10 @@ mod tests {
     use crate::address::Url;
     use crate::testing;
 
-    fn endpoint(headers: Vec<(::http::HeaderName, secrecy::SecretString)>, protocol: Protocol) -> Endpoint {
+    fn otlp(protocol: Protocol, gzip: bool, resource: &[u8]) -> Otlp {
         let url = Url::of("https://example.org/v1/traces");
-        Endpoint { url, headers, timeout: Duration::from_secs(1), gzip: false, protocol }
+        let endpoint = Endpoint { url, headers: Vec::new(), timeout: Duration::from_secs(1), gzip, protocol };
+        Otlp::new(endpoint, Signal::Traces, resource)
     }
 
     #[test]
@@ -278,9 +278,8 @@ mod tests {
         crate::span::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
         let batch = [testing::span("one"), testing::span("two")].map(testing::Made::record);
         let [protobuf, json] = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
-            let mut otlp = Otlp::new(endpoint(Vec::new(), protocol), Signal::Traces, &resource);
-            let plain = otlp.body(&batch).unwrap().to_vec();
-            otlp.endpoint.gzip = true;
+            let plain = otlp(protocol, false, &resource).body(&batch).unwrap().to_vec();
+            let mut otlp = otlp(protocol, true, &resource);
             // The second message is packed by the same state as the first.
             for _ in 0..2 {
                 let mut unpacked = Vec::new();
@@ -301,7 +300,7 @@ mod tests {
 
     #[test]
     fn what_another_made_is_in_a_resource_of_its_own() {
-        let mut otlp = Otlp::new(endpoint(Vec::new(), Protocol::Protobuf), Signal::Traces, &[]);
+        let mut otlp = otlp(Protocol::Protobuf, false, &[]);
         let page = std::sync::Arc::new(crate::resource::Resource::named("page"));
         let [own, its] = [testing::span("own").record(), testing::span("its").record().made_by(&page)];
         let names = |message: &[u8]| -> Vec<(usize, Vec<String>)> {
