@@ -243,7 +243,9 @@ impl Bounds {
             usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
-        let http1 = 4 * BUFFER;
+        // A buffer that grows may have room for twice what is in it. What is read is no more than a head and its line; what is to be
+        // written, one piece of an answer beyond that.
+        let http1 = 2 * BUFFER + 2 * (BUFFER + MOST_ROOM);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
         Self { connections: asked.min(room), files: files.filter(|_| room < asked), bytes }

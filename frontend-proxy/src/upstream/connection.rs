@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Bytes that a read has room for, at first and at most.
 const ROOM: usize = 8 * 1024;
-pub(crate) const MOST_ROOM: usize = 64 * 1024;
+pub(crate) const MOST_ROOM: usize = 32 * 1024;
 /// Bytes of a request's head that a connection keeps room for.
 const KEPT: usize = 8 * 1024;
 
