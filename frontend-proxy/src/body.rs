@@ -29,7 +29,7 @@ impl UnderWay {
         Self(Some(span.clone()))
     }
 
-    /// Of a span that nobody else holds: it ends when this is over.
+    /// Of a span that is handed over: unless others hold it too, it ends when this is over.
     pub(crate) fn of(span: Span) -> Self {
         Self(Some(span))
     }

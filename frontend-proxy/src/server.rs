@@ -20,6 +20,7 @@ use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, WINDOW};
 use crate::exchange::Place;
+use crate::framing::HEAD;
 use crate::service::Service;
 use crate::streams::Streams;
 use crate::upstream::answer;
@@ -243,9 +244,9 @@ impl Bounds {
             usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
-        // A buffer that grows may have room for twice what is in it. What is read is no more than a head and its line; what is to be
-        // written, one piece of an answer beyond that.
-        let http1 = 2 * BUFFER + 2 * (BUFFER + MOST_ROOM);
+        // A head that is not whole yet, what hyper reads, and what it writes, which may be one piece of an answer more. A buffer that
+        // grows may have room for twice what is in it.
+        let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_ROOM);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
         Self { connections: asked.min(room), files: files.filter(|_| room < asked), bytes }
@@ -298,7 +299,7 @@ mod tests {
     fn the_bound_is_what_open_files_allow() {
         let bounds = |files| Bounds::new(Connections(10_000), false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
-        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 520 KiB for each, 5078 MiB in all");
+        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 648 KiB for each, 6328 MiB in all");
         assert_eq!(bounds(Some(1128)).connections, 750);
         assert!(bounds(Some(1128)).to_string().ends_with("for want of open files (1128): raise their hard limit"));
         assert_eq!(bounds(Some(0)).connections, 1);

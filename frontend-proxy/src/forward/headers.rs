@@ -76,9 +76,7 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 /// Appends the head of `request` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &Told<'_>) {
     out.reserve(ROOM);
-    // A target with a host may have a query and no path.
-    let slash = if told.path.starts_with('/') { "" } else { "/" };
-    texts(out, &[request.method.as_str(), " ", slash, told.path, " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
+    texts(out, &[request.method.as_str(), " ", told.path, " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
     let named = named(&request.headers);
     // Whether any has come of those that are looked for below: in most requests none has.
     let (mut hop_by_hop, mut ours) = (false, false);

@@ -6,6 +6,7 @@ mod failure;
 pub(crate) mod headers;
 mod tunnel;
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -93,8 +94,11 @@ impl Forwarder {
         let framed = request.headers.contains_key(header::CONTENT_LENGTH);
         let upload = Upload::new(body, framed, headers::expects(request));
         let path = route.rule.forwarded(request.uri.path_and_query().map_or("/", PathAndQuery::as_str));
+        // A target with a host may have a query and no path.
+        let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
         let (servers, upgrades) = (&route.servers, upgrade.is_some());
-        self.attempt(Sent { request, upload, servers, client, trusted, path, upgrades }, upgrade, server).await
+        let sent = Sent { request, upload, servers, client, trusted, path: &path, upgrades };
+        self.attempt(sent, upgrade, server).await
     }
 
     /// Tries until there is an answer or no sense in trying again.

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -46,9 +46,10 @@ impl Connection {
     /// Reads more: how many bytes came, none at the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.reserve(self.room);
-        let room = self.input.capacity() - self.input.len();
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx));
-        if read.as_ref().is_ok_and(|length| *length == room) {
+        // There may be more room, which would make for longer pieces.
+        let mut input = (&mut self.input).limit(self.room);
+        let read = ready!(pin!(self.stream.read_buf(&mut input)).poll(cx));
+        if read.as_ref().is_ok_and(|length| *length == self.room) {
             self.room = (2 * self.room).min(MOST_ROOM);
         }
         Poll::Ready(read)
