@@ -34,7 +34,7 @@ pub(crate) fn decimal(number: u32) -> [u8; 8] {
 }
 
 impl<const N: usize> Ascii<N> {
-    /// Writes `bytes` in hex from position `at` on, while there is room: eight at a time, then the rest.
+    /// Writes `bytes` in hex from position `at` on: eight at a time as long as there is room for all of them, then the rest as far as there is.
     #[inline]
     pub(crate) fn hex<const B: usize>(mut self, at: usize, bytes: &[u8; B]) -> Self {
         let mut room = self.0.get_mut(at..).unwrap_or_default();
