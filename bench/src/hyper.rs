@@ -1,4 +1,4 @@
-//! The base of `frontend-proxy` by itself: hyper's server before hyper-util's client, which forward what comes and look at nothing.
+//! What hyper's server and hyper-util's client are by themselves, with their defaults: they forward what comes and look at nothing.
 
 use std::net::SocketAddr;
 
