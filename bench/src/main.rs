@@ -8,7 +8,7 @@
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
 //!
-//! `bench hyper-proxy ADDRESS UPSTREAM` forwards what comes to the one to the other, with hyper alone, for `bench/proxy`.
+//! `bench hyper-proxy ADDRESS UPSTREAM` forwards what comes to the one to the other, with hyper and hyper-util alone, for `bench/proxy`.
 //!
 //! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon of `AWS_XRAY_DAEMON_ADDRESS`, which `bench xray-sink` stands for.
 
@@ -37,7 +37,9 @@ fn main() -> std::io::Result<()> {
             eprintln!(
                 "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS [decode]"
             );
-            eprintln!("       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM");
+            eprintln!(
+                "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM"
+            );
             std::process::exit(2);
         }
     }

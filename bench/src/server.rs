@@ -127,7 +127,8 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
 fn serve<F, T, B>(address: &str, app: F) -> std::io::Result<()>
 where
     F: Fn() -> App<T> + Send + Clone + 'static,
-    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()> + 'static,
+    T: ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<B>, Error = Error, InitError = ()>
+        + 'static,
     B: MessageBody + 'static,
 {
     actix_web::rt::System::new().block_on(async move {

@@ -64,7 +64,9 @@ fn take(mut stream: &TcpStream, delay: Duration, decodes: bool) -> Option<()> {
         if decodes {
             SPANS.fetch_add(count(&body, zipped)?, Relaxed);
         }
-        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n").ok()?;
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
+            .ok()?;
     }
 }
 
