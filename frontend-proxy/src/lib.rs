@@ -15,6 +15,7 @@ mod client_address;
 mod config;
 mod connection;
 mod exchange;
+mod field;
 mod forward;
 #[doc(hidden)]
 pub mod framing;

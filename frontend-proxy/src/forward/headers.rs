@@ -9,6 +9,7 @@ use http::request::Parts;
 use telemetry::propagation;
 use tracing::Span;
 
+use crate::field::{is_hop_by_hop, write as field};
 use crate::received::Connection;
 use crate::upstream::exchange::{Framing, Upload};
 
@@ -32,19 +33,6 @@ pub(super) struct Told<'a> {
     pub(super) span: &'a Span,
 }
 
-/// Whether a header is between two neighbours only, [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1).
-pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::PROXY_AUTHENTICATE
-            | header::PROXY_AUTHORIZATION
-            | header::TE
-            | header::TRANSFER_ENCODING
-            | header::UPGRADE
-    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
-}
-
 /// What we write ourselves, whatever `Connection` names.
 fn is_ours(name: &HeaderName) -> bool {
     matches!(
@@ -59,14 +47,6 @@ fn is_ours(name: &HeaderName) -> bool {
 /// Whether a stranger's word is taken for it by whoever reads it.
 fn is_claim(name: &HeaderName) -> bool {
     name.as_str() == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
-}
-
-/// Appends a field to a head.
-pub(crate) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }
 
 fn texts(out: &mut Vec<u8>, texts: &[&str]) {

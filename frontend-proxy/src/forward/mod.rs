@@ -3,7 +3,7 @@
 //! Bodies are not kept, so that a request of whose body something has been read is never sent twice.
 
 mod failure;
-pub(crate) mod headers;
+mod headers;
 mod tunnel;
 
 use std::borrow::Cow;

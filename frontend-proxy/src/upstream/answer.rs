@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::chunked::Chunked;
-use crate::forward::headers::is_hop_by_hop;
+use crate::field::is_hop_by_hop;
 
 /// Of a head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;

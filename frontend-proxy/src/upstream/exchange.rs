@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::answer::{Head, Malformed, is_trailer};
 use super::connection::Connection;
+use crate::field;
 use crate::received::{Fault, Received};
 
 /// How long a client that waits to be asked for its body is left waiting for an upstream that says nothing.
@@ -122,7 +123,7 @@ impl Upload {
                     output.head.extend_from_slice(b"0\r\n");
                     for (name, value) in frame.trailers_ref().into_iter().flatten().filter(|(name, _)| is_trailer(name))
                     {
-                        crate::forward::headers::field(&mut output.head, name.as_str(), value.as_bytes());
+                        field::write(&mut output.head, name.as_str(), value.as_bytes());
                     }
                     output.head.extend_from_slice(b"\r\n");
                 }
