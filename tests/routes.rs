@@ -96,7 +96,7 @@ fn each_prefix_has_its_upstream_and_the_longest_decides() {
 fn spans_are_named_by_templates_and_never_by_paths() {
     let (folder, one) = (Folder::new(), upstream("one"));
     let more = "templates = [\"/api/users/@{handle}\", \"/api/users/{id}/posts/*\"]\nuntraced = [\"/api/ping\"]";
-    let file = write(&folder, &route("/api/", &one, more));
+    let file = write(&folder, &[route("/api/", &one, more), route("/", &one, "")].concat());
     let viewer = Cruddur::service("trace-viewer", &[]);
     let proxy = Cruddur::service(
         "frontend-proxy",
@@ -104,6 +104,7 @@ fn spans_are_named_by_templates_and_never_by_paths() {
             ("CRUDDUR_PROXY_CONFIG", &file),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &viewer.viewer),
             ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray),
+            ("TRACE_TRUST", "always"),
         ],
     );
     for (path, route) in [
@@ -121,6 +122,14 @@ fn spans_are_named_by_templates_and_never_by_paths() {
         assert!(!Value::from(spans.clone()).to_string().contains("q=canary"));
     }
     assert_eq!(proxy.get("/api/ping").header("server-timing"), "");
+
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let head =
+        format!("GET http://a?q=canary HTTP/1.1\r\nhost: a\r\ntraceparent: 00-{trace}-00f067aa0ba902b7-01\r\n\r\n");
+    assert_eq!(raw::exchange(&proxy.page, head.as_bytes(), 1), (vec![200], false));
+    let spans = viewer.spans(trace, 2);
+    let client = spans.iter().find(|span| span["kind"] == "client" && span["source"] == "otlp").unwrap();
+    assert_eq!(client["attributes"]["url.full"], format!("http://{one}/"), "a path is a slash at least");
 }
 
 #[test]
