@@ -108,6 +108,37 @@ fn half_an_answer_breaks_the_clients_connection_and_is_said_in_both_spans() {
 }
 
 #[test]
+fn what_came_of_an_answer_before_it_was_wrong_reaches_the_client() {
+    let bench = Bench::new(&[]);
+    let (mut client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
+    server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nzz\r\n").unwrap();
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+    assert_eq!(read_all(&mut client), b"2\r\nhi\r\n");
+    for span in bench.spans(2) {
+        assert_eq!(span["attributes"]["error.type"], "upstream_malformed", "{span:#}");
+    }
+}
+
+#[test]
+fn an_upload_that_breaks_off_while_it_is_answered_does_not_end_as_a_whole_one() {
+    let request = "POST /api/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n";
+    for rest in ["a\r\nhel", "zz\r\n", ""] {
+        let bench = Bench::new(&[]);
+        let (mut client, mut server, _) = bench.forwarded(request);
+        assert_eq!(read(&mut server, 9), b"4\r\npart\r\n");
+        server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
+        assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
+        client.write_all(rest.as_bytes()).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut bytes = [0; 100];
+        server.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+        // The connection stays open for the rest of the answer, or is closed.
+        let length = server.read(&mut bytes).unwrap_or(0);
+        assert!(!bytes[..length].ends_with(b"0\r\n\r\n"), "{rest:?}: {:?}", String::from_utf8_lossy(&bytes[..length]));
+    }
+}
+
+#[test]
 fn an_answer_that_comes_before_the_body_is_read_reaches_the_client() {
     let bench = Bench::new(&[]);
     let (client, mut server, _) =
@@ -241,11 +272,12 @@ fn an_event_is_there_before_the_next_one_is() {
 fn trailers_pass_both_ways() {
     let bench = Bench::new(&[]);
     let request = "POST /api/x HTTP/1.1\r\nhost: x\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n\
-                   2\r\nhi\r\n0\r\nx-sum: 2\r\ncontent-length: 9\r\n\r\n";
+                   2\r\nhi\r\n0\r\nx-sum: 2\r\ncontent-length: 9\r\nx-forwarded-for: 10.0.0.1\r\nx-real-ip: 10.0.0.1\r\n\
+                   traceparent: 00-6b02f03a54f4980499a5c1872558fcbf-46422517bae0bb00-01\r\n\r\n";
     let (mut client, mut server, head) = bench.forwarded(request);
     assert_eq!((values(&head, "te"), values(&head, "transfer-encoding")), (vec!["trailers"], vec!["chunked"]));
     let expected = b"2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n";
-    assert_eq!(read(&mut server, expected.len()), expected, "what frames is no trailer");
+    assert_eq!(read(&mut server, expected.len()), expected, "what frames, claims or traces is no trailer");
     server
         .write_all(b"HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 3\r\nhost: y\r\n\r\n")
         .unwrap();

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::support::cruddur::Cruddur;
 use crate::support::http::{self, Answer};
+use crate::support::raw;
 
 const FILES: [&str; 17] = [
     "/actions.js",
@@ -186,6 +187,7 @@ fn the_access_log_is_an_event_a_request_and_off_unless_asked_for() {
         proxy.get("/metrics");
         ask(&proxy, "HEAD", "/nowhere/canary", &[]);
         ask(&proxy, "canary", "/", &[]);
+        assert_eq!(raw::exchange(&proxy.page, b"GET /canary HTTP/1.1\nhost: a\r\n\r\n", 1).0, [400]);
         let errors = proxy.stop().errors;
         let events = errors.lines().filter(|line| line.contains("frontend_proxy::access"));
         (page, events.map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>(), errors)
@@ -193,11 +195,15 @@ fn the_access_log_is_an_event_a_request_and_off_unless_asked_for() {
     assert!(asked(&[]).1.is_empty());
     let (page, events, errors) = asked(&[("CRUDDUR_ACCESS_LOG", "on")]);
     assert!(!errors.contains("canary"), "no path, no query and no word of a client: {errors}");
-    let [first, second, third] = events.as_slice() else { panic!("{events:#?}") };
+    let [first, second, third, refused] = events.as_slice() else { panic!("{events:#?}") };
     assert_eq!(first["trace_id"], page.trace_id());
     assert_eq!((&first["http.route"], &first["http.response.status_code"]), (&json!("/"), &json!(200)));
     assert_eq!(first["http.response.body.size"], page.body.len());
     assert_eq!((&second["http.request.method"], &second["http.route"]), (&json!("HEAD"), &json!("other")));
     assert_eq!(second["network.peer.address"], "127.0.0.1");
     assert_eq!(third["http.request.method"], "_OTHER");
+    assert_eq!(
+        (&refused["http.request.method"], &refused["http.response.status_code"]),
+        (&json!("_OTHER"), &json!(400))
+    );
 }

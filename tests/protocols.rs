@@ -145,6 +145,9 @@ fn a_head_has_a_bound_in_either_protocol() {
     assert_eq!(raw::exchange(&proxy.page, head(70_000).as_bytes(), 2), (vec![431], true));
     let many = format!("GET /health/live HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(100));
     assert_eq!(raw::exchange(&proxy.page, many.as_bytes(), 2), (vec![431], true));
+    let fields = |count| [h2::get("/health/live"), vec![("x".to_owned(), "y".to_owned()); count]].concat();
+    assert_eq!(h2::request(&proxy.page, &fields(100), ""), Some(204));
+    assert_eq!(h2::request(&proxy.page, &fields(101), ""), Some(431));
 }
 
 #[test]
@@ -192,9 +195,17 @@ fn a_stop_is_told_to_connections_that_are_kept() {
     one.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     let mut two = h2::connect(&proxy.page);
     two.write_all(&h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::block(&h2::get("/api/x")))).unwrap();
+    // One whose next request has begun.
+    let mut begun = raw::connect(&proxy.page);
+    begun.write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /health/li").unwrap();
+    assert_eq!(crate::proxy::read_head(&begun)[0], "HTTP/1.1 204 No Content");
     let mut servers: Vec<_> = (0..2).map(|_| upstream.accept().unwrap().0).collect();
     proxy.signal("TERM");
     eventually("the end of listening", || std::net::TcpStream::connect(proxy.page.trim_start_matches("http://")).err());
+    begun.write_all(b"ve HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let head = crate::proxy::read_head(&begun);
+    assert_eq!(head[0], "HTTP/1.1 204 No Content");
+    assert!(head.iter().any(|line| line == "connection: close"), "{head:?}");
     for server in &mut servers {
         crate::proxy::read_head(server);
         server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();

@@ -179,7 +179,10 @@ fn the_page_is_served_with_its_trace_and_a_content_security_policy() {
     assert!(page.header("content-security-policy").starts_with("default-src 'none'; script-src 'self'"));
     assert_eq!(page.header("x-request-id"), page.trace_id());
     assert_eq!(proxy.get("/nowhere").status, 404);
-    assert_eq!(proxy.post("/", &json!({})).status, 405);
+    for path in ["/", "/cruddur.css"] {
+        let answer = proxy.post(path, &json!({}));
+        assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD"), "{path}");
+    }
 }
 
 /// The lines of a message's head, byte by byte so that nothing of the body is taken.

@@ -85,6 +85,34 @@ fn what_a_client_takes_for_its_body_is_no_time_of_the_upstream() {
     assert_eq!(raw::answer(&mut BufReader::new(&client)).unwrap().0, 200);
 }
 
+#[test]
+fn what_an_upstream_does_not_read_is_no_time_of_the_client() {
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = Folder::new();
+    let routes = folder.path().join("routes.toml");
+    let address = upstream.local_addr().unwrap();
+    let limits = "body_timeout = \"2s\"\nbody_limit = \"1GiB\"";
+    std::fs::write(&routes, format!("[[route]]\nprefix = \"/api/\"\nupstreams = [\"{address}\"]\n{limits}\n")).unwrap();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", routes.to_str().unwrap())]);
+    // More than fits between the two.
+    let body = vec![b'x'; 64 * 1024 * 1024];
+    let client = raw::connect(&proxy.page);
+    write!(&client, "POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
+    let (mut server, _) = upstream.accept().unwrap();
+    // The client is waited for once, as the head alone has come.
+    crate::proxy::read_head(&server);
+    thread::scope(|scope| {
+        scope.spawn(|| (&client).write_all(&body).unwrap());
+        thread::sleep(Duration::from_secs(3));
+        assert_eq!(
+            std::io::copy(&mut (&mut server).take(64 * 1024 * 1024), &mut std::io::sink()).unwrap(),
+            64 * 1024 * 1024
+        );
+    });
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+    assert_eq!(raw::answer(&mut BufReader::new(&client)).unwrap().0, 200);
+}
+
 /// An upstream that answers one request with more than fits between it and a client; tells when it has been cut off.
 fn endless() -> (String, thread::JoinHandle<()>) {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();

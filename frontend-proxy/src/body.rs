@@ -90,6 +90,8 @@ pub(crate) struct Forwarded {
     answer: Option<Answer>,
     /// What came with the head, where that was all.
     last: Option<Bytes>,
+    /// Why it ends too early. Told when what came before has had its turn to be written.
+    broken: Option<Broken>,
     server: UnderWay,
     client: UnderWay,
 }
@@ -116,11 +118,13 @@ impl Forwarded {
             }
             _ => None,
         };
-        let Some(length) = all else { return Self { answer: Some(answer), last: None, server, client } };
+        let Some(length) = all else {
+            return Self { answer: Some(answer), last: None, broken: None, server, client };
+        };
         let last = (length > 0).then(|| answer.connection.input.split_to(length).freeze());
         answer.end();
         client.over();
-        let mut forwarded = Self { answer: None, last, server, client };
+        let mut forwarded = Self { answer: None, last, broken: None, server, client };
         if length == 0 {
             forwarded.over();
         }
@@ -146,8 +150,8 @@ impl Answer {
             if let Some(upload) = &mut self.upload {
                 match upload.poll(&mut self.connection, cx) {
                     Poll::Ready(Ok(())) => self.upload = None,
-                    // The answer counts, whatever becomes of the request.
-                    Poll::Ready(Err(_)) => self.persists = false,
+                    // The answer counts, whatever becomes of the request; nothing more is written of one that broke off.
+                    Poll::Ready(Err(_)) => (self.upload, self.persists) = (None, false),
                     Poll::Pending => {}
                 }
             }
@@ -199,17 +203,23 @@ impl Body for Forwarded {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if let Some(broken) = self.broken.take() {
+            return Poll::Ready(Some(Err(broken)));
+        }
         let Some(answer) = &mut self.answer else {
             let last = self.last.take();
             self.over();
             return Poll::Ready(last.map(|last| Ok(Frame::data(last))));
         };
         let polled = ready!(answer.poll_frame(cx));
-        match &polled {
+        match polled {
             Some(Err(broken)) => {
                 self.answer = None;
                 self.server.fail(broken.kind());
                 self.client.fail(broken.kind());
+                self.broken = Some(broken);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
             Some(Ok(_)) if !answer.rest.is_over() => {}
             _ => {
@@ -223,7 +233,7 @@ impl Body for Forwarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_none() && self.last.is_none()
+        self.answer.is_none() && self.last.is_none() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

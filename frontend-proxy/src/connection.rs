@@ -12,7 +12,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -20,14 +20,14 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch::error::RecvError;
 use tokio::sync::{Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
 use crate::exchange::{Exchange, Place};
-use crate::framing::{HEAD, Refusal};
+use crate::framing::{FIELDS, HEAD, Refusal};
 use crate::received::{Connection, Received};
-use crate::respond::Asked;
 use crate::service::Service;
 use crate::streams::{self, Streams};
 use crate::transport::Transport;
@@ -137,13 +137,22 @@ impl Server {
         };
         let mut first = BytesMut::new();
         let mut http2 = transport.is_http2();
-        let mut patience = idle;
+        let mut until = Instant::now() + idle;
         while !http2 && (first.is_empty() || (PREFACE.starts_with(&first))) {
             first.reserve(1024);
-            if timeout(patience, transport.read_buf(&mut first)).await?? == 0 {
-                return Ok(None);
+            match timeout_at(until, transport.read_buf(&mut first)).await {
+                Ok(read) => match read? {
+                    0 => return Ok(None),
+                    // They are the first.
+                    length if length == first.len() => until = Instant::now() + self.limits.deadlines.head,
+                    _ => {}
+                },
+                Err(_) if first.is_empty() => return Ok(None),
+                Err(_) => {
+                    refusal = refusal.or(Some(Refusal::TooSlow));
+                    break;
+                }
             }
-            patience = self.limits.deadlines.head;
             http2 = first.starts_with(PREFACE);
         }
         Ok(Some(Opened { transport, first, http2, refusal }))
@@ -165,7 +174,11 @@ impl Server {
                 let wish = take_wish(&mut request);
                 let (mut request, body) = request.into_parts();
                 let mut response = match refusal {
-                    Some(refusal) => service.refuse(refusal, &Asked::of(&request, connection)),
+                    Some(refusal) => {
+                        // Nobody knows what it was.
+                        request.method = Method::from_bytes(b"_OTHER").unwrap_or_default();
+                        service.refuse(refusal, &request, connection)
+                    }
                     None => service.answer(&mut request, Received::new(body), connection).await,
                 };
                 // The task that watches this connection may learn of the end only after this response has gone.
@@ -208,9 +221,9 @@ impl Server {
                 let (mut request, body) = request.into_parts();
                 let is_head = request.method == Method::HEAD;
                 let response = if full {
-                    service.refuse(Refusal::Full, &Asked::of(&request, connection))
-                } else if request.headers.keys().any(|name| name.as_str().contains('_')) {
-                    service.refuse(Refusal::Underscore, &Asked::of(&request, connection))
+                    service.refuse(Refusal::Full, &request, connection)
+                } else if let Some(refusal) = refusal(&request.headers) {
+                    service.refuse(refusal, &request, connection)
                 } else {
                     service.answer(&mut request, Received::new(body), connection).await
                 };
@@ -252,11 +265,16 @@ impl Server {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut told) = (None, false);
         let mut abused = pin!(abused);
+        // A request whose head has begun is one under way, of which hyper knows nothing yet.
+        let mut stops = pin!(async {
+            let _: Result<_, RecvError> = draining.wait_for(|draining| *draining).await;
+            exchange.headed().await;
+        });
         loop {
             tokio::select! {
                 biased;
                 served = &mut connection => return served,
-                _ = draining.wait_for(|draining| *draining), if !told => {}
+                () = &mut stops, if !told => {}
                 () = &mut abused => return Ok(()),
                 _ = ticks.tick(), if !told => if !exchange.is_idle(&mut seen) {
                     continue;
@@ -266,6 +284,14 @@ impl Server {
             end(connection.as_mut());
         }
     }
+}
+
+/// What an HTTP/1 head would be refused for that HTTP/2 has framed.
+fn refusal(headers: &HeaderMap) -> Option<Refusal> {
+    if headers.len() > FIELDS {
+        return Some(Refusal::TooMany);
+    }
+    headers.keys().any(|name| name.as_str().contains('_')).then_some(Refusal::Underscore)
 }
 
 struct Opened {

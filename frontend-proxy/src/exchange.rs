@@ -27,6 +27,9 @@ pub(crate) struct Exchange {
     upgrade: AtomicU8,
     requests: AtomicU32,
     active: AtomicU32,
+    /// A part of a head has come.
+    heading: AtomicBool,
+    headed: Notify,
     cut: AtomicU32,
     abused: Notify,
 }
@@ -61,11 +64,30 @@ impl Exchange {
         Active { exchange: Arc::clone(self), over: false, place }
     }
 
+    /// Whether a part of a head has come, and the rest is waited for.
+    pub(crate) fn head(&self, heading: bool) {
+        self.heading.store(heading, Relaxed);
+        if !heading {
+            self.headed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_heading(&self) -> bool {
+        self.heading.load(Relaxed)
+    }
+
+    /// Completes when no head is waited for any more.
+    pub(crate) async fn headed(&self) {
+        while self.is_heading() {
+            self.headed.notified().await;
+        }
+    }
+
     /// Whether nothing has gone on since this was asked before with the same `seen`.
     pub(crate) fn is_idle(&self, seen: &mut Option<u32>) -> bool {
         let requests = self.requests.load(Relaxed);
         let before = seen.replace(requests);
-        before == Some(requests) && self.active.load(Relaxed) == 0
+        before == Some(requests) && self.active.load(Relaxed) == 0 && !self.is_heading()
     }
 
     /// Completes when the client has opened and given up requests as no client does that wants answers.

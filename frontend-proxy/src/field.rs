@@ -1,6 +1,11 @@
-//! A header field as HTTP/1.1 has it: written down, and whether it goes any further than to a neighbour.
+//! A header field as HTTP/1.1 has it: written down, and by its name how far it may go and whose word it is.
 
 use http::header::{self, HeaderName};
+use telemetry::propagation;
+
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether a header is between two neighbours only, [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -13,6 +18,37 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
             | header::TRANSFER_ENCODING
             | header::UPGRADE
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// What we write ourselves, whatever `Connection` names.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONTENT_LENGTH | header::HOST | header::COOKIE | header::EXPECT | header::FORWARDED | header::VIA
+    ) || *name == X_FORWARDED_FOR
+        || *name == X_FORWARDED_HOST
+        || *name == X_FORWARDED_PROTO
+        || propagation::FIELDS.contains(&name.as_str())
+}
+
+/// Whether a stranger's word is taken for it by whoever reads it.
+pub(crate) fn is_claim(name: &HeaderName) -> bool {
+    name.as_str() == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+}
+
+/// Whether a trailer goes on: none that frames, routes, describes or is to let in the message,
+/// [RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1), nor one that would be dropped or replaced in its head.
+pub(crate) fn is_trailer(name: &HeaderName) -> bool {
+    let described = [
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::CONTENT_ENCODING,
+        header::CONTENT_RANGE,
+        header::CONTENT_TYPE,
+        header::MAX_FORWARDS,
+        header::SET_COOKIE,
+    ];
+    !is_hop_by_hop(name) && !is_ours(name) && !is_claim(name) && !described.contains(name)
 }
 
 /// Appends a field to a head, or to trailers.

@@ -268,8 +268,16 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     if method == b"CONNECT" {
         return Err(Refusal::Connect);
     }
-    let right = method.iter().all(|byte| is_token(*byte)) && !target.is_empty() && memchr(b' ', target).is_none();
-    if right && memchr(b'\t', target).is_none() { Ok(old) } else { Err(Refusal::RequestLine) }
+    if method.iter().all(|byte| is_token(*byte)) && is_target(target) { Ok(old) } else { Err(Refusal::RequestLine) }
+}
+
+/// Whether whoever parses the head takes this target, and as a whole: a fragment would be cut off.
+fn is_target(target: &[u8]) -> bool {
+    let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%?&=+,:;@!$'()*".contains(byte);
+    if target.first() == Some(&b'/') && target.iter().all(usual) {
+        return true;
+    }
+    memchr(b'#', target).is_none() && http::Uri::try_from(target).is_ok()
 }
 
 fn length(value: &[u8]) -> Option<u64> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Of a body whose route says nothing else, in bytes.
 pub(crate) const BYTES: u64 = 1024 * 1024;
@@ -30,9 +30,14 @@ pub(crate) struct Received {
     body: Incoming,
     /// How many bytes may still come.
     left: u64,
-    duration: Duration,
-    /// Runs from the first time that the client is waited for.
+    /// How long the client may still be waited for.
+    patience: Duration,
+    /// Since when it is waited for.
+    since: Option<Instant>,
+    /// Of the last time that it was, or is, waited for.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// Nothing comes after it.
+    fault: Option<Fault>,
 }
 
 /// Why a body did not come whole.
@@ -60,7 +65,7 @@ impl Fault {
 impl Received {
     /// With the limits for all.
     pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, left: BYTES, duration: DURATION, deadline: None }
+        Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, fault: None }
     }
 
     /// With the limits of a route, before anything is read of it.
@@ -71,7 +76,33 @@ impl Received {
         if self.body.size_hint().lower() > bytes {
             return Err(Fault::TooLarge);
         }
-        Ok(Self { left: bytes, duration, ..self })
+        Ok(Self { left: bytes, patience: duration, ..self })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+            ready!(self.poll_deadline(cx));
+            return Poll::Ready(Some(Err(Fault::TooSlow)));
+        };
+        if let Some(since) = self.since.take() {
+            self.patience = self.patience.saturating_sub(since.elapsed());
+        }
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|_| Fault::Broken)?;
+            let length = u64::try_from(frame.data_ref().map_or(0, Bytes::len)).unwrap_or(u64::MAX);
+            self.left = self.left.checked_sub(length).ok_or(Fault::TooLarge)?;
+            Ok(frame)
+        }))
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let begins = self.since.is_none();
+        let until = *self.since.get_or_insert_with(Instant::now) + self.patience;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if begins {
+            deadline.as_mut().reset(until);
+        }
+        deadline.as_mut().poll(cx)
     }
 }
 
@@ -80,24 +111,14 @@ impl Body for Received {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let received = &mut *self;
-        let frame = match Pin::new(&mut received.body).poll_frame(cx) {
-            Poll::Ready(Some(frame)) => frame.map_err(|_| Fault::Broken),
-            Poll::Ready(None) => return Poll::Ready(None),
-            Poll::Pending => {
-                let deadline = received.deadline.get_or_insert_with(|| Box::pin(sleep(received.duration)));
-                ready!(deadline.as_mut().poll(cx));
-                return Poll::Ready(Some(Err(Fault::TooSlow)));
-            }
-        };
-        Poll::Ready(Some(frame.and_then(|frame| {
-            let length = frame.data_ref().map_or(0, Bytes::len);
-            received.left = u64::try_from(length)
-                .ok()
-                .and_then(|length| received.left.checked_sub(length))
-                .ok_or(Fault::TooLarge)?;
-            Ok(frame)
-        })))
+        if let Some(fault) = self.fault {
+            return Poll::Ready(Some(Err(fault)));
+        }
+        let polled = self.poll(cx);
+        if let Poll::Ready(Some(Err(fault))) = &polled {
+            self.fault = Some(*fault);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -61,6 +61,13 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
     response
 }
 
+/// For a method that changes something, where nothing can be changed.
+pub(crate) fn read_only(span: &Span) -> Response<Outgoing> {
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
 /// Whether this is an error of ours.
 pub(crate) fn is_problem(response: &Response<Outgoing>) -> bool {
     response.extensions().get::<Problem>().is_some()
@@ -86,7 +93,8 @@ pub(crate) fn finish(
     asked: &Asked,
     has_viewer: impl FnOnce() -> bool,
 ) -> Response<Outgoing> {
-    if matches!(response.body(), Either::Right(_)) {
+    // What switches protocols has no body, and is an upstream's too.
+    if matches!(response.body(), Either::Right(_)) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
     let is_problem = is_problem(&response);

@@ -96,13 +96,19 @@ impl Service {
     }
 
     /// The answer to a request that is not looked at.
-    pub(crate) fn refuse(&self, refusal: Refusal, asked: &Asked) -> Response<Accounted<Outgoing>> {
+    pub(crate) fn refuse(
+        &self,
+        refusal: Refusal,
+        request: &Parts,
+        connection: Connection,
+    ) -> Response<Accounted<Outgoing>> {
         let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
         if refusal == Refusal::Full {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         self.metrics.answered(refusal.status().as_u16());
-        Account::open(&self.metrics).answer(respond::finish(response, asked, || false))
+        let asked = Asked::of(request, connection);
+        self.account(request, connection).answer(respond::finish(response, &asked, || false))
     }
 
     pub(crate) async fn answer(
@@ -112,16 +118,21 @@ impl Service {
         connection: Connection,
     ) -> Response<Accounted<Outgoing>> {
         let asked = Asked::of(request, connection);
-        let mut account = Account::open(&self.metrics);
-        if self.access_log {
-            account.log(&request.method, connection.peer.ip());
-        }
+        let mut account = self.account(request, connection);
         let routes = self.routes();
         let response = self.dispatch(request, body, connection, &routes, &mut account).await;
         if respond::is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
         account.answer(respond::finish(response, &asked, || routes.has_viewer()))
+    }
+
+    fn account(&self, request: &Parts, connection: Connection) -> Account {
+        let mut account = Account::open(&self.metrics);
+        if self.access_log {
+            account.log(&request.method, connection.peer.ip());
+        }
+        account
     }
 
     async fn dispatch(
@@ -165,9 +176,13 @@ impl Service {
                     self.forward(request, body, connection, route, &Span::none()).await
                 }
                 (None, ..) if path == "/" => self.traced(request, body, connection, Destination::Page, account).await,
-                (None, Some(file), _) if reads(&request.method) => {
+                (None, Some(file), _) => {
                     account.route("/{file}");
-                    file.answer(&request.headers)
+                    if reads(&request.method) {
+                        file.answer(&request.headers)
+                    } else {
+                        respond::read_only(&Span::none())
+                    }
                 }
                 (None, _, Some(relay)) => {
                     account.route(RELAY);
@@ -230,7 +245,7 @@ impl Service {
         let response = match destination {
             Destination::Route(route) => self.forward(request, body, connection, route, span).await,
             Destination::Page if reads(&request.method) => self.page(request, span),
-            Destination::Page => respond::problem(StatusCode::METHOD_NOT_ALLOWED, "the page is read by GET", span),
+            Destination::Page => respond::read_only(span),
             Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", span),
         };
         let span = under_way.into_span();
@@ -251,7 +266,7 @@ impl Service {
         span: &Span,
     ) -> Response<Outgoing> {
         if !route.takes(&request.method) {
-            return respond::problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
+            return respond::read_only(span);
         }
         match body.limited(route.rule.body.limit, route.rule.body.timeout) {
             Ok(body) => self.forwarder.forward(request, body, connection, route, span, &self.trust).await,

@@ -107,7 +107,15 @@ impl<S> Wire<S> {
         self.exchange.refuse(refusal);
         self.held.extend_from_slice(REFUSED);
         (self.cleared, self.shown) = (self.held.len(), self.held.len());
-        (self.end, self.head) = (End::Refused, None);
+        self.end = End::Refused;
+        self.headed();
+    }
+
+    /// No head is waited for.
+    fn headed(&mut self) {
+        if self.head.take().is_some() {
+            self.exchange.head(false);
+        }
     }
 
     fn scan_held(&mut self) {
@@ -119,13 +127,14 @@ impl<S> Wire<S> {
     /// What becomes of the held bytes from `pass` on.
     fn settle(&mut self, rest: Rest, pass: usize) {
         match rest {
-            Rest::None => self.head = None,
-            Rest::Hold if self.scanner.is_upgrading() => self.head = None,
+            Rest::None => self.headed(),
+            Rest::Hold if self.scanner.is_upgrading() => self.headed(),
             Rest::Hold => {
                 let limit = self.deadlines.head;
                 // A head that begins behind another one has its own time.
                 if pass > 0 || self.head.is_none() {
                     self.head = Some(Box::pin(sleep(limit)));
+                    self.exchange.head(true);
                 }
             }
             Rest::Refuse(refusal) => {
@@ -135,7 +144,8 @@ impl<S> Wire<S> {
             Rest::Broken => {
                 self.held.truncate(pass);
                 self.shown = pass;
-                (self.end, self.head) = (End::Broken, None);
+                self.end = End::Broken;
+                self.headed();
             }
         }
     }

@@ -87,13 +87,15 @@ pub(crate) fn request(address: &str, headers: &[(String, String)], data: &str) -
     }
 }
 
-/// The first header of an answer, which is an entry of HPACK's static table.
+/// The first header of an answer: an entry of HPACK's static table, or a value in Huffman's code for the name of one.
 fn status(block: &[u8]) -> u16 {
-    match block[0] {
-        0x88 => 200,
-        0x8c => 400,
-        0x8d => 404,
-        0x8e => 500,
-        other => panic!("a status that is not in the table: {other:#x}"),
+    match block {
+        [0x88, ..] => 200,
+        [0x89, ..] => 204,
+        [0x8c, ..] => 400,
+        [0x8d, ..] => 404,
+        [0x8e, ..] => 500,
+        [0x48, 0x83, 0x69, 0x90, 0xff, ..] => 431,
+        other => panic!("a status that is not known here: {:x?}", other.get(..8)),
     }
 }

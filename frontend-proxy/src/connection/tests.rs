@@ -7,8 +7,18 @@ use crate::config::{CommandLine, Config};
 
 const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
 
+const QUICK: Limits = Limits {
+    idle: Duration::from_millis(20),
+    deadlines: Deadlines { head: Duration::from_secs(10), write: Duration::from_secs(30) },
+    handshake: Duration::from_secs(10),
+};
+
 /// Where a server listens that closes idle connections at once, as they go.
 async fn start(upstream: &str) -> SocketAddr {
+    start_with(upstream, QUICK).await
+}
+
+async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
     let upstream = upstream.to_owned();
     let mut settings = Settings::from_pairs(&[("CRUDDUR_UPSTREAM", upstream.as_str())]);
     let config = Config::read(&mut settings, CommandLine::default());
@@ -17,7 +27,7 @@ async fn start(upstream: &str) -> SocketAddr {
         tls: None,
         places: Arc::new(Semaphore::new(10)),
         streams: Streams::default(),
-        limits: Limits { idle: Duration::from_millis(20), ..Limits::default() },
+        limits,
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -72,4 +82,31 @@ async fn a_request_that_takes_its_time_is_not_idle() {
     server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello").await.unwrap();
     let answer = read(&mut busy).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_whose_head_has_begun_is_not_idle() {
+    let addr = start("127.0.0.1:1").await;
+    let mut slow = TcpStream::connect(addr).await.unwrap();
+    let (begins, goes_on) = GET.split_at(7);
+    slow.write_all(&[GET, begins].concat()).await.unwrap();
+    for _ in 0..3 {
+        let mut other = TcpStream::connect(addr).await.unwrap();
+        other.write_all(GET).await.unwrap();
+        read(&mut other).await;
+    }
+    slow.write_all(goes_on).await.unwrap();
+    let answers = read(&mut slow).await;
+    assert_eq!(answers.matches("HTTP/1.1 204 ").count(), 2, "{answers}");
+}
+
+#[tokio::test]
+async fn what_may_yet_be_http_2_has_no_more_time_than_another_head() {
+    let head = Duration::from_millis(50);
+    let limits = Limits { deadlines: Deadlines { head, ..QUICK.deadlines }, idle: Duration::from_secs(10), ..QUICK };
+    let addr = start_with("127.0.0.1:1", limits).await;
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&PREFACE[..1]).await.unwrap();
+    let answer = read(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }

@@ -9,13 +9,12 @@ use http::request::Parts;
 use telemetry::propagation;
 use tracing::Span;
 
-use crate::field::{is_hop_by_hop, write as field};
+use crate::field::{
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, is_hop_by_hop, is_ours, write as field,
+};
 use crate::received::Connection;
 use crate::upstream::exchange::{Framing, Upload};
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// As `Via` names us.
 const PSEUDONYM: &str = "frontend-proxy";
 /// Bytes of most heads.
@@ -31,22 +30,6 @@ pub(super) struct Told<'a> {
     pub(super) upgrades: bool,
     /// The CLIENT span.
     pub(super) span: &'a Span,
-}
-
-/// What we write ourselves, whatever `Connection` names.
-fn is_ours(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONTENT_LENGTH | header::HOST | header::COOKIE | header::EXPECT | header::FORWARDED | header::VIA
-    ) || *name == X_FORWARDED_FOR
-        || *name == X_FORWARDED_HOST
-        || *name == X_FORWARDED_PROTO
-        || propagation::FIELDS.contains(&name.as_str())
-}
-
-/// Whether a stranger's word is taken for it by whoever reads it.
-fn is_claim(name: &HeaderName) -> bool {
-    name.as_str() == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
 }
 
 fn texts(out: &mut Vec<u8>, texts: &[&str]) {

@@ -151,12 +151,14 @@ pub(crate) fn is_straight(path: &str) -> bool {
     if memchr2(b'%', b'\\', bytes).is_none() && !memchr_iter(b'.', bytes).any(follows_slash) {
         return true;
     }
-    // A backslash is a slash to some.
-    let leads_away = |path: &str| path.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
+    // To some a backslash is a slash, and a segment has parameters.
+    let name = |segment: &str| segment.split(';').next().is_some_and(|name| matches!(name, "." | ".."));
+    let leads_away = |path: &str| path.split(['/', '\\']).any(name);
     if !path.contains('%') {
         return !leads_away(path);
     }
-    let decoded = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\");
+    let decoded =
+        path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%3b", ";");
     !leads_away(&decoded)
 }
 

@@ -207,6 +207,9 @@ fn a_path_does_not_lead_out_of_its_route() {
         "/api/..%2Fx",
         "/api/x%2f%2e%2e",
         "/a\\..\\b",
+        "/api/..;/x",
+        "/api/.;a=b/x",
+        "/api/%2e.%3Ba/x",
     ] {
         assert!(!is_straight(path), "{path}");
     }

@@ -6,7 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::chunked::Chunked;
-use crate::field::is_hop_by_hop;
+use crate::field::{is_hop_by_hop, is_trailer};
 
 /// Of a head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;
@@ -160,22 +160,6 @@ pub(crate) fn fields(lines: &Bytes) -> Result<HeaderMap, Malformed> {
         }
     }
     Ok(trailers)
-}
-
-/// [RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1).
-pub(crate) fn is_trailer(name: &HeaderName) -> bool {
-    let described = [
-        header::AUTHORIZATION,
-        header::CACHE_CONTROL,
-        header::CONTENT_ENCODING,
-        header::CONTENT_LENGTH,
-        header::CONTENT_RANGE,
-        header::CONTENT_TYPE,
-        header::COOKIE,
-        header::HOST,
-        header::SET_COOKIE,
-    ];
-    !is_hop_by_hop(name) && !described.contains(name)
 }
 
 fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malformed> {

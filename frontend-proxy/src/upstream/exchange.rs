@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, Method};
 use hyper::body::Body;
 use tokio::time::Instant;
 
-use super::answer::{Head, Malformed, is_trailer};
+use super::answer::{Head, Malformed};
 use super::connection::Connection;
 use crate::field;
 use crate::received::{Fault, Received};
@@ -121,8 +121,9 @@ impl Upload {
             Some(Err(frame)) => {
                 if self.framing == Framing::Chunked {
                     output.head.extend_from_slice(b"0\r\n");
-                    for (name, value) in frame.trailers_ref().into_iter().flatten().filter(|(name, _)| is_trailer(name))
-                    {
+                    // HTTP/2 may bring names that no head is taken with.
+                    let passes = |name: &HeaderName| field::is_trailer(name) && !name.as_str().contains('_');
+                    for (name, value) in frame.trailers_ref().into_iter().flatten().filter(|(name, _)| passes(name)) {
                         field::write(&mut output.head, name.as_str(), value.as_bytes());
                     }
                     output.head.extend_from_slice(b"\r\n");
