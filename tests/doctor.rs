@@ -67,6 +67,20 @@ fn a_right_key_is_well_in_every_check() {
 }
 
 #[test]
+fn a_place_for_log_records_is_asked_by_itself() {
+    let honeycomb = Honeycomb::start(KEY);
+    let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+    let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url), ("OTEL_LOGS_EXPORTER", "otlp")];
+    let told = doctor(&own);
+    assert_eq!((told.of("honeycomb log record").0, told.code), ("ok", 0));
+    let told = doctor(&[own[0], own[1], own[2], (logs, "http://127.0.0.1:9/v1/logs"), ("OTEL_LOG_LEVEL", "info")]);
+    assert_eq!((told.wrong(), told.code), (vec!["otlp log record"], 1));
+    let (_, detail) = told.of("otlp log record");
+    assert!(detail.contains("127.0.0.1:9") && detail.contains("did not answer"), "{detail}");
+    assert!(told.checks.iter().any(|(_, _, detail)| detail.contains("OTEL_LOG_LEVEL is OpenTelemetry's")));
+}
+
+#[test]
 fn a_wrong_key_is_told_in_honeycombs_words() {
     let honeycomb = Honeycomb::start("another");
     let told = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);

@@ -47,6 +47,18 @@ fn a_stranger_cannot_have_a_trace_recorded_or_chosen() {
 }
 
 #[test]
+fn where_telemetry_is_disabled_a_trace_goes_by_as_it_came() {
+    let parent = format!("00-{TRACE}-46422517bae0bb00-01");
+    let headers = [("traceparent", &*parent), ("tracestate", "a=b")];
+    let head = forwarded(&[("OTEL_SDK_DISABLED", "True"), ("TRACE_TRUST", "always")], &headers);
+    assert_eq!((values(&head, "traceparent"), values(&head, "tracestate")), (vec![&*parent], vec!["a=b"]));
+    for (trust, headers) in [("always", &[][..]), ("never", &headers)] {
+        let head = forwarded(&[("OTEL_SDK_DISABLED", "true"), ("TRACE_TRUST", trust)], headers);
+        assert_eq!(values(&head, "traceparent"), Vec::<&str>::new(), "{trust}");
+    }
+}
+
+#[test]
 fn baggage_goes_on_where_its_key_is_allowed() {
     let headers = [("baggage", "tenant=a;p=1, user=me@example.com"), ("baggage", "locale=de%20CH")];
     for (variables, expected) in [

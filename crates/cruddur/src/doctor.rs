@@ -96,6 +96,26 @@ pub(crate) async fn run(json: bool) -> Result<()> {
     if wrong > 0 { Err(Unwell { wrong, all: report.0.len() }.into()) } else { Ok(()) }
 }
 
+/// Whether the specification knows a variable for what these services do not do: metrics by OTLP, files of configuration, other protocols,
+/// certificates of a collector.
+fn is_of_another_part(name: &str) -> bool {
+    const PARTS: [&str; 10] = [
+        "OTEL_CONFIG_",
+        "OTEL_EXPERIMENTAL_",
+        "OTEL_EXPORTER_JAEGER_",
+        "OTEL_EXPORTER_OTLP_METRICS_",
+        "OTEL_EXPORTER_PROMETHEUS_",
+        "OTEL_EXPORTER_ZIPKIN_",
+        "OTEL_LOGRECORD_ATTRIBUTE_VALUE_",
+        "OTEL_LOG_LEVEL",
+        "OTEL_METRIC",
+        "OTEL_SEMCONV_",
+    ];
+    const ENDS: [&str; 4] = ["_CERTIFICATE", "_CLIENT_CERTIFICATE", "_CLIENT_KEY", "_INSECURE"];
+    PARTS.iter().any(|part| name.starts_with(part))
+        || (name.starts_with("OTEL_EXPORTER_OTLP_") && ENDS.iter().any(|end| name.ends_with(end)))
+}
+
 fn variables() -> (Report, Told) {
     let mut settings = Settings::from_env();
     let backend = backend::Config::read(&mut settings);
@@ -114,7 +134,12 @@ fn variables() -> (Report, Told) {
         );
     }
     for name in unknown {
-        report.add("variables", Status::Note, format!("{name} is set and means nothing here; is it misspelt?"));
+        let why = if is_of_another_part(name) {
+            "is OpenTelemetry's, and of a part that is not here: it is not read"
+        } else {
+            "is set and means nothing here; is it misspelt?"
+        };
+        report.add("variables", Status::Note, format!("{name} {why}"));
     }
     for (subject, problem) in settings.faults() {
         report.add(subject, Status::Wrong, problem);
@@ -194,18 +219,27 @@ impl Report {
             }
         }
         self.sends("honeycomb span", endpoint);
+        self.takes_logs("honeycomb log record", otlp);
     }
 
     fn otlp(&mut self, otlp: &Switch<Otlp>) {
         match otlp {
             Switch::Off(why) => self.add("otlp", Status::Off, why),
-            Switch::On(Otlp { traces: Some(endpoint), .. }, _) => {
-                if self.reaches("otlp", &endpoint.url) {
+            Switch::On(otlp, _) => {
+                if let Some(endpoint) = &otlp.traces
+                    && self.reaches("otlp", &endpoint.url)
+                {
                     self.sends("otlp span", endpoint);
                 }
+                self.takes_logs("otlp log record", otlp);
             }
-            Switch::On(..) => self.add("otlp", Status::Off, "takes log records alone"),
         }
+    }
+
+    /// What takes log records may be elsewhere, and is asked by itself.
+    fn takes_logs(&mut self, check: &str, otlp: &Otlp) {
+        let Some(endpoint) = &otlp.logs else { return };
+        self.found(check, probe::log_record(endpoint), |()| format!("taken at {}", endpoint.url));
     }
 
     /// The name, then a connection; TLS is shown by whatever is asked next.

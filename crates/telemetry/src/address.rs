@@ -105,9 +105,12 @@ impl FromStr for Url {
 
     /// Without a scheme, as Honeycomb's documentation writes its address, it is `https://`, or `http://` on this machine.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let has_scheme = text.contains("://");
         let text = text.trim_end_matches('/');
-        let url = if has_scheme { text.to_owned() } else { format!("http://{text}") };
+        let url = match text.split_once("://") {
+            Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
+            None => format!("http://{text}"),
+        };
+        let has_scheme = text.contains("://");
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
         let authority = uri.authority().ok_or(NotAnAddress("it has no host"))?;
         if authority.as_str().contains('@') {
@@ -121,6 +124,7 @@ impl FromStr for Url {
         }
         match uri.scheme_str() {
             Some("http" | "https") if uri.query().is_some() => Err(NotAnAddress("it has a query")),
+            Some("http" | "https") if text.contains('#') => Err(NotAnAddress("it has a fragment")),
             Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self(format!("https://{text}"))),
             Some("http" | "https") => Ok(Self(url)),
             _ => Err(NotAnAddress("its scheme is not http or https")),
@@ -191,10 +195,21 @@ mod tests {
             ("localhost:4318", "http://localhost:4318"),
             ("http://collector/otlp/", "http://collector/otlp"),
             ("[::1]:4318", "http://[::1]:4318"),
+            ("HTTPS://api.honeycomb.io", "https://api.honeycomb.io"),
         ] {
             assert_eq!(text.parse::<Url>().unwrap().as_str(), url);
         }
-        for text in ["ftp://x", "http://", "::", "http://x/?y", "http://me:pw@x", "http://:", "http://x:y", "x:99999"] {
+        for text in [
+            "ftp://x",
+            "http://",
+            "::",
+            "http://x/?y",
+            "http://me:pw@x",
+            "http://:",
+            "http://x:y",
+            "x:99999",
+            "http://x/#y",
+        ] {
             assert!(text.parse::<Url>().is_err(), "{text}");
         }
     }

@@ -59,6 +59,7 @@ struct Start<'a> {
     indexed: &'a [String],
     sampler: &'a Sampler,
     pace: Pace,
+    log_pace: Pace,
 }
 
 impl Config {
@@ -74,7 +75,13 @@ impl Config {
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, &attributes);
         let (sampler, central) = sampler(self.sampling, &resource);
-        let start = Start { resource: &resource, indexed: &self.indexed, sampler: &sampler, pace: self.pace };
+        let start = Start {
+            resource: &resource,
+            indexed: &self.indexed,
+            sampler: &sampler,
+            pace: self.pace,
+            log_pace: self.log_pace,
+        };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
         for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
             let [of_traces, of_logs] = start.otlp(names, switch)?;
@@ -83,8 +90,14 @@ impl Config {
         }
         queues.extend(start.xray(self.xray)?);
         queues.extend(start.xray_otlp(self.xray_otlp)?);
-        let layer =
-            Layer { sampler, limits: self.limits, queues: queues.clone(), logs: logs.clone(), console: self.console };
+        let layer = Layer {
+            sampler,
+            limits: self.limits,
+            queues: queues.clone(),
+            logs: logs.clone(),
+            console: self.console,
+            disabled: self.disabled,
+        };
         relay::open(queues.clone());
         queues.append(&mut logs);
         Registry::default().with(layer).try_init()?;
@@ -123,7 +136,8 @@ impl Console {
     /// [`InstallError`] where the process has a `tracing` subscriber.
     pub fn install(self) -> Result<(), InstallError> {
         let sampler = Sampler { root: Root::Off, parent_based: false };
-        let layer = Layer { sampler, limits: Limits::default(), queues: Vec::new(), logs: Vec::new(), console: self };
+        let (limits, queues, logs) = (Limits::default(), Vec::new(), Vec::new());
+        let layer = Layer { sampler, limits, queues, logs, console: self, disabled: false };
         Ok(Registry::default().with(layer).try_init()?)
     }
 }
@@ -143,7 +157,11 @@ impl Start<'_> {
             let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
             let resource = self.resource.encoding().to_vec();
             let make = move || crate::otlp::Otlp::new(endpoint.clone(), signal, &resource);
-            Queue::start(destination, self.pace, make).map(Some)
+            let pace = match signal {
+                Signal::Traces => self.pace,
+                Signal::Logs => self.log_pace,
+            };
+            Queue::start(destination, pace, make).map(Some)
         };
         Ok([start(name, Signal::Traces, traces)?, start(of_logs, Signal::Logs, logs)?])
     }

@@ -114,11 +114,13 @@ impl Ledger {
             ("dropped_total", "counter", "Spans that will not arrive, by reason."),
             ("altered_total", "counter", "Spans that were changed to fit the destination, by what was done."),
         ];
+        // The format knows three escapes.
+        let service = self.service.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         for (name, kind, help) in counts {
             let name = format!("telemetry_spans_{name}");
             text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
             for account in &self.destinations {
-                let labels = format!("service={:?},destination={:?}", self.service, account.name);
+                let labels = format!("service=\"{service}\",destination=\"{}\"", account.name);
                 for (reason, count) in account.samples(&name) {
                     text.push_str(&format!("{name}{{{labels}{reason}}} {count}\n"));
                 }

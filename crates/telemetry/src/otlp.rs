@@ -9,7 +9,7 @@
 mod answer;
 
 use std::io::{self, Read};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -86,7 +86,6 @@ struct Answer {
     kind: Option<HeaderValue>,
     /// What AWS calls the error, in a header of its own.
     error: Option<HeaderValue>,
-    /// In its form of seconds; a date counts as none.
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
@@ -180,7 +179,9 @@ impl Otlp {
 
     fn post(&self, unsigned: &Unsigned<'_>, signature: &Signature) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(unsigned.method).uri(unsigned.url);
-        for (name, value) in &self.endpoint.headers {
+        // What the body is, we say.
+        let says = |name: &HeaderName| unsigned.headers.iter().any(|(own, _)| name == own);
+        for (name, value) in self.endpoint.headers.iter().filter(|(name, _)| !says(name)) {
             request = request.header(name, value.expose_secret());
         }
         for (name, value) in unsigned.headers {
@@ -192,10 +193,15 @@ impl Otlp {
         let mut response = self.agent.run(request.body(unsigned.body)?)?;
         let header = |name| response.headers().get(name).cloned();
         let (kind, error) = (header("content-type"), header("x-amzn-errortype"));
-        let retry_after = header("retry-after").and_then(|after| after.to_str().ok()?.trim().parse().ok());
+        let retry_after = header("retry-after").and_then(|after| pause(after.to_str().ok()?.trim()));
         let mut body = Vec::new();
-        response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body)?;
-        Ok(Answer { status: response.status(), kind, error, retry_after: retry_after.map(Duration::from_secs), body })
+        let read = response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body);
+        let status = response.status();
+        // What came of a refusal says why; a success may say that it took a part, and is not believed by halves.
+        if status.is_success() {
+            read?;
+        }
+        Ok(Answer { status, kind, error, retry_after, body })
     }
 
     /// What became of a batch of this size.
@@ -231,6 +237,12 @@ impl Otlp {
         }
         outcome
     }
+}
+
+/// `Retry-After`: seconds or a date, [RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3).
+fn pause(after: &str) -> Option<Duration> {
+    let until = |date| httpdate::parse_http_date(date).ok().map(|until| until.duration_since(SystemTime::now()));
+    after.parse().map(Duration::from_secs).ok().or_else(|| until(after).map(Result::unwrap_or_default))
 }
 
 /// Appends `records` within one scope within one resource.
@@ -296,6 +308,15 @@ mod tests {
         let scope = &of_resource.scope_spans[0];
         assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
         assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_pause_is_asked_for_in_seconds_or_by_a_date() {
+        assert_eq!(pause("120"), Some(Duration::from_secs(120)));
+        let soon = pause(&httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60))).unwrap();
+        assert!((30..=60).contains(&soon.as_secs()), "{soon:?}");
+        assert_eq!(pause("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!(pause("soon"), None);
     }
 
     #[test]

@@ -36,8 +36,10 @@ pub(crate) struct Pace {
     pub(crate) flights: usize,
     /// The pause before a batch is sent again; each further one is twice as long.
     pub(crate) pause: Duration,
-    /// The longest pause, also where the destination asks for more.
+    /// The longest pause that we choose.
     pub(crate) longest_pause: Duration,
+    /// The longest that a destination may ask for.
+    pub(crate) longest_asked: Duration,
 }
 
 impl Default for Pace {
@@ -51,6 +53,7 @@ impl Default for Pace {
             flights: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
+            longest_asked: Duration::from_secs(600),
         }
     }
 }
@@ -107,7 +110,7 @@ struct State {
     not_before: Option<Instant>,
     closed: Option<Closed>,
     /// When each kind of trouble was said last.
-    said: BTreeMap<Option<Reason>, Instant>,
+    said: BTreeMap<Trouble, Instant>,
     account: Account,
 }
 
@@ -117,6 +120,9 @@ struct Closed {
     reason: Reason,
     error: String,
 }
+
+/// What is told apart in what is said on the console: why, whether nothing is taken any more, and whether it will be tried again.
+type Trouble = (Option<Reason>, bool, bool);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {

@@ -187,6 +187,17 @@ pub fn span(endpoint: &Endpoint) -> Result<String, String> {
     send(|resource| otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource))
 }
 
+/// Sends one log record of the service `cruddur-doctor`.
+///
+/// # Errors
+/// It was not taken, in the destination's own words.
+pub fn log_record(endpoint: &Endpoint) -> Result<(), String> {
+    let resource = Resource::new("cruddur-doctor", &[]);
+    let record = span::log_record_of("doctor");
+    let outcome = otlp::Otlp::new(endpoint.clone(), Signal::Logs, resource.encoding()).export(&[record]);
+    outcome.error.map_or(Ok(()), Err)
+}
+
 /// The same to X-Ray, signed.
 ///
 /// # Errors

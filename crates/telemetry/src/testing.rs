@@ -65,6 +65,11 @@ impl Made {
 
 /// The spans that end while `run` runs under a layer with these settings, and the log records where `logs` is set.
 pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl FnOnce()) -> Recorded {
+    recorded_by(|layer| Layer { sampler, limits, ..layer }, logs, run)
+}
+
+/// The same under a layer that `set` sets.
+pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
     let (spans, records) = (Taken::default(), Taken::default());
     let queue = |taken: &Taken| {
         let to = Destination { name: "test", kind: "test", endpoint: String::new() };
@@ -75,7 +80,8 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
     let logs = if logs { vec![queue(&records)] } else { Vec::new() };
     let all: Vec<_> = queues.iter().chain(&logs).cloned().collect();
     let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", "off")]));
-    let layer = Layer { sampler, limits, queues, logs, console };
+    let (sampler, limits) = (Sampler::default(), Limits::default());
+    let layer = set(Layer { sampler, limits, queues, logs, console, disabled: false });
     tracing::subscriber::with_default(Registry::default().with(layer), run);
     pipeline::close(&all, Duration::from_secs(60));
     Recorded { spans: spans.decoded(), logs: records.decoded() }

@@ -121,10 +121,10 @@ impl ResponseError for Problem {
         let span = Span::current();
         let trace_id = telemetry::propagation::trace_id(&span);
         if let Self::Store(error) = self {
-            // What the database says may hold values: it goes to the log, and not with the span.
+            // What the database says may hold values: it goes to the log, and not with the span. A log record names the trace.
+            span.exception("backend::store::Error", error.in_short(), "");
             let error: &dyn std::error::Error = &**error;
             tracing::error!(parent: None, trace_id, error, "the store failed");
-            span.exception("backend::store::Error", "", "");
         }
         if let Self::Asked = self {
             span.exception("backend::Fault", "CRUDDUR_FAULTS asks for it", "");

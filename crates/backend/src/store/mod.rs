@@ -107,6 +107,19 @@ pub enum Error {
 }
 
 impl Error {
+    /// What failed, without a word of the database's.
+    pub fn in_short(&self) -> &'static str {
+        match self {
+            Self::Folder(_) | Self::Open(..) => "the database does not open",
+            Self::Migrate(_) => "the database cannot be brought to this version",
+            Self::Statement(sqlx::Error::PoolTimedOut) => "no connection to the database came free in time",
+            Self::Statement(sqlx::Error::Io(_)) => "the connection to the database broke",
+            Self::Statement(_) => "a statement failed",
+            Self::Interrupted(_) => "a write was interrupted",
+            Self::Password(_) => "a password could not be hashed or compared",
+        }
+    }
+
     /// Trying again later may help: no connection was free, the database was locked, its disk is full, or the server is away.
     pub fn is_unavailable(&self) -> bool {
         let Self::Statement(error) = self else { return false };

@@ -2,8 +2,8 @@
 //! The text is the constant with its placeholders: no value is ever recorded.
 
 use opentelemetry_semantic_conventions::attribute::{
-    DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_SYSTEM_NAME,
-    SERVER_ADDRESS, SERVER_PORT,
+    DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_RESPONSE_STATUS_CODE,
+    DB_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT,
 };
 use telemetry::span::{SpanExt, SpanKind};
 use tracing::Span;
@@ -61,11 +61,17 @@ impl Statement {
 /// Records a failure by its kind; what the database said about it may hold values and stays out.
 pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
     let Err(error) = result else { return };
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let kind = match error {
-        sqlx::Error::Database(error) => error.code().map_or_else(|| "database".to_owned(), |code| code.into_owned()),
+        sqlx::Error::Database(_) => code.as_deref().unwrap_or("database").to_owned(),
         sqlx::Error::PoolTimedOut => "pool_timed_out".to_owned(),
         sqlx::Error::Io(_) => "io".to_owned(),
         _ => "_OTHER".to_owned(),
     };
-    span.fail(&kind);
+    span.record_with(|span| {
+        if let Some(code) = &code {
+            span.set(DB_RESPONSE_STATUS_CODE, &**code);
+        }
+        span.fail(&kind);
+    });
 }

@@ -14,6 +14,7 @@
 //! | `OTEL_EXPORTER_OTLP_COMPRESSION` | `gzip` or `none`; by default `gzip`, but `none` to a collector on this machine |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `http/json` |
 //! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these five for one signal; an endpoint is the whole URL |
+//! | `OTEL_TRACES_EXPORTER` | `none`: no spans are sent anywhere \[`otlp`, and X-Ray's own\] |
 //! | `OTEL_LOGS_EXPORTER` | `otlp`: events become log records there; `none`: events of their span \[none\] |
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
 //! | `AWS_XRAY_INDEXED_ATTRIBUTES` | the attributes, `user.id,app.result_length`, that are annotations of segments too \[none\] |
@@ -29,7 +30,7 @@
 //! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
 //! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
 //! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` and for credentials \[`http://169.254.169.254`\] |
-//! | `OTEL_SDK_DISABLED` | `true`: every destination is off |
+//! | `OTEL_SDK_DISABLED` | `true`: every destination is off and no span is made; the context that a request brought goes on as it came |
 //! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\]; or `xray`: by X-Ray's sampling rules |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\]; of `xray`, `endpoint=URL,polling_interval=SECONDS,rules=FILE` \[the daemon's TCP side, 300, 1 a second and 5 %\] |
 //! | `OTEL_PROPAGATORS` | of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
@@ -37,7 +38,10 @@
 //! | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | records in one export, at most \[2048\] |
 //! | `OTEL_BSP_SCHEDULE_DELAY` | how long a record waits for others, in milliseconds, at most 60,000 \[500\] |
 //! | `OTEL_BSP_EXPORT_TIMEOUT` | of one export where `OTEL_EXPORTER_OTLP_TIMEOUT` says nothing |
+//! | `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_EXPORT_TIMEOUT` | the same of log records \[as of spans\] |
 //! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | of one span, at most 10,000 \[128\] |
+//! | `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT` | of one event of a span and of one log record \[128\] |
+//! | `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` | is read, and limits nothing: links have none here |
 //! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text, in bytes, from 1 to 65,536 \[8192\] |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
@@ -88,7 +92,12 @@ pub struct Config {
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
+    /// Of spans.
     pub(crate) pace: Pace,
+    /// Of log records.
+    pub(crate) log_pace: Pace,
+    /// No spans are made; what requests bring goes on.
+    pub(crate) disabled: bool,
     pub(crate) propagators: Propagators,
     pub(crate) console: Console,
 }
@@ -113,8 +122,8 @@ impl Config {
 
     /// From `settings`, which remembers the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
-        let logs = settings.parse::<Logs>("OTEL_LOGS_EXPORTER", "otlp or none");
-        let found = otlp::read(settings, logs.is_some_and(|logs| logs == Logs::Otlp));
+        let logs = settings.parse("OTEL_LOGS_EXPORTER", "otlp or none") == Some(Exporting::Otlp);
+        let found = otlp::read(settings, logs);
         let (mut honeycomb, mut otlp) = (found.honeycomb, found.otlp);
         let mut xray_otlp = xray_otlp::read(settings, found.xray);
         let mut xray =
@@ -125,7 +134,13 @@ impl Config {
         let daemon = if let Switch::On(address, _) = &xray { Some(address) } else { None };
         let mut sampling = Sampling::read(settings, daemon);
         let mut detectors = detectors::read(settings);
-        if settings.parse::<bool>("OTEL_SDK_DISABLED", "true or false") == Some(true) {
+        if settings.parse("OTEL_TRACES_EXPORTER", "otlp or none") == Some(Exporting::None) {
+            let off = "OTEL_TRACES_EXPORTER is none";
+            (honeycomb, otlp) = (honeycomb.without_traces(off), otlp.without_traces(off));
+            (xray, xray_otlp) = (Switch::off(off), Switch::off(off));
+        }
+        let disabled = settings.parse("OTEL_SDK_DISABLED", "true or false").is_some_and(|Flag(disabled)| disabled);
+        if disabled {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
             xray_otlp = Switch::off(off);
@@ -135,6 +150,8 @@ impl Config {
         if off.into_iter().all(|off| off) && matches!(sampling, Sampling::Plain(_)) {
             detectors.clear();
         }
+        let pace = spans::pace(settings, &spans::SPANS, Pace::default());
+        let log_pace = spans::pace(settings, &spans::LOG_RECORDS, pace);
         Self {
             honeycomb,
             otlp,
@@ -146,7 +163,9 @@ impl Config {
             detectors,
             sampling,
             limits: spans::limits(settings),
-            pace: spans::pace(settings),
+            pace,
+            log_pace,
+            disabled,
             propagators: settings
                 .parse("OTEL_PROPAGATORS", "some of tracecontext, baggage, xray, or none")
                 .unwrap_or_default(),
@@ -177,20 +196,25 @@ impl Config {
     /// these settings name none; `None` stands for a variable that must be unset.
     pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
         let mut variables = Vec::new();
-        if let (Switch::Off(_), Switch::On(Otlp { traces: Some(traces), .. }, _)) = (&self.otlp, &self.honeycomb) {
-            // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
-            let base = traces.url.without("/v1/traces");
-            variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
-            variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
-            variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
-            variables.extend(TAKEN.map(|variable| (variable, None)));
-        }
-        if let (Switch::Off(_), Switch::On(xray, _)) = (&self.otlp, &self.xray_otlp) {
-            variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
-            variables.extend(TAKEN.map(|variable| (variable, None)));
-        }
-        if let Switch::Off(_) = self.otlp {
-            variables.push(("OTEL_EXPORTER_OTLP_ENDPOINT", None));
+        let lesson = matches!(self.honeycomb, Switch::On(_, by) if by != "HONEYCOMB_API_KEY");
+        let (takes_spans, taken) = match &self.otlp {
+            Switch::Off(_) => (false, TAKEN.as_slice()),
+            // What is said of log records holds. In the lesson's form they would go to Honeycomb too, if they were told apart from the rest.
+            Switch::On(Otlp { traces: None, .. }, _) if !lesson => (false, [].as_slice()),
+            Switch::On(..) => (true, [].as_slice()),
+        };
+        if !takes_spans {
+            if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
+                // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
+                let base = traces.url.without("/v1/traces");
+                variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
+                variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
+                variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
+            }
+            if let Switch::On(xray, _) = &self.xray_otlp {
+                variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
+            }
+            variables.extend(taken.iter().map(|variable| (*variable, None)));
             // The signal's own variable, because the viewer takes no log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
         }
@@ -202,12 +226,24 @@ impl Config {
 }
 
 /// What was said of the address whose place another takes, and must not go there.
-const TAKEN: [&str; 4] = [
+const TAKEN: [&str; 5] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
     "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
 ];
+
+impl Switch<Otlp> {
+    /// With log records alone, if it takes them.
+    fn without_traces(self, why: &str) -> Self {
+        match self {
+            Self::On(otlp, by) if otlp.logs.is_some() => Self::On(Otlp { traces: None, ..otlp }, by),
+            Self::On(..) => Self::off(why),
+            off => off,
+        }
+    }
+}
 
 impl<T> Switch<T> {
     fn off(why: &str) -> Self {
@@ -226,21 +262,36 @@ impl<T> Switch<T> {
     }
 }
 
-/// Whether events are sent as log records.
+/// Whether a signal is sent.
 #[derive(PartialEq)]
-enum Logs {
+enum Exporting {
     Otlp,
     None,
 }
 
-impl FromStr for Logs {
+/// By the specification in either case.
+pub(crate) struct Flag(pub(crate) bool);
+
+impl FromStr for Flag {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            _ if text.eq_ignore_ascii_case("true") => Ok(Self(true)),
+            _ if text.eq_ignore_ascii_case("false") => Ok(Self(false)),
+            _ => Err("it is neither"),
+        }
+    }
+}
+
+impl FromStr for Exporting {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         match text {
             "otlp" => Ok(Self::Otlp),
             "none" => Ok(Self::None),
-            _ => Err("logs are on the console anyway"),
+            _ => Err("OTLP is spoken here; logs are on the console anyway"),
         }
     }
 }
@@ -369,6 +420,13 @@ mod tests {
     }
 
     #[test]
+    fn a_header_says_what_is_wrong_with_it() {
+        let fault = |headers: &str| read(&[("OTEL_EXPORTER_OTLP_HEADERS", headers)]).unwrap_err();
+        assert!(fault("a=1,b=%zz").contains("its entry 2 has a % before what is no byte"));
+        assert!(fault("a=").contains("its entry 1 is not a name=value pair"));
+    }
+
+    #[test]
     fn honeycombs_address_without_a_key_is_a_fault() {
         let faults = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io")]).unwrap_err();
         assert!(faults.contains("no key is set"), "{faults}");
@@ -414,6 +472,7 @@ mod tests {
             ("OTEL_BSP_MAX_QUEUE_SIZE", "100"),
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10"),
             ("OTEL_BSP_SCHEDULE_DELAY", "20"),
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", "50"),
             ("OTEL_ATTRIBUTE_COUNT_LIMIT", "5"),
             ("OTEL_SPAN_EVENT_COUNT_LIMIT", "6"),
             ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "7"),
@@ -422,7 +481,11 @@ mod tests {
         assert_eq!(config.resource[1], ("team".to_owned(), "a,b".to_owned()));
         assert_eq!(config.sampling.to_string(), "parentbased_traceidratio, 1 of 4");
         assert_eq!((config.pace.queue, config.pace.batch, config.pace.delay.as_millis()), (100, 10, 20));
-        assert_eq!(config.limits, Limits { attributes: 5, events: 6, links: 128, value_bytes: 7 });
+        assert_eq!(config.limits, Limits { attributes: 5, events: 6, value_bytes: 7, ..Limits::default() });
+        assert_eq!((config.log_pace.queue, config.log_pace.batch, config.log_pace.delay.as_millis()), (50, 10, 20));
+        let config = read(&[("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"), ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "2")]);
+        let limits = config.unwrap().limits;
+        assert_eq!((limits.event_attributes, limits.log_attributes), (1, 2));
     }
 
     #[test]
@@ -437,6 +500,9 @@ mod tests {
             ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
             ("OTEL_SPAN_LINK_COUNT_LIMIT", "many"),
             ("OTEL_SDK_DISABLED", "yes"),
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "-1"),
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_LOGS_EXPORTER", "console"),
             ("OTEL_RESOURCE_ATTRIBUTES", "team"),
             ("OTEL_RESOURCE_DETECTORS", "gcp"),
@@ -460,8 +526,49 @@ mod tests {
 
     #[test]
     fn everything_is_off_where_the_sdk_is_disabled() {
-        let config = read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_SDK_DISABLED", "true")]).unwrap();
-        assert!(matches!(config.honeycomb, Switch::Off(why) if why.contains("OTEL_SDK_DISABLED")));
+        for truth in ["true", "TRUE"] {
+            let config = read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_SDK_DISABLED", truth)]).unwrap();
+            assert!(
+                config.disabled && matches!(config.honeycomb, Switch::Off(why) if why.contains("OTEL_SDK_DISABLED"))
+            );
+        }
+        assert!(!read(&[("OTEL_SDK_DISABLED", "False")]).unwrap().disabled);
+    }
+
+    #[test]
+    fn log_records_go_where_no_spans_do() {
+        let all = [
+            ("HONEYCOMB_API_KEY", "k"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
+            ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_TRACES_EXPORTER", "none"),
+        ];
+        let config = read(&all).unwrap();
+        assert!(is_off(&config.xray));
+        for otlp in [on(config.honeycomb), on(config.otlp)] {
+            assert!(otlp.traces.is_none() && otlp.logs.is_some());
+        }
+        let config = read(&[all[0], all[1], all[4]]).unwrap();
+        assert!(is_off(&config.honeycomb) && is_off(&config.otlp));
+    }
+
+    #[test]
+    fn a_viewer_takes_the_spans_beside_a_collector_of_log_records() {
+        let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+        let said = [("HONEYCOMB_API_KEY", "k"), ("OTEL_LOGS_EXPORTER", "otlp"), (logs, "https://logs.example/in")];
+        let variables = read(&said).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        assert!(variables.iter().all(|(name, _)| *name != logs), "it holds as it is");
+        let mut settings = Settings::from_lookup(move |name| {
+            let told = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+            told.unwrap_or_else(|| said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
+        });
+        let told = Config::read(&mut settings);
+        let told = settings.finish(told).unwrap();
+        let (otlp, honeycomb) = (on(told.otlp), on(told.honeycomb));
+        assert_eq!(otlp.traces.unwrap().url.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(otlp.logs.unwrap().url.as_str(), "https://logs.example/in");
+        assert_eq!(honeycomb.traces.unwrap().url.as_str(), "https://api.honeycomb.io/v1/traces");
     }
 
     #[test]

@@ -278,7 +278,10 @@ impl Said {
         let has_headers = settings.text(own.headers).is_some();
         let milliseconds = "milliseconds from 1 to 60000";
         let timeout = either(settings, own.timeout, "OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds);
-        let timeout = timeout.or(settings.parse("OTEL_BSP_EXPORT_TIMEOUT", milliseconds));
+        let timeout = timeout.or(match signal {
+            Signal::Traces => settings.parse("OTEL_BSP_EXPORT_TIMEOUT", milliseconds),
+            Signal::Logs => either(settings, "OTEL_BLRP_EXPORT_TIMEOUT", "OTEL_BSP_EXPORT_TIMEOUT", milliseconds),
+        });
         Self {
             url_by: if url.is_some() { own.endpoint } else { COLLECTOR },
             url: url.or_else(|| base.map(|base| base.join(signal.path()))),
@@ -337,20 +340,24 @@ fn headers(settings: &mut Settings, variable: &str) -> Headers {
     let text = settings.text(variable).unwrap_or_default();
     let mut headers = Vec::new();
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
-        let header = member.split_once('=').and_then(|(name, value)| {
-            let name = HeaderName::from_str(name.trim()).ok()?;
-            let value = super::percent_decode(value.trim())?;
-            (!value.is_empty() && HeaderValue::from_str(&value).is_ok()).then_some((name, SecretString::from(value)))
-        });
-        match header {
-            Some(header) => headers.push(header),
-            None => settings.fault(
-                variable,
-                format!("its entry {} is not a name=value pair with a value; write it like {TEAM}=KEY", index + 1),
-            ),
+        match header(member) {
+            Ok(header) => headers.push(header),
+            Err(problem) => settings.fault(variable, format!("its entry {} {problem}", index + 1)),
         }
     }
     headers
+}
+
+fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
+    let no_pair = || format!("is not a name=value pair with a value; write it like {TEAM}=KEY");
+    let (name, value) = member.split_once('=').ok_or_else(no_pair)?;
+    let name = HeaderName::from_str(name.trim()).map_err(|_| no_pair())?;
+    let value = super::percent_decode(value.trim())
+        .ok_or("has a % before what is no byte in hexadecimal, or is not UTF-8; a % itself is %25")?;
+    if value.is_empty() || HeaderValue::from_str(&value).is_err() {
+        return Err(no_pair());
+    }
+    Ok((name, SecretString::from(value)))
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -51,6 +51,10 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
     let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general.and_then(Within::number));
     let events = number("OTEL_SPAN_EVENT_COUNT_LIMIT");
     let links = number("OTEL_SPAN_LINK_COUNT_LIMIT");
+    let event_attributes = number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT");
+    let log_attributes = number("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT");
+    // Links have no attributes here.
+    number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
     // Honeycomb takes texts of 64 KiB.
     let mut length = |variable| settings.parse::<Within<1, 65_536>>(variable, "a number of bytes from 1 to 65536");
     let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
@@ -59,22 +63,40 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
         attributes: attributes.unwrap_or(default.attributes),
         events: events.unwrap_or(default.events),
         links: links.unwrap_or(default.links),
+        event_attributes: event_attributes.unwrap_or(default.event_attributes),
+        log_attributes: log_attributes.unwrap_or(default.log_attributes),
         value_bytes: value.map_or(default.value_bytes, |Within(value)| value),
     }
 }
 
-pub(super) fn pace(settings: &mut Settings) -> Pace {
-    let default = Pace::default();
+/// The variables of a signal's pace.
+pub(super) struct Paced {
+    queue: &'static str,
+    batch: &'static str,
+    delay: &'static str,
+}
+
+pub(super) const SPANS: Paced = Paced {
+    queue: "OTEL_BSP_MAX_QUEUE_SIZE",
+    batch: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+    delay: "OTEL_BSP_SCHEDULE_DELAY",
+};
+pub(super) const LOG_RECORDS: Paced = Paced {
+    queue: "OTEL_BLRP_MAX_QUEUE_SIZE",
+    batch: "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+    delay: "OTEL_BLRP_SCHEDULE_DELAY",
+};
+
+pub(super) fn pace(settings: &mut Settings, by: &Paced, default: Pace) -> Pace {
     let count = "a number from 1 to 1000000";
-    let queue = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_QUEUE_SIZE", count);
+    let queue = settings.parse::<Within<1, 1_000_000>>(by.queue, count);
     let queue = queue.map_or(default.queue, |Within(queue)| queue);
-    let batch = settings.parse::<Within<1, 1_000_000>>("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", count);
+    let batch = settings.parse::<Within<1, 1_000_000>>(by.batch, count);
     let batch = batch.map_or(default.batch.min(queue), |Within(batch)| batch);
     if batch > queue {
-        let problem = format!("{batch} is more than the {queue} of OTEL_BSP_MAX_QUEUE_SIZE; give at most that");
-        settings.fault("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", problem);
+        settings.fault(by.batch, format!("{batch} is more than the {queue} of {}; give at most that", by.queue));
     }
-    let delay = settings.parse::<Within<0, 60_000>>("OTEL_BSP_SCHEDULE_DELAY", "milliseconds from 0 to 60000");
+    let delay = settings.parse::<Within<0, 60_000>>(by.delay, "milliseconds from 0 to 60000");
     let delay = delay.map_or(default.delay, |Within(delay)| Duration::from_millis(u64::try_from(delay).unwrap_or(0)));
     Pace { queue, batch, delay, ..default }
 }

@@ -48,7 +48,7 @@ impl Queue {
             });
             self.note(&outcome);
             match outcome.again_after {
-                Some(asked) if retries < RETRIES && self.pause(asked.max(self.backoff(retries))) => retries += 1,
+                Some(asked) if retries < RETRIES && self.pause(asked, self.backoff(retries)) => retries += 1,
                 _ => return outcome,
             }
             // Another worker may have been told meanwhile that nothing is taken from us.
@@ -69,25 +69,28 @@ impl Queue {
         if let (Some(time), Some(reason)) = (outcome.closed_for, kind) {
             state.closed = Some(Closed { until: Instant::now() + time, reason, error: error.clone() });
         }
-        if state.said.get(&kind).is_none_or(|at| at.elapsed() >= QUIET) {
-            state.said.insert(kind, Instant::now());
+        let again = outcome.again_after.is_some();
+        let trouble = (kind, outcome.closed_for.is_some(), again);
+        if state.said.get(&trouble).is_none_or(|at| at.elapsed() >= QUIET) {
+            state.said.insert(trouble, Instant::now());
             let destination = state.account.name;
             drop(state);
-            let lost: usize = outcome.dropped.values().sum();
-            let again = outcome.again_after.is_some();
-            tracing::warn!(target: "telemetry", destination, lost, again, "{error}");
+            let records: usize = outcome.dropped.values().sum();
+            tracing::warn!(target: "telemetry", destination, records, again, "{error}");
         }
     }
 
     /// The pause before retry number `retries`: doubled each time, and shortened by up to a half, so that services that
     /// failed together do not come back together.
     fn backoff(&self, retries: u32) -> Duration {
-        self.pace.pause.saturating_mul(1 << retries.min(16)).mul_f64(rand::random_range(0.5..=1.0))
+        let longest = self.pace.pause.saturating_mul(1 << retries.min(16)).min(self.pace.longest_pause);
+        longest.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Waits, and tells whether to try again. A queue that is told to drain ends the wait early and tries once more.
-    fn pause(&self, time: Duration) -> bool {
-        let until = Instant::now() + time.min(self.pace.longest_pause);
+    /// Waits as long as the destination has asked for, and at least our own time, and tells whether to try again. A queue that is told to drain
+    /// ends the wait early and tries once more.
+    fn pause(&self, asked: Duration, own: Duration) -> bool {
+        let until = Instant::now() + asked.min(self.pace.longest_asked).max(own);
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return false;

@@ -30,6 +30,7 @@ fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
         delay: Duration::from_millis(1),
         pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(5),
+        longest_asked: Duration::from_millis(50),
         ..Pace::default()
     };
     (Queue::start(to, pace, move || Told(Arc::clone(&told))).unwrap(), tell)
@@ -159,6 +160,47 @@ fn a_destination_that_is_closed_to_us_is_not_asked_again() {
     assert_eq!(account.dropped, BTreeMap::from([(Reason::Refused, 5)]));
     assert_eq!(account.last_error.as_deref(), Some("wrong key"));
     drop(tell);
+}
+
+#[test]
+fn a_closed_destination_is_said_although_it_was_refused_before() {
+    let (queue, tell) = queue(1_000);
+    push(&queue, 2);
+    const REFUSED: What = |size| {
+        let mut outcome = Outcome::default();
+        outcome.lose(size, Reason::Refused, "busy");
+        Outcome { again_after: Some(Duration::ZERO), ..outcome }
+    };
+    for what in [REFUSED, REFUSED, |size| Outcome { again_after: None, closed_for: Some(LONG), ..REFUSED(size) }] {
+        tell.send(what).unwrap();
+    }
+    while queue.account().queued > 0 {
+        thread::yield_now();
+    }
+    let said: Vec<Trouble> = queue.lock().said.keys().copied().collect();
+    assert_eq!(said, [(Some(Reason::Refused), false, true), (Some(Reason::Refused), true, false)]);
+}
+
+#[test]
+fn a_pause_that_is_asked_for_is_obeyed_beyond_our_own_and_has_a_bound() {
+    for (asked, least) in [(Duration::from_millis(30), 30), (LONG, 50)] {
+        let (queue, tell) = queue(1_000);
+        let begun = Instant::now();
+        push(&queue, 1);
+        let asks: What = if asked == LONG {
+            |size| Outcome { again_after: Some(LONG), ..AWAY(size) }
+        } else {
+            |size| Outcome { again_after: Some(Duration::from_millis(30)), ..AWAY(size) }
+        };
+        for what in [asks, |_| Outcome::default()] {
+            tell.send(what).unwrap();
+        }
+        while queue.account().queued > 0 {
+            thread::yield_now();
+        }
+        assert_eq!(queue.account().delivered, 1);
+        assert!(begun.elapsed() >= Duration::from_millis(least));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt::{Debug, Write as _};
 use std::mem;
 
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, TraceId};
 use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
@@ -21,11 +21,20 @@ use crate::protobuf::{bytes, field_len, fixed64, head, number};
 const OF_SPAN: u8 = 3;
 const OF_LOG: u8 = 6;
 
+/// Severity, by OpenTelemetry's numbers.
+const INFO: u64 = 9;
+
 /// An event's fields, encoded.
 pub(super) struct Told {
     message: String,
     field: u8,
     attributes: Vec<u8>,
+    /// How many more there may be, and how many there were not.
+    left: u32,
+    dropped: u32,
+    /// The span that an event without one names, as OpenTelemetry's
+    /// [formats without OTLP](https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/) do.
+    trace: Option<TraceId>,
     pub(super) is_exception: bool,
     value_bytes: usize,
 }
@@ -33,7 +42,7 @@ pub(super) struct Told {
 impl Told {
     /// What `event` says, for the events of a span.
     pub(super) fn of_span(event: &Event<'_>, limits: Limits) -> Self {
-        let mut told = Self::new(OF_SPAN, limits);
+        let mut told = Self::new(OF_SPAN, limits.event_attributes, limits);
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         told.put("level", Value::Text(metadata.level().as_str()));
@@ -42,12 +51,17 @@ impl Told {
         told
     }
 
-    fn new(field: u8, limits: Limits) -> Self {
-        let (message, attributes) = (String::new(), Vec::new());
-        Self { message, field, attributes, is_exception: false, value_bytes: limits.value_bytes }
+    fn new(field: u8, most: u32, limits: Limits) -> Self {
+        let (message, attributes, value_bytes) = (String::new(), Vec::new(), limits.value_bytes);
+        Self { message, field, attributes, left: most, dropped: 0, trace: None, is_exception: false, value_bytes }
     }
 
     fn put(&mut self, key: &str, value: Value<'_>) {
+        let Some(left) = self.left.checked_sub(1) else {
+            self.dropped += 1;
+            return;
+        };
+        self.left = left;
         attribute(&mut self.attributes, self.field, key, value, self.value_bytes);
     }
 }
@@ -59,6 +73,7 @@ impl Recording {
             let message = mem::take(&mut told.message);
             told.put("message", Value::Text(&message));
         }
+        number(&mut told.attributes, 4, told.dropped.into());
         let name = if told.is_exception { "exception" } else { told.message.as_str() };
         self.event(name, &told.attributes);
     }
@@ -68,7 +83,7 @@ impl Recording {
 pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: Limits) -> Record {
     let normalized = event.normalized_metadata();
     let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-    let mut told = Told::new(OF_LOG, limits);
+    let mut told = Told::new(OF_LOG, limits.log_attributes, limits);
     told.put("target", Value::Text(metadata.target()));
     event.record(&mut told);
     let mut record = Vec::with_capacity(256);
@@ -76,19 +91,36 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     fixed64(&mut record, 1, now);
     number(&mut record, 2, severity(metadata));
     bytes(&mut record, 3, metadata.level().as_str().as_bytes());
-    let message = cut(&told.message, limits.value_bytes);
-    head(&mut record, 5, field_len(message.len()));
-    bytes(&mut record, 1, message.as_bytes());
+    body(&mut record, cut(&told.message, limits.value_bytes));
     record.extend_from_slice(&told.attributes);
+    number(&mut record, 7, told.dropped.into());
     if let Some(span) = span {
         // Field 8, the flags, four bytes.
         record.push(0x45);
         record.extend_from_slice(&u32::from(span.trace_flags().to_u8()).to_le_bytes());
         bytes(&mut record, 9, &span.trace_id().to_bytes());
         bytes(&mut record, 10, &span.span_id().to_bytes());
+    } else if let Some(trace) = told.trace {
+        bytes(&mut record, 9, &trace.to_bytes());
     }
     fixed64(&mut record, 11, now);
     record.into()
+}
+
+/// A `LogRecord` that says this and no more.
+pub(crate) fn log_record_of(message: &str) -> Record {
+    let mut record = Vec::new();
+    let now = now();
+    fixed64(&mut record, 1, now);
+    number(&mut record, 2, INFO);
+    body(&mut record, message);
+    fixed64(&mut record, 11, now);
+    record.into()
+}
+
+fn body(record: &mut Vec<u8>, message: &str) {
+    head(record, 5, field_len(message.len()));
+    bytes(record, 1, message.as_bytes());
 }
 
 /// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
@@ -120,7 +152,7 @@ fn severity(metadata: &Metadata<'_>) -> u64 {
     match *metadata.level() {
         Level::TRACE => 1,
         Level::DEBUG => 5,
-        Level::INFO => 9,
+        Level::INFO => INFO,
         Level::WARN => 13,
         Level::ERROR => 17,
     }
@@ -132,6 +164,9 @@ impl Visit for Told {
             "message" => self.message = value.to_owned(),
             // What the bridge from `log` says of its own callsite.
             key if key.starts_with("log.") => {}
+            "trace_id" if self.field == OF_LOG && TraceId::from_hex(value).is_ok() => {
+                self.trace = TraceId::from_hex(value).ok();
+            }
             key => self.put(key, Value::Text(value)),
         }
     }

@@ -18,7 +18,7 @@ use super::Parent;
 use super::event::{self, Told};
 use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
-use super::{Carried, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, asked, id, nanoseconds};
+use super::{Carried, Lent, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, asked, id, nanoseconds};
 use crate::console::Console;
 use crate::http::Served;
 use crate::pipeline::Queue;
@@ -48,6 +48,8 @@ pub(crate) struct Layer {
     /// Where events go as log records.
     pub(crate) logs: Vec<Arc<Queue>>,
     pub(crate) console: Console,
+    /// No spans are made; what requests bring goes on as it came.
+    pub(crate) disabled: bool,
 }
 
 /// Declares that the calling thread exports.
@@ -98,18 +100,18 @@ pub(crate) fn calling(
 
 /// Begins a span and tells it before `make` makes it: once it is made, each thing that it is told takes a look-up.
 fn told(
-    begin: impl Fn(&Layer) -> Open,
+    begin: impl Fn(&Layer) -> Option<Open>,
     tell: impl Fn(&mut Recording),
     make: impl FnOnce() -> tracing::Span,
 ) -> tracing::Span {
     let begun = tracing::dispatcher::get_default(|dispatch| {
         let layer = dispatch.downcast_ref::<Layer>().filter(|_| !EXPORTS.get());
-        layer.map(|layer| {
-            let mut open = begin(layer);
+        layer.and_then(|layer| {
+            let mut open = begin(layer)?;
             if let Some(recording) = &mut open.recording {
                 tell(recording);
             }
-            open
+            Some(open)
         })
     });
     // A thread that ends may make a span after what it kept for others.
@@ -126,7 +128,11 @@ impl Layer {
         *metadata.level() <= Level::INFO && !is_carrier(metadata.target())
     }
 
-    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Open {
+    /// None where spans are not made and there is nothing to pass on.
+    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
+        if self.disabled {
+            return pass(incoming, parent);
+        }
         let now = SystemTime::now();
         let id = id::span();
         let start = nanoseconds(now);
@@ -172,8 +178,23 @@ impl Layer {
             recording
         });
         let asked = incoming.is_some_and(|incoming| incoming.asked);
-        Open { context, carried, recording, asked }
+        Some(Open { context, carried, recording, asked })
     }
+}
+
+/// What stands for a span where none are made, as OpenTelemetry's
+/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) has it:
+/// the context that a request brought, unchanged.
+fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
+    if let Some(Open { context, carried, .. }) = parent {
+        return Some(Open { context: context.clone(), carried: carried.clone(), recording: None, asked: false });
+    }
+    let incoming = incoming?;
+    let context = incoming.parent.clone().filter(|context| context.span_id() != SpanId::INVALID)?;
+    let Incoming { baggage, lineage, state, .. } = incoming.clone();
+    let carries = Carried { user: None, baggage, lineage, state, sample_rate: None };
+    let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
+    Some(Open { context, carried, recording: None, asked: false })
 }
 
 fn is_carrier(target: &str) -> bool {
@@ -200,30 +221,32 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             return;
         }
         // A thread that ends may make a span after what it kept for others.
-        let open = BEGUN.try_with(RefCell::take).ok().flatten().unwrap_or_else(|| {
+        let open = BEGUN.try_with(RefCell::take).ok().flatten().or_else(|| {
             let incoming = INCOMING.try_with(RefCell::take).ok().flatten();
             let parent = span.parent();
             let extensions = parent.as_ref().map(SpanRef::extensions);
             let parent = extensions.as_ref().and_then(|extensions| extensions.get());
-            let mut open = self.begin(attributes.metadata().name(), incoming.as_ref(), parent);
+            let mut open = self.begin(attributes.metadata().name(), incoming.as_ref(), parent)?;
             if let Some(recording) = &mut open.recording {
                 attributes.record(&mut Fields(recording));
             }
-            open
+            Some(open)
         });
-        span.extensions_mut().insert(open);
+        if let Some(open) = open {
+            span.extensions_mut().insert(open);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &span::Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         // Taken out, as in `record_with`: a value's `Debug` is others' code.
         let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
-        if let Some(mut recording) = taken {
-            values.record(&mut Fields(&mut recording));
+        let back = |recording| {
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
                 open.recording = Some(recording);
             }
-        }
+        };
+        Lent { recording: taken, back }.tell(|recording| values.record(&mut Fields(recording)));
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
@@ -423,7 +446,8 @@ mod tests {
 
     #[test]
     fn limits_hold_and_what_they_drop_is_counted() {
-        let limits = Limits { attributes: 2, events: 1, links: 1, value_bytes: 5 };
+        let limits =
+            Limits { attributes: 2, events: 1, links: 1, value_bytes: 5, event_attributes: 3, ..Limits::default() };
         let Recorded { spans, .. } = recorded(Sampler::default(), limits, false, || {
             let span = tracing::info_span!("small", a = "ééé", b = 1, c = 2);
             span.set("d", 4);
@@ -432,7 +456,14 @@ mod tests {
                 span.exception("E", "a long message", "");
                 span.follows_from(tracing::info_span!("other").id());
             }
+            tracing::info_span!("told").in_scope(|| tracing::info!(a = 1, b = 2, c = 3, "it happened"));
         });
+        let told = spans.iter().find(|span| span.name == "told").unwrap();
+        assert_eq!(
+            (told.events[0].attributes.len(), told.events[0].dropped_attributes_count),
+            (3, 2),
+            "level, target, a"
+        );
         let span = spans.iter().find(|span| span.name == "small").unwrap();
         assert_eq!((span.attributes.len(), span.dropped_attributes_count), (2, 2));
         assert_eq!((span.events.len(), span.dropped_events_count), (1, 2));
@@ -471,6 +502,64 @@ mod tests {
         assert_eq!(logs.len(), 2);
         assert_eq!((logs[0].severity_number, logs[1].severity_number), (9, 17));
         assert!(logs.iter().all(|record| record.trace_id == spans[0].trace_id && record.span_id == spans[0].span_id));
+    }
+
+    #[test]
+    fn a_log_record_without_a_span_is_of_the_trace_that_it_names() {
+        let trace = "5759e988bd862e3fe1be46a994272793";
+        let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, || {
+            let _span = tracing::info_span!("work").entered();
+            tracing::info!(parent: None, trace_id = trace, "elsewhere");
+            tracing::info!(parent: None, trace_id = "none", "nowhere");
+            tracing::info!(trace_id = trace, "here");
+        });
+        assert_eq!(logs[0].trace_id, opentelemetry::trace::TraceId::from_hex(trace).unwrap().to_bytes());
+        assert_eq!(attribute(&logs[0].attributes, "trace_id"), None);
+        assert_eq!((logs[1].trace_id.len(), attribute(&logs[1].attributes, "trace_id").as_deref()), (0, Some("none")));
+        assert_eq!(logs[2].trace_id, spans[0].trace_id, "its own span counts");
+        assert!(spans[0].events.is_empty());
+    }
+
+    #[test]
+    fn a_span_outlives_a_panic_in_what_it_is_told() {
+        struct Bad;
+        impl fmt::Debug for Bad {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("shown by this test");
+            }
+        }
+        let spans = spans(|| {
+            let span = tracing::info_span!("told", value = tracing::field::Empty);
+            let told = std::panic::AssertUnwindSafe(|| span.record_with(|_| panic!("told by this test")));
+            assert!(std::panic::catch_unwind(told).is_err());
+            let shown = std::panic::AssertUnwindSafe(|| {
+                span.record("value", tracing::field::debug(Bad));
+            });
+            assert!(std::panic::catch_unwind(shown).is_err());
+            span.set("after", 1);
+        });
+        assert_eq!(of(&spans[0], "after").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn where_spans_are_not_made_what_a_request_brought_goes_on() {
+        let brought = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+        let disable = |layer| Layer { disabled: true, ..layer };
+        let Recorded { spans, .. } = crate::testing::recorded_by(disable, false, || {
+            let mut headers = ::http::HeaderMap::new();
+            headers.insert("traceparent", ::http::HeaderValue::from_static(brought));
+            headers.insert("tracestate", ::http::HeaderValue::from_static("a=b"));
+            let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
+            let span = continuing(&incoming, || tracing::info_span!("serves"));
+            let within = span.in_scope(|| tracing::info_span!("within"));
+            for span in [&span, &within] {
+                let headers = propagation::outgoing(span);
+                assert_eq!(headers[0], ("traceparent", brought.to_owned()));
+                assert!(headers.contains(&("tracestate", "a=b".to_owned())), "{headers:?}");
+            }
+            assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());
+        });
+        assert!(spans.is_empty());
     }
 
     #[test]

@@ -35,7 +35,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::propagation::State;
 
 pub(crate) use attribute::attribute;
-pub(crate) use event::{causes, kind};
+pub(crate) use event::{causes, kind, log_record_of};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub(crate) use record::Record;
 pub use recording::Recording;
@@ -61,13 +61,18 @@ pub(crate) struct Limits {
     pub(crate) attributes: u32,
     pub(crate) events: u32,
     pub(crate) links: u32,
+    /// Attributes of one event.
+    pub(crate) event_attributes: u32,
+    /// Attributes of one log record.
+    pub(crate) log_attributes: u32,
     /// Of a text, in bytes.
     pub(crate) value_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { attributes: 128, events: 128, links: 128, value_bytes: 8_192 }
+        let (event_attributes, log_attributes) = (128, 128);
+        Self { attributes: 128, events: 128, links: 128, event_attributes, log_attributes, value_bytes: 8_192 }
     }
 }
 
@@ -133,10 +138,10 @@ impl SpanExt for Span {
     fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
         // Taken out, so that the span is not locked while others' code runs: what that logs is this span's event.
         let taken = with_open(self, |open| open.recording.take()).flatten();
-        if let Some(mut recording) = taken {
-            tell(&mut recording);
+        let back = |recording| {
             with_open(self, |open| open.recording = Some(recording));
-        }
+        };
+        Lent { recording: taken, back }.tell(tell);
     }
 
     fn context(&self) -> Option<SpanContext> {
@@ -177,6 +182,26 @@ pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Op
         let mut extensions = span.extensions_mut();
         Some(look(extensions.get_mut::<Open>()?))
     })?
+}
+
+/// A recording that others' code is told of: it goes back to its span although that panics.
+struct Lent<F: FnMut(Box<Recording>)> {
+    recording: Option<Box<Recording>>,
+    back: F,
+}
+
+impl<F: FnMut(Box<Recording>)> Lent<F> {
+    fn tell(mut self, tell: impl FnOnce(&mut Recording)) {
+        self.recording.as_deref_mut().map(tell);
+    }
+}
+
+impl<F: FnMut(Box<Recording>)> Drop for Lent<F> {
+    fn drop(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            (self.back)(recording);
+        }
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {
