@@ -1,5 +1,5 @@
 //! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
-//! the stable conventions' names and 5xx alone as errors. Continues every caller's trace: use it in services that only
+//! the stable conventions' names and 5xx alone as errors, each with the `exception` that the handler returned. Continues every caller's trace: use it in services that only
 //! other services of yours reach. Health checks are not traced.
 //!
 //! [`answer`], inside it, answers a caller that asks by X-Ray's header whether its trace is recorded:
@@ -25,6 +25,7 @@ use tracing_actix_web::RootSpanBuilder;
 
 use crate::http::{self, Served, Side};
 use crate::propagation::{self, Headers, Incoming, Trust};
+use crate::span::{SpanExt, kind};
 
 /// Builds the root span of a request.
 pub struct RootSpan;
@@ -72,10 +73,19 @@ impl RootSpanBuilder for RootSpan {
     }
 
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {
-        let status = match outcome {
-            Ok(response) => response.status(),
-            Err(error) => error.as_response_error().status_code(),
+        let (status, error) = match outcome {
+            Ok(response) => (response.status(), response.response().error()),
+            Err(error) => (error.as_response_error().status_code(), Some(error)),
         };
+        if let Some(error) = error.filter(|_| status.is_server_error()) {
+            let error = error.as_response_error();
+            span.record_with(|span| {
+                // Whoever knows more has told it.
+                if !span.has_exception() {
+                    span.exception(&kind(&error).unwrap_or_default(), &error.to_string(), "");
+                }
+            });
+        }
         http::record_status(&span, Side::Server, status.as_u16());
     }
 }
@@ -157,7 +167,64 @@ impl Headers for HeaderMap {
 
 #[cfg(test)]
 mod tests {
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, ResponseError, rt, web};
+    use tracing_actix_web::TracingLogger;
+
     use super::*;
+    use crate::span::Limits;
+    use crate::span::sampler::Sampler;
+    use crate::testing::{Recorded, attribute, recorded};
+
+    #[derive(Debug)]
+    struct NoDisk;
+
+    impl std::fmt::Display for NoDisk {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("the disk is away")
+        }
+    }
+
+    /// 500, unless it says otherwise.
+    impl ResponseError for NoDisk {}
+
+    #[test]
+    fn what_a_handler_returns_for_a_5xx_is_an_exception_unless_it_has_told_one() {
+        let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
+            rt::System::new().block_on(async {
+                let silent = || async { Err::<&str, _>(NoDisk) };
+                let telling = || async {
+                    Span::current().exception("Disk", "", "");
+                    Err::<&str, _>(NoDisk)
+                };
+                let refusing = || async { Err::<&str, _>(actix_web::error::ErrorBadRequest("no")) };
+                let app = App::new()
+                    .route("/silent", web::get().to(silent))
+                    .route("/telling", web::get().to(telling))
+                    .route("/refusing", web::get().to(refusing))
+                    .wrap(TracingLogger::<RootSpan>::new());
+                let app = init_service(app).await;
+                for path in ["/silent", "/telling", "/refusing"] {
+                    call_service(&app, TestRequest::get().uri(path).to_request()).await;
+                }
+            });
+        });
+        let told = |route: &str| {
+            let span = spans.iter().find(|span| attribute(&span.attributes, "http.route").as_deref() == Some(route));
+            let of = |key| {
+                move |event: &opentelemetry_proto::tonic::trace::v1::span::Event| attribute(&event.attributes, key)
+            };
+            let events = &span.unwrap().events;
+            (
+                events.iter().filter_map(of("exception.type")).collect(),
+                events.iter().filter_map(of("exception.message")).collect(),
+            )
+        };
+        let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+        assert_eq!(told("/silent"), (texts(&["NoDisk"]), texts(&["the disk is away"])));
+        assert_eq!(told("/telling"), (texts(&["Disk"]), texts(&[])));
+        assert_eq!(told("/refusing"), (texts(&[]), texts(&[])));
+    }
 
     #[test]
     fn every_field_that_is_propagated_is_looked_up() {

@@ -13,7 +13,7 @@ use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
 use super::attribute::{attribute, cut};
-use super::recording::now;
+use super::recording::{EXCEPTION, now};
 use super::{Limits, Record, Recording, Value};
 use crate::protobuf::{bytes, field_len, fixed64, head, number};
 
@@ -74,7 +74,7 @@ impl Recording {
             told.put("message", Value::Text(&message));
         }
         number(&mut told.attributes, 4, told.dropped.into());
-        let name = if told.is_exception { "exception" } else { told.message.as_str() };
+        let name = if told.is_exception { EXCEPTION } else { told.message.as_str() };
         self.event(name, &told.attributes);
     }
 }
@@ -125,7 +125,7 @@ fn body(record: &mut Vec<u8>, message: &str) {
 
 /// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
 /// anything and stays out.
-pub(crate) fn kind(error: &(dyn Error + 'static)) -> Option<String> {
+pub(crate) fn kind(error: &dyn Debug) -> Option<String> {
     let text = format!("{error:?}");
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let word = text.get(..end)?;
@@ -194,7 +194,7 @@ impl Visit for Told {
 
     fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
         self.is_exception = true;
-        if let Some(kind) = kind(value) {
+        if let Some(kind) = kind(&value) {
             self.put(EXCEPTION_TYPE, Value::Text(&kind));
         }
         self.put(EXCEPTION_MESSAGE, Value::Text(&value.to_string()));

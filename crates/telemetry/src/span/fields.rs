@@ -43,7 +43,7 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
-        self.0.exception(&event::kind(value).unwrap_or_default(), &value.to_string(), &causes(value));
+        self.0.exception(&event::kind(&value).unwrap_or_default(), &value.to_string(), &causes(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

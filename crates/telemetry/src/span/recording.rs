@@ -63,6 +63,8 @@ pub struct Recording {
     /// Events and links, encoded as fields of the span.
     more: Vec<u8>,
     events: u32,
+    /// One of them is an exception.
+    has_exception: bool,
     dropped_events: u32,
     links: u32,
     dropped_links: u32,
@@ -91,6 +93,8 @@ thread_local! {
 /// Bytes of a span after which nothing is added to it: what Honeycomb takes of an event.
 const MOST: usize = 1_000_000;
 const SPARES: usize = 8;
+/// The name of the event that tells of an exception.
+pub(super) const EXCEPTION: &str = "exception";
 const BUFFER: usize = 1_024;
 
 impl Recording {
@@ -148,6 +152,7 @@ impl Recording {
             dropped_attributes: 0,
             more: Vec::new(),
             events: 0,
+            has_exception: false,
             dropped_events: 0,
             links: 0,
             dropped_links: 0,
@@ -171,6 +176,7 @@ impl Recording {
             dropped_attributes,
             more,
             events,
+            has_exception,
             dropped_events,
             links,
             dropped_links,
@@ -179,7 +185,7 @@ impl Recording {
         description.clear();
         encoding.clear();
         more.clear();
-        (*kind, *status, *lengths) = (SpanKind::Internal, Code::Unset, 0);
+        (*kind, *status, *lengths, *has_exception) = (SpanKind::Internal, Code::Unset, 0, false);
         for count in [attributes, dropped_attributes, events, dropped_events, links, dropped_links] {
             *count = 0;
         }
@@ -278,7 +284,12 @@ impl Recording {
         for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             attribute(&mut attributes, 3, key, Value::Text(text), self.limits.value_bytes);
         }
-        self.event("exception", &attributes);
+        self.event(EXCEPTION, &attributes);
+    }
+
+    /// Whether it has an `exception` event.
+    pub fn has_exception(&self) -> bool {
+        self.has_exception
     }
 
     /// Adds an event with these encoded attributes, now.
@@ -292,6 +303,7 @@ impl Recording {
             self.dropped_events += 1;
             return;
         }
+        self.has_exception |= name == EXCEPTION;
         let name = cut(name, self.limits.value_bytes);
         self.events += 1;
         head(&mut self.more, field::EVENT, 9 + field_len(name.len()) + attributes.len());

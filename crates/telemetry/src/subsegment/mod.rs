@@ -170,7 +170,7 @@ impl Segment {
     /// ```
     pub fn exception(&mut self, error: &(dyn Error + 'static)) {
         self.span.record_with(|span| {
-            let kind = span::kind(error).unwrap_or_else(|| "error".to_owned());
+            let kind = span::kind(&error).unwrap_or_else(|| "error".to_owned());
             span.exception(&kind, &error.to_string(), &span::causes(error));
             span.fail(&kind);
         });
