@@ -82,7 +82,12 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) fn of(request: &Parts, connection: Connection) -> Self {
-        let accept = request.headers.get(header::ACCEPT).cloned();
+        let mut accepts = request.headers.get_all(header::ACCEPT).iter();
+        let first = accepts.next();
+        let accept = accepts.fold(first.cloned(), |before, next| {
+            let both = [before?.as_bytes(), b",", next.as_bytes()].concat();
+            HeaderValue::from_maybe_shared(Bytes::from(both)).ok()
+        });
         Self { accept, is_head: request.method == Method::HEAD, secure: connection.secure }
     }
 }
@@ -163,6 +168,18 @@ mod tests {
     fn asked(secure: bool) -> Asked {
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         Asked::of(&http::Request::new(()).into_parts().0, Connection { peer, secure })
+    }
+
+    #[test]
+    fn what_is_accepted_may_be_said_in_two_fields() {
+        let (mut request, ()) = http::Request::new(()).into_parts();
+        for accepted in ["application/json;q=0.1", "text/html"] {
+            request.headers.append(header::ACCEPT, HeaderValue::from_static(accepted));
+        }
+        let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let asked = Asked::of(&request, Connection { peer, secure: false });
+        let response = finish(problem(StatusCode::NOT_FOUND, "no such page", &Span::none()), &asked, || false);
+        assert!(response.headers()[header::CONTENT_TYPE].as_bytes().starts_with(b"text/html"));
     }
 
     #[test]

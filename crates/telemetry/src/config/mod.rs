@@ -459,7 +459,9 @@ mod tests {
         assert!(fault("hcalk_canary").contains("is a configuration key"));
         let classic = "0123456789abcdef0123456789abcdef";
         assert!(fault(classic).contains("set HONEYCOMB_DATASET too"));
-        assert!(read(&[("HONEYCOMB_API_KEY", classic), ("HONEYCOMB_DATASET", "cruddur")]).is_ok());
+        for (dataset, is_right) in [("cruddur", true), ("my data", true), ("\"quoted\"", false), ("é", false)] {
+            assert_eq!(read(&[("HONEYCOMB_API_KEY", classic), ("HONEYCOMB_DATASET", dataset)]).is_ok(), is_right);
+        }
         assert!(!fault("hcamk_canary").contains("canary"));
     }
 

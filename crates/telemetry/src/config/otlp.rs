@@ -120,8 +120,8 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
         logged.url = None;
     }
     let xray = xray(settings, &traces, &mut logged);
-    let key = header_value(settings, "HONEYCOMB_API_KEY");
-    let dataset = header_value(settings, "HONEYCOMB_DATASET");
+    let key = key(settings, "HONEYCOMB_API_KEY");
+    let dataset = dataset(settings, "HONEYCOMB_DATASET");
     let at = settings.parse::<Url>("HONEYCOMB_API_ENDPOINT", "a URL such as https://api.eu1.honeycomb.io");
     let lesson = lesson_key(settings, &traces, key.as_ref());
     // Each signal goes where its own variables lead: the headers that were given for one address go to no other.
@@ -326,11 +326,20 @@ fn unencrypted(settings: &mut Settings, variable: &str, url: &Url) {
     settings.fault(variable, format!("\"{url}\" would carry a key unencrypted; give an https:// address"));
 }
 
-/// A text that can travel in a header. It is never quoted back.
-fn header_value(settings: &mut Settings, name: &str) -> Option<SecretString> {
+/// A key, which travels in a header. It is never quoted back.
+fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
     let text = settings.text(name)?;
     if !text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'')) {
         settings.fault(name, "holds a quote, a space or a character outside ASCII; give it alone, as it was copied");
+    }
+    Some(text.into())
+}
+
+/// The name of a dataset, which travels in a header too and may have spaces.
+fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
+    let text = settings.text(name)?;
+    if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(['"', '\'']) {
+        settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
     }
     Some(text.into())
 }

@@ -108,6 +108,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
 }
 
 /// A `LogRecord` that says this and no more.
+#[cfg(feature = "honeycomb")]
 pub(crate) fn log_record_of(message: &str) -> Record {
     let mut record = Vec::new();
     let now = now();

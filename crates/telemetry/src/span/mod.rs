@@ -35,7 +35,9 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::propagation::State;
 
 pub(crate) use attribute::attribute;
-pub(crate) use event::{causes, kind, log_record_of};
+#[cfg(feature = "honeycomb")]
+pub(crate) use event::log_record_of;
+pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub(crate) use record::Record;
 pub use recording::Recording;
