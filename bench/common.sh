@@ -12,6 +12,8 @@ keep_cores_awake() {
     echo "cores may sleep, as CORES_MAY_SLEEP asks: what it takes to wake one counts as the server's"
   elif [[ ! -r $driver || $(<$driver) == none ]]; then
     echo "cores may sleep, since this kernel has no cpuidle driver: what it takes to wake one counts as the server's"
+  elif [[ ! -c /dev/cpu_dma_latency ]]; then
+    echo "cores may sleep, since /dev/cpu_dma_latency is not here: what it takes to wake one counts as the server's"
   elif ! { exec {awake}>/dev/cpu_dma_latency && printf '\0\0\0\0' >&"$awake"; } 2>/dev/null; then
     echo "cores may sleep, since only root may hold /dev/cpu_dma_latency: what it takes to wake one counts as the server's"
   else

@@ -73,6 +73,9 @@ fn a_place_for_log_records_is_asked_by_itself() {
     let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url), ("OTEL_LOGS_EXPORTER", "otlp")];
     let told = doctor(&own);
     assert_eq!((told.of("honeycomb log record").0, told.code), ("ok", 0));
+    let told = doctor(&[own[0], own[1], own[2], ("OTEL_TRACES_EXPORTER", "none")]);
+    assert_eq!((told.of("honeycomb auth").0, told.of("honeycomb log record").0, told.code), ("ok", "ok", 0));
+    assert!(told.checks.iter().all(|(check, ..)| check != "honeycomb span"), "{:#?}", told.checks);
     let told = doctor(&[own[0], own[1], own[2], (logs, "http://127.0.0.1:9/v1/logs"), ("OTEL_LOG_LEVEL", "info")]);
     assert_eq!((told.wrong(), told.code), (vec!["otlp log record"], 1));
     let (_, detail) = told.of("otlp log record");

@@ -148,6 +148,8 @@ fn a_head_has_a_bound_in_either_protocol() {
     let fields = |count| [h2::get("/health/live"), vec![("x".to_owned(), "y".to_owned()); count]].concat();
     assert_eq!(h2::request(&proxy.page, &fields(100), ""), Some(204));
     assert_eq!(h2::request(&proxy.page, &fields(101), ""), Some(431));
+    let crumbs = [h2::get("/health/live"), vec![("cookie".to_owned(), "a=b".to_owned()); 120]].concat();
+    assert_eq!(h2::request(&proxy.page, &crumbs, ""), Some(204), "one field in many");
 }
 
 #[test]

@@ -237,6 +237,9 @@ impl Body for Forwarded {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if self.broken.is_some() {
+            return SizeHint::new();
+        }
         let last = self.last.as_ref().and_then(|last| u64::try_from(last.len()).ok()).unwrap_or(0);
         match self.answer.as_ref().map(|answer| &answer.rest) {
             None => SizeHint::with_exact(last),

@@ -22,6 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch::error::RecvError;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
@@ -46,6 +47,8 @@ pub(crate) const WINDOW: u32 = 256 * 1024;
 pub(crate) const SEND: usize = 64 * 1024;
 /// Streams that were reset before they were taken, or by us.
 const RESETS: usize = 100;
+/// How long a stop waits for a head that has begun.
+const HEADED: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 
@@ -101,7 +104,14 @@ impl Server {
         if refusal.is_some() && opened.http2 {
             return;
         }
-        let wire = Wire::new(opened.transport, opened.first, Arc::clone(&exchange), self.limits.deadlines, place);
+        let wire = Wire::new(
+            opened.transport,
+            opened.first,
+            opened.until,
+            Arc::clone(&exchange),
+            self.limits.deadlines,
+            place,
+        );
         let connection = Connection { peer, secure };
         let served = match (refusal, opened.http2) {
             (Some(refusal), _) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
@@ -155,7 +165,8 @@ impl Server {
             }
             http2 = first.starts_with(PREFACE);
         }
-        Ok(Some(Opened { transport, first, http2, refusal }))
+        let until = (!first.is_empty()).then_some(until);
+        Ok(Some(Opened { transport, first, until, http2, refusal }))
     }
 
     async fn http1(
@@ -268,7 +279,8 @@ impl Server {
         // A request whose head has begun is one under way, of which hyper knows nothing yet.
         let mut stops = pin!(async {
             let _: Result<_, RecvError> = draining.wait_for(|draining| *draining).await;
-            exchange.headed().await;
+            // It is not waited for until all else is cut off.
+            let _: Result<_, Elapsed> = timeout(HEADED, exchange.headed()).await;
         });
         loop {
             tokio::select! {
@@ -288,7 +300,9 @@ impl Server {
 
 /// What an HTTP/1 head would be refused for that HTTP/2 has framed.
 fn refusal(headers: &HeaderMap) -> Option<Refusal> {
-    if headers.len() > FIELDS {
+    // HTTP/2 may bring cookies one by one: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
+    let further_cookies = headers.get_all(header::COOKIE).iter().count().saturating_sub(1);
+    if headers.len() - further_cookies > FIELDS {
         return Some(Refusal::TooMany);
     }
     headers.keys().any(|name| name.as_str().contains('_')).then_some(Refusal::Underscore)
@@ -298,6 +312,8 @@ struct Opened {
     transport: Transport,
     /// What was read to find out.
     first: BytesMut,
+    /// The deadline of the head that they begin.
+    until: Option<Instant>,
     http2: bool,
     refusal: Option<Refusal>,
 }

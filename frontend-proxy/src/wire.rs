@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::exchange::{Exchange, Place};
 use crate::framing::{Refusal, Rest, Scanned, Scanner};
@@ -43,6 +43,8 @@ pub(crate) struct Wire<S> {
     deadlines: Deadlines,
     /// Read, and not passed on yet.
     held: BytesMut,
+    /// The deadline of the first head, of which a part had come before.
+    until: Option<Instant>,
     /// So many of them may be passed on.
     cleared: usize,
     /// So many of them the scanner has seen.
@@ -65,10 +67,11 @@ enum End {
 }
 
 impl<S> Wire<S> {
-    /// A connection of which `first` has been read already.
+    /// A connection of which `first` has been read already, the begin of a head that has time `until` then.
     pub(crate) fn new(
         io: S,
         first: BytesMut,
+        until: Option<Instant>,
         exchange: Arc<Exchange>,
         deadlines: Deadlines,
         place: Option<Place>,
@@ -79,6 +82,7 @@ impl<S> Wire<S> {
             exchange,
             deadlines,
             held: first,
+            until,
             cleared: 0,
             shown: 0,
             end: End::Open,
@@ -126,6 +130,7 @@ impl<S> Wire<S> {
 
     /// What becomes of the held bytes from `pass` on.
     fn settle(&mut self, rest: Rest, pass: usize) {
+        let until = self.until.take().filter(|_| pass == 0);
         match rest {
             Rest::None => self.headed(),
             Rest::Hold if self.scanner.is_upgrading() => self.headed(),
@@ -133,7 +138,8 @@ impl<S> Wire<S> {
                 let limit = self.deadlines.head;
                 // A head that begins behind another one has its own time.
                 if pass > 0 || self.head.is_none() {
-                    self.head = Some(Box::pin(sleep(limit)));
+                    let until = until.unwrap_or_else(|| Instant::now() + limit);
+                    self.head = Some(Box::pin(sleep_until(until)));
                     self.exchange.head(true);
                 }
             }

@@ -99,19 +99,18 @@ pub(crate) async fn run(json: bool) -> Result<()> {
 /// Whether the specification knows a variable for what these services do not do: metrics by OTLP, files of configuration, other protocols,
 /// certificates of a collector.
 fn is_of_another_part(name: &str) -> bool {
-    const PARTS: [&str; 10] = [
+    const PARTS: [&str; 9] = [
         "OTEL_CONFIG_",
         "OTEL_EXPERIMENTAL_",
         "OTEL_EXPORTER_JAEGER_",
         "OTEL_EXPORTER_OTLP_METRICS_",
         "OTEL_EXPORTER_PROMETHEUS_",
         "OTEL_EXPORTER_ZIPKIN_",
-        "OTEL_LOGRECORD_ATTRIBUTE_VALUE_",
         "OTEL_LOG_LEVEL",
         "OTEL_METRIC",
         "OTEL_SEMCONV_",
     ];
-    const ENDS: [&str; 4] = ["_CERTIFICATE", "_CLIENT_CERTIFICATE", "_CLIENT_KEY", "_INSECURE"];
+    const ENDS: [&str; 3] = ["_CERTIFICATE", "_CLIENT_KEY", "_INSECURE"];
     PARTS.iter().any(|part| name.starts_with(part))
         || (name.starts_with("OTEL_EXPORTER_OTLP_") && ENDS.iter().any(|end| name.ends_with(end)))
 }
@@ -181,7 +180,7 @@ impl Report {
             Switch::On(otlp, _) => otlp,
             Switch::Off(why) => return self.add("honeycomb", Status::Off, why),
         };
-        let (Some(key), Some(endpoint)) = (&otlp.key, &otlp.traces) else { return };
+        let (Some(key), Some(endpoint)) = (&otlp.key, otlp.traces.as_ref().or(otlp.logs.as_ref())) else { return };
         if !key.kind().sends() {
             // Its fault stands above: to ask with it would say less.
             return;
@@ -218,7 +217,9 @@ impl Report {
                 }
             }
         }
-        self.sends("honeycomb span", endpoint);
+        if let Some(endpoint) = &otlp.traces {
+            self.sends("honeycomb span", endpoint);
+        }
         self.takes_logs("honeycomb log record", otlp);
     }
 

@@ -176,7 +176,7 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
     for (name, target) in plan.telemetry.destinations() {
         let target = match (name, target) {
             (_, Ok(target)) => target,
-            ("otlp" | "xray", Err(_)) => "the viewer".to_owned(),
+            ("otlp" | "xray", Err(_)) if plan.telemetry.sends_spans => "the viewer".to_owned(),
             (_, Err(why)) => format!("off: {why}"),
         };
         writeln!(text, "  {name:<10} {target}")?;

@@ -1,5 +1,6 @@
 //! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
-//! the stable conventions' names and 5xx alone as errors, each with the `exception` that the handler returned. Continues every caller's trace: use it in services that only
+//! the stable conventions' names and 5xx alone as errors, each with the `exception` that the handler returned: the name
+//! of its type and its `Display`, which leaves the process so. Continues every caller's trace: use it in services that only
 //! other services of yours reach. Health checks are not traced.
 //!
 //! [`answer`], inside it, answers a caller that asks by X-Ray's header whether its trace is recorded:

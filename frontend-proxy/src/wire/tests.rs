@@ -16,7 +16,7 @@ fn runtime() -> Runtime {
 fn wire(deadlines: Deadlines, first: &[u8]) -> (DuplexStream, Wire<DuplexStream>, Arc<Exchange>) {
     let (client, server) = duplex(64);
     let exchange = Arc::new(Exchange::default());
-    (client, Wire::new(server, BytesMut::from(first), Arc::clone(&exchange), deadlines, None), exchange)
+    (client, Wire::new(server, BytesMut::from(first), None, Arc::clone(&exchange), deadlines, None), exchange)
 }
 
 /// Reads until nothing more comes, in pieces of at most so many bytes.

@@ -30,7 +30,7 @@
 //! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
 //! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
 //! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` and for credentials \[`http://169.254.169.254`\] |
-//! | `OTEL_SDK_DISABLED` | `true`: every destination is off and no span is made; the context that a request brought goes on as it came |
+//! | `OTEL_SDK_DISABLED` | `true`: every destination is off and no span is made; the context that a request brought, with its decision, goes on as it came |
 //! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\]; or `xray`: by X-Ray's sampling rules |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\]; of `xray`, `endpoint=URL,polling_interval=SECONDS,rules=FILE` \[the daemon's TCP side, 300, 1 a second and 5 %\] |
 //! | `OTEL_PROPAGATORS` | of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
@@ -41,6 +41,7 @@
 //! | `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_EXPORT_TIMEOUT` | the same of log records \[as of spans\] |
 //! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | of one span, at most 10,000 \[128\] |
 //! | `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT` | of one event of a span and of one log record \[128\] |
+//! | `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text of a log record |
 //! | `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` | is read, and limits nothing: links have none here |
 //! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text, in bytes, from 1 to 65,536 \[8192\] |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
@@ -98,6 +99,8 @@ pub struct Config {
     pub(crate) log_pace: Pace,
     /// No spans are made; what requests bring goes on.
     pub(crate) disabled: bool,
+    /// Whether spans go anywhere: not where `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
+    pub sends_spans: bool,
     pub(crate) propagators: Propagators,
     pub(crate) console: Console,
 }
@@ -134,7 +137,9 @@ impl Config {
         let daemon = if let Switch::On(address, _) = &xray { Some(address) } else { None };
         let mut sampling = Sampling::read(settings, daemon);
         let mut detectors = detectors::read(settings);
-        if settings.parse("OTEL_TRACES_EXPORTER", "otlp or none") == Some(Exporting::None) {
+        let no_traces = settings.parse("OTEL_TRACES_EXPORTER", "otlp or none") == Some(Exporting::None);
+        if no_traces {
+            sampling.disable();
             let off = "OTEL_TRACES_EXPORTER is none";
             (honeycomb, otlp) = (honeycomb.without_traces(off), otlp.without_traces(off));
             (xray, xray_otlp) = (Switch::off(off), Switch::off(off));
@@ -166,6 +171,7 @@ impl Config {
             pace,
             log_pace,
             disabled,
+            sends_spans: !disabled && !no_traces,
             propagators: settings
                 .parse("OTEL_PROPAGATORS", "some of tracecontext, baggage, xray, or none")
                 .unwrap_or_default(),
@@ -196,14 +202,26 @@ impl Config {
     /// these settings name none; `None` stands for a variable that must be unset.
     pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
         let mut variables = Vec::new();
-        let lesson = matches!(self.honeycomb, Switch::On(_, by) if by != "HONEYCOMB_API_KEY");
-        let (takes_spans, taken) = match &self.otlp {
-            Switch::Off(_) => (false, TAKEN.as_slice()),
-            // What is said of log records holds. In the lesson's form they would go to Honeycomb too, if they were told apart from the rest.
-            Switch::On(Otlp { traces: None, .. }, _) if !lesson => (false, [].as_slice()),
-            Switch::On(..) => (true, [].as_slice()),
+        if !self.sends_spans {
+            return variables;
+        }
+        let takes_place = match (&self.otlp, &self.honeycomb) {
+            (Switch::Off(_), _) => {
+                variables.extend(TAKEN.map(|variable| (variable, None)));
+                true
+            }
+            // A collector of log records alone keeps them, with the headers that were given for it. Where Honeycomb has the place of the spans'
+            // collector and no log records, it would be told those too.
+            (Switch::On(Otlp { traces: None, logs: Some(logs), .. }, _), honeycomb)
+                if !matches!(honeycomb, Switch::On(Otlp { logs: None, .. }, _)) =>
+            {
+                variables.extend(HEADERS.map(|variable| (variable, None)));
+                variables.push(("OTEL_EXPORTER_OTLP_LOGS_HEADERS", logs.told_headers()));
+                true
+            }
+            _ => false,
         };
-        if !takes_spans {
+        if takes_place {
             if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
                 // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
                 let base = traces.url.without("/v1/traces");
@@ -214,7 +232,6 @@ impl Config {
             if let Switch::On(xray, _) = &self.xray_otlp {
                 variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
             }
-            variables.extend(taken.iter().map(|variable| (*variable, None)));
             // The signal's own variable, because the viewer takes no log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
         }
@@ -226,6 +243,7 @@ impl Config {
 }
 
 /// What was said of the address whose place another takes, and must not go there.
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
 const TAKEN: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -294,6 +312,13 @@ impl FromStr for Exporting {
             _ => Err("OTLP is spoken here; logs are on the console anyway"),
         }
     }
+}
+
+/// Writes `%XX` for every byte that may mean something in a list of pairs.
+fn percent_encode(text: &str) -> String {
+    let encoded =
+        |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(encoded).collect()
 }
 
 /// Takes `%XX` for the byte it stands for; `None` where the escape is broken or the result is not UTF-8.
@@ -398,6 +423,21 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_told_of_a_viewer_where_that_would_move_what_others_get() {
+        let lesson = [
+            ("HONEYCOMB_API_KEY", "k"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
+        ];
+        let told = |pairs: &[(&str, &str)]| read(pairs).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        assert_eq!(told(&lesson), [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))]);
+        for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
+            assert_eq!(told(&[lesson[0], lesson[1], lesson[2], silent]), []);
+        }
+    }
+
+    #[test]
     fn every_fault_is_named_and_no_key_is_quoted() {
         let faults = read(&[
             ("HONEYCOMB_API_KEY", "canary\u{7}key"),
@@ -483,11 +523,18 @@ mod tests {
         assert_eq!(config.resource[1], ("team".to_owned(), "a,b".to_owned()));
         assert_eq!(config.sampling.to_string(), "parentbased_traceidratio, 1 of 4");
         assert_eq!((config.pace.queue, config.pace.batch, config.pace.delay.as_millis()), (100, 10, 20));
-        assert_eq!(config.limits, Limits { attributes: 5, events: 6, value_bytes: 7, ..Limits::default() });
+        assert_eq!(
+            config.limits,
+            Limits { attributes: 5, events: 6, value_bytes: 7, log_attributes: 5, ..Limits::default() }
+        );
         assert_eq!((config.log_pace.queue, config.log_pace.batch, config.log_pace.delay.as_millis()), (50, 10, 20));
-        let config = read(&[("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"), ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "2")]);
-        let limits = config.unwrap().limits;
-        assert_eq!((limits.event_attributes, limits.log_attributes), (1, 2));
+        let config = read(&[
+            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1"),
+            ("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", "2"),
+            ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "3"),
+        ]);
+        let Limits { event_attributes, log_attributes, log_value_bytes, .. } = config.unwrap().limits;
+        assert_eq!((event_attributes, log_attributes, log_value_bytes), (1, 2, 3));
     }
 
     #[test]
@@ -558,7 +605,12 @@ mod tests {
     #[test]
     fn a_viewer_takes_the_spans_beside_a_collector_of_log_records() {
         let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
-        let said = [("HONEYCOMB_API_KEY", "k"), ("OTEL_LOGS_EXPORTER", "otlp"), (logs, "https://logs.example/in")];
+        let said = [
+            ("HONEYCOMB_API_KEY", "k"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            (logs, "https://logs.example/in"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t"),
+        ];
         let variables = read(&said).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
         assert!(variables.iter().all(|(name, _)| *name != logs), "it holds as it is");
         let mut settings = Settings::from_lookup(move |name| {
@@ -568,8 +620,10 @@ mod tests {
         let told = Config::read(&mut settings);
         let told = settings.finish(told).unwrap();
         let (otlp, honeycomb) = (on(told.otlp), on(told.honeycomb));
-        assert_eq!(otlp.traces.unwrap().url.as_str(), "http://127.0.0.1:4318/v1/traces");
-        assert_eq!(otlp.logs.unwrap().url.as_str(), "https://logs.example/in");
+        let (traces, logs) = (otlp.traces.unwrap(), otlp.logs.unwrap());
+        assert_eq!((traces.url.as_str(), traces.headers.len()), ("http://127.0.0.1:4318/v1/traces", 0));
+        assert_eq!(logs.url.as_str(), "https://logs.example/in");
+        assert_eq!(logs.header("authorization").as_deref(), Some("Bearer t"));
         assert_eq!(honeycomb.traces.unwrap().url.as_str(), "https://api.honeycomb.io/v1/traces");
     }
 

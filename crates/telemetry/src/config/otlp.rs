@@ -9,8 +9,8 @@ use ::http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 
-use super::Switch;
 use super::key::Key;
+use super::{Switch, percent_encode};
 use crate::address::Url;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
@@ -93,6 +93,14 @@ impl Endpoint {
     /// A header's value, to be told to a child process.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
+    }
+
+    /// All of its headers, as a variable gives them.
+    pub(super) fn told_headers(&self) -> Option<String> {
+        let told =
+            |(name, value): &(HeaderName, SecretString)| format!("{name}={}", percent_encode(value.expose_secret()));
+        let told: Vec<String> = self.headers.iter().map(told).collect();
+        (!told.is_empty()).then(|| told.join(","))
     }
 
     /// The values of its headers, which are often keys.

@@ -48,17 +48,19 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
     let count = "a number from 0 to 10000";
     let general = settings.parse::<Within<0, 10_000>>("OTEL_ATTRIBUTE_COUNT_LIMIT", count);
     let mut number = |variable| settings.parse::<Within<0, 10_000>>(variable, count).and_then(Within::number);
-    let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general.and_then(Within::number));
+    let general = general.and_then(Within::number);
+    let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general);
     let events = number("OTEL_SPAN_EVENT_COUNT_LIMIT");
     let links = number("OTEL_SPAN_LINK_COUNT_LIMIT");
     let event_attributes = number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT");
-    let log_attributes = number("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT");
+    let log_attributes = number("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT").or(general);
     // Links have no attributes here.
     number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
     // Honeycomb takes texts of 64 KiB.
     let mut length = |variable| settings.parse::<Within<1, 65_536>>(variable, "a number of bytes from 1 to 65536");
     let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
     let value = length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
+    let log_value = length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
     Limits {
         attributes: attributes.unwrap_or(default.attributes),
         events: events.unwrap_or(default.events),
@@ -66,6 +68,7 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
         event_attributes: event_attributes.unwrap_or(default.event_attributes),
         log_attributes: log_attributes.unwrap_or(default.log_attributes),
         value_bytes: value.map_or(default.value_bytes, |Within(value)| value),
+        log_value_bytes: log_value.map_or(default.log_value_bytes, |Within(value)| value),
     }
 }
 

@@ -96,7 +96,7 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
         let (context, carried) = (&open.context, open.carried.as_deref());
-        if chosen.tracecontext {
+        if chosen.tracecontext && context.is_valid() {
             set("traceparent", &tracecontext::traceparent(context));
             if let Some(state) = carried.and_then(|carried| carried.state.header()) {
                 set("tracestate", state);
@@ -105,7 +105,7 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
         if let Some(baggage) = carried.and_then(|carried| carried.baggage.as_ref()).filter(|_| chosen.baggage) {
             set("baggage", baggage);
         }
-        if chosen.xray {
+        if chosen.xray && context.is_valid() {
             let header = xray::header(context);
             match carried.and_then(|carried| carried.lineage.as_ref()) {
                 None => set(xray::FIELD, &header),
@@ -118,7 +118,7 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
 /// Gives `tell` what a caller is told of the span that served it: the value of a `Server-Timing` response header, the
 /// [`trace_id`], and the [`answer`] to who asked.
 pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
-    span::with_open(span, |open| {
+    served(span, |open| {
         let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
         let answer = open.asked.then(|| (xray::FIELD, xray::answer(&open.context)));
         tell(&tracecontext::server_timing(&open.context), &trace_id, answer)
@@ -127,18 +127,23 @@ pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, 
 
 /// The `traceparent` of `span`, for a page that is served within it.
 pub fn traceparent(span: &Span) -> Option<String> {
-    span::with_open(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
+    served(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
 }
 
 /// The response header, name and value, by which a caller that asked with `Sampled=?` is told whether the trace is recorded;
 /// `None` where nobody asked. `span` is the one that [`server_span`](crate::http::server_span) gave.
 pub fn answer(span: &Span) -> Option<(&'static str, String)> {
-    span::with_open(span, |open| open.asked.then(|| (xray::FIELD, xray::answer(&open.context))))?
+    served(span, |open| open.asked.then(|| (xray::FIELD, xray::answer(&open.context))))?
 }
 
 /// The trace id of `span`, 32 hex digits, for an error page or a log.
 pub fn trace_id(span: &Span) -> Option<String> {
-    span::with_open(span, |open| open.context.trace_id().to_string())
+    served(span, |open| open.context.trace_id().to_string())
+}
+
+/// Looks at a span that is one.
+fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
+    span::with_open(span, |open| (!open.passes).then(|| look(open)))?
 }
 
 impl Incoming {

@@ -21,6 +21,8 @@ use crate::protobuf::{bytes, field_len, fixed64, head, number};
 const OF_SPAN: u8 = 3;
 const OF_LOG: u8 = 6;
 
+/// The field by which an event without a span names its trace.
+const TRACE_ID: &str = "trace_id";
 /// Severity, by OpenTelemetry's numbers.
 const INFO: u64 = 9;
 
@@ -42,7 +44,7 @@ pub(super) struct Told {
 impl Told {
     /// What `event` says, for the events of a span.
     pub(super) fn of_span(event: &Event<'_>, limits: Limits) -> Self {
-        let mut told = Self::new(OF_SPAN, limits.event_attributes, limits);
+        let mut told = Self::new(OF_SPAN, limits.event_attributes, limits.value_bytes);
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         told.put("level", Value::Text(metadata.level().as_str()));
@@ -51,8 +53,8 @@ impl Told {
         told
     }
 
-    fn new(field: u8, most: u32, limits: Limits) -> Self {
-        let (message, attributes, value_bytes) = (String::new(), Vec::new(), limits.value_bytes);
+    fn new(field: u8, most: u32, value_bytes: usize) -> Self {
+        let (message, attributes) = (String::new(), Vec::new());
         Self { message, field, attributes, left: most, dropped: 0, trace: None, is_exception: false, value_bytes }
     }
 
@@ -83,15 +85,19 @@ impl Recording {
 pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: Limits) -> Record {
     let normalized = event.normalized_metadata();
     let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-    let mut told = Told::new(OF_LOG, limits.log_attributes, limits);
+    let mut told = Told::new(OF_LOG, limits.log_attributes, limits.log_value_bytes);
     told.put("target", Value::Text(metadata.target()));
     event.record(&mut told);
+    // The one that it happened in counts; another one is something that it says.
+    if let Some(trace) = told.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
+        told.put(TRACE_ID, Value::Text(&trace.to_string()));
+    }
     let mut record = Vec::with_capacity(256);
     let now = now();
     fixed64(&mut record, 1, now);
     number(&mut record, 2, severity(metadata));
     bytes(&mut record, 3, metadata.level().as_str().as_bytes());
-    body(&mut record, cut(&told.message, limits.value_bytes));
+    body(&mut record, cut(&told.message, limits.log_value_bytes));
     record.extend_from_slice(&told.attributes);
     number(&mut record, 7, told.dropped.into());
     if let Some(span) = span {
@@ -122,6 +128,12 @@ pub(crate) fn log_record_of(message: &str) -> Record {
 fn body(record: &mut Vec<u8>, message: &str) {
     head(record, 5, field_len(message.len()));
     bytes(record, 1, message.as_bytes());
+}
+
+/// Of 32 hex digits in lower case, and no others.
+fn trace_id(text: &str) -> Option<TraceId> {
+    let is_one = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    TraceId::from_hex(text).ok().filter(|trace| is_one && *trace != TraceId::INVALID)
 }
 
 /// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
@@ -165,9 +177,7 @@ impl Visit for Told {
             "message" => self.message = value.to_owned(),
             // What the bridge from `log` says of its own callsite.
             key if key.starts_with("log.") => {}
-            "trace_id" if self.field == OF_LOG && TraceId::from_hex(value).is_ok() => {
-                self.trace = TraceId::from_hex(value).ok();
-            }
+            TRACE_ID if self.field == OF_LOG && trace_id(value).is_some() => self.trace = trace_id(value),
             key => self.put(key, Value::Text(value)),
         }
     }

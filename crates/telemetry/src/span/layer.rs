@@ -178,23 +178,23 @@ impl Layer {
             recording
         });
         let asked = incoming.is_some_and(|incoming| incoming.asked);
-        Some(Open { context, carried, recording, asked })
+        Some(Open { context, carried, recording, asked, passes: false })
     }
 }
 
 /// What stands for a span where none are made, as OpenTelemetry's
 /// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) has it:
-/// the context that a request brought, unchanged.
+/// the context that a request brought, unchanged, and its baggage. One that leaves the decision to us is not: nobody here decides.
 fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    if let Some(Open { context, carried, .. }) = parent {
-        return Some(Open { context: context.clone(), carried: carried.clone(), recording: None, asked: false });
-    }
-    let incoming = incoming?;
-    let context = incoming.parent.clone().filter(|context| context.span_id() != SpanId::INVALID)?;
+    let of = |context, carried| Some(Open { context, carried, recording: None, asked: false, passes: true });
+    let Some(incoming) = incoming else {
+        return parent.and_then(|parent| of(parent.context.clone(), parent.carried.clone()));
+    };
+    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.undecided);
     let Incoming { baggage, lineage, state, .. } = incoming.clone();
     let carries = Carried { user: None, baggage, lineage, state, sample_rate: None };
     let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
-    Some(Open { context, carried, recording: None, asked: false })
+    of(named.unwrap_or(SpanContext::NONE), carried)
 }
 
 fn is_carrier(target: &str) -> bool {
@@ -512,11 +512,14 @@ mod tests {
             tracing::info!(parent: None, trace_id = trace, "elsewhere");
             tracing::info!(parent: None, trace_id = "none", "nowhere");
             tracing::info!(trace_id = trace, "here");
+            tracing::info!(parent: None, trace_id = "0".repeat(32), "nowhere");
         });
         assert_eq!(logs[0].trace_id, opentelemetry::trace::TraceId::from_hex(trace).unwrap().to_bytes());
         assert_eq!(attribute(&logs[0].attributes, "trace_id"), None);
         assert_eq!((logs[1].trace_id.len(), attribute(&logs[1].attributes, "trace_id").as_deref()), (0, Some("none")));
         assert_eq!(logs[2].trace_id, spans[0].trace_id, "its own span counts");
+        assert_eq!(attribute(&logs[2].attributes, "trace_id").as_deref(), Some(trace));
+        assert!(logs[3].trace_id.is_empty(), "no trace has this id");
         assert!(spans[0].events.is_empty());
     }
 
@@ -558,6 +561,19 @@ mod tests {
                 assert!(headers.contains(&("tracestate", "a=b".to_owned())), "{headers:?}");
             }
             assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());
+            assert!(propagation::trace_id(&span).is_none(), "nobody served it");
+            // Whoever leaves the decision to us, or names no span, is passed on without a trace.
+            for said in [
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?",
+                "Root=1-5759e988-bd862e3fe1be46a994272793",
+            ] {
+                let mut headers = ::http::HeaderMap::new();
+                headers.insert("x-amzn-trace-id", ::http::HeaderValue::from_static(said));
+                headers.insert("baggage", ::http::HeaderValue::from_static("a=b"));
+                let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
+                let span = continuing(&incoming, || tracing::info_span!("serves"));
+                assert_eq!(propagation::outgoing(&span), [("baggage", "a=b".to_owned())]);
+            }
         });
         assert!(spans.is_empty());
     }

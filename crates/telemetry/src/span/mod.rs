@@ -67,14 +67,23 @@ pub(crate) struct Limits {
     pub(crate) event_attributes: u32,
     /// Attributes of one log record.
     pub(crate) log_attributes: u32,
-    /// Of a text, in bytes.
+    /// Of a text of a span, in bytes.
     pub(crate) value_bytes: usize,
+    /// Of a text of a log record, in bytes.
+    pub(crate) log_value_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let (event_attributes, log_attributes) = (128, 128);
-        Self { attributes: 128, events: 128, links: 128, event_attributes, log_attributes, value_bytes: 8_192 }
+        Self {
+            attributes: 128,
+            events: 128,
+            links: 128,
+            event_attributes: 128,
+            log_attributes: 128,
+            value_bytes: 8_192,
+            log_value_bytes: 8_192,
+        }
     }
 }
 
@@ -87,6 +96,8 @@ pub(crate) struct Open {
     pub(crate) recording: Option<Box<Recording>>,
     /// Whoever made the request wants to know whether it is.
     pub(crate) asked: bool,
+    /// No span, but what a request brought: it is passed on, and nobody is told that we served it.
+    pub(crate) passes: bool,
 }
 
 /// What a span passes on to the spans within it.
