@@ -27,15 +27,15 @@ fn main() -> std::io::Result<()> {
             let number = |text: &str| text.parse().expect("a number");
             load::paced(address, number(rate), number(seconds))
         }
-        ["sink", http, udp, delay, decodes @ ..] => {
-            sink::run(http, udp, delay.parse().expect("a delay in milliseconds"), decodes == ["decode"])
+        ["sink", http, udp, answer, decodes @ ..] => {
+            sink::run(http, udp, answer.parse().expect("how it answers"), decodes == ["decode"])
         }
         ["hyper-proxy", address, upstream] => hyper::run(address, upstream),
         ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
-                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS [decode]"
+                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
             );
             eprintln!(
                 "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM"

@@ -1,8 +1,10 @@
 //! Takes OTLP/HTTP and X-Ray datagrams, and counts: exports and datagrams always, spans where it is asked to, because decoding
-//! takes time of the load's core. Answers each export after a delay. At the end of its input it says what it has taken.
+//! takes time of the load's core. Answers each export after a delay, or is a collector with some trouble. At the end of its input it
+//! says what it has taken.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{sleep, spawn};
 use std::time::Duration;
@@ -16,7 +18,42 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 static SPANS: AtomicU64 = AtomicU64::new(0);
 static DATAGRAMS: AtomicU64 = AtomicU64::new(0);
 
-pub(crate) fn run(http: &str, udp: &str, delay: u64, decodes: bool) -> std::io::Result<()> {
+/// How an export is answered.
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    /// With 200, after so long.
+    After(Duration),
+    /// Nobody listens.
+    Refuses,
+    /// The connection is reset before the export is read.
+    Resets,
+    /// A byte of the answer now and then.
+    Drips,
+    /// One span of it is not taken.
+    Partial,
+    /// With another status.
+    Status(&'static str),
+}
+
+impl FromStr for Answer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "refuses" => Self::Refuses,
+            "resets" => Self::Resets,
+            "drips" => Self::Drips,
+            "partial" => Self::Partial,
+            "307" => Self::Status("307 Temporary Redirect\r\nlocation: http://127.0.0.1:9/"),
+            "401" => Self::Status("401 Unauthorized"),
+            "429" => Self::Status("429 Too Many Requests\r\nretry-after: 1"),
+            "503" => Self::Status("503 Service Unavailable"),
+            _ => Self::After(Duration::from_millis(text.parse().map_err(|_| format!("no answer {text}"))?)),
+        })
+    }
+}
+
+pub(crate) fn run(http: &str, udp: &str, answer: Answer, decodes: bool) -> std::io::Result<()> {
     let socket = UdpSocket::bind(udp)?;
     spawn(move || {
         let mut buffer = [0; 65_536];
@@ -24,12 +61,14 @@ pub(crate) fn run(http: &str, udp: &str, delay: u64, decodes: bool) -> std::io::
             DATAGRAMS.fetch_add(1, Relaxed);
         }
     });
-    let listener = TcpListener::bind(http)?;
-    spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            spawn(move || take(&stream, Duration::from_millis(delay), decodes));
-        }
-    });
+    if !matches!(answer, Answer::Refuses) {
+        let listener = TcpListener::bind(http)?;
+        spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                spawn(move || take(&stream, answer, decodes));
+            }
+        });
+    }
     println!("ready");
     std::io::stdin().read_to_end(&mut Vec::new())?;
     let of = |count: &AtomicU64| count.load(Relaxed);
@@ -37,7 +76,7 @@ pub(crate) fn run(http: &str, udp: &str, delay: u64, decodes: bool) -> std::io::
     Ok(())
 }
 
-fn take(mut stream: &TcpStream, delay: Duration, decodes: bool) -> Option<()> {
+fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -56,17 +95,38 @@ fn take(mut stream: &TcpStream, delay: Duration, decodes: bool) -> Option<()> {
             }
             zipped |= header == "content-encoding: gzip";
         }
+        if let Answer::Resets = answer {
+            // What is left unread makes the close a reset.
+            return None;
+        }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
         EXPORTS.fetch_add(1, Relaxed);
         BYTES.fetch_add(length as u64, Relaxed);
-        sleep(delay);
+        if let Answer::After(delay) = answer {
+            sleep(delay);
+        }
         if decodes {
             SPANS.fetch_add(count(&body, zipped)?, Relaxed);
         }
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n")
-            .ok()?;
+        // `ExportTraceServiceResponse` whose partial success has one rejected span.
+        let (status, body) = match answer {
+            Answer::Status(status) => (status, [].as_slice()),
+            Answer::Partial => ("200 OK", [0x0a, 2, 8, 1].as_slice()),
+            _ => ("200 OK", [].as_slice()),
+        };
+        let length = body.len();
+        let head =
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n");
+        let message = [head.as_bytes(), body].concat();
+        if let Answer::Drips = answer {
+            for byte in &message {
+                sleep(Duration::from_millis(100));
+                stream.write_all(std::slice::from_ref(byte)).ok()?;
+            }
+        } else {
+            stream.write_all(&message).ok()?;
+        }
     }
 }
 
