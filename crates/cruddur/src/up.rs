@@ -173,10 +173,16 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
     writeln!(text, "  traces     {viewer}/   (also {page}/traces/)")?;
     writeln!(text, "  takes      OTLP at {viewer}, X-Ray segments at udp {xray}")?;
     writeln!(text, "  database   {}", plan.database)?;
+    let told = plan.telemetry.variables(viewer, xray);
+    let is_told = |name| told.iter().any(|(variable, value)| *variable == name && value.is_some());
     for (name, target) in plan.telemetry.destinations() {
         let target = match (name, target) {
+            ("otlp", Ok(logs)) if is_told("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") => {
+                format!("the viewer; log records {logs}")
+            }
+            ("otlp", Err(_)) if is_told("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") => "the viewer".to_owned(),
+            ("xray", _) if is_told("AWS_XRAY_DAEMON_ADDRESS") => "the viewer".to_owned(),
             (_, Ok(target)) => target,
-            ("otlp" | "xray", Err(_)) if plan.telemetry.sends_spans => "the viewer".to_owned(),
             (_, Err(why)) => format!("off: {why}"),
         };
         writeln!(text, "  {name:<10} {target}")?;

@@ -100,7 +100,7 @@ pub struct Config {
     /// No spans are made; what requests bring goes on.
     pub(crate) disabled: bool,
     /// Whether spans go anywhere: not where `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
-    pub sends_spans: bool,
+    pub(crate) sends_spans: bool,
     pub(crate) propagators: Propagators,
     pub(crate) console: Console,
 }
@@ -206,6 +206,8 @@ impl Config {
             return variables;
         }
         let takes_place = match (&self.otlp, &self.honeycomb) {
+            // Honeycomb's own variables know no further headers, and no path but OTLP's.
+            (_, Switch::On(Otlp { traces: Some(traces), .. }, _)) if !traces.is_plain() => false,
             (Switch::Off(_), _) => {
                 variables.extend(TAKEN.map(|variable| (variable, None)));
                 true
@@ -431,7 +433,12 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
         ];
         let told = |pairs: &[(&str, &str)]| read(pairs).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
-        assert_eq!(told(&lesson), [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))]);
+        let xray_alone = [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))];
+        assert_eq!(told(&lesson), xray_alone);
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1");
+        assert_eq!(told(&[lesson[1], headers]), xray_alone, "the other header would be lost");
+        let path = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://refinery.honeycomb.io/custom");
+        assert_eq!(told(&[lesson[0], path]), xray_alone, "the path would be lost");
         for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
             assert_eq!(told(&[lesson[0], lesson[1], lesson[2], silent]), []);
         }

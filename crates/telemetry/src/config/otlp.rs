@@ -95,6 +95,12 @@ impl Endpoint {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
+    /// Whether Honeycomb's own variables can say all of it.
+    pub(super) fn is_plain(&self) -> bool {
+        let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
+        self.url.as_str().ends_with(Signal::Traces.path()) && self.headers.iter().all(|(name, _)| is_known(name))
+    }
+
     /// All of its headers, as a variable gives them.
     pub(super) fn told_headers(&self) -> Option<String> {
         let told =
