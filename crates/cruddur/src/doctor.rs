@@ -1,6 +1,6 @@
 //! Checks everything that can keep traces from arriving, as a person would want it: what is set, what each destination says, whose
 //! accounts count, the database, the ports, the clock. A line a check, with the mend where something will not work. Changes
-//! nothing, but that a destination that takes spans gets one, of the service `cruddur-doctor`.
+//! nothing, but that a destination gets a span and, where it takes those, a log record of the service `cruddur-doctor`.
 
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};

@@ -47,6 +47,7 @@
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
+mod child;
 #[cfg_attr(not(feature = "xray-otlp"), allow(dead_code, reason = "credentials are for whoever signs"))]
 pub(crate) mod credentials;
 mod detectors;
@@ -197,62 +198,7 @@ impl Config {
             ("xray-otlp", self.xray_otlp.shown(|to| to.endpoint.url.to_string())),
         ]
     }
-
-    /// The variables of another process that shall send to the same destinations, and to `collector` and `daemon` where
-    /// these settings name none; `None` stands for a variable that must be unset.
-    pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
-        let mut variables = Vec::new();
-        if !self.sends_spans {
-            return variables;
-        }
-        let takes_place = match (&self.otlp, &self.honeycomb) {
-            // Honeycomb's own variables know no further headers, and no path but OTLP's.
-            (_, Switch::On(Otlp { traces: Some(traces), .. }, _)) if !traces.is_plain() => false,
-            (Switch::Off(_), _) => {
-                variables.extend(TAKEN.map(|variable| (variable, None)));
-                true
-            }
-            // A collector of log records alone keeps them, with the headers that were given for it. Where Honeycomb has the place of the spans'
-            // collector and no log records, it would be told those too.
-            (Switch::On(Otlp { traces: None, logs: Some(logs), .. }, _), honeycomb)
-                if !matches!(honeycomb, Switch::On(Otlp { logs: None, .. }, _)) =>
-            {
-                variables.extend(HEADERS.map(|variable| (variable, None)));
-                variables.push(("OTEL_EXPORTER_OTLP_LOGS_HEADERS", logs.told_headers()));
-                true
-            }
-            _ => false,
-        };
-        if takes_place {
-            if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
-                // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
-                let base = traces.url.without("/v1/traces");
-                variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
-                variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
-                variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
-            }
-            if let Switch::On(xray, _) = &self.xray_otlp {
-                variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
-            }
-            // The signal's own variable, because the viewer takes no log records.
-            variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
-        }
-        if let Switch::Off(_) = self.xray {
-            variables.push(("AWS_XRAY_DAEMON_ADDRESS", Some(daemon.to_owned())));
-        }
-        variables
-    }
 }
-
-/// What was said of the address whose place another takes, and must not go there.
-const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
-const TAKEN: [&str; 5] = [
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_HEADERS",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-];
 
 impl Switch<Otlp> {
     /// With log records alone, if it takes them.
@@ -352,20 +298,20 @@ mod tests {
 
     use secrecy::ExposeSecret;
 
-    use super::otlp::{DATASET, TEAM};
+    use super::otlp::TEAM;
     use super::*;
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+    pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let mut settings = Settings::from_pairs(pairs);
         let config = Config::read(&mut settings);
         settings.finish(config).map_err(|faults| faults.to_string())
     }
 
-    fn traces(switch: Switch<Otlp>) -> Endpoint {
+    pub(super) fn traces(switch: Switch<Otlp>) -> Endpoint {
         on(switch).traces.unwrap()
     }
 
-    fn on<T>(switch: Switch<T>) -> T {
+    pub(super) fn on<T>(switch: Switch<T>) -> T {
         match switch {
             Switch::On(target, _) => target,
             Switch::Off(why) => panic!("off: {why}"),
@@ -403,45 +349,6 @@ mod tests {
         let endpoint = traces(config.honeycomb);
         assert_eq!(endpoint.url.as_str(), "https://api.eu1.honeycomb.io:443/v1/traces");
         assert_eq!(endpoint.headers.iter().map(|(_, value)| value.expose_secret()).collect::<Vec<_>>(), ["a b"]);
-    }
-
-    #[test]
-    fn another_process_is_told_the_same_in_its_variables() {
-        let config = read(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-honeycomb-dataset=d"),
-        ]);
-        let variables = config.unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
-        let mut settings = Settings::from_lookup(move |name| {
-            variables.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.clone())
-        });
-        let told = Config::read(&mut settings);
-        let told = settings.finish(told).unwrap();
-        let honeycomb = traces(told.honeycomb);
-        assert_eq!(honeycomb.url.as_str(), "https://api.eu1.honeycomb.io/v1/traces");
-        assert_eq!((honeycomb.header(TEAM), honeycomb.header(DATASET)), (Some("k".into()), Some("d".into())));
-        assert_eq!(traces(told.otlp).url.as_str(), "http://127.0.0.1:4318/v1/traces");
-        assert_eq!(on(told.xray).udp, "127.0.0.1:2000");
-    }
-
-    #[test]
-    fn nobody_is_told_of_a_viewer_where_that_would_move_what_others_get() {
-        let lesson = [
-            ("HONEYCOMB_API_KEY", "k"),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
-            ("OTEL_LOGS_EXPORTER", "otlp"),
-            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
-        ];
-        let told = |pairs: &[(&str, &str)]| read(pairs).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
-        let xray_alone = [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))];
-        assert_eq!(told(&lesson), xray_alone);
-        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1");
-        assert_eq!(told(&[lesson[1], headers]), xray_alone, "the other header would be lost");
-        let path = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://refinery.honeycomb.io/custom");
-        assert_eq!(told(&[lesson[0], path]), xray_alone, "the path would be lost");
-        for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
-            assert_eq!(told(&[lesson[0], lesson[1], lesson[2], silent]), []);
-        }
     }
 
     #[test]
@@ -607,31 +514,6 @@ mod tests {
         }
         let config = read(&[all[0], all[1], all[4]]).unwrap();
         assert!(is_off(&config.honeycomb) && is_off(&config.otlp));
-    }
-
-    #[test]
-    fn a_viewer_takes_the_spans_beside_a_collector_of_log_records() {
-        let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
-        let said = [
-            ("HONEYCOMB_API_KEY", "k"),
-            ("OTEL_LOGS_EXPORTER", "otlp"),
-            (logs, "https://logs.example/in"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t"),
-        ];
-        let variables = read(&said).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
-        assert!(variables.iter().all(|(name, _)| *name != logs), "it holds as it is");
-        let mut settings = Settings::from_lookup(move |name| {
-            let told = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-            told.unwrap_or_else(|| said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
-        });
-        let told = Config::read(&mut settings);
-        let told = settings.finish(told).unwrap();
-        let (otlp, honeycomb) = (on(told.otlp), on(told.honeycomb));
-        let (traces, logs) = (otlp.traces.unwrap(), otlp.logs.unwrap());
-        assert_eq!((traces.url.as_str(), traces.headers.len()), ("http://127.0.0.1:4318/v1/traces", 0));
-        assert_eq!(logs.url.as_str(), "https://logs.example/in");
-        assert_eq!(logs.header("authorization").as_deref(), Some("Bearer t"));
-        assert_eq!(honeycomb.traces.unwrap().url.as_str(), "https://api.honeycomb.io/v1/traces");
     }
 
     #[test]

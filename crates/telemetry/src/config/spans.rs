@@ -1,5 +1,5 @@
-//! What the variables say of spans, wherever they go: their resource, how much one may hold, and at what pace
-//! they are sent.
+//! What the variables say of spans and log records, wherever they go: their resource, how much one may hold, and at what pace they
+//! are sent.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -1,0 +1,136 @@
+//! What a process that starts another tells it of where spans go: what it was told itself, and of a collector and a daemon of its
+//! own where nobody named one. Both are said in the variables that everyone reads, of which some can name one address alone.
+
+use super::otlp::{self, Otlp};
+use super::{Config, Switch};
+
+/// The headers that would go to the spans' collector, whoever takes its place.
+const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
+/// What was said of the address whose place another takes, and must not go there.
+const TAKEN: [&str; 5] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+];
+
+impl Config {
+    /// The variables of another process that shall send to the same destinations, and to `collector` and `daemon` where
+    /// these settings name none, unless that would move what others get; `None` stands for a variable that must be unset.
+    pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
+        let mut variables = Vec::new();
+        if !self.sends_spans {
+            return variables;
+        }
+        let takes_place = match (&self.otlp, &self.honeycomb) {
+            // Honeycomb's own variables know no further headers, and no path but OTLP's.
+            (_, Switch::On(Otlp { traces: Some(traces), .. }, _)) if !traces.is_plain() => false,
+            (Switch::Off(_), _) => {
+                variables.extend(TAKEN.map(|variable| (variable, None)));
+                true
+            }
+            // A collector of log records alone keeps them, with the headers that were given for it. Where Honeycomb has the place of the spans'
+            // collector and no log records, it would be told those too.
+            (Switch::On(Otlp { traces: None, logs: Some(logs), .. }, _), honeycomb)
+                if !matches!(honeycomb, Switch::On(Otlp { logs: None, .. }, _)) =>
+            {
+                variables.extend(HEADERS.map(|variable| (variable, None)));
+                variables.push(("OTEL_EXPORTER_OTLP_LOGS_HEADERS", logs.told_headers()));
+                true
+            }
+            _ => false,
+        };
+        if takes_place {
+            if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
+                // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
+                let base = traces.url.without("/v1/traces");
+                variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
+                variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
+                variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
+            }
+            if let Switch::On(xray, _) = &self.xray_otlp {
+                variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
+            }
+            // The signal's own variable, because the viewer takes no log records.
+            variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
+        }
+        if let Switch::Off(_) = self.xray {
+            variables.push(("AWS_XRAY_DAEMON_ADDRESS", Some(daemon.to_owned())));
+        }
+        variables
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::Settings;
+
+    use super::super::otlp::{DATASET, TEAM};
+    use super::super::tests::{on, read, traces};
+    use super::*;
+
+    #[test]
+    fn another_process_is_told_the_same_in_its_variables() {
+        let config = read(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-honeycomb-dataset=d"),
+        ]);
+        let variables = config.unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        let mut settings = Settings::from_lookup(move |name| {
+            variables.iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.clone())
+        });
+        let told = Config::read(&mut settings);
+        let told = settings.finish(told).unwrap();
+        let honeycomb = traces(told.honeycomb);
+        assert_eq!(honeycomb.url.as_str(), "https://api.eu1.honeycomb.io/v1/traces");
+        assert_eq!((honeycomb.header(TEAM), honeycomb.header(DATASET)), (Some("k".into()), Some("d".into())));
+        assert_eq!(traces(told.otlp).url.as_str(), "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(on(told.xray).udp, "127.0.0.1:2000");
+    }
+
+    #[test]
+    fn nobody_is_told_of_a_viewer_where_that_would_move_what_others_get() {
+        let lesson = [
+            ("HONEYCOMB_API_KEY", "k"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
+        ];
+        let told = |pairs: &[(&str, &str)]| read(pairs).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        let xray_alone = [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))];
+        assert_eq!(told(&lesson), xray_alone);
+        let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1");
+        assert_eq!(told(&[lesson[1], headers]), xray_alone, "the other header would be lost");
+        let path = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://refinery.honeycomb.io/custom");
+        assert_eq!(told(&[lesson[0], path]), xray_alone, "the path would be lost");
+        for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
+            assert_eq!(told(&[lesson[0], lesson[1], lesson[2], silent]), []);
+        }
+    }
+
+    #[test]
+    fn a_viewer_takes_the_spans_beside_a_collector_of_log_records() {
+        let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+        let said = [
+            ("HONEYCOMB_API_KEY", "k"),
+            ("OTEL_LOGS_EXPORTER", "otlp"),
+            (logs, "https://logs.example/in"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t"),
+        ];
+        let variables = read(&said).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
+        assert!(variables.iter().all(|(name, _)| *name != logs), "it holds as it is");
+        let mut settings = Settings::from_lookup(move |name| {
+            let told = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
+            told.unwrap_or_else(|| said.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))
+        });
+        let told = Config::read(&mut settings);
+        let told = settings.finish(told).unwrap();
+        let (otlp, honeycomb) = (on(told.otlp), on(told.honeycomb));
+        let (traces, logs) = (otlp.traces.unwrap(), otlp.logs.unwrap());
+        assert_eq!((traces.url.as_str(), traces.headers.len()), ("http://127.0.0.1:4318/v1/traces", 0));
+        assert_eq!(logs.url.as_str(), "https://logs.example/in");
+        assert_eq!(logs.header("authorization").as_deref(), Some("Bearer t"));
+        assert_eq!(honeycomb.traces.unwrap().url.as_str(), "https://api.honeycomb.io/v1/traces");
+    }
+}
