@@ -27,6 +27,7 @@ mod proxy;
 mod relay;
 mod routes;
 mod rules;
+mod sign_in;
 mod slow_clients;
 mod smuggling;
 mod social;

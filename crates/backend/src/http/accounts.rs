@@ -1,5 +1,5 @@
-//! The handlers that sign up, in and out. How often it may be tried is bounded by login, by address and by both; an answer tells neither
-//! whether a login exists nor how near a password was.
+//! The handlers that sign up, in and out. Attempts are bounded by login, by address and by both, and the narrowest bound refuses first. A response
+//! discloses neither whether a login exists nor how near a password was.
 
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::session::{SignedIn, cookie, no_cookie, token};
 use super::{Answer, State};
 use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login, Password, Token};
-use crate::store::{Registration, Taken, now};
+use crate::store::{Bound, Place, Registration, Taken, now};
 
 /// Sign up
 #[utoipa::path(post, path = "/api/auth/signup", tag = "accounts", operation_id = "sign_up",
@@ -32,9 +32,9 @@ use crate::store::{Registration, Taken, now};
 #[instrument(name = "sign-up", skip_all)]
 pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body<SignUp>) -> Answer {
     let registration = registration(&body)?;
-    let now = now();
-    bounded(state.store.attempt(Attempt::SIGN_UP, &[&address(&request)], now).await?, now)?;
-    match state.store.register(registration, now).await? {
+    let (now, address) = (now(), address(&request));
+    let place = admit(&state, &[(Attempt::SIGN_UP, &[&address])], &address, now).await?;
+    match state.store.register(place, registration, now).await? {
         Ok(account) => {
             let token = state.store.begin_session(account.user.uuid, now).await?;
             Ok(signed_in(&request, account, &token))
@@ -58,7 +58,9 @@ pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body
     let address = address(&request);
     let (account, session) = match body.token.as_deref() {
         Some(offered) => {
-            bounded(state.store.attempt(Attempt::ADDRESS, &[&address], now).await?, now)?;
+            let bounds: [Bound<'_>; 1] = [(Attempt::ADDRESS, &[&address])];
+            refuse(state.store.refused_until(&bounds, now).await?, now)?;
+            count(&state, &bounds, now).await?;
             let session = state.store.redeem(&Token::given(offered), now).await?.ok_or_else(no_such_link)?;
             let signed_in = state.store.session(&session, now).await?.ok_or_else(no_such_link)?;
             (signed_in.account, session)
@@ -118,8 +120,8 @@ pub(super) async fn not_here() -> Problem {
     Problem::not_found("accounts are the issuer's: sign up, in and out there, and come with its token")
 }
 
-/// The three bounds come before the password is looked at. A right one shows who it was, and so does away with what was tried for this login; what
-/// came from the address still counts, or whoever has an account here could go on guessing at others'.
+/// A right password shows whose the login is, and ends the count against it. The address's own count stays, or the owner of one account could
+/// guess at others for ever.
 async fn authenticate(
     state: &State,
     login: &Login,
@@ -127,19 +129,29 @@ async fn authenticate(
     address: &str,
     now: DateTime<Utc>,
 ) -> Result<Account, Problem> {
-    let bounds: [(Attempt, &[&str]); 3] = [
-        (Attempt::ADDRESS, &[address]),
-        (Attempt::LOGIN, &[login.as_str()]),
-        (Attempt::LOGIN_FROM_ADDRESS, &[login.as_str(), address]),
-    ];
-    for (attempt, by) in bounds {
-        bounded(state.store.attempt(attempt, by, now).await?, now)?;
-    }
-    let account = state.store.authenticate(login, password).await?.ok_or_else(wrong_password)?;
-    for (attempt, by) in bounds.into_iter().filter(|(attempt, _)| *attempt != Attempt::ADDRESS) {
-        state.store.forget_attempts(attempt, by).await?;
-    }
+    let of_login: [Bound<'_>; 2] =
+        [(Attempt::LOGIN_FROM_ADDRESS, &[login.as_str(), address]), (Attempt::LOGIN, &[login.as_str()])];
+    let [narrowest, wider] = of_login;
+    let place = admit(state, &[narrowest, wider, (Attempt::ADDRESS, &[address])], address, now).await?;
+    let account = state.store.authenticate(place, login, password).await?.ok_or_else(wrong_password)?;
+    state.store.forget_attempts(&of_login).await?;
     Ok(account)
+}
+
+/// Gives an attempt that is within its bounds a place in the line for a hasher. An attempt that a bound or the line refuses does not count.
+async fn admit(state: &State, bounds: &[Bound<'_>], address: &str, now: DateTime<Utc>) -> Result<Place, Problem> {
+    refuse(state.store.refused_until(bounds, now).await?, now)?;
+    let place = Place::take(address).ok_or_else(crowded)?;
+    count(state, bounds, now).await?;
+    Ok(place)
+}
+
+async fn count(state: &State, bounds: &[Bound<'_>], now: DateTime<Utc>) -> Result<(), Problem> {
+    if state.store.count_attempt(bounds, now).await? {
+        return Ok(());
+    }
+    // An attempt at the same time was the last one.
+    refuse(state.store.refused_until(bounds, now).await?.or(Some(now)), now)
 }
 
 fn registration(body: &SignUp) -> Result<Registration, Problem> {
@@ -162,8 +174,13 @@ fn invalid(codes: [Option<Invalid>; 4]) -> Problem {
     Problem::Invalid(codes.into_iter().flatten().collect())
 }
 
-fn bounded(attempt: Result<(), DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
-    attempt.map_err(|until| Problem::TooMany { seconds: (until - now).num_seconds().max(0).unsigned_abs() + 1 })
+fn refuse(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Problem> {
+    let Some(until) = until else { return Ok(()) };
+    Err(Problem::TooMany { seconds: (until - now).num_seconds().max(0).unsigned_abs() + 1 })
+}
+
+fn crowded() -> Problem {
+    Problem::unavailable("too many sign in or up at the same time; try again")
 }
 
 /// Of the client, as the proxy tells it.

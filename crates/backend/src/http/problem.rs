@@ -73,6 +73,10 @@ impl Problem {
         Self::Other(StatusCode::UNAUTHORIZED, detail.to_owned())
     }
 
+    pub(super) fn unavailable(detail: &str) -> Self {
+        Self::Other(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned())
+    }
+
     pub(super) fn bad_request(detail: String) -> Self {
         Self::Other(StatusCode::BAD_REQUEST, detail)
     }

@@ -1,26 +1,16 @@
-//! Every statement about accounts: who signs up, by what they sign in, and how often it was tried. Passwords are hashed with argon2id,
-//! off the runtime's threads and a few at a time: each takes 19 MiB.
+//! Every statement about accounts: registration, authentication, and the users of an issuer of tokens.
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use telemetry::span::SpanExt;
-use tokio::sync::Semaphore;
 use tracing::Span;
 use uuid::Uuid;
 
 use super::once::sha256;
+use super::passwords::{self, Place};
 use super::statement::{Statement, statement};
 use super::users::user;
-use super::{Error, Store, on_writer, read, run};
-use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Login, Password, User};
-
-/// Passwords that are hashed at the same time.
-const HASHERS: usize = 2;
-/// How long attempts count.
-const WINDOW: TimeDelta = TimeDelta::minutes(15);
-
-static HASHING: Semaphore = Semaphore::const_new(HASHERS);
+use super::{Error, Store, read, run};
+use crate::domain::{Account, DisplayName, Email, Handle, Login, Password, User};
 
 const REGISTER: Statement = statement(
     "INSERT",
@@ -33,15 +23,6 @@ const BY_LOGIN: Statement = statement(
     "users",
     "SELECT uuid, handle, display_name, bio, email, password_hash FROM users WHERE handle = $1 OR email = $1",
 );
-const ATTEMPT: Statement = statement(
-    "INSERT",
-    "attempts",
-    "INSERT INTO attempts (subject_hash, made, expires_at) VALUES ($1, 1, $3) ON CONFLICT (subject_hash) DO UPDATE SET \
-     made = CASE WHEN attempts.expires_at > $2 THEN attempts.made + 1 ELSE 1 END, \
-     expires_at = CASE WHEN attempts.expires_at > $2 THEN attempts.expires_at ELSE excluded.expires_at END \
-     RETURNING made, expires_at",
-);
-const FORGET: Statement = statement("DELETE", "attempts", "DELETE FROM attempts WHERE subject_hash = $1");
 const BY_SUBJECT: Statement =
     statement("SELECT", "users", "SELECT uuid, handle, display_name, bio, email FROM users WHERE subject = $1");
 const ADMIT: Statement = statement(
@@ -65,12 +46,17 @@ pub struct Registration {
 pub struct Taken;
 
 impl Store {
-    /// Keeps a new account.
+    /// Keeps a new account. Its password is hashed once `place` has reached a hasher.
     ///
     /// # Errors
     /// A statement failed, or the password could not be hashed; nothing is kept.
-    pub async fn register(&self, new: Registration, now: DateTime<Utc>) -> Result<Result<Account, Taken>, Error> {
-        let hash = hash(new.password).await?;
+    pub async fn register(
+        &self,
+        place: Place,
+        new: Registration,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Account, Taken>, Error> {
+        let hash = passwords::hash(Some(place), new.password).await?;
         let account = Account {
             user: User {
                 uuid: Uuid::now_v7(),
@@ -89,11 +75,16 @@ impl Store {
         .await
     }
 
-    /// Whose login and password these are. Takes as long where nobody has this login.
+    /// The account with this login and password. Takes as long if the login is unknown.
     ///
     /// # Errors
     /// A statement failed, or a kept hash cannot be read.
-    pub async fn authenticate(&self, login: &Login, password: Password) -> Result<Option<Account>, Error> {
+    pub async fn authenticate(
+        &self,
+        place: Place,
+        login: &Login,
+        password: Password,
+    ) -> Result<Option<Account>, Error> {
         type Row = (Uuid, String, String, String, String, Option<String>);
         let rows = if login.as_str().contains('\0') {
             Vec::new()
@@ -104,51 +95,11 @@ impl Store {
         };
         let found = rows.into_iter().next();
         let kept = found.as_ref().and_then(|row| row.5.clone());
-        let right = verify(kept, password).await?;
+        let right = passwords::verify(place, kept, password).await?;
         Ok(found.filter(|_| right).map(|(uuid, handle, display_name, bio, email, _)| Account {
             user: user((uuid, handle, display_name, bio)),
             email,
         }))
-    }
-
-    /// Counts an attempt; where there have been too many, until when to wait.
-    ///
-    /// # Errors
-    /// The statement failed.
-    pub async fn attempt(
-        &self,
-        attempt: Attempt,
-        by: &[&str],
-        now: DateTime<Utc>,
-    ) -> Result<Result<(), DateTime<Utc>>, Error> {
-        let (store, subject) = (self.clone(), subject(attempt, by));
-        let (made, until) = self
-            .write(async move {
-                // All rows are fetched, so that SQLite has committed when this returns.
-                let rows = on_writer!(&store, ATTEMPT, |pool| {
-                    sqlx::query_as::<_, (i64, DateTime<Utc>)>(ATTEMPT.text)
-                        .bind(&subject)
-                        .bind(now)
-                        .bind(now + WINDOW)
-                        .fetch_all(pool)
-                })?;
-                rows.into_iter().next().ok_or(Error::Statement(sqlx::Error::RowNotFound))
-            })
-            .await?;
-        Ok(if made > attempt.most { Err(until) } else { Ok(()) })
-    }
-
-    /// Counts anew: whoever tried has shown who they are.
-    ///
-    /// # Errors
-    /// The statement failed.
-    pub async fn forget_attempts(&self, attempt: Attempt, by: &[&str]) -> Result<(), Error> {
-        let (store, subject) = (self.clone(), subject(attempt, by));
-        self.write(async move {
-            run!(&store, FORGET, &subject)?;
-            Ok(())
-        })
-        .await
     }
 
     /// Whom an issuer of tokens means by `subject`; somebody new gets `handle`, or one like it that is free. From here on the
@@ -196,39 +147,4 @@ impl Store {
             email,
         }))
     }
-}
-
-/// Neither names nor addresses are kept.
-fn subject(attempt: Attempt, by: &[&str]) -> String {
-    let parts: Vec<_> = std::iter::once(attempt.kind).chain(by.iter().copied()).map(str::as_bytes).collect();
-    sha256(&parts)
-}
-
-pub(super) async fn hash(password: Password) -> Result<String, Error> {
-    off_the_runtime(move || {
-        let hash = Argon2::default().hash_password(password.expose().as_bytes());
-        hash.map(|hash| hash.to_string()).map_err(|error| Error::Password(error.to_string()))
-    })
-    .await
-}
-
-/// Compares with a hash of nothing where there is none to compare with, which takes as long.
-async fn verify(kept: Option<String>, password: Password) -> Result<bool, Error> {
-    off_the_runtime(move || {
-        let Some(kept) = kept else {
-            drop(Argon2::default().hash_password(password.expose().as_bytes()));
-            return Ok(false);
-        };
-        let kept = PasswordHash::new(&kept).map_err(|error| Error::Password(error.to_string()))?;
-        Ok(Argon2::default().verify_password(password.expose().as_bytes(), &kept).is_ok())
-    })
-    .await
-}
-
-async fn off_the_runtime<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    // It is never closed.
-    let _place = HASHING.acquire().await.ok();
-    tokio::task::spawn_blocking(work).await?
 }

@@ -4,11 +4,13 @@
 
 mod accounts;
 mod activities;
+mod attempts;
 mod faults;
 mod messages;
 mod migrations;
 mod once;
 mod open;
+mod passwords;
 mod posts;
 mod pragmas;
 mod reactions;
@@ -21,10 +23,12 @@ mod users;
 mod words;
 
 pub use accounts::{Registration, Taken};
+pub use attempts::Bound;
 pub use faults::Faults;
 pub use messages::{Access, conversation};
 pub use once::{Key, NotAKey, Once, Outcome};
 pub use open::reach;
+pub use passwords::Place;
 pub use posts::Deletion;
 pub use seed::{FIRST_USER, FIRST_USERS};
 pub use sessions::Session;

@@ -13,7 +13,7 @@ use super::messages::say;
 use super::posts::{answer, post};
 use super::statement::{Statement, statement};
 use super::words::index;
-use super::{Error, Store, accounts, messages, posts, sessions, transaction, within};
+use super::{Error, Store, messages, passwords, posts, sessions, transaction, within};
 use crate::domain::{Activity, DirectMessage, Password, Ttl, User, words};
 
 /// Whom the one-time link of `cargo run` signs in.
@@ -83,7 +83,7 @@ pub(super) async fn run(store: &Store, now: DateTime<Utc>) -> Result<Option<Pass
         return Ok(None);
     }
     let password = sessions::random_password();
-    let hash = accounts::hash(password.clone()).await?;
+    let hash = passwords::hash(None, password.clone()).await?;
     let kept = store.clone();
     // One span for all of it: whoever opens the first trace does not want to read fifty statements.
     let span = tracing::info_span!("seed");

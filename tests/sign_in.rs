@@ -1,0 +1,151 @@
+//! Many sign-ins: how many guesses a login, an address or both may make, what a refusal costs, and the memory of passwords that are hashed at
+//! the same time.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread;
+
+use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
+use tokio::runtime::Runtime;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::http::Answer;
+use crate::support::person::PASSWORD;
+use crate::support::{Folder, eventually, http, postgres};
+
+const WRONG: &str = "a wrong password";
+
+fn sign_in(backend: &str, address: &str, login: &str, password: &str) -> Answer {
+    let headers = [("content-type", "application/json"), ("x-forwarded-for", address)];
+    let body = json!({"login": login, "password": password}).to_string();
+    http::send(&format!("{backend}/api/auth/signin"), &headers, body.as_bytes())
+}
+
+/// What a database keeps of attempts, with whatever changes at each write.
+enum Attempts {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Attempts {
+    fn read(&mut self, runtime: &Runtime) -> String {
+        match self {
+            // Changes with each commit of another connection.
+            Self::Sqlite(connection) => {
+                let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(connection);
+                runtime.block_on(version).unwrap().to_string()
+            }
+            Self::Postgres(connection) => {
+                let rows = "SELECT coalesce(string_agg(concat_ws(' ', subject_hash, made, expires_at, xmin), ',' ORDER BY subject_hash), '') \
+                            FROM attempts";
+                runtime.block_on(sqlx::query_scalar(rows).fetch_one(connection)).unwrap()
+            }
+        }
+    }
+}
+
+/// Runs a test on each engine, with a function that reads what is kept of attempts.
+fn each(test: impl Fn(&Cruddur, &mut dyn FnMut() -> String)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let data = Folder::new();
+    let cruddur = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    let file = SqliteConnectOptions::new().filename(data.path().join("cruddur.db")).read_only(true);
+    let mut attempts = Attempts::Sqlite(runtime.block_on(file.connect()).unwrap());
+    test(&cruddur, &mut || attempts.read(&runtime));
+
+    if let Some(url) = runtime.block_on(postgres::database()) {
+        let cruddur = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
+        let mut attempts = Attempts::Postgres(runtime.block_on(PgConnection::connect(&url)).unwrap());
+        test(&cruddur, &mut || attempts.read(&runtime));
+    }
+}
+
+#[test]
+fn a_refused_guess_writes_nothing_and_locks_out_no_other_address() {
+    each(|cruddur, attempts| {
+        let owner = cruddur.person();
+        for login in [owner.handle.as_str(), "nobody"] {
+            let guess = |password| sign_in(&cruddur.backend, "192.0.2.1", login, password).status;
+            assert!((0..10).all(|_| guess(WRONG) == 401), "{login}");
+            let before = attempts();
+            assert!((0..90).all(|_| guess(WRONG) == 429), "{login}");
+            assert_eq!(guess(PASSWORD), 429, "{login}");
+            assert_eq!(attempts(), before, "{login}");
+        }
+        assert_eq!(sign_in(&cruddur.backend, "192.0.2.2", &owner.handle, PASSWORD).status, 200);
+    });
+}
+
+#[test]
+fn guesses_from_many_addresses_are_bounded_for_a_login() {
+    each(|cruddur, attempts| {
+        let owner = cruddur.person();
+        for last in 1..=10 {
+            let guess = || sign_in(&cruddur.backend, &format!("192.0.2.{last}"), &owner.handle, WRONG).status;
+            assert!((0..10).all(|_| guess() == 401), "from the address {last}");
+        }
+        let before = attempts();
+        for last in 11..=20 {
+            let refused = sign_in(&cruddur.backend, &format!("192.0.2.{last}"), &owner.handle, WRONG);
+            assert_eq!(refused.status, 429, "from the address {last}");
+            assert!((1..=901).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
+        }
+        assert_eq!(attempts(), before);
+        assert_eq!(sign_in(&cruddur.backend, "192.0.2.11", "bayko", WRONG).status, 401, "other logins are free");
+    });
+}
+
+#[test]
+fn guesses_at_the_same_time_pass_no_bound() {
+    each(|cruddur, _| {
+        let owner = cruddur.person();
+        let (backend, login) = (&cruddur.backend, &owner.handle);
+        let guess = || sign_in(backend, "192.0.2.1", login, WRONG).status;
+        let statuses = thread::scope(|scope| {
+            let guesses: Vec<_> = (0..40).map(|_| scope.spawn(guess)).collect();
+            guesses.into_iter().map(|guess| guess.join().unwrap()).collect::<Vec<_>>()
+        });
+        let with = |status: u16| statuses.iter().filter(|one| **one == status).count();
+        assert_eq!((with(401), with(401) + with(429) + with(503)), (10, 40), "{statuses:?}");
+    });
+}
+
+/// 16 of the guarantees.
+#[test]
+fn a_hundred_sign_ins_at_once_stay_within_128_mb() {
+    const MOST_KIB: u64 = 128 * 1000 * 1000 / 1024;
+    let data = Folder::new();
+    let cruddur = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    let (person, backend) = (cruddur.person(), &cruddur.backend);
+    thread::scope(|scope| {
+        let crowd = |n| sign_in(backend, "192.0.2.1", &format!("somebody_{n}"), WRONG);
+        let crowd: Vec<_> = (0..100).map(|n| scope.spawn(move || crowd(n))).collect();
+        // Another address has places of its own.
+        assert_eq!(sign_in(&cruddur.backend, "192.0.2.2", &person.handle, PASSWORD).status, 200);
+        for answer in crowd.into_iter().map(|answer| answer.join().unwrap()) {
+            let retry = answer.header("retry-after").parse::<u64>();
+            assert!(answer.status == 401 || (answer.status == 503 && retry.is_ok()), "{}", answer.status);
+        }
+    });
+    assert!(cruddur.peak_memory() <= MOST_KIB, "{} KiB", cruddur.peak_memory());
+
+    // A client that does not wait leaves its hash running.
+    let (_, authority) = cruddur.backend.split_once("://").unwrap();
+    for n in 0..100 {
+        let body = json!({"login": format!("somebody_{n}"), "password": WRONG}).to_string();
+        let mut stream = TcpStream::connect(authority).unwrap();
+        write!(
+            stream,
+            "POST /api/auth/signin HTTP/1.1\r\nhost: {authority}\r\nx-forwarded-for: 192.0.2.3\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    }
+    eventually("a sign-in afterwards", || {
+        (sign_in(&cruddur.backend, "192.0.2.4", &person.handle, PASSWORD).status == 200).then_some(())
+    });
+    assert!(cruddur.peak_memory() <= MOST_KIB, "{} KiB", cruddur.peak_memory());
+}
