@@ -36,7 +36,6 @@ pub mod ledger;
 pub mod measure;
 mod pipeline;
 pub mod propagation;
-mod protobuf;
 pub mod relay;
 mod resource;
 pub mod span;

@@ -22,8 +22,8 @@ use crate::client::agent;
 use crate::config::{Endpoint, Protocol};
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
-use crate::protobuf::{bytes, field_len, head};
 use crate::span::Record;
+use otlp::wire::{bytes, field_len, head};
 
 use answer::{partial, said};
 

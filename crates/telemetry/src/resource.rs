@@ -118,7 +118,7 @@ fn architecture() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protobuf::{Field, Fields};
+    use otlp::wire::{Field, Fields};
 
     #[test]
     fn the_variable_adds_and_wins_but_for_the_services_name() {

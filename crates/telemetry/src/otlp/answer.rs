@@ -111,7 +111,7 @@ fn masked<'a>(secrets: impl Iterator<Item = &'a SecretString>, text: &[char]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protobuf::bytes;
+    use otlp::wire::bytes;
 
     #[test]
     fn a_part_that_is_not_taken_is_counted_in_both_encodings() {

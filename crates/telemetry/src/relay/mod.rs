@@ -1,14 +1,10 @@
-//! Spans that others made and that are delivered with ours: into the same queues, the same ledger, with the same keys, as spans
-//! of another service. Whoever calls decides who may send, by a token that comes with each span; here every byte is hostile:
-//! a message that is not OTLP is refused whole, a span that is not what it should be is rejected and counted, and of its
-//! attributes only those of an allow list stay. Knows no HTTP; nothing is kept between messages.
+//! Spans that other programs made and that are delivered with ours: into the same queues and the same ledger, as spans of another service. The caller
+//! decides which senders are admitted, by a token in each span. Here every byte is hostile: a message that is not OTLP is refused whole, an invalid span
+//! is rejected and counted, and of its attributes only those of an allow list stay. Knows no HTTP; keeps nothing between messages.
 
-mod json;
-mod protobuf;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -16,9 +12,12 @@ use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
 
+pub use otlp::Encoding;
+pub use otlp::response::failure as refusal;
+use otlp::{Bounds, Kind, StatusCode, Value as Any};
+
 use crate::http::bounded;
 use crate::pipeline::Queue;
-use crate::protobuf::{bytes, number};
 use crate::resource::Resource;
 use crate::span::{Limits, Parent, Record, Recording, Value, attribute, id, nanoseconds};
 
@@ -29,10 +28,8 @@ const RELAYED: &str = "telemetry.relayed";
 
 /// Spans of one message; the others are rejected.
 const SPANS: usize = 512;
-const ATTRIBUTES: usize = 128;
-const EVENTS: usize = 32;
-/// Of an event.
-const EVENT_ATTRIBUTES: usize = 16;
+/// What is read of a span. No link is recorded.
+const BOUNDS: Bounds = Bounds { attributes: 128, events: 32, links: 0, inner_attributes: 16 };
 /// Of a name or a key, in bytes.
 const NAME: usize = 128;
 
@@ -57,15 +54,6 @@ const ALLOWED: [&str; 9] = [
 /// What of a URL is not recorded.
 const QUERY: [&str; 2] = ["url.query", "url.fragment"];
 const URL: &str = "url.full";
-
-/// How a message is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// OTLP's JSON: ids in hex.
-    Json,
-    /// Protocol Buffers.
-    Protobuf,
-}
 
 /// Takes spans of some services and of no others.
 #[derive(Debug)]
@@ -96,43 +84,6 @@ pub enum Rejection {
     TooMany,
 }
 
-/// A span as a message tells it.
-#[derive(Default)]
-struct Told<'a> {
-    /// `None` where it is not valid.
-    trace: Option<TraceId>,
-    id: Option<SpanId>,
-    parent: Option<SpanId>,
-    parent_is_invalid: bool,
-    parent_is_remote: bool,
-    name: Cow<'a, str>,
-    kind: u64,
-    start: u64,
-    end: u64,
-    attributes: Vec<(Cow<'a, str>, Any<'a>)>,
-    events: Vec<Happened<'a>>,
-    failed: bool,
-    description: Cow<'a, str>,
-    /// Attributes, events and links that are not here.
-    dropped: [u32; 3],
-}
-
-#[derive(Default)]
-struct Happened<'a> {
-    time: u64,
-    name: Cow<'a, str>,
-    attributes: Vec<(Cow<'a, str>, Any<'a>)>,
-}
-
-/// An attribute's value; `Other` is a list, an object, or none.
-enum Any<'a> {
-    Text(Cow<'a, str>),
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Other,
-}
-
 static QUEUES: OnceLock<Vec<Arc<Queue>>> = OnceLock::new();
 
 /// Makes `queues` those that relayed spans go to. A process installs telemetry once.
@@ -159,96 +110,92 @@ impl Relay {
         mut admits: impl FnMut(&str, &str) -> bool,
     ) -> Result<Taken, String> {
         let mut taken = Taken::default();
-        let each = |service: Option<&str>, told: Told<'_>| {
-            let judged = if taken.records.len() < SPANS {
-                self.judge(service, &told, now, &mut admits)
-            } else {
-                Err(Rejection::TooMany)
+        let read = otlp::spans(encoding, message, &BOUNDS, |resource, _, span| {
+            let judged = match span {
+                _ if taken.records.len() >= SPANS => Err(Rejection::TooMany),
+                Ok(span) => self.judge(resource.service(), &span, now, &mut admits),
+                Err(_) => Err(Rejection::Invalid),
             };
             match judged {
                 Ok(record) => taken.records.push(record),
                 Err(why) => *taken.rejected.entry(why).or_default() += 1,
             }
-        };
-        match encoding {
-            Encoding::Json => json::read(message, each)?,
-            Encoding::Protobuf => protobuf::read(message, each)?,
-        }
-        Ok(taken)
+        });
+        read.map(|()| taken).map_err(|malformed| malformed.to_string())
     }
 
     fn judge(
         &self,
         service: Option<&str>,
-        told: &Told<'_>,
+        span: &otlp::Span<'_>,
         now: SystemTime,
         admits: &mut impl FnMut(&str, &str) -> bool,
     ) -> Result<Record, Rejection> {
         let maker = self.makers.iter().find(|maker| Some(maker.service()) == service).ok_or(Rejection::Service)?;
-        let (Some(trace), Some(id), false) = (told.trace, told.id, told.parent_is_invalid) else {
-            return Err(Rejection::Invalid);
+        let kind = match span.kind {
+            Kind::Unspecified | Kind::Internal => SpanKind::Internal,
+            Kind::Client => SpanKind::Client,
+            Kind::Server | Kind::Producer | Kind::Consumer => return Err(Rejection::Invalid),
         };
-        let kind = match told.kind {
-            0 | 1 => SpanKind::Internal,
-            3 => SpanKind::Client,
-            _ => return Err(Rejection::Invalid),
-        };
-        if told.name.is_empty() {
+        if span.name.is_empty() || span.parent == otlp::Parent::Invalid {
             return Err(Rejection::Invalid);
         }
         let (oldest, latest) = (nanoseconds(now - OLDEST), nanoseconds(now + AHEAD));
-        if told.start < oldest || told.end < told.start || told.end > latest {
+        if span.start < oldest || span.end < span.start || span.end > latest {
             return Err(Rejection::Time);
         }
-        let token = told.attributes.iter().find_map(|(key, value)| match value {
-            Any::Text(token) if key == TOKEN => Some(&**token),
+        let token = match span.attributes.get(TOKEN) {
+            Some(Any::Text(token)) => Some(&**token),
             _ => None,
-        });
+        };
+        let trace = TraceId::from_bytes(span.trace_id);
         if !token.is_some_and(|token| admits(&trace.to_string(), token)) {
             return Err(Rejection::Token);
         }
-        Ok(told.record(trace, id, kind).made_by(maker))
+        Ok(record(span, trace, kind).made_by(maker))
     }
 }
 
-impl Told<'_> {
-    /// The span as we encode our own.
-    fn record(&self, trace: TraceId, id: SpanId, kind: SpanKind) -> Record {
-        let flags = TraceFlags::SAMPLED | id::RANDOM;
-        let context = SpanContext::new(trace, id, flags, true, TraceState::NONE);
-        let parent = self.parent.map(|id| Parent { id, remote: self.parent_is_remote });
-        let mut recording = Recording::start("", &context, None, parent, self.start, Limits::default());
-        recording.name(cut(&self.name).to_owned());
-        recording.kind(kind);
-        recording.set(RELAYED, true);
-        let [mut dropped, mut events, links] = self.dropped;
-        for (key, value) in self.attributes.iter().filter(|(key, _)| key != TOKEN) {
-            match allowed(key, value) {
-                Some(value) => recording.set(key, value),
-                None => dropped = dropped.saturating_add(1),
-            }
+/// The span as we encode our own.
+fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
+    let flags = TraceFlags::SAMPLED | id::RANDOM;
+    let context = SpanContext::new(trace, SpanId::from_bytes(span.span_id), flags, true, TraceState::NONE);
+    let remote = span.has_remote_parent() == Some(true);
+    let parent = match span.parent {
+        otlp::Parent::Span(id) => Some(Parent { id: SpanId::from_bytes(id), remote }),
+        otlp::Parent::None | otlp::Parent::Invalid => None,
+    };
+    let mut recording = Recording::start("", &context, None, parent, span.start, Limits::default());
+    recording.name(cut(&span.name).to_owned());
+    recording.kind(kind);
+    recording.set(RELAYED, true);
+    let (mut dropped, mut events) = (span.attributes.dropped, span.dropped_events);
+    for attribute in span.attributes.kept.iter().filter(|attribute| attribute.key != TOKEN) {
+        match allowed(&attribute.key, &attribute.value) {
+            Some(value) => recording.set(&attribute.key, value),
+            None => dropped = dropped.saturating_add(1),
         }
-        for (index, event) in self.events.iter().enumerate() {
-            // Out of its span, an event says nothing.
-            if (self.start..=self.end).contains(&event.time) && index < EVENTS {
-                let mut encoded = Vec::new();
-                for (key, value) in event.attributes.iter().take(EVENT_ATTRIBUTES) {
-                    if let Some(value) = allowed(key, value) {
-                        attribute(&mut encoded, 3, key, value, NAME);
-                    }
-                }
-                recording.event_at(event.time, cut(&event.name), &encoded);
-            } else {
-                events = events.saturating_add(1);
-            }
-        }
-        recording.drop_more(dropped, events, links);
-        if self.failed {
-            recording.status("error");
-            recording.describe(bounded(&self.description));
-        }
-        recording.finish(self.end)
     }
+    for event in &span.events {
+        // Outside its span, an event means nothing.
+        if !(span.start..=span.end).contains(&event.time) {
+            events = events.saturating_add(1);
+            continue;
+        }
+        let mut encoded = Vec::new();
+        for one in &event.attributes.kept {
+            if let Some(value) = allowed(&one.key, &one.value) {
+                attribute(&mut encoded, 3, &one.key, value, NAME);
+            }
+        }
+        recording.event_at(event.time, cut(&event.name), &encoded);
+    }
+    recording.drop_more(dropped, events, span.dropped_links);
+    if span.status.code == StatusCode::Error {
+        recording.status("error");
+        recording.describe(bounded(&span.status.message));
+    }
+    recording.finish(span.end)
 }
 
 /// What is recorded of an attribute, if anything.
@@ -260,8 +207,8 @@ fn allowed<'v>(key: &str, value: &'v Any<'_>) -> Option<Value<'v>> {
         Any::Text(text) => Some(Value::Text(bounded(text))),
         Any::Bool(flag) => Some(Value::Bool(*flag)),
         Any::Int(int) => Some(Value::Int(*int)),
-        Any::Float(float) => Some(Value::Float(*float)),
-        Any::Other => None,
+        Any::Double(float) => Some(Value::Float(*float)),
+        Any::Empty | Any::Bytes(_) | Any::Array(_) | Any::Map(_) => None,
     }
 }
 
@@ -291,39 +238,9 @@ impl Taken {
 
     /// `ExportTraceServiceResponse`, with what was rejected and why.
     pub fn answer(&self, encoding: Encoding) -> Vec<u8> {
-        let rejected = self.total_rejected();
-        if rejected == 0 {
-            return if encoding == Encoding::Json { b"{}".to_vec() } else { Vec::new() };
-        }
         let reasons: Vec<String> =
             self.rejected.iter().map(|(why, count)| format!("{count} {}", why.words())).collect();
-        let message = reasons.join("; ");
-        match encoding {
-            Encoding::Json => {
-                let partial = serde_json::json!({"rejectedSpans": rejected.to_string(), "errorMessage": message});
-                serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
-            }
-            Encoding::Protobuf => {
-                let (mut partial, mut answer) = (Vec::new(), Vec::new());
-                number(&mut partial, 1, rejected);
-                bytes(&mut partial, 2, message.as_bytes());
-                bytes(&mut answer, 1, &partial);
-                answer
-            }
-        }
-    }
-}
-
-/// OTLP's body of a refusal: a `google.rpc.Status` with this code and message.
-pub fn refusal(encoding: Encoding, code: u8, message: &str) -> Vec<u8> {
-    match encoding {
-        Encoding::Json => serde_json::json!({"code": code, "message": message}).to_string().into_bytes(),
-        Encoding::Protobuf => {
-            let mut status = Vec::new();
-            number(&mut status, 1, code.into());
-            bytes(&mut status, 2, message.as_bytes());
-            status
-        }
+        otlp::response::success(encoding, self.total_rejected(), &reasons.join("; "))
     }
 }
 

@@ -2,7 +2,7 @@
 //! and is written in few pieces.
 
 use super::Value;
-use crate::protobuf::{bytes, field_len, fixed64, head, varint, varint_len};
+use otlp::wire::{bytes, field_len, fixed64, head, varint, varint_len};
 
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
 #[inline(always)]

@@ -15,7 +15,7 @@ use tracing_log::NormalizeEvent;
 use super::attribute::{attribute, cut};
 use super::recording::{EXCEPTION, now};
 use super::{Limits, Record, Recording, Value};
-use crate::protobuf::{bytes, field_len, fixed64, head, number};
+use otlp::wire::{bytes, field_len, fixed64, head, number};
 
 /// Attributes are field 3 of OTLP's span event, and field 6 of its `LogRecord`.
 const OF_SPAN: u8 = 3;

@@ -4,7 +4,7 @@
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
 use super::recording::{IS_REMOTE, field};
-use crate::protobuf::{Field, Fields};
+use otlp::wire::{Field, Fields};
 
 /// A text as it stands in an encoding. It was a `str` when it was written, and is looked at once more by who needs one again:
 /// most texts are only copied.
@@ -214,7 +214,7 @@ impl<'a> Reading<'a> {
 }
 
 /// Whether a span's flags say that its parent is another process's.
-pub(crate) fn is_remote(flags: u32) -> bool {
+fn is_remote(flags: u32) -> bool {
     flags & IS_REMOTE != 0
 }
 

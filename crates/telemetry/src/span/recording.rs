@@ -14,7 +14,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use super::attribute::{attribute, cut, is_short, text_head};
 use super::record::Record;
 use super::{Limits, Value};
-use crate::protobuf::{bytes, field_len, fixed64, head, number};
+use otlp::wire::{bytes, field_len, fixed64, head, number};
 
 /// Fields of OTLP's `Span`.
 pub(crate) mod field {

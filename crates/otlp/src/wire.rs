@@ -3,7 +3,7 @@
 
 /// Appends an unsigned number of 1 to 10 bytes.
 #[inline]
-pub(crate) fn varint(out: &mut Vec<u8>, value: u64) {
+pub fn varint(out: &mut Vec<u8>, value: u64) {
     // Nearly every number is small.
     if let Ok(low @ ..0x80) = u8::try_from(value) { out.push(low) } else { long_varint(out, value) }
 }
@@ -20,32 +20,32 @@ fn long_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// The bytes that [`varint`] takes.
-pub(crate) const fn varint_len(value: u64) -> usize {
+pub const fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
 /// The bytes of a length-delimited field with a number below 16.
-pub(crate) const fn field_len(payload: usize) -> usize {
+pub const fn field_len(payload: usize) -> usize {
     1 + varint_len(payload as u64) + payload
 }
 
 /// Appends the head of a length-delimited field; its payload follows.
 #[inline]
-pub(crate) fn head(out: &mut Vec<u8>, field: u8, length: usize) {
+pub fn head(out: &mut Vec<u8>, field: u8, length: usize) {
     out.push(field << 3 | 2);
     varint(out, length as u64);
 }
 
 /// Appends a field of bytes, a text, or a message.
 #[inline]
-pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, payload: &[u8]) {
+pub fn bytes(out: &mut Vec<u8>, field: u8, payload: &[u8]) {
     head(out, field, payload.len());
     out.extend_from_slice(payload);
 }
 
 /// Appends a number, unless it is zero, which is what an absent field means.
 #[inline]
-pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+pub fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
         out.push(field << 3);
         varint(out, value);
@@ -54,28 +54,32 @@ pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: u64) {
 
 /// Appends a number of eight bytes.
 #[inline]
-pub(crate) fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
+pub fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     out.push(field << 3 | 1);
     out.extend_from_slice(&value.to_le_bytes());
 }
 
 /// A field's value as it is on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Field<'a> {
+pub enum Field<'a> {
+    /// A varint.
     Number(u64),
+    /// Eight bytes.
     Fixed64(u64),
+    /// Four bytes.
     Fixed32(u32),
+    /// Bytes, a text, or a message.
     Bytes(&'a [u8]),
 }
 
 /// The fields of a message in their order. Ends early where the bytes are not a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
     /// The next field's bytes, where that is what it has.
     #[inline(always)]
-    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let key = self.number()?;
         let length = if key & 7 == 2 { self.number()? } else { return None };
         self.take(usize::try_from(length).ok()?)

@@ -1,0 +1,373 @@
+//! What a message holds, borrowed from its bytes where it can be.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// What is kept of a span. What exceeds a bound is dropped and counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Attributes of a span, a resource, or a scope.
+    pub attributes: usize,
+    /// Events of a span.
+    pub events: usize,
+    /// Links of a span.
+    pub links: usize,
+    /// Attributes of an event or a link.
+    pub inner_attributes: usize,
+}
+
+/// How deep a value may nest; a deeper one is dropped.
+pub(crate) const DEPTH: usize = 32;
+/// Faults that a span remembers.
+const FAULTS: usize = 8;
+
+/// The entity that made spans.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Resource<'a> {
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+    /// The schema that its attributes follow; empty if unspecified.
+    pub schema_url: Cow<'a, str>,
+}
+
+/// The instrumentation that made spans.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope<'a> {
+    /// Its name.
+    pub name: Cow<'a, str>,
+    /// Its version.
+    pub version: Cow<'a, str>,
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+    /// The schema that the spans follow; empty if unspecified.
+    pub schema_url: Cow<'a, str>,
+}
+
+/// One operation. Its ids are valid; everything else is as it was sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span<'a> {
+    /// 16 bytes, not all zero.
+    pub trace_id: [u8; 16],
+    /// 8 bytes, not all zero.
+    pub span_id: [u8; 8],
+    /// The span that it is a child of.
+    pub parent: Parent,
+    /// W3C's `tracestate`, unparsed.
+    pub trace_state: Cow<'a, str>,
+    /// W3C's trace flags in the lowest eight bits, OTLP's own above.
+    pub flags: u32,
+    /// What was done.
+    pub name: Cow<'a, str>,
+    /// Its role.
+    pub kind: Kind,
+    /// Nanoseconds since 1970.
+    pub start: u64,
+    /// Nanoseconds since 1970.
+    pub end: u64,
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+    /// What happened during it.
+    pub events: Vec<Event<'a>>,
+    /// Events that are not here: dropped by the sender, beyond the bound, or faulty.
+    pub dropped_events: u32,
+    /// Related spans.
+    pub links: Vec<Link<'a>>,
+    /// Links that are not here.
+    pub dropped_links: u32,
+    /// Its outcome.
+    pub status: Status<'a>,
+    /// The first eight values that it lost, and why.
+    pub faults: Vec<Fault>,
+}
+
+/// The parent of a span.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Parent {
+    /// It is a root: no id, or one that is all zero.
+    #[default]
+    None,
+    /// 8 bytes, not all zero.
+    Span([u8; 8]),
+    /// An id of another length, which cannot name a span.
+    Invalid,
+}
+
+/// A moment of a span.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Event<'a> {
+    /// Nanoseconds since 1970.
+    pub time: u64,
+    /// What happened.
+    pub name: Cow<'a, str>,
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+}
+
+/// A related span.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link<'a> {
+    /// 16 bytes, not all zero.
+    pub trace_id: [u8; 16],
+    /// 8 bytes, not all zero.
+    pub span_id: [u8; 8],
+    /// W3C's `tracestate`, unparsed.
+    pub trace_state: Cow<'a, str>,
+    /// Its attributes.
+    pub attributes: Attributes<'a>,
+}
+
+/// The outcome of a span.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Status<'a> {
+    /// Success, failure, or neither.
+    pub code: StatusCode,
+    /// An explanation for people.
+    pub message: Cow<'a, str>,
+}
+
+/// A status code.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "OpenTelemetry's own words")]
+pub enum StatusCode {
+    #[default]
+    Unset,
+    Ok,
+    Error,
+}
+
+/// The role of a span.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "OpenTelemetry's own words")]
+pub enum Kind {
+    #[default]
+    Unspecified,
+    Internal,
+    Server,
+    Client,
+    Producer,
+    Consumer,
+}
+
+/// Keys and values, in the order in which they were sent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Attributes<'a> {
+    /// Those that were kept. A key is never empty; it may appear twice if the sender repeated it.
+    pub kept: Vec<Attribute<'a>>,
+    /// Those that are not here: dropped by the sender, beyond the bound, or faulty.
+    pub dropped: u32,
+}
+
+/// A key and its value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attribute<'a> {
+    /// Not empty.
+    pub key: Cow<'a, str>,
+    /// Its value.
+    pub value: Value<'a>,
+}
+
+/// A value.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(missing_docs, reason = "the kinds of OTLP's AnyValue")]
+pub enum Value<'a> {
+    #[default]
+    Empty,
+    Text(Cow<'a, str>),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Bytes(Cow<'a, [u8]>),
+    Array(Vec<Value<'a>>),
+    Map(Vec<Attribute<'a>>),
+}
+
+/// Why a value, or a span, was lost. Holds nothing that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fault {
+    /// The field, by its name in JSON.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+/// Why a message is not OTLP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub(crate) String);
+
+impl<'a> Attributes<'a> {
+    /// The value of the first attribute with this key.
+    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
+        self.kept.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+    }
+
+    /// Keeps one more, or counts it.
+    pub(crate) fn keep(&mut self, most: usize, attribute: Result<Attribute<'a>, Fault>) -> Result<(), Fault> {
+        match attribute {
+            Ok(attribute) if self.kept.len() < most => self.kept.push(attribute),
+            Ok(_) => self.dropped = self.dropped.saturating_add(1),
+            Err(fault) => {
+                self.dropped = self.dropped.saturating_add(1);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Resource<'_> {
+    /// `service.name`, if it is a text.
+    pub fn service(&self) -> Option<&str> {
+        match self.attributes.get("service.name") {
+            Some(Value::Text(name)) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Span<'a> {
+    /// A span without anything; [`Span::checked`] refuses it until it has ids.
+    pub(crate) fn new() -> Self {
+        Self {
+            trace_id: [0; 16],
+            span_id: [0; 8],
+            parent: Parent::None,
+            trace_state: Cow::Borrowed(""),
+            flags: 0,
+            name: Cow::Borrowed(""),
+            kind: Kind::Unspecified,
+            start: 0,
+            end: 0,
+            attributes: Attributes::default(),
+            events: Vec::new(),
+            dropped_events: 0,
+            links: Vec::new(),
+            dropped_links: 0,
+            status: Status::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Whether its parent is in another process, where the sender says.
+    pub fn has_remote_parent(&self) -> Option<bool> {
+        const KNOWN: u32 = 0x100;
+        const REMOTE: u32 = 0x200;
+        (self.flags & KNOWN != 0).then_some(self.flags & REMOTE != 0)
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        if self.faults.len() < FAULTS {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Sets a value, or remembers why it has none.
+    pub(crate) fn set<T>(&mut self, value: Result<T, Fault>, set: impl FnOnce(&mut Self, T)) {
+        match value {
+            Ok(value) => set(self, value),
+            Err(fault) => self.fault(fault),
+        }
+    }
+
+    pub(crate) fn set_parent(&mut self, id: Result<[u8; 8], Fault>) {
+        self.parent = match id {
+            Ok([0, 0, 0, 0, 0, 0, 0, 0]) => Parent::None,
+            Ok(id) => Parent::Span(id),
+            Err(fault) => {
+                self.fault(fault);
+                Parent::Invalid
+            }
+        };
+    }
+
+    pub(crate) fn keep_event(&mut self, bounds: &Bounds, event: Result<Event<'a>, Fault>) {
+        match event {
+            Ok(event) if self.events.len() < bounds.events => return self.events.push(event),
+            Ok(_) => {}
+            Err(fault) => self.fault(fault),
+        }
+        self.dropped_events = self.dropped_events.saturating_add(1);
+    }
+
+    pub(crate) fn keep_link(&mut self, bounds: &Bounds, link: Result<Link<'a>, Fault>) {
+        match link {
+            Ok(link) if self.links.len() < bounds.links => return self.links.push(link),
+            Ok(_) => {}
+            Err(fault) => self.fault(fault),
+        }
+        self.dropped_links = self.dropped_links.saturating_add(1);
+    }
+
+    /// Itself, if it can be found by its ids.
+    pub(crate) fn checked(self) -> Result<Self, Fault> {
+        if self.trace_id == [0; 16] {
+            return Err(Fault { field: "traceId", why: "is missing or all zero" });
+        }
+        if self.span_id == [0; 8] {
+            return Err(Fault { field: "spanId", why: "is missing or all zero" });
+        }
+        Ok(self)
+    }
+}
+
+impl Link<'_> {
+    /// Itself, if it leads to a span.
+    pub(crate) fn checked(self) -> Result<Self, Fault> {
+        if self.trace_id == [0; 16] || self.span_id == [0; 8] {
+            return Err(Fault { field: "links", why: "have no valid traceId and spanId" });
+        }
+        Ok(self)
+    }
+}
+
+impl Kind {
+    /// By its number; a number that this version does not know is unspecified.
+    pub(crate) fn of(number: u64) -> Self {
+        match number {
+            1 => Self::Internal,
+            2 => Self::Server,
+            3 => Self::Client,
+            4 => Self::Producer,
+            5 => Self::Consumer,
+            _ => Self::Unspecified,
+        }
+    }
+}
+
+impl StatusCode {
+    /// By its number; a number that this version does not know is unset.
+    pub(crate) fn of(number: u64) -> Self {
+        match number {
+            1 => Self::Ok,
+            2 => Self::Error,
+            _ => Self::Unset,
+        }
+    }
+}
+
+impl Malformed {
+    pub(crate) fn new(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<Fault> for Malformed {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.why)
+    }
+}
+
+impl std::error::Error for Fault {}
