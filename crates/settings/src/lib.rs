@@ -2,8 +2,11 @@
 //!
 //! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the
 //! first, and then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification asks.
-//! Does not print, does not exit, and quotes a value back only where [`Settings::parse`] was asked to read it and it has
-//! no `@` or `?`, beside which a URL may hold a password; other secrets go through [`Settings::text`] and [`Settings::fault`].
+//! A bad value costs that value and never its neighbours: a reader that finds a variable missing checks
+//! [`Settings::is_wrong`] before it reports so. What the service can do without is a warning ([`Settings::warn`]).
+//! Does not print and does not exit. Quotes a value back only in [`Settings::parse`], and there only if it has no `@` or
+//! `?`, next to which a URL may hold a password. Read other secrets with [`Settings::text`] and report them with
+//! [`Settings::fault`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -32,6 +35,7 @@ pub struct Settings {
     names: Vec<String>,
     asked: BTreeSet<String>,
     faults: Vec<Fault>,
+    warnings: Vec<Fault>,
 }
 
 type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
@@ -82,13 +86,16 @@ impl Settings {
     #[expect(clippy::disallowed_methods, reason = "the one place where the environment is read")]
     pub fn from_env() -> Self {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
-        Self { lookup: Box::new(|name| std::env::var_os(name)), names, asked: BTreeSet::new(), faults: Vec::new() }
+        Self { names, ..Self::with(Box::new(|name| std::env::var_os(name))) }
     }
 
     /// Reads from `lookup` instead of the environment; for tests.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String> + 'static) -> Self {
-        let lookup = Box::new(move |name: &str| lookup(name).map(OsString::from));
-        Self { lookup, names: Vec::new(), asked: BTreeSet::new(), faults: Vec::new() }
+        Self::with(Box::new(move |name: &str| lookup(name).map(OsString::from)))
+    }
+
+    fn with(lookup: Lookup) -> Self {
+        Self { lookup, names: Vec::new(), asked: BTreeSet::new(), faults: Vec::new(), warnings: Vec::new() }
     }
 
     /// Reads from these variables instead of the environment; for tests.
@@ -99,10 +106,15 @@ impl Settings {
         Self { names, ..Self::from_lookup(lookup) }
     }
 
-    /// The variable's text without surrounding white space; `None` where it is unset or blank.
+    /// The variable's text without surrounding white space; `None` if it is unset or blank. A value between quotes is a
+    /// fault: a list in a compose file, or an `env_file`, keeps quotes as part of the value.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.asked.insert(name.to_owned());
         match (self.lookup)(name)?.into_string() {
+            Ok(text) if is_quoted(&text) => {
+                self.fault(name, "is between quotes, which are part of its value; remove them");
+                None
+            }
             Ok(text) => {
                 let text = text.trim();
                 (!text.is_empty()).then(|| text.to_owned())
@@ -122,6 +134,16 @@ impl Settings {
         T::Err: fmt::Display,
     {
         let text = self.text(name)?;
+        self.parse_text(name, &text, expected)
+    }
+
+    /// The value of `text`, which the variable `name` holds in full or in part; `None` if it is not valid, which is then
+    /// a fault of the variable.
+    pub fn parse_text<T>(&mut self, name: &str, text: &str, expected: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
@@ -140,21 +162,48 @@ impl Settings {
         }
     }
 
+    /// Remembers what a service does otherwise than a variable asks, and starts all the same: the variable, and what
+    /// happens instead.
+    pub fn warn(&mut self, subject: impl Into<String>, instead: impl Into<String>) {
+        let warning = Fault { subject: subject.into(), problem: instead.into() };
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
+    /// The warnings so far: the variable, and what happens instead of what it asks for.
+    pub fn warnings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.warnings.iter().map(|warning| (warning.subject.as_str(), warning.problem.as_str()))
+    }
+
+    /// Whether a fault about this variable was found, so that its value is missing for that reason.
+    pub fn is_wrong(&self, name: &str) -> bool {
+        self.faults.iter().any(|fault| fault.subject == name)
+    }
+
+    /// The names of all variables that are set and not blank.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let is_blank = |name: &str| {
+            (self.lookup)(name).is_none_or(|value| value.to_str().is_some_and(|text| text.trim().is_empty()))
+        };
+        self.names.iter().map(String::as_str).filter(move |name| !is_blank(name))
+    }
+
     /// What was found so far: what each fault is about, and what is wrong and how to mend it.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
         self.faults.iter().map(|fault| (fault.subject.as_str(), fault.problem.as_str()))
     }
 
-    /// The variables that are set and have been asked for, and those that are set, begin with one of `prefixes`, and were
-    /// never asked for: most likely misspelt.
+    /// The variables that are set and have been read, and those that are set, begin with one of `prefixes`, and were never
+    /// read: most likely misspelt. Blank variables are unset.
     pub fn set(&self, prefixes: &[&str]) -> (Vec<&str>, Vec<&str>) {
         let mut known = Vec::new();
         let mut unknown = Vec::new();
-        for name in &self.names {
+        for name in self.names() {
             if self.asked.contains(name) {
-                known.push(name.as_str());
+                known.push(name);
             } else if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
-                unknown.push(name.as_str());
+                unknown.push(name);
             }
         }
         known.sort_unstable();
@@ -166,6 +215,27 @@ impl Settings {
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
+}
+
+/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`.
+pub fn is_placeholder(value: &str) -> bool {
+    const WORDS: [&str; 7] = ["changeme", "replaceme", "placeholder", "todo", "tbd", "yourkey", "apikey"];
+    let value = value.trim().to_ascii_lowercase();
+    let is_between = [("<", ">"), ("{{", "}}"), ("${", "}")]
+        .iter()
+        .any(|(open, close)| value.len() > 2 && value.starts_with(open) && value.ends_with(close));
+    let letters: String = value.chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_filler = value.len() >= 3 && ["x", "*", ".", "?"].iter().any(|filler| value.replace(filler, "").is_empty());
+    let is_request = ["your-", "your_", "your ", "my-api", "my_api", "insert-", "insert_", "replace-", "replace_"]
+        .iter()
+        .any(|start| value.starts_with(start))
+        || ["-here", "_here", " here"].iter().any(|end| value.ends_with(end));
+    is_between || is_filler || is_request || WORDS.contains(&letters.as_str())
+}
+
+fn is_quoted(text: &str) -> bool {
+    let text = text.trim();
+    text.len() > 1 && ['\'', '"'].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
 }
 
 impl FromStr for Listen {
@@ -240,9 +310,63 @@ mod tests {
 
     #[test]
     fn a_blank_variable_is_unset() {
-        let mut settings = Settings::from_pairs(&[("A", "  ")]);
-        assert_eq!(settings.text("A"), None);
+        let mut settings = Settings::from_pairs(&[("A", "  "), ("B", "1"), ("P_C", ""), ("P_D", "1")]);
+        assert_eq!((settings.text("A"), settings.text("B")), (None, Some("1".to_owned())));
+        assert_eq!(settings.set(&["P_"]), (vec!["B"], vec!["P_D"]));
         assert_eq!(settings.finish(1), Ok(1));
+    }
+
+    #[test]
+    fn quotes_around_a_value_are_a_fault_that_does_not_repeat_it() {
+        for quoted in ["'canary'", "\"canary\"", " \"canary\" ", "''", "\"\""] {
+            let text = quoted.to_owned();
+            let mut settings = Settings::from_lookup(move |_| Some(text.clone()));
+            assert_eq!(settings.parse::<u16>("A", "a number"), None);
+            assert!(settings.is_wrong("A") && !settings.is_wrong("B"));
+            let told = settings.finish(()).unwrap_err().to_string();
+            assert_eq!(told, "A: is between quotes, which are part of its value; remove them");
+        }
+        for text in ["it's", "'", "a 'quoted' word", "\"a' b"] {
+            assert_eq!(Settings::from_pairs(&[("A", text)]).text("A").as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_warning_is_reported_once_and_stops_nothing() {
+        let mut settings = Settings::from_pairs(&[]);
+        settings.warn("A", "is not supported; B is used");
+        settings.warn("A", "is not supported; B is used");
+        assert_eq!(settings.warnings().collect::<Vec<_>>(), [("A", "is not supported; B is used")]);
+        assert_eq!(settings.finish(1), Ok(1));
+    }
+
+    #[test]
+    fn a_placeholder_is_known_by_its_form() {
+        let placeholders = [
+            "your-ingest-key",
+            "YOUR_API_KEY",
+            "<key>",
+            "${HONEYCOMB_API_KEY}",
+            "{{ key }}",
+            "changeme",
+            "change-me",
+            "xxx",
+            "XXXXXXXX",
+            "***",
+            "...",
+            "your key here",
+            "paste-key-here",
+            "TODO",
+            "replace_me",
+        ];
+        for text in placeholders {
+            assert!(is_placeholder(text), "{text}");
+        }
+        for text in
+            ["", "x", "hcaik_01abc", "0123456789abcdef0123456789abcdef", "yours", "http://here", "Bearer abc", "xyz"]
+        {
+            assert!(!is_placeholder(text), "{text}");
+        }
     }
 
     #[test]
