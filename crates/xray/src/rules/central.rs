@@ -123,10 +123,7 @@ impl Rules {
     }
 
     /// Of a file, in which a rule that is wrong is an error.
-    pub(super) fn central_file(records: &Value) -> Result<Self, Error> {
-        let Value::Array(records) = records else {
-            return Err(Error::Rules("need a list as \"SamplingRuleRecords\"".to_owned()));
-        };
+    pub(super) fn central_file(records: &[Value]) -> Result<Self, Error> {
         let mut rules = Self::default();
         for record in records {
             match rule(record) {
@@ -182,8 +179,14 @@ impl Rule {
     }
 }
 
-/// The rule in a record, or by itself.
+/// Whether this is one rule, in any form that [`rule`] reads.
+pub(super) fn is_rule(value: &Value) -> bool {
+    ["SamplingRuleRecord", "SamplingRule", "RuleName"].iter().any(|key| value.get(key).is_some())
+}
+
+/// The rule in a record, alone, or in the answer to `create-sampling-rule`.
 fn rule(record: &Value) -> Result<Rule, Problem> {
+    let record = record.get("SamplingRuleRecord").unwrap_or(record);
     let Some(fields) = record.get("SamplingRule").unwrap_or(record).as_object() else {
         return Err(Problem::Wrong(Error::Rules("have a record that is no object with a SamplingRule".to_owned())));
     };

@@ -6,12 +6,16 @@ use serde_json::{Map, Value};
 use super::{Pattern, Rule, Rules};
 use crate::Error;
 
+/// The forms of a file, of which each is known by its first key.
+pub(super) const FORMS: &str = "\"version\": 1 or \"version\": 2 for rules of a service's own, or \"SamplingRuleRecords\" or \
+    \"SamplingRule\" for rules as the aws command has them";
+
 impl Rules {
     pub(super) fn local(file: &Map<String, Value>) -> Result<Self, Error> {
         let host = match file.get("version").and_then(Value::as_u64) {
             Some(1) => "service_name",
             Some(2) => "host",
-            _ => return Err(Error::Rules("need \"version\": 1 or \"version\": 2".to_owned())),
+            _ => return Err(Error::Rules(format!("need {FORMS}"))),
         };
         let default = match file.get("default") {
             Some(Value::Object(default)) => {

@@ -95,19 +95,23 @@ pub struct Difference<'a> {
 }
 
 impl Rules {
-    /// From a file: `{"version": 1 or 2, …}` as AWS's SDKs read it, or what `aws xray get-sampling-rules` prints.
+    /// From a file: `{"version": 1 or 2, …}` as AWS's SDKs read it; what `aws xray get-sampling-rules` prints; what
+    /// `aws xray create-sampling-rule` reads or prints, which is one rule; or a list of such rules.
     ///
     /// # Errors
-    /// [`Error::Rules`] where it is neither, [`Error::Rule`] where one of its rules is wrong; both with the mend.
+    /// [`Error::Rules`] if it is none of these, [`Error::Rule`] if one of its rules is wrong; both with the fix.
     pub fn parse(file: &[u8]) -> Result<Self, Error> {
         let file: Value =
             serde_json::from_slice(file).map_err(|error| Error::Rules(format!("are not JSON: {error}")))?;
         match &file {
             Value::Object(fields) => match fields.get("SamplingRuleRecords") {
-                Some(records) => Self::central_file(records),
+                Some(Value::Array(records)) => Self::central_file(records),
+                Some(_) => Err(Error::Rules("need a list as \"SamplingRuleRecords\"".to_owned())),
+                None if central::is_rule(&file) => Self::central_file(std::slice::from_ref(&file)),
                 None => Self::local(fields),
             },
-            _ => Err(Error::Rules("need an object with \"version\" or with \"SamplingRuleRecords\"".to_owned())),
+            Value::Array(records) if !records.is_empty() => Self::central_file(records),
+            _ => Err(Error::Rules(format!("need an object or a list: {}", local::FORMS))),
         }
     }
 

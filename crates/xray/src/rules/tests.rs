@@ -100,6 +100,28 @@ fn work_without_a_request_matches_by_the_service_alone() {
     assert_eq!(elsewhere.find(&ecs).name(), "x");
 }
 
+/// The file that the course gives to `aws xray create-sampling-rule --cli-input-json`.
+#[test]
+fn one_rule_is_read_in_each_form_of_the_aws_command() {
+    let rule = json!({"RuleName": "Cruddur", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
+        "ServiceName": "Cruddur", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
+    let record = json!({"SamplingRule": rule, "CreatedAt": 0, "ModifiedAt": 0});
+    for file in [
+        json!({ "SamplingRule": rule }),
+        rule.clone(),
+        record.clone(),
+        json!({ "SamplingRuleRecord": record }),
+        json!([rule]),
+        json!([{ "SamplingRule": rule }]),
+        json!([{ "SamplingRuleRecord": record }]),
+        json!({"SamplingRuleRecords": [record], "NextToken": null}),
+    ] {
+        let rules = parse(&file).unwrap();
+        assert_eq!(names(&rules), ["Cruddur", "Default"], "{file}");
+        assert_eq!(rules.find(&Request::of("Cruddur")).reservoir(), 5);
+    }
+}
+
 #[test]
 fn both_versions_of_a_local_file_name_the_host_in_their_own_way() {
     for (version, host) in [(1, "service_name"), (2, "host")] {
@@ -116,10 +138,15 @@ fn both_versions_of_a_local_file_name_the_host_in_their_own_way() {
 #[test]
 fn a_wrong_file_is_an_error_that_names_the_rule_and_the_mend() {
     let local = |rule: Value| json!({"version": 2, "default": {"fixed_target": 1, "rate": 0}, "rules": [rule]});
+    let needs = |what: &str| format!("the sampling rules need {what}{}", local::FORMS);
     let central = |records: Value| json!({ "SamplingRuleRecords": records });
+    let (form, object_or_list) = (needs(""), needs("an object or a list: "));
     for (file, error) in [
-        (json!([]), "the sampling rules need an object with \"version\" or with \"SamplingRuleRecords\""),
-        (json!({"version": 3}), "the sampling rules need \"version\": 1 or \"version\": 2"),
+        (json!([]), object_or_list.as_str()),
+        (json!("x"), object_or_list.as_str()),
+        (json!([{"host": "*"}]), "the sampling rules have a rule without a RuleName; give it one"),
+        (json!({"default": {"fixed_target": 1, "rate": 0.5}}), form.as_str()),
+        (json!({"version": 3}), form.as_str()),
         (
             json!({"version": 1}),
             "the sampling rules need a default, such as \"default\": {\"fixed_target\": 1, \"rate\": 0.05}",
