@@ -37,6 +37,7 @@ mod trace;
 mod trust;
 mod up;
 mod upstreams;
+mod variables;
 mod viewer;
 mod w3c;
 mod workspace;

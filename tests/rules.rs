@@ -74,6 +74,24 @@ home decides: 2 a second are recorded, and 25 % of the rest
 }
 
 #[test]
+fn the_courses_rule_is_read_and_matches_no_service_here() {
+    let folder = Folder::new();
+    let own = json!({"RuleName": "Cruddur", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
+        "ServiceName": "Cruddur", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
+    let rules = file(&folder, &json!({ "SamplingRule": own }));
+    let (code, told, errors) = explain(&rules, "GET http://localhost/", &[]);
+    assert_eq!(code, 0, "{errors}");
+    let note = "note: Cruddur: its ServiceName \"Cruddur\" is none of our services (backend, frontend-proxy)";
+    assert!(told.contains(note) && told.contains("Default decides"), "{told}");
+    // A service that takes the name from either variable is matched.
+    for named in [("OTEL_SERVICE_NAME", "Cruddur"), ("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=Cruddur")] {
+        let arguments = ["xray", "rules", "test", "--rules", &rules, "--request", "GET /"];
+        let output = command(&arguments, &[named]).output().unwrap();
+        assert!(!String::from_utf8(output.stdout).unwrap().contains("note: Cruddur"), "{named:?}");
+    }
+}
+
+#[test]
 fn a_service_name_in_version_1_is_a_host_and_that_is_said() {
     let folder = Folder::new();
     let own = json!({"service_name": "backend", "http_method": "*", "url_path": "*", "fixed_target": 1, "rate": 0.5});

@@ -96,25 +96,6 @@ pub(crate) async fn run(json: bool) -> Result<()> {
     if wrong > 0 { Err(Unwell { wrong, all: report.0.len() }.into()) } else { Ok(()) }
 }
 
-/// Whether the specification knows a variable for what these services do not do: metrics by OTLP, files of configuration, other protocols,
-/// certificates of a collector.
-fn is_of_another_part(name: &str) -> bool {
-    const PARTS: [&str; 9] = [
-        "OTEL_CONFIG_",
-        "OTEL_EXPERIMENTAL_",
-        "OTEL_EXPORTER_JAEGER_",
-        "OTEL_EXPORTER_OTLP_METRICS_",
-        "OTEL_EXPORTER_PROMETHEUS_",
-        "OTEL_EXPORTER_ZIPKIN_",
-        "OTEL_LOG_LEVEL",
-        "OTEL_METRIC",
-        "OTEL_SEMCONV_",
-    ];
-    const ENDS: [&str; 3] = ["_CERTIFICATE", "_CLIENT_KEY", "_INSECURE"];
-    PARTS.iter().any(|part| name.starts_with(part))
-        || (name.starts_with("OTEL_EXPORTER_OTLP_") && ENDS.iter().any(|end| name.ends_with(end)))
-}
-
 fn variables() -> (Report, Told) {
     let mut settings = Settings::from_env();
     let backend = backend::Config::read(&mut settings);
@@ -132,13 +113,12 @@ fn variables() -> (Report, Told) {
             ".env is read by docker compose alone; export what `cargo run` shall see",
         );
     }
-    for name in unknown {
-        let why = if is_of_another_part(name) {
-            "is OpenTelemetry's, and of a part that is not here: it is not read"
-        } else {
-            "is set and means nothing here; is it misspelt?"
-        };
-        report.add("variables", Status::Note, format!("{name} {why}"));
+    // Those that the specification knows have warnings of their own, or mean something in other circumstances.
+    for name in unknown.into_iter().filter(|name| !telemetry::config::is_known(name)) {
+        report.add("variables", Status::Note, format!("{name} is set and means nothing here; is it misspelt?"));
+    }
+    for (subject, instead) in settings.warnings() {
+        report.add("variables", Status::Note, format!("{subject}: {instead}"));
     }
     for (subject, problem) in settings.faults() {
         report.add(subject, Status::Wrong, problem);

@@ -103,7 +103,7 @@ pub(crate) fn test(test: &RulesTest) -> Result<()> {
     let shown = test.rules.display();
     let file = settings::read_file(&test.rules, MAX_FILE_BYTES).with_context(|| format!("{shown} cannot be read"))?;
     let rules = Rules::parse(&file).with_context(|| format!("{shown} is wrong"))?;
-    let named = Settings::from_env().text("OTEL_SERVICE_NAME").unwrap_or_default();
+    let named = telemetry::config::service_name(&mut Settings::from_env()).unwrap_or_default();
     // As segments are named.
     let service = xray::name(&test.service);
     let named = Some(xray::name(&named)).filter(|_| !named.is_empty());

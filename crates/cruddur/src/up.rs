@@ -103,8 +103,8 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
 }
 
 fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, viewer: &str) -> Environment {
-    // The name in the lesson's variable is the backend's.
-    environment.push(("OTEL_SERVICE_NAME", None));
+    // The name in the lesson's variable is the backend's, as is one among OTEL_RESOURCE_ATTRIBUTES.
+    environment.push(("OTEL_SERVICE_NAME", Some("frontend-proxy".to_owned())));
     if !plan.own_upstream {
         environment.push(("CRUDDUR_UPSTREAM", Some(backend.to_owned())));
     }

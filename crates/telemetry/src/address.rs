@@ -6,9 +6,19 @@ use std::str::FromStr;
 
 use ::http::Uri;
 
-/// An absolute `http` or `https` URL without user, query or trailing slash.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An absolute `http` or `https` URL without user or fragment. Parsed as a base, to which paths are appended, it has no
+/// trailing slash and no query. Shown without its query, which may hold a key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Url(String);
+
+/// A URL that is requested exactly as it is written, as OTLP's specification demands of the endpoint of one signal.
+pub(crate) struct ExactUrl(pub(crate) Url);
+
+/// The paths that OTLP appends to a base.
+const SIGNALS: [&str; 4] = ["/v1/traces", "/v1/logs", "/v1/metrics", "/v1development/profiles"];
+/// The ports that collectors use for OTLP over gRPC and over HTTP.
+const GRPC_PORT: &str = ":4317";
+const HTTP_PORT: &str = ":4318";
 
 /// Of all regions, of China's, and the same with IPv6.
 const XRAY_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
@@ -38,9 +48,38 @@ impl Url {
         Self(format!("{}{path}", self.0))
     }
 
-    /// What is left without `path` at its end.
-    pub(crate) fn without(&self, path: &str) -> Self {
-        Self(self.0.strip_suffix(path).unwrap_or(&self.0).to_owned())
+    /// The base of this URL, whether it is one or names the endpoint of a signal: without query, trailing slash and the
+    /// path of a signal.
+    pub(crate) fn base(&self) -> Self {
+        let (path, _) = self.split_query();
+        let path = path.trim_end_matches('/');
+        let base = SIGNALS.iter().find_map(|signal| path.strip_suffix(signal)).unwrap_or(path);
+        Self(base.trim_end_matches('/').to_owned())
+    }
+
+    /// This URL with the port of OTLP over HTTP if it has the port of OTLP over gRPC.
+    pub(crate) fn at_http_port(&self) -> Self {
+        let start = self.0.find("://").map_or(0, |scheme| scheme + 3);
+        let (scheme, rest) = self.0.split_at(start);
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        match authority.strip_suffix(GRPC_PORT) {
+            Some(host) => Self(format!("{scheme}{host}{HTTP_PORT}{path}")),
+            None => self.clone(),
+        }
+    }
+
+    /// Has neither path nor query.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.uri().is_some_and(|uri| uri.path() == "/" && uri.query().is_none())
+    }
+
+    /// What stands behind the `?`.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.split_query().1
+    }
+
+    fn split_query(&self) -> (&str, Option<&str>) {
+        self.0.split_once('?').map_or((self.0.as_str(), None), |(path, query)| (path, Some(query)))
     }
 
     /// The host, in lower case.
@@ -105,7 +144,16 @@ impl FromStr for Url {
 
     /// Without a scheme, as Honeycomb's documentation writes its address, it is `https://`, or `http://` on this machine.
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let text = text.trim_end_matches('/');
+        let ExactUrl(url) = text.trim_end_matches('/').parse()?;
+        if url.query().is_some() { Err(NotAnAddress("it has a query")) } else { Ok(url) }
+    }
+}
+
+impl FromStr for ExactUrl {
+    type Err = NotAnAddress;
+
+    /// Without a scheme as [`Url`] is.
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let url = match text.split_once("://") {
             Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
             None => format!("http://{text}"),
@@ -123,10 +171,9 @@ impl FromStr for Url {
             return Err(NotAnAddress("it is not a host and a port"));
         }
         match uri.scheme_str() {
-            Some("http" | "https") if uri.query().is_some() => Err(NotAnAddress("it has a query")),
             Some("http" | "https") if text.contains('#') => Err(NotAnAddress("it has a fragment")),
-            Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self(format!("https://{text}"))),
-            Some("http" | "https") => Ok(Self(url)),
+            Some("http") if !has_scheme && !is_loopback(authority.host()) => Ok(Self(Url(format!("https://{text}")))),
+            Some("http" | "https") => Ok(Self(Url(url))),
             _ => Err(NotAnAddress("its scheme is not http or https")),
         }
     }
@@ -160,7 +207,14 @@ impl FromStr for DaemonAddress {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let (path, query) = self.split_query();
+        write!(f, "{path}{}", if query.is_some() { "?…" } else { "" })
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -211,6 +265,46 @@ mod tests {
             "http://x/#y",
         ] {
             assert!(text.parse::<Url>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_exact_url_keeps_its_slashes_and_its_query_and_is_shown_without_the_query() {
+        for text in ["http://h/custom/", "http://h/", "http://h", "http://h/a//?key=canary&b=/", "https://h:1?x"] {
+            let ExactUrl(url) = text.parse().unwrap();
+            assert_eq!(url.as_str(), text);
+            assert!(!url.to_string().contains("canary") && !format!("{url:?}").contains("canary"), "{url}");
+        }
+        for text in ["http://me:pw@x", "http://x/#y", "ftp://x", "http://x y"] {
+            assert!(text.parse::<ExactUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_base_of_a_signals_endpoint_is_what_other_paths_are_appended_to() {
+        for (text, base) in [
+            ("https://api.honeycomb.io/v1/traces", "https://api.honeycomb.io"),
+            ("https://api.honeycomb.io/v1/logs/", "https://api.honeycomb.io"),
+            ("http://h/otlp/v1/traces/?key=a", "http://h/otlp"),
+            ("http://h/custom/", "http://h/custom"),
+            ("http://h:4318", "http://h:4318"),
+        ] {
+            let ExactUrl(url) = text.parse().unwrap();
+            assert_eq!(url.base().as_str(), base, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_port_of_grpc_becomes_the_port_of_http_and_no_other_does() {
+        for (text, moved) in [
+            ("http://collector:4317", "http://collector:4318"),
+            ("https://[::1]:4317/a:4317", "https://[::1]:4318/a:4317"),
+            ("http://h:4317?x", "http://h:4318?x"),
+            ("http://h:14317/", "http://h:14317/"),
+            ("http://h/x:4317", "http://h/x:4317"),
+        ] {
+            let ExactUrl(url) = text.parse().unwrap();
+            assert_eq!(url.at_http_port().as_str(), moved);
         }
     }
 

@@ -74,6 +74,9 @@ impl Config {
         // What a person has written comes last, and wins.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, &attributes);
+        for warning in &self.warnings {
+            say(format_args!("{service}: warning: {warning}"));
+        }
         let (sampler, central) = sampler(self.sampling, &resource);
         let start = Start {
             resource: &resource,

@@ -36,6 +36,10 @@ const ANSWER: u64 = 64 * 1024;
 /// Of gzip's window, the largest: 32 KiB.
 const WINDOW: u8 = 15;
 
+/// What the specification asks an exporter to call itself, before the product's own name.
+const AGENT: &str =
+    concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"), " cruddur-telemetry/", env!("CARGO_PKG_VERSION"));
+
 /// After a key was refused, until the next batch is sent with it: someone may have allowed it meanwhile.
 const CLOSED: Duration = Duration::from_secs(60);
 
@@ -187,6 +191,9 @@ impl Otlp {
         for (name, value) in unsigned.headers {
             request = request.header(*name, *value);
         }
+        if self.endpoint.header("user-agent").is_none() {
+            request = request.header("user-agent", AGENT);
+        }
         for (name, value) in &signature.headers {
             request = request.header(name, value);
         }
@@ -280,7 +287,8 @@ mod tests {
 
     fn otlp(protocol: Protocol, gzip: bool, resource: &[u8]) -> Otlp {
         let url = Url::of("https://example.org/v1/traces");
-        let endpoint = Endpoint { url, headers: Vec::new(), timeout: Duration::from_secs(1), gzip, protocol };
+        let (query, headers) = (None, Vec::new());
+        let endpoint = Endpoint { url, query, headers, timeout: Duration::from_secs(1), gzip, protocol };
         Otlp::new(endpoint, Signal::Traces, resource)
     }
 

@@ -133,7 +133,7 @@ pub fn get(url: &Url) -> Result<u16, String> {
 /// It does not answer, or does not know the key.
 pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let endpoint = honeycomb.traces.as_ref().or(honeycomb.logs.as_ref()).ok_or("it has no endpoint")?;
-    let url = endpoint.url.without("/v1/traces").without("/v1/logs").join("/1/auth");
+    let url = endpoint.url.base().join("/1/auth");
     let mut request = agent(CONNECT, TOTAL).get(url.as_str());
     for (name, value) in &endpoint.headers {
         request = request.header(name, value.expose_secret());

@@ -44,13 +44,13 @@ impl Config {
         if takes_place {
             if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
                 // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
-                let base = traces.url.without("/v1/traces");
+                let base = traces.url.base();
                 variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
                 variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
                 variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
             }
             if let Switch::On(xray, _) = &self.xray_otlp {
-                variables.push((otlp::XRAY, Some(xray.endpoint.url.to_string())));
+                variables.push((otlp::XRAY, Some(xray.endpoint.url.as_str().to_owned())));
             }
             // The signal's own variable, because the viewer takes no log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));

@@ -76,6 +76,9 @@ pub(super) fn profiles(settings: &mut Settings) -> Profiles {
 pub(super) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
     let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
     let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
+    if ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].iter().any(|name| settings.is_wrong(name)) {
+        return None;
+    }
     match (id, secret) {
         (Some(id), Some(secret)) => {
             let keys = Credentials::new(&id, secret.into(), token);

@@ -2,7 +2,29 @@
 
 use settings::Settings;
 
+use super::values::names;
 use crate::address::Url;
+
+/// Detectors of other languages' SDKs. What most of them find is known here without a detector.
+const OTHERS: [&str; 17] = [
+    "*",
+    "all",
+    "aws",
+    "azure",
+    "beanstalk",
+    "container",
+    "env",
+    "gcp",
+    "heroku",
+    "host",
+    "k8s",
+    "lambda",
+    "os",
+    "otel",
+    "process",
+    "processruntime",
+    "serviceinstance",
+];
 
 const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
 /// EC2's instance metadata, the same on every instance.
@@ -32,10 +54,9 @@ impl Detector {
 
 /// In the order of the variable: what a later one finds replaces what an earlier one did.
 pub(super) fn read(settings: &mut Settings) -> Vec<Detector> {
-    let text = settings.text(VARIABLE).unwrap_or_default();
     let mut detectors = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let detector = match name {
+    for name in names(settings, VARIABLE).unwrap_or_default() {
+        let detector = match name.as_str() {
             "ecs" => Detector::Ecs(settings.parse("ECS_CONTAINER_METADATA_URI_V4", "the address that ECS sets")),
             "ec2" => {
                 let url =
@@ -45,6 +66,11 @@ pub(super) fn read(settings: &mut Settings) -> Vec<Detector> {
             "eks" => {
                 let inside = settings.text("KUBERNETES_SERVICE_HOST");
                 Detector::Eks(inside.map(|_| settings.text("HOSTNAME").unwrap_or_default()))
+            }
+            "none" => continue,
+            other if OTHERS.contains(&other) => {
+                settings.warn(VARIABLE, format!("{other} is not run; ecs, ec2 and eks are, if they are named"));
+                continue;
             }
             _ => {
                 settings.fault(VARIABLE, format!("{name:?} is no detector here; give some of ecs, ec2, eks"));
@@ -94,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_unknown_detector_is_a_fault_that_lists_the_known_ones() {
-        let fault = of(&[("OTEL_RESOURCE_DETECTORS", "ecs,gcp")]).unwrap_err();
-        assert_eq!(fault, "OTEL_RESOURCE_DETECTORS: \"gcp\" is no detector here; give some of ecs, ec2, eks");
+        let fault = of(&[("OTEL_RESOURCE_DETECTORS", "ecs,mars")]).unwrap_err();
+        assert_eq!(fault, "OTEL_RESOURCE_DETECTORS: \"mars\" is no detector here; give some of ecs, ec2, eks");
     }
 }

@@ -28,6 +28,8 @@ pub enum KeyKind {
     Configuration,
     /// `hc?mk_…`: manages a team.
     Management,
+    /// What an example has in the place of a key.
+    Placeholder,
     /// Any other form, such as that of an environment's older keys, which send.
     Other,
 }
@@ -55,6 +57,7 @@ impl Key {
             KeyKind::Configuration => {
                 Some("is a configuration key, which cannot send; give an ingest key of the same environment")
             }
+            KeyKind::Placeholder => Some("is a placeholder; give an ingest key of your own, or leave it blank"),
             KeyKind::Management => Some("is a management key, which cannot send; give an ingest key of an environment"),
         }
     }
@@ -77,6 +80,7 @@ impl KeyKind {
                 [b'm', b'k', b'_', ..] => Self::Management,
                 _ => Self::Other,
             },
+            _ if settings::is_placeholder(key) => Self::Placeholder,
             _ if bytes.len() == 32 && bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => {
                 Self::Classic
             }
@@ -90,6 +94,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.secret.expose_secret();
         let shown = match (self.kind, text.len()) {
+            (KeyKind::Placeholder, length) => length,
             (KeyKind::Other, 20..) => 4,
             (KeyKind::Other, _) => 0,
             (KeyKind::Classic, 32) => 4,
@@ -108,6 +113,7 @@ impl fmt::Display for KeyKind {
             Self::Classic => "a classic key",
             Self::Configuration => "a configuration key",
             Self::Management => "a management key",
+            Self::Placeholder => "a placeholder",
             Self::Other => "a key of no form that is known",
         })
     }
@@ -129,6 +135,8 @@ mod tests {
             (format!("hcamk_{long}"), KeyKind::Management, "hcamk_xxxx…"),
             ("AbCdEfGhIjKlMnOpQrStUv".to_owned(), KeyKind::Other, "AbCd…"),
             ("short".to_owned(), KeyKind::Other, "…"),
+            ("your-ingest-key".to_owned(), KeyKind::Placeholder, "your-ingest-key…"),
+            ("hcaik_xxxxxxxx".to_owned(), KeyKind::Ingest, "hcaik_…"),
             ("hc💣ik_".to_owned(), KeyKind::Other, "…"),
         ] {
             let key = Key::new(text.into());

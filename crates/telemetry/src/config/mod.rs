@@ -1,7 +1,9 @@
 //! What the environment asks for. Reads variables, the file of sampling rules if one is named, and AWS' profile files where
 //! something is to be signed, and decides which destinations are on and why. The names are
 //! those of [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
-//! with its defaults unless the table says otherwise. Values that mean nothing here are faults.
+//! with its defaults unless the table says otherwise. A value that the specification knows and we do not do is a warning with
+//! what happens instead, as is a variable ([`is_known`] has the whole list): a platform may set either for every service. A
+//! value that nothing knows is a fault.
 //!
 //! | variable | meaning |
 //! |---|---|
@@ -51,15 +53,17 @@ mod child;
 #[cfg_attr(not(feature = "xray-otlp"), allow(dead_code, reason = "credentials are for whoever signs"))]
 pub(crate) mod credentials;
 mod detectors;
+mod headers;
 mod key;
 mod otlp;
 pub(crate) mod profile;
 mod sampling;
 mod spans;
+mod values;
+mod variables;
 mod xray_otlp;
 
 use std::fmt;
-use std::str::FromStr;
 
 use settings::{Faults, Settings};
 
@@ -69,10 +73,14 @@ use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::span::Limits;
 
+use values::Exporters;
+
 pub(crate) use detectors::Detector;
 pub use key::{Key, KeyKind};
-pub use otlp::{Endpoint, NotAProtocol, Otlp, Protocol};
+pub use otlp::{Endpoint, Otlp, Protocol};
 pub(crate) use sampling::{Central, Sampling};
+pub use spans::service_name;
+pub use variables::is_known;
 pub use xray_otlp::XrayOtlp;
 
 /// A service's telemetry as its environment asks for it.
@@ -104,6 +112,8 @@ pub struct Config {
     pub(crate) sends_spans: bool,
     pub(crate) propagators: Propagators,
     pub(crate) console: Console,
+    /// What is done otherwise than a variable asks, a line each, to be printed at start.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A destination that is on or off, and why.
@@ -126,26 +136,26 @@ impl Config {
 
     /// From `settings`, which remembers the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
-        let logs = settings.parse("OTEL_LOGS_EXPORTER", "otlp or none") == Some(Exporting::Otlp);
+        let logs = values::exporters(settings, &values::LOGS) == Exporters::Otlp;
         let found = otlp::read(settings, logs);
         let (mut honeycomb, mut otlp) = (found.honeycomb, found.otlp);
         let mut xray_otlp = xray_otlp::read(settings, found.xray);
         let mut xray =
             match settings.parse("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000 or \"udp:host:2000 tcp:host:2000\"") {
                 Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
-                None => Switch::Off("AWS_XRAY_DAEMON_ADDRESS is not set".to_owned()),
+                None => unset(settings, "AWS_XRAY_DAEMON_ADDRESS"),
             };
         let daemon = if let Switch::On(address, _) = &xray { Some(address) } else { None };
         let mut sampling = Sampling::read(settings, daemon);
         let mut detectors = detectors::read(settings);
-        let no_traces = settings.parse("OTEL_TRACES_EXPORTER", "otlp or none") == Some(Exporting::None);
+        let no_traces = values::exporters(settings, &values::TRACES) == Exporters::None;
         if no_traces {
             sampling.disable();
             let off = "OTEL_TRACES_EXPORTER is none";
             (honeycomb, otlp) = (honeycomb.without_traces(off), otlp.without_traces(off));
             (xray, xray_otlp) = (Switch::off(off), Switch::off(off));
         }
-        let disabled = settings.parse("OTEL_SDK_DISABLED", "true or false").is_some_and(|Flag(disabled)| disabled);
+        let disabled = values::flag(settings, "OTEL_SDK_DISABLED").unwrap_or_default();
         if disabled {
             let off = "OTEL_SDK_DISABLED is true";
             (honeycomb, otlp, xray) = (Switch::off(off), Switch::off(off), Switch::off(off));
@@ -158,25 +168,34 @@ impl Config {
         }
         let pace = spans::pace(settings, &spans::SPANS, Pace::default());
         let log_pace = spans::pace(settings, &spans::LOG_RECORDS, pace);
+        let limits = spans::limits(settings);
+        let propagators = values::propagators(settings);
+        values::metrics(settings);
+        variables::warn_of_ignored(settings);
+        let is_sent = |otlp: &Switch<Otlp>| matches!(otlp, Switch::On(Otlp { logs: Some(_), .. }, _));
+        if logs && !disabled && !is_sent(&honeycomb) && !is_sent(&otlp) {
+            let instead =
+                "no destination takes log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+            settings.warn("OTEL_LOGS_EXPORTER", instead);
+        }
         Self {
             honeycomb,
             otlp,
             xray,
             xray_otlp,
             indexed: spans::indexed(settings),
-            service: settings.text("OTEL_SERVICE_NAME"),
+            service: service_name(settings),
             resource: spans::resource(settings),
             detectors,
             sampling,
-            limits: spans::limits(settings),
+            limits,
             pace,
             log_pace,
             disabled,
             sends_spans: !disabled && !no_traces,
-            propagators: settings
-                .parse("OTEL_PROPAGATORS", "some of tracecontext, baggage, xray, or none")
-                .unwrap_or_default(),
+            propagators,
             console: Console::read(settings),
+            warnings: settings.warnings().map(|(subject, instead)| format!("{subject}: {instead}")).collect(),
         }
     }
 
@@ -228,38 +247,10 @@ impl<T> Switch<T> {
     }
 }
 
-/// Whether a signal is sent.
-#[derive(PartialEq)]
-enum Exporting {
-    Otlp,
-    None,
-}
-
-/// By the specification in either case.
-pub(crate) struct Flag(pub(crate) bool);
-
-impl FromStr for Flag {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text {
-            _ if text.eq_ignore_ascii_case("true") => Ok(Self(true)),
-            _ if text.eq_ignore_ascii_case("false") => Ok(Self(false)),
-            _ => Err("it is neither"),
-        }
-    }
-}
-
-impl FromStr for Exporting {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "otlp" => Ok(Self::Otlp),
-            "none" => Ok(Self::None),
-            _ => Err("OTLP is spoken here; logs are on the console anyway"),
-        }
-    }
+/// Off, because `variable` is not set, or because it is wrong, which is a fault of its own.
+fn unset<T>(settings: &Settings, variable: &str) -> Switch<T> {
+    let is = if settings.is_wrong(variable) { "is wrong" } else { "is not set" };
+    Switch::Off(format!("{variable} {is}"))
 }
 
 /// Writes `%XX` for every byte that may mean something in a list of pairs.
@@ -455,27 +446,205 @@ mod tests {
     fn what_the_specification_does_not_know_is_a_fault() {
         let wrong = [
             ("OTEL_TRACES_SAMPLER", "sometimes"),
-            ("OTEL_TRACES_SAMPLER_ARG", "2"),
-            ("OTEL_PROPAGATORS", "b3"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_PROPAGATORS", "tracecontext,b4"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "smtp"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
-            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "-1"),
             ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
             ("OTEL_SPAN_LINK_COUNT_LIMIT", "many"),
-            ("OTEL_SDK_DISABLED", "yes"),
-            ("OTEL_TRACES_EXPORTER", "zipkin"),
-            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "-1"),
-            ("OTEL_BLRP_MAX_QUEUE_SIZE", "0"),
-            ("OTEL_LOGS_EXPORTER", "console"),
+            ("OTEL_TRACES_EXPORTER", "otlp,fax"),
+            ("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "0.5"),
+            ("OTEL_LOGS_EXPORTER", "fax"),
             ("OTEL_RESOURCE_ATTRIBUTES", "team"),
-            ("OTEL_RESOURCE_DETECTORS", "gcp"),
+            ("OTEL_RESOURCE_DETECTORS", "mars"),
         ];
         let faults = read(&wrong).unwrap_err();
+        assert_eq!(faults.lines().count(), wrong.len(), "{faults}");
         for (name, _) in wrong {
             assert!(faults.lines().any(|line| line.starts_with(name)), "{name} in {faults}");
         }
-        let more = read(&[("OTEL_BSP_MAX_QUEUE_SIZE", "5"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "6")]);
-        assert!(more.unwrap_err().contains("more than the 5"));
+        let ratio = read(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")]);
+        assert!(ratio.unwrap_err().starts_with("OTEL_TRACES_SAMPLER_ARG: \"2\" is not valid (it is not from 0 to 1)"));
+    }
+
+    #[test]
+    fn what_the_specification_knows_and_we_do_not_do_is_one_warning_with_what_happens_instead() {
+        for (name, value, warning) in [
+            ("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; it counts as false"),
+            ("OTEL_SDK_DISABLED", "yes", "\"yes\" is neither true nor false; it counts as false"),
+            ("OTEL_PROPAGATORS", "tracecontext,B3", "b3 is not supported; tracecontext is used"),
+            (
+                "OTEL_PROPAGATORS",
+                "b3multi,jaeger",
+                "b3multi, jaeger is not supported; tracecontext, baggage, xray is used",
+            ),
+            ("OTEL_PROPAGATORS", "none,xray", "none contradicts what stands next to it; xray is used"),
+            ("OTEL_TRACES_EXPORTER", "otlp,console", "console is not supported; spans are sent by otlp alone"),
+            (
+                "OTEL_TRACES_EXPORTER",
+                "zipkin",
+                "zipkin is not supported; spans go wherever other variables send them, as if this one were unset",
+            ),
+            (
+                "OTEL_LOGS_EXPORTER",
+                "console",
+                "console is not supported; no log records are sent; logs are on standard error anyway",
+            ),
+            (
+                "OTEL_LOGS_EXPORTER",
+                "otlp",
+                "no destination takes log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            ),
+            (
+                "OTEL_METRICS_EXPORTER",
+                "otlp",
+                "otlp exports no metrics here; the ledger is at /metrics, in Prometheus's format",
+            ),
+            (
+                "OTEL_EXPORTER_OTLP_PROTOCOL",
+                "gRPC",
+                "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317",
+            ),
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote", "jaeger_remote is not supported; parentbased_always_on is used"),
+            (
+                "OTEL_TRACES_SAMPLER_ARG",
+                "junk",
+                "is not read: the sampler is parentbased_always_on, which takes no argument",
+            ),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "0 means no limit, and there is always one here; 60000 is used"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "300000", "300000 is more than 60000, the highest here; 60000 is used"),
+            (
+                "OTEL_BSP_SCHEDULE_DELAY",
+                "99999999999999999999",
+                "99999999999999999999 is more than 60000, the highest here; 60000 is used",
+            ),
+            ("OTEL_BLRP_MAX_QUEUE_SIZE", "0", "0 is less than 1, the lowest here; the default is used"),
+            (
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+                "40000",
+                "40000 is more than the 32768 of OTEL_BSP_MAX_QUEUE_SIZE; 32768 is used",
+            ),
+            ("OTEL_RESOURCE_DETECTORS", "gcp", "gcp is not run; ecs, ec2 and eks are, if they are named"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "team=\"a\"", "its entry 1 has quotes, which are part of it"),
+        ] {
+            let config = read(&[(name, value)]).unwrap_or_else(|faults| panic!("{name}={value}: {faults}"));
+            assert_eq!(config.warnings, [format!("{name}: {warning}")]);
+        }
+        let silent = [
+            ("OTEL_METRICS_EXPORTER", "None"),
+            ("OTEL_TRACES_EXPORTER", "OTLP"),
+            ("OTEL_LOGS_EXPORTER", "none"),
+            ("OTEL_PROPAGATORS", "TraceContext, Baggage,"),
+            ("OTEL_TRACES_SAMPLER", "ALWAYS_ON"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/protobuf"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+            ("OTEL_SDK_DISABLED", "FALSE"),
+            ("OTEL_CONFIG_FILE", " "),
+        ];
+        assert_eq!(read(&silent).unwrap().warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn grpc_becomes_http_at_the_port_and_path_of_http() {
+        let url = |pairs: &[(&str, &str)]| {
+            let config = read(&[pairs, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]].concat()).unwrap();
+            traces(config.otlp).to_string()
+        };
+        const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+        const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+        assert_eq!(url(&[(BASE, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
+        assert_eq!(url(&[(TRACES, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
+        assert_eq!(url(&[(TRACES, "http://localhost:9/x/")]), "http://localhost:9/x/, http/protobuf");
+        let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
+        let own = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "false");
+        assert_eq!(url(&[(BASE, "collector:4317"), insecure]), "http://collector:4318/v1/traces, http/protobuf, gzip");
+        assert_eq!(url(&[(BASE, "collector:4317")]), "https://collector:4318/v1/traces, http/protobuf, gzip");
+        assert_eq!(
+            url(&[(TRACES, "collector:4317"), insecure, own]),
+            "https://collector:4318/v1/traces, http/protobuf, gzip"
+        );
+        let both = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (BASE, "http://localhost:4317")];
+        assert_eq!(url(&both), "http://localhost:4317/v1/traces, http/json", "the signal's own protocol holds");
+    }
+
+    #[test]
+    fn the_endpoint_of_a_signal_is_used_exactly_as_it_is_written() {
+        for address in ["http://127.0.0.1:1/custom/", "http://127.0.0.1:1/?key=canary", "http://127.0.0.1:1"] {
+            let config = read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address)]).unwrap();
+            let endpoint = traces(config.otlp);
+            assert_eq!(endpoint.url.as_str(), address);
+            assert!(!format!("{endpoint} {endpoint:?}").contains("canary"), "{endpoint:?}");
+        }
+        let base = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/?key=canary")]).unwrap_err();
+        assert!(base.contains("it has a query") && !base.contains("canary"), "{base}");
+    }
+
+    #[test]
+    fn a_base_may_be_given_as_the_endpoint_of_a_signal() {
+        for path in ["", "/", "/v1/traces", "/v1/traces/", "/v1/logs"] {
+            let at = |variable: &str, host: &str| {
+                let address = format!("{host}{path}");
+                let config = read(&[("HONEYCOMB_API_KEY", "k"), (variable, &address)]).unwrap();
+                (traces(config.honeycomb).url.to_string(), config.otlp)
+            };
+            let (honeycomb, _) = at("HONEYCOMB_API_ENDPOINT", "https://api.eu1.honeycomb.io");
+            assert_eq!(honeycomb, "https://api.eu1.honeycomb.io/v1/traces", "{path}");
+            let (_, otlp) = at("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1/otlp");
+            assert_eq!(traces(otlp).url.as_str(), "http://127.0.0.1:1/otlp/v1/traces", "{path}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_became_part_of_a_value_are_a_fault_and_the_only_one() {
+        let honeycomb = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io");
+        for (name, value) in [
+            ("OTEL_EXPORTER_OTLP_HEADERS", "'x-honeycomb-team=canary'"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "\"x-honeycomb-team=canary\""),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "'x-honeycomb-team'=canary"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=\"canary\""),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team='canary'"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "'x-honeycomb-team=canary"),
+            ("HONEYCOMB_API_KEY", "\"canary\""),
+            ("HONEYCOMB_API_KEY", "'canary"),
+        ] {
+            let faults = read(&[honeycomb, (name, value)]).unwrap_err();
+            assert!(faults.starts_with(&format!("{name}: ")) && faults.contains("quote"), "{faults}");
+            assert_eq!((faults.lines().count(), faults.contains("canary")), (1, false), "{faults}");
+        }
+        for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "AWS_XRAY_DAEMON_ADDRESS"] {
+            let faults = read(&[(name, "'http://127.0.0.1:1'")]).unwrap_err();
+            assert_eq!(faults, format!("{name}: is between quotes, which are part of its value; remove them"));
+        }
+        let meant = read(&[honeycomb, ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,a=it's%22so%22")]);
+        assert_eq!(traces(meant.unwrap().honeycomb).header("a").as_deref(), Some("it's\"so\""));
+    }
+
+    #[test]
+    fn a_fault_is_about_the_variable_that_is_wrong_and_about_no_other() {
+        let key = "0123456789abcdef0123456789abcdef";
+        for (pairs, variable) in [
+            ([("HONEYCOMB_API_KEY", key), ("HONEYCOMB_DATASET", "'a'")], "HONEYCOMB_DATASET"),
+            ([("OTEL_BSP_MAX_QUEUE_SIZE", "x"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9")], "OTEL_BSP_MAX_QUEUE_SIZE"),
+            ([("OTEL_TRACES_SAMPLER", "x"), ("OTEL_TRACES_SAMPLER_ARG", "y")], "OTEL_TRACES_SAMPLER"),
+            (
+                [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://api.honeycomb.io/x"), ("HONEYCOMB_DATASET", "a")],
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            ),
+            ([("HONEYCOMB_API_KEY", "your-ingest-key"), ("HONEYCOMB_DATASET", "a")], "HONEYCOMB_API_KEY"),
+        ] {
+            let faults = read(&pairs).unwrap_err();
+            assert!(faults.starts_with(&format!("{variable}: ")), "{faults}");
+            assert_eq!(faults.lines().count(), 1, "{faults}");
+        }
+    }
+
+    #[test]
+    fn a_services_name_may_be_among_its_attributes() {
+        let service = |pairs: &[(&str, &str)]| read(pairs).unwrap().service;
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=first,service.name=the%20shop,team=a");
+        assert_eq!(service(&[attributes]).as_deref(), Some("the shop"));
+        assert_eq!(service(&[attributes, ("OTEL_SERVICE_NAME", "own")]).as_deref(), Some("own"));
+        assert_eq!(service(&[("OTEL_RESOURCE_ATTRIBUTES", "service.name=,team=a")]), None);
     }
 
     #[test]

@@ -5,25 +5,22 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ::http::{HeaderName, HeaderValue};
+use ::http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 
+use super::headers::{Headers, dataset, headers, key};
 use super::key::Key;
-use super::{Switch, percent_encode};
-use crate::address::Url;
+use super::{Switch, percent_encode, unset, values};
+use crate::address::{ExactUrl, Url};
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 pub(super) const TEAM: &str = "x-honeycomb-team";
 pub(super) const DATASET: &str = "x-honeycomb-dataset";
 const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
 pub(super) const XRAY: &str = "AWS_XRAY_OTLP_ENDPOINT";
-
-/// The longest timeout, a minute: a worker that waits longer delays the next batch for too long.
-const LONGEST_TIMEOUT: u64 = 60_000;
-
-type Headers = Vec<(HeaderName, SecretString)>;
 
 /// A destination that speaks OTLP/HTTP.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +38,8 @@ pub struct Otlp {
 pub struct Endpoint {
     /// The whole URL.
     pub url: Url,
+    /// What the URL has behind its `?`.
+    pub(crate) query: Option<SecretString>,
     pub(crate) headers: Headers,
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
@@ -63,8 +62,8 @@ enum Signal {
     Logs,
 }
 
-/// What the variables say of one signal, before it is known where it leads.
-struct Said {
+/// The variables of one signal, before it is known which destination its URL means.
+struct SignalSettings {
     url: Option<Url>,
     /// The variable that gives the URL.
     url_by: &'static str,
@@ -77,7 +76,7 @@ struct Said {
 }
 
 /// What the variables lead to.
-pub(super) struct Found {
+pub(super) struct ResolvedOtlp {
     pub(super) honeycomb: Switch<Otlp>,
     pub(super) otlp: Switch<Otlp>,
     /// X-Ray's own endpoint, and the variable that names it.
@@ -87,6 +86,13 @@ pub(super) struct Found {
 enum Compression {
     Gzip,
     None,
+}
+
+/// What a variable asks to be spoken.
+enum Spoken {
+    Http(Protocol),
+    /// Not here: it is spoken over HTTP, in protobuf.
+    Grpc,
 }
 
 impl Endpoint {
@@ -109,9 +115,9 @@ impl Endpoint {
         (!told.is_empty()).then(|| told.join(","))
     }
 
-    /// The values of its headers, which are often keys.
+    /// The values of its headers and its query, which are often keys.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
-        self.headers.iter().map(|(_, value)| value)
+        self.headers.iter().map(|(_, value)| value).chain(&self.query)
     }
 }
 
@@ -123,13 +129,13 @@ impl Otlp {
 }
 
 /// Honeycomb, X-Ray, and any other collector.
-pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
-    let base = settings.parse::<Url>(COLLECTOR, "a URL such as http://localhost:4318");
-    // The base is asked for; whoever gives the whole URL of the traces means it.
-    let base = base.map(|base| base.without("/v1/traces"));
+pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
+    let base = url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
+    // The specification wants the base here. The whole URL of a signal is a common mistake with one meaning.
+    let base = base.map(|base| base.base());
     let general = headers(settings, HEADERS);
-    let traces = Said::read(settings, Signal::Traces, base.as_ref(), &general);
-    let mut logged = Said::read(settings, Signal::Logs, base.as_ref(), &general);
+    let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
+    let mut logged = SignalSettings::read(settings, Signal::Logs, base.as_ref(), &general);
     if !logs {
         logged.url = None;
     }
@@ -137,41 +143,44 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
     let key = key(settings, "HONEYCOMB_API_KEY");
     let dataset = dataset(settings, "HONEYCOMB_DATASET");
     let at = settings.parse::<Url>("HONEYCOMB_API_ENDPOINT", "a URL such as https://api.eu1.honeycomb.io");
+    let at = at.map(|at| at.base());
     let lesson = lesson_key(settings, &traces, key.as_ref());
     // Each signal goes where its own variables lead: the headers that were given for one address go to no other.
     let is_honeycomb = traces.leads_to_honeycomb();
     let logs_are_honeycombs = logged.leads_to_honeycomb();
-    if is_honeycomb && lesson.is_none() && key.is_none() {
+    let is_key_wrong = settings.is_wrong("HONEYCOMB_API_KEY") || settings.is_wrong(traces.headers_by);
+    if is_honeycomb && lesson.is_none() && key.is_none() && !is_key_wrong {
         let problem = format!("is Honeycomb's but no key is set; set HONEYCOMB_API_KEY, or {HEADERS}=\"{TEAM}=KEY\"");
-        settings.fault(COLLECTOR, problem);
+        settings.fault(traces.url_by, problem);
     }
     let by = if key.is_some() { "HONEYCOMB_API_KEY" } else { traces.headers_by };
     let honeycomb = match key.or(lesson) {
-        None => Switch::Off("HONEYCOMB_API_KEY is not set".to_owned()),
+        None => unset(settings, "HONEYCOMB_API_KEY"),
         Some(key) => {
-            let named = if at.is_some() { "HONEYCOMB_API_ENDPOINT" } else { COLLECTOR };
+            let named = if at.is_some() { "HONEYCOMB_API_ENDPOINT" } else { traces.url_by };
             let dataset = dataset.or_else(|| is_honeycomb.then(|| find(&traces.headers, DATASET)).flatten());
-            if let Some(problem) = Key::new(key.clone()).problem(dataset.is_some()) {
+            let has_dataset = dataset.is_some() || settings.is_wrong("HONEYCOMB_DATASET");
+            if let Some(problem) = Key::new(key.clone()).problem(has_dataset) {
                 settings.fault(by, problem);
             }
-            let own = |said: &Said, is_own: bool| if is_own && at.is_none() { said.url.clone() } else { None };
+            let own = |of: &SignalSettings, is_own: bool| if is_own && at.is_none() { of.url.clone() } else { None };
             let of_traces = own(&traces, is_honeycomb);
             let base = match (&at, &of_traces) {
                 (Some(at), _) => at.clone(),
-                (None, Some(traces)) => traces.without(Signal::Traces.path()),
+                (None, Some(traces)) => traces.base(),
                 (None, None) => Url::of(HONEYCOMB),
             };
             if !base.is_private() {
                 unencrypted(settings, named, &base);
             }
-            let with = |said: &Said, url: Option<Url>, signal: Signal| {
-                let others = url.as_ref().map(|_| said.headers.as_slice()).unwrap_or_default();
+            let with = |of: &SignalSettings, url: Option<Url>, signal: Signal| {
+                let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
                 let mut headers: Headers =
                     others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
                 headers.push((HeaderName::from_static(TEAM), key.clone()));
                 headers.extend(dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
                 // Honeycomb is far away and asks for it.
-                said.endpoint(url.unwrap_or_else(|| base.join(signal.path())), headers, true)
+                of.endpoint(url.unwrap_or_else(|| base.join(signal.path())), headers, true)
             };
             // In the lesson's form there is one address for everything, unless the logs have one of their own.
             let takes_logs = logs && (logs_are_honeycombs || !is_honeycomb);
@@ -183,14 +192,14 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
             Switch::On(otlp, by)
         }
     };
-    let on = |settings: &mut Settings, said: &Said, is_honeycombs: bool| {
-        let url = said.url.clone().filter(|_| !is_honeycombs)?;
-        if !said.headers.is_empty() && !url.is_private() {
-            unencrypted(settings, said.url_by, &url);
+    let on = |settings: &mut Settings, of: &SignalSettings, is_honeycombs: bool| {
+        let url = of.url.clone().filter(|_| !is_honeycombs)?;
+        if !of.headers.is_empty() && !url.is_private() {
+            unencrypted(settings, of.url_by, &url);
         }
         // On this machine there is no wire to spare.
         let gzip = !url.is_loopback();
-        Some(said.endpoint(url, said.headers.clone(), gzip))
+        Some(of.endpoint(url, of.headers.clone(), gzip))
     };
     let collector = Otlp {
         traces: on(settings, &traces, is_honeycomb || traces.leads_to_xray()),
@@ -202,13 +211,17 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> Found {
         (None, Some(_)) => Switch::On(collector, logged.url_by),
         (None, None) if is_honeycomb => Switch::Off(format!("{COLLECTOR} is Honeycomb's")),
         (None, None) if traces.leads_to_xray() => Switch::Off(format!("{} is X-Ray's", traces.url_by)),
-        (None, None) => Switch::Off(format!("{COLLECTOR} is not set")),
+        (None, None) => unset(settings, traces.url_by),
     };
-    Found { honeycomb, otlp: collector, xray }
+    ResolvedOtlp { honeycomb, otlp: collector, xray }
 }
 
 /// X-Ray's own endpoint: by its variable, else where the spans are led to it. It takes nothing else.
-fn xray(settings: &mut Settings, traces: &Said, logged: &mut Said) -> Option<(Endpoint, &'static str)> {
+fn xray(
+    settings: &mut Settings,
+    traces: &SignalSettings,
+    logged: &mut SignalSettings,
+) -> Option<(Endpoint, &'static str)> {
     if logged.leads_to_xray() {
         logged.url = None;
         let problem =
@@ -217,10 +230,7 @@ fn xray(settings: &mut Settings, traces: &Said, logged: &mut Said) -> Option<(En
     }
     let own = settings.parse::<Url>(XRAY, "a URL such as https://xray.eu-west-1.amazonaws.com");
     let (url, headers, by) = match own {
-        Some(own) => {
-            let path = Signal::Traces.path();
-            (own.without(path).join(path), Vec::new(), XRAY)
-        }
+        Some(own) => (own.base().join(Signal::Traces.path()), Vec::new(), XRAY),
         None if traces.leads_to_xray() => (traces.url.clone()?, traces.headers.clone(), traces.url_by),
         None => return None,
     };
@@ -235,7 +245,7 @@ fn xray(settings: &mut Settings, traces: &Said, logged: &mut Said) -> Option<(En
 }
 
 /// The key that the lesson gives among the headers.
-fn lesson_key(settings: &mut Settings, traces: &Said, key: Option<&SecretString>) -> Option<SecretString> {
+fn lesson_key(settings: &mut Settings, traces: &SignalSettings, key: Option<&SecretString>) -> Option<SecretString> {
     let lesson = find(&traces.headers, TEAM)?;
     if key.is_some_and(|key| key.expose_secret() != lesson.expose_secret()) {
         let problem = format!("differs from {TEAM} in {}; give the key in one of the two", traces.headers_by);
@@ -255,6 +265,7 @@ struct Variables {
     timeout: &'static str,
     compression: &'static str,
     protocol: &'static str,
+    insecure: &'static str,
 }
 
 impl Signal {
@@ -266,6 +277,7 @@ impl Signal {
                 timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
                 compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
                 protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+                insecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
             },
             Self::Logs => Variables {
                 endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
@@ -273,6 +285,7 @@ impl Signal {
                 timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
                 compression: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
                 protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
+                insecure: "OTEL_EXPORTER_OTLP_LOGS_INSECURE",
             },
         }
     }
@@ -285,27 +298,35 @@ impl Signal {
     }
 }
 
-impl Said {
+impl SignalSettings {
     fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
         let own = signal.variables();
-        let url = settings.parse::<Url>(own.endpoint, "the whole URL, such as http://localhost:4318/v1/traces");
-        let has_headers = settings.text(own.headers).is_some();
-        let milliseconds = "milliseconds from 1 to 60000";
-        let timeout = either(settings, own.timeout, "OTEL_EXPORTER_OTLP_TIMEOUT", milliseconds);
-        let timeout = timeout.or(match signal {
-            Signal::Traces => settings.parse("OTEL_BSP_EXPORT_TIMEOUT", milliseconds),
-            Signal::Logs => either(settings, "OTEL_BLRP_EXPORT_TIMEOUT", "OTEL_BSP_EXPORT_TIMEOUT", milliseconds),
-        });
+        let expected = "the whole URL, such as http://localhost:4318/v1/traces";
+        let url = url::<ExactUrl>(settings, own.endpoint, &[own.insecure, INSECURE], expected);
+        let is_own = url.is_some() || settings.is_wrong(own.endpoint);
+        let url = match (url, is_own) {
+            (Some(ExactUrl(url)), _) => Some(url),
+            (None, true) => None,
+            (None, false) => base.map(|base| base.join(signal.path())),
+        };
+        let (protocol, url) = protocol(settings, signal, url, is_own);
+        let has_headers = settings.text(own.headers).is_some() || settings.is_wrong(own.headers);
+        let general_timeout = values::timeout(settings, "OTEL_EXPORTER_OTLP_TIMEOUT");
+        let of_spans = values::timeout(settings, "OTEL_BSP_EXPORT_TIMEOUT");
+        let of_batch = match signal {
+            Signal::Traces => of_spans,
+            Signal::Logs => values::timeout(settings, "OTEL_BLRP_EXPORT_TIMEOUT").or(of_spans),
+        };
+        let timeout = values::timeout(settings, own.timeout).or(general_timeout).or(of_batch);
         Self {
-            url_by: if url.is_some() { own.endpoint } else { COLLECTOR },
-            url: url.or_else(|| base.map(|base| base.join(signal.path()))),
+            url_by: if is_own { own.endpoint } else { COLLECTOR },
+            url,
             headers: if has_headers { headers(settings, own.headers) } else { general.clone() },
             headers_by: if has_headers { own.headers } else { HEADERS },
-            timeout: timeout.map_or(Duration::from_secs(10), |Timeout(timeout)| timeout),
+            timeout: timeout.unwrap_or(Duration::from_secs(10)),
             gzip: either(settings, own.compression, "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none")
                 .map(|compression| matches!(compression, Compression::Gzip)),
-            protocol: either(settings, own.protocol, "OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf or http/json")
-                .unwrap_or(Protocol::Protobuf),
+            protocol,
         }
     }
 
@@ -322,7 +343,41 @@ impl Said {
 
     fn endpoint(&self, url: Url, headers: Headers, gzip: bool) -> Endpoint {
         let gzip = self.gzip.unwrap_or(gzip);
-        Endpoint { url, headers, timeout: self.timeout, gzip, protocol: self.protocol }
+        let query = url.query().map(SecretString::from);
+        Endpoint { url, query, headers, timeout: self.timeout, gzip, protocol: self.protocol }
+    }
+}
+
+/// The URL in `variable`. Without a scheme it is plain HTTP if one of the flags says so, the first that is set.
+fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
+where
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let text = settings.text(variable)?;
+    let is_insecure = flags.iter().find_map(|flag| values::flag(settings, flag)).unwrap_or_default();
+    let has_scheme = text.contains("://");
+    let text = if is_insecure && !has_scheme { format!("http://{text}") } else { text };
+    settings.parse_text(variable, &text, expected)
+}
+
+/// The encoding for a signal, and its URL as that protocol has it. The endpoint of gRPC has another port, and no path.
+fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
+    const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+    let (own, expected) = (signal.variables().protocol, "http/protobuf or http/json");
+    let general = settings.parse(GENERAL, expected);
+    let (spoken, by) = match settings.parse(own, expected) {
+        Some(spoken) => (Some(spoken), own),
+        None => (general, GENERAL),
+    };
+    match spoken {
+        None => (Protocol::Protobuf, url),
+        Some(Spoken::Http(protocol)) => (protocol, url),
+        Some(Spoken::Grpc) => {
+            settings.warn(by, "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317");
+            let with_path = |url: Url| if is_own && url.is_bare() { url.base().join(signal.path()) } else { url };
+            (Protocol::Protobuf, url.map(|url| with_path(url.at_http_port())))
+        }
     }
 }
 
@@ -340,69 +395,15 @@ fn unencrypted(settings: &mut Settings, variable: &str, url: &Url) {
     settings.fault(variable, format!("\"{url}\" would carry a key unencrypted; give an https:// address"));
 }
 
-/// A key, which travels in a header. It is never quoted back.
-fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
-    let text = settings.text(name)?;
-    if !text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '\'')) {
-        settings.fault(name, "holds a quote, a space or a character outside ASCII; give it alone, as it was copied");
-    }
-    Some(text.into())
-}
-
-/// The name of a dataset, which travels in a header too and may have spaces.
-fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
-    let text = settings.text(name)?;
-    if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(['"', '\'']) {
-        settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
-    }
-    Some(text.into())
-}
-
-/// `name=value,…`, the values percent-encoded. Values are never quoted back: they are often keys.
-fn headers(settings: &mut Settings, variable: &str) -> Headers {
-    let text = settings.text(variable).unwrap_or_default();
-    let mut headers = Vec::new();
-    for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
-        match header(member) {
-            Ok(header) => headers.push(header),
-            Err(problem) => settings.fault(variable, format!("its entry {} {problem}", index + 1)),
-        }
-    }
-    headers
-}
-
-fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
-    let no_pair = || format!("is not a name=value pair with a value; write it like {TEAM}=KEY");
-    let (name, value) = member.split_once('=').ok_or_else(no_pair)?;
-    let name = HeaderName::from_str(name.trim()).map_err(|_| no_pair())?;
-    let value = super::percent_decode(value.trim())
-        .ok_or("has a % before what is no byte in hexadecimal, or is not UTF-8; a % itself is %25")?;
-    if value.is_empty() || HeaderValue::from_str(&value).is_err() {
-        return Err(no_pair());
-    }
-    Ok((name, SecretString::from(value)))
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("it is none of these")]
 struct NoneOfThese;
-
-struct Timeout(Duration);
-
-impl FromStr for Timeout {
-    type Err = NoneOfThese;
-
-    fn from_str(text: &str) -> Result<Self, NoneOfThese> {
-        let milliseconds = text.parse().ok().filter(|time| (1..=LONGEST_TIMEOUT).contains(time));
-        milliseconds.map(|time| Self(Duration::from_millis(time))).ok_or(NoneOfThese)
-    }
-}
 
 impl FromStr for Compression {
     type Err = NoneOfThese;
 
     fn from_str(text: &str) -> Result<Self, NoneOfThese> {
-        match text {
+        match text.to_ascii_lowercase().as_str() {
             "gzip" => Ok(Self::Gzip),
             "none" => Ok(Self::None),
             _ => Err(NoneOfThese),
@@ -410,23 +411,18 @@ impl FromStr for Compression {
     }
 }
 
-impl FromStr for Protocol {
-    type Err = NotAProtocol;
+impl FromStr for Spoken {
+    type Err = NoneOfThese;
 
-    fn from_str(text: &str) -> Result<Self, NotAProtocol> {
-        match text {
-            "http/protobuf" => Ok(Self::Protobuf),
-            "http/json" => Ok(Self::Json),
-            "grpc" => Err(NotAProtocol("this exporter does not speak gRPC")),
-            _ => Err(NotAProtocol("it is no protocol of OTLP")),
+    fn from_str(text: &str) -> Result<Self, NoneOfThese> {
+        match text.to_ascii_lowercase().as_str() {
+            "http/protobuf" => Ok(Self::Http(Protocol::Protobuf)),
+            "http/json" => Ok(Self::Http(Protocol::Json)),
+            "grpc" => Ok(Self::Grpc),
+            _ => Err(NoneOfThese),
         }
     }
 }
-
-/// Why a text is not a protocol.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NotAProtocol(&'static str);
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

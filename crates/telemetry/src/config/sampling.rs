@@ -49,29 +49,16 @@ pub(crate) struct Central {
 impl Sampling {
     /// `daemon` is who answers for rules unless the argument names another.
     pub(super) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
-        let name = settings.text(VARIABLE).unwrap_or_else(|| "parentbased_always_on".to_owned());
-        if name == "xray" {
-            if !WITH_XRAY {
-                settings.fault(VARIABLE, "xray needs the feature \"xray\"; build with it, or give another sampler");
+        let name = settings.text(VARIABLE).map(|name| name.to_ascii_lowercase());
+        match name.as_deref() {
+            Some("xray") => {
+                if !WITH_XRAY {
+                    settings.fault(VARIABLE, "xray needs the feature \"xray\"; build with it, or give another sampler");
+                }
+                Self::Xray(Box::new(XrayRules::read(settings, daemon)))
             }
-            return Self::Xray(Box::new(XrayRules::read(settings, daemon)));
+            name => Self::Plain(plain(settings, name)),
         }
-        let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
-        let (parent_based, root) =
-            name.strip_prefix("parentbased_").map_or((false, name.as_str()), |root| (true, root));
-        let root = match root {
-            "always_on" => Root::On,
-            "always_off" => Root::Off,
-            "traceidratio" => Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)),
-            _ => {
-                let problem = format!(
-                    "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_, or xray"
-                );
-                settings.fault(VARIABLE, problem);
-                Root::On
-            }
-        };
-        Self::Plain(Sampler { root, parent_based })
     }
 
     /// Asks nobody.
@@ -80,6 +67,40 @@ impl Sampling {
             rules.central = None;
         }
     }
+}
+
+/// One of the specification's samplers; its default where none is named. An argument is read if the sampler takes one.
+fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
+    let default = Sampler { root: Root::On, parent_based: true };
+    let name = match name {
+        Some(name) => name,
+        None if settings.is_wrong(VARIABLE) => return default,
+        None => "parentbased_always_on",
+    };
+    let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name), |root| (true, root));
+    let root = match root {
+        "traceidratio" => {
+            let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
+            return Sampler { root: Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)), parent_based };
+        }
+        "jaeger_remote" => {
+            settings.warn(VARIABLE, format!("{name} is not supported; parentbased_always_on is used"));
+            return default;
+        }
+        "always_on" => Root::On,
+        "always_off" => Root::Off,
+        _ => {
+            let problem = format!(
+                "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_, or xray"
+            );
+            settings.fault(VARIABLE, problem);
+            return default;
+        }
+    };
+    if settings.text(ARGUMENT).is_some() {
+        settings.warn(ARGUMENT, format!("is not read: the sampler is {name}, which takes no argument"));
+    }
+    Sampler { root, parent_based }
 }
 
 impl XrayRules {

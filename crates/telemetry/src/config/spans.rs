@@ -1,34 +1,49 @@
 //! What the variables say of spans and log records, wherever they go: their resource, how much one may hold, and at what pace they
 //! are sent.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use settings::Settings;
 
+use super::values;
 use crate::pipeline::Pace;
 use crate::span::Limits;
 
+const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
 pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
-    const VARIABLE: &str = "OTEL_RESOURCE_ATTRIBUTES";
-    let text = settings.text(VARIABLE).unwrap_or_default();
+    let text = settings.text(RESOURCE).unwrap_or_default();
     let mut attributes = Vec::new();
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
+        let entry = index + 1;
         let pair = member.split_once('=').and_then(|(key, value)| {
             let (key, value) = (super::percent_decode(key.trim())?, super::percent_decode(value.trim())?);
             (!key.is_empty()).then_some((key, value))
         });
         match pair {
-            Some(pair) => attributes.push(pair),
+            Some(pair) => {
+                if pair.0.contains('"') || (pair.1.len() > 1 && pair.1.starts_with('"') && pair.1.ends_with('"')) {
+                    settings.warn(RESOURCE, format!("its entry {entry} has quotes, which are part of it"));
+                }
+                attributes.push(pair);
+            }
             None => {
                 settings.fault(
-                    VARIABLE,
-                    format!("its entry {} is not key=value, percent-encoded; a comma in it is %2C", index + 1),
+                    RESOURCE,
+                    format!("its entry {entry} is not key=value, percent-encoded; a comma in it is %2C"),
                 );
             }
         }
     }
     attributes
+}
+
+/// The service's name that the variables give, if they give one: `OTEL_SERVICE_NAME`, or else `service.name` among
+/// `OTEL_RESOURCE_ATTRIBUTES`.
+pub fn service_name(settings: &mut Settings) -> Option<String> {
+    let own = settings.text("OTEL_SERVICE_NAME");
+    let is_name = |(key, value): &(String, String)| key == "service.name" && !value.trim().is_empty();
+    own.or_else(|| resource(settings).into_iter().rfind(is_name).map(|(_, value)| value.trim().to_owned()))
 }
 
 pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
@@ -45,19 +60,23 @@ pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
 
 pub(super) fn limits(settings: &mut Settings) -> Limits {
     let default = Limits::default();
-    let count = "a number from 0 to 10000";
-    let general = settings.parse::<Within<0, 10_000>>("OTEL_ATTRIBUTE_COUNT_LIMIT", count);
-    let mut number = |variable| settings.parse::<Within<0, 10_000>>(variable, count).and_then(Within::number);
-    let general = general.and_then(Within::number);
-    let attributes = number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general);
-    let events = number("OTEL_SPAN_EVENT_COUNT_LIMIT");
-    let links = number("OTEL_SPAN_LINK_COUNT_LIMIT");
-    let event_attributes = number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT");
-    let log_attributes = number("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT").or(general);
+    let mut count = |variable| {
+        let count = values::number(settings, variable, 0..=10_000, "a number")?;
+        u32::try_from(count).ok()
+    };
+    let general = count("OTEL_ATTRIBUTE_COUNT_LIMIT");
+    let attributes = count("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general);
+    let events = count("OTEL_SPAN_EVENT_COUNT_LIMIT");
+    let links = count("OTEL_SPAN_LINK_COUNT_LIMIT");
+    let event_attributes = count("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT");
+    let log_attributes = count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT").or(general);
     // Links have no attributes here.
-    number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
+    count("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
     // Honeycomb takes texts of 64 KiB.
-    let mut length = |variable| settings.parse::<Within<1, 65_536>>(variable, "a number of bytes from 1 to 65536");
+    let mut length = |variable| {
+        let length = values::number(settings, variable, 1..=65_536, "a number of bytes")?;
+        usize::try_from(length).ok()
+    };
     let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
     let value = length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
     let log_value = length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
@@ -67,8 +86,8 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
         links: links.unwrap_or(default.links),
         event_attributes: event_attributes.unwrap_or(default.event_attributes),
         log_attributes: log_attributes.unwrap_or(default.log_attributes),
-        value_bytes: value.map_or(default.value_bytes, |Within(value)| value),
-        log_value_bytes: log_value.map_or(default.log_value_bytes, |Within(value)| value),
+        value_bytes: value.unwrap_or(default.value_bytes),
+        log_value_bytes: log_value.unwrap_or(default.log_value_bytes),
     }
 }
 
@@ -91,34 +110,17 @@ pub(super) const LOG_RECORDS: Paced = Paced {
 };
 
 pub(super) fn pace(settings: &mut Settings, by: &Paced, default: Pace) -> Pace {
-    let count = "a number from 1 to 1000000";
-    let queue = settings.parse::<Within<1, 1_000_000>>(by.queue, count);
-    let queue = queue.map_or(default.queue, |Within(queue)| queue);
-    let batch = settings.parse::<Within<1, 1_000_000>>(by.batch, count);
-    let batch = batch.map_or(default.batch.min(queue), |Within(batch)| batch);
+    let mut count = |variable| {
+        let count = values::number(settings, variable, 1..=1_000_000, "a number")?;
+        usize::try_from(count).ok()
+    };
+    let queue = count(by.queue).unwrap_or(default.queue);
+    let mut batch = count(by.batch).unwrap_or(default.batch.min(queue));
     if batch > queue {
-        settings.fault(by.batch, format!("{batch} is more than the {queue} of {}; give at most that", by.queue));
+        let instead = format!("{batch} is more than the {queue} of {}; {queue} is used", by.queue);
+        settings.warn(by.batch, instead);
+        batch = queue;
     }
-    let delay = settings.parse::<Within<0, 60_000>>(by.delay, "milliseconds from 0 to 60000");
-    let delay = delay.map_or(default.delay, |Within(delay)| Duration::from_millis(u64::try_from(delay).unwrap_or(0)));
-    Pace { queue, batch, delay, ..default }
-}
-
-/// A whole number within these bounds.
-#[derive(Clone, Copy)]
-struct Within<const LOW: usize, const HIGH: usize>(usize);
-
-impl<const LOW: usize, const HIGH: usize> Within<LOW, HIGH> {
-    fn number(self) -> Option<u32> {
-        u32::try_from(self.0).ok()
-    }
-}
-
-impl<const LOW: usize, const HIGH: usize> FromStr for Within<LOW, HIGH> {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        let number = text.parse().map_err(|_| "it is not a whole number")?;
-        if (LOW..=HIGH).contains(&number) { Ok(Self(number)) } else { Err("it is out of range") }
-    }
+    let delay = values::number(settings, by.delay, 0..=60_000, "milliseconds");
+    Pace { queue, batch, delay: delay.map_or(default.delay, Duration::from_millis), ..default }
 }

@@ -3,9 +3,9 @@
 
 use settings::Settings;
 
-use super::Switch;
 use super::credentials::{self, Source};
 use super::otlp::Endpoint;
+use super::{Switch, unset};
 
 /// X-Ray's own OTLP endpoint.
 #[derive(Debug)]
@@ -26,16 +26,23 @@ impl XrayOtlp {
 
 /// `endpoint` and the variable that names it, where one does.
 pub(super) fn read(settings: &mut Settings, endpoint: Option<(Endpoint, &'static str)>) -> Switch<XrayOtlp> {
-    let Some((endpoint, by)) = endpoint else { return Switch::off("AWS_XRAY_OTLP_ENDPOINT is not set") };
+    let Some((endpoint, by)) = endpoint else { return unset(settings, super::otlp::XRAY) };
     let profiles = credentials::profiles(settings);
     let profile = profiles.read();
     let regions = [settings.text("AWS_REGION"), settings.text("AWS_DEFAULT_REGION"), profile.region.clone()];
     let region = endpoint.url.xray_region().or_else(|| regions.into_iter().flatten().next());
     // It becomes a part of a header.
-    let region = region.filter(|region| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
-    if region.is_none() {
-        settings.fault(by, format!("\"{}\" names no region; set AWS_REGION, such as eu-west-1", endpoint.url));
+    let is_region = |region: &String| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    match &region {
+        Some(region) if !is_region(region) => {
+            settings.fault("AWS_REGION", format!("{region:?} is not a region; give one such as eu-west-1"));
+        }
+        None if !settings.is_wrong("AWS_REGION") && !settings.is_wrong("AWS_DEFAULT_REGION") => {
+            settings.fault(by, format!("\"{}\" names no region; set AWS_REGION, such as eu-west-1", endpoint.url));
+        }
+        _ => {}
     }
+    let region = region.filter(is_region);
     let source = credentials::read(settings, &profiles, profile, by);
     match region.zip(source) {
         Some((region, source)) => Switch::On(XrayOtlp { endpoint, region, source }, by),

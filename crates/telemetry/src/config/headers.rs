@@ -1,0 +1,63 @@
+//! What travels in a header: keys, the name of a dataset, and the list of `OTEL_EXPORTER_OTLP_HEADERS`. No value is ever
+//! repeated in a fault, because each may be a key.
+
+use std::str::FromStr;
+
+use ::http::{HeaderName, HeaderValue};
+use secrecy::SecretString;
+use settings::Settings;
+
+use super::otlp::TEAM;
+
+pub(super) type Headers = Vec<(HeaderName, SecretString)>;
+
+/// Quotes that a shell would have removed, and a list in a compose file does not.
+const QUOTES: [char; 2] = ['"', '\''];
+
+/// A key.
+pub(super) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
+    let text = settings.text(name)?;
+    if !text.chars().all(|c| c.is_ascii_graphic() && !QUOTES.contains(&c)) {
+        settings.fault(name, "holds a quote, a space or a character outside ASCII; give it alone, as it was copied");
+    }
+    Some(text.into())
+}
+
+/// The name of a dataset, which may have spaces.
+pub(super) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
+    let text = settings.text(name)?;
+    if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
+        settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
+    }
+    Some(text.into())
+}
+
+/// `name=value,…`, the values percent-encoded.
+pub(super) fn headers(settings: &mut Settings, variable: &str) -> Headers {
+    let text = settings.text(variable).unwrap_or_default();
+    let mut headers = Vec::new();
+    for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
+        match header(member) {
+            Ok(header) => headers.push(header),
+            Err(problem) => settings.fault(variable, format!("its entry {} {problem}", index + 1)),
+        }
+    }
+    headers
+}
+
+fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
+    let no_pair = || format!("is not a name=value pair with a value; write it like {TEAM}=KEY");
+    let (name, value) = member.split_once('=').ok_or_else(no_pair)?;
+    let (name, value) = (name.trim(), value.trim());
+    // The specification's format, W3C's baggage, has no `"` in a value, and a name of a header in quotes is never meant.
+    if name.contains(QUOTES) || value.contains('"') || value.starts_with('\'') || value.ends_with('\'') {
+        return Err("has a quote, which would be part of it; remove it, or write %22 or %27 if it is meant".to_owned());
+    }
+    let name = HeaderName::from_str(name).map_err(|_| no_pair())?;
+    let value = super::percent_decode(value)
+        .ok_or("has a % before what is no byte in hexadecimal, or is not UTF-8; a % itself is %25")?;
+    if value.is_empty() || HeaderValue::from_str(&value).is_err() {
+        return Err(no_pair());
+    }
+    Ok((name, SecretString::from(value)))
+}

@@ -1,0 +1,227 @@
+//! Every environment variable that OpenTelemetry's specification knows, and what becomes of it here. A variable of this list
+//! never stops a service: what we do not do is a warning at start with what happens instead. `docs/src/configuration.md` shows
+//! the same list, and a test compares the two.
+//!
+//! Sources: [the SDK's variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/) and
+//! [the OTLP exporter's](https://opentelemetry.io/docs/specs/otel/protocol/exporter/), with those that they have deprecated.
+
+use settings::Settings;
+
+/// What becomes of a variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Support {
+    /// It does what the specification says, with what the text adds.
+    Done,
+    /// It is not read. The text says what happens instead.
+    Ignored,
+}
+
+use Support::{Done, Ignored};
+
+/// Names, with alternatives in braces and `*` for any ending; what becomes of them; and how.
+#[rustfmt::skip]
+pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
+    ("OTEL_SDK_DISABLED", Done, "any value but `true` and `false` is a warning and means `false`"),
+    ("OTEL_RESOURCE_ATTRIBUTES", Done, "a list that cannot be read is a fault"),
+    ("OTEL_SERVICE_NAME", Done, "before `service.name` in `OTEL_RESOURCE_ATTRIBUTES`"),
+    ("OTEL_RESOURCE_DETECTORS", Done, "`ecs`, `ec2`, `eks`; other SDKs' detectors are a warning and not run; an unknown name is a fault"),
+    ("OTEL_PROPAGATORS", Done, "`b3`, `b3multi`, `jaeger` and `ottrace` are a warning, and the others of the list are used, or the default if there is none; an unknown name is a fault"),
+    ("OTEL_TRACES_SAMPLER", Done, "`jaeger_remote` and `parentbased_jaeger_remote` are a warning, and `parentbased_always_on` is used; an unknown name is a fault"),
+    ("OTEL_TRACES_SAMPLER_ARG", Done, "a warning if the sampler takes no argument; a ratio that is none is a fault"),
+    ("OTEL_BSP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "a number out of range is a warning with what is used; what is no whole number is a fault"),
+    ("OTEL_BLRP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "as of spans"),
+    ("OTEL_ATTRIBUTE_{COUNT_LIMIT,VALUE_LENGTH_LIMIT}", Done, "numbers as above"),
+    ("OTEL_SPAN_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT,EVENT_COUNT_LIMIT,LINK_COUNT_LIMIT}", Done, "numbers as above"),
+    ("OTEL_{EVENT,LINK}_ATTRIBUTE_COUNT_LIMIT", Done, "numbers as above; links have no attributes here"),
+    ("OTEL_LOGRECORD_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT}", Done, "numbers as above"),
+    ("OTEL_TRACES_EXPORTER", Done, "`otlp`, `none`; `console`, `zipkin` and `jaeger` are a warning: spans go where other variables send them; an unknown name is a fault"),
+    ("OTEL_LOGS_EXPORTER", Done, "`otlp`, `none`; `console` is a warning: logs are on standard error anyway; an unknown name is a fault"),
+    ("OTEL_METRICS_EXPORTER", Done, "anything but `none` is a warning: no metrics are exported, and the ledger is at `/metrics`"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}ENDPOINT", Done, "that of a signal is used exactly as it is written; what is no URL is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}HEADERS", Done, "an entry that cannot be sent is a fault, which does not repeat it"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}TIMEOUT", Done, "at most 60,000; 0, no limit, is a warning and means that"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}COMPRESSION", Done, "`gzip`, `none`; an unknown name is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}PROTOCOL", Done, "`http/protobuf`, `http/json`; `grpc` is a warning: `http/protobuf` is used, at port 4318 if the endpoint has 4317, and at `/v1/traces` or `/v1/logs` if it has no path; an unknown name is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}INSECURE", Done, "`true`: an endpoint without a scheme is `http://`"),
+    ("OTEL_EXPORTER_OTLP_{SPAN,METRIC}_INSECURE", Ignored, "obsolete; OTEL_EXPORTER_OTLP_INSECURE is read instead"),
+    ("OTEL_EXPORTER_OTLP_METRICS_*", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
+    ("OTEL_{METRIC,METRICS}_{EXPORT_INTERVAL,EXPORT_TIMEOUT,EXEMPLAR_FILTER}", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
+    ("OTEL_EXPORTER_PROMETHEUS_*", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
+    ("OTEL_EXPORTER_OTLP_PROFILES_*", Ignored, "no profiles are taken"),
+    ("OTEL_PROFILES_EXPORTER", Ignored, "no profiles are taken"),
+    ("OTEL_EXPORTER_ZIPKIN_*", Ignored, "deprecated; spans are sent by OTLP and to X-Ray"),
+    ("OTEL_EXPORTER_JAEGER_*", Ignored, "removed from the specification; Jaeger takes OTLP, at OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ("OTEL_CONFIG_FILE", Ignored, "the file is not read; the other variables hold"),
+    ("OTEL_EXPERIMENTAL_CONFIG_FILE", Ignored, "the file is not read; the other variables hold"),
+    ("OTEL_ENTITIES", Ignored, "entities are not read; OTEL_RESOURCE_ATTRIBUTES is"),
+    ("OTEL_LOG_LEVEL", Ignored, "RUST_LOG decides what is logged"),
+    ("OTEL_SEMCONV_{STABILITY,EXCEPTION_SIGNAL}_OPT_IN", Ignored, "spans have the stable names"),
+    ("OTEL_EXPERIMENTAL_*", Ignored, "nothing experimental can be switched on"),
+    ("OTEL_INSTRUMENTATION_*", Ignored, "for instrumentation libraries that are not used here"),
+    ("OTEL_RESOURCE_ATTRIBUTES_{POD_NAME,POD_UID,NODE_NAME}", Ignored, "for OTEL_RESOURCE_ATTRIBUTES, into which Kubernetes' operator writes them"),
+    ("OTEL_{NODE,POD}_IP", Ignored, "for OTEL_EXPORTER_OTLP_ENDPOINT, into which Kubernetes' operator writes them"),
+    ("OTEL_{PYTHON,NODE,JAVA,JAVAAGENT,GO,DOTNET,RUBY,PHP,CPP,RUST,JS,ERLANG,ELIXIR,SWIFT,DENO,LAMBDA,AWS,INJECTOR}_*", Ignored, "for another language's SDK or for a platform"),
+];
+
+/// Whether the specification knows a variable of this name.
+pub fn is_known(name: &str) -> bool {
+    VARIABLES.iter().any(|(pattern, ..)| matches(pattern, name))
+}
+
+/// Warns of all variables that are set and ignored: one warning for all that the same line of the list is about.
+pub(super) fn warn_of_ignored(settings: &mut Settings) {
+    let set: Vec<String> = settings.names().map(str::to_owned).collect();
+    for (pattern, _, instead) in VARIABLES.iter().filter(|(_, support, _)| *support == Ignored) {
+        // The first line that knows a name is about it.
+        let is_first =
+            |name: &str| VARIABLES.iter().find(|(any, ..)| matches(any, name)).is_some_and(|(own, ..)| own == pattern);
+        let mut names: Vec<&str> = set.iter().map(String::as_str).filter(|name| is_first(name)).collect();
+        names.sort_unstable();
+        if !names.is_empty() {
+            settings.warn(names.join(", "), format!("ignored: {instead}"));
+        }
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
+        Some((before, (alternatives, after))) => {
+            alternatives.split(',').any(|alternative| matches(&[before, alternative, after].concat(), name))
+        }
+        None => match pattern.strip_suffix('*') {
+            Some(start) => name.len() > start.len() && name.starts_with(start),
+            None => pattern == name,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::read;
+    use super::*;
+
+    /// A line of the documentation's table for each of ours.
+    fn documented() -> Vec<String> {
+        let of = |(pattern, support, text): &(&str, Support, &str)| {
+            let support = if *support == Done { "done" } else { "ignored, with a warning" };
+            format!("| `{pattern}` | {support} | {text} |")
+        };
+        VARIABLES.iter().map(of).collect()
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_list() {
+        let page = include_str!("../../../../docs/src/configuration.md");
+        let (_, section) = page.split_once("## Variables of OpenTelemetry's specification").unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `OTEL_")).collect();
+        assert_eq!(rows, documented(), "the table must read:\n{}", documented().join("\n"));
+    }
+
+    #[test]
+    fn a_pattern_has_alternatives_and_an_open_end() {
+        assert!(matches("A_{,B_}C", "A_C") && matches("A_{,B_}C", "A_B_C") && !matches("A_{,B_}C", "A_D_C"));
+        assert!(matches("A_{B,C}_{D,E}", "A_C_D") && !matches("A_{B,C}_{D,E}", "A_C"));
+        assert!(matches("A_*", "A_B") && !matches("A_*", "A_") && !matches("A_*", "B"));
+    }
+
+    /// Names of the specification, as a person reads them there.
+    const SPECIFICATION: &[&str] = &[
+        "OTEL_SDK_DISABLED",
+        "OTEL_ENTITIES",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "OTEL_SERVICE_NAME",
+        "OTEL_LOG_LEVEL",
+        "OTEL_PROPAGATORS",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_BSP_SCHEDULE_DELAY",
+        "OTEL_BSP_EXPORT_TIMEOUT",
+        "OTEL_BSP_MAX_QUEUE_SIZE",
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_BLRP_SCHEDULE_DELAY",
+        "OTEL_BLRP_EXPORT_TIMEOUT",
+        "OTEL_BLRP_MAX_QUEUE_SIZE",
+        "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "OTEL_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_SPAN_EVENT_COUNT_LIMIT",
+        "OTEL_SPAN_LINK_COUNT_LIMIT",
+        "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+        "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_INSECURE",
+        "OTEL_EXPORTER_OTLP_SPAN_INSECURE",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
+        "OTEL_EXPORTER_OTLP_COMPRESSION",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "OTEL_EXPORTER_OTLP_PROTOCOL",
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "OTEL_EXPORTER_OTLP_PROFILES_ENDPOINT",
+        "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+        "OTEL_EXPORTER_ZIPKIN_TIMEOUT",
+        "OTEL_EXPORTER_JAEGER_AGENT_HOST",
+        "OTEL_EXPORTER_PROMETHEUS_HOST",
+        "OTEL_EXPORTER_PROMETHEUS_PORT",
+        "OTEL_TRACES_EXPORTER",
+        "OTEL_METRICS_EXPORTER",
+        "OTEL_LOGS_EXPORTER",
+        "OTEL_METRICS_EXEMPLAR_FILTER",
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "OTEL_METRIC_EXPORT_TIMEOUT",
+        "OTEL_CONFIG_FILE",
+        "OTEL_EXPERIMENTAL_CONFIG_FILE",
+        "OTEL_SEMCONV_STABILITY_OPT_IN",
+        "OTEL_PYTHON_LOG_CORRELATION",
+        "OTEL_NODE_RESOURCE_DETECTORS",
+        "OTEL_GO_X_EXEMPLAR",
+        "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_REQUEST",
+        "OTEL_JAVAAGENT_DEBUG",
+        "OTEL_DOTNET_AUTO_HOME",
+        "OTEL_AWS_APPLICATION_SIGNALS_ENABLED",
+        "OTEL_RESOURCE_ATTRIBUTES_POD_NAME",
+    ];
+
+    #[test]
+    fn no_variable_of_the_specification_stops_a_service() {
+        for name in SPECIFICATION {
+            assert!(is_known(name), "{name}");
+            let value = match *name {
+                name if name.ends_with("_ENDPOINT") => "http://127.0.0.1:4318",
+                name if name.ends_with("_HEADERS") || name.ends_with("_ATTRIBUTES") => "a=b",
+                name if name.ends_with("COMPRESSION") => "gzip",
+                name if name.ends_with("PROTOCOL") => "grpc",
+                name if name.ends_with("_EXPORTER") => "console",
+                "OTEL_PROPAGATORS" => "b3",
+                "OTEL_TRACES_SAMPLER" => "parentbased_jaeger_remote",
+                "OTEL_TRACES_SAMPLER_ARG" => "endpoint=http://localhost:14250",
+                _ => "1",
+            };
+            let config = read(&[(name, value)]).unwrap_or_else(|faults| panic!("{faults}"));
+            let is_ignored =
+                VARIABLES.iter().any(|(pattern, support, _)| matches(pattern, name) && *support == Ignored);
+            let warned = config.warnings.iter().any(|warning| warning.starts_with(&format!("{name}: ")));
+            assert!(warned || !is_ignored, "{name}: {:?}", config.warnings);
+        }
+        assert!(!is_known("OTEL_EXPORTER_OTLP_ENDPOIN") && !is_known("OTEL_SERVICE"));
+    }
+
+    #[test]
+    fn variables_of_one_kind_are_one_warning() {
+        let set = [("OTEL_PYTHON_LOG_LEVEL", "debug"), ("OTEL_NODE_ENABLED", "true"), ("OTEL_GO_X", " ")];
+        let warnings = read(&set).unwrap().warnings;
+        assert_eq!(
+            warnings,
+            ["OTEL_NODE_ENABLED, OTEL_PYTHON_LOG_LEVEL: ignored: for another language's SDK or for a platform"]
+        );
+    }
+}

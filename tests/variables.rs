@@ -1,0 +1,89 @@
+//! OpenTelemetry's variables, as a platform sets them for every service: none of them stops one, and what is done otherwise than
+//! they ask is one line each.
+
+use crate::support::Folder;
+use crate::support::cruddur::{Cruddur, run};
+use crate::support::honeycomb::Honeycomb;
+use crate::support::http;
+
+/// The backend alone, which has spans of its start, with its own database.
+fn backend(variables: &[(&str, &str)]) -> (Cruddur, Folder) {
+    let data = Folder::new();
+    let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
+    (Cruddur::service("backend", &[&own, variables].concat()), data)
+}
+
+#[test]
+fn variables_of_a_platform_stop_no_service_and_each_is_one_warning() {
+    let collector = Honeycomb::start("");
+    let (backend, _data) = backend(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ("OTEL_PROPAGATORS", "tracecontext,b3"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
+        ("OTEL_LOGS_EXPORTER", "console"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_ALWAYS_ON"),
+        ("OTEL_TRACES_SAMPLER_ARG", "junk"),
+        ("OTEL_SDK_DISABLED", "1"),
+        ("OTEL_CONFIG_FILE", "/etc/otel.yaml"),
+        ("OTEL_PYTHON_LOG_CORRELATION", "true"),
+        ("OTEL_NODE_RESOURCE_DETECTORS", "env"),
+        ("OTEL_BSP_SCHEDULE_DELAY", ""),
+    ]);
+    let ended = backend.stop();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+    assert!(!collector.taken().is_empty(), "{}", ended.errors);
+    let warnings: Vec<&str> = ended.errors.lines().filter_map(|line| line.strip_prefix("backend: warning: ")).collect();
+    for variable in [
+        "OTEL_EXPORTER_OTLP_PROTOCOL: grpc is not supported; http/protobuf is used",
+        "OTEL_PROPAGATORS: b3 is not supported; tracecontext is used",
+        "OTEL_TRACES_EXPORTER: console is not supported; spans are sent by otlp alone",
+        "OTEL_METRICS_EXPORTER: otlp exports no metrics here",
+        "OTEL_LOGS_EXPORTER: console is not supported; no log records are sent",
+        "OTEL_TRACES_SAMPLER_ARG: is not read: the sampler is parentbased_always_on",
+        "OTEL_SDK_DISABLED: \"1\" is neither true nor false; it counts as false",
+        "OTEL_CONFIG_FILE: ignored: the file is not read",
+        "OTEL_NODE_RESOURCE_DETECTORS, OTEL_PYTHON_LOG_CORRELATION: ignored: for another language's SDK",
+    ] {
+        assert_eq!(warnings.iter().filter(|line| line.starts_with(variable)).count(), 1, "{variable} in {warnings:#?}");
+    }
+    assert_eq!(warnings.len(), 9, "{warnings:#?}");
+}
+
+#[test]
+fn what_no_specification_knows_still_stops_a_service() {
+    for (name, value) in [("OTEL_EXPORTER_OTLP_PROTOCOL", "smtp"), ("OTEL_EXPORTER_OTLP_HEADERS", "'x-api-key=canary'")]
+    {
+        let ended = run(&["backend"], &[(name, value)]);
+        assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+        assert!(ended.errors.starts_with(&format!("error: {name}: ")), "{}", ended.errors);
+        assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn the_endpoint_of_a_signal_is_requested_as_it_is_written_by_an_otlp_exporter() {
+    for path in ["/custom/", "/?key=canary"] {
+        let collector = Honeycomb::start("");
+        let address = format!("{}{path}", collector.url);
+        let (backend, _data) = backend(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address)]);
+        let ended = backend.stop();
+        let heads = collector.heads();
+        let head = heads.first().unwrap();
+        assert!(head.starts_with(&format!("POST {path} HTTP/1.1\n")), "{head}");
+        let agent = head.lines().find_map(|line| line.strip_prefix("user-agent: ")).unwrap();
+        assert!(agent.starts_with("OTel-OTLP-Exporter-Rust/"), "{agent}");
+        assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn a_services_name_may_be_among_its_attributes_and_is_the_backends_alone() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=shop")]);
+    for (base, service) in [(&cruddur.backend, "shop"), (&cruddur.page, "frontend-proxy")] {
+        assert_eq!(http::get(&format!("{base}/health/telemetry")).json()["service"], service);
+    }
+}
