@@ -19,6 +19,8 @@
 //! );
 //! ```
 
+pub mod host;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
