@@ -11,6 +11,7 @@ mod databases;
 mod datagrams;
 mod destinations;
 mod doctor;
+mod edge;
 mod faults;
 mod feed;
 mod forwarding;

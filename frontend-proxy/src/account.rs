@@ -27,6 +27,8 @@ pub(crate) struct Account {
 struct Entry {
     method: &'static str,
     peer: IpAddr,
+    /// The peer, until it is known for which client it speaks.
+    client: IpAddr,
     trace_id: String,
     bytes: u64,
 }
@@ -47,7 +49,14 @@ impl Account {
     /// The request is written to the log when it is over.
     pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
         let (method, peer) = (telemetry::http::known(method.as_str()), peer.to_canonical());
-        self.entry = Some(Box::new(Entry { method, peer, trace_id: String::new(), bytes: 0 }));
+        self.entry = Some(Box::new(Entry { method, peer, client: peer, trace_id: String::new(), bytes: 0 }));
+    }
+
+    /// The client that the peer speaks for.
+    pub(crate) fn client(&mut self, client: IpAddr) {
+        if let Some(entry) = &mut self.entry {
+            entry.client = client;
+        }
     }
 
     /// This one is not worth a line.
@@ -87,6 +96,7 @@ impl Drop for Account {
             http.route = self.metrics.template(self.route),
             http.response.status_code = self.status,
             http.response.body.size = entry.bytes,
+            client.address = %entry.client,
             network.peer.address = %entry.peer,
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
             "request"

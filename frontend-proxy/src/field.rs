@@ -1,11 +1,7 @@
 //! A header field as HTTP/1.1 has it: written down, and by its name how far it may go and whose word it is.
 
 use http::header::{self, HeaderName};
-use telemetry::propagation;
-
-pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use telemetry::{forwarded, propagation};
 
 /// Whether a header is between two neighbours only, [RFC 9110 §7.6.1](https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1).
 pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
@@ -20,20 +16,16 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
-/// What we write ourselves, whatever `Connection` names.
+/// Whether the proxy writes or drops this header itself, whatever the client sent and `Connection` names.
 pub(crate) fn is_ours(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONTENT_LENGTH | header::HOST | header::COOKIE | header::EXPECT | header::FORWARDED | header::VIA
-    ) || *name == X_FORWARDED_FOR
-        || *name == X_FORWARDED_HOST
-        || *name == X_FORWARDED_PROTO
+    matches!(*name, header::CONTENT_LENGTH | header::HOST | header::COOKIE | header::EXPECT | header::VIA)
+        || forwarded::CLAIMS.contains(&name.as_str())
         || propagation::FIELDS.contains(&name.as_str())
 }
 
-/// Whether a stranger's word is taken for it by whoever reads it.
+/// Whether services believe a further claim of a proxy before them, such as `X-Forwarded-User`.
 pub(crate) fn is_claim(name: &HeaderName) -> bool {
-    name.as_str() == "x-real-ip" || name.as_str().starts_with("x-forwarded-")
+    name.as_str().starts_with("x-forwarded-")
 }
 
 /// Whether a trailer goes on: none that frames, routes, describes or is to let in the message,

@@ -11,7 +11,6 @@ mod account;
 mod address;
 mod body;
 mod certificate;
-mod client_address;
 mod config;
 mod connection;
 mod exchange;

@@ -1,15 +1,18 @@
-//! What a client sends: over which connection, and its body on its way to an upstream, within a limit of bytes and of time.
+//! What a client sends: over which connection, on behalf of which client, and its body on its way to an upstream, within a limit of bytes and of time.
 //! Keeps nothing of it, and takes no time from a client for what an upstream does not read.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::request::Parts;
+use http::{StatusCode, header};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use telemetry::forwarded::Client;
+use telemetry::propagation::Trust;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Of a body whose route says nothing else, in bytes.
@@ -23,6 +26,29 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     /// By TLS.
     pub(crate) secure: bool,
+}
+
+/// A request's client, and the peer that is connected in its place.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) client: Client<'static>,
+    pub(crate) peer: IpAddr,
+    /// The peer may speak for others.
+    pub(crate) is_trusted: bool,
+}
+
+impl Caller {
+    /// What is believed of the client, once its `Host` is settled.
+    pub(crate) fn of(request: &Parts, connection: Connection, trust: &Trust) -> Self {
+        let peer = telemetry::http::peer(connection.peer);
+        let connected = Client {
+            address: peer,
+            scheme: if connection.secure { "https" } else { "http" },
+            host: request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(Into::into),
+        };
+        let client = connected.resolve(&request.headers, trust).into_owned();
+        Self { client, peer, is_trusted: trust.trusts(peer) }
+    }
 }
 
 /// A body that streams through.

@@ -13,12 +13,13 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
+use telemetry::forwarded::Client;
 use telemetry::relay::{Encoding, Rejection, refusal};
 use tokio::sync::Semaphore;
 
 use crate::body::Outgoing;
 use crate::limit::{Limit, Rate};
-use crate::received::{Connection, Fault, Received};
+use crate::received::{Fault, Received};
 use crate::respond::plain;
 use crate::token::Tokens;
 
@@ -76,9 +77,9 @@ impl Relay {
         }
     }
 
-    pub(crate) async fn answer(&self, request: &Parts, body: Received, connection: Connection) -> Response<Outgoing> {
+    pub(crate) async fn answer(&self, request: &Parts, body: Received, client: &Client<'_>) -> Response<Outgoing> {
         let encoding = encoding(&request.headers);
-        match self.take(request, body, connection, encoding).await {
+        match self.take(request, body, client, encoding).await {
             Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
             Err(Refusal { status, why, header }) => {
                 let encoding = encoding.unwrap_or(Encoding::Json);
@@ -93,17 +94,17 @@ impl Relay {
         &self,
         request: &Parts,
         body: Received,
-        Connection { peer, secure }: Connection,
+        client: &Client<'_>,
         encoding: Option<Encoding>,
     ) -> Result<Vec<u8>, Refusal> {
         if request.method != Method::POST {
             let allow = (header::ALLOW, HeaderValue::from_static("POST"));
             return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
         }
-        if !is_same_origin(&request.headers, secure) {
+        if !is_same_origin(&request.headers, client) {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
         }
-        self.messages.take(peer.ip(), 1.0, Instant::now()).map_err(later)?;
+        self.messages.take(client.address, 1.0, Instant::now()).map_err(later)?;
         let Some(encoding) = encoding else {
             let why = "the content type is application/json or application/x-protobuf";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
@@ -117,7 +118,7 @@ impl Relay {
         let taken =
             taken.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, format!("the message is not OTLP: {why}")))?;
         let count = u32::try_from(taken.accepted()).unwrap_or(u32::MAX);
-        self.spans.take(peer.ip(), count.into(), Instant::now()).map_err(later)?;
+        self.spans.take(client.address, count.into(), Instant::now()).map_err(later)?;
         taken.deliver();
         self.accepted.fetch_add(count.into(), Ordering::Relaxed);
         for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
@@ -165,16 +166,15 @@ fn later(after: Duration) -> Refusal {
         .with((header::RETRY_AFTER, after))
 }
 
-/// A browser says itself whose page it is; `Origin` does for one that does not.
-fn is_same_origin(headers: &HeaderMap, secure: bool) -> bool {
+/// By `Sec-Fetch-Site`, or by `Origin` if the browser does not send that.
+fn is_same_origin(headers: &HeaderMap, client: &Client<'_>) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    match (text("sec-fetch-site"), text("origin"), text("host")) {
-        (Some(site), ..) => site == "same-origin",
-        (None, Some(origin), Some(host)) => {
-            // Without TLS here, somebody before us may speak it.
-            let plain = origin.strip_prefix("http://").filter(|_| !secure);
-            let origin = plain.or_else(|| origin.strip_prefix("https://"));
-            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host))
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(origin)) => {
+            // Without TLS here, a balancer that is not trusted may have ended it.
+            let secured = Client { scheme: "https", ..client.clone() };
+            client.is_origin(origin) || secured.is_origin(origin)
         }
         _ => false,
     }
@@ -249,26 +249,25 @@ mod tests {
 
     #[test]
     fn only_a_page_of_this_origin_may_send() {
-        let same = |headers: &[(&'static str, &'static str)], secure| {
+        let same = |headers: &[(&'static str, &'static str)], scheme| {
             let map = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
-            is_same_origin(&map.collect(), secure)
+            let host = Some("cruddur.example:3000".into());
+            is_same_origin(&map.collect(), &Client { address: [192, 0, 2, 7].into(), scheme, host })
         };
-        let host = ("host", "cruddur.example:3000");
         let here = ("origin", "http://cruddur.example:3000");
         let tls = ("origin", "https://cruddur.example:3000");
-        assert!(same(&[host, here], false) && same(&[host, tls], false) && same(&[host, tls], true));
-        assert!(!same(&[host, here], true), "a page without TLS is another");
-        assert!(same(&[host, ("sec-fetch-site", "same-origin")], false));
+        assert!(same(&[here], "http") && same(&[tls], "http") && same(&[tls], "https"));
+        assert!(!same(&[here], "https"), "a page without TLS has another origin");
+        assert!(same(&[("sec-fetch-site", "same-origin")], "http"));
         for headers in [
-            &[host][..],
-            &[host, ("origin", "null")],
-            &[host, ("origin", "http://cruddur.example")],
-            &[host, here, ("sec-fetch-site", "cross-site")],
-            &[host, here, ("sec-fetch-site", "same-site")],
-            &[host, here, ("sec-fetch-site", "none")],
-            &[here],
+            &[][..],
+            &[("origin", "null")],
+            &[("origin", "http://cruddur.example")],
+            &[here, ("sec-fetch-site", "cross-site")],
+            &[here, ("sec-fetch-site", "same-site")],
+            &[here, ("sec-fetch-site", "none")],
         ] {
-            assert!(!same(headers, false), "{headers:?}");
+            assert!(!same(headers, "http"), "{headers:?}");
         }
     }
 

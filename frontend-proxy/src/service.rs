@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header};
-use telemetry::http::{Served, Side, peer as peer_ip, record_status, server_span};
+use telemetry::http::{Served, Side, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
 use crate::account::{Account, Accounted};
+use crate::address;
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
 use crate::forward::Forwarder;
@@ -19,12 +20,11 @@ use crate::framing::Refusal;
 use crate::metrics::Metrics;
 use crate::page::Pages;
 use crate::problem::Trace;
-use crate::received::{Connection, Received};
+use crate::received::{Caller, Connection, Received};
 use crate::relay::Relay;
 use crate::respond::{self, Asked};
 use crate::routes::{Route, Routes, Source, is_straight};
 use crate::token::Tokens;
-use crate::{address, client_address};
 
 /// Where pages send spans.
 const RELAY: &str = "/v1/traces";
@@ -149,6 +149,8 @@ impl Service {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
+        let caller = Caller::of(request, connection, &self.trust);
+        account.client(caller.client.address);
         let path = request.uri.path();
         if !is_straight(path) {
             let detail = "a path has no . or .. between its slashes";
@@ -169,13 +171,13 @@ impl Service {
                     respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
-                    self.traced(request, body, connection, Destination::Route(route), account).await
+                    self.traced(request, body, &caller, Destination::Route(route), account).await
                 }
                 (Some(route), ..) => {
                     account.route(route.rule.template(path));
-                    self.forward(request, body, connection, route, &Span::none()).await
+                    self.forward(request, body, &caller, route, &Span::none()).await
                 }
-                (None, ..) if path == "/" => self.traced(request, body, connection, Destination::Page, account).await,
+                (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, account).await,
                 (None, Some(file), _) => {
                     account.route("/{file}");
                     if reads(&request.method) {
@@ -186,9 +188,9 @@ impl Service {
                 }
                 (None, _, Some(relay)) => {
                     account.route(RELAY);
-                    relay.answer(request, body, connection).await
+                    relay.answer(request, body, &caller.client).await
                 }
-                (None, ..) => self.traced(request, body, connection, Destination::None, account).await,
+                (None, ..) => self.traced(request, body, &caller, Destination::None, account).await,
             },
         }
     }
@@ -230,12 +232,12 @@ impl Service {
         &self,
         request: &mut Parts,
         body: Received,
-        connection: Connection,
+        caller: &Caller,
         destination: Destination<'_>,
         account: &mut Account,
     ) -> Response<Outgoing> {
         let template = destination.template(request.uri.path());
-        let under_way = UnderWay::of(begin(request, connection, &self.trust, template));
+        let under_way = UnderWay::of(begin(request, caller, &self.trust, template));
         if let Some(template) = template {
             account.route(template);
         }
@@ -243,7 +245,7 @@ impl Service {
         account.trace(|| propagation::trace_id(span));
         let asks_token = request.headers.remove(respond::TRACE_TOKEN).is_some();
         let response = match destination {
-            Destination::Route(route) => self.forward(request, body, connection, route, span).await,
+            Destination::Route(route) => self.forward(request, body, caller, route, span).await,
             Destination::Page if reads(&request.method) => self.page(request, span),
             Destination::Page => respond::read_only(span),
             Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", span),
@@ -261,7 +263,7 @@ impl Service {
         &self,
         request: &mut Parts,
         body: Received,
-        connection: Connection,
+        caller: &Caller,
         route: &Route,
         span: &Span,
     ) -> Response<Outgoing> {
@@ -269,7 +271,7 @@ impl Service {
             return respond::read_only(span);
         }
         match body.limited(route.rule.body.limit, route.rule.body.timeout) {
-            Ok(body) => self.forwarder.forward(request, body, connection, route, span, &self.trust).await,
+            Ok(body) => self.forwarder.forward(request, body, caller, route, span).await,
             Err(fault) => respond::problem(fault.status(), &fault.to_string(), span),
         }
     }
@@ -293,18 +295,18 @@ impl<'a> Destination<'a> {
     }
 }
 
-fn begin(request: &Parts, connection: Connection, trust: &Trust, route: Option<&str>) -> Span {
-    let peer = peer_ip(connection.peer);
+fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -> Span {
+    let Caller { client, peer, .. } = caller;
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
     let served = Served {
         method: request.method.as_str(),
         route,
         path: request.uri.path(),
         query: request.uri.query(),
-        scheme: if connection.secure { "https" } else { "http" },
-        host: header(header::HOST),
-        peer: Some(peer),
-        client: Some(client_address::find(&request.headers, trust, peer)),
+        scheme: client.scheme,
+        host: client.host.as_deref(),
+        peer: Some(*peer),
+        client: Some(client.address),
         user_agent: header(header::USER_AGENT),
         version: Some(match request.version {
             Version::HTTP_10 => "1.0",
@@ -312,7 +314,7 @@ fn begin(request: &Parts, connection: Connection, trust: &Trust, route: Option<&
             _ => "1.1",
         }),
     };
-    server_span(&served, &propagation::extract(&request.headers, trust, Some(peer)))
+    server_span(&served, &propagation::extract(&request.headers, trust, Some(*peer)))
 }
 
 fn reads(method: &Method) -> bool {

@@ -6,6 +6,7 @@
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
+//! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are believed: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
 //! | `CRUDDUR_API` | `week2`: a profile is the plain list of cruds that the original's second week answered with | the whole |
 //! | `CRUDDUR_ENV` | `production` refuses faults | `development` |
 //! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
@@ -26,6 +27,7 @@ use std::str::FromStr;
 
 use settings::{Listen, Settings};
 use sqlx::postgres::PgConnectOptions;
+use telemetry::propagation::Trust;
 
 use crate::store::Faults;
 pub use accounts::{Accounts, Issuer};
@@ -39,6 +41,8 @@ pub struct Config {
     pub database: Database,
     /// Origins whose pages may call the API, beside the one that serves it.
     pub origins: Vec<Origin>,
+    /// The proxies that are believed about their clients.
+    pub trust: Trust,
     /// What a profile looks like.
     pub shape: Shape,
     /// What is made to go wrong.
@@ -79,12 +83,14 @@ impl Config {
             .iter()
             .filter_map(|name| settings.parse(name, "an origin such as https://cruddur.example, without a path"))
             .collect();
+        let trust = settings.parse("CRUDDUR_BACKEND_TRUST", "never, always, or networks such as 10.0.0.0/8,::1");
         let accounts = Accounts::read(settings);
         let one_time_sign_in = settings.text("CRUDDUR_ONE_TIME_SIGN_IN").filter(|_| accounts == Accounts::Own);
         Self {
             listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0),
             database: Database::read(settings),
             origins,
+            trust: trust.unwrap_or_default(),
             shape: settings.parse("CRUDDUR_API", "week2, or leave it unset").unwrap_or(Shape::Whole),
             faults: faults(settings),
             accounts,

@@ -167,7 +167,7 @@ pub(crate) struct Proxy {
     /// The routes file, instead of CRUDDUR_PROXY_CONFIG; SIGHUP reads it again
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Whose traces are continued and whose X-Forwarded-For is believed, instead of TRACE_TRUST: never, link, always, or
+    /// Whose traces are continued and whose X-Forwarded-* headers are believed, instead of TRACE_TRUST: never, link, always, or
     /// networks such as 10.0.0.0/8,::1
     #[arg(long, value_name = "WHOM")]
     pub(crate) trust: Option<Trust>,

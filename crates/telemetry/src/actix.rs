@@ -3,6 +3,9 @@
 //! of its type and its `Display`, which leaves the process so. Continues every caller's trace: use it in services that only
 //! other services of yours reach. Health checks are not traced.
 //!
+//! [`client`] is the one place where such a service learns its client's address, scheme and host: by `X-Forwarded-*` if the app
+//! has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, else by the connection.
+//!
 //! [`answer`], inside it, answers a caller that asks by X-Ray's header whether its trace is recorded:
 //!
 //! ```
@@ -14,16 +17,18 @@
 //! # drop(app);
 //! ```
 
+use std::net::{IpAddr, Ipv4Addr};
+
+use actix_web::HttpRequest;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
-use actix_web::http::header::{
-    FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT, X_FORWARDED_HOST, X_FORWARDED_PROTO,
-};
+use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use actix_web::middleware::Next;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
+use crate::forwarded::Client;
 use crate::http::{self, Served, Side};
 use crate::propagation::{self, Headers, Incoming, Trust};
 use crate::span::{SpanExt, kind};
@@ -38,26 +43,17 @@ impl RootSpanBuilder for RootSpan {
             return Span::none();
         }
         let peer = request.peer_addr().map(http::peer);
-        let found = Found::of(request.headers());
-        // Without `Forwarded`, whose grammar is left to actix-web, no text is copied.
-        let info = found.forwarded.map(|_| request.connection_info());
-        let forwarded = |value| text(value)?.split(',').next().map(str::trim).filter(|text| !text.is_empty());
-        let of_connection = || if request.app_config().secure() { "https" } else { "http" };
+        let client = client(request.request());
+        let found = SpanHeaders::of(request.headers());
         let served = Served {
             method: request.method().as_str(),
             route: route.as_deref(),
             path: request.path(),
             query: Some(request.query_string()),
-            scheme: match &info {
-                Some(info) => info.scheme(),
-                None => forwarded(found.forwarded_proto).unwrap_or_else(of_connection),
-            },
-            host: match &info {
-                Some(info) => Some(info.host()),
-                None => forwarded(found.forwarded_host).or_else(|| text(found.host)),
-            },
+            scheme: client.scheme,
+            host: client.host.as_deref(),
             peer,
-            client: None,
+            client: peer.map(|_| client.address),
             user_agent: text(found.user_agent),
             version: match request.version() {
                 Version::HTTP_10 => Some("1.0"),
@@ -91,6 +87,21 @@ impl RootSpanBuilder for RootSpan {
     }
 }
 
+/// The client of a request.
+pub fn client(request: &HttpRequest) -> Client<'_> {
+    let host = request.headers().get(HOST).and_then(|host| text(Some(host)));
+    let connected = Client {
+        // A socket without an address is this machine's own.
+        address: request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), http::peer),
+        scheme: if request.app_config().secure() { "https" } else { "http" },
+        host: host.map(Into::into),
+    };
+    match request.app_data::<Trust>() {
+        Some(trust) => connected.resolve_behind(request.headers(), trust),
+        None => connected,
+    }
+}
+
 /// A middleware that puts [`propagation::answer`] on the response: the span is that of the `TracingLogger` around it, which
 /// itself only sees responses.
 ///
@@ -112,35 +123,24 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
     value?.to_str().ok()
 }
 
-/// The headers that a span tells of, each by its first value. Found in one pass: a look-up hashes its name, and a request has few
+/// The headers that a span records, each by its first value. Found in one pass: a look-up hashes its name, and a request has few
 /// headers.
 #[derive(Default)]
-struct Found<'a> {
-    host: Option<&'a HeaderValue>,
+struct SpanHeaders<'a> {
     user_agent: Option<&'a HeaderValue>,
-    forwarded: Option<&'a HeaderValue>,
-    forwarded_host: Option<&'a HeaderValue>,
-    forwarded_proto: Option<&'a HeaderValue>,
     /// There is something to extract.
     carries_context: bool,
 }
 
-impl<'a> Found<'a> {
+impl<'a> SpanHeaders<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
-            let field = match *name {
-                HOST => &mut found.host,
-                USER_AGENT => &mut found.user_agent,
-                FORWARDED => &mut found.forwarded,
-                _ if *name == X_FORWARDED_HOST => &mut found.forwarded_host,
-                _ if *name == X_FORWARDED_PROTO => &mut found.forwarded_proto,
-                _ => {
-                    found.carries_context |= FIELDS.contains(name);
-                    continue;
-                }
-            };
-            field.get_or_insert(value);
+            if *name == USER_AGENT {
+                found.user_agent.get_or_insert(value);
+            } else {
+                found.carries_context |= FIELDS.contains(name);
+            }
         }
         found
     }
@@ -159,9 +159,18 @@ static FIELDS: [HeaderName; 4] = [
     HeaderName::from_static("x-amzn-trace-id"),
 ];
 
+/// What [`Client::resolve_behind`] reads, parsed likewise.
+static X_FORWARDED: [HeaderName; 4] = [
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+];
+
 impl Headers for HeaderMap {
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
-        let values = FIELDS.iter().find(|field| field.as_str() == name).map(|field| self.get_all(field));
+        let name = FIELDS.iter().chain(&X_FORWARDED).find(|field| field.as_str() == name);
+        let values = name.map(|name| self.get_all(name));
         values.into_iter().flatten().map(|value| value.to_str().unwrap_or(propagation::UNREADABLE))
     }
 }
@@ -231,27 +240,44 @@ mod tests {
     fn every_field_that_is_propagated_is_looked_up() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("x"));
-        assert!(!Found::of(&headers).carries_context);
+        assert!(!SpanHeaders::of(&headers).carries_context);
         assert_eq!(propagation::extract(&headers, &Trust::ALWAYS, None), Incoming::default());
         for name in propagation::FIELDS {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("x"));
             assert_eq!(headers.values(name).collect::<Vec<_>>(), ["x"]);
-            assert!(Found::of(&headers).carries_context, "{name}");
+            assert!(SpanHeaders::of(&headers).carries_context, "{name}");
         }
     }
 
+    /// The address, scheme and host of a request from 10.0.0.1 with these headers, in an app that trusts `trust`.
+    fn client_of(trust: Option<&str>, headers: &[(&'static str, &'static str)]) -> (String, &'static str, String) {
+        let peer = "10.0.0.1:4711".parse().unwrap();
+        let request = TestRequest::get().peer_addr(peer).insert_header((HOST, "own.example"));
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
+        let request = match trust {
+            Some(trust) => request.app_data(trust.parse::<Trust>().unwrap()),
+            None => request,
+        };
+        let request = request.to_http_request();
+        let Client { address, scheme, host } = client(&request);
+        (address.to_string(), scheme, host.unwrap_or_default().into_owned())
+    }
+
     #[test]
-    fn of_a_header_that_came_twice_the_first_is_told() {
-        let mut headers = HeaderMap::new();
-        for name in [HOST, USER_AGENT, FORWARDED, X_FORWARDED_HOST, X_FORWARDED_PROTO] {
-            for value in ["first", "second"] {
-                headers.append(name.clone(), HeaderValue::from_static(value));
-            }
-        }
-        let Found { host, user_agent, forwarded, forwarded_host, forwarded_proto, carries_context } =
-            Found::of(&headers);
-        let told = [host, user_agent, forwarded, forwarded_host, forwarded_proto].map(text);
-        assert_eq!((told, carries_context), ([Some("first"); 5], false));
+    fn a_client_is_known_by_its_proxy_only_if_that_is_trusted() {
+        let headers = [
+            ("x-forwarded-for", "192.0.2.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "app.example"),
+            ("x-forwarded-port", "8443"),
+            ("forwarded", "for=192.0.2.8;proto=http;host=other.example"),
+            ("x-real-ip", "192.0.2.9"),
+        ];
+        let own = ("10.0.0.1".to_owned(), "http", "own.example".to_owned());
+        assert_eq!(client_of(None, &headers), own);
+        assert_eq!(client_of(Some("127.0.0.1"), &headers), own);
+        let believed = ("192.0.2.7".to_owned(), "https", "app.example:8443".to_owned());
+        assert_eq!(client_of(Some("10.0.0.0/8"), &headers), believed);
     }
 }

@@ -29,6 +29,7 @@ pub mod config;
 mod console;
 #[cfg(feature = "honeycomb")]
 mod detectors;
+pub mod forwarded;
 mod install;
 pub mod ledger;
 #[cfg(all(feature = "honeycomb", feature = "xray"))]

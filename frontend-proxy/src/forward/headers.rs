@@ -1,18 +1,17 @@
-//! The head of a request as an upstream gets it: written from the client's, without what was for its hop only, and with our
-//! own word on the trace, on who asks and by which way. Does no I/O.
+//! The head of a request as an upstream receives it: the client's, without the headers of one hop, and with our own on the trace
+//! and on the client. What is said of the client is said once: the forms agree, and no claim of another goes beside them. Does no
+//! I/O.
 
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
+use telemetry::forwarded::Client;
 use telemetry::propagation;
 use tracing::Span;
 
-use crate::field::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, is_claim, is_hop_by_hop, is_ours, write as field,
-};
-use crate::received::Connection;
+use crate::field::{is_claim, is_hop_by_hop, is_ours, write as field};
 use crate::upstream::exchange::{Framing, Upload};
 
 /// As `Via` names us.
@@ -20,11 +19,11 @@ const PSEUDONYM: &str = "frontend-proxy";
 /// Bytes of most heads.
 const ROOM: usize = 1_024;
 
-/// What is written for the client besides what it sent.
-pub(super) struct Told<'a> {
-    pub(super) connection: Connection,
-    /// What it says of others is believed.
-    pub(super) trusted: bool,
+/// What is written besides the client's own head.
+pub(super) struct ForwardContext<'a> {
+    pub(super) client: &'a Client<'a>,
+    /// The peer may make claims, such as `X-Forwarded-User`.
+    pub(super) is_trusted: bool,
     pub(super) path: &'a str,
     pub(super) authority: &'a str,
     pub(super) upgrades: bool,
@@ -37,9 +36,9 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 }
 
 /// Appends the head of `request` to `out`.
-pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &Told<'_>) {
+pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context: &ForwardContext<'_>) {
     out.reserve(ROOM);
-    texts(out, &[request.method.as_str(), " ", told.path, " HTTP/1.1\r\nhost: ", told.authority, "\r\n"]);
+    texts(out, &[request.method.as_str(), " ", context.path, " HTTP/1.1\r\nhost: ", context.authority, "\r\n"]);
     let named = named(&request.headers);
     // Whether any has come of those that are looked for below: in most requests none has.
     let (mut hop_by_hop, mut ours) = (false, false);
@@ -48,7 +47,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
             hop_by_hop = true;
         } else if is_ours(name) {
             ours |= *name != header::HOST;
-        } else if !named.contains(name) && (told.trusted || !is_claim(name)) {
+        } else if !named.contains(name) && (context.is_trusted || !is_claim(name)) {
             field(out, name.as_str(), value.as_bytes());
         }
     }
@@ -67,7 +66,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     let trailers = hop_by_hop && takes_trailers(&request.headers);
-    if told.upgrades {
+    if context.upgrades {
         out.extend_from_slice(b"connection: upgrade\r\n");
         request.headers.get_all(header::UPGRADE).iter().for_each(|value| field(out, "upgrade", value.as_bytes()));
     } else if trailers {
@@ -76,8 +75,9 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, told: &
     if trailers {
         out.extend_from_slice(b"te: trailers\r\n");
     }
-    forwarded(out, request, told, ours);
-    propagation::inject(told.span, |name, value| field(out, name, value.as_bytes()));
+    forwarded(out, context.client);
+    via(out, request, ours);
+    propagation::inject(context.span, |name, value| field(out, name, value.as_bytes()));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -121,51 +121,40 @@ fn options<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item 
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
-/// Who asked, for what host and how. What a stranger says of that is replaced, what one says who is trusted is kept, if `any` was said.
-fn forwarded(out: &mut Vec<u8>, request: &Parts, told: &Told<'_>, any: bool) {
-    let came = |name: &HeaderName| any.then(|| request.headers.get_all(name)).into_iter().flatten();
-    let theirs = |name: &HeaderName| came(name).filter(|_| told.trusted);
-    let peer = told.connection.peer.ip().to_canonical();
-    let proto = if told.connection.secure { "https" } else { "http" };
-    let host = request.headers.get(header::HOST).map(HeaderValue::as_bytes);
-
-    list(out, "x-forwarded-for", theirs(&X_FORWARDED_FOR));
-    let text = telemetry::http::address(peer);
-    texts(out, &[&text, "\r\n"]);
-    for (name, own) in [(X_FORWARDED_HOST, host), (X_FORWARDED_PROTO, Some(proto.as_bytes()))] {
-        if let Some(value) = theirs(&name).next().map(HeaderValue::as_bytes).or(own) {
-            field(out, name.as_str(), value);
+/// The client's address, scheme and host, once in each form.
+fn forwarded(out: &mut Vec<u8>, client: &Client<'_>) {
+    let Client { address, scheme, host } = client;
+    let text = telemetry::http::address(*address);
+    texts(out, &["x-forwarded-for: ", &text, "\r\nx-forwarded-proto: ", scheme, "\r\n"]);
+    let node = match address {
+        IpAddr::V4(_) => ["forwarded: for=", &text, ""],
+        IpAddr::V6(_) => ["forwarded: for=\"[", &text, "]\""],
+    };
+    match host {
+        // It is a name or an address, in which nothing has to be escaped.
+        Some(host) => {
+            texts(out, &["x-forwarded-host: ", host, "\r\n"]);
+            texts(out, &node);
+            texts(out, &[";host=\"", host, "\""]);
         }
+        None => texts(out, &node),
     }
-    list(out, "forwarded", theirs(&header::FORWARDED));
-    match peer {
-        IpAddr::V4(_) => texts(out, &["for=", &text]),
-        IpAddr::V6(_) => texts(out, &["for=\"[", &text, "]\""]),
-    }
-    // Only a name or an address has come so far, in which nothing has to be escaped.
-    if let Some(host) = host {
-        out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(host);
-        out.push(b'"');
-    }
+    texts(out, &[";proto=", scheme, "\r\n"]);
+}
+
+/// The proxies that the request came through, if `any` header is there that the proxy writes itself.
+fn via(out: &mut Vec<u8>, request: &Parts, any: bool) {
     let version = match request.version {
         http::Version::HTTP_10 => "1.0",
         http::Version::HTTP_2 => "2.0",
         _ => "1.1",
     };
-    texts(out, &[";proto=", proto, "\r\n"]);
-    list(out, "via", came(&header::VIA));
-    texts(out, &[version, " ", PSEUDONYM, "\r\n"]);
-}
-
-/// Begins a field with these values, to which our own is still to be added.
-fn list<'v>(out: &mut Vec<u8>, name: &str, values: impl Iterator<Item = &'v HeaderValue>) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    for value in values {
+    out.extend_from_slice(b"via: ");
+    for value in any.then(|| request.headers.get_all(header::VIA)).into_iter().flatten() {
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b", ");
     }
+    texts(out, &[version, " ", PSEUDONYM, "\r\n"]);
 }
 
 /// All cookies in one field: HTTP/2 may bring them one by one, <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3>.
@@ -179,5 +168,49 @@ fn cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
             out.extend_from_slice(cookie.as_bytes());
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use proptest::prelude::*;
+    use telemetry::propagation::Trust;
+
+    use super::*;
+
+    /// The fields that are written of a client.
+    fn written(client: &Client<'_>) -> HeaderMap {
+        let mut out = Vec::new();
+        forwarded(&mut out, client);
+        let lines = String::from_utf8(out).unwrap();
+        let fields = lines.lines().map(|line| {
+            let (name, value) = line.split_once(": ").unwrap();
+            (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+        });
+        fields.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn each_form_of_a_client_is_read_as_the_same_client(
+            address: IpAddr,
+            is_secure: bool,
+            host in prop::option::of("[a-z]{1,8}(\\.example)?(:[1-9][0-9]{0,3})?|\\[2001:db8::[1-9]\\](:8443)?"),
+        ) {
+            let scheme = if is_secure { "https" } else { "http" };
+            let client = Client { address: address.to_canonical(), scheme, host: host.map(Into::into) };
+            let headers = written(&client);
+            let mut only_forwarded = headers.clone();
+            let mut only_x = headers.clone();
+            only_x.remove("forwarded");
+            for name in ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"] {
+                only_forwarded.remove(name);
+            }
+            for headers in [&headers, &only_forwarded, &only_x] {
+                let peer = Client { address: IpAddr::from([127, 0, 0, 1]), scheme: "http", host: None };
+                prop_assert_eq!(&peer.resolve(headers, &Trust::default()), &client);
+            }
+        }
     }
 }

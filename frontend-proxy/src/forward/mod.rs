@@ -16,14 +16,14 @@ use http::uri::PathAndQuery;
 use http::{Method, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::upgrade::OnUpgrade;
+use telemetry::forwarded::Client;
 use telemetry::http::{Side, client_span, record_status};
-use telemetry::propagation::Trust;
 use telemetry::span::SpanExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
-use crate::received::{Connection as Client, Received};
+use crate::received::{Caller, Received};
 use crate::respond;
 use crate::routes::Route;
 use crate::upstream::answer::{Head, Malformed};
@@ -42,8 +42,8 @@ struct Sent<'a> {
     request: &'a Parts,
     upload: Upload,
     servers: &'a Servers,
-    client: Client,
-    trusted: bool,
+    client: &'a Client<'a>,
+    is_trusted: bool,
     /// With its query, as the upstream gets it.
     path: &'a str,
     /// The client has asked for another protocol.
@@ -82,12 +82,10 @@ impl Forwarder {
         &self,
         request: &mut Parts,
         body: Received,
-        client: Client,
+        caller: &Caller,
         route: &Route,
         server: &Span,
-        trust: &Trust,
     ) -> Response<Outgoing> {
-        let trusted = trust.trusts(client.peer.ip());
         let upgrade = headers::upgrades(&request.headers, request.version);
         let upgrade = if upgrade { request.extensions.remove::<OnUpgrade>() } else { None };
         let request = &*request;
@@ -97,7 +95,8 @@ impl Forwarder {
         // A target with a host may have a query and no path.
         let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
         let (servers, upgrades) = (&route.servers, upgrade.is_some());
-        let sent = Sent { request, upload, servers, client, trusted, path: &path, upgrades };
+        let Caller { client, is_trusted, .. } = caller;
+        let sent = Sent { request, upload, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
         self.attempt(sent, upgrade, server).await
     }
 
@@ -201,15 +200,15 @@ impl Sent<'_> {
                 connected.map_err(|_| failed(Broken::ConnectTimeout))?.map_err(|_| failed(Broken::Connect))?
             }
         };
-        let told = headers::Told {
-            connection: self.client,
-            trusted: self.trusted,
+        let context = headers::ForwardContext {
+            client: self.client,
+            is_trusted: self.is_trusted,
             path: self.path,
             authority: server.authority(),
             upgrades: self.upgrades,
             span,
         };
-        headers::write(&mut connection.output.head, self.request, &self.upload, &told);
+        headers::write(&mut connection.output.head, self.request, &self.upload, &context);
         let answer = exchange(&mut connection, &mut self.upload, &self.request.method, deadline).await;
         let answer = answer.and_then(|(head, sent)| match head.status {
             StatusCode::SWITCHING_PROTOCOLS if !self.upgrades => {

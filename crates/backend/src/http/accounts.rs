@@ -5,6 +5,8 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
+use telemetry::actix::client;
+use telemetry::forwarded::network;
 use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 
@@ -183,9 +185,9 @@ fn crowded() -> Problem {
     Problem::unavailable("too many sign in or up at the same time; try again")
 }
 
-/// Of the client, as the proxy tells it.
+/// The client's address as limits count it.
 fn address(request: &HttpRequest) -> String {
-    request.connection_info().realip_remote_addr().unwrap_or_default().to_owned()
+    network(client(request).address).to_string()
 }
 
 fn wrong_password() -> Problem {

@@ -102,7 +102,7 @@ impl Server {
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, store, config, .. } = self;
-        let Config { origins, shape, faults, accounts, .. } = config;
+        let Config { origins, trust, shape, faults, accounts, .. } = config;
         let accounts = Accounts::from(accounts);
         let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
         let document = openapi::document(&accounts).into();
@@ -111,6 +111,7 @@ impl Server {
             App::new()
                 .app_data(state.clone())
                 .app_data(web::Data::new(Feed::default()))
+                .app_data(trust.clone())
                 .configure(routes)
                 .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))

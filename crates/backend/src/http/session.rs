@@ -11,6 +11,7 @@ use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
+use telemetry::actix::client;
 
 use super::State;
 use super::problem::Problem;
@@ -164,7 +165,7 @@ fn cookie_of<'a>(request: &HttpRequest, value: &'a str, max_age: Duration) -> Co
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(request.connection_info().scheme() == "https")
+        .secure(client(request).scheme == "https")
         .max_age(max_age)
         .finish()
 }
