@@ -14,6 +14,7 @@ mod doctor;
 mod edge;
 mod faults;
 mod feed;
+mod floors;
 mod forwarding;
 mod hostile_bodies;
 mod interop;

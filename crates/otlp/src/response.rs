@@ -1,6 +1,6 @@
 //! What a receiver of OTLP/HTTP [responds](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response), in the encoding of the request.
 
-use crate::Encoding;
+use crate::model::Encoding;
 use crate::wire::{bytes, number};
 
 /// The body of a 200: `ExportTraceServiceResponse`. Without rejected spans and a message, `partial_success` is unset, as OTLP requires.
