@@ -14,6 +14,7 @@ mod openapi;
 mod problem;
 mod reactions;
 mod session;
+mod unread;
 mod users;
 
 use std::future::{Future, ready};
@@ -119,6 +120,7 @@ impl Server {
                 .wrap_fn(|request, service| service.call(request).map_ok(refusal))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
+                .wrap(middleware::from_fn(unread::end))
         })
         .client_request_timeout(HEADERS)
         .keep_alive(KEEP_ALIVE)
