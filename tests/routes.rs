@@ -225,7 +225,7 @@ fn a_hangup_puts_a_good_file_into_force_and_no_bad_one_and_fails_no_request() {
     // A file with faults changes nothing.
     write(&folder, &route("/api/", "https://three", "x = 1"));
     proxy.signal("HUP");
-    let line = proxy.says("the old routes stay in force");
+    let line = proxy.says("keeping the old routes");
     assert!(line.contains("routes.toml:3: ") && line.contains("routes.toml:4: `x` is unknown"), "{line}");
     let before = served.load(Ordering::Relaxed);
     eventually("requests after the bad file", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
@@ -239,8 +239,50 @@ fn a_hangup_puts_a_good_file_into_force_and_no_bad_one_and_fails_no_request() {
     assert_eq!(ended.status.code(), Some(0));
     let said = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
     assert_eq!(said("1 routes are in force: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
-    assert_eq!(said("the old routes stay in force"), 1);
+    assert_eq!(said("keeping the old routes"), 1);
     assert_eq!(said("2 routes are in force: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
+}
+
+#[test]
+fn a_hangup_keeps_the_old_routes_where_the_file_has_none() {
+    let (folder, one) = (Folder::new(), upstream("one"));
+    let good = route("/api/", &one, "") + &route("/other/", &one, "");
+    let file = write(&folder, &good);
+    let path = Path::new(&file);
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", &file)]);
+    let texts = ["", "\n \n", "# a comment\n", "route = []\n", "\u{feff}", &good[..30], &good[..good.len() - 20]];
+    for (n, what) in texts.iter().copied().chain(["no file", "a folder"]).enumerate() {
+        match what {
+            "no file" => std::fs::remove_file(path).unwrap(),
+            "a folder" => std::fs::create_dir(path).unwrap(),
+            text => std::fs::write(path, text).unwrap(),
+        }
+        proxy.signal("HUP");
+        let lines = eventually(format!("a line about {what:?}"), || {
+            let said = proxy.said();
+            let lines: Vec<_> =
+                said.lines().filter(|line| line.contains("keeping the old routes")).map(str::to_owned).collect();
+            (lines.len() > n).then_some(lines)
+        });
+        assert_eq!(lines.len(), n + 1, "one line each: {lines:#?}");
+        let mend = ["write at least one [[route]]", "give ", "routes.toml:"];
+        assert!(mend.iter().any(|mend| lines[n].contains(mend)), "{what:?}: {}", lines[n]);
+        assert!(text(&proxy.get("/other/x")).starts_with("one"), "{what:?}");
+    }
+    std::fs::remove_dir(path).unwrap();
+    write(&folder, &good);
+    proxy.signal("HUP");
+    proxy.says("0 added, 0 removed, 0 changed, 2 as they were");
+}
+
+#[test]
+fn a_file_without_routes_is_a_fault_at_start_too() {
+    let folder = Folder::new();
+    for text in ["", "# [[route]]\n", "route = []\n"] {
+        let file = write(&folder, text);
+        let (code, _, errors) = check(&["--config", &file], &[]);
+        assert!(code == 64 && errors.contains("write at least one [[route]]"), "{text:?}: {code} {errors}");
+    }
 }
 
 #[test]

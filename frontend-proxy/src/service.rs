@@ -85,7 +85,7 @@ impl Service {
             }
             Err(faults) => {
                 let faults = faults.to_string().replace('\n', "; ");
-                tracing::error!("the old routes stay in force: {faults}");
+                tracing::error!("keeping the old routes: {faults}");
             }
         }
     }

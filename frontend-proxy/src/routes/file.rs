@@ -45,6 +45,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 pub(super) fn parse(text: &str, name: &str, variables: &Variables, faults: &mut Settings) -> Vec<Rule> {
     let mut reader = Reader { text, name, variables, faults };
     let (document, errors) = DeTable::parse_recoverable(text);
+    // A file that is empty, or cut off before its first route, is a mistake: it would make every path not found.
+    if errors.is_empty() && document.get_ref().is_empty() {
+        reader.fault(0..0, "the file has no routes; write at least one [[route]]");
+    }
     for error in errors {
         reader.fault(error.span().unwrap_or_default(), error.message().replace('\n', ", "));
     }
@@ -63,6 +67,9 @@ impl Reader<'_> {
                 self.fault(key.span(), "`route` is one table; write [[route]] for each");
                 continue;
             };
+            if routes.is_empty() {
+                self.fault(key.span(), "`route` is an empty list; write at least one [[route]]");
+            }
             if routes.len() > MAX_ROUTES {
                 self.fault(key.span(), format!("there are {} routes; give at most {MAX_ROUTES}", routes.len()));
             }
