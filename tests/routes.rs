@@ -164,7 +164,7 @@ fn all_that_is_wrong_is_told_before_a_port_is_opened() {
 fn a_check_prints_the_routes_as_they_would_be_in_force() {
     let (code, table, errors) = check(&[], &[("CRUDDUR_VIEWER", "127.0.0.1:4318")]);
     assert_eq!((code, errors.as_str()), (0, ""));
-    let limits = "connect 2s, answer 30s, idle 1m, tunnel 10m, retries 1; body 1MiB in 30s";
+    let limits = "connect 2s, answer 30s, idle 1m, tunnel 10m, age 1m, retries 1; body 1MiB in 30s";
     assert_eq!(
         table,
         format!(
@@ -181,7 +181,7 @@ fn a_check_prints_the_routes_as_they_would_be_in_force() {
     assert_eq!(
         table,
         "/api/        -> http://127.0.0.1:4567, http://127.0.0.1:4568; traced as /api/* and by 3 templates, but not /api/health-check; \
-         connect 2s, answer 10s, idle 1m, tunnel 10m, retries 2; body 64KiB in 30s\n\
+         connect 2s, answer 10s, idle 1m, tunnel 10m, age 1m, retries 2; body 64KiB in 30s\n\
          /traces/     -> nowhere: CRUDDUR_VIEWER is not set\n"
     );
 }

@@ -102,7 +102,8 @@ pub(crate) struct Answer {
     pub(crate) rest: Rest,
     /// What of the request had not been sent when the answer began.
     pub(crate) upload: Option<Upload>,
-    pub(crate) persists: bool,
+    /// How long the connection may wait for another request afterwards; none if it carries no other.
+    pub(crate) wait: Option<Duration>,
     pub(crate) lease: Lease,
     /// How long nothing may come.
     pub(crate) idle: Duration,
@@ -140,8 +141,11 @@ impl Forwarded {
 impl Answer {
     /// The connection is for the next request, if nothing is left on it.
     fn end(self) {
-        if self.persists && self.upload.is_none() && self.connection.input.is_empty() {
-            self.lease.keep(self.connection);
+        if let Some(wait) = self.wait
+            && self.upload.is_none()
+            && self.connection.input.is_empty()
+        {
+            self.lease.keep(self.connection, wait);
         }
     }
 
@@ -151,7 +155,7 @@ impl Answer {
                 match upload.poll(&mut self.connection, cx) {
                     Poll::Ready(Ok(())) => self.upload = None,
                     // The answer counts, whatever becomes of the request; nothing more is written of one that broke off.
-                    Poll::Ready(Err(_)) => (self.upload, self.persists) = (None, false),
+                    Poll::Ready(Err(_)) => (self.upload, self.wait) = (None, None),
                     Poll::Pending => {}
                 }
             }

@@ -176,8 +176,8 @@ impl Forwarder {
             Either::Left(http_body_util::Full::default())
         } else {
             let upload = (!whole).then_some(sent.upload);
-            let (rest, persists, idle) = (head.rest, head.persists, limits.idle);
-            let answer = Answer { connection, rest, upload, persists, lease, idle, awaited: false };
+            let (rest, wait, idle) = (head.rest, head.wait, limits.idle);
+            let answer = Answer { connection, rest, upload, wait, lease, idle, awaited: false };
             Either::Right(Box::new(Forwarded::new(answer, server, client)))
         };
         response.map(|()| body)

@@ -18,7 +18,7 @@ use crate::upstream::Limits;
 const MAX_ROUTES: usize = 256;
 
 /// The whole of what a route may say; every other key is a fault.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "prefix",
     "upstreams",
     "template",
@@ -32,10 +32,12 @@ const KEYS: [&str; 15] = [
     "answer_timeout",
     "idle_timeout",
     "tunnel_timeout",
+    "connection_age",
     "body_limit",
     "body_timeout",
 ];
 
+const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -117,6 +119,7 @@ impl Reader<'_> {
                 answer: self.duration(table, "answer_timeout", MILLISECOND..=HOUR).unwrap_or(limits.answer),
                 idle: self.duration(table, "idle_timeout", MILLISECOND..=HOUR).unwrap_or(limits.idle),
                 tunnel: self.duration(table, "tunnel_timeout", MILLISECOND..=DAY).unwrap_or(limits.tunnel),
+                age: self.duration(table, "connection_age", SECOND..=DAY).unwrap_or(limits.age),
                 retries: self.retries(table).unwrap_or(limits.retries),
             },
             body: Body {

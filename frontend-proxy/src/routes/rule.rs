@@ -95,9 +95,9 @@ impl fmt::Display for Rule {
         } else {
             f.write_str("; not traced")?;
         }
-        let Limits { connect, answer, idle, tunnel, retries } = self.limits;
+        let Limits { connect, answer, idle, tunnel, age, retries } = self.limits;
         write!(f, "; connect {}, answer {}, idle {}, ", Span(connect), Span(answer), Span(idle))?;
-        write!(f, "tunnel {}, retries {retries}; ", Span(tunnel))?;
+        write!(f, "tunnel {}, age {}, retries {retries}; ", Span(tunnel), Span(age))?;
         write!(f, "body {} in {}", Size(self.body.limit), Span(self.body.timeout))
     }
 }

@@ -62,17 +62,18 @@ fn every_key_is_read() {
         answer_timeout = "10s"
         idle_timeout = "1m"
         tunnel_timeout = "60m"
+        connection_age = "5m"
         body_limit = "64KiB"
         body_timeout = "5s""#,
     );
     assert_eq!(
         all.unwrap().to_string(),
         "/api/        -> http://a:1, prefix stripped, read only; traced as /api/{rest} and by 2 templates, but not /api/ping; \
-         connect 500ms, answer 10s, idle 1m, tunnel 60m, retries 5; body 64KiB in 5s"
+         connect 500ms, answer 10s, idle 1m, tunnel 60m, age 5m, retries 5; body 64KiB in 5s"
     );
     assert_eq!(
         rule("").unwrap().to_string(),
-        "/api/        -> http://a:1; traced as /api/*; connect 2s, answer 30s, idle 1m, tunnel 10m, retries 1; body 1MiB in 30s"
+        "/api/        -> http://a:1; traced as /api/*; connect 2s, answer 30s, idle 1m, tunnel 10m, age 1m, retries 1; body 1MiB in 30s"
     );
 }
 

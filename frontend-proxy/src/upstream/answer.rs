@@ -1,6 +1,8 @@
 //! The head of an answer: parsed strictly, its framing decided by [RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3),
 //! and what is for one hop only left behind. Does no I/O.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -11,6 +13,8 @@ use crate::field::{is_hop_by_hop, is_trailer};
 /// Of a head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;
 const FIELDS: usize = 100;
+/// How long before its server would close a connection no further request is sent on it: the request would cross the close.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// An answer is not HTTP, or cannot be told where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +28,8 @@ pub(crate) struct Head {
     /// Without those of this hop, but for `Upgrade` with 101.
     pub(crate) headers: HeaderMap,
     pub(crate) rest: Rest,
-    /// The connection may carry another request afterwards.
-    pub(crate) persists: bool,
+    /// How long the connection may wait for another request afterwards; none if it carries no other.
+    pub(crate) wait: Option<Duration>,
 }
 
 /// What is still to come of a body.
@@ -94,6 +98,7 @@ impl Head {
     ) -> Result<Self, Malformed> {
         let mut headers = HeaderMap::with_capacity(places.size_hint().0 + 4);
         let (mut length, mut chunked, mut closes, mut named) = (None, false, minor == 0, Vec::new());
+        let mut wait = Duration::MAX;
         for place in places {
             let (name, value) = field(head, *place)?;
             match name {
@@ -113,7 +118,11 @@ impl Head {
                 }
                 header::CONNECTION => named.push(value),
                 header::UPGRADE if status == StatusCode::SWITCHING_PROTOCOLS => drop(headers.append(name, value)),
-                name if is_hop_by_hop(&name) => {}
+                name if is_hop_by_hop(&name) => {
+                    if name.as_str() == "keep-alive" {
+                        wait = wait.min(keep_alive(value.as_bytes()));
+                    }
+                }
                 name => drop(headers.append(name, value)),
             }
         }
@@ -139,8 +148,8 @@ impl Head {
             Some(length) => Rest::Length(length),
             None => Rest::UntilClose,
         };
-        let persists = !closes && !matches!(rest, Rest::UntilClose);
-        Ok(Self { status, headers, rest, persists })
+        closes |= wait.is_zero() || matches!(rest, Rest::UntilClose);
+        Ok(Self { status, headers, rest, wait: (!closes).then_some(wait) })
     }
 }
 
@@ -170,6 +179,23 @@ fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malfor
     Ok((name, value.map_err(|_| Malformed("a field has no value"))?))
 }
 
+/// How long a connection may wait by a [`Keep-Alive`](https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1) such as
+/// `timeout=5, max=100`, less a margin; not at all if `max` leaves no request. Other parameters do not matter.
+fn keep_alive(value: &[u8]) -> Duration {
+    let mut wait = Duration::MAX;
+    for parameter in value.split(|byte| matches!(byte, b',' | b';')) {
+        let mut parts = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+        let (Some(name), Some(Some(number))) = (parts.next(), parts.next().map(decimal)) else { continue };
+        if name.eq_ignore_ascii_case(b"timeout") {
+            let timeout = Duration::from_secs(number);
+            wait = wait.min(timeout.saturating_sub(MARGIN).max(timeout / 2));
+        } else if name.eq_ignore_ascii_case(b"max") && number == 0 {
+            return Duration::ZERO;
+        }
+    }
+    wait
+}
+
 /// Digits and nothing else; several of the same, as a list, are not taken.
 fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
@@ -195,7 +221,7 @@ mod tests {
         assert!(matches!(get("content-length: 5\r\n").rest, Rest::Length(5)));
         assert!(matches!(get("transfer-encoding: Chunked\r\n").rest, Rest::Chunked(_)));
         let until_close = get("");
-        assert!(matches!(until_close.rest, Rest::UntilClose) && !until_close.persists);
+        assert!(matches!(until_close.rest, Rest::UntilClose) && until_close.wait.is_none());
         let none = |status: &str, method: &Method| {
             let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
             matches!(read(&text, method).unwrap().unwrap().rest, Rest::Length(0))
@@ -236,7 +262,27 @@ mod tests {
         let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "x"]);
-        assert!(!head.persists);
+        assert_eq!(head.wait, None);
+    }
+
+    #[test]
+    fn a_connection_waits_no_longer_than_its_server_keeps_it() {
+        let wait = |fields: &str| get(&format!("content-length: 0\r\n{fields}")).wait;
+        let ms = |milliseconds| Some(Duration::from_millis(milliseconds));
+        for (fields, expected) in [
+            ("", Some(Duration::MAX)),
+            ("keep-alive: timeout=5\r\n", ms(4_000)),
+            ("connection: keep-alive\r\nKeep-Alive: max=99, Timeout = 5\r\n", ms(4_000)),
+            ("keep-alive: timeout=60\r\nkeep-alive: timeout=3\r\n", ms(2_000)),
+            ("keep-alive: timeout=1\r\n", ms(500)),
+            ("keep-alive: timeout=0\r\n", None),
+            ("keep-alive: timeout=5, max=0\r\n", None),
+            ("keep-alive: timeout=5\r\nconnection: close\r\n", None),
+            ("keep-alive: timeout=18446744073709551615\r\n", Some(Duration::from_secs(u64::MAX - 1))),
+            ("keep-alive: timeout, max=, timeout=-1, timeout=\"5\", x=0, =0\r\n", Some(Duration::MAX)),
+        ] {
+            assert_eq!(wait(fields), expected, "{fields:?}");
+        }
     }
 
     proptest! {

@@ -20,6 +20,8 @@ const KEPT: usize = 8 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    /// When it was made.
+    pub(super) since: Instant,
     pub(crate) input: BytesMut,
     room: usize,
     pub(crate) output: Output,
@@ -40,7 +42,8 @@ pub(crate) struct Output {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, deadline: Instant) -> Self {
-        Self { stream, input: BytesMut::new(), room: ROOM, output: Output::default(), timer: Timer::new(deadline) }
+        let (since, timer) = (Instant::now(), Timer::new(deadline));
+        Self { stream, since, input: BytesMut::new(), room: ROOM, output: Output::default(), timer }
     }
 
     /// Reads more: how many bytes came, none at the end.

@@ -30,6 +30,8 @@ pub(crate) struct Limits {
     pub(crate) idle: Duration,
     /// Without a byte either way, once both sides have agreed on another protocol, as a WebSocket.
     pub(crate) tunnel: Duration,
+    /// Of a connection, beyond which it carries no further request.
+    pub(crate) age: Duration,
     /// Attempts after the first, for requests that may be repeated.
     pub(crate) retries: u32,
 }
@@ -41,6 +43,7 @@ impl Default for Limits {
             answer: Duration::from_secs(30),
             idle: Duration::from_secs(60),
             tunnel: Duration::from_secs(600),
+            age: Duration::from_secs(60),
             retries: 1,
         }
     }
@@ -59,7 +62,7 @@ pub(crate) struct Servers {
 impl Servers {
     /// Where there are no servers, every request is answered with 502.
     pub(crate) fn new(servers: Vec<Upstream>, limits: Limits) -> Self {
-        let servers = servers.into_iter().map(|server| Arc::new(Server::new(server))).collect();
+        let servers = servers.into_iter().map(|server| Arc::new(Server::new(server, limits.age))).collect();
         Self { servers, limits, turn: AtomicUsize::default(), started: Instant::now() }
     }
 

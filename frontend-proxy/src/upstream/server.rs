@@ -1,5 +1,6 @@
 //! One server of an upstream: its connections that wait for another request, the last used first, and how it has served.
-//! Its name is looked up each time that a connection is made. Bounded; holds no request.
+//! Its name is looked up each time that a connection is made, and no connection is used beyond a certain age: a server that
+//! has moved would keep its requests at the old address for as long as they follow each other. Bounded; holds no request.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,6 +30,8 @@ const ADDRESSES: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Server {
     upstream: Upstream,
+    /// Beyond which a connection carries no further request.
+    age: Duration,
     /// Where the host is an address.
     address: Option<SocketAddr>,
     waiting: Mutex<Vec<Waiting>>,
@@ -41,7 +44,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 struct Waiting {
     connection: Box<Connection>,
-    since: Instant,
+    until: Instant,
 }
 
 /// A request's hold on its server, for as long as it is there.
@@ -52,11 +55,12 @@ pub(crate) struct Lease {
 }
 
 impl Server {
-    pub(super) fn new(upstream: Upstream) -> Self {
+    pub(super) fn new(upstream: Upstream, age: Duration) -> Self {
         let (host, port) = upstream.host_and_port();
         let address = host.trim_matches(['[', ']']).parse().ok().map(|ip| SocketAddr::new(ip, port));
         Self {
             upstream,
+            age,
             address,
             waiting: Mutex::default(),
             swept: AtomicBool::default(),
@@ -72,9 +76,10 @@ impl Server {
 
     /// A connection that waits, on which nothing has come and which is not known to be closed.
     pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
+        let now = Instant::now();
         loop {
-            let Waiting { mut connection, since } = self.waiting().pop()?;
-            if since.elapsed() < WAIT && connection.is_quiet(cx) {
+            let Waiting { mut connection, until } = self.waiting().pop()?;
+            if now < until && connection.is_quiet(cx) {
                 return Some(connection);
             }
         }
@@ -109,11 +114,16 @@ impl Server {
         TcpStream::connect(found.as_slice()).await
     }
 
-    fn keep(self: &Arc<Self>, mut connection: Box<Connection>) {
+    fn keep(self: &Arc<Self>, mut connection: Box<Connection>, wait: Duration) {
+        let now = Instant::now();
+        let until = (now + wait.min(WAIT)).min(connection.since + self.age);
+        if until <= now {
+            return;
+        }
         connection.rest();
         let mut waiting = self.waiting();
         if waiting.len() < WAITING {
-            waiting.push(Waiting { connection, since: Instant::now() });
+            waiting.push(Waiting { connection, until });
             drop(waiting);
             if !self.swept.load(Relaxed) && !self.swept.swap(true, Relaxed) {
                 tokio::spawn(sweep(Arc::downgrade(self)));
@@ -133,7 +143,8 @@ async fn sweep(server: Weak<Server>) {
         let Some(server) = server.upgrade() else { return };
         let mut cx = Context::from_waker(Waker::noop());
         let mut waiting = server.waiting();
-        waiting.retain_mut(|one| one.since.elapsed() < WAIT && one.connection.is_quiet(&mut cx));
+        let now = Instant::now();
+        waiting.retain_mut(|one| now < one.until && one.connection.is_quiet(&mut cx));
         if waiting.is_empty() {
             *waiting = Vec::new();
             server.swept.store(false, Relaxed);
@@ -152,9 +163,9 @@ impl Lease {
         &self.server
     }
 
-    /// Lets the next request have the connection.
-    pub(crate) fn keep(&self, connection: Box<Connection>) {
-        self.server.keep(connection);
+    /// Lets another request have the connection, for as long as it may `wait` for one.
+    pub(crate) fn keep(&self, connection: Box<Connection>, wait: Duration) {
+        self.server.keep(connection, wait);
     }
 }
 
