@@ -9,19 +9,20 @@ use serde_json::{Value, json};
 
 use crate::proxy::{read, read_head};
 use crate::support::cruddur::Cruddur;
+use crate::support::eventually;
 use crate::support::upstream::values;
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
 /// A proxy before an upstream that a test plays itself.
-struct Bench {
+pub(crate) struct Bench {
     upstream: TcpListener,
-    proxy: Cruddur,
+    pub(crate) proxy: Cruddur,
     viewer: Cruddur,
 }
 
 impl Bench {
-    fn new(variables: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(variables: &[(&str, &str)]) -> Self {
         let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = upstream.local_addr().unwrap().to_string();
         let viewer = Cruddur::service("trace-viewer", &[]);
@@ -35,19 +36,22 @@ impl Bench {
     }
 
     /// A client that has sent `request`; `TRACE` in it is a trace to continue.
-    fn client(&self, request: &str) -> TcpStream {
+    pub(crate) fn client(&self, request: &str) -> TcpStream {
         let mut client = TcpStream::connect(self.proxy.page.trim_start_matches("http://")).unwrap();
         let traceparent = format!("traceparent: 00-{TRACE}-46422517bae0bb00-01\r\n");
         client.write_all(request.replace("TRACE\r\n", &traceparent).as_bytes()).unwrap();
         client
     }
 
-    fn accept(&self) -> TcpStream {
-        self.upstream.accept().unwrap().0
+    pub(crate) fn accept(&self) -> TcpStream {
+        self.upstream.set_nonblocking(true).unwrap();
+        let (server, _) = eventually("a connection to the upstream", || self.upstream.accept().ok());
+        server.set_nonblocking(false).unwrap();
+        server
     }
 
     /// A request's way to the upstream: both ends, and the head that arrived.
-    fn forwarded(&self, request: &str) -> (TcpStream, TcpStream, Vec<String>) {
+    pub(crate) fn forwarded(&self, request: &str) -> (TcpStream, TcpStream, Vec<String>) {
         let client = self.client(request);
         let server = self.accept();
         let head = read_head(&server);
@@ -61,7 +65,7 @@ impl Bench {
     }
 }
 
-fn read_all(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).unwrap();
     bytes
@@ -345,6 +349,28 @@ fn connection_cannot_take_away_what_frames_routes_or_traces_a_request() {
     assert_eq!((values(&head, "host").len(), values(&head, "x-forwarded-for")), (1, vec!["127.0.0.1"]));
     assert!(values(&head, "traceparent")[0].contains(TRACE));
     assert_eq!(read(&mut server, 2), b"hi");
+}
+
+#[test]
+fn a_status_arrives_with_the_fields_that_it_must_have() {
+    let bench = Bench::new(&[]);
+    let request = "GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n";
+    let (client, mut server, _) = bench.forwarded(request);
+    let arrived = server.try_clone().unwrap();
+    let fields = "upgrade: x/2\r\nproxy-authenticate: Basic\r\nwww-authenticate: Basic\r\nallow: GET\r\nretry-after: 1\r\n\
+                  keep-alive: timeout=60\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n";
+    let mut answer = |client: &TcpStream, status: u16| {
+        write!(server, "HTTP/1.1 {status} x\r\n{fields}").unwrap();
+        let head = read_head(client);
+        ["upgrade", "connection", "proxy-authenticate"].map(|name| values(&head, name).join(","))
+    };
+    assert_eq!(answer(&client, 426), ["x/2", "upgrade", ""]);
+    for (status, expected) in [(200, ["", "", ""]), (407, ["", "", "Basic"]), (405, ["", "", ""]), (401, ["", "", ""])]
+    {
+        (&client).write_all(request.as_bytes()).unwrap();
+        read_head(&arrived);
+        assert_eq!(answer(&client, status), expected, "{status}");
+    }
 }
 
 #[test]

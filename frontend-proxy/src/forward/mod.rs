@@ -161,10 +161,13 @@ impl Forwarder {
         let limits = sent.servers.limits();
         let mut response = Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
+        if matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
+            // Of these two statuses alone `Upgrade` is kept, which has to be named here.
+            response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
+        }
         let body = if head.status == StatusCode::SWITCHING_PROTOCOLS
             && let Some(upgrade) = upgrade
         {
-            response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
             let spans = [server, client];
             self.tunnels.open(Tunnel {
                 client: upgrade,

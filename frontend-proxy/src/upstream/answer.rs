@@ -25,7 +25,8 @@ pub(crate) struct Malformed(pub(crate) &'static str);
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    /// Without those of this hop, but for `Upgrade` with 101.
+    /// Without those of this hop, except where the status is incomplete without one: `Upgrade` with 101 and 426,
+    /// `Proxy-Authenticate` with 407.
     pub(crate) headers: HeaderMap,
     pub(crate) rest: Rest,
     /// How long the connection may wait for another request afterwards; none if it carries no other.
@@ -117,7 +118,12 @@ impl Head {
                     chunked = true;
                 }
                 header::CONNECTION => named.push(value),
-                header::UPGRADE if status == StatusCode::SWITCHING_PROTOCOLS => drop(headers.append(name, value)),
+                header::UPGRADE if matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) => {
+                    headers.append(name, value);
+                }
+                header::PROXY_AUTHENTICATE if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                    headers.append(name, value);
+                }
                 name if is_hop_by_hop(&name) => {
                     if name.as_str() == "keep-alive" {
                         wait = wait.min(keep_alive(value.as_bytes()));
@@ -283,6 +289,19 @@ mod tests {
         ] {
             assert_eq!(wait(fields), expected, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn a_status_keeps_the_field_that_it_must_have() {
+        let names = |status: u16| {
+            let fields = "upgrade: x/2\r\nconnection: upgrade\r\nproxy-authenticate: Basic\r\nallow: GET\r\n\
+                          www-authenticate: Basic\r\ncontent-length: 0\r\n";
+            let head = read(&format!("HTTP/1.1 {status} x\r\n{fields}\r\n"), &Method::GET).unwrap().unwrap();
+            ["upgrade", "proxy-authenticate", "allow", "www-authenticate"].map(|name| head.headers.contains_key(name))
+        };
+        assert_eq!(names(200), [false, false, true, true]);
+        assert_eq!([names(101), names(426)], [[true, false, true, true]; 2]);
+        assert_eq!(names(407), [false, true, true, true]);
     }
 
     proptest! {
