@@ -7,7 +7,7 @@ use crate::support::certificate::Certificate;
 use crate::support::cruddur::{Cruddur, run};
 use crate::support::h2::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM};
 use crate::support::recorder::Recorder;
-use crate::support::{cannot_run, eventually, raw};
+use crate::support::{Folder, cannot_run, eventually, raw};
 
 /// What `curl` says of a request: the version, the status, and the trace that it was served in.
 fn curl(arguments: &[&str], url: &str) -> Option<(String, String, String)> {
@@ -46,6 +46,75 @@ fn http_2_is_spoken_without_tls_by_prior_knowledge() {
     let message = upstream.finish().remove(0);
     assert_eq!((message.method.as_str(), message.body.as_slice()), ("POST", b"hello".as_slice()));
     assert_eq!(message.all("cookie").collect::<Vec<_>>(), ["a=1; b=2"], "HTTP/1.1 has one");
+}
+
+/// A request by `curl` with so many header fields, and the status and type of its answer.
+fn with_fields(version: &str, url: &str, count: usize) -> Option<(String, String)> {
+    // `Host`, or in HTTP/2 a pseudo header that becomes it, is one.
+    let fields = (1..count).flat_map(|n| ["-H".to_owned(), format!("x-{n}: {n}")]);
+    let none = ["-H", "user-agent:", "-H", "accept:"].map(str::to_owned);
+    let said = "%{http_code} %{content_type}";
+    let mut curl = Command::new("curl");
+    curl.args([version, "-s", "-o", "/dev/null", "-w", said]).args(none).args(fields).arg(url);
+    let Ok(output) = curl.output() else {
+        cannot_run("curl", "curl is not installed");
+        return None;
+    };
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_once(' ').map(|(status, kind)| (status.to_owned(), kind.to_owned()))
+}
+
+#[test]
+fn a_hundred_header_fields_are_accepted_and_more_are_refused_with_a_reason() {
+    let upstream = Recorder::start();
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
+    let url = |path: &str| format!("{}{path}", proxy.page);
+    let refused = ("431".to_owned(), "application/problem+json".to_owned());
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let most = if version == "--http1.1" { 100 } else { 101 };
+        for count in [88, 97, most] {
+            let Some((status, _)) = with_fields(version, &url("/api/x"), count) else { return };
+            assert_eq!(status, "200", "{count} by {version}");
+        }
+        assert_eq!(with_fields(version, &url("/api/x"), most + 1).unwrap(), refused, "{version}");
+        assert_eq!(with_fields(version, &url("/health/live"), most + 1).unwrap(), refused, "{version}");
+    }
+    drop(proxy);
+    assert_eq!(upstream.finish().iter().filter(|message| message.all("x-99").next() == Some("99")).count(), 2);
+}
+
+#[test]
+fn a_head_that_the_upstream_finds_too_large_is_refused_with_a_reason() {
+    let data = Folder::new();
+    let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
+    let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
+    let url = format!("{}/api/activities/home", proxy.page);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let Some((status, _)) = with_fields(version, &url, 80) else { return };
+        assert_eq!(status, "200", "{version}");
+        let refused = with_fields(version, &url, 100).unwrap();
+        assert_eq!(refused, ("431".to_owned(), "application/problem+json".to_owned()), "{version}");
+    }
+}
+
+#[test]
+fn a_head_of_more_than_64_kib_is_refused_with_a_reason() {
+    let proxy = Cruddur::service("frontend-proxy", &[]);
+    let url = format!("{}/health/live", proxy.page);
+    // As much as curl sends in HTTP/2, which counts 32 bytes more for each field.
+    let parts = (10..99).map(|n| format!("x-{n}: {}", "x".repeat(705))).collect();
+    for (version, fields) in
+        [("--http1.1", vec![format!("x: {}", "x".repeat(70_000))]), ("--http2-prior-knowledge", parts)]
+    {
+        let said = "%{http_code} %{content_type}";
+        let mut curl = Command::new("curl");
+        curl.args([version, "-s", "-o", "/dev/null", "-w", said]);
+        curl.args(fields.iter().flat_map(|field| ["-H", field])).arg(&url);
+        let Ok(output) = curl.output() else {
+            return cannot_run("curl", "curl is not installed");
+        };
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), "431 application/problem+json", "{version}");
+    }
 }
 
 #[test]

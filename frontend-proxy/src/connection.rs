@@ -12,7 +12,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -43,6 +44,11 @@ pub(crate) const BUFFER: usize = HEAD + 8 * 1024;
 const STREAMS: u32 = 100;
 pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(crate) const WINDOW: u32 = 256 * 1024;
+/// Bytes of a request's header list that h2 accepts. A list larger than a head may be is refused by [`refusal`] with a reason;
+/// h2 refuses one larger than this with a bare 431.
+const LIST: u32 = 128 * 1024;
+/// What HTTP/2 counts for a field besides its bytes, <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>.
+const FIELD: usize = 32;
 /// Bytes of one answer that may wait for its client.
 pub(crate) const SEND: usize = 64 * 1024;
 /// Streams that were reset before they were taken, or by us.
@@ -233,7 +239,7 @@ impl Server {
                 let is_head = request.method == Method::HEAD;
                 let response = if full {
                     service.refuse(Refusal::Full, &request, connection)
-                } else if let Some(refusal) = refusal(&request.headers) {
+                } else if let Some(refusal) = refusal(&request) {
                     service.refuse(refusal, &request, connection)
                 } else {
                     service.answer(&mut request, Received::new(body), connection).await
@@ -249,7 +255,7 @@ impl Server {
         let served = http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS)
-            .max_header_list_size(u32::try_from(HEAD).unwrap_or(u32::MAX))
+            .max_header_list_size(LIST)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(WINDOW)
             .max_send_buf_size(SEND)
@@ -299,7 +305,13 @@ impl Server {
 }
 
 /// What an HTTP/1 head would be refused for that HTTP/2 has framed.
-fn refusal(headers: &HeaderMap) -> Option<Refusal> {
+fn refusal(request: &Parts) -> Option<Refusal> {
+    let headers = &request.headers;
+    let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let list = headers.iter().fold(target, |list, (name, value)| list + name.as_str().len() + value.len() + FIELD);
+    if list > HEAD {
+        return Some(Refusal::TooLarge);
+    }
     // HTTP/2 may bring cookies one by one: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
     let further_cookies = headers.get_all(header::COOKIE).iter().count().saturating_sub(1);
     if headers.len() - further_cookies > FIELDS {

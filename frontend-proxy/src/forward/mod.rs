@@ -26,7 +26,7 @@ use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
 use crate::received::{Caller, Received};
 use crate::respond;
 use crate::routes::Route;
-use crate::upstream::answer::{Head, Malformed};
+use crate::upstream::answer::{Head, Malformed, Rest};
 use crate::upstream::connection::Connection;
 use crate::upstream::exchange::{Broken, Upload, exchange};
 use crate::upstream::{Lease, Servers};
@@ -65,6 +65,15 @@ struct Failed {
     unsent: bool,
     /// The connection had served others before.
     reused: bool,
+}
+
+impl Answered {
+    /// Some servers, as actix's, refuse a head that is too large for them with this status alone. The client gets the reason in
+    /// the form of our own refusals.
+    fn is_bare_431(&self) -> bool {
+        let Head { status, rest, .. } = &self.head;
+        *status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && matches!(rest, Rest::Length(0))
+    }
 }
 
 impl Forwarder {
@@ -122,6 +131,11 @@ impl Forwarder {
                 Ok(answered) => {
                     sent.servers.succeeded(lease.server());
                     record_status(client.span(), Side::Client, answered.head.status.as_u16());
+                    if answered.is_bare_431() {
+                        client.over();
+                        let detail = "the upstream does not accept so many or such large headers";
+                        return respond::problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
+                    }
                     return self.answer(answered, sent, lease, upgrade, UnderWay::new(server), client);
                 }
                 Err(failed) => failed,
