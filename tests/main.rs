@@ -12,6 +12,7 @@ mod datagrams;
 mod destinations;
 mod doctor;
 mod edge;
+mod early_answers;
 mod faults;
 mod feed;
 mod floors;

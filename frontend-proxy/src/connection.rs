@@ -199,8 +199,8 @@ impl Server {
                     None => service.answer(&mut request, Received::new(body), connection).await,
                 };
                 // The task that watches this connection may learn of the end only after this response has gone.
-                if service.draining.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                if service.draining.load(Relaxed) || is_last(&response, request.version, &exchange) {
+                    announce_end(&mut response, request.version);
                 }
                 if wish {
                     exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
@@ -301,6 +301,29 @@ impl Server {
             told = true;
             end(connection.as_mut());
         }
+    }
+}
+
+/// Whether no further request can follow this response on its HTTP/1 connection. If some of the request's body is still to
+/// come, the connection ends with the response rather than read it
+/// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)); and only its end can end a body of unknown length to
+/// a client of HTTP/1.0, which knows no chunks.
+fn is_last<B: Body>(response: &Response<B>, version: Version, exchange: &Exchange) -> bool {
+    let is_old = version == Version::HTTP_10;
+    let is_unknown = || response.body().size_hint().exact().is_none();
+    exchange.is_receiving() || is_old && (is_unknown() || response.headers().contains_key(header::CONNECTION))
+}
+
+/// Says that the connection ends with this response, which is of the request's version: to one of HTTP/1.1 for a client of
+/// HTTP/1.0, hyper would add `keep-alive`.
+fn announce_end<B>(response: &mut Response<B>, version: Version) {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    *response.version_mut() = version;
+    let headers = response.headers_mut();
+    if !headers.get_all(header::CONNECTION).iter().any(|value| value == "close") {
+        headers.append(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
 

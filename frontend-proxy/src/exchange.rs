@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
     /// A part of a head has come.
     heading: AtomicBool,
     headed: Notify,
+    /// The body of the HTTP/1 request under way has not come to its end.
+    receiving: AtomicBool,
     cut: AtomicU32,
     abused: Notify,
 }
@@ -62,6 +64,16 @@ impl Exchange {
         self.requests.fetch_add(1, Relaxed);
         self.active.fetch_add(1, Relaxed);
         Active { exchange: Arc::clone(self), over: false, place }
+    }
+
+    /// Records whether some of the body of the HTTP/1 request under way is still to come.
+    pub(crate) fn receive(&self, receiving: bool) {
+        self.receiving.store(receiving, Relaxed);
+    }
+
+    /// Whether a response that starts now starts before the end of its request.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.receiving.load(Relaxed)
     }
 
     /// Whether a part of a head has come, and the rest is waited for.

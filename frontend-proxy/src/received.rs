@@ -4,6 +4,7 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use telemetry::forwarded::Client;
 use telemetry::propagation::Trust;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::exchange::Exchange;
 
 /// Of a body whose route says nothing else, in bytes.
 pub(crate) const BYTES: u64 = 1024 * 1024;
@@ -64,6 +67,8 @@ pub(crate) struct Received {
     deadline: Option<Pin<Box<Sleep>>>,
     /// Nothing comes after it.
     fault: Option<Fault>,
+    /// The HTTP/1 connection that has to learn when the body has come whole.
+    exchange: Option<Arc<Exchange>>,
 }
 
 /// Why a body did not come whole.
@@ -91,7 +96,15 @@ impl Fault {
 impl Received {
     /// With the limits for all.
     pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, fault: None }
+        Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, fault: None, exchange: None }
+    }
+
+    /// As [`Received::new`], for a request of HTTP/1: `exchange` records whether its body has come whole, because the
+    /// connection carries no further request if it has not.
+    pub(crate) fn recorded(body: Incoming, exchange: &Arc<Exchange>) -> Self {
+        let receiving = !body.is_end_stream();
+        exchange.receive(receiving);
+        Self { exchange: receiving.then(|| Arc::clone(exchange)), ..Self::new(body) }
     }
 
     /// With the limits of a route, before anything is read of it.
@@ -112,6 +125,14 @@ impl Received {
         };
         if let Some(since) = self.since.take() {
             self.patience = self.patience.saturating_sub(since.elapsed());
+        }
+        let is_last = match &frame {
+            Some(Ok(frame)) => frame.is_trailers() || self.body.is_end_stream(),
+            Some(Err(_)) => false,
+            None => true,
+        };
+        if is_last && let Some(exchange) = self.exchange.take() {
+            exchange.receive(false);
         }
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|_| Fault::Broken)?;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Method};
+use http::{HeaderName, Method, StatusCode};
 use hyper::body::Body;
 use tokio::time::Instant;
 
@@ -105,6 +105,17 @@ impl Upload {
         }
     }
 
+    /// Sends the body before the client gets the answer that has come already, because no client can be asked for a body after
+    /// that; whether it was sent whole. Sent or not, the client gets its answer after a second.
+    async fn send_late(&mut self, connection: &mut Connection) -> bool {
+        connection.set_deadline(Instant::now() + PATIENCE);
+        let poll = |cx: &mut Context<'_>| match self.poll(connection, cx) {
+            Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
+            Poll::Pending => connection.poll_deadline(cx).map(|()| false),
+        };
+        poll_fn(poll).await
+    }
+
     /// Takes the next piece of the body; whether it is still to come.
     fn prepare(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<bool, Stuck> {
         if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
@@ -168,8 +179,37 @@ pub(crate) enum Stuck {
 }
 
 /// Writes what `connection` was given and then `upload`, until the head of the answer has come. Whether all of the upload has
-/// been written comes with it. The time in which the client is waited for is not the upstream's, and moves the `deadline`.
+/// been written comes with it.
+///
+/// A connection on which an answer came before the end of its request carries no other: the upstream may never read what is
+/// left, or take it for the next request.
 pub(crate) async fn exchange(
+    connection: &mut Connection,
+    upload: &mut Upload,
+    method: &Method,
+    deadline: Instant,
+) -> Result<(Head, bool), Broken> {
+    let (mut head, mut sent) = first_head(connection, upload, method, deadline).await?;
+    let refuses_body = matches!(
+        head.status,
+        StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::EXPECTATION_FAILED
+    );
+    if !sent || refuses_body && upload.touched {
+        head.wait = None;
+    }
+    // The upstream has decided without asking for the body. Of a success it reads the body yet, which is now asked for; of
+    // anything else the client decides whether to send it.
+    if upload.withheld.take().is_some() && head.status.is_success() {
+        sent = upload.send_late(connection).await;
+    }
+    Ok((head, sent))
+}
+
+/// The time in which the client is waited for is not the upstream's, and moves the `deadline`.
+async fn first_head(
     connection: &mut Connection,
     upload: &mut Upload,
     method: &Method,
@@ -209,14 +249,14 @@ pub(crate) async fn exchange(
             }
         }
         while let Some(head) = Head::take(&mut connection.input, method)? {
-            if !head.status.is_informational() || head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok((head, sent)));
             }
             informational += 1;
             if informational > INFORMATIONAL {
                 return Poll::Ready(Err(Malformed("it never comes to the answer").into()));
             }
-            if head.status == http::StatusCode::CONTINUE && upload.withheld.take().is_some() {
+            if head.status == StatusCode::CONTINUE && upload.withheld.take().is_some() {
                 connection.set_deadline(deadline);
             }
         }
