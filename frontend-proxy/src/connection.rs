@@ -70,7 +70,11 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            deadlines: Deadlines { head: Duration::from_secs(10), write: Duration::from_secs(30) },
+            deadlines: Deadlines {
+                head: Duration::from_secs(10),
+                write: Duration::from_secs(30),
+                ended: Duration::from_secs(10),
+            },
             handshake: Duration::from_secs(10),
             idle: Duration::from_secs(30),
         }
@@ -185,8 +189,9 @@ impl Server {
         let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
+            // Before the connection is read again, which would be over if its client has ended its side.
+            let active = exchange.begin(None);
             async move {
-                let active = exchange.begin(None);
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
                 let wish = take_wish(&mut request);
                 let (mut request, body) = request.into_parts();
@@ -196,7 +201,7 @@ impl Server {
                         request.method = Method::from_bytes(b"_OTHER").unwrap_or_default();
                         service.refuse(refusal, &request, connection)
                     }
-                    None => service.answer(&mut request, Received::new(body), connection).await,
+                    None => service.answer(&mut request, Received::recorded(body, &exchange), connection).await,
                 };
                 // The task that watches this connection may learn of the end only after this response has gone.
                 if service.draining.load(Relaxed) || is_last(&response, request.version, &exchange) {

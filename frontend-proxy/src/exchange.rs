@@ -76,6 +76,11 @@ impl Exchange {
         self.receiving.load(Relaxed)
     }
 
+    /// Whether a request is under way.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Relaxed) > 0
+    }
+
     /// Whether a part of a head has come, and the rest is waited for.
     pub(crate) fn head(&self, heading: bool) {
         self.heading.store(heading, Relaxed);

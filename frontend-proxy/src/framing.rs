@@ -104,6 +104,11 @@ impl Scanner {
         matches!(self.0, State::Upgrading)
     }
 
+    /// Whether all that was passed is whole requests, and HTTP/1 is still spoken.
+    pub fn is_between(&self) -> bool {
+        matches!(self.0, State::Head { searched: 0, .. } | State::Upgrading)
+    }
+
     /// Whether the client is in the midst of a message.
     pub fn is_within(&self) -> bool {
         matches!(self.0, State::Length(_) | State::Chunked(_))

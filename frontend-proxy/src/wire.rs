@@ -1,7 +1,9 @@
 //! A connection's bytes between the socket and hyper. Each byte from an HTTP/1 client passes the [`Scanner`] first; a head is
 //! passed on whole, and in the place of one that is refused a request stands that only this can make, so that the answer to it
 //! is made and sent like every other, after those to earlier requests. A head that drips in, and a client that does not take
-//! its answer, have their deadlines here. Answers nothing itself.
+//! its answer, have their deadlines here. A client that ends its side after whole requests still gets their answers: the end is
+//! passed on after them, or when the client was sent nothing for a while, since one that has gone away looks the same. Answers
+//! nothing itself.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -34,6 +36,8 @@ pub(crate) struct Deadlines {
     pub(crate) head: Duration,
     /// Until it takes anything of what is written to it.
     pub(crate) write: Duration,
+    /// Between two writes to a client that has ended its side.
+    pub(crate) ended: Duration,
 }
 
 pub(crate) struct Wire<S> {
@@ -52,6 +56,8 @@ pub(crate) struct Wire<S> {
     end: End,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
+    /// The client has ended its side, and requests of it are under way: until when that is not passed on.
+    ended: Option<Pin<Box<Sleep>>>,
     linger: Option<(usize, Pin<Box<Sleep>>)>,
     /// Free again when the connection is gone, be it a tunnel by then.
     _place: Option<Place>,
@@ -88,6 +94,7 @@ impl<S> Wire<S> {
             end: End::Open,
             head: None,
             write: None,
+            ended: None,
             linger: None,
             _place: place,
         }
@@ -164,6 +171,24 @@ impl<S> Wire<S> {
         if self.held.is_empty() {
             // An idle connection holds no memory for heads that come in pieces.
             self.held = BytesMut::new();
+        }
+    }
+
+    /// The client has ended its side. That is passed on at once where it cuts a message off, or no request is under way.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.scanner.is_between() || !self.exchange.is_active() {
+            return Poll::Ready(Ok(()));
+        }
+        let limit = self.deadlines.ended;
+        let deadline = self.ended.get_or_insert_with(|| Box::pin(sleep(limit)));
+        deadline.as_mut().poll(cx).map(Ok)
+    }
+
+    /// Something went out to the client.
+    fn wrote(&mut self) {
+        self.write = None;
+        if let Some(ended) = &mut self.ended {
+            ended.as_mut().reset(Instant::now() + self.deadlines.ended);
         }
     }
 
@@ -249,8 +274,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             }
             if wire.held.is_empty() && !wire.scanner.is_upgrading() {
                 ready!(wire.poll_read_through(cx, buf))?;
-                if buf.filled().len() > before || (wire.held.is_empty() && wire.end == End::Open) {
+                if buf.filled().len() > before {
                     return Poll::Ready(Ok(()));
+                }
+                if wire.held.is_empty() && wire.end == End::Open {
+                    return wire.poll_end(cx);
                 }
                 continue;
             }
@@ -258,7 +286,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 return Poll::Pending;
             }
             match wire.poll_hold(cx)? {
-                Poll::Ready(0) => return Poll::Ready(Ok(())),
+                Poll::Ready(0) => return wire.poll_end(cx),
                 Poll::Ready(_) => {}
                 Poll::Pending => {
                     let Some(deadline) = &mut wire.head else { return Poll::Pending };
@@ -276,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let wire = self.get_mut();
         match Pin::new(&mut wire.io).poll_write(cx, buf) {
             Poll::Ready(written) => {
-                wire.write = None;
+                wire.wrote();
                 Poll::Ready(written)
             }
             Poll::Pending => wire.stalled(cx),
@@ -291,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let wire = self.get_mut();
         match Pin::new(&mut wire.io).poll_write_vectored(cx, bufs) {
             Poll::Ready(written) => {
-                wire.write = None;
+                wire.wrote();
                 Poll::Ready(written)
             }
             Poll::Pending => wire.stalled(cx),
@@ -305,7 +333,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
         match Pin::new(&mut wire.io).poll_flush(cx) {
-            Poll::Ready(flushed) => Poll::Ready(flushed),
+            Poll::Ready(flushed) => {
+                // The last answer has gone out: the end that was kept back is read now.
+                if wire.ended.is_some() && !wire.exchange.is_active() {
+                    wire.ended = None;
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Ready(flushed)
+            }
             Poll::Pending => wire.stalled(cx),
         }
     }

@@ -9,7 +9,11 @@ const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
 
 const QUICK: Limits = Limits {
     idle: Duration::from_millis(20),
-    deadlines: Deadlines { head: Duration::from_secs(10), write: Duration::from_secs(30) },
+    deadlines: Deadlines {
+        head: Duration::from_secs(10),
+        write: Duration::from_secs(30),
+        ended: Duration::from_secs(10),
+    },
     handshake: Duration::from_secs(10),
 };
 

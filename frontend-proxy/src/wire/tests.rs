@@ -6,8 +6,12 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::*;
 
-const LONG: Deadlines = Deadlines { head: Duration::from_secs(60), write: Duration::from_secs(60) };
-const SHORT: Deadlines = Deadlines { head: Duration::from_millis(20), write: Duration::from_millis(20) };
+const LONG: Deadlines = deadlines(Duration::from_secs(60));
+const SHORT: Deadlines = deadlines(Duration::from_millis(20));
+
+const fn deadlines(limit: Duration) -> Deadlines {
+    Deadlines { head: limit, write: limit, ended: limit }
+}
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
@@ -92,6 +96,42 @@ fn whoever_takes_nothing_is_given_up() {
         let error = wire.write_all(&[0; 65]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     });
+}
+
+#[test]
+fn the_clients_end_is_read_after_its_answer_or_a_silence() {
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    for (deadlines, answered) in [(LONG, true), (SHORT, false)] {
+        runtime().block_on(async {
+            let (mut client, mut wire, exchange) = wire(deadlines, request);
+            let active = exchange.begin(None);
+            client.shutdown().await.unwrap();
+            let mut head = vec![0; request.len()];
+            wire.read_exact(&mut head).await.unwrap();
+            if answered {
+                let mut byte = [0];
+                let early = tokio::time::timeout(SHORT.ended, wire.read(&mut byte)).await;
+                assert!(early.is_err(), "the end came before the answer");
+                wire.write_all(b"answer").await.unwrap();
+                drop(active);
+                wire.flush().await.unwrap();
+            }
+            assert_eq!(read(&mut wire, 4096).await, b"");
+        });
+    }
+}
+
+#[test]
+fn an_end_within_a_message_is_read_at_once() {
+    for part in ["GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
+        runtime().block_on(async {
+            let (client, mut wire, exchange) = wire(LONG, part.as_bytes());
+            let _active = exchange.begin(None);
+            drop(client);
+            let read = read(&mut wire, 4096).await;
+            assert!(part.as_bytes().starts_with(&read), "{read:?}");
+        });
+    }
 }
 
 #[test]
