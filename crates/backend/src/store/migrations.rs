@@ -1,10 +1,11 @@
-//! The tables, version by version. A migration that has been released is never changed. sqlx's `migrate!` would read the same
-//! folder, at the price of compiling both database drivers a second time for its macro.
+//! The tables, version by version. A migration that has been released is never changed; its line endings do not count. sqlx's
+//! `migrate!` would read the same folder, at the price of compiling both database drivers a second time for its macro.
 
 use std::borrow::Cow;
 
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::error::DatabaseError;
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{AssertSqlSafe, SqlSafeStr};
 
 use super::{Engine, Store};
 
@@ -21,15 +22,88 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
 
 /// Runs what has not run yet. On PostgreSQL a lock keeps two starters apart.
 pub(super) async fn run(store: &Store) -> Result<(), MigrateError> {
-    let migrations: Vec<Migration> = MIGRATIONS
-        .into_iter()
-        .map(|(version, description, sql)| {
-            Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
-        })
-        .collect();
-    let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
     match &*store.engine {
-        Engine::Sqlite(pools) => migrator.run(&pools.writer).await,
-        Engine::Postgres(pools, _) => migrator.run(&pools.writer).await,
+        Engine::Sqlite(pools) => run_on(&mut *pools.writer.acquire().await?).await,
+        Engine::Postgres(pools, _) => run_on(&mut *pools.writer.acquire().await?).await,
+    }
+}
+
+async fn run_on(connection: &mut impl Migrate) -> Result<(), MigrateError> {
+    let applied = applied(connection).await?;
+    let migrations = migrations(&applied);
+    let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
+    migrator.run_direct(None, connection, false).await
+}
+
+/// What has run on a database. Changes nothing.
+pub(super) async fn applied(connection: &mut impl Migrate) -> Result<Vec<AppliedMigration>, MigrateError> {
+    match connection.list_applied_migrations(&Migrator::DEFAULT.table_name).await {
+        Err(MigrateError::Execute(sqlx::Error::Database(error))) if is_missing(&*error) => Ok(Vec::new()),
+        applied => applied,
+    }
+}
+
+/// Whether a table is missing. SQLite has no code for it.
+fn is_missing(error: &dyn DatabaseError) -> bool {
+    error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
+}
+
+/// Every migration, with the checksum that the database may have of it: a program that was built from files with CRLF recorded the
+/// checksum of those.
+fn migrations(applied: &[AppliedMigration]) -> Vec<Migration> {
+    let migration = |(version, description, text): (i64, &'static str, &str)| {
+        let of = |text: String| {
+            let sql = AssertSqlSafe(text).into_sql_str();
+            Migration::new(version, description.into(), MigrationType::Simple, sql, false)
+        };
+        let text = text.replace("\r\n", "\n");
+        let crlf = of(text.replace('\n', "\r\n")).checksum;
+        let has_crlf = applied.iter().any(|applied| applied.version == version && applied.checksum == crlf);
+        let migration = of(text);
+        if has_crlf { Migration { checksum: crlf, ..migration } } else { migration }
+    };
+    MIGRATIONS.into_iter().map(migration).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection;
+    use sqlx::sqlite::SqliteConnection;
+
+    use super::*;
+
+    /// Checksums as a database keeps them that a program has migrated which was built from files with `ending`.
+    fn kept(ending: &str) -> Vec<AppliedMigration> {
+        let checksum = |text: &str| {
+            let text = text.replace("\r\n", "\n").replace('\n', ending);
+            Migration::new(0, "".into(), MigrationType::Simple, AssertSqlSafe(text).into_sql_str(), false).checksum
+        };
+        MIGRATIONS
+            .iter()
+            .map(|(version, _, text)| AppliedMigration { version: *version, checksum: checksum(text) })
+            .collect()
+    }
+
+    #[test]
+    fn line_endings_do_not_count() {
+        for ending in ["\n", "\r\n"] {
+            let kept = kept(ending);
+            for (migration, kept) in migrations(&kept).iter().zip(&kept) {
+                assert_eq!(migration.checksum, kept.checksum, "{ending:?}, {}", migration.version);
+            }
+        }
+        assert!(migrations(&[]).iter().all(|migration| !migration.sql.as_str().contains('\r')));
+    }
+
+    #[tokio::test]
+    async fn a_changed_migration_is_refused() {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        run_on(&mut connection).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let refused = run_on(&mut connection).await;
+        assert!(matches!(refused, Err(MigrateError::VersionMismatch(3))), "{refused:?}");
     }
 }
