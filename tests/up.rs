@@ -4,6 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
+use crate::support::clock::Clock;
 use crate::support::cruddur::{Cruddur, Ended, run};
 use crate::support::{Folder, http};
 
@@ -101,6 +102,22 @@ fn a_database_that_is_away_is_named_without_its_password() {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
     assert!(ended.errors.contains("PostgreSQL 127.0.0.1:1/cruddur does not open"), "{}", ended.errors);
     assert!(!ended.errors.contains("canary"), "{}", ended.errors);
+}
+
+#[test]
+fn a_clock_before_1970_is_an_error_of_every_service() {
+    let Some(clock) = Clock::make() else { return };
+    let data = Folder::new();
+    let before = clock.at(-86_400);
+    let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
+    let before: Vec<_> = before.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let variables: Vec<_> = own.into_iter().chain(before).collect();
+    for command in ["up", "backend", "frontend-proxy", "trace-viewer", "doctor"] {
+        let ended = run(&[command], &variables);
+        assert_eq!(ended.status.code(), Some(1), "{command}: {}", ended.errors);
+        assert!(ended.errors.contains("this machine's clock is before 1970; set it"), "{command}: {}", ended.errors);
+        assert!(!ended.errors.contains("panicked"), "{command}: {}", ended.errors);
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod aws;
 pub(crate) mod browser;
 pub(crate) mod certificate;
+pub(crate) mod clock;
 pub(crate) mod cruddur;
 pub(crate) mod daemon;
 pub(crate) mod engines;

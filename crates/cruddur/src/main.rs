@@ -13,7 +13,9 @@ mod up;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 use cli::{Cli, Command, Rules, Xray};
@@ -23,14 +25,10 @@ const CONFIGURATION: u8 = 64;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command.unwrap_or(Command::Up) {
-        Command::Up => up::run().await,
-        Command::Backend(lifetime) => services::backend(lifetime).await,
-        Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
-        Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
-        Command::Doctor(form) => doctor::run(form.json).await,
-        Command::Load(asked) => load::run(&asked).await,
-        Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
+    let command = Cli::parse().command.unwrap_or(Command::Up);
+    let result = match check_clock() {
+        Ok(()) => run(command).await,
+        Err(error) => Err(error),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,6 +39,25 @@ async fn main() -> ExitCode {
             exit_code(&error)
         }
     }
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Up => up::run().await,
+        Command::Backend(lifetime) => services::backend(lifetime).await,
+        Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
+        Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
+        Command::Doctor(form) => doctor::run(form.json).await,
+        Command::Load(asked) => load::run(&asked).await,
+        Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
+    }
+}
+
+/// Ids and times count from 1970.
+fn check_clock() -> Result<()> {
+    let is_before = SystemTime::now() < UNIX_EPOCH;
+    ensure!(!is_before, "cannot start: this machine's clock is before 1970; set it, by NTP for example");
+    Ok(())
 }
 
 /// An error and its causes, but for those that repeat what has been said.
