@@ -100,7 +100,7 @@ fn a_database_that_is_away_is_named_without_its_password() {
     let variables: Vec<_> = free.map(|name| (name, "127.0.0.1:0")).into_iter().chain(away).collect();
     let ended = run(&["up"], &variables);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
-    assert!(ended.errors.contains("PostgreSQL 127.0.0.1:1/cruddur does not open"), "{}", ended.errors);
+    assert!(ended.errors.contains("cannot open PostgreSQL 127.0.0.1:1/cruddur: "), "{}", ended.errors);
     assert!(!ended.errors.contains("canary"), "{}", ended.errors);
 }
 

@@ -172,7 +172,7 @@ impl Cruddur {
     }
 
     /// The next line of standard output.
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         match self.lines.recv_timeout(DEADLINE) {
             Ok(line) => line,
             Err(_) => {

@@ -4,6 +4,7 @@ pub(crate) mod aws;
 pub(crate) mod browser;
 pub(crate) mod certificate;
 pub(crate) mod clock;
+pub(crate) mod cluster;
 pub(crate) mod cruddur;
 pub(crate) mod daemon;
 pub(crate) mod engines;
@@ -12,6 +13,7 @@ pub(crate) mod honeycomb;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod person;
+pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
 pub(crate) mod python;
 pub(crate) mod raw;
@@ -49,6 +51,11 @@ pub(crate) fn cannot_run(what: &str, why: &str) {
     let expected = settings.text("TESTS_WITHOUT").is_some_and(|without| without.split(',').any(|one| one == what));
     assert!(expected || settings.text("CI").is_none(), "cannot run in CI: {why}");
     println!("skipped: {why}");
+}
+
+/// A port for a program that takes no 0.
+pub(crate) fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A folder of this test's own, removed at its end.

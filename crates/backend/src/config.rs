@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `CRUDDUR_BACKEND_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:4567` |
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
+//! | `CRUDDUR_DATABASE_CONNECTIONS` | connections to PostgreSQL at the same time, from 2 to 1,000 | 12 |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
 //! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are believed: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
@@ -18,19 +19,19 @@
 //! | `AUTH_ISSUER` | another issuer in the pool's place, as the tokens' `iss` has it | the pool |
 
 mod accounts;
+mod database;
+mod postgres_url;
 
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use settings::{Listen, Settings};
-use sqlx::postgres::PgConnectOptions;
 use telemetry::propagation::Trust;
 
 use crate::store::Faults;
 pub use accounts::{Accounts, Issuer};
+pub use database::Database;
+pub(crate) use database::{Embedded, NotWritable, Postgres, file_fix, private};
 
 /// The backend's settings.
 #[derive(Debug)]
@@ -60,15 +61,6 @@ pub enum Shape {
     Whole,
     /// The plain list of cruds, as the original's frontend of week 2 expects it.
     Week2,
-}
-
-/// Where users and cruds are kept.
-#[derive(Clone)]
-pub enum Database {
-    /// A file, made where it does not exist.
-    Sqlite(PathBuf),
-    /// A server.
-    Postgres(Box<PgConnectOptions>),
 }
 
 /// `scheme://host[:port]`, as a browser sends it.
@@ -141,85 +133,6 @@ impl FromStr for Environment {
     }
 }
 
-impl Database {
-    /// The database's variables alone. A wrong URL is not quoted back: it holds a password.
-    pub fn read(settings: &mut Settings) -> Self {
-        let folder = settings.text("CRUDDUR_DATA").unwrap_or_else(|| "./.cruddur".to_owned());
-        let embedded = Self::Sqlite(PathBuf::from(folder).join("cruddur.db"));
-        for variable in ["DATABASE_URL", "CONNECTION_URL"] {
-            let Some(url) = settings.text(variable) else { continue };
-            if let Some(database) = Self::parse(&url) {
-                return database;
-            }
-            settings.fault(
-                variable,
-                "is not a database URL; give postgres://user:password@host:5432/name or sqlite:path, \
-                 with special characters in the password percent-encoded",
-            );
-        }
-        embedded
-    }
-
-    fn parse(url: &str) -> Option<Self> {
-        if let Some(path) = url.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            // Not `:memory:`, which each connection would have for itself, and no options, which would be part of the name.
-            let plain = !path.trim_matches('/').is_empty() && !path.contains(['?', ':']);
-            return plain.then(|| Self::Sqlite(PathBuf::from(path)));
-        }
-        let postgres = url.starts_with("postgres://") || url.starts_with("postgresql://");
-        let options = postgres.then(|| PgConnectOptions::from_str(url).ok())??;
-        // A password with a slash in it ends the host too early, and would be shown as a part of the database's name.
-        let whole = !options.get_database().unwrap_or_default().contains('@');
-        whole.then(|| Self::Postgres(Box::new(options)))
-    }
-
-    /// Makes the folder of an embedded database where it does not exist, and finds out whether it and a database that is
-    /// there already can be written.
-    ///
-    /// # Errors
-    /// It cannot be.
-    pub fn prepare(&self) -> Result<(), NotWritable> {
-        let Self::Sqlite(path) = self else { return Ok(()) };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let failed = |error| NotWritable(folder.display().to_string(), error);
-        std::fs::create_dir_all(folder).map_err(failed)?;
-        let probe = folder.join(format!(".writable-{}", std::process::id()));
-        std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(failed)?;
-        match OpenOptions::new().write(true).open(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(NotWritable(path.display().to_string(), error)),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A folder or file that cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} cannot be written ({1}); make it writable, or set CRUDDUR_DATA to another folder")]
-pub struct NotWritable(String, std::io::Error);
-
-/// Hides the password that the options hold.
-impl std::fmt::Debug for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::fmt::Display for Database {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "SQLite {}", path.display()),
-            Self::Postgres(options) => write!(
-                f,
-                "PostgreSQL {}:{}/{}",
-                options.get_host(),
-                options.get_port(),
-                options.get_database().unwrap_or(options.get_username())
-            ),
-        }
-    }
-}
-
 impl Origin {
     /// As it stands in an `Origin` header.
     pub fn as_str(&self) -> &str {
@@ -262,22 +175,6 @@ mod tests {
         let config = read(&[("CRUDDUR_DATA", "/data")]).unwrap();
         assert_eq!(config.listen, "127.0.0.1:4567".parse().unwrap());
         assert_eq!(config.database.to_string(), "SQLite /data/cruddur.db");
-    }
-
-    #[test]
-    fn a_database_url_is_shown_without_its_password() {
-        let config = read(&[("DATABASE_URL", "postgres://me:canary@db:5433/cruddur")]).unwrap();
-        assert_eq!(format!("{:?}", config.database), "PostgreSQL db:5433/cruddur");
-        let config = read(&[("CONNECTION_URL", "sqlite://cruddur.db")]).unwrap();
-        assert_eq!(config.database.to_string(), "SQLite cruddur.db");
-    }
-
-    #[test]
-    fn a_url_that_would_be_misread_is_a_fault() {
-        for url in ["postgres://me:2024/canary@db/cruddur", "sqlite::memory:", "sqlite:x.db?mode=ro", "sqlite:", "x.db"]
-        {
-            assert!(Database::parse(url).is_none(), "{url}");
-        }
     }
 
     #[test]

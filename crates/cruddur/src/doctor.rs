@@ -2,6 +2,8 @@
 //! accounts count, the database, the ports, the clock. A line a check, with the mend where something will not work. Changes
 //! nothing, but that a destination gets a span and, where it takes those, a log record of the service `cruddur-doctor`.
 
+mod database;
+
 use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write, stdout};
 use std::path::Path;
@@ -74,14 +76,7 @@ pub(crate) async fn run(json: bool) -> Result<()> {
         report
     });
     report.0.append(&mut destinations.await.context("the checks were interrupted")?.0);
-    match backend::store::reach(&database).await {
-        Ok(found) => report.add("database", Status::Ok, format!("{database}, {found}")),
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-            let problem = format!("{database}: {cause}; is it running, and DATABASE_URL right?");
-            report.add("database", Status::Wrong, problem);
-        }
-    }
+    report.database(&database).await;
     let origins = if origins.is_empty() {
         "none but the page's own; FRONTEND_URL and BACKEND_URL add origins".to_owned()
     } else {

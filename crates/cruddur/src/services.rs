@@ -51,6 +51,7 @@ async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::
             password.expose()
         ));
     }
+    drop(writeln!(stderr(), "backend: {}", store.bounds()));
     let token = match &config.one_time_sign_in {
         Some(handle) => store.offer_sign_in(handle, backend::store::now()).await?,
         None => None,

@@ -5,7 +5,9 @@
 mod accounts;
 mod activities;
 mod attempts;
+mod cause;
 mod faults;
+mod inspect;
 mod messages;
 mod migrations;
 mod once;
@@ -24,7 +26,9 @@ mod words;
 
 pub use accounts::{Registration, Taken};
 pub use attempts::Bound;
+pub use cause::Unusable;
 pub use faults::Faults;
+pub use inspect::Inspection;
 pub use messages::{Access, conversation};
 pub use once::{Key, NotAKey, Once, Outcome};
 pub use open::reach;
@@ -48,6 +52,7 @@ use tracing::Instrument;
 
 use crate::config::{self, NotWritable};
 use crate::domain::Password;
+use cause::Cause;
 use readers::Readers;
 use statement::Statement;
 
@@ -93,11 +98,11 @@ pub enum Error {
     /// The folder of the embedded database cannot be used.
     #[error(transparent)]
     Folder(#[from] NotWritable),
-    /// The database does not open.
-    #[error("{0} does not open: {1}; {2}")]
-    Open(String, sqlx::Error, &'static str),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Open(#[from] Unusable),
     /// The tables cannot be brought to this version.
-    #[error("the database cannot be brought to this version: {0}; use the version that made it, or another database")]
+    #[error("cannot bring the tables to this version: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement failed.
     #[error("a statement failed")]
@@ -246,23 +251,48 @@ impl Store {
     /// # Errors
     /// [`Error`] says which of these failed.
     pub async fn open(database: &config::Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
-        let failed = |mend| move |error| Error::Open(database.to_string(), error, mend);
         database.prepare()?;
+        Self::open_prepared(database, faults).await.map_err(|error| {
+            let cause = match error {
+                Error::Statement(error) => Cause::of(database, &error),
+                Error::Migrate(error) => Cause::of_migration(database, &error),
+                error => return error,
+            };
+            Unusable::new(database, cause).into()
+        })
+    }
+
+    async fn open_prepared(database: &config::Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
         let alone = open::lock(database).await?;
         let engine = match database {
-            config::Database::Sqlite(path) => {
-                open::sqlite(path).await.map_err(failed("move the file away, or set CRUDDUR_DATA to another folder"))?
-            }
-            config::Database::Postgres(options) => {
-                open::postgres(options).await.map_err(failed("start it, or set DATABASE_URL to one that runs"))?
+            config::Database::Sqlite(file) => open::sqlite(file).await?,
+            config::Database::Postgres(server) => {
+                open::postgres(server).await.map_err(|cause| Unusable::new(database, cause))?
             }
         };
+        if let Some(exposure) = database.exposure() {
+            tracing::warn!("{exposure}");
+        }
         let store = Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults };
         migrations::run(&store).await?;
         words::index_what_is_not(&store, now()).await?;
         let seeded = seed::run(&store, now()).await?;
         drop(alone);
         Ok((store, seeded))
+    }
+
+    /// How many connections it may have, in one line.
+    pub fn bounds(&self) -> String {
+        let (readers, writers) = match &*self.engine {
+            Engine::Sqlite(pools) => (pools.readers.most(), pools.writer.options().get_max_connections()),
+            Engine::Postgres(pools, _) => (pools.readers.most(), pools.writer.options().get_max_connections()),
+        };
+        let variable = match &*self.engine {
+            Engine::Sqlite(_) => "",
+            Engine::Postgres(..) => " (CRUDDUR_DATABASE_CONNECTIONS)",
+        };
+        let all = readers + writers;
+        format!("at most {all} connections to the database, {writers} for writes and {readers} for reads{variable}")
     }
 
     /// Waits for the writes that have begun, then closes every connection. A database that does not answer is not waited

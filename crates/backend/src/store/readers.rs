@@ -62,6 +62,11 @@ impl<DB: Database> Readers<DB> {
         Arc::new(Self { pool, places, kept, runtime: Handle::current() })
     }
 
+    /// How many connections it may have.
+    pub(super) fn most(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
     /// A kept one, else one of the pool's; one of the pool's in any case where it must be `asked` whether it lives.
     ///
     /// # Errors

@@ -1,0 +1,304 @@
+//! Which database the environment names. Opens none, but makes an embedded database's folder.
+
+use std::fmt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use settings::Settings;
+use sqlx::postgres::PgConnectOptions;
+
+use super::postgres_url::{self, Fault};
+
+/// Where users and cruds are kept.
+#[derive(Clone)]
+pub enum Database {
+    /// A file, made where it does not exist.
+    Sqlite(Embedded),
+    /// A server.
+    Postgres(Box<Postgres>),
+}
+
+/// The file of an embedded database.
+#[derive(Clone)]
+pub struct Embedded {
+    pub(crate) path: PathBuf,
+    /// The data folder, where the file is in it: it holds nothing else.
+    data: Option<PathBuf>,
+}
+
+/// A PostgreSQL server, and how many connections to it this process may have.
+#[derive(Clone)]
+pub struct Postgres {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) connections: Connections,
+}
+
+/// How many connections to a server one backend has at most: a third of them write, the others read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connections(u32);
+
+impl Database {
+    /// The database's variables alone. A wrong URL is not quoted: it holds a password.
+    pub fn read(settings: &mut Settings) -> Self {
+        let data = PathBuf::from(settings.text("CRUDDUR_DATA").unwrap_or_else(|| "./.cruddur".to_owned()));
+        let connections = settings.parse("CRUDDUR_DATABASE_CONNECTIONS", "a number from 2 to 1000").unwrap_or_default();
+        for variable in ["DATABASE_URL", "CONNECTION_URL"] {
+            let Some(url) = settings.text(variable) else { continue };
+            match Self::parse(&url, connections) {
+                Ok(database) => return database,
+                Err(Fault(problem)) => settings.fault(variable, problem),
+            }
+        }
+        Self::Sqlite(Embedded { path: data.join("cruddur.db"), data: Some(data) })
+    }
+
+    fn parse(url: &str, connections: Connections) -> Result<Self, Fault> {
+        const NOT_A_PATH: Fault = Fault("is not a SQLite path; give sqlite:path, without options and without a colon");
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // Not `:memory:`, which each connection would have for itself, and no options, which would be part of the name.
+            let plain = !path.trim_matches('/').is_empty() && !path.contains(['?', ':']);
+            let file = Embedded { path: PathBuf::from(path), data: None };
+            return plain.then_some(Self::Sqlite(file)).ok_or(NOT_A_PATH);
+        }
+        // A pooler would refuse sqlx's parameter for the digits of floats. There are no floats here.
+        let options = postgres_url::parse(url)?.extra_float_digits(None);
+        let options = match options.get_application_name() {
+            Some(_) => options,
+            None => options.application_name("cruddur-backend"),
+        };
+        Ok(Self::Postgres(Box::new(Postgres { options, connections })))
+    }
+
+    /// Makes the folder of an embedded database, for its owner alone, where it does not exist, and checks that it and a database
+    /// that is there already can be written.
+    ///
+    /// # Errors
+    /// It cannot be.
+    pub fn prepare(&self) -> Result<(), NotWritable> {
+        let Self::Sqlite(file) = self else { return Ok(()) };
+        let (path, folder) = (&file.path, file.folder());
+        let failed = |error| NotWritable(folder.display().to_string(), error);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        let probe = folder.join(format!(".writable-{}", std::process::id()));
+        let written = private().open(&probe).and_then(|mut file| file.write_all(&[0; 4096]));
+        let removed = std::fs::remove_file(&probe);
+        written.and(removed).map_err(failed)?;
+        match OpenOptions::new().write(true).open(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(NotWritable(path.display().to_string(), error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Which files of an embedded database other users of this machine can reach, with the fix.
+    pub fn exposure(&self) -> Option<String> {
+        let Self::Sqlite(file) = self else { return None };
+        let is_open = |path: &Path, to: u32| {
+            std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & to != 0)
+        };
+        // Without the right to search the folder, its files' modes do not matter.
+        if !is_open(file.folder(), 0o011) {
+            return None;
+        }
+        let files = [file.path.clone(), file.beside("-wal"), file.beside("-shm")];
+        let exposed: Vec<String> = file
+            .data
+            .iter()
+            .chain(&files)
+            .filter(|path| is_open(path, 0o077))
+            .map(|path| path.display().to_string())
+            .collect();
+        let exposed = exposed.join(" ");
+        (!exposed.is_empty())
+            .then(|| format!("other users of this machine can reach {exposed}; run chmod go= {exposed}"))
+    }
+}
+
+impl Embedded {
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// The file that SQLite keeps next to it, by the end of its name.
+    pub(crate) fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(end);
+        name.into()
+    }
+}
+
+/// Opens a file, made for its owner alone where it does not exist.
+pub(crate) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).mode(0o600);
+    options
+}
+
+/// A folder or file that cannot be written.
+#[derive(Debug)]
+pub struct NotWritable(String, io::Error);
+
+impl std::error::Error for NotWritable {}
+
+impl fmt::Display for NotWritable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(path, error) = self;
+        write!(f, "cannot write {path}: {error}; {}", file_fix(error))
+    }
+}
+
+/// The fix for a file or folder of an embedded database that cannot be written.
+pub(crate) fn file_fix(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "make room on its disk, or set CRUDDUR_DATA to a folder on another"
+        }
+        ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, or set CRUDDUR_DATA to another folder",
+        _ => "make it writable, or set CRUDDUR_DATA to another folder",
+    }
+}
+
+impl Connections {
+    pub(crate) fn all(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn readers(self) -> u32 {
+        self.0 - self.writers()
+    }
+
+    pub(crate) fn writers(self) -> u32 {
+        (self.0 / 3).max(1)
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(12)
+    }
+}
+
+/// A number of connections that is too small or too large, or not a number.
+#[derive(Debug, thiserror::Error)]
+#[error("out of range")]
+pub(crate) struct OutOfRange;
+
+impl FromStr for Connections {
+    type Err = OutOfRange;
+
+    fn from_str(text: &str) -> Result<Self, OutOfRange> {
+        text.parse().ok().filter(|number| (2..=1_000).contains(number)).map(Self).ok_or(OutOfRange)
+    }
+}
+
+impl Postgres {
+    /// The host, or the folder of its socket.
+    pub(crate) fn host(&self) -> String {
+        match self.options.get_socket() {
+            Some(folder) => folder.display().to_string(),
+            None => self.options.get_host().to_owned(),
+        }
+    }
+
+    /// The database's name, which is the user's unless given.
+    pub(crate) fn database(&self) -> &str {
+        self.options.get_database().unwrap_or(self.options.get_username())
+    }
+}
+
+/// Hides the password that the options hold.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(file) => write!(f, "SQLite {}", file.path.display()),
+            Self::Postgres(server) => {
+                let (host, port) = (server.host(), server.options.get_port());
+                let host = if host.contains(':') { format!("[{host}]") } else { host };
+                write!(f, "PostgreSQL {host}:{port}/{}", server.database())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Database, String> {
+        let mut settings = Settings::from_pairs(pairs);
+        let database = Database::read(&mut settings);
+        settings.finish(database).map_err(|faults| faults.to_string())
+    }
+
+    #[test]
+    fn a_database_is_shown_without_its_password() {
+        for (url, shown) in [
+            ("postgres://me:canary@db:5433/cruddur", "PostgreSQL db:5433/cruddur"),
+            ("postgres://me:canary@[::1]", "PostgreSQL [::1]:5432/me"),
+            ("postgres://me:canary@/cruddur?host=/run/pg", "PostgreSQL /run/pg:5432/cruddur"),
+            ("sqlite://cruddur.db", "SQLite cruddur.db"),
+        ] {
+            let database = read(&[("CONNECTION_URL", url)]).unwrap();
+            assert_eq!(format!("{database:?}"), shown);
+        }
+    }
+
+    #[test]
+    fn a_url_that_would_be_misread_is_a_fault() {
+        for url in ["sqlite::memory:", "sqlite:x.db?mode=ro", "sqlite:", "sqlite:///", "x.db"] {
+            assert!(read(&[("DATABASE_URL", url)]).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_connections_is_bounded() {
+        let of = |text| {
+            let url = ("DATABASE_URL", "postgres://me@db");
+            read(&[url, ("CRUDDUR_DATABASE_CONNECTIONS", text)]).map(|database| match database {
+                Database::Postgres(server) => (server.connections.writers(), server.connections.readers()),
+                Database::Sqlite(_) => (0, 0),
+            })
+        };
+        for (text, writers, readers) in [("", 4, 8), ("2", 1, 1), ("3", 1, 2), ("12", 4, 8), ("1000", 333, 667)] {
+            assert_eq!(of(text), Ok((writers, readers)), "{text}");
+        }
+        for text in ["0", "1", "1001", "-1", "many"] {
+            assert!(of(text).unwrap_err().ends_with("give a number from 2 to 1000"), "{text}");
+        }
+    }
+
+    proptest! {
+        /// The canary stands within a password, among all that could end it early.
+        #[test]
+        fn no_piece_of_a_password_is_shown(
+            before in "[/?#@:%&=,\\[\\]a0 ]{0,6}", after in "[/?#@:%&=,\\[\\]a0 ]{0,6}",
+            url in prop::sample::select(vec![
+                ("postgres://me:", "@db/cruddur"),
+                ("postgresql://me:", "@[::1]:5432/cruddur?sslmode=require"),
+                ("postgres://me:", "@/cruddur?host=/run/pg"),
+                ("postgres://:", "@db"),
+                ("postgres://db/cruddur?user=me&password=", ""),
+                ("mysql://me:", "@db/cruddur"),
+                ("", ""),
+            ]),
+        ) {
+            let url = format!("{}{before}canary{after}{}", url.0, url.1);
+            let shown = match read(&[("DATABASE_URL", &url)]) {
+                Ok(database) => format!("{database} {database:?}"),
+                Err(faults) => faults,
+            };
+            prop_assert!(!shown.contains("canary"), "{} of {}", shown, url);
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! Connection URLs of PostgreSQL servers, as libpq
+//! [reads them](https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS). Total: any text is either connect options or
+//! a fault, and a fault is a fixed text, so that it cannot quote a piece of a password. Stricter than libpq in one place: `/ ? # @` must be
+//! percent-encoded in a password, because an unencoded one makes the URL ambiguous. Does not connect.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgConnectOptions;
+
+/// Why a text is not the URL of a server that can be used here, and the fix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Fault(pub(super) &'static str);
+
+const NOT_A_URL: Fault = Fault("is not a database URL; give postgres://user:password@host:5432/name or sqlite:path");
+const UNENCODED: Fault = Fault(
+    "has an unencoded special character; percent-encode / ? # @ & and % in the user, the password and parameters \
+     (%2F %3F %23 %40 %26 %25)",
+);
+const PERCENT: Fault =
+    Fault("has a % that does not begin a percent-encoded UTF-8 character; percent-encode a % of the password as %25");
+const PORT: Fault = Fault(
+    "has a port that is not a number from 1 to 65535; percent-encode / ? # @ in the password, and put an IPv6 address \
+     in [ ]",
+);
+const ADDRESS: Fault = Fault("has an invalid IPv6 address; give [address] or [address]:port");
+const HOSTS: Fault = Fault("names several hosts; give one, such as a pooler or a name that follows the primary");
+const PARAMETER: Fault = Fault(
+    "has an unsupported parameter; remove it (supported: host, hostaddr, port, dbname, user, password, sslmode, sslrootcert, \
+     sslcert, sslkey, application_name, options), and percent-encode & in the password as %26",
+);
+const SSL_MODE: Fault = Fault("has an invalid sslmode; give disable, allow, prefer, require, verify-ca or verify-full");
+const CHANNEL_BINDING: Fault =
+    Fault("requires channel binding, which is not supported; remove channel_binding and set sslmode=verify-full");
+const SESSION: Fault =
+    Fault("has an unsupported target_session_attrs; give read-write or primary, or remove it: only a primary is used");
+
+/// Those of libpq's parameters that change nothing here: every wait has its own bound, and text is UTF-8.
+const WITHOUT_EFFECT: [&str; 14] = [
+    "client_encoding",
+    "connect_timeout",
+    "fallback_application_name",
+    "gssencmode",
+    "gsslib",
+    "keepalives",
+    "keepalives_count",
+    "keepalives_idle",
+    "keepalives_interval",
+    "krbsrvname",
+    "load_balance_hosts",
+    "sslcompression",
+    "sslsni",
+    "tcp_user_timeout",
+];
+
+/// Parameters by libpq's names, decoded.
+type Parameters = BTreeMap<&'static str, String>;
+
+/// Reads a URL. What it does not say is from `PGHOST` and its relatives, or is libpq's default.
+pub(super) fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
+    let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or(NOT_A_URL)?;
+    let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // An unencoded `/ ? #` in the password ends the authority early, and leaves the `@` behind it.
+    if tail.contains(['@', '#']) {
+        return Err(UNENCODED);
+    }
+    let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+    let (user_info, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let (host, port) = host_and_port(address)?;
+    let mut parameters = Parameters::new();
+    let parts = [
+        ("user", user),
+        ("password", password),
+        ("host", host),
+        ("port", port),
+        ("dbname", path.trim_start_matches('/')),
+    ];
+    for (name, value) in parts {
+        parameters.insert(name, decode(value)?);
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').ok_or(UNENCODED)?;
+        if let Some((name, value)) = parameter(&decode(name)?, decode(value)?)? {
+            parameters.insert(name, value);
+        }
+    }
+    // An empty one is as good as none.
+    parameters.retain(|_, value| !value.is_empty());
+    check(&mut parameters)?;
+    encode(&parameters).parse().map_err(|_| NOT_A_URL)
+}
+
+fn host_and_port(address: &str) -> Result<(&str, &str), Fault> {
+    let (host, rest) = match address.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']').ok_or(ADDRESS)?;
+            if host.is_empty() {
+                return Err(ADDRESS);
+            }
+            (host, rest)
+        }
+        None => address.split_at(address.find(':').unwrap_or(address.len())),
+    };
+    match rest.strip_prefix(':') {
+        Some(port) => Ok((host, port)),
+        None if rest.is_empty() => Ok((host, "")),
+        None if rest.starts_with(',') => Err(HOSTS),
+        None => Err(ADDRESS),
+    }
+}
+
+/// A parameter that means something here; `None` for one without effect.
+fn parameter(name: &str, value: String) -> Result<Option<(&'static str, String)>, Fault> {
+    const NAMES: [&str; 11] = [
+        "host",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "application_name",
+        "options",
+    ];
+    if let Some(name) = NAMES.iter().find(|known| **known == name) {
+        return Ok(Some((name, value)));
+    }
+    match (name, value.as_str()) {
+        ("hostaddr", _) => Ok(Some(("host", value))),
+        ("ssl", "true") => Ok(Some(("sslmode", "require".to_owned()))),
+        ("channel_binding", "require") => Err(CHANNEL_BINDING),
+        ("channel_binding", _) | ("target_session_attrs", "any" | "read-write" | "primary") => Ok(None),
+        ("target_session_attrs", _) => Err(SESSION),
+        _ if WITHOUT_EFFECT.contains(&name) => Ok(None),
+        _ => Err(PARAMETER),
+    }
+}
+
+/// Refuses what sqlx would misread, and settles in which points libpq differs from it.
+fn check(parameters: &mut Parameters) -> Result<(), Fault> {
+    if let Some(port) = parameters.get("port") {
+        let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+        match port.parse::<u16>() {
+            Ok(1..) if is_number => {}
+            _ if port.contains(',') => return Err(HOSTS),
+            _ => return Err(PORT),
+        }
+    }
+    let host = parameters.get("host").map_or("", String::as_str);
+    if host.contains(',') {
+        return Err(HOSTS);
+    }
+    let is_socket = host.starts_with('/');
+    let has_root = parameters.contains_key("sslrootcert");
+    // The system's certificates, which always count; libpq then verifies the name too.
+    let system = parameters.get("sslrootcert").is_some_and(|file| file == "system");
+    if system {
+        parameters.remove("sslrootcert");
+    }
+    let mode = parameters.get("sslmode").map(String::as_str);
+    let mode = match mode {
+        None | Some("disable" | "prefer" | "verify-ca" | "verify-full") => mode,
+        // sqlx would not try TLS.
+        Some("allow") => Some("prefer"),
+        Some("require") if has_root => Some("verify-ca"),
+        Some("require") => mode,
+        Some(_) => return Err(SSL_MODE),
+    };
+    let mode = match mode {
+        _ if is_socket => Some("disable"),
+        _ if system => Some("verify-full"),
+        mode => mode,
+    };
+    if let Some(mode) = mode.map(str::to_owned) {
+        parameters.insert("sslmode", mode);
+    }
+    Ok(())
+}
+
+/// Percent-decoded. Refuses what libpq does: `%` without two hex digits, and NUL; and what is not UTF-8.
+fn decode(text: &str) -> Result<String, Fault> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let byte = if byte == b'%' {
+            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or(PERCENT);
+            let (high, low) = (digit()?, digit()?);
+            u8::try_from(high * 16 + low).map_err(|_| PERCENT)?
+        } else {
+            byte
+        };
+        if byte == 0 {
+            return Err(PERCENT);
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).map_err(|_| PERCENT)
+}
+
+/// The one form that sqlx cannot misread: every value a parameter, every byte of it encoded that is not a letter or digit. sqlx then adds
+/// what the password file has for it.
+fn encode(parameters: &Parameters) -> String {
+    let mut url = "postgres:?".to_owned();
+    for (name, value) in parameters {
+        url.push_str(name);
+        url.push('=');
+        for byte in value.bytes() {
+            if byte.is_ascii_alphanumeric() {
+                url.push(char::from(byte));
+            } else {
+                url.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        url.push('&');
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use sqlx::ConnectOptions;
+    use sqlx::postgres::PgSslMode;
+
+    use super::*;
+
+    /// Host, port, user and database.
+    fn read(url: &str) -> (String, u16, String, Option<String>) {
+        let options = parse(url).unwrap_or_else(|fault| panic!("{url} {}", fault.0));
+        let host = options.get_socket().map_or(options.get_host().to_owned(), |path| path.display().to_string());
+        let database = options.get_database().map(str::to_owned);
+        (host, options.get_port(), options.get_username().to_owned(), database)
+    }
+
+    fn password(url: &str) -> Option<String> {
+        let url = parse(url).unwrap().to_url_lossy();
+        url.password().map(|password| decode(password).unwrap())
+    }
+
+    #[test]
+    fn each_form_of_libpq_is_read() {
+        for (url, host, port, database) in [
+            ("postgres://me@db", "db", 5432, None),
+            ("postgresql://me@db:/name", "db", 5432, Some("name")),
+            ("postgres://me@[::1]:5433/name", "::1", 5433, Some("name")),
+            ("postgres://me@[::1]", "::1", 5432, None),
+            ("postgres://me@[fe80::1%25lo]/name", "fe80::1%lo", 5432, Some("name")),
+            ("postgres://me:pw@/name?host=/run/pg", "/run/pg", 5432, Some("name")),
+            ("postgres:///name?user=me&host=/run/pg&port=5433", "/run/pg", 5433, Some("name")),
+            ("postgres://me@%2Frun%2Fpg:5433/name", "/run/pg", 5433, Some("name")),
+            ("postgres://?host=db&user=me&dbname=name", "db", 5432, Some("name")),
+            ("postgres://me@elsewhere/other?host=db&dbname=na%20me", "db", 5432, Some("na me")),
+            ("postgres://me@db/na%2Fme", "db", 5432, Some("na/me")),
+            ("postgres://me@db?hostaddr=127.0.0.1", "127.0.0.1", 5432, None),
+            ("postgres://me@db/name?connect_timeout=10&target_session_attrs=read-write", "db", 5432, Some("name")),
+        ] {
+            let expected = (host.to_owned(), port, "me".to_owned(), database.map(str::to_owned));
+            assert_eq!(read(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_encoded_password_is_decoded_and_an_empty_one_is_none() {
+        assert_eq!(password("postgres://me:a%2Fb%3Fc%23d%40e%25f%26g%3Ah+i@db").as_deref(), Some("a/b?c#d@e%f&g:h+i"));
+        assert_eq!(password("postgres://me:a:b@c@db").as_deref(), Some("a:b@c"));
+        assert_eq!(password("postgres://me@db?password=a%26b+c").as_deref(), Some("a&b+c"));
+        assert_eq!(password("postgres://me:@db"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_a_fault_with_its_fix() {
+        for (url, fault) in [
+            ("mysql://me@db", NOT_A_URL),
+            ("host=db user=me", NOT_A_URL),
+            ("postgres://me:20/canary@db/name", UNENCODED),
+            ("postgres://me:20?canary@db/name", UNENCODED),
+            ("postgres://me:20#canary@db/name", UNENCODED),
+            ("postgres://me@db/name?password=can#ary", UNENCODED),
+            ("postgres://me@db/name?password", UNENCODED),
+            ("postgres://me:can%ary@db/name", PERCENT),
+            ("postgres://me:canary%@db/name", PERCENT),
+            ("postgres://me:canary%00@db/name", PERCENT),
+            ("postgres://me:canary%ff@db/name", PERCENT),
+            ("postgres://me:canary", PORT),
+            ("postgres://me@db:0", PORT),
+            ("postgres://me@db:65536", PORT),
+            ("postgres://me@db:+1", PORT),
+            ("postgres://me@::1:5432", PORT),
+            ("postgres://me@[::1", ADDRESS),
+            ("postgres://me@[::1]5432", ADDRESS),
+            ("postgres://me@[]:5432", ADDRESS),
+            ("postgres://me@one,two/name", HOSTS),
+            ("postgres://me@one:1,two:2/name", HOSTS),
+            ("postgres://me@[::1],[::2]/name", HOSTS),
+            ("postgres://me@/name?host=one,two", HOSTS),
+            ("postgres://me@db?password=can&ary=", PARAMETER),
+            ("postgres://me@db?sslcrl=file", PARAMETER),
+            ("postgres://me@db?sslmode=maybe", SSL_MODE),
+            ("postgres://me@db?channel_binding=require", CHANNEL_BINDING),
+            ("postgres://me@db?target_session_attrs=standby", SESSION),
+        ] {
+            assert_eq!(parse(url).err(), Some(fault), "{url}");
+        }
+    }
+
+    #[test]
+    fn tls_is_as_strict_as_with_libpq() {
+        for (url, mode) in [
+            ("postgres://me@db?sslmode=disable", PgSslMode::Disable),
+            ("postgres://me@db?sslmode=allow", PgSslMode::Prefer),
+            ("postgres://me@db?sslmode=require", PgSslMode::Require),
+            ("postgres://me@db?ssl=true", PgSslMode::Require),
+            ("postgres://me@db?sslmode=require&sslrootcert=ca.pem", PgSslMode::VerifyCa),
+            ("postgres://me@db?sslmode=verify-full&sslrootcert=ca.pem", PgSslMode::VerifyFull),
+            ("postgres://me@db?sslrootcert=system", PgSslMode::VerifyFull),
+            // A socket file has no TLS.
+            ("postgres://me@/name?host=/run/pg&sslmode=require", PgSslMode::Disable),
+        ] {
+            let found = parse(url).unwrap().get_ssl_mode();
+            assert_eq!(format!("{found:?}"), format!("{mode:?}"), "{url}");
+        }
+    }
+
+    fn encoded(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_encoded_arrives(
+            user in "[^\0]{1,12}", secret in "[^\0]{1,12}", name in "[^\0]{1,12}", port in 1..=u16::MAX,
+        ) {
+            let url = |user: &str| format!("postgres://{}:{}@db:{port}/{}", encoded(user), encoded(&secret), encoded(&name));
+            // sqlx's own URL, which has the password, does not encode a user.
+            prop_assert_eq!(password(&format!("postgres://me:{}@db", encoded(&secret))), Some(secret.clone()));
+            prop_assert_eq!(read(&url(&user)), ("db".to_owned(), port, user, Some(name)));
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in "(postgres(ql)?://)?\\PC{0,40}") {
+            let _: Result<PgConnectOptions, Fault> = parse(&text);
+        }
+    }
+}
