@@ -1,11 +1,20 @@
-//! The first start: who may read what it makes.
+//! The first start: who may read what it makes, and that nobody loses the password that it prints once.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
-use crate::support::Folder;
+use backend::{Database, Faults, Store};
+use serde_json::json;
+use settings::Settings;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, PgConnection};
+use tokio::runtime::Runtime;
+
 use crate::support::cruddur::{Cruddur, command};
+use crate::support::{Folder, http, postgres};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -56,4 +65,53 @@ fn a_data_folder_that_others_can_reach_is_warned_of() {
     let url = format!("sqlite:{}", file.display());
     let errors = Cruddur::service("backend", &[("DATABASE_URL", &url)]).stop().errors;
     assert!(errors.contains(&format!("run chmod go= {}", file.display())), "{errors}");
+}
+
+/// Whenever a process is killed, the users that exist have a password that was printed.
+#[test]
+fn the_first_users_are_kept_after_their_password_was_announced() {
+    let runtime = Runtime::new().unwrap();
+    let folder = Folder::new();
+    let sqlite = format!("sqlite:{}/cruddur.db", folder.path().display());
+    for url in [Some(sqlite), runtime.block_on(postgres::database())].into_iter().flatten() {
+        let mut settings = Settings::from_pairs(&[("DATABASE_URL", &url)]);
+        let database = Database::read(&mut settings);
+        let (tell, told) = sync_channel(1);
+        let announced_at = url.clone();
+        let announce = move |_: &_| {
+            // Within a runtime no other may block.
+            let users = thread::spawn(move || Runtime::new().unwrap().block_on(users(&announced_at)));
+            tell.send(users.join().unwrap()).unwrap();
+        };
+        let store = runtime.block_on(Store::open(&database, Faults::NONE, announce)).unwrap();
+        assert_eq!(told.recv().unwrap(), 0, "{url}");
+        assert_eq!(runtime.block_on(users(&url)), 4, "{url}");
+        runtime.block_on(store.close());
+    }
+}
+
+async fn users(url: &str) -> i64 {
+    const USERS: &str = "SELECT count(*) FROM users";
+    if url.starts_with("sqlite:") {
+        let mut db = SqliteConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(USERS).fetch_one(&mut db).await.unwrap()
+    } else {
+        let mut db = PgConnection::connect(url).await.unwrap();
+        sqlx::query_scalar(USERS).fetch_one(&mut db).await.unwrap()
+    }
+}
+
+#[test]
+fn the_last_password_announced_signs_in_after_a_kill() {
+    let data = Folder::new();
+    let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0")];
+    let mut first = Cruddur::spawn(&["backend"], &variables);
+    first.says("told this once");
+    first.kill();
+    let second = Cruddur::service("backend", &variables);
+    let said = first.said() + &second.said();
+    let line = said.lines().rfind(|line| line.contains("told this once")).unwrap();
+    let password = line.split("the password of each is ").nth(1).unwrap().split(' ').next().unwrap();
+    let sign_in = json!({"login": "andrewbrown", "password": password});
+    assert_eq!(http::post(&format!("{}/api/auth/signin", second.backend), &sign_in).status, 200);
 }

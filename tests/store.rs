@@ -81,7 +81,7 @@ fn database(url: String) -> Database {
 }
 
 async fn open(database: &Database) -> Store {
-    Store::open(database, Faults::NONE).await.unwrap().0
+    Store::open(database, Faults::NONE, |_| {}).await.unwrap()
 }
 
 async fn story(database: &Database) {

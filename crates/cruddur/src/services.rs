@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{Read, Write, stderr, stdin, stdout};
 
 use anyhow::{Context, Result};
+use backend::domain::Password;
 use backend::{Faults, Store};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -40,17 +41,17 @@ async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) 
     Ok(server.run_until(stop).await?)
 }
 
-/// The store, and a token that signs in once, where one was asked for. Whoever starts it first is told the first users' password.
+/// The store, and a token that signs in once if one is configured. The first start prints the first users' password.
 async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::domain::Token>)> {
-    let (store, password) = Store::open(&config.database, config.faults).await?;
-    if let Some(password) = password {
+    let announce = |password: &Password| {
         drop(writeln!(
             stderr(),
             "backend: a new database; its users are {}, and the password of each is {} (told this once)",
             backend::store::FIRST_USERS.join(", "),
             password.expose()
         ));
-    }
+    };
+    let store = Store::open(&config.database, config.faults, announce).await?;
     drop(writeln!(stderr(), "backend: {}", store.bounds()));
     let token = match &config.one_time_sign_in {
         Some(handle) => store.offer_sign_in(handle, backend::store::now()).await?,

@@ -246,13 +246,17 @@ use {on_writer, read, read_of, run, transaction, within};
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
-    /// empty: then their password is told, this once. Must be called on the runtime that outlives the store.
+    /// empty, after their password has been announced. Must be called on the runtime that outlives the store.
     ///
     /// # Errors
     /// [`Error`] says which of these failed.
-    pub async fn open(database: &config::Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
+    pub async fn open(
+        database: &config::Database,
+        faults: Faults,
+        announce: impl FnOnce(&Password) + Send + 'static,
+    ) -> Result<Self, Error> {
         database.prepare()?;
-        Self::open_prepared(database, faults).await.map_err(|error| {
+        Self::open_prepared(database, faults, announce).await.map_err(|error| {
             let cause = match error {
                 Error::Statement(error) => Cause::of(database, &error),
                 Error::Migrate(error) => Cause::of_migration(database, &error),
@@ -262,7 +266,11 @@ impl Store {
         })
     }
 
-    async fn open_prepared(database: &config::Database, faults: Faults) -> Result<(Self, Option<Password>), Error> {
+    async fn open_prepared(
+        database: &config::Database,
+        faults: Faults,
+        announce: impl FnOnce(&Password) + Send + 'static,
+    ) -> Result<Self, Error> {
         let alone = open::lock(database).await?;
         let engine = match database {
             config::Database::Sqlite(file) => open::sqlite(file).await?,
@@ -276,9 +284,9 @@ impl Store {
         let store = Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults };
         migrations::run(&store).await?;
         words::index_what_is_not(&store, now()).await?;
-        let seeded = seed::run(&store, now()).await?;
+        seed::run(&store, now(), announce).await?;
         drop(alone);
-        Ok((store, seeded))
+        Ok(store)
     }
 
     /// How many connections it may have, in one line.

@@ -76,24 +76,34 @@ const USER: Statement = statement(
 );
 const ANY_USER: Statement = statement("SELECT", "users", "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS one");
 
-/// Fills an empty database, and tells the password of its users; leaves any other as it is.
-pub(super) async fn run(store: &Store, now: DateTime<Utc>) -> Result<Option<Password>, Error> {
+/// Fills an empty database; leaves any other as it is. The password of its users is announced before they are kept: a process that is
+/// killed at any moment has announced the password of users that exist.
+pub(super) async fn run(
+    store: &Store,
+    now: DateTime<Utc>,
+    announce: impl FnOnce(&Password) + Send + 'static,
+) -> Result<(), Error> {
     let (any,) = super::read!(store, ANY_USER, |reader| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(reader))?;
     if any > 0 {
-        return Ok(None);
+        return Ok(());
     }
     let password = sessions::random_password();
     let hash = passwords::hash(None, password.clone()).await?;
     let kept = store.clone();
     // One span for all of it: whoever opens the first trace does not want to read fifty statements.
     let span = tracing::info_span!("seed");
-    let fill = async move { fill(&kept, &hash, now).with_subscriber(NoSubscriber::new()).await };
-    let filled = store.write(fill).instrument(span).await?;
-    Ok(filled.then_some(password))
+    let announce = move || announce(&password);
+    let fill = async move { fill(&kept, &hash, now, announce).with_subscriber(NoSubscriber::new()).await };
+    store.write(fill).instrument(span).await
 }
 
-/// `false` where somebody else has.
-async fn fill(store: &Store, password_hash: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+/// Changes nothing if another starter has filled it.
+async fn fill(
+    store: &Store,
+    password_hash: &str,
+    now: DateTime<Utc>,
+    announce: impl FnOnce() + Send,
+) -> Result<(), Error> {
     let ago = |minutes| now - TimeDelta::minutes(minutes);
     transaction!(store, |tx| {
         let mut users = HashMap::new();
@@ -114,7 +124,7 @@ async fn fill(store: &Store, password_hash: &str, now: DateTime<Utc>) -> Result<
                 .bind(now)
                 .execute(connection))?;
             if inserted.rows_affected() == 0 {
-                return Ok(false);
+                return Ok(());
             }
             users.insert(handle, user);
         }
@@ -133,6 +143,7 @@ async fn fill(store: &Store, password_hash: &str, now: DateTime<Utc>) -> Result<
             let said = messages::new(from, to.uuid, message, ago(age));
             say!(store, tx, from.uuid, to.uuid, &said);
         }
+        announce();
     });
-    Ok(true)
+    Ok(())
 }
