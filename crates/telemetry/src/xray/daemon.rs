@@ -1,5 +1,6 @@
-//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own. Where it is given by a name, the
-//! name is looked up again now and then.
+//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own. If it is given by a name, the
+//! name is looked up again now and then. A daemon may listen on one of several addresses of its name (`localhost` is often
+//! `::1` and `127.0.0.1`), so a burst that one address refuses goes to the next.
 
 use std::io;
 use std::mem;
@@ -22,6 +23,9 @@ use crate::span::Record;
 /// How long what a name stands for is believed: UDP says nothing when a name has moved.
 const BELIEVED: Duration = Duration::from_secs(30);
 
+/// Other addresses of a name that a burst is sent to, at most.
+const MOST: usize = 8;
+
 /// Looks a name and port up.
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
@@ -33,6 +37,8 @@ pub(crate) struct Daemon {
     believed: Duration,
     /// Opened by the first document. With when its address was looked up; `None` where that is believed no more.
     socket: Option<(Socket, Option<Instant>)>,
+    /// All that the name stood for when it was looked up last.
+    addresses: Vec<SocketAddr>,
     burst: Burst,
     /// Of this process's spans.
     alike: Alike,
@@ -41,8 +47,8 @@ pub(crate) struct Daemon {
 impl Daemon {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
         let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
-        let (socket, burst, alike) = (None, Burst::default(), Alike::default());
-        Self { address, origin, lookup, believed: BELIEVED, socket, burst, alike }
+        let (socket, addresses, burst, alike) = (None, Vec::new(), Burst::default(), Alike::default());
+        Self { address, origin, lookup, believed: BELIEVED, socket, addresses, burst, alike }
     }
 
     /// Sends the burst, and tells whether there is somebody to send to.
@@ -51,9 +57,13 @@ impl Daemon {
         let sent = match self.socket() {
             Ok((socket, since)) => {
                 let sent = socket.send(&self.burst);
+                let refused_at = socket.address();
                 // A socket that was refused may yet be told of what it sent.
                 self.socket = Some((socket, sent.is_ok().then_some(since)));
-                sent
+                match sent {
+                    Err(unsent) if unsent.gone && self.send_elsewhere(refused_at) => Ok(()),
+                    sent => sent,
+                }
             }
             Err(error) => Err(Unsent { spans, error, gone: true }),
         };
@@ -64,6 +74,18 @@ impl Daemon {
         !gone
     }
 
+    /// Sends the burst to another address of the same name, and stays there if it is taken.
+    fn send_elsewhere(&mut self, refused_at: SocketAddr) -> bool {
+        let others = self.addresses.iter().filter(|address| **address != refused_at).take(MOST);
+        let found =
+            others.filter_map(|address| Socket::open(*address).ok()).find(|socket| socket.send(&self.burst).is_ok());
+        let is_found = found.is_some();
+        if let Some(socket) = found {
+            self.socket = Some((socket, Some(Instant::now())));
+        }
+        is_found
+    }
+
     /// The socket, taken out.
     fn socket(&mut self) -> io::Result<(Socket, Instant)> {
         let socket = match self.socket.take() {
@@ -71,18 +93,30 @@ impl Daemon {
             Some((socket, _)) => Some(socket),
             None => None,
         };
-        let found = (self.lookup)(&self.address.udp);
+        let found = (self.lookup)(&self.address.udp).map(|found| self.addresses = found);
         let socket = match (socket, found) {
             // A name server that is away is no reason to give up an address that works.
             (Some(socket), Err(_)) => socket,
-            (Some(socket), Ok(found)) if found.contains(&socket.address()) => socket,
+            (Some(socket), Ok(())) if self.addresses.contains(&socket.address()) => socket,
             (_, found) => {
-                let first = found?.first().copied();
-                Socket::open(first.ok_or_else(|| io::Error::other("it has no address"))?)?
+                found?;
+                first_to_open(&self.addresses)?
             }
         };
         Ok((socket, Instant::now()))
     }
+}
+
+/// A machine without IPv6 opens no socket for an address of it.
+fn first_to_open(addresses: &[SocketAddr]) -> io::Result<Socket> {
+    let mut last = io::Error::other("it has no address");
+    for address in addresses.iter().take(MOST) {
+        match Socket::open(*address) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
 impl Exporter for Daemon {
@@ -175,6 +209,33 @@ mod tests {
                 assert!(length > HEADER.len());
             }
         }
+    }
+
+    #[test]
+    fn each_address_of_a_name_is_tried_until_one_takes_the_burst() {
+        thread_local! {
+            static ADDRESSES: RefCell<Vec<SocketAddr>> = const { RefCell::new(Vec::new()) };
+        }
+        let receivers = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let [first, second] = [0, 1].map(|index: usize| receivers[index].local_addr().unwrap());
+        let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        ADDRESSES.set(vec![closed, closed, first, second]);
+        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let mut daemon = Daemon::new("localhost:2000".parse().unwrap(), origin);
+        daemon.lookup = |_| Ok(ADDRESSES.with_borrow(Clone::clone));
+        let batch = [testing::span("test").record()];
+        let received = |receiver: &UdpSocket| receiver.recv(&mut [0; 65_536]).unwrap() > HEADER.len();
+        for _ in 0..3 {
+            assert!(daemon.export(&batch).dropped.is_empty());
+            assert!(received(&receivers[0]));
+        }
+        let [gone, stays] = receivers;
+        drop(gone);
+        assert!(daemon.export(&batch).dropped.is_empty());
+        assert!(received(&stays));
+        drop(stays);
+        let outcome = daemon.export(&batch);
+        assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Unreachable, 1)]);
     }
 
     #[test]
