@@ -6,6 +6,7 @@
 mod accounts;
 mod api;
 mod cognito;
+mod collectors;
 mod crashes;
 mod databases;
 mod datagrams;

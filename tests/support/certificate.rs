@@ -2,6 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 
 use super::{Folder, cannot_run};
 
@@ -46,11 +53,96 @@ impl Certificate {
         self.folder.path().join("key.pem")
     }
 
+    /// What a server needs that has it.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let chain = vec![CertificateDer::from_pem_file(self.file()).unwrap()];
+        config.with_single_cert(chain, PrivateKeyDer::from_pem_file(self.key()).unwrap()).unwrap()
+    }
+
     /// What tells the proxy of it.
     pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
         [
             ("CRUDDUR_PROXY_CERTIFICATE", self.file().to_str().unwrap().to_owned()),
             ("CRUDDUR_PROXY_KEY", self.key().to_str().unwrap().to_owned()),
         ]
+    }
+}
+
+/// A private CA, and the certificates that it has issued.
+pub(crate) struct Authority {
+    folder: Folder,
+}
+
+impl Authority {
+    /// None where there is no `openssl`.
+    pub(crate) fn make() -> Option<Self> {
+        if Command::new("openssl").arg("version").output().is_err() {
+            cannot_run("openssl", "openssl is not installed");
+            return None;
+        }
+        let own = Self { folder: Folder::new() };
+        own.openssl(&["req", "-x509", "-days", "2", "-subj", "/CN=a private CA"], "ca", "ca.pem");
+        Some(own)
+    }
+
+    /// Its own certificate.
+    pub(crate) fn file(&self) -> String {
+        self.path("ca.pem")
+    }
+
+    /// The folder of all its files.
+    pub(crate) fn folder(&self) -> String {
+        self.folder.path().to_str().unwrap().to_owned()
+    }
+
+    /// A certificate for this machine, and its key, by a name.
+    pub(crate) fn issue(&self, name: &str) -> [String; 2] {
+        let (request, extensions) = (format!("{name}.csr"), format!("{name}.ext"));
+        self.openssl(&["req", "-subj", "/CN=localhost"], name, &request);
+        let text = "subjectAltName=IP:127.0.0.1,DNS:localhost\nbasicConstraints=CA:FALSE\n";
+        std::fs::write(self.path(&extensions), text).unwrap();
+        let (issued, key) = (self.path(&format!("{name}.pem")), self.path(&format!("{name}.key")));
+        let made = Command::new("openssl")
+            .args(["x509", "-req", "-days", "2", "-in", &self.path(&request), "-extfile", &self.path(&extensions)])
+            .args(["-CA", &self.file(), "-CAkey", &self.path("ca.key"), "-CAcreateserial", "-out", &issued])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        [issued, key]
+    }
+
+    /// What a server needs that has a certificate of this authority, and wants one of its clients if they must `show` it.
+    pub(crate) fn server(&self, show: bool) -> ServerConfig {
+        let [certificate, key] = self.issue("server");
+        let provider = Arc::new(default_provider());
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = if show {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(self.file()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            config.with_no_client_auth()
+        };
+        let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
+        config.with_single_cert(chain, PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+    }
+
+    fn path(&self, file: &str) -> String {
+        self.folder.path().join(file).to_str().unwrap().to_owned()
+    }
+
+    /// Makes `out` with a new key, `NAME.key`.
+    fn openssl(&self, arguments: &[&str], name: &str, out: &str) {
+        let made = Command::new("openssl")
+            .args(arguments)
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+            .args(["-keyout", &self.path(&format!("{name}.key")), "-out", &self.path(out)])
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     }
 }

@@ -10,8 +10,9 @@
 //! And it can be told to be in any [`Trouble`]. It keeps nothing, computes nothing and forgets everything at its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, SystemTime};
 
@@ -23,6 +24,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
 
 /// A running fake.
@@ -51,6 +53,10 @@ pub(crate) enum Trouble {
     Redirects(String),
     /// Takes all but one span of each request.
     TakesAPart,
+    /// Takes everything, with a message of partial success that rejects nothing.
+    Warns,
+    /// Answers every request with this content type and body, as a success, and takes nothing.
+    Answers(&'static str, &'static str),
 }
 
 #[derive(Default)]
@@ -78,16 +84,32 @@ impl Honeycomb {
 
     /// The same, in trouble.
     pub(crate) fn troubled(key: &str, trouble: Trouble) -> Self {
+        Self::listen(key, trouble, None)
+    }
+
+    /// The same, behind TLS.
+    pub(crate) fn encrypted(key: &str, tls: ServerConfig) -> Self {
+        Self::listen(key, Trouble::None, Some(Arc::new(tls)))
+    }
+
+    fn listen(key: &str, trouble: Trouble, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let state = Arc::new(State { key: Mutex::new(key.to_owned()), ..State::default() });
         *state.trouble.lock().unwrap() = Some(trouble);
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&shared);
+                let (state, tls) = (Arc::clone(&shared), tls.clone());
                 // A client that goes away in the middle is the end of its connection.
-                thread::spawn(move || drop(serve(&stream, &state)));
+                thread::spawn(move || match tls {
+                    None => drop(serve(&stream, &state)),
+                    Some(tls) => {
+                        let session = ServerConnection::new(tls).unwrap();
+                        drop(serve(StreamOwned::new(session, stream), &state));
+                    }
+                });
             }
         });
         Self { url, state }
@@ -168,7 +190,7 @@ impl Request {
 /// A status line's end, the body's content type, and the body.
 type Answer = (String, &'static str, Vec<u8>);
 
-fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
+fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;
@@ -187,11 +209,12 @@ fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
         let whole = [head.as_bytes(), &body].concat();
         if trouble == Trouble::Drips {
             for byte in whole {
-                stream.write_all(&[byte])?;
+                reader.get_mut().write_all(&[byte])?;
                 sleep(Duration::from_millis(100));
             }
         } else {
-            stream.write_all(&whole)?;
+            reader.get_mut().write_all(&whole)?;
+            reader.get_mut().flush()?;
         }
     }
 }
@@ -201,6 +224,7 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
         Trouble::Redirects(to) => {
             return (format!("307 Temporary Redirect\r\nlocation: {to}"), "text/plain", Vec::new());
         }
+        Trouble::Answers(kind, body) => return ("200 OK".to_owned(), kind, body.as_bytes().to_vec()),
         Trouble::Refuses(status) => return refusal(request, *status, "", "this is what it says"),
         Trouble::Busy(status, times) if *times > 0 => {
             *state.trouble.lock().unwrap() = Some(Trouble::Busy(*status, times - 1));
@@ -238,9 +262,10 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
             }
             let part = *trouble == Trouble::TakesAPart;
             match take(request, state, line.contains("traces"), part) {
-                Some(rejected) if rejected > 0 => {
+                Some(rejected) if rejected > 0 || *trouble == Trouble::Warns => {
+                    let error_message = if rejected > 0 { "one is too old" } else { "the dataset is nearly full" };
                     let partial =
-                        ExportTracePartialSuccess { rejected_spans: rejected, error_message: "one is too old".into() };
+                        ExportTracePartialSuccess { rejected_spans: rejected, error_message: error_message.into() };
                     let told = ExportTraceServiceResponse { partial_success: Some(partial) };
                     good(if request.is_json() { serde_json::to_vec(&told).unwrap() } else { told.encode_to_vec() })
                 }

@@ -4,13 +4,16 @@
 
 use std::time::Duration;
 
+use crate::tls::Tls;
+
 /// A client that waits so long for a connection, and for the whole of an exchange.
-pub(crate) fn agent(connect: Duration, total: Duration) -> ureq::Agent {
+pub(crate) fn agent(connect: Duration, total: Duration, tls: &Tls) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
         .proxy(None)
+        .tls_config(tls.config())
         .timeout_connect(Some(connect.min(total)))
         .timeout_global(Some(total))
         .user_agent(concat!("cruddur-telemetry/", env!("CARGO_PKG_VERSION")))

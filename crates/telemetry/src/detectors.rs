@@ -18,6 +18,7 @@ use ureq::http::Request;
 use crate::address::Url;
 use crate::client::agent;
 use crate::config::Detector;
+use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(1);
 /// All that one detector may take.
@@ -135,7 +136,7 @@ pub(crate) struct Asker {
 
 impl Asker {
     pub(crate) fn new() -> Self {
-        let agent = agent(CONNECT, TOTAL);
+        let agent = agent(CONNECT, TOTAL, &Tls::default());
         Self { agent, deadline: Instant::now() + TOTAL }
     }
 

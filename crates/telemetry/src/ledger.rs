@@ -52,6 +52,9 @@ pub enum Reason {
     QueueFull,
     /// The destination answered, and refused it.
     Refused,
+    /// The destination answered with a success that is no response of OTLP, as a web page is: nothing confirms that it took
+    /// anything.
+    Unconfirmed,
     /// The destination did not answer.
     Unreachable,
     /// It is larger than the destination takes.
@@ -198,6 +201,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::QueueFull => "queue_full",
             Self::Refused => "refused",
+            Self::Unconfirmed => "unconfirmed",
             Self::Unreachable => "unreachable",
             Self::TooLarge => "too_large",
             Self::Panicked => "panicked",

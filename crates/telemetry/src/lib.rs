@@ -29,6 +29,8 @@ pub mod config;
 mod console;
 #[cfg(feature = "honeycomb")]
 mod detectors;
+#[cfg(feature = "honeycomb")]
+mod explain;
 pub mod forwarded;
 mod install;
 pub mod ledger;
@@ -43,6 +45,11 @@ pub mod span;
 mod subsegment;
 #[cfg(test)]
 mod testing;
+#[cfg(any(feature = "honeycomb", feature = "xray"))]
+mod tls;
+#[cfg(not(any(feature = "honeycomb", feature = "xray")))]
+#[path = "no_tls.rs"]
+mod tls;
 
 #[cfg(feature = "actix")]
 pub mod actix;

@@ -36,14 +36,7 @@ impl Encoder {
     /// OTLP in protobuf, compressed or not.
     pub fn new(gzip: bool) -> Self {
         let url = Url::of("http://127.0.0.1:4318/v1/traces");
-        let endpoint = Endpoint {
-            url,
-            query: None,
-            headers: Vec::new(),
-            timeout: Default::default(),
-            gzip,
-            protocol: Protocol::Protobuf,
-        };
+        let endpoint = Endpoint::plain(url, gzip, Protocol::Protobuf);
         Self(Otlp::new(endpoint, Signal::Traces, &[]))
     }
 

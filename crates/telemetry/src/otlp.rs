@@ -20,12 +20,13 @@ use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
 use crate::client::agent;
 use crate::config::{Endpoint, Protocol};
+use crate::explain::explain;
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
 use otlp::wire::{bytes, field_len, head};
 
-use answer::{partial, said};
+use answer::{receipt, said};
 
 pub(crate) use answer::told;
 
@@ -52,6 +53,8 @@ pub(crate) struct Otlp {
     resource: Vec<u8>,
     /// The scope, encoded as field 1 of `ScopeSpans` and `ScopeLogs`.
     scope: Vec<u8>,
+    /// The encodings in which a response confirms a batch.
+    responses: Vec<Protocol>,
     /// Where the endpoint wants it.
     gzip: Option<Compress>,
     /// The message of one export after the other, and the same compressed.
@@ -97,12 +100,13 @@ struct Answer {
 impl Otlp {
     /// Sends `signal` to `endpoint` as what `resource`, an encoded message, describes.
     pub(crate) fn new(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Self {
-        let agent = agent(CONNECT, endpoint.timeout);
+        let agent = agent(CONNECT, endpoint.timeout, &endpoint.tls);
         let mut scope = Vec::new();
         bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
         Self {
             agent,
+            responses: vec![endpoint.protocol],
             gzip: endpoint.gzip.then(|| Compress::new_gzip(Compression::fast(), WINDOW)),
             endpoint,
             signal,
@@ -111,6 +115,13 @@ impl Otlp {
             message: Vec::new(),
             packed: Vec::new(),
         }
+    }
+
+    /// Takes a response in JSON too, whatever the request's encoding: as AWS, whose APIs answer in it, may have it.
+    #[cfg_attr(not(feature = "xray-otlp"), expect(dead_code, reason = "AWS alone needs it"))]
+    pub(crate) fn or_json(mut self) -> Self {
+        self.responses.push(Protocol::Json);
+        self
     }
 
     /// Makes the request's message, what `batch` has of each maker within one scope within one resource, and packs it as the
@@ -218,14 +229,27 @@ impl Otlp {
         let told = |message: &str| told(self.endpoint.secrets().chain(&signature.secrets), message);
         match sent {
             Err(error) => {
-                outcome.lose(size, Reason::Unreachable, format!("{url} did not answer: {error}"));
+                outcome.lose(size, Reason::Unreachable, format!("{url} did not answer: {}", explain(&error)));
                 outcome.again_after = Some(Duration::ZERO);
             }
             Ok(Answer { status, kind, body: answer, .. }) if status.is_success() => {
-                let (rejected, message) = partial(kind.as_ref(), &answer);
-                let rejected = rejected.min(size);
-                if rejected > 0 {
-                    outcome.lose(rejected, Reason::Refused, format!("{url} took a part{}", told(&message)));
+                match receipt(&self.responses, kind.as_ref(), &answer) {
+                    Ok((rejected, message)) if rejected > 0 => {
+                        let rejected = rejected.min(size);
+                        outcome.lose(rejected, Reason::Refused, format!("{url} took a part{}", told(&message)));
+                    }
+                    Ok((_, message)) if !message.is_empty() => {
+                        outcome.warning = Some(format!("{url} took all, with a warning{}", told(&message)));
+                    }
+                    Ok(_) => {}
+                    Err(what) => {
+                        let what = told(&what);
+                        let what = what.trim_start_matches(": ");
+                        let why = format!(
+                            "{url} answered {status} with {what}, which is no response of OTLP; is it the address of an OTLP/HTTP endpoint?"
+                        );
+                        outcome.lose(size, Reason::Unconfirmed, why);
+                    }
                 }
             }
             Ok(Answer { status, kind, error, retry_after, body: answer }) => {
@@ -287,9 +311,7 @@ mod tests {
 
     fn otlp(protocol: Protocol, gzip: bool, resource: &[u8]) -> Otlp {
         let url = Url::of("https://example.org/v1/traces");
-        let (query, headers) = (None, Vec::new());
-        let endpoint = Endpoint { url, query, headers, timeout: Duration::from_secs(1), gzip, protocol };
-        Otlp::new(endpoint, Signal::Traces, resource)
+        Otlp::new(Endpoint::plain(url, gzip, protocol), Signal::Traces, resource)
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(crate) struct Outcome {
     /// Those that were changed.
     pub(crate) altered: BTreeMap<Alteration, usize>,
     pub(crate) error: Option<String>,
+    /// What the destination remarks on a batch that it took.
+    pub(crate) warning: Option<String>,
     /// The whole batch may be sent again, not before this time. If it is not, it is dropped as said.
     pub(crate) again_after: Option<Duration>,
     /// The destination takes nothing from us for this time: what comes meanwhile is dropped for the same reason, unsent.
@@ -148,6 +150,7 @@ impl Outcome {
             *self.altered.entry(what).or_default() += count;
         }
         self.error = part.error.or(self.error.take());
+        self.warning = part.warning.or(self.warning.take());
     }
 }
 

@@ -12,6 +12,8 @@ use serde::Deserialize;
 
 use crate::address::{DaemonAddress, Url};
 use crate::client::agent;
+use crate::explain::explain;
+use crate::tls::Tls;
 #[cfg(feature = "xray-otlp")]
 use crate::config::XrayOtlp;
 #[cfg(feature = "xray")]
@@ -120,11 +122,11 @@ pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
 /// # Errors
 /// Nobody answers.
 pub fn get(url: &Url) -> Result<u16, String> {
-    agent(CONNECT, TOTAL)
+    agent(CONNECT, TOTAL, &Tls::default())
         .get(url.as_str())
         .call()
         .map(|answer| answer.status().as_u16())
-        .map_err(|error| explain(url, &error))
+        .map_err(|error| format!("{url} did not answer: {}", explain(&error)))
 }
 
 /// Asks Honeycomb, `GET /1/auth`, what its key is for.
@@ -134,11 +136,11 @@ pub fn get(url: &Url) -> Result<u16, String> {
 pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let endpoint = honeycomb.traces.as_ref().or(honeycomb.logs.as_ref()).ok_or("it has no endpoint")?;
     let url = endpoint.url.base().join("/1/auth");
-    let mut request = agent(CONNECT, TOTAL).get(url.as_str());
+    let mut request = agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str());
     for (name, value) in &endpoint.headers {
         request = request.header(name, value.expose_secret());
     }
-    let mut answer = request.call().map_err(|error| explain(&url, &error))?;
+    let mut answer = request.call().map_err(|error| format!("{url} did not answer: {}", explain(&error)))?;
     let clock = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(Clock::against);
     let status = answer.status();
     let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
@@ -226,18 +228,6 @@ fn send<E: Exporter>(make: impl FnOnce(&[u8]) -> E) -> Result<String, String> {
     let resource = Resource::new("cruddur-doctor", &[]);
     let outcome = make(resource.encoding()).export(&[record]);
     outcome.error.map_or_else(|| Ok(trace.to_string()), Err)
-}
-
-fn explain(url: &Url, error: &ureq::Error) -> String {
-    let mend = match error {
-        ureq::Error::HostNotFound => "check the address and this machine's DNS",
-        ureq::Error::Rustls(_) | ureq::Error::Tls(_) => {
-            "check this machine's clock, and whether something between here and there replaces certificates"
-        }
-        ureq::Error::Timeout(_) => "it may be blocked: a firewall, or a network without a way out",
-        _ => "is it running there, and does a firewall stand between?",
-    };
-    format!("{url} did not answer ({error}); {mend}")
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ impl Config {
         let takes_place = match (&self.otlp, &self.honeycomb) {
             // Honeycomb's own variables know no further headers, and no path but OTLP's.
             (_, Switch::On(Otlp { traces: Some(traces), .. }, _)) if !traces.is_plain() => false,
+            _ if matches!(&self.xray_otlp, Switch::On(to, _) if to.endpoint.has_certificates) => false,
             (Switch::Off(_), _) => {
                 variables.extend(TAKEN.map(|variable| (variable, None)));
                 true
@@ -104,6 +105,10 @@ mod tests {
         assert_eq!(told(&[lesson[1], headers]), xray_alone, "the other header would be lost");
         let path = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://refinery.honeycomb.io/custom");
         assert_eq!(told(&[lesson[0], path]), xray_alone, "the path would be lost");
+        let local = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+        let certificate = ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/no/such/file");
+        let team = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k");
+        assert_eq!(told(&[local, team, certificate]), xray_alone, "the certificates would be lost");
         for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
             assert_eq!(told(&[lesson[0], lesson[1], lesson[2], silent]), []);
         }

@@ -15,7 +15,11 @@
 //! | `OTEL_EXPORTER_OTLP_TIMEOUT` | of one export, in milliseconds, at most 60,000 \[10000\] |
 //! | `OTEL_EXPORTER_OTLP_COMPRESSION` | `gzip` or `none`; by default `gzip`, but `none` to a collector on this machine |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `http/json` |
-//! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these five for one signal; an endpoint is the whole URL |
+//! | `OTEL_EXPORTER_OTLP_INSECURE` | `true`: an endpoint without a scheme is `http://` |
+//! | `OTEL_EXPORTER_OTLP_CERTIFICATE` | a PEM file of the CAs to trust at that address \[the public ones\] |
+//! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `OTEL_EXPORTER_OTLP_CLIENT_KEY` | PEM files of what this client shows there |
+//! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these for one signal; an endpoint is the whole URL, used as it is written |
+//! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | the CAs to trust at every destination: a PEM file, a folder of them \[the public ones\] |
 //! | `OTEL_TRACES_EXPORTER` | `none`: no spans are sent anywhere \[`otlp`, and X-Ray's own\] |
 //! | `OTEL_LOGS_EXPORTER` | `otlp`: events become log records there; `none`: events of their span \[none\] |
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
@@ -27,7 +31,7 @@
 //! | `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`, `HOME` | where those files are |
 //! | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`, `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` | what ECS and EKS set: where a container asks for credentials |
 //! | `AWS_EC2_METADATA_DISABLED` | `true`: an instance's metadata is not asked for credentials |
-//! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself |
+//! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself; else `service.name` of the next |
 //! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
 //! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
 //! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
@@ -59,6 +63,7 @@ mod otlp;
 pub(crate) mod profile;
 mod sampling;
 mod spans;
+mod tls;
 mod values;
 mod variables;
 mod xray_otlp;
@@ -80,6 +85,7 @@ pub use key::{Key, KeyKind};
 pub use otlp::{Endpoint, Otlp, Protocol};
 pub(crate) use sampling::{Central, Sampling};
 pub use spans::service_name;
+pub(crate) use tls::{Named, TlsFiles};
 pub use variables::is_known;
 pub use xray_otlp::XrayOtlp;
 
@@ -96,6 +102,8 @@ pub struct Config {
     pub(crate) indexed: Vec<String>,
     /// X-Ray's own OTLP endpoint.
     pub xray_otlp: Switch<XrayOtlp>,
+    /// `OTEL_LOGS_EXPORTER` asks for log records.
+    logs: bool,
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
     /// None where every destination is off and no rule asks where we are: nobody would read what they find.
@@ -184,6 +192,7 @@ impl Config {
             xray,
             xray_otlp,
             indexed: spans::indexed(settings),
+            logs: logs && !disabled,
             service: service_name(settings),
             resource: spans::resource(settings),
             detectors,
@@ -205,6 +214,16 @@ impl Config {
             Sampling::Xray(rules) => rules.file.as_deref(),
             Sampling::Plain(_) => None,
         }
+    }
+
+    /// Where log records go, if they are sent at all: `None` if `OTEL_LOGS_EXPORTER` does not ask for that, and no address if no
+    /// destination takes them.
+    pub fn log_records(&self) -> Option<Vec<String>> {
+        let of = |switch: &Switch<Otlp>| match switch {
+            Switch::On(Otlp { logs: Some(logs), .. }, _) => Some(logs.url.to_string()),
+            _ => None,
+        };
+        self.logs.then(|| [&self.honeycomb, &self.otlp].into_iter().filter_map(of).collect())
     }
 
     /// Each destination's name, and where it is or why it is off.

@@ -11,8 +11,10 @@ use settings::Settings;
 
 use super::headers::{Headers, dataset, headers, key};
 use super::key::Key;
+use super::tls::{self, CertificateVariables, Certificates};
 use super::{Switch, percent_encode, unset, values};
 use crate::address::{ExactUrl, Url};
+use crate::tls::Tls;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 pub(super) const TEAM: &str = "x-honeycomb-team";
@@ -44,6 +46,9 @@ pub struct Endpoint {
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) protocol: Protocol,
+    pub(crate) tls: Tls,
+    /// Its certificates are in OTLP's variables, which are about this address alone.
+    pub(crate) has_certificates: bool,
 }
 
 /// The encoding of OTLP over HTTP.
@@ -73,6 +78,7 @@ struct SignalSettings {
     timeout: Duration,
     gzip: Option<bool>,
     protocol: Protocol,
+    certificates: Certificates,
 }
 
 /// What the variables lead to.
@@ -96,6 +102,12 @@ enum Spoken {
 }
 
 impl Endpoint {
+    /// Without headers and certificates.
+    pub(crate) fn plain(url: Url, gzip: bool, protocol: Protocol) -> Self {
+        let (query, headers, timeout, tls) = (None, Vec::new(), Duration::from_secs(1), Tls::default());
+        Self { url, query, headers, timeout, gzip, protocol, tls, has_certificates: false }
+    }
+
     /// A header's value, to be told to a child process.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
@@ -104,7 +116,9 @@ impl Endpoint {
     /// Whether Honeycomb's own variables can say all of it.
     pub(super) fn is_plain(&self) -> bool {
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
-        self.url.as_str().ends_with(Signal::Traces.path()) && self.headers.iter().all(|(name, _)| is_known(name))
+        !self.has_certificates
+            && self.url.as_str().ends_with(Signal::Traces.path())
+            && self.headers.iter().all(|(name, _)| is_known(name))
     }
 
     /// All of its headers, as a variable gives them.
@@ -173,14 +187,16 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
             if !base.is_private() {
                 unencrypted(settings, named, &base);
             }
-            let with = |of: &SignalSettings, url: Option<Url>, signal: Signal| {
+            let mut with = |of: &SignalSettings, url: Option<Url>, signal: Signal| {
                 let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
                 let mut headers: Headers =
                     others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
                 headers.push((HeaderName::from_static(TEAM), key.clone()));
                 headers.extend(dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
                 // Honeycomb is far away and asks for it.
-                of.endpoint(url.unwrap_or_else(|| base.join(signal.path())), headers, true)
+                let certificates = url.as_ref().map(|_| &of.certificates);
+                let url = url.clone().unwrap_or_else(|| base.join(signal.path()));
+                of.endpoint(settings, url, headers, true, certificates)
             };
             // In the lesson's form there is one address for everything, unless the logs have one of their own.
             let takes_logs = logs && (logs_are_honeycombs || !is_honeycomb);
@@ -199,7 +215,7 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
         }
         // On this machine there is no wire to spare.
         let gzip = !url.is_loopback();
-        Some(of.endpoint(url, of.headers.clone(), gzip))
+        Some(of.endpoint(settings, url, of.headers.clone(), gzip, Some(&of.certificates)))
     };
     let collector = Otlp {
         traces: on(settings, &traces, is_honeycomb || traces.leads_to_xray()),
@@ -241,7 +257,8 @@ fn xray(
         let problem = "has authorization, which X-Ray takes by a signature alone; leave it out";
         settings.fault(traces.headers_by, problem);
     }
-    Some((traces.endpoint(url, headers, true), by))
+    let certificates = (by != XRAY).then_some(&traces.certificates);
+    Some((traces.endpoint(settings, url, headers, true, certificates), by))
 }
 
 /// The key that the lesson gives among the headers.
@@ -266,6 +283,7 @@ struct Variables {
     compression: &'static str,
     protocol: &'static str,
     insecure: &'static str,
+    certificates: CertificateVariables,
 }
 
 impl Signal {
@@ -278,6 +296,11 @@ impl Signal {
                 compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
                 protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
                 insecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
+                certificates: CertificateVariables {
+                    trusted: ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                    client: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+                    key: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+                },
             },
             Self::Logs => Variables {
                 endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
@@ -286,6 +309,11 @@ impl Signal {
                 compression: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
                 protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
                 insecure: "OTEL_EXPORTER_OTLP_LOGS_INSECURE",
+                certificates: CertificateVariables {
+                    trusted: ["OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                    client: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+                    key: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+                },
             },
         }
     }
@@ -327,6 +355,7 @@ impl SignalSettings {
             gzip: either(settings, own.compression, "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none")
                 .map(|compression| matches!(compression, Compression::Gzip)),
             protocol,
+            certificates: Certificates::read(settings, &own.certificates),
         }
     }
 
@@ -341,10 +370,23 @@ impl SignalSettings {
         self.url.as_ref().and_then(Url::xray_region).is_some()
     }
 
-    fn endpoint(&self, url: Url, headers: Headers, gzip: bool) -> Endpoint {
-        let gzip = self.gzip.unwrap_or(gzip);
+    /// With `certificates` if they were given for this address.
+    fn endpoint(
+        &self,
+        settings: &mut Settings,
+        url: Url,
+        headers: Headers,
+        gzip: bool,
+        certificates: Option<&Certificates>,
+    ) -> Endpoint {
+        let tls = match certificates {
+            Some(certificates) => certificates.load(settings, &url),
+            None => tls::general(settings, &url),
+        };
         let query = url.query().map(SecretString::from);
-        Endpoint { url, query, headers, timeout: self.timeout, gzip, protocol: self.protocol }
+        let has_certificates = certificates.is_some_and(Certificates::any);
+        let gzip = self.gzip.unwrap_or(gzip);
+        Endpoint { url, query, headers, timeout: self.timeout, gzip, protocol: self.protocol, tls, has_certificates }
     }
 }
 

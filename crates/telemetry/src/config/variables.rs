@@ -43,6 +43,8 @@ pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}COMPRESSION", Done, "`gzip`, `none`; an unknown name is a fault"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}PROTOCOL", Done, "`http/protobuf`, `http/json`; `grpc` is a warning: `http/protobuf` is used, at port 4318 if the endpoint has 4317, and at `/v1/traces` or `/v1/logs` if it has no path; an unknown name is a fault"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}INSECURE", Done, "`true`: an endpoint without a scheme is `http://`"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CERTIFICATE", Done, "the CAs to trust instead of the public ones; a file that cannot be used is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CLIENT_{CERTIFICATE,KEY}", Done, "for TLS in both directions; one without the other, or files that do not belong together, are a fault"),
     ("OTEL_EXPORTER_OTLP_{SPAN,METRIC}_INSECURE", Ignored, "obsolete; OTEL_EXPORTER_OTLP_INSECURE is read instead"),
     ("OTEL_EXPORTER_OTLP_METRICS_*", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
     ("OTEL_{METRIC,METRICS}_{EXPORT_INTERVAL,EXPORT_TIMEOUT,EXEMPLAR_FILTER}", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),

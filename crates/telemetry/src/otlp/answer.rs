@@ -1,4 +1,4 @@
-//! What an endpoint says of a batch, in either of OTLP's encodings. An answer that cannot be read says nothing.
+//! What an endpoint says of a batch, in either of OTLP's encodings. A success that is no response of OTLP confirms nothing.
 
 use std::collections::HashSet;
 
@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::HeaderValue;
+
+use crate::config::Protocol;
 
 /// Characters of an answer that are looked at.
 const MOST: usize = 4_096;
@@ -22,24 +24,53 @@ struct Refusal {
     message: String,
 }
 
-/// How many records of a batch that was taken were not, and why. Both signals' answers have the same shape; an answer that
-/// cannot be read rejects nothing.
-pub(super) fn partial(kind: Option<&HeaderValue>, answer: &[u8]) -> (usize, String) {
-    let partial = if is(kind, "json") {
-        let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-        let of = |name| answer.get("partialSuccess")?.get(name);
-        let count = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|name| {
-            let count = of(name)?;
-            // 64-bit numbers are texts in protobuf's JSON.
-            count.as_u64().or_else(|| count.as_str()?.parse().ok())
-        });
-        (count, of("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned())
-    } else {
-        let partial = ExportTraceServiceResponse::decode(answer).unwrap_or_default().partial_success;
-        let partial = partial.unwrap_or_default();
-        (u64::try_from(partial.rejected_spans).ok(), partial.error_message)
+/// Reads a success: how many records of the batch were rejected all the same, and the endpoint's message. Both signals'
+/// responses have the same shape. The specification wants the response in the request's encoding; for protobuf, whose empty
+/// message has no bytes, no body at all is one too.
+///
+/// # Errors
+/// What came is no response of OTLP, so that nothing confirms the batch: what it is instead.
+pub(super) fn receipt(
+    protocols: &[Protocol],
+    kind: Option<&HeaderValue>,
+    body: &[u8],
+) -> Result<(usize, String), String> {
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let may_be = |protocol| protocols.contains(&protocol);
+    let read = match kind.as_str() {
+        "" if body.is_empty() && may_be(Protocol::Protobuf) => Some((0, String::new())),
+        "application/x-protobuf" | "application/protobuf" if may_be(Protocol::Protobuf) => of_protobuf(body),
+        "application/json" if may_be(Protocol::Json) => of_json(body),
+        _ => None,
     };
-    (usize::try_from(partial.0.unwrap_or_default()).unwrap_or(usize::MAX), partial.1)
+    read.ok_or_else(|| match (kind.as_str(), body) {
+        (kind, []) => format!("no body{}", if kind.is_empty() { String::new() } else { format!(" ({kind})") }),
+        ("", _) => "a body of no content type".to_owned(),
+        ("text/html", _) => "a web page (text/html)".to_owned(),
+        (kind, _) => format!("a body of {kind}"),
+    })
+}
+
+fn of_protobuf(body: &[u8]) -> Option<(usize, String)> {
+    let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
+    Some((usize::try_from(partial.rejected_spans).unwrap_or_default(), partial.error_message))
+}
+
+/// An object that is empty or has the one field of the message, so that the answer of another service is none.
+fn of_json(body: &[u8]) -> Option<(usize, String)> {
+    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let fields = answer.as_object()?;
+    let Some(partial) = fields.get("partialSuccess").or_else(|| fields.get("partial_success")) else {
+        return fields.is_empty().then(|| (0, String::new()));
+    };
+    let count = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|name| {
+        let count = partial.get(name)?;
+        // 64-bit numbers are texts in protobuf's JSON.
+        count.as_u64().or_else(|| count.as_str()?.parse().ok())
+    });
+    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
+    Some((usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX), message.to_owned()))
 }
 
 fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
@@ -51,6 +82,9 @@ pub(super) fn said(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body
     if is(kind, "protobuf") {
         let message = Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
         return named(error.and_then(|error| error.to_str().ok()), &message);
+    }
+    if is(kind, "text/html") {
+        return "a web page (text/html); is it the address of an OTLP/HTTP endpoint?".to_owned();
     }
     let json: serde_json::Value =
         if is(kind, "json") { serde_json::from_slice(body).unwrap_or_default() } else { serde_json::Value::Null };
@@ -113,17 +147,48 @@ mod tests {
     use super::*;
     use otlp::wire::bytes;
 
+    fn received(protocol: Protocol, kind: &'static str, body: &[u8]) -> Result<(usize, String), String> {
+        let kind = HeaderValue::from_static(kind);
+        receipt(&[protocol], Some(&kind).filter(|kind| !kind.is_empty()), body)
+    }
+
     #[test]
     fn a_part_that_is_not_taken_is_counted_in_both_encodings() {
-        let json = HeaderValue::from_static("application/json");
+        let json = |body: &[u8]| received(Protocol::Json, "application/json; charset=utf-8", body).unwrap();
         let told = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}"#;
-        assert_eq!(partial(Some(&json), told), (2, "no".to_owned()));
-        let told = br#"{"partialSuccess":{"rejectedLogRecords":3}}"#;
-        assert_eq!(partial(Some(&json), told), (3, String::new()));
+        assert_eq!(json(told), (2, "no".to_owned()));
+        assert_eq!(json(br#"{"partialSuccess":{"rejectedLogRecords":3}}"#), (3, String::new()));
+        assert_eq!(json(br#"{"partialSuccess":{"errorMessage":"slow"}}"#), (0, "slow".to_owned()));
+        for empty in [b"{}".as_slice(), br#"{"partialSuccess":null}"#, br#"{"partialSuccess":{"rejectedSpans":-1}}"#] {
+            assert_eq!(json(empty), (0, String::new()));
+        }
         let mut told = Vec::new();
         bytes(&mut told, 1, &[8, 2, 0x12, 2, b'n', b'o']);
-        assert_eq!(partial(None, &told), (2, "no".to_owned()));
-        assert_eq!(partial(None, b"garbage"), (0, String::new()));
+        for kind in ["application/x-protobuf", "Application/Protobuf"] {
+            assert_eq!(received(Protocol::Protobuf, kind, &told), Ok((2, "no".to_owned())));
+            assert_eq!(received(Protocol::Protobuf, kind, b""), Ok((0, String::new())));
+        }
+        assert_eq!(received(Protocol::Protobuf, "", b""), Ok((0, String::new())));
+    }
+
+    #[test]
+    fn a_success_that_is_no_response_of_otlp_confirms_nothing() {
+        use Protocol::{Json, Protobuf};
+        for (protocol, kind, body, what) in [
+            (Protobuf, "text/html; charset=utf-8", b"<!doctype html>".as_slice(), "a web page (text/html)"),
+            (Protobuf, "text/html", b"", "no body (text/html)"),
+            (Protobuf, "application/json", b"{}", "a body of application/json"),
+            (Protobuf, "", b"OK", "a body of no content type"),
+            (Protobuf, "application/x-protobuf", b"OK", "a body of application/x-protobuf"),
+            (Json, "", b"", "no body"),
+            (Json, "application/json", b"", "no body (application/json)"),
+            (Json, "application/json", b"[]", "a body of application/json"),
+            (Json, "application/json", br#"{"status":"ok"}"#, "a body of application/json"),
+            (Json, "text/plain", b"{}", "a body of text/plain"),
+            (Json, "application/x-protobuf", b"", "no body (application/x-protobuf)"),
+        ] {
+            assert_eq!(received(protocol, kind, body), Err(what.to_owned()), "{kind}");
+        }
     }
 
     #[test]

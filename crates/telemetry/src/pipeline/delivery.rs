@@ -63,8 +63,10 @@ impl Queue {
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
         // A success lifts nothing: it may have been on its way before the pause was asked for. Both end by themselves.
-        let Some(error) = &outcome.error else { return };
-        state.account.last_error = Some(error.clone());
+        let Some(error) = outcome.error.as_ref().or(outcome.warning.as_ref()) else { return };
+        if outcome.error.is_some() {
+            state.account.last_error = Some(error.clone());
+        }
         let kind = outcome.dropped.keys().next().copied();
         if let (Some(time), Some(reason)) = (outcome.closed_for, kind) {
             state.closed = Some(Closed { until: Instant::now() + time, reason, error: error.clone() });

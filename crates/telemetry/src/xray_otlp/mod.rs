@@ -58,7 +58,7 @@ impl Signer {
 
 impl XrayOtlp {
     pub(crate) fn new(endpoint: Endpoint, signer: Arc<Signer>, resource: &[u8]) -> Self {
-        Self { otlp: Otlp::new(endpoint, Signal::Traces, resource), signer }
+        Self { otlp: Otlp::new(endpoint, Signal::Traces, resource).or_json(), signer }
     }
 }
 

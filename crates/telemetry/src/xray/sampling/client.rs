@@ -11,6 +11,7 @@ use wire::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsR
 
 use crate::address::Url;
 use crate::client::agent;
+use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
@@ -27,7 +28,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(endpoint: Url) -> Self {
-        let agent = agent(CONNECT, TOTAL);
+        let agent = agent(CONNECT, TOTAL, &Tls::default());
         Self { agent, endpoint }
     }
 

@@ -1,0 +1,99 @@
+//! The certificates that variables name: OTLP's for the collector that they were given for, and `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` for every destination. Files are read only for an address that is encrypted, so that a variable of the platform
+//! costs nothing elsewhere.
+
+use std::path::PathBuf;
+
+use settings::Settings;
+
+use crate::address::Url;
+use crate::tls::Tls;
+
+/// A file or folder, and the variable that names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Named {
+    pub(crate) variable: &'static str,
+    pub(crate) path: PathBuf,
+}
+
+/// The files of one connection.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TlsFiles {
+    /// Files and folders of the CAs to trust. None: the public ones.
+    pub(crate) roots: Vec<Named>,
+    /// The client's own certificate, with what signed it, and its key.
+    pub(crate) client: Option<[Named; 2]>,
+}
+
+/// The variables of a signal, each with the general one behind it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Certificates {
+    trusted: Option<Named>,
+    client: Option<Named>,
+    key: Option<Named>,
+}
+
+/// Names of variables, the signal's own before the general one.
+pub(super) struct CertificateVariables {
+    pub(super) trusted: [&'static str; 2],
+    pub(super) client: [&'static str; 2],
+    pub(super) key: [&'static str; 2],
+}
+
+impl Certificates {
+    pub(super) fn read(settings: &mut Settings, by: &CertificateVariables) -> Self {
+        let mut first = |variables: [&'static str; 2]| variables.into_iter().find_map(|name| named(settings, name));
+        Self { trusted: first(by.trusted), client: first(by.client), key: first(by.key) }
+    }
+
+    /// Whether any is set.
+    pub(super) fn any(&self) -> bool {
+        self.trusted.is_some() || self.client.is_some() || self.key.is_some()
+    }
+
+    /// What a connection to `url` trusts and shows, if it was this address that they were given for.
+    pub(super) fn load(&self, settings: &mut Settings, url: &Url) -> Tls {
+        if !url.is_encrypted() {
+            let set = [&self.trusted, &self.client, &self.key];
+            for named in set.into_iter().flatten().filter(|_| !url.is_loopback()) {
+                settings.warn(named.variable, format!("not used: {url} is not encrypted"));
+            }
+            return Tls::default();
+        }
+        let client = match (self.client.clone(), self.key.clone()) {
+            (Some(certificate), Some(key)) => Some([certificate, key]),
+            (Some(alone), None) | (None, Some(alone)) => {
+                let problem = "needs a certificate and its key; set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and \
+                               OTEL_EXPORTER_OTLP_CLIENT_KEY";
+                settings.fault(alone.variable, problem);
+                None
+            }
+            (None, None) => None,
+        };
+        let roots = match self.trusted.clone() {
+            Some(trusted) => vec![trusted],
+            None => system(settings),
+        };
+        open(settings, &TlsFiles { roots, client })
+    }
+}
+
+/// What a connection to `url` trusts if no certificates were given for its address.
+pub(super) fn general(settings: &mut Settings, url: &Url) -> Tls {
+    Certificates::default().load(settings, url)
+}
+
+fn system(settings: &mut Settings) -> Vec<Named> {
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(|name| named(settings, name)).collect()
+}
+
+fn open(settings: &mut Settings, files: &TlsFiles) -> Tls {
+    Tls::load(files).unwrap_or_else(|(variable, problem)| {
+        settings.fault(variable, problem);
+        Tls::default()
+    })
+}
+
+fn named(settings: &mut Settings, variable: &'static str) -> Option<Named> {
+    Some(Named { variable, path: PathBuf::from(settings.text(variable)?) })
+}

@@ -1,0 +1,117 @@
+//! What an encrypted connection trusts, and what it shows of itself: certificates and keys in files of PEM. They are read once,
+//! at start, so that a wrong file is found there and not by a handshake. No message has any part of a key.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use rustls::RootCertStore;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use crate::config::{Named, TlsFiles};
+
+/// The most bytes of a file that are read: a machine's bundle of CAs has some 200 KiB.
+const LONGEST: u64 = 4 * 1024 * 1024;
+/// The most files of a folder that are read.
+const MOST: usize = 1_000;
+
+/// The CAs that are trusted, by default the public ones, and this client's own certificate, by default none.
+#[derive(Clone, Default)]
+pub(crate) struct Tls(Option<TlsConfig>);
+
+impl Tls {
+    /// For the client.
+    pub(crate) fn config(&self) -> TlsConfig {
+        self.0.clone().unwrap_or_default()
+    }
+
+    /// From these files.
+    ///
+    /// # Errors
+    /// The variable that names a file which cannot be used, and why.
+    pub(crate) fn load(files: &TlsFiles) -> Result<Self, (&'static str, String)> {
+        if *files == TlsFiles::default() {
+            return Ok(Self::default());
+        }
+        let mut config = TlsConfig::builder();
+        if !files.roots.is_empty() {
+            let mut roots = Vec::new();
+            for named in &files.roots {
+                let found = if named.path.is_dir() { folder(&named.path) } else { authorities(&named.path) };
+                roots.extend(found.map_err(|problem| named.wrong(&problem))?);
+            }
+            config = config.root_certs(RootCerts::from(roots));
+        }
+        if let Some([certificate, key]) = &files.client {
+            config = config.client_cert(Some(client(certificate, key)?));
+        }
+        Ok(Self(Some(config.build())))
+    }
+}
+
+impl Named {
+    fn wrong(&self, problem: &str) -> (&'static str, String) {
+        (self.variable, format!("{} {problem}", self.path.display()))
+    }
+}
+
+/// Keys have no place in a log.
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "own certificates" } else { "public CAs" })
+    }
+}
+
+/// The certificates of a file that can be trusted as authorities.
+fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let certificates = certificates(&read(path)?)?;
+    let ders = certificates.iter().map(|certificate| CertificateDer::from(certificate.der()));
+    match RootCertStore::empty().add_parsable_certificates(ders) {
+        (0, _) => Err("has no certificate that can be read; give CA certificates in PEM".to_owned()),
+        _ => Ok(certificates),
+    }
+}
+
+/// The authorities of all files in a folder that have some.
+fn folder(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let entries = fs::read_dir(path).map_err(|error| format!("cannot be read ({error})"))?;
+    let found: Vec<_> =
+        entries.flatten().take(MOST).filter_map(|entry| authorities(&entry.path()).ok()).flatten().collect();
+    if found.is_empty() {
+        Err("has no file with CA certificates in PEM; give a folder that has".to_owned())
+    } else {
+        Ok(found)
+    }
+}
+
+fn client(certificate: &Named, key: &Named) -> Result<ClientCert, (&'static str, String)> {
+    let chain =
+        read(&certificate.path).and_then(|pem| certificates(&pem)).map_err(|problem| certificate.wrong(&problem))?;
+    let pem = read(&key.path).map_err(|problem| key.wrong(&problem))?;
+    let no_key = || key.wrong("has no private key in PEM without a passphrase; give one");
+    let own = PrivateKey::from_pem(&pem).map_err(|_| no_key())?;
+    // The client would panic at its first handshake if these did not belong together.
+    let ders = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
+    let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key())?;
+    CertifiedKey::from_der(ders, der, &default_provider()).map_err(|error| {
+        key.wrong(&format!("is not the key of {} ({error}); give the two together", certificate.path.display()))
+    })?;
+    Ok(ClientCert::new_with_certs(&chain, own))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    settings::read_file(path, LONGEST).map_err(|error| format!("cannot be read ({error}); give a file in PEM"))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
+    let of = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let found: Vec<_> = parse_pem(pem).filter_map(of).collect();
+    if found.is_empty() { Err("has no certificate in PEM; give a file that has".to_owned()) } else { Ok(found) }
+}

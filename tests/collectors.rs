@@ -1,0 +1,128 @@
+//! Collectors as they are out there: behind a private CA, with TLS in both directions, and what answers a batch with a success that
+//! is no response of OTLP.
+
+use crate::support::Folder;
+use crate::support::certificate::Authority;
+use crate::support::cruddur::{Cruddur, Ended, run};
+use crate::support::honeycomb::{Honeycomb, Trouble};
+
+const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
+const CLIENT: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
+const KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
+
+/// The backend alone, from its start, which has spans, to its end.
+fn backend(variables: &[(&str, &str)]) -> Ended {
+    let data = Folder::new();
+    let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
+    Cruddur::service("backend", &[&own, variables].concat()).stop()
+}
+
+/// What the backend's ledger says at the end.
+fn ledger(ended: &Ended) -> &str {
+    let line = ended.errors.lines().find(|line| line.starts_with("backend: otlp: "));
+    line.unwrap_or_else(|| panic!("no ledger in {}", ended.errors))
+}
+
+#[test]
+fn a_private_ca_is_trusted_by_any_of_its_variables() {
+    let Some(authority) = Authority::make() else { return };
+    let (file, folder) = (authority.file(), authority.folder());
+    for (variable, value) in [
+        (CERTIFICATE, &file),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &file),
+        ("SSL_CERT_FILE", &file),
+        ("SSL_CERT_DIR", &folder),
+    ] {
+        let collector = Honeycomb::encrypted("", authority.server(false));
+        let ended = backend(&[(ENDPOINT, &collector.url), (variable, value)]);
+        assert!(!collector.taken().is_empty(), "{variable}: {}", ended.errors);
+        assert!(ledger(&ended).contains("0 queued + 0 dropped"), "{variable}: {}", ended.errors);
+    }
+    let collector = Honeycomb::encrypted("", authority.server(false));
+    let ended = backend(&[(ENDPOINT, &collector.url)]);
+    assert!(collector.taken().is_empty(), "{}", ended.errors);
+    let ledger = ledger(&ended);
+    assert!(ledger.contains("UnknownIssuer") && ledger.contains(&format!("name its CA in {CERTIFICATE}")), "{ledger}");
+}
+
+#[test]
+fn certificates_are_for_the_address_that_they_were_given_for() {
+    let Some(authority) = Authority::make() else { return };
+    let honeycomb = Honeycomb::encrypted("k", authority.server(false));
+    let own = [("HONEYCOMB_API_KEY", "k"), ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str())];
+    let file = authority.file();
+    backend(&[own[0], own[1], (CERTIFICATE, &file)]);
+    assert!(honeycomb.taken().is_empty(), "the collector's CA is not Honeycomb's");
+    let ended = backend(&[own[0], own[1], ("SSL_CERT_FILE", &file)]);
+    assert!(!honeycomb.taken().is_empty(), "{}", ended.errors);
+}
+
+#[test]
+fn a_collector_may_want_a_certificate_of_its_client() {
+    let Some(authority) = Authority::make() else { return };
+    let (file, [certificate, key]) = (authority.file(), authority.issue("client"));
+    let collector = Honeycomb::encrypted("", authority.server(true));
+    let to = [(ENDPOINT, collector.url.as_str()), (CERTIFICATE, file.as_str())];
+    let ended = backend(&to);
+    assert!(collector.taken().is_empty());
+    assert!(ledger(&ended).contains(&format!("set {CLIENT} and {KEY}")), "{}", ended.errors);
+    let ended = backend(&[to[0], to[1], (CLIENT, &certificate), (KEY, &key)]);
+    assert!(!collector.taken().is_empty(), "{}", ended.errors);
+    assert!(!ended.errors.contains("PRIVATE KEY"), "{}", ended.errors);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_a_fault_that_names_it() {
+    let Some(authority) = Authority::make() else { return };
+    let (file, [certificate, key], [_, other]) =
+        (authority.file(), authority.issue("client"), authority.issue("other"));
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let to = (ENDPOINT, "https://127.0.0.1:1");
+    for (variables, variable, problem) in [
+        (vec![(CERTIFICATE, "/no/such/ca.pem")], CERTIFICATE, "/no/such/ca.pem cannot be read"),
+        (vec![(CERTIFICATE, text)], CERTIFICATE, "Cargo.toml has no certificate in PEM"),
+        (vec![(CERTIFICATE, &key)], CERTIFICATE, "client.key has no certificate in PEM"),
+        (vec![("SSL_CERT_FILE", "/no/such/ca.pem")], "SSL_CERT_FILE", "/no/such/ca.pem cannot be read"),
+        (vec![("SSL_CERT_DIR", env!("CARGO_MANIFEST_DIR"))], "SSL_CERT_DIR", "has no file with CA certificates"),
+        (vec![(CLIENT, &certificate)], CLIENT, "needs a certificate and its key"),
+        (vec![(KEY, &key)], KEY, "needs a certificate and its key"),
+        (vec![(CLIENT, &certificate), (KEY, &other)], KEY, "is not the key of"),
+        (vec![(CLIENT, &certificate), (KEY, &file)], KEY, "ca.pem has no private key in PEM"),
+        (vec![(CLIENT, &key), (KEY, &key)], CLIENT, "client.key has no certificate in PEM"),
+    ] {
+        let ended = run(&["backend"], &[vec![to], variables].concat());
+        assert_eq!(ended.status.code(), Some(64), "{problem}: {}", ended.errors);
+        assert!(ended.errors.starts_with(&format!("error: {variable}: ")), "{}", ended.errors);
+        assert!(ended.errors.contains(problem) && ended.errors.lines().count() == 1, "{problem}: {}", ended.errors);
+    }
+    // What no address needs is not read.
+    let ended = backend(&[(ENDPOINT, "http://127.0.0.1:1"), (CERTIFICATE, "/no/such/ca.pem"), ("SSL_CERT_FILE", text)]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+}
+
+#[test]
+fn a_success_that_is_no_response_of_otlp_delivers_nothing() {
+    for (protocol, kind, body, what) in [
+        ("http/protobuf", "text/html; charset=utf-8", "<!doctype html><title>A page</title>", "a web page (text/html)"),
+        ("http/protobuf", "application/json", "{}", "a body of application/json"),
+        ("http/json", "application/json", "", "no body (application/json)"),
+        ("http/json", "application/json", r#"{"status":"ok"}"#, "a body of application/json"),
+    ] {
+        let page = Honeycomb::troubled("", Trouble::Answers(kind, body));
+        let ended = backend(&[(ENDPOINT, &page.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
+        let ledger = ledger(&ended);
+        assert!(ledger.contains("= 0 delivered + 0 queued") && ledger.contains(" unconfirmed)"), "{what}: {ledger}");
+        let said = format!("answered 200 OK with {what}, which is no response of OTLP");
+        assert!(ledger.contains(&said), "{what}: {ledger}");
+    }
+}
+
+#[test]
+fn a_message_that_rejects_nothing_is_one_warning_and_loses_nothing() {
+    let collector = Honeycomb::troubled("", Trouble::Warns);
+    let ended = backend(&[(ENDPOINT, &collector.url), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
+    assert!(ledger(&ended).ends_with(" delivered + 0 queued + 0 dropped"), "{}", ended.errors);
+    let warning = "took all, with a warning: the dataset is nearly full";
+    assert_eq!(ended.errors.matches(warning).count(), 1, "{}", ended.errors);
+}
