@@ -1,11 +1,16 @@
 //! `cruddur doctor` against a right key, wrong ones of every kind, dead destinations and a dead database: a line each with the
 //! mend, and exit code 1 where something will not work.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+
 use serde_json::Value;
 
-use crate::support::Folder;
+use crate::support::certificate::{Authority, Certificate};
 use crate::support::cruddur::{Cruddur, command};
 use crate::support::honeycomb::{Honeycomb, Trouble};
+use crate::support::{Folder, eventually, http};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 const FREE_PORTS: [(&str, &str); 4] = [
@@ -22,10 +27,16 @@ struct Told {
 }
 
 fn doctor(variables: &[(&str, &str)]) -> Told {
+    doctor_of(&[], variables)
+}
+
+/// The same with more on its command line.
+fn doctor_of(arguments: &[&str], variables: &[(&str, &str)]) -> Told {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
     let variables: Vec<_> = FREE_PORTS.iter().chain(&own).chain(variables).copied().collect();
-    let output = command(&["doctor", "--json"], &variables).current_dir(data.path()).output().unwrap();
+    let output =
+        command(&[&["doctor", "--json"], arguments].concat(), &variables).current_dir(data.path()).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let text = |check: &Value, field: &str| check[field].as_str().unwrap().to_owned();
     let checks = report["checks"].as_array().unwrap();
@@ -55,11 +66,9 @@ fn a_right_key_is_well_in_every_check() {
     assert_eq!(told.of("honeycomb key"), ("ok", "hcaik_a_ke… is an ingest key"));
     assert_eq!(told.of("honeycomb auth"), ("ok", "team Cruddur, environment test"));
     assert_eq!(told.of("clock").0, "ok");
-    let (status, detail) = told.of("honeycomb span");
-    assert_eq!(status, "ok");
-    let taken = honeycomb.taken();
-    let trace: String = taken[0].trace_id.iter().map(|byte| format!("{byte:02x}")).collect();
-    assert!(detail.contains(&trace), "{detail}");
+    let taken = format!("{}/v1/traces takes spans; it was sent none", honeycomb.url);
+    assert_eq!(told.of("honeycomb span"), ("ok", taken.as_str()));
+    assert!(honeycomb.taken().is_empty() && !honeycomb.bodies().is_empty());
     for well in ["database", "cors", "CRUDDUR_PROXY_LISTEN", "variables"] {
         assert_eq!(told.of(well).0, "ok");
     }
@@ -73,6 +82,7 @@ fn a_place_for_log_records_is_asked_by_itself() {
     let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url), ("OTEL_LOGS_EXPORTER", "otlp")];
     let told = doctor(&own);
     assert_eq!((told.of("honeycomb log record").0, told.code), ("ok", 0));
+    assert!(honeycomb.logs().is_empty());
     let told = doctor(&[own[0], own[1], own[2], ("OTEL_TRACES_EXPORTER", "none")]);
     assert_eq!((told.of("honeycomb auth").0, told.of("honeycomb log record").0, told.code), ("ok", "ok", 0));
     assert!(told.checks.iter().all(|(check, ..)| check != "honeycomb span"), "{:#?}", told.checks);
@@ -166,4 +176,152 @@ fn people_get_a_line_a_check() {
     assert!(output.status.success() && !text.contains('\u{1b}'), "{text}");
     assert!(text.lines().any(|line| line.starts_with("off    honeycomb")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("ok     database")), "{text}");
+}
+
+#[test]
+fn a_running_cruddur_is_recognised_and_gets_no_trace_of_the_doctor() {
+    let honeycomb = Honeycomb::start(KEY);
+    let data = Folder::new();
+    let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url)];
+    let cruddur = Cruddur::up(&data, &own);
+    let at = |address: &str| address.trim_start_matches("http://").to_owned();
+    let (page, backend, viewer) = (at(&cruddur.page), at(&cruddur.backend), at(&cruddur.viewer));
+    // What each service has made of its start has arrived.
+    let settled = || {
+        eventually("an empty queue", || {
+            let ledgers =
+                [&cruddur.page, &cruddur.backend].map(|at| http::get(&format!("{at}/health/telemetry")).json());
+            let is_empty =
+                |ledger: &Value| ledger["destinations"].as_array().unwrap().iter().all(|one| one["queued"] == 0);
+            ledgers.iter().all(is_empty).then_some(())
+        });
+        honeycomb.taken().len()
+    };
+    let before = settled();
+    let listen = [
+        ("CRUDDUR_PROXY_LISTEN", &*page),
+        ("CRUDDUR_BACKEND_LISTEN", &*backend),
+        ("CRUDDUR_VIEWER_LISTEN", &*viewer),
+        ("CRUDDUR_XRAY_LISTEN", &*cruddur.xray),
+    ];
+    let told = doctor(&[listen.as_slice(), &own].concat());
+    assert_eq!((told.wrong(), told.code), (vec![], 0));
+    for (variable, address) in listen {
+        assert_eq!(told.of(variable), ("ok", format!("{address} is in use by a running Cruddur").as_str()));
+    }
+    assert_eq!(settled(), before);
+    cruddur.stop();
+    assert_eq!(honeycomb.taken().len(), before);
+}
+
+#[test]
+fn the_doctor_of_one_service_checks_only_what_that_service_needs() {
+    let dead = [("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("CRUDDUR_BACKEND_LISTEN", "nowhere")];
+    assert_eq!(doctor(&dead).wrong(), ["CRUDDUR_BACKEND_LISTEN", "database"]);
+    let of = |service: &str| doctor_of(&["--service", service], &dead);
+    let names = |told: &Told| told.checks.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
+    for (service, has, has_not) in [
+        (
+            "frontend-proxy",
+            ["CRUDDUR_PROXY_LISTEN", "otlp", "routes"],
+            ["database", "CRUDDUR_VIEWER_LISTEN", "accounts"],
+        ),
+        ("trace-viewer", ["CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN", "variables"], ["database", "otlp", "routes"]),
+    ] {
+        let told = of(service);
+        assert_eq!((told.wrong(), told.code), (vec![], 0), "{service}");
+        let names = names(&told);
+        assert!(has.iter().all(|name| names.iter().any(|own| own == name)), "{service}: {names:?}");
+        assert!(has_not.iter().all(|name| names.iter().all(|own| own != name)), "{service}: {names:?}");
+    }
+    assert_eq!(of("backend").wrong(), ["CRUDDUR_BACKEND_LISTEN", "database"]);
+}
+
+#[test]
+fn a_placeholder_is_named_and_a_blank_variable_is_not_set() {
+    for (name, value) in [
+        ("HONEYCOMB_API_KEY", "your-ingest-key"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1,x-api-key=<key>"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20xxx"),
+        ("HONEYCOMB_DATASET", "<dataset>"),
+        ("OTEL_SERVICE_NAME", "<name>"),
+    ] {
+        let told = doctor(&[(name, value)]);
+        let (status, detail) = told.of(name);
+        assert_eq!((status, told.code), ("wrong", 1), "{name}: {detail}");
+        assert!(detail.contains("placeholder"), "{name}: {detail}");
+    }
+    let told = doctor(&[("HONEYCOMB_API_KEY", ""), ("HONEYCOMB_DATASET", " "), ("OTEL_SERVICE_NAME", "shop")]);
+    let (_, detail) = told.of("variables");
+    assert!(detail.contains("OTEL_SERVICE_NAME") && !detail.contains("HONEYCOMB_"), "{detail}");
+    assert_eq!(told.of("honeycomb"), ("off", "HONEYCOMB_API_KEY is not set"));
+}
+
+#[test]
+fn proxies_of_the_environment_are_said_to_be_unused() {
+    let told = doctor(&[("HTTPS_PROXY", "http://me:canary@proxy:3128"), ("all_proxy", "x"), ("NO_PROXY", "localhost")]);
+    let note = "HTTPS_PROXY, NO_PROXY, all_proxy: not used; every destination is reached directly";
+    let mut notes: Vec<&str> =
+        told.checks.iter().filter(|one| one.0 == "variables" && one.1 == "note").map(|one| one.2.as_str()).collect();
+    let found = notes.pop().unwrap();
+    let sorted = |text: &str| {
+        let (names, rest) = text.split_once(": ").unwrap();
+        let mut names: Vec<String> = names.split(", ").map(str::to_owned).collect();
+        names.sort();
+        (names, rest.to_owned())
+    };
+    assert_eq!((sorted(found), notes), (sorted(note), Vec::new()));
+    assert!(!format!("{:?}", told.checks).contains("canary"));
+}
+
+/// A server that sends `answer` to whatever comes, and closes.
+fn server(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            if stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {
+                drop(stream.write_all(answer));
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn what_speaks_at_a_collectors_address_is_named() {
+    let of = |address: &str| {
+        let told = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", address)]);
+        assert_eq!(told.code, 1, "{:?}", told.checks);
+        told.checks.into_iter().find(|(_, status, _)| status == "wrong").unwrap().2
+    };
+    // What a server of gRPC begins with.
+    let grpc = server(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64");
+    for scheme in ["http", "https"] {
+        let told = of(&format!("{scheme}://{grpc}"));
+        assert!(told.starts_with(&format!("{grpc} speaks HTTP/2 alone, as a port of gRPC does (4317)")), "{told}");
+    }
+    let plain = Honeycomb::start("");
+    let told = of(&plain.url.replace("http://", "https://"));
+    assert!(told.contains("speaks HTTP without TLS; give its address with http://"), "{told}");
+    let page = Honeycomb::troubled("", Trouble::Answers("text/html", "<!doctype html>"));
+    let told = of(&page.url);
+    assert!(told.contains("answered 200 OK with a web page (text/html), which is no response of OTLP"), "{told}");
+    let Some(authority) = Authority::make() else { return };
+    let encrypted = Honeycomb::encrypted("", authority.server(false));
+    let told = of(&encrypted.url.replace("https://", "http://"));
+    assert!(told.contains("speaks TLS; give its address with https://"), "{told}");
+    let told = of(&encrypted.url);
+    assert!(told.contains("name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE"), "{told}");
+    // It signs itself, as `openssl req -x509` makes it.
+    let Some(certificate) = Certificate::make() else { return };
+    let own = Honeycomb::encrypted("", certificate.server());
+    let file = certificate.file();
+    let trusted =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", own.url.as_str()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())];
+    let told = doctor(&trusted);
+    assert!(told.of("otlp TLS").1.contains("give the server one that the CA has signed"), "{:?}", told.of("otlp TLS"));
+    let file = authority.file();
+    let trusted = [("OTEL_EXPORTER_OTLP_ENDPOINT", encrypted.url.as_str()), ("SSL_CERT_FILE", file.as_str())];
+    assert_eq!(doctor(&trusted).wrong(), Vec::<&str>::new());
 }

@@ -7,6 +7,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, value_parser};
 use telemetry::propagation::Trust;
 
+use crate::doctor::Scope;
 use crate::load::{self, Origin};
 use crate::rules::Asked;
 
@@ -84,13 +85,22 @@ pub(crate) enum Command {
     /// The viewer of traces alone
     TraceViewer(Lifetime),
     /// Check everything that can keep traces from arriving, a line each; exit code 1 where something will not work
-    Doctor(Form),
+    Doctor(Doctor),
     /// Visit a running Cruddur as people would, and tell how fast each route answers
     #[command(after_help = LOAD)]
     Load(Load),
     /// What concerns AWS X-Ray
     #[command(subcommand)]
     Xray(Xray),
+}
+
+#[derive(Args)]
+pub(crate) struct Doctor {
+    /// Check only what this service needs [default: in its container, the service that runs there; else all]
+    #[arg(long)]
+    pub(crate) service: Option<Scope>,
+    #[command(flatten)]
+    pub(crate) form: Form,
 }
 
 #[derive(Args)]

@@ -1,28 +1,30 @@
 //! Asks a destination, now, whether it would take what we send: for a doctor, not for a service. Each question blocks, for at
-//! most the endpoint's timeout, and is answered with what was found or with what is wrong and its mend.
+//! most the endpoint's timeout, and is answered with what was found or with what is wrong and its fix. Sends no span and no log
+//! record: what is asked leaves no trace.
+
+mod speaker;
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(feature = "xray-otlp")]
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use crate::address::{DaemonAddress, Url};
 use crate::client::agent;
-use crate::explain::explain;
-use crate::tls::Tls;
 #[cfg(feature = "xray-otlp")]
 use crate::config::XrayOtlp;
 #[cfg(feature = "xray")]
 use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
+use crate::explain::explain;
+use crate::ledger::Reason;
 use crate::otlp::{self, Signal};
 use crate::pipeline::Exporter;
 use crate::resource::Resource;
-use crate::span::{self, Limits, Recording, id};
+use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(10);
@@ -117,7 +119,7 @@ pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
     Some(client.rules().map(|rules| (rules.iter().count(), client.endpoint().clone())))
 }
 
-/// The status with which a URL answers a GET.
+/// The status with which an unencrypted URL answers a GET.
 ///
 /// # Errors
 /// Nobody answers.
@@ -181,33 +183,42 @@ struct Access {
     events: bool,
 }
 
-/// Sends one span of the service `cruddur-doctor`, and tells its trace id.
+/// Sends a request for spans that has none.
 ///
 /// # Errors
-/// It was not taken, in the destination's own words.
-pub fn span(endpoint: &Endpoint) -> Result<String, String> {
-    send(|resource| otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource))
+/// It was not taken, in the destination's own words, or what speaks there instead of OTLP over HTTP.
+pub fn traces(endpoint: &Endpoint) -> Result<(), String> {
+    ask(endpoint, |resource| otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource))
 }
 
-/// Sends one log record of the service `cruddur-doctor`.
+/// The same for log records.
 ///
 /// # Errors
-/// It was not taken, in the destination's own words.
-pub fn log_record(endpoint: &Endpoint) -> Result<(), String> {
-    let resource = Resource::new("cruddur-doctor", &[]);
-    let record = span::log_record_of("doctor");
-    let outcome = otlp::Otlp::new(endpoint.clone(), Signal::Logs, resource.encoding()).export(&[record]);
-    outcome.error.map_or(Ok(()), Err)
+/// As of [`traces`].
+pub fn logs(endpoint: &Endpoint) -> Result<(), String> {
+    ask(endpoint, |resource| otlp::Otlp::new(endpoint.clone(), Signal::Logs, resource))
 }
 
 /// The same to X-Ray, signed.
 ///
 /// # Errors
-/// It was not taken, in X-Ray's own words, or there are no credentials.
+/// As of [`traces`], or there are no credentials.
 #[cfg(feature = "xray-otlp")]
-pub fn signed_span(to: &XrayOtlp) -> Result<String, String> {
+pub fn signed_traces(to: &XrayOtlp) -> Result<(), String> {
     let signer = Arc::new(crate::xray_otlp::Signer::new(to));
-    send(|resource| crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), signer, resource))
+    ask(&to.endpoint, |resource| crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), signer, resource))
+}
+
+/// A connection by TLS, with the endpoint's certificates.
+///
+/// # Errors
+/// There is none, or what speaks there instead.
+pub fn tls(endpoint: &Endpoint) -> Result<(), String> {
+    let url = &endpoint.url;
+    match agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str()).call() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(named(url, false, format!("{url} did not answer: {}", explain(&error)))),
+    }
 }
 
 /// Asks where credentials come from for some that are good now, and tells the last four characters of their key's id.
@@ -219,15 +230,21 @@ pub fn credentials(to: &XrayOtlp) -> Result<String, String> {
     crate::xray_otlp::Signer::new(to).credentials()
 }
 
-fn send<E: Exporter>(make: impl FnOnce(&[u8]) -> E) -> Result<String, String> {
-    let now = span::now();
-    let trace = id::trace(now);
-    let context = SpanContext::new(trace, id::span(), TraceFlags::SAMPLED, false, TraceState::default());
-    let record = Recording::start("doctor", &context, None, None, now, Limits::default());
-    let record = record.finish(span::now());
+/// An export of nothing.
+fn ask<E: Exporter>(endpoint: &Endpoint, make: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
     let resource = Resource::new("cruddur-doctor", &[]);
-    let outcome = make(resource.encoding()).export(&[record]);
-    outcome.error.map_or_else(|| Ok(trace.to_string()), Err)
+    let outcome = make(resource.encoding()).export(&[]);
+    let is_http = !outcome.dropped.contains_key(&Reason::Unreachable);
+    outcome.error.map_or(Ok(()), |problem| Err(named(&endpoint.url, is_http, problem)))
+}
+
+/// `problem`, behind what speaks at `url` if that explains it.
+fn named(url: &Url, is_http: bool, problem: String) -> String {
+    let address = connect(&url.host(), url.port()).ok();
+    match address.and_then(|address| speaker::mistake(url, address, is_http)) {
+        Some(mistake) => format!("{mistake} ({problem})"),
+        None => problem,
+    }
 }
 
 #[cfg(test)]

@@ -113,18 +113,6 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     record.into()
 }
 
-/// A `LogRecord` that says this and no more.
-#[cfg(feature = "honeycomb")]
-pub(crate) fn log_record_of(message: &str) -> Record {
-    let mut record = Vec::new();
-    let now = now();
-    fixed64(&mut record, 1, now);
-    number(&mut record, 2, INFO);
-    body(&mut record, message);
-    fixed64(&mut record, 11, now);
-    record.into()
-}
-
 fn body(record: &mut Vec<u8>, message: &str) {
     head(record, 5, field_len(message.len()));
     bytes(record, 1, message.as_bytes());

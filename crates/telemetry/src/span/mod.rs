@@ -35,8 +35,6 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::propagation::State;
 
 pub(crate) use attribute::attribute;
-#[cfg(feature = "honeycomb")]
-pub(crate) use event::log_record_of;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub(crate) use record::Record;

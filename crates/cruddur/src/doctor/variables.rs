@@ -1,0 +1,93 @@
+//! The doctor's checks of variables: what is set, what is wrong, what is done otherwise, and what is not used at all.
+
+use std::path::Path;
+
+use settings::{Settings, is_placeholder};
+
+use super::{AllConfigs, Report, Scope, Status};
+use crate::preflight::ports;
+
+/// Variables with these names are ours, or OpenTelemetry's.
+const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
+/// The variables of a proxy for a client's requests, in upper or lower case.
+const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+
+/// Reads the variables of all services, and reports on those that the services in `scope` read.
+pub(super) fn variables(scope: Scope) -> (Report, AllConfigs) {
+    let (mut settings, mut elsewhere) = (Settings::from_env(), Settings::from_env());
+    let backend = backend::Config::read(if scope.has(Scope::Backend) { &mut settings } else { &mut elsewhere });
+    let of_proxy = if scope.has(Scope::Proxy) { &mut settings } else { &mut elsewhere };
+    let proxy = frontend_proxy::Config::read(of_proxy, frontend_proxy::CommandLine::default());
+    let viewer = trace_viewer::Config::read(if scope.has(Scope::Viewer) { &mut settings } else { &mut elsewhere });
+    let telemetry = telemetry::Config::read(if scope == Scope::Viewer { &mut elsewhere } else { &mut settings });
+    let mut report = Report::default();
+    report.names(&settings, &elsewhere);
+    report.placeholders(&mut settings);
+    for (subject, problem) in settings.faults() {
+        report.add(subject, Status::Wrong, problem);
+    }
+    if scope.has(Scope::Proxy) {
+        report.routes(&settings, &proxy);
+    }
+    let ports = ports(&backend, &proxy, &viewer);
+    (report, AllConfigs { backend, telemetry, ports })
+}
+
+impl Report {
+    fn names(&mut self, settings: &Settings, elsewhere: &Settings) {
+        let (known, unknown) = settings.set(&PREFIXES);
+        let list = if known.is_empty() { "none is set: every default holds".to_owned() } else { known.join(", ") };
+        self.add("variables", Status::Ok, format!("{list} (from this process's environment)"));
+        if Path::new(".env").exists() {
+            self.add("variables", Status::Note, "only docker compose reads .env; export what `cargo run` needs");
+        }
+        let (of_others, _) = elsewhere.set(&PREFIXES);
+        // The variables of the specification have warnings of their own, or mean something in other circumstances.
+        for name in unknown.into_iter().filter(|name| !telemetry::config::is_known(name)) {
+            let why = if of_others.contains(&name) {
+                "is set, and only other services read it"
+            } else {
+                "is set and means nothing here; is it misspelt?"
+            };
+            self.add("variables", Status::Note, format!("{name} {why}"));
+        }
+        for (subject, instead) in settings.warnings() {
+            self.add("variables", Status::Note, format!("{subject}: {instead}"));
+        }
+        let proxies: Vec<&str> =
+            settings.names().filter(|name| PROXIES.contains(&name.to_ascii_uppercase().as_str())).collect();
+        if !proxies.is_empty() {
+            let note = format!("{}: not used; every destination is reached directly", proxies.join(", "));
+            self.add("variables", Status::Note, note);
+        }
+    }
+
+    /// What an example has in the place of a value.
+    fn placeholders(&mut self, settings: &mut Settings) {
+        let known: Vec<String> = settings.set(&[]).0.into_iter().map(str::to_owned).collect();
+        for name in known {
+            let Some(text) = settings.text(&name).map(|text| text.replace("%20", " ")) else { continue };
+            let values: Vec<&str> = if name.ends_with("_HEADERS") {
+                text.split(',').filter_map(|entry| Some(entry.split_once('=')?.1)).collect()
+            } else {
+                vec![text.as_str()]
+            };
+            // `Bearer <token>` too.
+            let is_one =
+                |value: &str| is_placeholder(value) || value.split_whitespace().last().is_some_and(is_placeholder);
+            if values.into_iter().any(is_one) && !settings.is_wrong(&name) {
+                self.add(name, Status::Wrong, "has a placeholder for its value; give the real one, or leave it blank");
+            }
+        }
+    }
+
+    fn routes(&mut self, settings: &Settings, proxy: &frontend_proxy::Config) {
+        let file = proxy.routes_file().map(|file| file.display().to_string());
+        let is_wrong =
+            file.as_ref().is_some_and(|file| settings.faults().any(|(subject, _)| subject.starts_with(file)));
+        if !is_wrong {
+            let from = file.unwrap_or_else(|| "Cruddur's own; CRUDDUR_PROXY_CONFIG names a file of others".to_owned());
+            self.add("routes", Status::Ok, format!("{}, from {from}", proxy.table().lines().count()));
+        }
+    }
+}

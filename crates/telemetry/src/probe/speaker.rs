@@ -1,0 +1,150 @@
+//! Which protocol a server speaks, by the first bytes that it sends: so that a doctor can name the mistake where an address has the
+//! wrong port or scheme. Each question is a connection of its own, of at most two seconds.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use crate::address::Url;
+
+const WAIT: Duration = Duration::from_secs(2);
+/// A client's first bytes in HTTP/2: the preface, and an empty frame of settings.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+/// The head of a frame of HTTP/2.
+const FRAME: usize = 9;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+    Tls,
+}
+
+/// What speaks at `address` if it is not what `url` is for, with the fix. If HTTP/1.1 was answered, `is_http`, only TLS is
+/// looked for: a server may speak both versions of HTTP.
+pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<String> {
+    let at = format!("{}:{}", url.host(), url.port());
+    let speaks = |send: &[u8]| Protocol::of(&first_bytes(address, send));
+    // First, because a server of TLS may answer plain HTTP with a hint in plain HTTP.
+    let is_tls = speaks(&client_hello(&url.host())?) == Some(Protocol::Tls);
+    match (is_tls, url.is_encrypted()) {
+        (true, false) => return Some(format!("{at} speaks TLS; give its address with https://")),
+        (true, true) => return None,
+        (false, _) if is_http => return None,
+        (false, _) => {}
+    }
+    let request = format!("GET / HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
+    let found = [request.as_bytes(), PREFACE].into_iter().find_map(speaks)?;
+    match found {
+        Protocol::Http2 => Some(format!(
+            "{at} speaks HTTP/2 alone, as a port of gRPC does (4317); give the port of OTLP over HTTP, usually 4318"
+        )),
+        Protocol::Http1 if url.is_encrypted() => {
+            Some(format!("{at} speaks HTTP without TLS; give its address with http://"))
+        }
+        Protocol::Http1 | Protocol::Tls => None,
+    }
+}
+
+impl Protocol {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        match bytes {
+            // An alert or a handshake, of any version since SSL 3.
+            [0x15 | 0x16, 3, ..] => Some(Self::Tls),
+            // Settings or a farewell, of the whole connection.
+            [_, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Some(Self::Http2),
+            _ if bytes.starts_with(b"HTTP/1") => Some(Self::Http1),
+            _ => None,
+        }
+    }
+}
+
+/// As many bytes as tell the protocol; fewer, or none, if the server sends no more.
+fn first_bytes(address: SocketAddr, send: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A server may break off after its first bytes, which are enough.
+    drop(talk(address, send, &mut bytes));
+    bytes
+}
+
+fn talk(address: SocketAddr, send: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
+    let mut stream = TcpStream::connect_timeout(&address, WAIT)?;
+    stream.set_read_timeout(Some(WAIT))?;
+    stream.set_write_timeout(Some(WAIT))?;
+    stream.write_all(send)?;
+    let mut buffer = [0; FRAME];
+    while bytes.len() < FRAME {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            length => bytes.extend(buffer.iter().take(length)),
+        }
+    }
+    Ok(())
+}
+
+/// The first bytes of a client of TLS.
+fn client_hello(host: &str) -> Option<Vec<u8>> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .ok()?
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
+    let mut hello = Vec::new();
+    ClientConnection::new(Arc::new(config), name).ok()?.write_tls(&mut hello).ok()?;
+    Some(hello)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// A server that sends `answer` to whatever comes first, and closes.
+    fn server(answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut buffer = [0; 1024];
+                if stream.read(&mut buffer).is_ok_and(|length| length > 0) {
+                    drop(stream.write_all(answer));
+                }
+            }
+        });
+        address
+    }
+
+    fn found(scheme: &str, answer: &'static [u8], is_http: bool) -> String {
+        let address = server(answer);
+        let url = format!("{scheme}://{address}").parse().unwrap();
+        mistake(&url, address, is_http).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_speaks_there_is_named_with_the_fix() {
+        const ALERT: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
+        const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+        const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+        const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        assert!(found("http", ALERT, false).ends_with("speaks TLS; give its address with https://"));
+        assert!(found("http", ALERT, true).contains("speaks TLS"), "a server that answers plain HTTP with a hint");
+        for scheme in ["http", "https"] {
+            assert!(found(scheme, SETTINGS, false).contains("port of gRPC does (4317)"), "{scheme}");
+            assert!(found(scheme, GOAWAY, false).contains("port of gRPC does (4317)"), "{scheme}");
+            assert_eq!(found(scheme, b"220 smtp.example ESMTP\r\n", false), "", "{scheme}");
+            assert_eq!(found(scheme, b"", false), "", "{scheme}");
+        }
+        assert!(found("https", PLAIN, false).contains("speaks HTTP without TLS"));
+        assert_eq!(found("http", PLAIN, false), "");
+        assert_eq!(found("http", SETTINGS, true), "", "it may speak both versions");
+        assert_eq!(found("https", ALERT, false), "");
+    }
+}
