@@ -30,6 +30,24 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
 }
 
 #[test]
+fn it_announces_where_log_records_go() {
+    let logs = |variables: &[(&str, &str)]| {
+        let data = Folder::new();
+        let mut cruddur = Cruddur::up(&data, variables);
+        let line =
+            cruddur.announced().into_iter().find_map(|line| Some(line.strip_prefix("  logs       ")?.to_owned()));
+        (line, cruddur.stop().errors)
+    };
+    let export = ("OTEL_LOGS_EXPORTER", "otlp");
+    assert_eq!(logs(&[]).0, None);
+    let (line, errors) = logs(&[export]);
+    assert!(line.unwrap().starts_with("sent nowhere: the viewer takes none; name a collector"), "{errors}");
+    assert!(errors.contains("backend: warning: OTEL_LOGS_EXPORTER: no destination takes log records"), "{errors}");
+    let (line, errors) = logs(&[export, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:1/in")]);
+    assert_eq!(line.as_deref(), Some("http://127.0.0.1:1/in"), "{errors}");
+}
+
+#[test]
 fn it_stops_at_ctrl_c_too() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);

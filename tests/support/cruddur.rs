@@ -183,6 +183,11 @@ impl Cruddur {
         }
     }
 
+    /// What `up` announces after its addresses.
+    pub(crate) fn announced(&mut self) -> Vec<String> {
+        std::iter::from_fn(|| Some(self.line()).filter(|line| !line.starts_with("Post a crud"))).collect()
+    }
+
     /// What it has said on standard error so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()

@@ -187,6 +187,14 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
         };
         writeln!(text, "  {name:<10} {target}")?;
     }
+    match plan.telemetry.log_records().as_deref() {
+        None => {}
+        Some([]) => writeln!(
+            text,
+            "  logs       sent nowhere: the viewer takes none; name a collector in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
+        )?,
+        Some(addresses) => writeln!(text, "  logs       {}", addresses.join(" and "))?,
+    }
     writeln!(text, "Post a crud, then look at its trace. Stop with Ctrl-C.\n")?;
     // Whoever started this may not read what it says.
     drop(std::io::stdout().write_all(text.as_bytes()));
