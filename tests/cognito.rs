@@ -48,6 +48,15 @@ fn two_come_with_tokens_and_neither_acts_for_the_other() {
         let handle = other["handle"].as_str().unwrap();
         assert!(handle.starts_with("altbrown_"), "the first users' handles are theirs: {handle}");
 
+        let profile = |handle: &str| {
+            http::get(&format!("{}/api/activities/@{handle}", cruddur.backend)).json()["profile"].clone()
+        };
+        assert_eq!(profile("zofie")["cognito_user_uuid"], issuer.access("Zofie")["sub"]);
+        assert_eq!(profile("bayko").get("cognito_user_uuid"), Some(&Value::Null), "bayko has no token");
+        let update = json!({"display_name": "Zofie", "bio": ""});
+        let updated = post(&cruddur.backend, "/api/profile/update", &zofie, &update);
+        assert_eq!(updated.json()["cognito_user_uuid"], issuer.access("Zofie")["sub"]);
+
         let crud = post(&cruddur.backend, "/api/activities", &zofie, &json!({"message": "mine", "ttl": "1-hour"}));
         assert_eq!((crud.status, &crud.json()["handle"]), (200, &json!("zofie")));
         let path = format!("/api/activities/{}", crud.json()["uuid"].as_str().unwrap());

@@ -76,6 +76,18 @@ fn a_right_key_is_well_in_every_check() {
 }
 
 #[test]
+fn the_other_names_of_a_configured_page_are_reported() {
+    let told = doctor(&[("FRONTEND_URL", "http://localhost:3000"), ("BACKEND_URL", "https://cruddur.example")]);
+    let (status, detail) = told.of("cors");
+    assert_eq!(status, "ok");
+    for origin in ["http://localhost:3000", "https://cruddur.example", "http://127.0.0.1:3000", "http://[::1]:3000"] {
+        assert!(detail.contains(origin), "{origin}: {detail}");
+    }
+    let told = doctor(&[("FRONTEND_URL", "https://cruddur.example")]);
+    assert_eq!(told.of("cors").1, "https://cruddur.example may call the API");
+}
+
+#[test]
 fn a_place_for_log_records_is_asked_by_itself() {
     let honeycomb = Honeycomb::start(KEY);
     let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";

@@ -48,6 +48,7 @@ mod upstreams;
 mod variables;
 mod viewer;
 mod w3c;
+mod week2;
 mod workspace;
 mod writes;
 mod xray_documents;

@@ -287,49 +287,6 @@ fn whom_i_have_read_is_not_suggested_to_me() {
     });
 }
 
-/// What the bootcamp's React frontend of week 2 sends, and the fields that it reads of each answer.
-#[test]
-fn the_original_frontends_requests_are_answered_as_it_expects() {
-    let variables = [("CRUDDUR_API", "week2"), ("FRONTEND_URL", "https://frontend.example")];
-    engines::each(&variables, |cruddur| {
-        let me = cruddur.person();
-        let own = [("origin", "https://frontend.example"), ("accept", "application/json")];
-        let crud = me.post_with("/api/activities", &own, &json!({"message": "from React", "ttl": "7-days"}));
-        assert_eq!((crud.status, crud.header("access-control-allow-origin")), (200, "https://frontend.example"));
-        let uuid = crud.json()["uuid"].as_str().unwrap().to_owned();
-        let reply = json!({"activity_uuid": uuid, "message": "a reply"});
-        let reply = me.post_with(&format!("/api/activities/{uuid}/reply"), &own, &reply).json();
-        let said = json!({"message": "hello", "user_receiver_handle": "bayko"});
-        let said = me.post_with("/api/messages", &own, &said).json();
-
-        let activity = ["uuid", "display_name", "handle", "message", "created_at", "expires_at"];
-        let counts = ["likes_count", "replies_count", "reposts_count"];
-        let message = ["uuid", "display_name", "handle", "message", "created_at"];
-        let home = me.get("/api/activities/home").json();
-        for (of, one) in [
-            ("a new crud", &crud.json()),
-            ("a new reply", &reply),
-            ("home", &home[0]),
-            ("home's replies", &home[0]["replies"][0]),
-            ("a profile, which is the plain list", &me.get(&format!("/api/activities/@{}", me.handle)).json()[0]),
-            ("a search", &me.get("/api/activities/search?term=react").json()[0]),
-        ] {
-            assert!(activity.iter().all(|key| one[key].is_string()), "{of}: {one}");
-            assert!(counts.iter().all(|key| one[key].is_u64()), "{of}: {one}");
-        }
-        assert_eq!(reply["reply_to_activity_uuid"], uuid);
-        for (of, one) in [
-            ("a new message", &said),
-            ("conversations", &me.get("/api/message_groups").json()[0]),
-            ("messages", &me.get("/api/messages/@bayko").json()[0]),
-        ] {
-            assert!(message.iter().all(|key| one[key].is_string()), "{of}: {one}");
-        }
-        let refused = me.post_with("/api/activities", &own, &json!({"message": "", "ttl": ""}));
-        assert_eq!((refused.status, refused.json()), (422, json!(["ttl_blank", "message_blank"])));
-    });
-}
-
 #[test]
 fn faults_are_made_where_they_are_asked_for_and_refused_in_production() {
     let data = Folder::new();

@@ -45,7 +45,9 @@ function showList(id, items) {
 }
 
 // How this Cruddur runs.
-function showMode({ faults, accounts }) {
+function showMode({ faults, accounts, acts_as }) {
+  byId('week2').hidden = !acts_as;
+  byId('week2').textContent = acts_as ? `Week 2 mode is on: pages of the configured origins act as @${acts_as} without signing in.` : '';
   if (accounts === 'issued') signInElsewhere();
   byId('faults').hidden = !faults;
   byId('faults').textContent = faults ? `Faults are on: ${faults.split(',').join(', ')}. They slow or break what you do here, on purpose.` : '';

@@ -8,8 +8,8 @@
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
 //! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are believed: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
-//! | `CRUDDUR_API` | `week2`: a profile is the plain list of cruds that the original's second week answered with | the whole |
-//! | `CRUDDUR_ENV` | `production` refuses faults | `development` |
+//! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | the whole |
+//! | `CRUDDUR_ENV` | `production` refuses faults and `week2` | `development` |
 //! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
 //! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of whom a token signs in once; it is told in the ready line | nobody |
 //! | `AUTH_MODE` | `local`: people sign up here; `cognito`: they come with a user pool's tokens | `local` |
@@ -20,7 +20,9 @@
 
 mod accounts;
 mod database;
+mod origin;
 mod postgres_url;
+mod shape;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -32,6 +34,8 @@ use crate::store::Faults;
 pub use accounts::{Accounts, Issuer};
 pub use database::Database;
 pub(crate) use database::{Embedded, NotWritable, Postgres, file_fix, private};
+pub use origin::Origin;
+pub(crate) use shape::Shape;
 
 /// The backend's settings.
 #[derive(Debug)]
@@ -44,7 +48,7 @@ pub struct Config {
     pub origins: Vec<Origin>,
     /// The proxies that are believed about their clients.
     pub trust: Trust,
-    /// What a profile looks like.
+    /// The frontend that the API is for.
     pub shape: Shape,
     /// What is made to go wrong.
     pub faults: Faults,
@@ -53,19 +57,6 @@ pub struct Config {
     /// Whom a token is made for that signs in once; nobody where accounts are not our own.
     pub one_time_sign_in: Option<String>,
 }
-
-/// What a profile looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    /// The user, and a page of their cruds.
-    Whole,
-    /// The plain list of cruds, as the original's frontend of week 2 expects it.
-    Week2,
-}
-
-/// `scheme://host[:port]`, as a browser sends it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin(String);
 
 impl Config {
     /// From `settings`, which remembers the faults.
@@ -83,7 +74,7 @@ impl Config {
             database: Database::read(settings),
             origins,
             trust: trust.unwrap_or_default(),
-            shape: settings.parse("CRUDDUR_API", "week2, or leave it unset").unwrap_or(Shape::Whole),
+            shape: Shape::read(settings),
             faults: faults(settings),
             accounts,
             one_time_sign_in,
@@ -91,15 +82,18 @@ impl Config {
     }
 }
 
-/// None in production, whatever is asked for.
+/// None in production, whatever is configured.
 pub fn faults(settings: &mut Settings) -> Faults {
     const EXPECTED: &str = "some of slow-query:200ms, n-plus-one and error:5%, with commas between";
-    let production = settings.parse("CRUDDUR_ENV", "development or production") == Some(Environment::Production);
     let faults = settings.parse("CRUDDUR_FAULTS", EXPECTED).unwrap_or(Faults::NONE);
-    if production && faults != Faults::NONE {
+    if is_production(settings) && faults != Faults::NONE {
         settings.fault("CRUDDUR_FAULTS", "makes requests fail, and CRUDDUR_ENV is production; unset one of them");
     }
     faults
+}
+
+fn is_production(settings: &mut Settings) -> bool {
+    settings.parse("CRUDDUR_ENV", "development or production") == Some(Environment::Production)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,14 +107,6 @@ enum Environment {
 #[error("it is none of them")]
 pub struct NoneOfThem;
 
-impl FromStr for Shape {
-    type Err = NoneOfThem;
-
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
-        if text == "week2" { Ok(Self::Week2) } else { Err(NoneOfThem) }
-    }
-}
-
 impl FromStr for Environment {
     type Err = NoneOfThem;
 
@@ -133,38 +119,11 @@ impl FromStr for Environment {
     }
 }
 
-impl Origin {
-    /// As it stands in an `Origin` header.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Why a text is not an origin.
-#[derive(Debug, thiserror::Error)]
-#[error("it is not scheme://host[:port]")]
-pub struct NotAnOrigin;
-
-impl FromStr for Origin {
-    type Err = NotAnOrigin;
-
-    fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
-        let text = text.trim_end_matches('/');
-        let (scheme, host) = text.split_once("://").ok_or(NotAnOrigin)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
-        if matches!(scheme, "http" | "https") && !host.is_empty() && host.chars().all(plain) {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(NotAnOrigin)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+    pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let mut settings = Settings::from_pairs(pairs);
         let config = Config::read(&mut settings);
         settings.finish(config).map_err(|faults| faults.to_string())
@@ -189,10 +148,5 @@ mod tests {
         let named: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
         assert_eq!(named, ["CRUDDUR_BACKEND_LISTEN", "FRONTEND_URL", "BACKEND_URL", "DATABASE_URL"]);
         assert!(!faults.contains("canary"), "{faults}");
-    }
-
-    #[test]
-    fn an_origin_is_taken_as_a_browser_sends_it() {
-        assert_eq!("https://Cruddur.example/".parse::<Origin>().unwrap().as_str(), "https://cruddur.example");
     }
 }

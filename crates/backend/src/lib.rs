@@ -11,6 +11,6 @@ pub mod domain;
 mod http;
 pub mod store;
 
-pub use config::{Accounts, Config, Database, Issuer, faults};
+pub use config::{Accounts, Config, Database, Issuer, Origin, faults};
 pub use http::{Error as ServerError, Server};
 pub use store::{Faults, Store};

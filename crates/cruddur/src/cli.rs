@@ -31,9 +31,9 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   AUTH_MODE                     cognito: people come with a user pool's tokens (AWS_COGNITO_USER_POOL_ID,
                                 AWS_COGNITO_USER_POOL_CLIENT_ID, AUTH_ISSUER) [local: they sign up here]
   FRONTEND_URL, BACKEND_URL     origins whose pages may call the API
-  CRUDDUR_API                   week2: a profile is the original's plain list
+  CRUDDUR_API                   week2: for the original's frontend, whose pages act as @andrewbrown
   CRUDDUR_FAULTS                slow-query:200ms,n-plus-one,error:5%: something to find in a trace [none]
-  CRUDDUR_ENV                   production refuses faults [development]
+  CRUDDUR_ENV                   production refuses faults and week2 [development]
   CRUDDUR_ONE_TIME_SIGN_IN      a handle: the backend prints a token that signs in once
   HONEYCOMB_API_KEY             sends traces to Honeycomb (HONEYCOMB_API_ENDPOINT, HONEYCOMB_DATASET)
   OTEL_EXPORTER_OTLP_ENDPOINT   sends traces to an OTLP/HTTP collector (OTEL_EXPORTER_OTLP_HEADERS)

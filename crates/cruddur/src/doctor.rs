@@ -12,7 +12,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use backend::Accounts;
+use backend::{Accounts, Origin};
 use clap::ValueEnum;
 use serde::Serialize;
 use settings::Settings;
@@ -75,7 +75,7 @@ pub(crate) async fn run(scope: Option<Scope>, json: bool) -> Result<()> {
     let scope = scope.unwrap_or_else(Scope::of_container);
     let (mut report, configs) = variables(scope);
     let database = configs.backend.database.clone();
-    let origins: Vec<String> = configs.backend.origins.iter().map(|origin| origin.as_str().to_owned()).collect();
+    let origins = configs.backend.origins.clone();
     let blocking = spawn_blocking(move || {
         let mut report = Report::default();
         if scope != Scope::Viewer {
@@ -142,13 +142,21 @@ impl Report {
         }
     }
 
-    fn cors(&mut self, origins: &[String]) {
-        let origins = if origins.is_empty() {
-            "none but the page's own; FRONTEND_URL and BACKEND_URL add origins".to_owned()
-        } else {
-            format!("{} may call the API", origins.join(" and "))
-        };
-        self.add("cors", Status::Ok, origins);
+    /// The origins whose pages may call the API, and those that a browser on this machine may be at instead.
+    fn cors(&mut self, origins: &[Origin]) {
+        if origins.is_empty() {
+            let detail = "none but the page's own; FRONTEND_URL and BACKEND_URL add origins";
+            return self.add("cors", Status::Ok, detail);
+        }
+        let list = |origins: &[Origin]| origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(" and ");
+        let mut detail = format!("{} may call the API", list(origins));
+        let mut others: Vec<_> = origins.iter().flat_map(Origin::other_names).collect();
+        others.retain(|other| !origins.contains(other));
+        if !others.is_empty() {
+            let others = list(&others);
+            detail.push_str(&format!("; pages at {others} may not: browsers compare addresses letter by letter"));
+        }
+        self.add("cors", Status::Ok, detail);
     }
 
     fn accounts(&mut self, accounts: &Accounts) {

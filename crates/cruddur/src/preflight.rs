@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) database: Database,
     pub(crate) telemetry: telemetry::Config,
     pub(crate) faults: Faults,
+    /// What week 2 mode permits, if it is on.
+    pub(crate) week2: Option<String>,
     /// `CRUDDUR_UPSTREAM` is set: the proxy goes there.
     pub(crate) own_upstream: bool,
     /// `CRUDDUR_VIEWER` is set: `/traces/` goes there.
@@ -46,8 +48,9 @@ fn plan(settings: &mut Settings) -> Plan {
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
     let own_rules = settings.text("CRUDDUR_XRAY_RULES").is_some();
+    let week2 = backend.week2_notice();
     let (database, faults) = (backend.database, backend.faults);
-    Plan { database, telemetry, faults, own_upstream, own_viewer, own_rules }
+    Plan { database, telemetry, faults, week2, own_upstream, own_viewer, own_rules }
 }
 
 /// Every address that a service listens on, and its variable.

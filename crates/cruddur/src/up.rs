@@ -168,6 +168,9 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
     if plan.faults != Faults::NONE {
         writeln!(text, "  faults     {}   (CRUDDUR_FAULTS)", plan.faults)?;
     }
+    if let Some(notice) = &plan.week2 {
+        writeln!(text, "  week 2     {notice}   (CRUDDUR_API)")?;
+    }
     let backend = address(backend, "http")?;
     writeln!(text, "  API        {page}/api/activities/home   (backend {backend})")?;
     writeln!(text, "  traces     {viewer}/   (also {page}/traces/)")?;

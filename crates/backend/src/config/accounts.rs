@@ -42,7 +42,7 @@ struct Region(String);
 impl Accounts {
     /// Reads every variable in every mode, so that one that is wrong is told before it matters.
     pub(super) fn read(settings: &mut Settings) -> Self {
-        let mode = settings.parse("AUTH_MODE", "local or cognito").unwrap_or(Mode::Local);
+        let mode = Mode::read(settings);
         let client = settings.text("AWS_COGNITO_USER_POOL_CLIENT_ID");
         let pool = settings.text("AWS_COGNITO_USER_POOL_ID");
         let own_address = settings.text("AUTH_ISSUER").is_some();
@@ -59,6 +59,17 @@ impl Accounts {
             (Mode::Cognito, Some(address), Some(client)) => Self::Issued(Issuer { address, client }),
             _ => Self::Own,
         }
+    }
+}
+
+/// Whether accounts are an issuer's, also if one of its settings is missing.
+pub(super) fn are_issued(settings: &mut Settings) -> bool {
+    Mode::read(settings) == Mode::Cognito
+}
+
+impl Mode {
+    fn read(settings: &mut Settings) -> Self {
+        settings.parse("AUTH_MODE", "local or cognito").unwrap_or(Self::Local)
     }
 }
 

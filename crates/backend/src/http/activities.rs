@@ -15,7 +15,7 @@ use super::once::{Idempotency, answered, kept};
 use super::openapi::Codes;
 use super::problem::Problem;
 use super::session::{SignedIn, Visitor};
-use super::{Answer, Shape, State};
+use super::{Answer, Shape, State, users};
 use crate::domain::{Invalid, Message, Page, Term, Thread, Ttl};
 use crate::store::{Deletion, now};
 
@@ -104,7 +104,9 @@ pub(super) async fn profile(
     let next = page.after(&activities);
     Ok(match state.shape {
         Shape::Week2 => list(&request, next, json::all::<_, json::Activity>(activities)),
-        Shape::Whole => list(&request, next, json::ProfilePage::from((profile, activities))),
+        Shape::Whole => {
+            list(&request, next, json::ProfilePage::from((users::shown(&state, profile).await?, activities)))
+        }
     })
 }
 

@@ -28,10 +28,9 @@ pub(super) struct Activity {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reply_to_activity_uuid: Option<Uuid>,
-    /// The newest, newest first
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(no_recursion, nullable = false)]
-    replies: Option<Vec<Activity>>,
+    /// The newest, newest first, in lists that have them; else none
+    #[schema(no_recursion)]
+    replies: Vec<Activity>,
     /// In notifications alone
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -64,6 +63,10 @@ pub(super) struct Profile {
     bio: String,
     #[schema(minimum = 0)]
     cruds_count: i64,
+    /// Present where accounts are an issuer's: the user's `sub` there, or null for a user who has never come with a token
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, required = false)]
+    cognito_user_uuid: Option<Option<String>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -133,6 +136,10 @@ pub(super) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) accounts: Option<&'static str>,
+    /// In week 2 mode, the handle of the user that pages of configured origins act as without signing in; absent otherwise
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) acts_as: Option<&'static str>,
 }
 
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -242,7 +249,7 @@ impl From<domain::Activity> for Activity {
             replies_count: activity.replies_count,
             reposts_count: activity.reposts_count,
             reply_to_activity_uuid: activity.reply_to,
-            replies: None,
+            replies: Vec::new(),
             notification: None,
         }
     }
@@ -250,7 +257,7 @@ impl From<domain::Activity> for Activity {
 
 impl From<Thread> for Activity {
     fn from(thread: Thread) -> Self {
-        Self { replies: Some(all(thread.replies)), ..thread.activity.into() }
+        Self { replies: all(thread.replies), ..thread.activity.into() }
     }
 }
 
@@ -272,15 +279,26 @@ impl From<Thread> for Status {
     }
 }
 
-impl From<domain::Profile> for Profile {
-    fn from(domain::Profile { user, cruds_count }: domain::Profile) -> Self {
-        Self { uuid: user.uuid, handle: user.handle, display_name: user.display_name, bio: user.bio, cruds_count }
+impl Profile {
+    /// `issued_id` is the issuer's id of the user, where accounts are an issuer's.
+    pub(super) fn new(
+        domain::Profile { user, cruds_count }: domain::Profile,
+        issued_id: Option<Option<String>>,
+    ) -> Self {
+        Self {
+            uuid: user.uuid,
+            handle: user.handle,
+            display_name: user.display_name,
+            bio: user.bio,
+            cruds_count,
+            cognito_user_uuid: issued_id,
+        }
     }
 }
 
-impl From<(domain::Profile, Vec<domain::Activity>)> for ProfilePage {
-    fn from((profile, activities): (domain::Profile, Vec<domain::Activity>)) -> Self {
-        Self { profile: profile.into(), activities: all(activities) }
+impl From<(Profile, Vec<domain::Activity>)> for ProfilePage {
+    fn from((profile, activities): (Profile, Vec<domain::Activity>)) -> Self {
+        Self { profile, activities: all(activities) }
     }
 }
 

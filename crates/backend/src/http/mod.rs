@@ -11,6 +11,7 @@ mod list;
 mod messages;
 mod once;
 mod openapi;
+mod origins;
 mod problem;
 mod reactions;
 mod session;
@@ -36,8 +37,9 @@ use tracing::Span;
 use tracing_actix_web::TracingLogger;
 
 use crate::config::{Config, Origin, Shape};
-use crate::store::{Faults, Store};
+use crate::store::{FIRST_USER, Faults, Store};
 use feed::Feed;
+use origins::Origins;
 use problem::Problem;
 use session::Accounts;
 
@@ -61,6 +63,7 @@ pub struct Server {
 struct State {
     store: Store,
     accounts: Accounts,
+    origins: Origins,
     shape: Shape,
     faults: Faults,
     /// Of these routes; made once.
@@ -107,8 +110,10 @@ impl Server {
         let accounts = Accounts::from(accounts);
         let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
         let document = openapi::document(&accounts).into();
-        let state = web::Data::new(State { store: store.clone(), accounts, shape, faults, document });
+        let origins = Origins::new(origins);
+        let state = web::Data::new(State { store: store.clone(), accounts, origins, shape, faults, document });
         let server = HttpServer::new(move || {
+            let reporting = state.clone();
             App::new()
                 .app_data(state.clone())
                 .app_data(web::Data::new(Feed::default()))
@@ -116,8 +121,11 @@ impl Server {
                 .configure(routes)
                 .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))
-                .wrap(cors(&origins))
-                .wrap_fn(|request, service| service.call(request).map_ok(refusal))
+                .wrap(cors(state.origins.allowed()))
+                .wrap_fn(move |request, service| {
+                    reporting.origins.report(&request);
+                    service.call(request).map_ok(refusal)
+                })
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
                 .wrap(middleware::from_fn(unread::end))
@@ -233,7 +241,8 @@ fn read(path: &str, route: Route) -> Resource {
     responses((status = 200, description = "It does", body = json::Health)))]
 async fn health_check(state: web::Data<State>) -> HttpResponse {
     let accounts = state.accounts.are_issued().then_some("issued");
-    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string(), accounts })
+    let acts_as = (state.shape == Shape::Week2).then_some(FIRST_USER);
+    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string(), accounts, acts_as })
 }
 
 /// This document

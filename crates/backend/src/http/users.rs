@@ -43,6 +43,13 @@ pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
     Ok(HttpResponse::Ok().json(json::all::<_, json::Trend>(trends)))
 }
 
+/// A profile as a response has it.
+pub(super) async fn shown(state: &State, profile: Profile) -> Result<json::Profile, Problem> {
+    let issued_id =
+        if state.accounts.are_issued() { Some(state.store.issued_id(profile.user.uuid).await?) } else { None };
+    Ok(json::Profile::new(profile, issued_id))
+}
+
 /// Say who I am
 #[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", operation_id = "update_profile",
     request_body(content = ProfileUpdate, example = json!({"display_name": "Zoë", "bio": "Reads traces."})),
@@ -64,5 +71,5 @@ pub(super) async fn update(state: Data<State>, me: SignedIn, body: Body<ProfileU
     };
     let user = state.store.describe(me.user(), display_name, bio).await?;
     let cruds_count = state.store.cruds_count(user.uuid, now()).await?;
-    Ok(HttpResponse::Ok().json(json::Profile::from(Profile { user, cruds_count })))
+    Ok(HttpResponse::Ok().json(shown(&state, Profile { user, cruds_count }).await?))
 }

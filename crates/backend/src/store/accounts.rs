@@ -23,6 +23,9 @@ const BY_LOGIN: Statement = statement(
     "users",
     "SELECT uuid, handle, display_name, bio, email, password_hash FROM users WHERE handle = $1 OR email = $1",
 );
+const BY_HANDLE: Statement =
+    statement("SELECT", "users", "SELECT uuid, handle, display_name, bio, email FROM users WHERE handle = $1");
+const SUBJECT: Statement = statement("SELECT", "users", "SELECT subject FROM users WHERE uuid = $1");
 const BY_SUBJECT: Statement =
     statement("SELECT", "users", "SELECT uuid, handle, display_name, bio, email FROM users WHERE subject = $1");
 const ADMIT: Statement = statement(
@@ -133,10 +136,35 @@ impl Store {
         .await
     }
 
+    /// The account of this handle. The request's spans name its user, as [`Store::session`] does.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn account(&self, handle: &str) -> Result<Option<Account>, Error> {
+        self.account_by(BY_HANDLE, handle).await
+    }
+
+    /// The id that the issuer has given to a user; `None` for a user who has never come with a token.
+    ///
+    /// # Errors
+    /// The statement failed.
+    pub async fn issued_id(&self, user: Uuid) -> Result<Option<String>, Error> {
+        let row = read!(self, SUBJECT, |reader| sqlx::query_as::<_, (Option<String>,)>(SUBJECT.text)
+            .bind(user)
+            .fetch_optional(reader))?;
+        let subject = row.and_then(|(subject,)| subject);
+        // An issuer's address has no space.
+        Ok(subject.and_then(|subject| subject.split_once(' ').map(|(_, id)| id.to_owned())))
+    }
+
     async fn by_subject(&self, subject: &str) -> Result<Option<Account>, Error> {
+        self.account_by(BY_SUBJECT, subject).await
+    }
+
+    async fn account_by(&self, statement: Statement, key: &str) -> Result<Option<Account>, Error> {
         type Row = (Uuid, String, String, String, String);
-        let row = read!(self, BY_SUBJECT, |reader| async {
-            let row = sqlx::query_as::<_, Row>(BY_SUBJECT.text).bind(subject).fetch_optional(reader).await?;
+        let row = read!(self, statement, |reader| async {
+            let row = sqlx::query_as::<_, Row>(statement.text).bind(key).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
             }
