@@ -41,6 +41,7 @@ mod smuggling;
 mod social;
 mod store;
 mod support;
+mod texts;
 mod trace;
 mod trust;
 mod up;

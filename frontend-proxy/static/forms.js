@@ -2,6 +2,7 @@
 
 import { hex } from '/trace.js';
 import { SignInNeeded, wordsFor } from '/api.js';
+import { lengthOf } from '/page.js';
 
 // `send` gets the fields. While `isReady` says no, the form cannot be sent.
 export function wireForm(form, send, isReady = () => true) {
@@ -50,7 +51,7 @@ export function wireComposer(form, maxChars, send) {
   const counter = form.querySelector('.counter');
   const keys = keyring();
   const isReady = () => {
-    const left = maxChars - [...text.value.normalize('NFC')].length;
+    const left = maxChars - lengthOf(text.value);
     counter.value = left;
     counter.classList.toggle('over', left < 0);
     text.ariaInvalid = left < 0;

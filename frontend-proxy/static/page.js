@@ -13,13 +13,21 @@ export const stamped = (templateId) => byId(templateId).content.firstElementChil
 
 export const setText = (root, selector, text) => { root.querySelector(selector).textContent = text; };
 
+const segmenter = new Intl.Segmenter();
+const CLUSTER = 16;
+
+export const characters = (text) => Array.from(segmenter.segment(text.normalize('NFC')), ({ segment }) => segment);
+
+// As the API counts: what a person takes for one character, and a very long one as several.
+export const lengthOf = (text) => characters(text).reduce((sum, one) => sum + Math.ceil([...one].length / CLUSTER), 0);
+
 export const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
 export function paintAvatar(root, handle, displayName) {
   const avatar = root.querySelector('.avatar');
   const hue = [...handle].reduce((sum, char) => (sum * 31 + char.codePointAt(0)) % 360, 7);
   avatar.style.setProperty('--hue', hue);
-  avatar.textContent = [...(displayName || handle)][0] ?? '?';
+  avatar.textContent = characters(displayName || handle)[0] ?? '?';
 }
 
 // ---- Links
@@ -31,7 +39,7 @@ export const conversationHash = (handle) => `#/messages/@${encodeURIComponent(ha
 
 export function linkTo(hash, text) {
   const link = document.createElement('a');
-  return Object.assign(link, { href: hash, textContent: text });
+  return Object.assign(link, { href: hash, textContent: text, dir: 'auto' });
 }
 
 // A text whose hashtags lead to a search, and whose handles lead to a profile.

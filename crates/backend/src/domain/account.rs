@@ -5,7 +5,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::Invalid;
-use super::message::printable;
+use super::text::{is_blank, length, line, printable};
 
 /// By which others call somebody: 1 to 30 of `a-z`, `0-9` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,10 +76,12 @@ impl DisplayName {
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = line(text);
-        match text.chars().count() {
-            0 => Err(Invalid::DisplayNameBlank),
-            1..=Self::MAX => Ok(Self(text)),
-            _ => Err(Invalid::DisplayNameExceedMaxChars),
+        if is_blank(&text) {
+            Err(Invalid::DisplayNameBlank)
+        } else if length(&text) > Self::MAX {
+            Err(Invalid::DisplayNameExceedMaxChars)
+        } else {
+            Ok(Self(text))
         }
     }
 
@@ -92,8 +94,9 @@ impl Bio {
     pub const MAX: usize = 160;
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let text = printable(text).trim().to_owned();
-        if text.chars().count() > Self::MAX { Err(Invalid::BioExceedMaxChars) } else { Ok(Self(text)) }
+        let text = printable(text);
+        let text = if is_blank(&text) { "" } else { text.trim() };
+        if length(text) > Self::MAX { Err(Invalid::BioExceedMaxChars) } else { Ok(Self(text.to_owned())) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -189,11 +192,6 @@ impl Attempt {
     pub const SIGN_UP: Self = Self { kind: "sign-up from", most: 100 };
 }
 
-/// One line, without what cannot be seen.
-fn line(text: &str) -> String {
-    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -235,8 +233,17 @@ mod tests {
     #[test]
     fn a_display_name_is_one_line() {
         assert_eq!(DisplayName::parse(" Andrew\n\u{7} Brown ").unwrap().as_str(), "Andrew Brown");
-        assert_eq!(DisplayName::parse(" \n"), Err(Invalid::DisplayNameBlank));
+        assert_eq!(DisplayName::parse("bayko\u{202e}\u{2066}").unwrap().as_str(), "bayko");
+        for text in [" \n", "\u{202e}", "\u{3164}", "\u{300}\u{301}", "\u{200b}\u{2800}"] {
+            assert_eq!(DisplayName::parse(text), Err(Invalid::DisplayNameBlank), "{text:?}");
+        }
         assert_eq!(DisplayName::parse(&"ä".repeat(51)), Err(Invalid::DisplayNameExceedMaxChars));
+    }
+
+    #[test]
+    fn a_bio_of_nothing_to_see_is_empty() {
+        assert_eq!(Bio::parse(" \u{200b}\u{3164}").unwrap().as_str(), "");
+        assert_eq!(Bio::parse(&"x".repeat(161)), Err(Invalid::BioExceedMaxChars));
     }
 
     #[test]

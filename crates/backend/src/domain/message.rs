@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use chrono::TimeDelta;
-use unicode_normalization::UnicodeNormalization;
 
 use super::Invalid;
+use super::text::{is_blank, length, printable};
 
-/// The text of a crud, a reply or a message: not blank, in NFC, without control characters but newlines, not too long.
+/// The text of a crud, a reply or a message: [`printable`], not blank and not too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message(String);
 
@@ -28,25 +28,22 @@ impl Message {
     pub const MAX_REPLY: usize = 1024;
     pub const MAX_DIRECT: usize = 1024;
 
-    /// Counts characters as Unicode scalar values after NFC.
+    /// Of at most `max` characters.
     pub fn parse(text: &str, max: usize) -> Result<Self, Invalid> {
-        let message: String = printable(text);
+        let message = printable(text);
         let message = message.trim();
-        match message.chars().count() {
-            0 => Err(Invalid::MessageBlank),
-            count if count > max => Err(Invalid::MessageExceedMaxChars),
-            _ => Ok(Self(message.to_owned())),
+        if is_blank(message) {
+            Err(Invalid::MessageBlank)
+        } else if length(message) > max {
+            Err(Invalid::MessageExceedMaxChars)
+        } else {
+            Ok(Self(message.to_owned()))
         }
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// In NFC, without control characters but newlines. These go first: they would keep characters apart that belong together.
-pub fn printable(text: &str) -> String {
-    text.chars().filter(|c| *c == '\n' || !c.is_control()).nfc().collect()
 }
 
 impl Ttl {
@@ -111,11 +108,13 @@ mod tests {
         assert!(crud(&"e\u{301}".repeat(280)).is_ok());
         assert_eq!(crud(&"é".repeat(281)), Err(Invalid::MessageExceedMaxChars));
         assert!(crud(&"💣".repeat(280)).is_ok());
+        assert!(crud(&"👨\u{200d}👩\u{200d}👧".repeat(280)).is_ok());
+        assert_eq!(crud(&"👨\u{200d}👩\u{200d}👧".repeat(281)), Err(Invalid::MessageExceedMaxChars));
     }
 
     #[test]
     fn a_message_of_nothing_to_see_is_blank() {
-        for text in ["", " \n\t ", "\u{0}\u{7}"] {
+        for text in ["", " \n\t ", "\u{0}\u{7}", "\u{200b}", "\u{3164} \u{2800}", "\u{301}"] {
             assert_eq!(crud(text), Err(Invalid::MessageBlank));
         }
         assert_eq!(crud(" a\r\n\u{7}b ").unwrap().as_str(), "a\nb");
@@ -146,7 +145,7 @@ mod tests {
         #[test]
         fn any_text_is_a_message_or_an_error(text in ".{0,300}") {
             if let Ok(message) = crud(&text) {
-                prop_assert!((1..=280).contains(&message.as_str().chars().count()));
+                prop_assert!((1..=280).contains(&length(message.as_str())));
             }
         }
     }

@@ -4,11 +4,13 @@
 mod account;
 mod message;
 mod page;
+mod text;
 mod words;
 
 pub use account::{Attempt, Bio, DisplayName, Email, Handle, Login, Password, Token};
-pub use message::{Message, Ttl, printable};
+pub use message::{Message, Ttl};
 pub use page::{Cursor, Limit, NotAPage, Page};
+pub use text::printable;
 pub use words::{Term, Word, words};
 
 use chrono::{DateTime, Utc};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::Invalid;
-use super::message::printable;
+use super::text::{is_blank, printable};
 
 /// Of a text so many are kept; the rest cannot be found.
 const MAX_WORDS: usize = 256;
@@ -52,7 +52,7 @@ impl Term {
     /// Nothing to see is in it.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = printable(text);
-        if text.trim().is_empty() {
+        if is_blank(&text) {
             return Err(Invalid::SearchTermBlank);
         }
         let mut words = BTreeSet::new();
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(term.words().iter().map(Word::as_str).collect::<Vec<_>>(), ["#ccc", "dddd", "bb", "a"]);
         assert_eq!(Term::parse("1 2 3 4 5 6 7 8 nine").unwrap().words().len(), 8);
         assert!(Term::parse("?!").unwrap().words().is_empty());
-        assert_eq!(Term::parse(" \u{0}"), Err(Invalid::SearchTermBlank));
+        assert_eq!(Term::parse(" \u{0}\u{200b}"), Err(Invalid::SearchTermBlank));
     }
 
     proptest! {

@@ -16,8 +16,9 @@ use crate::domain::Invalid;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Cruddur", description = "Posts that expire. What is wrong with an input is told in a list of codes (422), all else \
-        in a problem of RFC 9457 with the id of the request's trace. Texts are kept in NFC, without control characters but newlines and \
-        without white space around them, and counted as they are kept."),
+        in a problem of RFC 9457 with the id of the request's trace. Texts are kept in NFC, without control characters except newlines, \
+        without white space around them and with at most 6 marks on one letter. Their characters are counted as a person counts them (grapheme \
+        clusters), after that. A text that shows nothing is blank."),
     tags(
         (name = "cruds", description = "Posts that expire, and replies to them"),
         (name = "reactions", description = "Likes, reposts, and who is told of them"),
