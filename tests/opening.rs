@@ -185,7 +185,11 @@ fn too_many_connections_name_the_limits() {
     let url = cluster.url("postgres:canary", "postgres");
     let held: Vec<_> = (0..4).map(|_| runtime.block_on(PgConnection::connect(&url)).unwrap()).collect();
     assert_refused(&url, "too many clients", "raise max_connections, or lower CRUDDUR_DATABASE_CONNECTIONS");
-    drop(held);
+    for connection in held {
+        runtime.block_on(connection.close()).unwrap();
+    }
+    let fits = || output("doctor", &url).1.contains("more connections fit, and a backend may open 12");
+    eventually("a note that few fit", || fits().then_some(()));
 }
 
 #[test]
@@ -211,6 +215,37 @@ fn a_wrong_password_and_a_closed_door_are_told_apart() {
 }
 
 #[test]
+fn each_form_of_a_url_connects() {
+    let Some(cluster) = Cluster::make() else { return };
+    cluster.start();
+    let owner = Owner { runtime: Runtime::new().unwrap(), url: cluster.url("postgres", "postgres") };
+    owner.run("CREATE ROLE me LOGIN PASSWORD 'a/b?c#d@e%f&g:h+i'");
+    owner.run("CREATE DATABASE \"na/me\" OWNER me");
+    let rules = "local all all scram-sha-256\nhost all all all scram-sha-256\n";
+    std::fs::write(cluster.data().join("pg_hba.conf"), rules).unwrap();
+    cluster.control(&["reload"]);
+    let (folder, port) = (cluster.folder().display().to_string(), cluster.port);
+    let encoded = "a%2Fb%3Fc%23d%40e%25f%26g%3Ah+i";
+    let mut urls = vec![
+        format!("postgres://me:{encoded}@127.0.0.1:{port}/na%2Fme"),
+        format!("postgresql://me:{encoded}@localhost:{port}/na%2Fme?sslmode=prefer&connect_timeout=5"),
+        format!("postgres://me:{encoded}@/na%2Fme?host={folder}&port={port}"),
+        format!("postgres://me:{encoded}@{}:{port}/na%2Fme?sslmode=require", folder.replace('/', "%2F")),
+        format!("postgres:///?host={folder}&port={port}&user=me&password={encoded}&dbname=na%2Fme"),
+    ];
+    if TcpListener::bind("[::1]:0").is_ok() {
+        urls.push(format!("postgres://me:{encoded}@[::1]:{port}/na%2Fme"));
+    }
+    for url in urls {
+        eventually("the rules in force", || {
+            (output("doctor", &cluster.url("me", "postgres")).0 == Some(1)).then_some(())
+        });
+        assert_doctor_is_content(&url);
+        drop(Cruddur::service("backend", &[("DATABASE_URL", &url)]));
+    }
+}
+
+#[test]
 fn a_certificate_that_cannot_be_verified_names_what_verifies_it() {
     let (Some(cluster), Some(certificate)) = (Cluster::make(), Certificate::make()) else { return };
     for (from, to) in [(certificate.file(), "server.crt"), (certificate.key(), "server.key")] {
@@ -226,6 +261,9 @@ fn a_certificate_that_cannot_be_verified_names_what_verifies_it() {
     let url = |parameters: &str| format!("{}?{parameters}", cluster.url("postgres:canary", "postgres"));
     assert_doctor_is_content(&url("sslmode=require"));
     assert_refused(&url("sslmode=verify-full"), "certificate", "sslrootcert=FILE");
+    // One that signs itself is no authority to rustls.
+    let itself = format!("sslmode=verify-full&sslrootcert={}", certificate.file().display());
+    assert_refused(&url(&itself), "CaUsedAsEndEntity", "a certificate that an authority has signed");
     assert_refused(&url("sslmode=disable"), "pg_hba.conf", "set sslmode=require");
     assert_refused(&url("sslmode=verify-ca&sslrootcert=/nowhere"), "No such file", "sslrootcert, sslcert and sslkey");
 }

@@ -56,6 +56,31 @@ fn a_pooler_that_shares_sessions_is_refused() {
     }
 }
 
+#[test]
+fn what_a_pooler_refuses_names_its_fix() {
+    let Some(database) = database() else { return };
+    let name = database.rsplit_once('/').unwrap().1;
+    let assert_refused = |pooler: &Pgbouncer, user: &str, name: &str, cause: &str, fix: &str| {
+        let url = format!("postgres://{user}@127.0.0.1:{}/{name}", pooler.port);
+        let ended = run(&["backend"], &[("DATABASE_URL", &url)]);
+        assert_eq!(ended.status.code(), Some(1), "{cause}: {}", ended.errors);
+        let line = ended.errors.lines().find(|line| line.contains("cannot open")).unwrap();
+        let (before, after) = line.split_once("; ").unwrap();
+        assert!(before.contains(cause) && after.contains(fix), "{line}");
+        assert!(!line.contains("canary"), "{line}");
+    };
+    let Some(pooler) = Pgbouncer::before(&database, "auth_type = scram-sha-256") else { return };
+    for user in ["me:canary", "me", "you:canary"] {
+        assert_refused(&pooler, user, name, "authentication failed", "correct the user and password");
+    }
+    assert_refused(&pooler, "me:right", "other", "no such database", "name the database in the pooler's [databases]");
+    let options = format!("{name}?options=-csearch_path%3Dx");
+    assert_refused(&pooler, "me:right", &options, "startup parameter", "remove options");
+    // A start has two at a time.
+    let Some(pooler) = Pgbouncer::before(&database, "max_client_conn = 1") else { return };
+    assert_refused(&pooler, "me", name, "no more connections allowed", "raise max_client_conn");
+}
+
 /// Those of a backend, and how many of them do something.
 const SESSIONS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity \
                         WHERE datname = current_database() AND application_name = 'cruddur-backend'";
@@ -66,7 +91,7 @@ fn a_backend_has_no_more_connections_than_are_configured() {
     let variables = [("DATABASE_URL", database.as_str()), ("CRUDDUR_DATABASE_CONNECTIONS", "3")];
     let backend = Cruddur::service("backend", &variables);
     let expected = "at most 3 connections to the database, 1 for writes and 2 for reads (CRUDDUR_DATABASE_CONNECTIONS)";
-    assert!(backend.said().contains(expected), "{}", backend.said());
+    backend.says(expected);
     let (runtime, over) = (Runtime::new().unwrap(), AtomicBool::new(false));
     let mut db = runtime.block_on(PgConnection::connect(&database)).unwrap();
     let mut sessions = || {

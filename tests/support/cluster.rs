@@ -27,7 +27,7 @@ impl Cluster {
         let data = data.to_str().unwrap();
         cluster.run("initdb", &["-D", data, "-U", "postgres", "-E", "UTF8", "--auth=trust", "--no-sync"]);
         cluster.configure(&format!(
-            "port = {}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{}'\nfsync = off",
+            "port = {}\nlisten_addresses = '127.0.0.1, ::1'\nunix_socket_directories = '{}'\nfsync = off",
             cluster.port,
             cluster.folder.path().display()
         ));

@@ -1,7 +1,7 @@
 //! A pgbouncer before the tests' PostgreSQL server, in the configuration that it has unless told otherwise.
 
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use super::cluster::{as_postgres, give_to_postgres};
 use super::{Folder, cannot_run, eventually, free_port};
@@ -12,41 +12,48 @@ pub(crate) struct Pgbouncer {
     _folder: Folder,
     /// The database's URL with the pooler in the server's place.
     pub(crate) url: String,
+    pub(crate) port: u16,
 }
 
 impl Pgbouncer {
-    /// Before the database of a URL such as `postgres://user:password@host:port/name`; `None` where it is not installed.
+    /// Before the database of a URL such as `postgres://user:password@host:port/name`; `None` where it is not installed. Where `settings` ask
+    /// for passwords, the user `me` has `right`.
     pub(crate) fn before(url: &str, settings: &str) -> Option<Self> {
+        if !pgbouncer("--version").status().is_ok_and(|status| status.success()) {
+            cannot_run("pgbouncer", "pgbouncer is not installed");
+            return None;
+        }
         let (user, rest) = url.trim_start_matches("postgres://").rsplit_once('@').unwrap();
         let (server, name) = rest.split_once('/').unwrap();
         let (host, server_port) = server.rsplit_once(':').unwrap();
-        let (user, password) = user.split_once(':').unwrap_or((user, ""));
+        let (user, password) = user
+            .split_once(':')
+            .map_or((user, String::new()), |(user, password)| (user, format!("password={password}")));
         let (folder, port) = (Folder::new(), free_port());
-        let file = folder.path().join("pgbouncer.ini");
+        let (file, users) = (folder.path().join("pgbouncer.ini"), folder.path().join("users"));
+        std::fs::write(&users, "\"me\" \"right\"\n").unwrap();
         let text = format!(
-            "[databases]\n{name} = host={host} port={server_port} dbname={name} user={user} password={password}\n\
-             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n{settings}\n"
+            "[databases]\n{name} = host={host} port={server_port} dbname={name} user={user} {password}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\nauth_file = {}\n{settings}\n",
+            users.display()
         );
         std::fs::write(&file, text).unwrap();
         give_to_postgres(folder.path());
-        let mut command = as_postgres("pgbouncer");
-        command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // Debian has it where only root looks.
-        let path = std::env::join_paths(["/usr/sbin", "/usr/bin", "/sbin", "/bin"]).unwrap();
-        let Ok(mut child) = command.env("PATH", path).spawn() else {
-            cannot_run("pgbouncer", "pgbouncer is not installed");
-            return None;
-        };
-        let ended = eventually("pgbouncer", || match TcpStream::connect(("127.0.0.1", port)) {
-            Ok(_) => Some(None),
-            Err(_) => child.try_wait().unwrap().map(Some),
+        let mut child = pgbouncer(file.to_str().unwrap()).spawn().unwrap();
+        eventually("pgbouncer", || {
+            assert!(child.try_wait().unwrap().is_none(), "pgbouncer refuses its configuration");
+            TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        if let Some(status) = ended {
-            cannot_run("pgbouncer", &format!("pgbouncer ended ({status})"));
-            return None;
-        }
-        Some(Self { child, _folder: folder, url: format!("postgres://{user}@127.0.0.1:{port}/{name}") })
+        Some(Self { child, _folder: folder, url: format!("postgres://{user}@127.0.0.1:{port}/{name}"), port })
     }
+}
+
+fn pgbouncer(argument: &str) -> Command {
+    // Debian has it where only root looks.
+    let path = std::env::join_paths(["/usr/sbin", "/usr/bin", "/sbin", "/bin"]).unwrap();
+    let mut command = as_postgres("pgbouncer");
+    command.arg(argument).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 impl Drop for Pgbouncer {

@@ -25,6 +25,7 @@ pub(super) struct Cause {
     fix: String,
 }
 
+const PASSWORD: &str = "correct the user and password in DATABASE_URL, and percent-encode special characters";
 const CLOSED: &str = "close other connections, raise max_connections, or lower CRUDDUR_DATABASE_CONNECTIONS";
 const LOCKED: &str = "end the session that holds the lock (pg_stat_activity shows it), then start again";
 const READ_ONLY: &str =
@@ -35,10 +36,10 @@ const OTHER_VERSION: &str = "use the program that made them, or another database
 
 /// What a server reports by its SQLSTATE.
 const BY_STATE: [(&str, &str); 20] = [
-    ("08P01", "correct DATABASE_URL, or let the pooler accept this: ignore_startup_parameters lists what it ignores"),
+    ("08P01", "see the server's log; correct DATABASE_URL if it names another server than is meant"),
     ("25006", READ_ONLY),
     ("26000", POOLER),
-    ("28P01", "correct the user and password in DATABASE_URL, and percent-encode special characters"),
+    ("28P01", PASSWORD),
     ("3D000", "create the database, or correct its name in DATABASE_URL"),
     ("3F000", "create the schema public, or set the role's search_path to one that exists"),
     ("42P05", POOLER),
@@ -55,6 +56,16 @@ const BY_STATE: [(&str, &str); 20] = [
     ("57P02", "start again once the server accepts connections"),
     ("57P03", "start again once the server accepts connections (pg_isready)"),
     ("58030", "check the server's disk, then start again"),
+];
+
+/// What pgbouncer reports, always as 08P01, by a part of its message.
+const BY_POOLER: [(&str, &str); 6] = [
+    ("authentication failed", PASSWORD),
+    ("no such user", PASSWORD),
+    ("no such database", "name the database in the pooler's [databases], or correct its name in DATABASE_URL"),
+    ("no more connections allowed", "raise max_client_conn in the pooler, or lower CRUDDUR_DATABASE_CONNECTIONS"),
+    ("startup parameter", "remove options from DATABASE_URL, or name it in the pooler's ignore_startup_parameters"),
+    ("server", "start the server behind the pooler; see the pooler's log for its reason"),
 ];
 
 /// SQLite's primary result codes: <https://www.sqlite.org/rescode.html>.
@@ -178,10 +189,14 @@ fn reported(server: &Postgres, error: &dyn DatabaseError) -> String {
         "42501" => {
             return format!("as the owner: GRANT USAGE, CREATE ON SCHEMA public TO {user}, and make it own the tables");
         }
-        state => BY_STATE.iter().find(|(known, _)| *known == state).map_or(
-            "see the server's log; correct DATABASE_URL if it names another database than is meant",
-            |(_, fix)| fix,
-        ),
+        state => {
+            let pooler = BY_POOLER.iter().find(|(part, _)| state == "08P01" && message.contains(part));
+            let fix = pooler.or_else(|| BY_STATE.iter().find(|(known, _)| *known == state));
+            fix.map_or(
+                "see the server's log; correct DATABASE_URL if it names another database than is meant",
+                |(_, fix)| fix,
+            )
+        }
     };
     fix.to_owned()
 }
@@ -216,6 +231,10 @@ fn unconnected(server: &Postgres, error: &io::Error) -> &'static str {
             }
             Some(why) if why.contains("xpired") || why.contains("NotValidYet") || why.contains("not valid yet") => {
                 "renew the server's certificate, and check this machine's clock"
+            }
+            Some(why) if why.contains("CaUsedAsEndEntity") => {
+                "give the server a certificate that an authority has signed, and name that authority's: sslrootcert=FILE in \
+                 DATABASE_URL"
             }
             Some(_) => {
                 "name the file of the authority that signed the server's certificate: sslrootcert=FILE in DATABASE_URL"
