@@ -11,9 +11,10 @@ use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 
 use super::body::Body;
-use super::json::{self, SignIn, SignUp};
+use super::json;
 use super::openapi::Codes;
 use super::problem::Problem;
+use super::requests::{SignIn, SignUp};
 use super::session::{SignedIn, cookie, no_cookie, token};
 use super::{Answer, State};
 use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login, Password, Token};

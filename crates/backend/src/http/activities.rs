@@ -9,11 +9,12 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::feed::Feed;
-use super::json::{self, List, NewActivity, NewReply, Search};
+use super::json;
 use super::list::{link, list, page};
 use super::once::{Idempotency, answered, kept};
 use super::openapi::Codes;
 use super::problem::Problem;
+use super::requests::{List, NewActivity, NewReply, Search};
 use super::session::{SignedIn, Visitor};
 use super::{Answer, Shape, State, users};
 use crate::domain::{Invalid, Message, Page, Term, Thread, Ttl};

@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::activities::no_such_user;
 use super::body::Body;
-use super::json::{self, List, NewMessage};
+use super::json;
 use super::list::{list, page};
 use super::once::{Idempotency, answered, kept};
 use super::openapi::Codes;
 use super::problem::Problem;
+use super::requests::{List, NewMessage};
 use super::session::SignedIn;
 use super::{Answer, State};
 use crate::domain::{DirectMessage, Invalid, Message};

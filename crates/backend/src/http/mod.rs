@@ -14,6 +14,7 @@ mod openapi;
 mod origins;
 mod problem;
 mod reactions;
+mod requests;
 mod session;
 mod unread;
 mod users;

@@ -7,8 +7,9 @@ use tracing::{Span, instrument};
 use uuid::Uuid;
 
 use super::activities::no_such_crud;
-use super::json::{self, List};
+use super::json;
 use super::list::{list, page};
+use super::requests::List;
 use super::session::SignedIn;
 use super::{Answer, State};
 use crate::domain::{Activity, Reaction};

@@ -6,9 +6,10 @@ use tracing::instrument;
 
 use super::activities::no_such_user;
 use super::body::Body;
-use super::json::{self, ProfileUpdate};
+use super::json;
 use super::openapi::Codes;
 use super::problem::Problem;
+use super::requests::ProfileUpdate;
 use super::session::{SignedIn, Visitor};
 use super::{Answer, State};
 use crate::domain::{Bio, DisplayName, Profile};
