@@ -1,7 +1,7 @@
 //! `tracestate` of [W3C Trace Context Level 2](https://www.w3.org/TR/trace-context-2/#tracestate-header): a list of members as
-//! one text. Several headers are one list; empty members are left out, and a list with a member that is none, with a key
-//! twice or with more than 32 members is no list. Not OpenTelemetry's `TraceState`: that one refuses keys of Level 2
-//! (`foo@`, `a@b@c`) and Level 1's longest tenants, and is copied member by member for each span.
+//! one text. Several headers are one list. Empty members are dropped, and of two members with one key the later, which costs
+//! no other member. A list with an invalid member or with more than 32 is invalid. Not OpenTelemetry's `TraceState`, which refuses
+//! keys of Level 2 (`foo@`, `a@b@c`) and Level 1's longest tenants, and is copied member by member for each span.
 
 use std::sync::Arc;
 
@@ -24,7 +24,14 @@ impl State {
                 continue;
             }
             let (key, value) = member.split_once('=')?;
-            if !is_key(key) || !is_value(value) || keys.contains(&key) || keys.len() == MAX_MEMBERS {
+            if !is_key(key) || !is_value(value) {
+                return None;
+            }
+            // The list begins with what was written last.
+            if keys.contains(&key) {
+                continue;
+            }
+            if keys.len() == MAX_MEMBERS {
                 return None;
             }
             keys.push(key);
@@ -115,11 +122,19 @@ mod tests {
     #[test]
     fn one_bad_member_is_a_bad_list() {
         for bad in
-            ["foo=1,foo=2", "FOO=1", "foo", "foo=", "foo=a=b", "foo =1", "@s=1", "=1", "foo.bar=1", "a=1,b=\u{7f}"]
+            ["foo=1,foo=2,bar", "FOO=1", "foo", "foo=", "foo=a=b", "foo =1", "@s=1", "=1", "foo.bar=1", "a=1,b=\u{7f}"]
         {
             assert_eq!(read(&[bad]), None, "{bad}");
         }
-        assert_eq!(read(&["foo=1", "foo=1"]), None, "the same key in two headers");
+    }
+
+    #[test]
+    fn the_later_of_two_members_with_one_key_is_dropped() {
+        assert_eq!(read(&["foo=1,bar=2,foo=3"]).unwrap(), "foo=1,bar=2");
+        assert_eq!(read(&["foo=1", "bar=2,foo=1", "foo=3"]).unwrap(), "foo=1,bar=2", "in several headers");
+        assert_eq!(read(&["ot=th:c,a=1,ot=th:8"]).unwrap(), "ot=th:c,a=1");
+        let many: Vec<String> = (0..33).map(|index| format!("k{}=1", index % 32)).collect();
+        assert_eq!(read(&[&many.join(",")]).unwrap(), many[..32].join(","), "it counts once");
     }
 
     #[test]
@@ -155,8 +170,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_list_or_none(values in prop::collection::vec(".{0,80}|[a-z@=, \t0-9]{0,80}", 0..4)) {
+        fn any_text_is_a_list_or_none(values in prop::collection::vec(".{0,80}|[a-z@=, \t0-9]{0,80}|([ab]=1,){0,9}", 0..4)) {
             if let Some(state) = State::parse(values.iter().map(String::as_str)) {
+                let keys: Vec<_> = state.members().filter_map(|member| member.split_once('=')).map(|(key, _)| key).collect();
+                prop_assert!((1..keys.len()).all(|index| !keys[..index].contains(&keys[index])), "{:?}", keys);
                 // What goes out is read again as itself.
                 prop_assert_eq!(State::parse(state.header().into_iter()), Some(state.clone()));
                 prop_assert_eq!(State::parse(state.with("ot", "th:8").header().into_iter()), Some(state.with("ot", "th:8")));
