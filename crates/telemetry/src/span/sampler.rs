@@ -1,7 +1,8 @@
 //! Which traces are recorded: OpenTelemetry's samplers, decided before anything of a span is built. A ratio is decided by the
 //! trace id's 56 random bits, the same in every service, and carried in the `ot` entry of tracestate as its
 //! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
-//! many requests it stands for, which Honeycomb reads from `SampleRate`.
+//! many requests it stands for. Honeycomb reads that from `SampleRate`, a whole number. If it is none, some traces have the next
+//! lower number and some the next higher, chosen by the trace id too, so that sums are right in expectation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -73,8 +74,7 @@ impl Threshold {
     }
 
     pub(crate) fn takes(self, trace: TraceId) -> bool {
-        let random = u128::from_be_bytes(trace.to_bytes()) & u128::from(RANGE - 1);
-        random >= u128::from(self.0)
+        random(trace) >= self.0
     }
 }
 
@@ -90,7 +90,7 @@ impl Sampler {
     ) -> Decision {
         match parent {
             Some(parent) if self.parent_based => {
-                let rate = state.get(ENTRY).and_then(rate_of_entry);
+                let rate = state.get(ENTRY).and_then(|entry| rate_of_entry(entry, trace));
                 let sampled = parent.is_sampled();
                 Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
             }
@@ -107,7 +107,12 @@ impl Sampler {
                 match by_ratio {
                     Some(Threshold(threshold)) if sampled && threshold > 0 => {
                         let entry = format!("th:{}", hex(threshold));
-                        Decision { sampled, state: state.with(ENTRY, &entry), rate: rate(threshold), rule }
+                        Decision {
+                            sampled,
+                            state: state.with(ENTRY, &entry),
+                            rate: rate(threshold, random(trace)),
+                            rule,
+                        }
                     }
                     // What another's ratio said does not hold for a decision of our own.
                     _ => Decision { sampled, state: state.without(ENTRY), rate: None, rule },
@@ -124,17 +129,31 @@ fn hex(threshold: u64) -> String {
     if significant.is_empty() { "0".to_owned() } else { significant.to_owned() }
 }
 
-fn rate_of_entry(entry: &str) -> Option<i64> {
-    let digits = entry.split(';').find_map(|part| part.strip_prefix("th:"))?;
-    let valid =
-        (1..=14).contains(&digits.len()) && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    rate(u64::from_str_radix(&format!("{:0<14}", valid.then_some(digits)?), 16).ok()?)
+/// A trace's 56 random bits.
+fn random(trace: TraceId) -> u64 {
+    let [.., a, b, c, d, e, f, g] = trace.to_bytes();
+    u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
-/// The whole number of requests nearest to what a threshold means.
-fn rate(threshold: u64) -> Option<i64> {
+/// What an entry's threshold means for `trace`. An entry may bring the random bits by which others have decided.
+fn rate_of_entry(entry: &str, trace: TraceId) -> Option<i64> {
+    let value = |name| entry.split(';').find_map(|part| part.strip_prefix(name));
+    let hex = |digits: &str| {
+        let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u64::from_str_radix(is_hex.then_some(digits)?, 16).ok()
+    };
+    let digits = value("th:").filter(|digits| (1..=14).contains(&digits.len()))?;
+    let random = value("rv:").filter(|digits| digits.len() == 14).and_then(hex).unwrap_or_else(|| random(trace));
+    rate(hex(&format!("{digits:0<14}"))?, random)
+}
+
+/// How many requests a sampled trace stands for; `None` if that is one. With `RANGE / taken` = n + r / `taken`, it is n + 1 for r of
+/// the `taken` random values that are sampled, and n for the others.
+fn rate(threshold: u64, random: u64) -> Option<i64> {
     let taken = RANGE.checked_sub(threshold).filter(|taken| *taken > 0)?;
-    i64::try_from((RANGE + taken / 2) / taken).ok().filter(|rate| *rate > 1)
+    let place = random.wrapping_sub(threshold) % taken;
+    let rate = RANGE / taken + u64::from(place < RANGE % taken);
+    i64::try_from(rate).ok().filter(|rate| *rate > 1)
 }
 
 /// As the variable `OTEL_TRACES_SAMPLER` calls it.
@@ -147,11 +166,13 @@ impl fmt::Display for Sampler {
             Root::On => f.write_str("always_on"),
             Root::Off => f.write_str("always_off"),
             Root::Rules(rules) => write!(f, "{rules}"),
-            Root::Ratio(Threshold(threshold)) => match rate(*threshold) {
-                Some(rate) => write!(f, "traceidratio, 1 of {rate}"),
-                None if *threshold == RANGE => f.write_str("traceidratio, none"),
-                None => f.write_str("traceidratio, all"),
-            },
+            Root::Ratio(Threshold(0)) => f.write_str("traceidratio, all"),
+            Root::Ratio(Threshold(RANGE..)) => f.write_str("traceidratio, none"),
+            #[expect(clippy::cast_precision_loss, reason = "a person reads it")]
+            Root::Ratio(Threshold(threshold)) => {
+                let rate = RANGE as f64 / (RANGE - threshold) as f64;
+                write!(f, "traceidratio, 1 of {}", (rate * 100.0).round() / 100.0)
+            }
         }
     }
 }
@@ -202,21 +223,67 @@ mod tests {
         assert_eq!((decision.sampled, decision.state.header()), (true, Some("x=1")));
     }
 
+    /// What the sampled ones of 100,000 requests add up to. Their random bits are evenly spread, so that nothing here is left to chance.
+    fn counted(decide: impl Fn(TraceId) -> Decision) -> f64 {
+        let step = 0x9e_3779_b97f_4a7c | 1;
+        let traces = (1..=100_000_u64).map(|index| trace(index.wrapping_mul(step)));
+        let rates = traces.map(decide).filter(|decision| decision.sampled).map(|decision| decision.rate.unwrap_or(1));
+        f64::from(i32::try_from(rates.sum::<i64>()).unwrap())
+    }
+
+    #[test]
+    fn sampled_requests_count_for_all_of_them_at_every_ratio() {
+        for ratio in [0.9, 0.75, 0.6, 0.51, 0.5, 0.45, 0.3, 0.25, 0.15, 0.1, 0.07, 0.03, 0.01] {
+            let sampler = Sampler { root: Root::ratio(ratio), parent_based: true };
+            let count = counted(|trace| sampler.decide(trace, None, State::default(), UNIX_EPOCH));
+            assert!((count / 100_000.0 - 1.0).abs() < 0.02, "{count} at {ratio}");
+            // The next service is told the same, also by one that brings its own random bits.
+            let count = counted(|trace| {
+                let Decision { sampled, state, rate, .. } = sampler.decide(trace, None, State::default(), UNIX_EPOCH);
+                let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+                let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
+                let next = Sampler::default().decide(trace, Some(&parent), state, UNIX_EPOCH);
+                assert_eq!((next.sampled, next.rate), (sampled, rate));
+                next
+            });
+            assert!((count / 100_000.0 - 1.0).abs() < 0.02, "{count} at {ratio}, at the next service");
+        }
+    }
+
+    #[test]
+    fn random_bits_of_an_entry_decide_its_rate() {
+        // Of 2/3 half of the traces count for two.
+        let th = "th:55555555555555";
+        assert_eq!(rate_of_entry(&format!("{th};rv:55555555555555"), trace(u64::MAX)), Some(2));
+        assert_eq!(rate_of_entry(&format!("rv:ffffffffffffff;{th}"), trace(0x55_5555_5555_5555)), None);
+        assert_eq!(rate_of_entry(&format!("{th};rv:5555"), trace(u64::MAX)), None, "invalid bits are not used");
+    }
+
+    #[test]
+    fn a_sampler_is_shown_with_its_ratio() {
+        for (ratio, shown) in [(0.6, "1 of 1.67"), (0.25, "1 of 4"), (1.0, "all"), (0.0, "none"), (0.01, "1 of 100")] {
+            let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
+            assert_eq!(sampler.to_string(), format!("traceidratio, {shown}"));
+        }
+    }
+
     proptest! {
         #[test]
-        fn a_ratio_and_its_threshold_say_the_same(ratio in 0.0001f64..1.0) {
+        fn a_ratio_and_its_entry_agree(ratio in 0.0001f64..1.0, low: u64) {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
-            let decision = sampler.decide(trace(u64::MAX), None, State::default(), UNIX_EPOCH);
-            let told = decision.state.get(ENTRY).and_then(rate_of_entry);
-            prop_assert_eq!(told, decision.rate);
-            let expected = (1.0 / ratio).round();
-            let rate = decision.rate.unwrap_or(1);
-            prop_assert!((i32::try_from(rate).map(f64::from).unwrap() - expected).abs() <= 1.0);
+            let trace = trace(low);
+            let decision = sampler.decide(trace, None, State::default(), UNIX_EPOCH);
+            if decision.sampled {
+                let entry = decision.state.get(ENTRY).unwrap();
+                prop_assert_eq!(rate_of_entry(entry, trace), decision.rate);
+                let rate = i32::try_from(decision.rate.unwrap_or(1)).map(f64::from).unwrap();
+                prop_assert!((rate - 1.0 / ratio).abs() <= 1.0);
+            }
         }
 
         #[test]
-        fn any_entry_is_a_rate_or_none(entry in ".{0,40}|th:[0-9a-f]{0,16}") {
-            prop_assert!(rate_of_entry(&entry).is_none_or(|rate| rate > 1));
+        fn any_entry_is_a_rate_or_none(entry in ".{0,40}|th:[0-9a-f]{0,16}(;rv:[0-9a-f]{0,16})?", low: u64) {
+            prop_assert!(rate_of_entry(&entry, trace(low)).is_none_or(|rate| rate > 1));
         }
     }
 }
