@@ -13,10 +13,13 @@ use tracing::Instrument;
 use crate::cli::{Lifetime, Proxy};
 use crate::ready::Ready;
 
+/// What the traces call the version of each service.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
     let (config, telemetry) =
         settings::from_env(|settings| (backend::Config::read(settings), telemetry::Config::read(settings)))?;
-    let telemetry = telemetry.install("backend")?;
+    let telemetry = telemetry.service_version(VERSION).install("backend")?;
     let served = serve_backend(config, stopped(lifetime)?).await;
     telemetry.shutdown();
     served
@@ -71,7 +74,7 @@ pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {
     if asked.check {
         return Ok(stdout().write_all(config.table().as_bytes())?);
     }
-    let telemetry = telemetry.install("frontend-proxy")?;
+    let telemetry = telemetry.service_version(VERSION).install("frontend-proxy")?;
     let served = serve_frontend_proxy(config, stopped(asked.lifetime)?).await;
     telemetry.shutdown();
     served

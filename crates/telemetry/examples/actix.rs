@@ -15,7 +15,7 @@ use tracing_actix_web::TracingLogger;
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let telemetry = telemetry::Config::from_env()?.install("dice")?;
+    let telemetry = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION")).install("dice")?;
     let app = || {
         App::new()
             .wrap(middleware::from_fn(answer))

@@ -13,7 +13,7 @@ use telemetry::http::{Served, Side, client_span, record_status, server_span};
 use telemetry::propagation::{Trust, extract, outgoing};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let telemetry = telemetry::Config::from_env()?.install("plain")?;
+    let telemetry = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION")).install("plain")?;
     let mut headers = HeaderMap::new();
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     headers.insert("traceparent", HeaderValue::from_static(traceparent));

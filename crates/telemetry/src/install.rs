@@ -73,7 +73,7 @@ impl Config {
         let found = self.detectors.iter().flat_map(|detector| detect(service, detector));
         // What a person has written comes last, and wins.
         let attributes: Vec<_> = found.chain(self.resource).collect();
-        let resource = Resource::new(service, &attributes);
+        let resource = Resource::new(service, self.service_version.as_deref(), &attributes);
         for warning in &self.warnings {
             say(format_args!("{service}: warning: {warning}"));
         }

@@ -9,7 +9,8 @@
 //! nothing anywhere unless a variable asks for it.
 //!
 //! ```no_run
-//! let telemetry = telemetry::Config::from_env()?.install("backend")?;
+//! let config = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION"));
+//! let telemetry = config.install("backend")?;
 //! tracing::info_span!("work").in_scope(|| { /* … */ });
 //! telemetry.shutdown();
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -232,7 +232,7 @@ pub fn credentials(to: &XrayOtlp) -> Result<String, String> {
 
 /// An export of nothing.
 fn ask<E: Exporter>(endpoint: &Endpoint, make: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
-    let resource = Resource::new("cruddur-doctor", &[]);
+    let resource = Resource::new("cruddur-doctor", None, &[]);
     let outcome = make(resource.encoding()).export(&[]);
     let is_http = !outcome.dropped.contains_key(&Reason::Unreachable);
     outcome.error.map_or(Ok(()), |problem| Err(named(&endpoint.url, is_http, problem)))

@@ -12,6 +12,9 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use crate::span::{Limits, Value, attribute};
 
+/// Not yet a stable convention, so that the crate of conventions has no constant for it.
+const PROCESS_PID: &str = "process.pid";
+
 /// A process, as its spans describe it.
 #[derive(Debug)]
 pub(crate) struct Resource {
@@ -22,14 +25,14 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// This process as `service`, with `more` attributes, of which each replaces an earlier one and what is known here.
-    pub(crate) fn new(service: &str, more: &[(String, String)]) -> Self {
+    /// This process as `service` of this `version`, with `more` attributes, each of which replaces an earlier one and what is known here.
+    pub(crate) fn new(service: &str, version: Option<&str>, more: &[(String, String)]) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
         let program = program.file_name().map(|name| Path::new(name).display().to_string()).unwrap_or_default();
         let attributes = vec![
             (SERVICE_NAME, service.to_owned()),
-            (SERVICE_VERSION, env!("CARGO_PKG_VERSION").to_owned()),
+            (SERVICE_VERSION, version.unwrap_or_default().to_owned()),
             (SERVICE_INSTANCE_ID, instance()),
             (TELEMETRY_SDK_NAME, "cruddur-telemetry".to_owned()),
             (TELEMETRY_SDK_LANGUAGE, "rust".to_owned()),
@@ -51,7 +54,9 @@ impl Resource {
         for (key, value) in &attributes {
             attribute(&mut encoding, 1, key, Value::Text(value), limit);
         }
-        attribute(&mut encoding, 1, "process.pid", Value::Int(std::process::id().into()), limit);
+        if attributes.iter().all(|(key, _)| key != PROCESS_PID) {
+            attribute(&mut encoding, 1, PROCESS_PID, Value::Int(std::process::id().into()), limit);
+        }
         Self { service: service.to_owned(), attributes, encoding }
     }
 
@@ -124,7 +129,7 @@ mod tests {
     fn the_variable_adds_and_wins_but_for_the_services_name() {
         let more = [("team", "found"), ("service.version", "7"), ("team", "a,b"), ("service.name", "other")];
         let more = more.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let resource = Resource::new("backend", &more);
+        let resource = Resource::new("backend", Some("1"), &more);
         let mut texts = Vec::new();
         for (_, field) in Fields(resource.encoding()) {
             let Field::Bytes(entry) = field else { panic!("{field:?}") };
@@ -136,6 +141,16 @@ mod tests {
         assert!(of("service.version")[0].ends_with('7') && of("team")[0].ends_with("a,b"));
         assert!(of("service.name")[0].ends_with("backend"));
         assert_eq!((of("process.pid").len(), of("service.instance.id").len()), (1, 1));
+    }
+
+    #[test]
+    fn a_key_is_there_once_and_a_version_that_no_service_gives_is_not() {
+        let pid = ("process.pid".to_owned(), "container-7".to_owned());
+        let resource = Resource::new("backend", None, &[pid]);
+        let text = String::from_utf8_lossy(resource.encoding()).into_owned();
+        assert_eq!(text.matches("process.pid").count(), 1);
+        assert_eq!((resource.get("service.version"), resource.get("process.pid")), (None, Some("container-7")));
+        assert_eq!(Resource::new("backend", Some("1.2.3"), &[]).get("service.version"), Some("1.2.3"));
     }
 
     #[test]

@@ -107,6 +107,8 @@ pub struct Config {
     pub(crate) service: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
     /// None where every destination is off and no rule asks where we are: nobody would read what they find.
+    /// The calling service's own, from its code.
+    pub(crate) service_version: Option<String>,
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
@@ -197,6 +199,7 @@ impl Config {
             resource: spans::resource(settings),
             detectors,
             sampling,
+            service_version: None,
             limits,
             pace,
             log_pace,
@@ -212,6 +215,19 @@ impl Config {
     pub fn rules_file(&self) -> Option<&str> {
         match &self.sampling {
             Sampling::Xray(rules) => rules.file.as_deref(),
+    /// The version of the calling service, its `service.version` unless `OTEL_RESOURCE_ATTRIBUTES` gives another. Without it, spans have
+    /// no version.
+    ///
+    /// ```no_run
+    /// let config = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION"));
+    /// let telemetry = config.install("backend")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn service_version(self, version: &str) -> Self {
+        Self { service_version: Some(version.to_owned()), ..self }
+    }
+
             Sampling::Plain(_) => None,
         }
     }

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_name_that_has_moved_is_followed() {
         let receivers = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
-        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = Daemon::new("xray-daemon:2000".parse().unwrap(), origin);
         daemon.lookup = |_| NAMED.take().map(|address| vec![address]).ok_or_else(|| io::Error::other("no name server"));
         daemon.believed = Duration::ZERO;
@@ -220,7 +220,7 @@ mod tests {
         let [first, second] = [0, 1].map(|index: usize| receivers[index].local_addr().unwrap());
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         ADDRESSES.set(vec![closed, closed, first, second]);
-        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = Daemon::new("localhost:2000".parse().unwrap(), origin);
         daemon.lookup = |_| Ok(ADDRESSES.with_borrow(Clone::clone));
         let batch = [testing::span("test").record()];
@@ -248,7 +248,7 @@ mod tests {
         let services = [0, 1, 2].map(|service| {
             let address = address.parse().unwrap();
             thread::spawn(move || {
-                let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+                let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
                 let batch: Vec<_> =
                     (1..=SPANS).map(|id| testing::within(None, service * SPANS + id).record()).collect();
                 Daemon::new(address, origin).export(&batch)
@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn what_another_made_is_a_segment_of_its_own_service() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let origin = Arc::new(Origin::new(&Resource::new("backend", &[]), &[]));
+        let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = Daemon::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);
         let page = Arc::new(Resource::named("page"));
         let batch = [testing::span("its").record().made_by(&page), testing::span("own").record()];

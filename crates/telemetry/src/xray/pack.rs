@@ -40,7 +40,7 @@ pub(super) struct Fitted {
 /// Writes the documents of `batch`, and tells how many there are and their bytes: for the bench.
 #[cfg(feature = "honeycomb")]
 pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
-    let origin = Origin::new(&crate::resource::Resource::new("bench", &[]), &[]);
+    let origin = Origin::new(&crate::resource::Resource::new("bench", None, &[]), &[]);
     let mut alike = Alike::default();
     let mut packer = Packer::new(&origin, &mut alike, batch);
     let (mut out, mut told) = (Vec::new(), (0, 0));

@@ -47,7 +47,7 @@ fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Js
 fn origin(more: &[(&str, &str)], indexed: &[&str]) -> Origin {
     let more: Vec<_> = more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
     let indexed: Vec<_> = indexed.iter().map(|key| (*key).to_owned()).collect();
-    Origin::new(&Resource::new("backend", &more), &indexed)
+    Origin::new(&Resource::new("backend", Some(env!("CARGO_PKG_VERSION")), &more), &indexed)
 }
 
 fn told_by(origin: &Origin, span: Made) -> (Json, Fitted) {

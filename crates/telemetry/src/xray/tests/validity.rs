@@ -122,7 +122,7 @@ proptest! {
         };
         let [child, root, orphan] = [(Some(1), 1 << 32, &nested), (None, 1, &attributes), (Some(9), 1 << 33, &attributes)]
             .map(|(parent, id, own)| testing::within(parent, id).with(|span| tell(span, own)).record());
-        let origin = Origin::new(&Resource::new(&service, &[]), &["indexed".to_owned(), "id".to_owned()]);
+        let origin = Origin::new(&Resource::new(&service, None, &[]), &["indexed".to_owned(), "id".to_owned()]);
         let (documents, _) = packed(&[child, root, orphan], &origin);
         prop_assert_eq!(documents.iter().map(|(_, spans)| spans).sum::<usize>(), 3);
     }
