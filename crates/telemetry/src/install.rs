@@ -31,11 +31,13 @@ use crate::{propagation, relay};
 /// The whole of shutdown, all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// A service's running telemetry. Call [`Telemetry::shutdown`] before the process ends: what is queued is lost otherwise.
-#[must_use = "spans that are queued at the end are lost without `shutdown`"]
+/// A service's running telemetry, which ends with this guard: dropping it does what [`Telemetry::shutdown`] does, so that a `main` that
+/// returns early or panics loses no span either.
+#[must_use = "telemetry ends when this is dropped"]
 pub struct Telemetry {
     book: Book,
 }
+    is_closed: bool,
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +112,7 @@ impl Config {
         propagation::choose(self.propagators);
         let book = Book { service: resource.service().to_owned(), queues };
         ledger::open(book.clone());
-        Ok(Telemetry { book })
+        Ok(Telemetry { book, is_closed: false })
     }
 }
 
@@ -122,7 +124,12 @@ impl Telemetry {
 
     /// Delivers what is queued, in at most three seconds, prints the ledger on standard error and returns it. Spans that
     /// end later are counted as dropped.
-    pub fn shutdown(self) -> Ledger {
+    pub fn shutdown(mut self) -> Ledger {
+        self.close()
+    }
+
+    fn close(&mut self) -> Ledger {
+        self.is_closed = true;
         pipeline::close(&self.book.queues, SHUTDOWN);
         let ledger = self.ledger();
         if !ledger.destinations.is_empty() {
@@ -134,6 +141,14 @@ impl Telemetry {
 
 impl Console {
     /// Logs on standard error and traces nothing: for a process that observes others.
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            self.close();
+        }
+    }
+}
+
     ///
     /// # Errors
     /// [`InstallError`] where the process has a `tracing` subscriber.
@@ -282,4 +297,51 @@ fn ask(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
 /// A line on standard error. That it cannot be written is no reason to stop a service.
 fn say(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
+}
+
+#[cfg(test)]
+#[cfg(feature = "honeycomb")]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::testing::endpoint;
+
+    /// How a `main` of the test below ends.
+    const ENDING: &str = "TELEMETRY_TEST_ENDING";
+
+    /// Runs [`ends`] in a process of its own, and returns what it has printed.
+    fn printed(ending: &str) -> String {
+        let url = endpoint(|_| ("200 OK", String::new())).to_string();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "install::tests::ends", "--nocapture"])
+            .envs([(ENDING, ending), ("OTEL_EXPORTER_OTLP_ENDPOINT", &url)])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the tests below set it for the process that they start")]
+    fn ends() {
+        let Ok(ending) = std::env::var(ENDING) else { return };
+        let telemetry = Config::from_env().unwrap().install("test").unwrap();
+        for _ in 0..5 {
+            drop(tracing::info_span!("work"));
+        }
+        match ending.as_str() {
+            "shutdown" => drop(telemetry.shutdown()),
+            "panic" => panic!("by this test"),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn however_a_process_ends_its_spans_are_delivered_and_counted_once() {
+        for (ending, created) in [("return", 5), ("shutdown", 5), ("panic", 5)] {
+            let printed = printed(ending);
+            let ledger = format!("test: otlp: {created} spans created = {created} delivered + 0 queued + 0 dropped");
+            assert_eq!(printed.matches(&ledger).count(), 1, "{ending}: {printed}");
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! OpenTelemetry for a service, in one call.
 //!
 //! [`Config::from_env`] reads what the environment says and reports every fault at once, [`Config::install`] starts it and
-//! prints one line for each destination, and [`Telemetry::shutdown`] delivers what is left and prints the [`ledger`]: each
-//! span that was created is delivered, queued, or dropped for a reason. Services make spans with `tracing`, and with
+//! prints one line for each destination, and [`Telemetry::shutdown`], or dropping the guard, delivers what is left and prints the
+//! [`ledger`]: each span that was created is delivered, queued, or dropped for a reason. Services make spans with `tracing`, and with
 //! [`http`] for requests; [`propagation`] carries the trace from one service to the next.
 //!
 //! A span is handed to a bounded queue for each destination and never waits: no exporter runs on a request's path. Sends

@@ -140,7 +140,11 @@ pub(crate) fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 
             while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|count| count > 0) {
                 head.extend(byte);
             }
-            let (status, body) = answer(&String::from_utf8_lossy(&head).to_ascii_lowercase());
+            let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
+            // A connection that is closed with something unread is reset, and its answer may be lost.
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+            let _ = std::io::copy(&mut (&stream).take(length.unwrap_or(0)), &mut std::io::sink());
+            let (status, body) = answer(&head);
             let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
             // A client that has heard enough hangs up.
