@@ -1,0 +1,90 @@
+//! What is known of a span before `tracing` makes it: what a request brought, or the whole span, begun and recorded. It waits in its
+//! thread until the layer's `on_new_span` takes it.
+
+use std::cell::RefCell;
+
+use tracing::Span;
+
+use super::{EXPORTS, Layer, Open, Recording};
+use crate::http::Served;
+use crate::propagation::Incoming;
+use crate::span::{asked, with_open};
+
+thread_local! {
+    /// What the next span of this thread continues; see [`continuing`].
+    static INCOMING: RefCell<Option<Incoming>> = const { RefCell::new(None) };
+    /// What the next span of this thread is; see [`told`].
+    static BEGUN: RefCell<Option<Open>> = const { RefCell::new(None) };
+}
+
+/// The name of a span of a request, until it is told another.
+pub(crate) const HTTP: &str = "HTTP";
+
+/// The span that has begun, for the one that `tracing` makes now.
+pub(super) fn begun() -> Option<Open> {
+    // A thread that ends may make a span after what it kept for others.
+    BEGUN.try_with(RefCell::take).ok().flatten()
+}
+
+/// What the span that `tracing` makes now continues.
+pub(super) fn incoming() -> Option<Incoming> {
+    INCOMING.try_with(RefCell::take).ok().flatten()
+}
+
+/// Makes a span that continues what a request brought. The parent is known before the span begins: one that is set later
+/// comes too late for the sampler, and splits the trace where a child exists already.
+pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
+    if incoming.is_empty() {
+        return make();
+    }
+    INCOMING.replace(Some(incoming.clone()));
+    let span = make();
+    // Where nobody took it, the span is not traced.
+    drop(INCOMING.take());
+    span
+}
+
+/// The span of a request, by which a sampler may decide, and which continues what the request brought.
+pub(crate) fn serving(
+    request: &Served<'_>,
+    incoming: &Incoming,
+    tell: impl Fn(&mut Recording),
+    make: impl FnOnce() -> Span,
+) -> Span {
+    asked::tell(request);
+    let incoming = Some(incoming).filter(|incoming| !incoming.is_empty());
+    let span = told(|layer| layer.begin(HTTP, incoming, None), tell, make);
+    // Where nobody took it, the caller has decided.
+    drop(asked::take());
+    span
+}
+
+/// The span of a request that is made within `parent`.
+pub(crate) fn calling(parent: &Span, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
+    let begin = |layer: &Layer| {
+        let begun = with_open(parent, |parent| layer.begin(HTTP, None, Some(parent)));
+        begun.unwrap_or_else(|| layer.begin(HTTP, None, None))
+    };
+    told(begin, tell, make)
+}
+
+/// Begins a span and tells it before `make` makes it: once it is made, each thing that it is told takes a look-up.
+fn told(begin: impl Fn(&Layer) -> Option<Open>, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
+    let begun = tracing::dispatcher::get_default(|dispatch| {
+        let layer = dispatch.downcast_ref::<Layer>().filter(|_| !EXPORTS.get());
+        layer.and_then(|layer| {
+            let mut open = begin(layer)?;
+            if let Some(recording) = &mut open.recording {
+                tell(recording);
+            }
+            Some(open)
+        })
+    });
+    // A thread that ends may make a span after what it kept for others.
+    let keep = |begun| BEGUN.try_with(|next| *next.borrow_mut() = begun).unwrap_or_default();
+    keep(begun);
+    let span = make();
+    // Where nobody took it, the span is not traced.
+    keep(None);
+    span
+}
