@@ -19,7 +19,7 @@ use otlp::{Bounds, Kind, StatusCode, Value as Any};
 use crate::http::bounded;
 use crate::pipeline::Queue;
 use crate::resource::Resource;
-use crate::span::{Limits, Parent, Record, Recording, Value, attribute, id, nanoseconds};
+use crate::span::{Attributes, Limits, Parent, Record, Recording, Value, id, nanoseconds};
 
 /// The attribute that brings a span's token. It is not recorded.
 pub const TOKEN: &str = "telemetry.relay.token";
@@ -182,13 +182,13 @@ fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
             events = events.saturating_add(1);
             continue;
         }
-        let mut encoded = Vec::new();
+        let mut attributes = Attributes::new(3, u32::MAX, NAME);
         for one in &event.attributes.kept {
             if let Some(value) = allowed(&one.key, &one.value) {
-                attribute(&mut encoded, 3, &one.key, value, NAME);
+                attributes.set(&one.key, value);
             }
         }
-        recording.event_at(event.time, cut(&event.name), &encoded);
+        recording.event_at(event.time, cut(&event.name), attributes.encoding());
     }
     recording.drop_more(dropped, events, span.dropped_links);
     if span.status.code == StatusCode::Error {

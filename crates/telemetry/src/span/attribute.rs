@@ -1,6 +1,8 @@
 //! OTLP's `KeyValue` of an attribute, of a span, an event or a log record alike. Nearly every one is a short text or a small number,
 //! and is written in few pieces.
 
+use std::ops::Range;
+
 use super::Value;
 use otlp::wire::{bytes, field_len, fixed64, head, varint, varint_len};
 
@@ -72,6 +74,88 @@ fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limi
         }
         Value::Float(float) => fixed64(out, 4, float.to_bits()),
     }
+}
+
+/// The encoded attributes of an event or a log record. Their keys are unique, which OTLP requires: a later value replaces an earlier one.
+pub(crate) struct Attributes {
+    field: u8,
+    encoding: Vec<u8>,
+    lengths: u64,
+    /// How many more there may be, and how many were dropped.
+    left: u32,
+    pub(crate) dropped: u32,
+    value_bytes: usize,
+}
+
+impl Attributes {
+    /// Of a message that has them as `field`: at most `most`, their texts cut at `value_bytes`.
+    pub(crate) fn new(field: u8, most: u32, value_bytes: usize) -> Self {
+        Self { field, encoding: Vec::new(), lengths: 0, left: most, dropped: 0, value_bytes }
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: Value<'_>) {
+        if self.has(key)
+            && let Some(place) = find(&self.encoding, 0, key)
+        {
+            self.encoding.drain(place);
+            self.left += 1;
+        }
+        let Some(left) = self.left.checked_sub(1) else {
+            self.dropped += 1;
+            return;
+        };
+        self.left = left;
+        self.lengths |= bit(key);
+        attribute(&mut self.encoding, self.field, key, value, self.value_bytes);
+    }
+
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.lengths & bit(key) != 0 && find(&self.encoding, 0, key).is_some()
+    }
+
+    pub(super) fn field(&self) -> u8 {
+        self.field
+    }
+
+    pub(crate) fn encoding(&self) -> &[u8] {
+        &self.encoding
+    }
+}
+
+/// Where the attribute `key` is among those that follow `start`, with nothing between them: OTLP's keys are unique.
+pub(super) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usize>> {
+    let mut at = start;
+    let mut rest = encoding.get(at..)?;
+    while let [_, tail @ ..] = rest {
+        let (length, tail) = short_length(tail)?;
+        let (entry, next) = tail.split_at_checked(length)?;
+        let whole = rest.len() - next.len();
+        // An entry begins with its key: the field's head, the key's length, the key.
+        let (key_length, entry) = short_length(entry.get(1..)?)?;
+        if key_length == key.len() && entry.starts_with(key.as_bytes()) {
+            return Some(at..at + whole);
+        }
+        at += whole;
+        rest = next;
+    }
+    None
+}
+
+/// A length as [`head`] writes it, and what follows.
+fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().take(5).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((length, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
+/// The bit of a key's length, modulo 64: most keys that are not there are known by it.
+pub(super) fn bit(key: &str) -> u64 {
+    1 << (key.len() % 64)
 }
 
 fn low(length: usize) -> u8 {

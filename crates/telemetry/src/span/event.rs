@@ -1,6 +1,10 @@
-//! What happens, by `tracing`'s events: an event of its span, or a log record with the ids of its span. One that carries an error
-//! is always its span's as well, an `exception` event with the error's message and causes, because that is where Honeycomb
-//! and X-Ray look for it.
+//! `tracing`'s events: each becomes an event of its span, or a log record with the ids of its span.
+//!
+//! What goes wrong is an error in the trace, without a line of the application's. An ERROR event fails its span and becomes its
+//! `exception` event, where Honeycomb and X-Ray look for it, also if events are log records. The error is the field `error`, as
+//! `#[instrument(err)]` writes it, or any field that is a `dyn Error`; else the event's message. A second event for the
+//! same failure of one span is an ordinary event. An event of another level is one that the application has dealt with: it has
+//! the error's attributes under its own name, and does not fail the span.
 
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
@@ -12,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
-use super::attribute::{attribute, cut};
+use super::attribute::{Attributes, cut};
 use super::recording::{EXCEPTION, now};
 use super::{Limits, Record, Recording, Value};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
@@ -26,58 +30,70 @@ const TRACE_ID: &str = "trace_id";
 /// Severity, by OpenTelemetry's numbers.
 const INFO: u64 = 9;
 
+/// The field by which `tracing`'s own macros name an error that is not given as a `dyn Error`.
+const ERROR: &str = "error";
+
 /// An event's fields, encoded.
-pub(super) struct Told {
+pub(super) struct EncodedEvent {
     message: String,
-    field: u8,
-    attributes: Vec<u8>,
-    /// How many more there may be, and how many there were not.
-    left: u32,
-    dropped: u32,
+    attributes: Attributes,
+    is_log: bool,
     /// The span that an event without one names, as OpenTelemetry's
     /// [formats without OTLP](https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/) do.
     trace: Option<TraceId>,
-    pub(super) is_exception: bool,
-    value_bytes: usize,
+    /// It fails its span: its level is ERROR.
+    pub(super) is_failure: bool,
+    /// The message of the error that it carries.
+    error: Option<String>,
+    /// What an event without a message is called: its place in the source.
+    name: &'static str,
 }
 
-impl Told {
+impl EncodedEvent {
     /// What `event` says, for the events of a span.
     pub(super) fn of_span(event: &Event<'_>, limits: Limits) -> Self {
-        let mut told = Self::new(OF_SPAN, limits.event_attributes, limits.value_bytes);
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        told.put("level", Value::Text(metadata.level().as_str()));
-        told.put("target", Value::Text(metadata.target()));
-        event.record(&mut told);
-        told
+        let mut encoded =
+            Self::new(event, metadata, Attributes::new(OF_SPAN, limits.event_attributes, limits.value_bytes));
+        encoded.attributes.set("level", Value::Text(metadata.level().as_str()));
+        encoded.attributes.set("target", Value::Text(metadata.target()));
+        event.record(&mut encoded);
+        encoded
     }
 
-    fn new(field: u8, most: u32, value_bytes: usize) -> Self {
-        let (message, attributes) = (String::new(), Vec::new());
-        Self { message, field, attributes, left: most, dropped: 0, trace: None, is_exception: false, value_bytes }
+    fn new(event: &Event<'_>, metadata: &Metadata<'_>, attributes: Attributes) -> Self {
+        let is_log = attributes.field() == OF_LOG;
+        let (is_failure, name) = (*metadata.level() == Level::ERROR, event.metadata().name());
+        Self { message: String::new(), attributes, is_log, trace: None, is_failure, error: None, name }
     }
 
-    fn put(&mut self, key: &str, value: Value<'_>) {
-        let Some(left) = self.left.checked_sub(1) else {
-            self.dropped += 1;
-            return;
-        };
-        self.left = left;
-        attribute(&mut self.attributes, self.field, key, value, self.value_bytes);
+    /// An error that is known by its text alone: the word before a bracket is the type of one that was formatted by `Debug`.
+    fn error_text(&mut self, text: &str) {
+        if let Some(kind) = type_in(text) {
+            self.attributes.set(EXCEPTION_TYPE, Value::Text(kind));
+        }
+        self.attributes.set(EXCEPTION_MESSAGE, Value::Text(text));
+        self.error = Some(text.to_owned());
     }
 }
 
 impl Recording {
     /// Adds what happened to the span's events.
-    pub(super) fn happened(&mut self, mut told: Told) {
-        if told.is_exception && !told.message.is_empty() {
-            let message = mem::take(&mut told.message);
-            told.put("message", Value::Text(&message));
+    pub(super) fn happened(&mut self, mut event: EncodedEvent) {
+        let message = mem::take(&mut event.message);
+        let mut name = if message.is_empty() { event.name } else { &message };
+        if event.is_failure && self.fails_anew(event.error.as_deref().unwrap_or(name)) {
+            if event.error.is_none() {
+                event.attributes.set(EXCEPTION_MESSAGE, Value::Text(name));
+            } else if !message.is_empty() {
+                event.attributes.set("message", Value::Text(&message));
+            }
+            name = EXCEPTION;
         }
-        number(&mut told.attributes, 4, told.dropped.into());
-        let name = if told.is_exception { EXCEPTION } else { told.message.as_str() };
-        self.event(name, &told.attributes);
+        let mut attributes = event.attributes.encoding().to_vec();
+        number(&mut attributes, 4, event.attributes.dropped.into());
+        self.event(name, &attributes);
     }
 }
 
@@ -85,28 +101,29 @@ impl Recording {
 pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: Limits) -> Record {
     let normalized = event.normalized_metadata();
     let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-    let mut told = Told::new(OF_LOG, limits.log_attributes, limits.log_value_bytes);
-    told.put("target", Value::Text(metadata.target()));
-    event.record(&mut told);
-    // The one that it happened in counts; another one is something that it says.
-    if let Some(trace) = told.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
-        told.put(TRACE_ID, Value::Text(&trace.to_string()));
+    let attributes = Attributes::new(OF_LOG, limits.log_attributes, limits.log_value_bytes);
+    let mut encoded = EncodedEvent::new(event, metadata, attributes);
+    encoded.attributes.set("target", Value::Text(metadata.target()));
+    event.record(&mut encoded);
+    // The trace that the event happened in counts; another trace is one of its attributes.
+    if let Some(trace) = encoded.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
+        encoded.attributes.set(TRACE_ID, Value::Text(&trace.to_string()));
     }
     let mut record = Vec::with_capacity(256);
     let now = now();
     fixed64(&mut record, 1, now);
     number(&mut record, 2, severity(metadata));
     bytes(&mut record, 3, metadata.level().as_str().as_bytes());
-    body(&mut record, cut(&told.message, limits.log_value_bytes));
-    record.extend_from_slice(&told.attributes);
-    number(&mut record, 7, told.dropped.into());
+    body(&mut record, cut(&encoded.message, limits.log_value_bytes));
+    record.extend_from_slice(encoded.attributes.encoding());
+    number(&mut record, 7, encoded.attributes.dropped.into());
     if let Some(span) = span {
         // Field 8, the flags, four bytes.
         record.push(0x45);
         record.extend_from_slice(&u32::from(span.trace_flags().to_u8()).to_le_bytes());
         bytes(&mut record, 9, &span.trace_id().to_bytes());
         bytes(&mut record, 10, &span.span_id().to_bytes());
-    } else if let Some(trace) = told.trace {
+    } else if let Some(trace) = encoded.trace {
         bytes(&mut record, 9, &trace.to_bytes());
     }
     fixed64(&mut record, 11, now);
@@ -124,25 +141,30 @@ fn trace_id(text: &str) -> Option<TraceId> {
     TraceId::from_hex(text).ok().filter(|trace| is_one && *trace != TraceId::INVALID)
 }
 
-/// The name of an error's type, where its `Debug` is the derived one: the word that it begins with. What follows may hold
-/// anything and stays out.
+/// The name of an error's type, if its `Debug` is the derived one.
 pub(crate) fn kind(error: &dyn Debug) -> Option<String> {
-    let text = format!("{error:?}");
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    let word = text.get(..end)?;
-    // A message begins with a word too: a type's name has nothing, or a bracket, behind it.
-    let is_name = word.starts_with(char::is_uppercase)
-        && matches!(text.get(end..)?.trim_start().as_bytes(), [] | [b'(' | b'{', ..]);
-    is_name.then(|| word.to_owned())
+    type_in(&format!("{error:?}")).map(str::to_owned)
 }
 
-/// The causes of an error, a line each: what Rust has for a stack trace.
+/// The word that a derived `Debug` begins with. What follows may hold anything and stays out.
+fn type_in(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (word, rest) = text.split_at_checked(end)?;
+    // A message begins with a word too: a type's name has nothing, or a bracket, behind it.
+    let is_name = rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {");
+    (is_name && word.starts_with(char::is_uppercase)).then_some(word)
+}
+
+/// What continues a line of [`causes`], because a message may have several.
+pub(crate) const CONTINUED: &str = "\n\t";
+
+/// The causes of an error, each on a line: what Rust has for a stack trace. Further lines of a message are indented by a tab.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         // Writing to a String does not fail.
-        let _ = writeln!(text, "caused by: {error}");
+        let _ = writeln!(text, "caused by: {}", error.to_string().replace('\n', CONTINUED));
         cause = error.source();
     }
     text
@@ -159,48 +181,55 @@ fn severity(metadata: &Metadata<'_>) -> u64 {
     }
 }
 
-impl Visit for Told {
+impl Visit for EncodedEvent {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message = value.to_owned(),
             // What the bridge from `log` says of its own callsite.
             key if key.starts_with("log.") => {}
-            TRACE_ID if self.field == OF_LOG && trace_id(value).is_some() => self.trace = trace_id(value),
-            key => self.put(key, Value::Text(value)),
+            TRACE_ID if self.is_log && trace_id(value).is_some() => self.trace = trace_id(value),
+            ERROR => self.error_text(value),
+            key => {
+                if key == EXCEPTION_MESSAGE {
+                    self.error = Some(value.to_owned());
+                }
+                self.attributes.set(key, Value::Text(value));
+            }
         }
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field.name(), Value::Int(value));
+        self.attributes.set(field.name(), Value::Int(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
         if !field.name().starts_with("log.") {
             match i64::try_from(value) {
-                Ok(value) => self.put(field.name(), Value::Int(value)),
-                Err(_) => self.put(field.name(), Value::Text(&value.to_string())),
+                Ok(value) => self.attributes.set(field.name(), Value::Int(value)),
+                Err(_) => self.attributes.set(field.name(), Value::Text(&value.to_string())),
             }
         }
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field.name(), Value::Float(value));
+        self.attributes.set(field.name(), Value::Float(value));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field.name(), Value::Bool(value));
+        self.attributes.set(field.name(), Value::Bool(value));
     }
 
     fn record_error(&mut self, _: &Field, value: &(dyn Error + 'static)) {
-        self.is_exception = true;
+        let message = value.to_string();
         if let Some(kind) = kind(&value) {
-            self.put(EXCEPTION_TYPE, Value::Text(&kind));
+            self.attributes.set(EXCEPTION_TYPE, Value::Text(&kind));
         }
-        self.put(EXCEPTION_MESSAGE, Value::Text(&value.to_string()));
+        self.attributes.set(EXCEPTION_MESSAGE, Value::Text(&message));
         let causes = causes(value);
         if !causes.is_empty() {
-            self.put(EXCEPTION_STACKTRACE, Value::Text(&causes));
+            self.attributes.set(EXCEPTION_STACKTRACE, Value::Text(&causes));
         }
+        self.error = Some(message);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {

@@ -19,7 +19,7 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Parent;
-use super::event::{self, Told};
+use super::event::{self, EncodedEvent};
 use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
 use super::{Carried, Lent, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, id, nanoseconds};
@@ -75,10 +75,27 @@ impl Layer {
                 let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
                 (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
             }
+    /// Whether the event belongs to a trace.
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
                 let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
+    fn makes(&self, span: &Metadata<'_>) -> bool {
+        // Without the span of a request, the trace would end.
+        span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
+    }
+
+    fn deliver(&self, mut recording: Box<Recording>) {
+        if std::thread::panicking() {
+            recording.unwind();
+        }
+        let record = recording.finish(super::now());
+        if let Some((last, others)) = self.queues.split_last() {
+            others.iter().for_each(|queue| queue.push(record.clone()));
+            last.push(record);
+        }
+    }
+
                 let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
                 let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
                 let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
@@ -211,11 +228,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
                 }
             }
             if let Some(span) = span.filter(|_| recorded) {
-                let told = Told::of_span(event, self.limits);
-                if (self.logs.is_empty() || told.is_exception)
+                let encoded = EncodedEvent::of_span(event, self.limits);
+                if (self.logs.is_empty() || encoded.is_failure)
                     && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
                 {
-                    recording.happened(told);
+                    recording.happened(encoded);
                 }
             }
         }
@@ -229,11 +246,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         // The rest is dropped with the registry's span.
         let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         if let Some(recording) = recording {
-            let record = recording.finish(super::now());
-            if let Some((last, others)) = self.queues.split_last() {
-                others.iter().for_each(|queue| queue.push(record.clone()));
-                last.push(record);
-            }
+            self.deliver(recording);
         }
     }
 }
@@ -243,3 +256,13 @@ impl Layer {
         Self::is_traced(metadata) || (metadata.is_event() && self.console.shows(metadata))
     }
 }
+    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        // Here too: what catches the panic may be inside whatever holds the span.
+        if std::thread::panicking()
+            && let Some(span) = ctx.span(id)
+            && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
+        {
+            recording.unwind();
+        }
+    }
+

@@ -34,7 +34,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::propagation::State;
 
-pub(crate) use attribute::attribute;
+pub(crate) use attribute::{Attributes, attribute};
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub(crate) use record::Record;

@@ -11,7 +11,7 @@ use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
 
-use super::attribute::{attribute, cut, is_short, text_head};
+use super::attribute::{attribute, bit, cut, find, is_short, text_head};
 use super::record::Record;
 use super::{Limits, Value};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
@@ -63,8 +63,11 @@ pub struct Recording {
     /// Events and links, encoded as fields of the span.
     more: Vec<u8>,
     events: u32,
-    /// One of them is an exception.
-    has_exception: bool,
+    /// The message of the last exception; `None` if there is none.
+    failure: Option<String>,
+    /// The span began in a destructor that a panic ran: that panic is not its own.
+    began_unwinding: bool,
+    is_unwound: bool,
     dropped_events: u32,
     links: u32,
     dropped_links: u32,
@@ -96,6 +99,8 @@ const SPARES: usize = 8;
 /// The name of the event that tells of an exception.
 pub(super) const EXCEPTION: &str = "exception";
 const BUFFER: usize = 1_024;
+/// The type of the exception that ended a span by unwinding.
+const PANIC: &str = "panic";
 
 impl Recording {
     /// One that began at `start`, in nanoseconds since 1970, with this tracestate.
@@ -109,6 +114,7 @@ impl Recording {
     ) -> Box<Self> {
         let mut span = Self::spare();
         (span.start, span.limits) = (start, limits);
+        span.began_unwinding = std::thread::panicking();
         span.name.push_str(name);
         let encoding = &mut span.encoding;
         bytes(encoding, field::TRACE_ID, &context.trace_id().to_bytes());
@@ -152,7 +158,9 @@ impl Recording {
             dropped_attributes: 0,
             more: Vec::new(),
             events: 0,
-            has_exception: false,
+            failure: None,
+            began_unwinding: false,
+            is_unwound: false,
             dropped_events: 0,
             links: 0,
             dropped_links: 0,
@@ -176,7 +184,9 @@ impl Recording {
             dropped_attributes,
             more,
             events,
-            has_exception,
+            failure,
+            began_unwinding: _,
+            is_unwound,
             dropped_events,
             links,
             dropped_links,
@@ -185,7 +195,8 @@ impl Recording {
         description.clear();
         encoding.clear();
         more.clear();
-        (*kind, *status, *lengths, *has_exception) = (SpanKind::Internal, Code::Unset, 0, false);
+        (*kind, *status, *lengths) = (SpanKind::Internal, Code::Unset, 0);
+        (*failure, *is_unwound) = (None, false);
         for count in [attributes, dropped_attributes, events, dropped_events, links, dropped_links] {
             *count = 0;
         }
@@ -216,9 +227,9 @@ impl Recording {
     /// number, attributes are counted as dropped.
     pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if self.lengths & bit(key) != 0
-            && let Some((at, length)) = self.find(key)
+            && let Some(place) = find(&self.encoding, self.attributes_at, key)
         {
-            self.encoding.drain(at..at + length);
+            self.encoding.drain(place);
             self.attributes -= 1;
         }
         self.add(key, value.into());
@@ -253,16 +264,48 @@ impl Recording {
     /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
     pub fn fail(&mut self, kind: &str) {
         self.set(ERROR_TYPE, kind);
-        self.status = Code::Error;
+        self.code(Code::Error);
     }
 
-    /// By the name of a status code; what is none changes nothing.
+    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception: not if the span has one for the same
+    /// failure, because a function may log its error and return it too.
+    pub(super) fn fails_anew(&mut self, message: &str) -> bool {
+        let message = cut(message, self.limits.value_bytes);
+        self.code(Code::Error);
+        if self.description.is_empty() {
+            self.describe(message);
+        }
+        let is_known = self.failure.as_deref().is_some_and(|known| {
+            !known.is_empty() && !message.is_empty() && (known.contains(message) || message.contains(known))
+        });
+        if !is_known {
+            self.failure = Some(message.to_owned());
+        }
+        !is_known
+    }
+
+    /// Marks the span as failed by a panic, once. Its message is known to the process's panic hook alone.
+    pub(super) fn unwind(&mut self) {
+        if !self.began_unwinding && !std::mem::replace(&mut self.is_unwound, true) {
+            self.exception(PANIC, "the thread panicked", "");
+            self.fail(PANIC);
+        }
+    }
+
+    /// By the name of a status code; any other text changes nothing.
     pub(crate) fn status(&mut self, code: &str) {
-        self.status = match code {
-            _ if code.eq_ignore_ascii_case("error") => Code::Error,
-            _ if code.eq_ignore_ascii_case("ok") => Code::Ok,
-            _ => self.status,
-        };
+        match code {
+            _ if code.eq_ignore_ascii_case("error") => self.code(Code::Error),
+            _ if code.eq_ignore_ascii_case("ok") => self.code(Code::Ok),
+            _ => {}
+        }
+    }
+
+    /// [Ok is final](https://opentelemetry.io/docs/specs/otel/trace/api/#set-status): only the application sets it.
+    fn code(&mut self, code: Code) {
+        if self.status != Code::Ok {
+            self.status = code;
+        }
     }
 
     pub(crate) fn describe(&mut self, description: &str) {
@@ -284,12 +327,13 @@ impl Recording {
         for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             attribute(&mut attributes, 3, key, Value::Text(text), self.limits.value_bytes);
         }
+        self.failure = Some(message.to_owned());
         self.event(EXCEPTION, &attributes);
     }
 
     /// Whether it has an `exception` event.
     pub fn has_exception(&self) -> bool {
-        self.has_exception
+        self.failure.is_some()
     }
 
     /// Adds an event with these encoded attributes, now.
@@ -303,7 +347,6 @@ impl Recording {
             self.dropped_events += 1;
             return;
         }
-        self.has_exception |= name == EXCEPTION;
         let name = cut(name, self.limits.value_bytes);
         self.events += 1;
         head(&mut self.more, field::EVENT, 9 + field_len(name.len()) + attributes.len());
@@ -379,42 +422,6 @@ impl Recording {
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
     }
-
-    /// Where the attribute `key` is, and how long.
-    fn find(&self, key: &str) -> Option<(usize, usize)> {
-        let mut at = self.attributes_at;
-        let mut rest = self.encoding.get(at..)?;
-        while let [_, tail @ ..] = rest {
-            let (length, tail) = short_length(tail)?;
-            let (entry, next) = tail.split_at_checked(length)?;
-            let whole = rest.len() - next.len();
-            // An entry begins with its key: the field's head, the key's length, the key.
-            let (key_length, entry) = short_length(entry.get(1..)?)?;
-            if key_length == key.len() && entry.starts_with(key.as_bytes()) {
-                return Some((at, whole));
-            }
-            at += whole;
-            rest = next;
-        }
-        None
-    }
-}
-
-/// A length as [`head`] writes it, and what follows.
-fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let mut length = 0;
-    for (index, byte) in bytes.iter().take(5).enumerate() {
-        length |= usize::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Some((length, bytes.get(index + 1..)?));
-        }
-    }
-    None
-}
-
-/// The bit of a key's length.
-fn bit(key: &str) -> u64 {
-    1 << (key.len() % 64)
 }
 
 fn flags(out: &mut Vec<u8>, key: &[u8], flags: TraceFlags, remote: u32) {

@@ -1,6 +1,8 @@
 //! Why a span failed: its flags, and the exceptions with their stacks. Reads the text that Rust's `Backtrace` prints and the
 //! `caused by:` lines of this crate; a line that is neither is told in the metadata alone. Total on any text.
 
+use std::borrow::Cow;
+
 use opentelemetry::trace::SpanId;
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
@@ -17,6 +19,8 @@ const EXCEPTION: &str = "exception";
 const EXCEPTIONS: usize = 32;
 /// Frames of one stack.
 const FRAMES: usize = 50;
+/// What a cause begins with.
+const CAUSE: &str = "caused by: ";
 
 /// One step of a stack.
 #[derive(Debug, PartialEq)]
@@ -31,7 +35,7 @@ struct Frame<'a> {
 struct Stack<'a> {
     frames: Vec<Frame<'a>>,
     /// What the exception was caused by, nearest first.
-    causes: Vec<&'a str>,
+    causes: Vec<Cow<'a, str>>,
     /// A line of it was not understood.
     has_more: bool,
 }
@@ -109,7 +113,8 @@ impl Exceptions<'_, '_> {
     fn write_chain(&mut self, kind: Option<Text<'_>>, message: Option<Text<'_>>, stack: &Stack<'_>) -> bool {
         let mut is_whole = self.write(kind, message, stack, !stack.causes.is_empty());
         for (index, message) in stack.causes.iter().enumerate() {
-            is_whole &= self.write(None, Some(Text::from(*message)), &Stack::default(), index + 1 < stack.causes.len());
+            is_whole &=
+                self.write(None, Some(Text::from(&**message)), &Stack::default(), index + 1 < stack.causes.len());
         }
         is_whole
     }
@@ -165,13 +170,24 @@ impl Exceptions<'_, '_> {
 }
 
 impl<'a> Stack<'a> {
-    /// `0: label`, below it perhaps `at path:line:column`; or `caused by: message`.
+    /// `0: label`, below it perhaps `at path:line:column`; or `caused by: message`, whose further lines begin with a tab.
     fn parse(text: &'a str) -> Self {
         let mut stack = Self::default();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            if let Some(message) = line.strip_prefix("caused by: ") {
+        let mut lines = text.split('\n').peekable();
+        while let Some(line) = lines.next() {
+            if let Some(message) = line.trim_start().strip_prefix(CAUSE) {
+                let mut message = Cow::Borrowed(message);
+                while let Some(more) = lines.next_if(|line| line.starts_with('\t')) {
+                    message.to_mut().push_str(&more.replacen('\t', "\n", 1));
+                }
                 stack.causes.push(message);
-            } else if let Some((_, label)) = line.split_once(": ").filter(|(n, _)| n.parse::<u32>().is_ok()) {
+                continue;
+            }
+            let line = line.trim();
+            if line.is_empty() {
+                continue;
+            }
+            if let Some((_, label)) = line.split_once(": ").filter(|(n, _)| n.parse::<u32>().is_ok()) {
                 stack.frames.push(Frame { label, path: None, line: None });
             } else if let (Some(place), Some(frame @ Frame { path: None, .. })) =
                 (line.strip_prefix("at "), stack.frames.last_mut())
@@ -215,6 +231,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::span::causes;
 
     #[test]
     fn a_backtrace_is_frames_and_causes() {
@@ -230,15 +247,29 @@ mod tests {
                 frame("<T as core::ops::FnOnce>::call", Some("C:\\src\\main.rs"), Some(5)),
             ]
         );
-        assert_eq!((stack.causes.as_slice(), stack.has_more), (["no disk"].as_slice(), false));
+        assert_eq!((stack.causes.as_slice(), stack.has_more), (["no disk".into()].as_slice(), false));
         assert!(Stack::parse("Traceback (most recent call last)").has_more);
     }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Because(String, #[source] Option<Box<Because>>);
 
     proptest! {
         #[test]
         fn any_text_is_a_stack(text in "([0-9]{1,3}: |at |caused by: |[ -~]{0,9}|:[0-9]{0,11}|\n){0,20}") {
             let stack = Stack::parse(&text);
             prop_assert!(stack.frames.len() + stack.causes.len() <= text.lines().count());
+        }
+
+        /// With line breaks, empty lines, tabs, and lines that look like frames or causes.
+        #[test]
+        fn the_messages_of_causes_are_whole(messages in prop::collection::vec("(a|\n|\r|\t| |0: b|at c|caused by: )*", 1..4)) {
+            let because = |source, message: &String| Some(Box::new(Because(message.clone(), source)));
+            let error = messages.iter().rev().fold(None, because);
+            let text = causes(&Because("it failed".to_owned(), error));
+            let stack = Stack::parse(&text);
+            prop_assert_eq!((stack.causes, stack.has_more), (messages.into_iter().map(Cow::Owned).collect(), false));
         }
     }
 }

@@ -1,6 +1,9 @@
+mod failures;
+
 use std::fmt;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::*;
@@ -152,6 +155,32 @@ fn limits_hold_and_what_they_drop_is_counted() {
 #[derive(Debug, thiserror::Error)]
 #[error("no disk")]
 struct Disk;
+
+/// OTLP requires unique keys: the last value of one stands.
+#[test]
+fn a_key_is_once_in_an_event_and_in_a_log_record() {
+    let twice = || {
+        let _span = tracing::info_span!("work").entered();
+        tracing::info!(x = 1, y = "a", x = 2, level = "own", target = 7, "it happened");
+        tracing::info!(x = 1, trace_id = "none", trace_id = "5759e988bd862e3fe1be46a994272793");
+        tracing::error!(error = "first", error = "second", "exception.message" = "third");
+    };
+    let unique = |attributes: &[opentelemetry_proto::tonic::common::v1::KeyValue], expected: &[(&str, &str)]| {
+        let keys: std::collections::BTreeSet<_> = attributes.iter().map(|attribute| &attribute.key).collect();
+        assert_eq!(keys.len(), attributes.len(), "{attributes:?}");
+        for (key, value) in expected {
+            assert_eq!(attribute(attributes, key).as_deref(), Some(*value), "{attributes:?}");
+        }
+    };
+    let own = [("x", "2"), ("y", "a"), ("target", "7")];
+    let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, twice);
+    let [event, _, exception] = spans[0].events.as_slice() else { panic!("{spans:?}") };
+    unique(&event.attributes, &[&own[..], &[("level", "own")]].concat());
+    unique(&exception.attributes, &[("exception.message", "third")]);
+    let Recorded { logs, .. } = recorded(Sampler::default(), Limits::default(), true, twice);
+    unique(&logs[0].attributes, &own);
+    logs.iter().for_each(|record| unique(&record.attributes, &[]));
+}
 
 #[derive(Debug, thiserror::Error)]
 #[error("no store")]
