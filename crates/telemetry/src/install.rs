@@ -24,6 +24,7 @@ use crate::pipeline::{self, Pace, Queue};
 use crate::resource::Resource;
 use crate::span::Limits;
 use crate::span::layer::Layer;
+use crate::span::levels::SpanLevels;
 use crate::span::rules::ByRules;
 use crate::span::sampler::{Root, Sampler};
 use crate::{propagation, relay};
@@ -36,8 +37,8 @@ const SHUTDOWN: Duration = Duration::from_secs(3);
 #[must_use = "telemetry ends when this is dropped"]
 pub struct Telemetry {
     book: Book,
-}
     is_closed: bool,
+}
 
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +102,7 @@ impl Config {
             queues: queues.clone(),
             logs: logs.clone(),
             console: self.console,
+            levels: self.span_levels,
             disabled: self.disabled,
         };
         relay::open(queues.clone());
@@ -139,8 +141,6 @@ impl Telemetry {
     }
 }
 
-impl Console {
-    /// Logs on standard error and traces nothing: for a process that observes others.
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if !self.is_closed {
@@ -149,13 +149,16 @@ impl Drop for Telemetry {
     }
 }
 
+impl Console {
+    /// Logs on standard error and traces nothing: for a process that observes others.
     ///
     /// # Errors
     /// [`InstallError`] where the process has a `tracing` subscriber.
     pub fn install(self) -> Result<(), InstallError> {
         let sampler = Sampler { root: Root::Off, parent_based: false };
         let (limits, queues, logs) = (Limits::default(), Vec::new(), Vec::new());
-        let layer = Layer { sampler, limits, queues, logs, console: self, disabled: false };
+        let levels = SpanLevels::default();
+        let layer = Layer { sampler, limits, queues, logs, console: self, levels, disabled: false };
         Ok(Registry::default().with(layer).try_init()?)
     }
 }

@@ -21,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use crate::console::Console;
 use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
 use crate::span::layer::Layer;
+use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
 use crate::span::{Limits, Parent, Record, Recording};
 
@@ -81,7 +82,7 @@ pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: imp
     let all: Vec<_> = queues.iter().chain(&logs).cloned().collect();
     let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", "off")]));
     let (sampler, limits) = (Sampler::default(), Limits::default());
-    let layer = set(Layer { sampler, limits, queues, logs, console, disabled: false });
+    let layer = set(Layer { sampler, limits, queues, logs, console, levels: SpanLevels::default(), disabled: false });
     tracing::subscriber::with_default(Registry::default().with(layer), run);
     pipeline::close(&all, Duration::from_secs(60));
     Recorded { spans: spans.decoded(), logs: records.decoded() }

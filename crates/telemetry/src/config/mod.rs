@@ -51,6 +51,7 @@
 //! | `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` | is read, and limits nothing: links have none here |
 //! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text, in bytes, from 1 to 65,536 \[8192\] |
 //! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
+//! | `TRACE_LEVEL` | the spans that are made, by their level and target: `debug`, or `tower_http=debug,noisy=off`; those of requests always are \[`info`\] |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
 mod child;
@@ -77,6 +78,7 @@ use crate::console::Console;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::span::Limits;
+use crate::span::levels::SpanLevels;
 
 use values::Exporters;
 
@@ -105,10 +107,10 @@ pub struct Config {
     /// `OTEL_LOGS_EXPORTER` asks for log records.
     logs: bool,
     pub(crate) service: Option<String>,
-    pub(crate) resource: Vec<(String, String)>,
-    /// None where every destination is off and no rule asks where we are: nobody would read what they find.
     /// The calling service's own, from its code.
     pub(crate) service_version: Option<String>,
+    pub(crate) resource: Vec<(String, String)>,
+    /// None where every destination is off and no rule asks where we are: nobody would read what they find.
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
@@ -121,6 +123,7 @@ pub struct Config {
     /// Whether spans go anywhere: not where `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
     pub(crate) sends_spans: bool,
     pub(crate) propagators: Propagators,
+    pub(crate) span_levels: SpanLevels,
     pub(crate) console: Console,
     /// What is done otherwise than a variable asks, a line each, to be printed at start.
     pub(crate) warnings: Vec<String>,
@@ -196,25 +199,22 @@ impl Config {
             indexed: spans::indexed(settings),
             logs: logs && !disabled,
             service: service_name(settings),
+            service_version: None,
             resource: spans::resource(settings),
             detectors,
             sampling,
-            service_version: None,
             limits,
             pace,
             log_pace,
             disabled,
             sends_spans: !disabled && !no_traces,
             propagators,
+            span_levels: SpanLevels::read(settings),
             console: Console::read(settings),
             warnings: settings.warnings().map(|(subject, instead)| format!("{subject}: {instead}")).collect(),
         }
     }
 
-    /// The file of X-Ray's sampling rules that hold where nobody gives others, if one is named.
-    pub fn rules_file(&self) -> Option<&str> {
-        match &self.sampling {
-            Sampling::Xray(rules) => rules.file.as_deref(),
     /// The version of the calling service, its `service.version` unless `OTEL_RESOURCE_ATTRIBUTES` gives another. Without it, spans have
     /// no version.
     ///
@@ -228,6 +228,10 @@ impl Config {
         Self { service_version: Some(version.to_owned()), ..self }
     }
 
+    /// The file of X-Ray's sampling rules that hold where nobody gives others, if one is named.
+    pub fn rules_file(&self) -> Option<&str> {
+        match &self.sampling {
+            Sampling::Xray(rules) => rules.file.as_deref(),
             Sampling::Plain(_) => None,
         }
     }

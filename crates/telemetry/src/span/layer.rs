@@ -23,6 +23,7 @@ use super::event::{self, EncodedEvent};
 use super::fields::Fields;
 use super::sampler::{Decision, Sampler};
 use super::{Carried, Lent, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, id, nanoseconds};
+use super::levels::SpanLevels;
 use crate::console::Console;
 use crate::pipeline::Queue;
 use crate::propagation::Incoming;
@@ -39,6 +40,9 @@ thread_local! {
 
 /// Spans to queues, events to the console and to the span they happen in.
 pub(crate) struct Layer {
+/// The target of the spans of requests.
+const REQUESTS: &str = "telemetry::http";
+
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
     /// Where spans go.
@@ -48,6 +52,8 @@ pub(crate) struct Layer {
     pub(crate) console: Console,
     /// No spans are made; what requests bring goes on as it came.
     pub(crate) disabled: bool,
+    /// Which spans are made.
+    pub(crate) levels: SpanLevels,
 }
 
 /// Declares that the calling thread exports.
@@ -74,12 +80,6 @@ impl Layer {
                 let above = &parent.context;
                 let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
                 (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
-            }
-    /// Whether the event belongs to a trace.
-            (remote, _) => {
-                let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
-                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
-                let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
     fn makes(&self, span: &Metadata<'_>) -> bool {
         // Without the span of a request, the trace would end.
         span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
@@ -96,6 +96,12 @@ impl Layer {
         }
     }
 
+            }
+    /// Whether the event belongs to a trace.
+            (remote, _) => {
+                let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
+                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
+                let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
                 let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
                 let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
                 let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
@@ -161,7 +167,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     }
 
     fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(self.console.max_level().max(tracing::level_filters::LevelFilter::INFO))
+        Some(self.console.max_level().max(self.levels.max()).max(tracing::level_filters::LevelFilter::INFO))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
@@ -253,16 +259,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
 impl Layer {
     fn enabled_at_all(&self, metadata: &Metadata<'_>) -> bool {
-        Self::is_traced(metadata) || (metadata.is_event() && self.console.shows(metadata))
-    }
-}
-    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        // Here too: what catches the panic may be inside whatever holds the span.
-        if std::thread::panicking()
-            && let Some(span) = ctx.span(id)
-            && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
-        {
-            recording.unwind();
+        if metadata.is_span() {
+            return self.makes(metadata);
         }
     }
 

@@ -26,6 +26,8 @@ mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
 
+pub(crate) mod levels;
+mod owned;
 use std::sync::Arc;
 
 use tracing::Span;

@@ -182,6 +182,33 @@ fn a_key_is_once_in_an_event_and_in_a_log_record() {
     logs.iter().for_each(|record| unique(&record.attributes, &[]));
 }
 
+#[test]
+fn spans_are_made_from_the_level_of_their_target_on_and_others_leave_their_children_to_their_parent() {
+    let levels = |text: &str| {
+        let level = SpanLevels::read(&mut settings::Settings::from_pairs(&[("TRACE_LEVEL", text)]));
+        move |layer| Layer { levels: level, ..layer }
+    };
+    let run = || {
+        let _outer = tracing::info_span!("outer").entered();
+        let _between = tracing::debug_span!(target: "tower_http::trace", "between").entered();
+        tracing::info_span!(target: "noisy", "noise").in_scope(|| drop(tracing::info_span!("inner")));
+        drop(tracing::trace_span!(target: "hyper::proto", "carrier"));
+    };
+    let made = |text: &str| {
+        let spans = crate::testing::recorded_by(levels(text), false, run).spans;
+        let parent = |span: &Span| {
+            let parent = spans.iter().find(|other| other.span_id == span.parent_span_id);
+            parent.map_or(String::new(), |parent| format!("{}>", parent.name))
+        };
+        spans.iter().map(|span| parent(span) + &span.name).collect::<Vec<_>>()
+    };
+    assert_eq!(made("info"), ["noise>inner", "outer>noise", "outer"]);
+    let all = ["noise>inner", "between>noise", "outer>between", "outer"];
+    assert_eq!([made("tower_http=debug"), made("trace")], [all, all], "other targets stay at info");
+    assert_eq!(made("info,noisy=off"), ["outer>inner", "outer"]);
+    assert!(made("off").is_empty());
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("no store")]
 struct Store(#[source] Disk);

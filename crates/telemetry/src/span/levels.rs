@@ -1,0 +1,66 @@
+//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` says otherwise. A span that is not made is
+//! as if its code were not there: what happens within it belongs to the span around it.
+
+use std::str::FromStr;
+
+use settings::Settings;
+use tracing::Metadata;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+
+/// The most verbose level of the spans of each target.
+#[derive(Debug, Clone)]
+pub(crate) struct SpanLevels(Targets);
+
+impl SpanLevels {
+    /// `TRACE_LEVEL`. One that names targets alone changes nothing for the others.
+    pub(crate) fn read(settings: &mut Settings) -> Self {
+        settings.parse("TRACE_LEVEL", "a level such as debug, or info,tower_http=debug").unwrap_or_default()
+    }
+
+    pub(super) fn enable(&self, span: &Metadata<'_>) -> bool {
+        self.0.would_enable(span.target(), span.level())
+    }
+
+    pub(super) fn max(&self) -> LevelFilter {
+        self.0.iter().map(|(_, level)| level).chain(self.0.default_level()).max().unwrap_or(LevelFilter::OFF)
+    }
+}
+
+impl FromStr for SpanLevels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // A word that is not a level would be a target with all its spans, and a typing error a silent filter.
+        let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+        // Patterns over spans and fields, which others' filters have, would be a target too.
+        let is_wrong = |part: &&str| part.contains('[') || (!part.contains('=') && !is_level(part));
+        if let Some(part) = text.split(',').map(str::trim).find(is_wrong) {
+            return Err(format!("\"{part}\" is neither a level nor target=level"));
+        }
+        let levels: Targets = text.parse().map_err(|error| format!("{error}"))?;
+        let default = levels.default_level().unwrap_or(LevelFilter::INFO);
+        Ok(Self(levels.with_default(default)))
+    }
+}
+
+impl Default for SpanLevels {
+    fn default() -> Self {
+        Self(Targets::new().with_default(LevelFilter::INFO))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_not_a_level_is_refused() {
+        for text in ["loud", "info,tower_http", "tower_http=loud", "info,,debug", "info,[span]=debug"] {
+            assert!(text.parse::<SpanLevels>().is_err(), "{text}");
+        }
+        for text in ["debug", "off", "INFO, tower_http=debug", "tower_http::trace=trace,noisy=off"] {
+            assert!(text.parse::<SpanLevels>().is_ok(), "{text}");
+        }
+    }
+}
