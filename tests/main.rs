@@ -39,6 +39,7 @@ mod sign_in;
 mod slow_clients;
 mod smuggling;
 mod social;
+mod spans;
 mod store;
 mod support;
 mod texts;

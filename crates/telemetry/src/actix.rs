@@ -6,7 +6,8 @@
 //! [`client`] is the one place where such a service learns its client's address, scheme and host: by `X-Forwarded-*` if the app
 //! has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, else by the connection.
 //!
-//! [`answer`], inside it, answers a caller that asks by X-Ray's header whether its trace is recorded:
+//! [`answer`], directly inside `TracingLogger`, answers a caller that asks by X-Ray's header whether its trace is recorded. It also ends
+//! the span with the last byte of the response, even if a task that the handler has spawned holds a clone of the span:
 //!
 //! ```
 //! use actix_web::{App, middleware};
@@ -18,20 +19,23 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use actix_web::HttpRequest;
-use actix_web::body::MessageBody;
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use actix_web::middleware::Next;
+use actix_web::web::Bytes;
 use tracing::Span;
 use tracing_actix_web::RootSpanBuilder;
 
 use crate::forwarded::Client;
 use crate::http::{self, Served, Side};
 use crate::propagation::{self, Headers, Incoming, Trust};
-use crate::span::{SpanExt, kind};
+use crate::span::{OwnedSpan, SpanExt, kind};
 
 /// Builds the root span of a request.
 pub struct RootSpan;
@@ -102,21 +106,44 @@ pub fn client(request: &HttpRequest) -> Client<'_> {
     }
 }
 
-/// A middleware that puts [`propagation::answer`] on the response: the span is that of the `TracingLogger` around it, which
-/// itself only sees responses.
+/// A middleware that puts [`propagation::answer`] on the response, and ends the request's span with it: the span is that of the
+/// `TracingLogger` around it, which itself only sees responses.
 ///
 /// # Errors
 /// Those of the service within.
 pub async fn answer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let answer = propagation::answer(&Span::current());
+) -> Result<ServiceResponse<Ended<B>>, actix_web::Error> {
+    let span = Span::current();
+    let answer = propagation::answer(&span);
     let mut response = next.call(request).await?;
     if let Some((name, value)) = answer.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    Ok(response)
+    Ok(response.map_body(|_, body| Ended { body, _span: OwnedSpan::of(span) }))
+}
+
+pin_project_lite::pin_project! {
+    /// A response's body that ends the request's span when it is dropped, which it is once it has been sent.
+    #[doc(hidden)]
+    pub struct Ended<B> {
+        #[pin]
+        body: B,
+        _span: OwnedSpan,
+    }
+}
+
+impl<B: MessageBody> MessageBody for Ended<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+        self.project().body.poll_next(cx)
+    }
 }
 
 fn text(value: Option<&HeaderValue>) -> Option<&str> {
@@ -179,8 +206,13 @@ impl Headers for HeaderMap {
 mod tests {
     use actix_web::test::{TestRequest, call_service, init_service};
     use actix_web::{App, ResponseError, rt, web};
+    use actix_web::body::to_bytes;
+    use actix_web::dev::Service;
+    use actix_web::middleware::from_fn;
     use tracing_actix_web::TracingLogger;
 
+    use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+    use tracing::Instrument;
     use super::*;
     use crate::span::Limits;
     use crate::span::sampler::Sampler;
@@ -238,6 +270,51 @@ mod tests {
 
     #[test]
     fn every_field_that_is_propagated_is_looked_up() {
+    #[test]
+    fn a_handler_that_panics_fails_its_span() {
+        let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
+            rt::System::new().block_on(async {
+                let panics = || async { if true { panic!("by this test") } else { "" } };
+                let app = App::new()
+                    .route("/panics", web::get().to(panics))
+                    .wrap(from_fn(answer))
+                    .wrap(TracingLogger::<RootSpan>::new());
+                let app = init_service(app).await;
+                // As the server does it: each connection is a task, which a panic ends.
+                let call =
+                    async move { drop(call_service(&app, TestRequest::get().uri("/panics").to_request()).await) };
+                assert!(rt::spawn(call).await.unwrap_err().is_panic());
+            });
+        });
+        let [span] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!(span.status.as_ref().unwrap().code(), StatusCode::Error);
+        assert_eq!(attribute(&span.events[0].attributes, "exception.type").as_deref(), Some("panic"));
+        assert_eq!(attribute(&span.attributes, "http.response.status_code"), None, "the client gets no response");
+    }
+
+    #[test]
+    fn a_request_ends_with_its_response_and_not_with_what_its_handler_has_spawned() {
+        let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
+            rt::System::new().block_on(async {
+                let app = App::new()
+                    .route("/", web::get().to(|| async { "done" }))
+                    .wrap_fn(|request, service| {
+                        rt::spawn(std::future::pending::<()>().in_current_span());
+                        service.call(request)
+                    })
+                    .wrap(from_fn(answer))
+                    .wrap(TracingLogger::<RootSpan>::new());
+                let app = init_service(app).await;
+                let response = call_service(&app, TestRequest::get().uri("/").to_request()).await;
+                assert_eq!(to_bytes(response.into_body()).await.unwrap(), "done");
+                tracing::info_span!("after").in_scope(|| {});
+            });
+        });
+        let [request, after] = spans.as_slice() else { panic!("{spans:?}") };
+        assert_eq!((request.name.as_str(), after.name.as_str()), ("GET /", "after"));
+        assert_eq!(attribute(&request.attributes, "http.response.status_code").as_deref(), Some("200"));
+    }
+
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("x"));
         assert!(!SpanHeaders::of(&headers).carries_context);

@@ -349,7 +349,7 @@ impl Store {
                 Engine::Postgres(..) => answered(run).await,
             }
         };
-        let result = run.instrument(span.clone()).await;
+        let result = run.instrument((*span).clone()).await;
         statement::record(&span, &result);
         result
     }

@@ -5,7 +5,7 @@ use opentelemetry_semantic_conventions::attribute::{
     DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_RESPONSE_STATUS_CODE,
     DB_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT,
 };
-use telemetry::span::{SpanExt, SpanKind};
+use telemetry::span::{OwnedSpan, SpanExt, SpanKind};
 use tracing::Span;
 
 use super::Engine;
@@ -29,9 +29,9 @@ pub(super) const BEGIN: Statement = statement("BEGIN", "", "BEGIN");
 pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
 
 impl Statement {
-    pub(super) fn span(&self, engine: &Engine) -> Span {
-        let span = tracing::info_span!("sql");
-        span.record_with(|span| {
+    /// Ends where it is dropped: sqlx's thread for SQLite holds a clone until after it has answered.
+    pub(super) fn span(&self, engine: &Engine) -> OwnedSpan {
+        OwnedSpan::within_current("sql", |span| {
             let name = match self.collection {
                 "" => self.operation.to_owned(),
                 collection => format!("{} {collection}", self.operation),
@@ -53,8 +53,7 @@ impl Statement {
             span.set(DB_QUERY_SUMMARY, &name);
             span.set(DB_QUERY_TEXT, self.text);
             span.name(name);
-        });
-        span
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The layer that makes spans of `tracing`'s: decides first whether a span is sampled, writes its fields straight into its
-//! encoding, and hands the encoding to every queue when the span closes. What happens on an exporter's own thread is neither
+//! encoding, and hands the encoding to every queue when the span ends. A span ends when its owner says so ([`end`]), else when
+//! its last clone is dropped. One that a panic leaves or closes has failed. What happens on an exporter's own thread is neither
 //! traced nor exported, so that no export can cause another.
 
 mod before;
@@ -15,20 +16,21 @@ use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
 use tracing_log::NormalizeEvent;
+use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::Parent;
 use super::event::{self, EncodedEvent};
 use super::fields::Fields;
+use super::levels::SpanLevels;
 use super::sampler::{Decision, Sampler};
 use super::{Carried, Lent, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, id, nanoseconds};
-use super::levels::SpanLevels;
 use crate::console::Console;
 use crate::pipeline::Queue;
 use crate::propagation::Incoming;
 
-pub(crate) use before::{HTTP, calling, continuing, serving};
+pub(crate) use before::{HTTP, calling, continuing, serving, within_current};
 
 /// The libraries that carry spans: a span of theirs would make the exporters trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
@@ -38,11 +40,11 @@ thread_local! {
     static EXPORTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Spans to queues, events to the console and to the span they happen in.
-pub(crate) struct Layer {
 /// The target of the spans of requests.
 const REQUESTS: &str = "telemetry::http";
 
+/// Spans to queues, events to the console and to the span they happen in.
+pub(crate) struct Layer {
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
     /// Where spans go.
@@ -50,10 +52,10 @@ const REQUESTS: &str = "telemetry::http";
     /// Where events go as log records.
     pub(crate) logs: Vec<Arc<Queue>>,
     pub(crate) console: Console,
-    /// No spans are made; what requests bring goes on as it came.
-    pub(crate) disabled: bool,
     /// Which spans are made.
     pub(crate) levels: SpanLevels,
+    /// No spans are made; what requests bring goes on as it came.
+    pub(crate) disabled: bool,
 }
 
 /// Declares that the calling thread exports.
@@ -61,25 +63,23 @@ pub(crate) fn exports() {
     EXPORTS.set(true);
 }
 
+/// Ends `span` now. What is recorded on it later is ignored, and spans within it keep it as their parent.
+pub(crate) fn end(span: &tracing::Span) {
+    span.with_subscriber(|(id, dispatch)| {
+        let layer = dispatch.downcast_ref::<Layer>()?;
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        let recording = span.extensions_mut().get_mut::<Open>()?.recording.take();
+        layer.deliver(recording?);
+        Some(())
+    });
+}
+
 impl Layer {
+    /// Whether the event belongs to a trace.
     fn is_traced(metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::INFO && !is_carrier(metadata.target())
     }
 
-    /// None where spans are not made and there is nothing to pass on.
-    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-        if self.disabled {
-            return pass(incoming, parent);
-        }
-        let now = SystemTime::now();
-        let id = id::span();
-        let start = nanoseconds(now);
-        let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
-        let (context, parent, carried, sampled_by) = match (remote, parent) {
-            (None, Some(parent)) => {
-                let above = &parent.context;
-                let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
-                (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
     fn makes(&self, span: &Metadata<'_>) -> bool {
         // Without the span of a request, the trace would end.
         span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
@@ -96,8 +96,21 @@ impl Layer {
         }
     }
 
+    /// None where spans are not made and there is nothing to pass on.
+    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
+        if self.disabled {
+            return pass(incoming, parent);
+        }
+        let now = SystemTime::now();
+        let id = id::span();
+        let start = nanoseconds(now);
+        let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
+        let (context, parent, carried, sampled_by) = match (remote, parent) {
+            (None, Some(parent)) => {
+                let above = &parent.context;
+                let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
+                (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
             }
-    /// Whether the event belongs to a trace.
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
@@ -133,7 +146,7 @@ impl Layer {
             recording
         });
         let asked = incoming.is_some_and(|incoming| incoming.asked);
-        Some(Open { context, carried, recording, asked, passes: false })
+        Some(Open { context, carried, recording, asked, within: None, passes: false })
     }
 }
 
@@ -141,7 +154,8 @@ impl Layer {
 /// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) has it:
 /// the context that a request brought, unchanged, and its baggage. One that leaves the decision to us is not: nobody here decides.
 fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    let of = |context, carried| Some(Open { context, carried, recording: None, asked: false, passes: true });
+    let of =
+        |context, carried| Some(Open { context, carried, recording: None, asked: false, within: None, passes: true });
     let Some(incoming) = incoming else {
         return parent.and_then(|parent| of(parent.context.clone(), parent.carried.clone()));
     };
@@ -247,6 +261,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         }
     }
 
+    fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        // Here too: what catches the panic may be inside whatever holds the span.
+        if std::thread::panicking()
+            && let Some(span) = ctx.span(id)
+            && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
+        {
+            recording.unwind();
+        }
+    }
+
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
         // The rest is dropped with the registry's span.
@@ -262,5 +286,6 @@ impl Layer {
         if metadata.is_span() {
             return self.makes(metadata);
         }
+        Self::is_traced(metadata) || self.console.shows(metadata)
     }
-
+}

@@ -1,5 +1,11 @@
 //! Spans: made with `tracing`'s macros, told more through [`SpanExt`].
 //!
+//! A span ends when the work it stands for ends. With `tracing` that is when its last clone is dropped, also if a library holds
+//! one for longer, as sqlx's thread for SQLite does: make the spans of such calls with [`OwnedSpan`], or call [`SpanExt::end`].
+//!
+//! What goes wrong is an error in the trace, without a line of the application's. An ERROR event fails its span and becomes its
+//! `exception` event: `#[tracing::instrument(err)]` writes one. So does a panic that leaves or closes the span.
+//!
 //! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and
 //! `otel.status_description` of a `tracing` span give its name, kind and status; every other field is an attribute. A span
 //! that is not sampled costs its ids and nothing else: attributes are not built.
@@ -20,17 +26,18 @@ mod event;
 mod fields;
 pub(crate) mod id;
 pub(crate) mod layer;
+pub(crate) mod levels;
+mod owned;
 pub(crate) mod reading;
 mod record;
 mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
 
-pub(crate) mod levels;
-mod owned;
 use std::sync::Arc;
 
 use tracing::Span;
+use tracing::span::Id;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -39,6 +46,7 @@ use crate::propagation::State;
 pub(crate) use attribute::{Attributes, attribute};
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
+pub use owned::OwnedSpan;
 pub(crate) use record::Record;
 pub use recording::Recording;
 pub(crate) use recording::{Parent, nanoseconds, now};
@@ -96,6 +104,8 @@ pub(crate) struct Open {
     pub(crate) recording: Option<Box<Recording>>,
     /// Whoever made the request wants to know whether it is.
     pub(crate) asked: bool,
+    /// The span around it, if it does not keep that one open: see [`OwnedSpan`].
+    pub(crate) within: Option<Id>,
     /// No span, but what a request brought: it is passed on, and nobody is told that we served it.
     pub(crate) passes: bool,
 }
@@ -142,6 +152,10 @@ pub trait SpanExt {
         self.record_with(|span| span.link(to, None));
     }
 
+    /// Ends the span now, whoever holds clones of it. What is recorded on it later is ignored; spans that begin within it later still
+    /// have it as their parent.
+    fn end(&self);
+
     /// Says on whose behalf the request is served: `user.id` on this span, on those around it, and on all that begin within
     /// them from now on.
     fn user(&self, id: &str);
@@ -161,15 +175,23 @@ impl SpanExt for Span {
         with_open(self, |open| open.context.clone())
     }
 
+    fn end(&self) {
+        layer::end(self);
+    }
+
     fn user(&self, id: &str) {
         let user: Arc<str> = id.into();
         self.with_subscriber(|(own, dispatch)| {
-            let span = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(own));
-            for span in span.iter().flat_map(|span| span.scope()) {
-                if let Some(open) = span.extensions_mut().get_mut::<Open>() {
-                    Arc::make_mut(open.carried.get_or_insert_default()).user = Some(Arc::clone(&user));
-                    if let Some(recording) = &mut open.recording {
-                        recording.set(USER_ID, id);
+            let Some(registry) = dispatch.downcast_ref::<Registry>() else { return };
+            let mut next = Some(own.clone());
+            while let Some(innermost) = next.take() {
+                for span in registry.span(&innermost).iter().flat_map(|span| span.scope()) {
+                    if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+                        Arc::make_mut(open.carried.get_or_insert_default()).user = Some(Arc::clone(&user));
+                        if let Some(recording) = &mut open.recording {
+                            recording.set(USER_ID, id);
+                        }
+                        next.clone_from(&open.within);
                     }
                 }
             }

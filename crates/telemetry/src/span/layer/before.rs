@@ -61,10 +61,14 @@ pub(crate) fn serving(
 
 /// The span of a request that is made within `parent`.
 pub(crate) fn calling(parent: &Span, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
-    let begin = |layer: &Layer| {
-        let begun = with_open(parent, |parent| layer.begin(HTTP, None, Some(parent)));
-        begun.unwrap_or_else(|| layer.begin(HTTP, None, None))
-    };
+    told(|layer| layer.begin_within(parent, HTTP), tell, make)
+}
+
+/// A span within the current one. It holds no clone of that one, which `tracing` would keep open until this one closes.
+pub(crate) fn within_current(name: &str, tell: impl Fn(&mut Recording)) -> Span {
+    let current = Span::current();
+    let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
+    let begin = |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, name)? });
     told(begin, tell, make)
 }
 
@@ -87,4 +91,11 @@ fn told(begin: impl Fn(&Layer) -> Option<Open>, tell: impl Fn(&mut Recording), m
     // Where nobody took it, the span is not traced.
     keep(None);
     span
+}
+
+impl Layer {
+    fn begin_within(&self, parent: &Span, name: &str) -> Option<Open> {
+        let begun = with_open(parent, |parent| self.begin(name, None, Some(parent)));
+        begun.unwrap_or_else(|| self.begin(name, None, None))
+    }
 }

@@ -9,8 +9,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use super::*;
 use crate::http;
 use crate::propagation::{self, Trust};
-use crate::span::SpanExt;
 use crate::span::sampler::Root;
+use crate::span::{OwnedSpan, SpanExt, SpanKind};
 use crate::testing::{Recorded, attribute, recorded};
 
 fn spans(run: impl FnOnce()) -> Vec<Span> {
@@ -180,6 +180,44 @@ fn a_key_is_once_in_an_event_and_in_a_log_record() {
     let Recorded { logs, .. } = recorded(Sampler::default(), Limits::default(), true, twice);
     unique(&logs[0].attributes, &own);
     logs.iter().for_each(|record| unique(&record.attributes, &[]));
+}
+
+#[test]
+fn an_owned_span_tells_the_spans_around_it_whose_request_it_is() {
+    let spans = spans(|| {
+        let _root = tracing::info_span!("root").entered();
+        let _handler = tracing::info_span!("handler").entered();
+        let owned = OwnedSpan::within_current("owned", |_| {});
+        owned.in_scope(|| tracing::info_span!("within").in_scope(|| tracing::Span::current().user("andrew")));
+    });
+    assert_eq!(spans.len(), 4);
+    assert!(spans.iter().all(|span| of(span, "user.id").as_deref() == Some("andrew")), "{spans:?}");
+}
+
+#[test]
+fn a_span_ends_once_when_its_owner_says_so() {
+    let mut clone = tracing::Span::none();
+    let spans = spans(|| {
+        let parent = tracing::info_span!("parent");
+        parent.in_scope(|| {
+            let owned = OwnedSpan::within_current("owned", |span| span.kind(SpanKind::Client));
+            clone = (*owned).clone();
+        });
+        drop(parent);
+        clone.in_scope(|| {
+            tracing::error!("too late");
+            drop(tracing::info_span!("late child"));
+        });
+        clone.set("late", 1);
+        clone.end();
+        drop(std::mem::replace(&mut clone, tracing::Span::none()));
+    });
+    let [owned, parent, child] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!([&owned.name, &parent.name, &child.name], ["owned", "parent", "late child"]);
+    assert_eq!((&owned.parent_span_id, &child.parent_span_id), (&parent.span_id, &owned.span_id));
+    assert_eq!((owned.kind, owned.trace_id == parent.trace_id), (3, true));
+    assert!(owned.attributes.is_empty() && owned.events.is_empty() && owned.status.is_none(), "{owned:?}");
+    assert!(owned.end_time_unix_nano <= parent.end_time_unix_nano);
 }
 
 #[test]
