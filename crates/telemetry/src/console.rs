@@ -16,6 +16,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::span::not_finite;
+
 /// What the console shows, `RUST_LOG`, and how.
 #[derive(Debug, Clone)]
 pub struct Console {
@@ -86,8 +88,11 @@ impl Console {
                 line.push(("trace_id", span.trace_id().to_string().into()));
                 line.push(("span_id", span.span_id().to_string().into()));
             }
-            line.extend(fields);
-            let pairs: Vec<String> = line.iter().map(|(name, value)| format!("{name:?}:{value}")).collect();
+            // Keys are unique: a field of the event that has one of these names gets another.
+            let prefix = |name: &str| if line.iter().any(|(own, _)| *own == name) { "event." } else { "" };
+            let own = line.iter().map(|(name, value)| format!("{name:?}:{value}"));
+            let more = fields.iter().map(|(name, value)| format!("{:?}:{value}", [prefix(name), *name].concat()));
+            let pairs: Vec<String> = own.chain(more).collect();
             return format!("{{{}}}\n", Escaped(&pairs.join(","), escape_json));
         }
         let (before, after) =
@@ -148,8 +153,12 @@ struct Fields {
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Json>) {
         // What the bridge from `log` says of its own callsite.
-        if !field.name().starts_with("log.") {
-            self.fields.push((field.name(), value.into()));
+        if field.name().starts_with("log.") {
+            return;
+        }
+        match self.fields.iter_mut().find(|(name, _)| *name == field.name()) {
+            Some((_, earlier)) => *earlier = value.into(),
+            None => self.fields.push((field.name(), value.into())),
         }
     }
 }
@@ -168,7 +177,10 @@ impl Visit for Fields {
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value);
+        match not_finite(value) {
+            Some(text) => self.put(field, text),
+            None => self.put(field, value),
+        }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -187,5 +199,44 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::Subscriber;
+    use tracing_subscriber::Registry;
+    use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+    use super::*;
+
+    /// Keeps the JSON lines that the console would print.
+    #[derive(Clone)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Lines {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let console = Console { filter: Targets::new(), form: Form::Json };
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            self.0.lock().unwrap().push(console.line(event.metadata(), fields, None));
+        }
+    }
+
+    #[test]
+    fn a_json_line_has_each_key_once_and_numbers_that_json_does_not_have_as_texts() {
+        let lines = Lines(Arc::default());
+        tracing::subscriber::with_default(Registry::default().with(lines.clone()), || {
+            tracing::info!(x = 1, x = 2, level = "own", float = f64::NAN, "it happened");
+        });
+        let line = lines.0.lock().unwrap().concat();
+        for key in ["x", "level", "event.level", "message", "float"] {
+            assert_eq!(line.matches(&format!("\"{key}\":")).count(), 1, "{line}");
+        }
+        let json: Json = serde_json::from_str(&line).unwrap();
+        assert_eq!([&json["x"], &json["level"], &json["event.level"]], [&Json::from(2), &"INFO".into(), &"own".into()]);
+        assert_eq!(json["float"], "NaN");
     }
 }

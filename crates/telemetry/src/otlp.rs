@@ -2,19 +2,18 @@
 //! redirect (the key would go along), uses no proxy of the environment, and tells the destination's own words when it
 //! refuses.
 //!
-//! The wire types are `opentelemetry-proto`'s; the exporter of `opentelemetry-otlp` is not used, because it reads
-//! `OTEL_EXPORTER_OTLP_HEADERS` by itself, so that with two destinations the key of one is sent to both, and because it
-//! drops the body of a refusal, which says why.
+//! The exporter of `opentelemetry-otlp` is not used, because it reads `OTEL_EXPORTER_OTLP_HEADERS` by itself, so that with two
+//! destinations the key of one is sent to both, and because it drops the body of a refusal, which says why.
 
 mod answer;
+mod json;
 
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
 use flate2::{Compress, Compression, FlushCompress, Status};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
+use opentelemetry_semantic_conventions::SCHEMA_URL;
+use otlp::wire::{bytes, field_len, head};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
@@ -24,7 +23,6 @@ use crate::explain::explain;
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
-use otlp::wire::{bytes, field_len, head};
 
 use answer::{receipt, said};
 
@@ -55,6 +53,8 @@ pub(crate) struct Otlp {
     scope: Vec<u8>,
     /// The encodings in which a response confirms a batch.
     responses: Vec<Protocol>,
+    /// The version of the conventions that our spans follow, encoded as field 3 of both.
+    schema: Vec<u8>,
     /// Where the endpoint wants it.
     gzip: Option<Compress>,
     /// The message of one export after the other, and the same compressed.
@@ -104,6 +104,8 @@ impl Otlp {
         let mut scope = Vec::new();
         bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
         bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        let mut schema = Vec::new();
+        bytes(&mut schema, 3, SCHEMA_URL.as_bytes());
         Self {
             agent,
             responses: vec![endpoint.protocol],
@@ -112,6 +114,7 @@ impl Otlp {
             signal,
             resource: as_field(resource),
             scope: as_field(&scope),
+            schema,
             message: Vec::new(),
             packed: Vec::new(),
         }
@@ -131,14 +134,15 @@ impl Otlp {
         let (message, scope) = (&mut self.message, &self.scope);
         let makers = Record::makers(batch);
         if makers.is_empty() || batch.iter().any(|record| record.is_of(None)) {
-            part(message, &self.resource, scope, batch.iter().filter(|record| record.is_of(None)));
+            part(message, &self.resource, scope, &self.schema, batch.iter().filter(|record| record.is_of(None)));
         }
         for maker in &makers {
             let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
-            part(message, &as_field(maker.encoding()), scope, of_maker);
+            // What conventions another maker follows is not known.
+            part(message, &as_field(maker.encoding()), scope, &[], of_maker);
         }
         if self.endpoint.protocol == Protocol::Json {
-            self.message = self.json(&self.message)?;
+            self.message = json::of(self.signal, &self.message);
         }
         let Some(gzip) = &mut self.gzip else { return Ok(&self.message) };
         gzip.reset();
@@ -149,15 +153,6 @@ impl Otlp {
             Status::StreamEnd => Ok(&self.packed),
             Status::Ok | Status::BufError => Err(io::Error::other("gzip did not come to its end")),
         }
-    }
-
-    /// The same message in OTLP's JSON.
-    fn json(&self, message: &[u8]) -> io::Result<Vec<u8>> {
-        let json = match self.signal {
-            Signal::Traces => serde_json::to_vec(&ExportTraceServiceRequest::decode(message)?),
-            Signal::Logs => serde_json::to_vec(&ExportLogsServiceRequest::decode(message)?),
-        };
-        Ok(json?)
     }
 
     /// Sends a batch, with what `sign` adds to this attempt. Without a signature it is not sent.
@@ -276,16 +271,25 @@ fn pause(after: &str) -> Option<Duration> {
     after.parse().map(Duration::from_secs).ok().or_else(|| until(after).map(Result::unwrap_or_default))
 }
 
-/// Appends `records` within one scope within one resource.
-fn part<'a>(message: &mut Vec<u8>, resource: &[u8], scope: &[u8], records: impl Iterator<Item = &'a Record> + Clone) {
-    let length: usize = scope.len() + records.clone().map(|record| field_len(record.len())).sum::<usize>();
-    head(message, 1, resource.len() + field_len(length));
+/// Appends `records` within one scope within one resource, both by the same `schema`.
+fn part<'a>(
+    message: &mut Vec<u8>,
+    resource: &[u8],
+    scope: &[u8],
+    schema: &[u8],
+    records: impl Iterator<Item = &'a Record> + Clone,
+) {
+    let records_length: usize = records.clone().map(|record| field_len(record.len())).sum();
+    let length = scope.len() + records_length + schema.len();
+    head(message, 1, resource.len() + field_len(length) + schema.len());
     message.extend_from_slice(resource);
     head(message, 2, length);
     message.extend_from_slice(scope);
     for record in records {
         bytes(message, 2, record);
     }
+    message.extend_from_slice(schema);
+    message.extend_from_slice(schema);
 }
 
 /// `payload` as field 1, which a resource and a scope are of what is around them.
@@ -303,7 +307,10 @@ impl Exporter for Otlp {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    use prost::Message;
 
     use super::*;
     use crate::address::Url;
@@ -337,7 +344,68 @@ mod tests {
         assert_eq!(name.value.as_ref().unwrap().value, Some(Any::StringValue("backend".to_owned())));
         let scope = &of_resource.scope_spans[0];
         assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
+        assert_eq!([&of_resource.schema_url, &scope.schema_url], [SCHEMA_URL; 2]);
         assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    /// Every field of a span, and texts and numbers of every kind.
+    #[test]
+    fn a_span_with_all_it_can_have_is_the_same_in_json() {
+        let own = opentelemetry::trace::SpanContext::new(
+            opentelemetry::trace::TraceId::from_bytes([0xab; 16]),
+            opentelemetry::trace::SpanId::from_bytes([0xcd; 8]),
+            opentelemetry::trace::TraceFlags::SAMPLED,
+            true,
+            opentelemetry::trace::TraceState::NONE,
+        );
+        let full = testing::child(true).with(|span| {
+            for (key, value) in [("a", "\"\u{1}é\n"), ("", "")] {
+                span.set(key, value);
+            }
+            span.set("least", i64::MIN);
+            span.set("zero", 0);
+            span.set("no", false);
+            span.set("float", 0.1);
+            span.exception("E", "m", "s");
+            span.link(&own, Some("a=1"));
+            span.exception("E", "m", "s");
+            span.fail("timeout");
+            span.describe("too late");
+            span.drop_more(1, 2, 3);
+        });
+        let batch = [full.record()];
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]
+            .map(|protocol| otlp(protocol, false, &[]).body(&batch).unwrap().to_vec());
+        let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
+    }
+
+    #[test]
+    fn a_log_record_is_the_same_in_json() {
+        let recorded = testing::recorded(Default::default(), Default::default(), true, || {
+            tracing::info_span!("work").in_scope(|| tracing::info!(n = 1.5, "it happened"));
+        });
+        let batch = [Record::from(recorded.logs[0].encode_to_vec())];
+        let bodies = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
+            let mut otlp = Otlp { signal: Signal::Logs, ..otlp(protocol, false, &[]) };
+            otlp.body(&batch).unwrap().to_vec()
+        });
+        let message = ExportLogsServiceRequest::decode(bodies[0].as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportLogsServiceRequest>(&bodies[1]).unwrap(), message);
+    }
+
+    #[test]
+    fn a_double_that_json_does_not_have_is_a_text() {
+        let record = testing::span("floats").with(|span| {
+            for (key, float) in [("a", f64::NAN), ("b", f64::INFINITY), ("c", f64::NEG_INFINITY), ("d", 1e300)] {
+                span.set(key, float);
+            }
+        });
+        let json = otlp(Protocol::Json, false, &[]).body(&[record.record()]).unwrap().to_vec();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let attributes = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"];
+        let values = [0, 1, 2, 3].map(|index| attributes[index]["value"]["doubleValue"].clone());
+        assert_eq!(values, ["NaN".into(), "Infinity".into(), "-Infinity".into(), serde_json::json!(1e300)]);
     }
 
     #[test]

@@ -202,6 +202,15 @@ impl SpanExt for Span {
 /// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
 pub(crate) const USER_ID: &str = "user.id";
 
+/// A number that JSON does not have, as [protobuf's JSON mapping](https://protobuf.dev/programming-guides/json/) writes it.
+pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
+    match number {
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        _ => number.is_nan().then_some("NaN"),
+    }
+}
+
 /// The sampling rule by which a local root was sampled.
 pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
 

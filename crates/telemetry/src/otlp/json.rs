@@ -1,0 +1,164 @@
+//! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), written straight from the bytes of a message as
+//! this crate encodes it: protobuf's JSON mapping, but for ids, which are hex. Absent fields stay absent. Attributes are texts,
+//! booleans, integers and doubles; no other values are written here.
+
+use otlp::wire::{Field, Fields};
+use serde_json::to_writer;
+
+use super::Signal;
+use crate::span::not_finite;
+
+/// A field of a message: its number, its name in JSON, and its form.
+struct Member(u64, &'static str, Form);
+
+enum Form {
+    /// Bytes in hex.
+    Id,
+    Text,
+    Bool,
+    /// A number of 32 bits, or an enumeration.
+    Number,
+    /// An integer of 64 bits, a text in JSON.
+    Int,
+    /// Nanoseconds since 1970, a text in JSON.
+    Time,
+    /// A text if JSON has no such number.
+    Double,
+    One(&'static [Member]),
+    Many(&'static [Member]),
+}
+
+use Form::{Bool, Double, Id, Int, Many, Number, One, Text, Time};
+
+const VALUE: &[Member] = &[
+    Member(1, "stringValue", Text),
+    Member(2, "boolValue", Bool),
+    Member(3, "intValue", Int),
+    Member(4, "doubleValue", Double),
+];
+const ATTRIBUTE: &[Member] = &[Member(1, "key", Text), Member(2, "value", One(VALUE))];
+const RESOURCE: &[Member] = &[Member(1, "attributes", Many(ATTRIBUTE))];
+const SCOPE: &[Member] = &[Member(1, "name", Text), Member(2, "version", Text)];
+const EVENT: &[Member] = &[
+    Member(1, "timeUnixNano", Time),
+    Member(2, "name", Text),
+    Member(3, "attributes", Many(ATTRIBUTE)),
+    Member(4, "droppedAttributesCount", Number),
+];
+const LINK: &[Member] =
+    &[Member(1, "traceId", Id), Member(2, "spanId", Id), Member(3, "traceState", Text), Member(6, "flags", Number)];
+const STATUS: &[Member] = &[Member(2, "message", Text), Member(3, "code", Number)];
+const SPAN: &[Member] = &[
+    Member(1, "traceId", Id),
+    Member(2, "spanId", Id),
+    Member(3, "traceState", Text),
+    Member(4, "parentSpanId", Id),
+    Member(16, "flags", Number),
+    Member(5, "name", Text),
+    Member(6, "kind", Number),
+    Member(7, "startTimeUnixNano", Time),
+    Member(8, "endTimeUnixNano", Time),
+    Member(9, "attributes", Many(ATTRIBUTE)),
+    Member(10, "droppedAttributesCount", Number),
+    Member(11, "events", Many(EVENT)),
+    Member(12, "droppedEventsCount", Number),
+    Member(13, "links", Many(LINK)),
+    Member(14, "droppedLinksCount", Number),
+    Member(15, "status", One(STATUS)),
+];
+const LOG_RECORD: &[Member] = &[
+    Member(1, "timeUnixNano", Time),
+    Member(11, "observedTimeUnixNano", Time),
+    Member(2, "severityNumber", Number),
+    Member(3, "severityText", Text),
+    Member(5, "body", One(VALUE)),
+    Member(6, "attributes", Many(ATTRIBUTE)),
+    Member(7, "droppedAttributesCount", Number),
+    Member(8, "flags", Number),
+    Member(9, "traceId", Id),
+    Member(10, "spanId", Id),
+];
+const SCOPE_SPANS: &[Member] =
+    &[Member(1, "scope", One(SCOPE)), Member(2, "spans", Many(SPAN)), Member(3, "schemaUrl", Text)];
+const SCOPE_LOGS: &[Member] =
+    &[Member(1, "scope", One(SCOPE)), Member(2, "logRecords", Many(LOG_RECORD)), Member(3, "schemaUrl", Text)];
+const RESOURCE_SPANS: &[Member] =
+    &[Member(1, "resource", One(RESOURCE)), Member(2, "scopeSpans", Many(SCOPE_SPANS)), Member(3, "schemaUrl", Text)];
+const RESOURCE_LOGS: &[Member] =
+    &[Member(1, "resource", One(RESOURCE)), Member(2, "scopeLogs", Many(SCOPE_LOGS)), Member(3, "schemaUrl", Text)];
+const TRACES: &[Member] = &[Member(1, "resourceSpans", Many(RESOURCE_SPANS))];
+const LOGS: &[Member] = &[Member(1, "resourceLogs", Many(RESOURCE_LOGS))];
+
+/// The message of an export in JSON.
+pub(super) fn of(signal: Signal, export: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 * export.len());
+    message(&mut out, export, if signal == Signal::Traces { TRACES } else { LOGS });
+    out
+}
+
+fn message(out: &mut Vec<u8>, bytes: &[u8], members: &[Member]) {
+    out.push(b'{');
+    for Member(number, name, form) in members {
+        // Those of one number may stand apart: a span's events and links are in the order in which they came.
+        let mut fields = Fields(bytes).filter(|(own, _)| own == number).map(|(_, field)| field).peekable();
+        if fields.peek().is_none() {
+            continue;
+        }
+        out.push(b'"');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\":");
+        match form {
+            Many(members) => {
+                out.push(b'[');
+                fields.for_each(|field| {
+                    if let Field::Bytes(bytes) = field {
+                        message(out, bytes, members);
+                        out.push(b',');
+                    }
+                });
+                end(out, b']');
+            }
+            form => fields.take(1).for_each(|field| value(out, field, form)),
+        }
+        out.push(b',');
+    }
+    end(out, b'}');
+}
+
+fn value(out: &mut Vec<u8>, field: Field<'_>, form: &Form) {
+    match (form, field) {
+        (One(members), Field::Bytes(bytes)) => message(out, bytes, members),
+        (Id, Field::Bytes(bytes)) => {
+            out.push(b'"');
+            bytes.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()));
+            out.push(b'"');
+        }
+        (Text, Field::Bytes(bytes)) => json(out, &String::from_utf8_lossy(bytes)),
+        (Bool, Field::Number(flag)) => json(out, &(flag != 0)),
+        (Int, Field::Number(int)) => json(out, &int.cast_signed().to_string()),
+        (Time, Field::Fixed64(time)) => json(out, &time.to_string()),
+        (Number, Field::Number(number)) => json(out, &number),
+        (Number, Field::Fixed32(number)) => json(out, &number),
+        (Double, Field::Fixed64(bits)) => {
+            let double = f64::from_bits(bits);
+            match not_finite(double) {
+                Some(text) => json(out, text),
+                None => json(out, &double),
+            }
+        }
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+    // Neither these values nor a buffer in memory fail.
+    let _: serde_json::Result<()> = to_writer(out, value);
+}
+
+/// Puts `bracket` in the place of the last comma, if there is one.
+fn end(out: &mut Vec<u8>, bracket: u8) {
+    match out.last_mut() {
+        Some(last @ b',') => *last = bracket,
+        _ => out.push(bracket),
+    }
+}
