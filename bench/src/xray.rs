@@ -64,6 +64,7 @@ fn ours(traces: u64, path: impl Fn(u64) -> String) -> Result<(f64, u64), Box<dyn
             scheme: "http",
             host: Some("127.0.0.1:3000"),
             peer: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            peer_port: None,
             client: None,
             user_agent: Some(AGENT),
             version: Some("1.1"),

@@ -36,6 +36,7 @@ pub(crate) struct Connection {
 pub(crate) struct Caller {
     pub(crate) client: Client<'static>,
     pub(crate) peer: IpAddr,
+    pub(crate) peer_port: u16,
     /// The peer may speak for others.
     pub(crate) is_trusted: bool,
 }
@@ -50,7 +51,7 @@ impl Caller {
             host: request.headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(Into::into),
         };
         let client = connected.resolve(&request.headers, trust).into_owned();
-        Self { client, peer, is_trusted: trust.trusts(peer) }
+        Self { client, peer, peer_port: connection.peer.port(), is_trusted: trust.trusts(peer) }
     }
 }
 

@@ -296,7 +296,7 @@ impl<'a> Destination<'a> {
 }
 
 fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -> Span {
-    let Caller { client, peer, .. } = caller;
+    let Caller { client, peer, peer_port, .. } = caller;
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
     let served = Served {
         method: request.method.as_str(),
@@ -306,6 +306,7 @@ fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -
         scheme: client.scheme,
         host: client.host.as_deref(),
         peer: Some(*peer),
+        peer_port: Some(*peer_port),
         client: Some(client.address),
         user_agent: header(header::USER_AGENT),
         version: Some(match request.version {

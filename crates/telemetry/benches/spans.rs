@@ -114,6 +114,7 @@ fn root(flags: &'static str) -> Result<Span, Box<dyn std::error::Error>> {
         scheme: "http",
         host: None,
         peer: None,
+        peer_port: None,
         client: None,
         user_agent: None,
         version: None,

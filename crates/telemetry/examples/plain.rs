@@ -36,6 +36,7 @@ fn serve(headers: &HeaderMap, peer: IpAddr) {
         scheme: "http",
         host: Some("reports.example"),
         peer: Some(peer),
+        peer_port: None,
         client: None,
         user_agent: None,
         version: Some("1.1"),

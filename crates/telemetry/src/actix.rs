@@ -46,7 +46,8 @@ impl RootSpanBuilder for RootSpan {
         if route.as_deref().is_some_and(is_untraced) {
             return Span::none();
         }
-        let peer = request.peer_addr().map(http::peer);
+        let connected = request.peer_addr();
+        let peer = connected.map(http::peer);
         let client = client(request.request());
         let found = SpanHeaders::of(request.headers());
         let served = Served {
@@ -57,6 +58,7 @@ impl RootSpanBuilder for RootSpan {
             scheme: client.scheme,
             host: client.host.as_deref(),
             peer,
+            peer_port: connected.map(|address| address.port()),
             client: peer.map(|_| client.address),
             user_agent: text(found.user_agent),
             version: match request.version() {
@@ -204,15 +206,15 @@ impl Headers for HeaderMap {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::test::{TestRequest, call_service, init_service};
-    use actix_web::{App, ResponseError, rt, web};
     use actix_web::body::to_bytes;
     use actix_web::dev::Service;
     use actix_web::middleware::from_fn;
-    use tracing_actix_web::TracingLogger;
-
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, ResponseError, rt, web};
     use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
     use tracing::Instrument;
+    use tracing_actix_web::TracingLogger;
+
     use super::*;
     use crate::span::Limits;
     use crate::span::sampler::Sampler;
@@ -269,8 +271,6 @@ mod tests {
     }
 
     #[test]
-    fn every_field_that_is_propagated_is_looked_up() {
-    #[test]
     fn a_handler_that_panics_fails_its_span() {
         let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
             rt::System::new().block_on(async {
@@ -315,6 +315,8 @@ mod tests {
         assert_eq!(attribute(&request.attributes, "http.response.status_code").as_deref(), Some("200"));
     }
 
+    #[test]
+    fn every_field_that_is_propagated_is_looked_up() {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, HeaderValue::from_static("x"));
         assert!(!SpanHeaders::of(&headers).carries_context);

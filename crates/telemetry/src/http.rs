@@ -11,8 +11,8 @@ use std::ops::Deref;
 
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, HTTP_REQUEST_METHOD, HTTP_REQUEST_METHOD_ORIGINAL, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE,
-    NETWORK_PEER_ADDRESS, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH, URL_QUERY,
-    URL_SCHEME, USER_AGENT_ORIGINAL,
+    NETWORK_PEER_ADDRESS, NETWORK_PEER_PORT, NETWORK_PROTOCOL_VERSION, SERVER_ADDRESS, SERVER_PORT, URL_FULL, URL_PATH,
+    URL_QUERY, URL_SCHEME, USER_AGENT_ORIGINAL,
 };
 use tracing::Span;
 
@@ -41,6 +41,8 @@ pub struct Served<'a> {
     pub host: Option<&'a str>,
     /// Who is connected.
     pub peer: Option<IpAddr>,
+    /// The port from which the peer is connected.
+    pub peer_port: Option<u16>,
     /// Who asks, where that is known not to be who is connected: behind a proxy that is trusted.
     pub client: Option<IpAddr>,
     /// The `User-Agent` header.
@@ -82,6 +84,9 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
         let peer = request.peer.map(address);
         if let Some(peer) = &peer {
             span.add(NETWORK_PEER_ADDRESS, &**peer);
+            if let Some(port) = request.peer_port {
+                span.add(NETWORK_PEER_PORT, port);
+            }
         }
         let client = request.client.filter(|client| Some(*client) != request.peer).map(address);
         if let Some(client) = client.or(peer) {
@@ -102,10 +107,13 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
     let make = || tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
     let tell = |span: &mut Recording| {
         span.kind(SpanKind::Client);
-        let method = known(method);
-        span.name_of([if method == OTHER { HTTP } else { method }]);
+        let known = known(method);
+        span.name_of([if known == OTHER { HTTP } else { known }]);
         let (address, port) = split_port(authority);
-        span.add(HTTP_REQUEST_METHOD, method);
+        span.add(HTTP_REQUEST_METHOD, known);
+        if known == OTHER {
+            span.add(HTTP_REQUEST_METHOD_ORIGINAL, bounded(method));
+        }
         span.add_joined(URL_FULL, [scheme, "://", authority, path], MAX_VALUE);
         span.add(SERVER_ADDRESS, address);
         let default_port = if scheme == "https" { 443 } else { 80 };
@@ -125,16 +133,30 @@ pub enum Side {
 
 /// Records a response's status code, and that it is an error where the conventions say so.
 pub fn record_status(span: &Span, side: Side, status: u16) {
+    span::tell(span, |span| set_status(span, side, status));
+}
+
+/// Records a response on a CLIENT span, and by which connection it came: the server's address, and HTTP's version, `1.1`.
+pub fn record_response(span: &Span, status: u16, peer: Option<SocketAddr>, version: &str) {
+    span::tell(span, |span| {
+        set_status(span, Side::Client, status);
+        if let Some(peer) = peer {
+            span.set(NETWORK_PEER_ADDRESS, &*address(peer.ip().to_canonical()));
+            span.set(NETWORK_PEER_PORT, peer.port());
+        }
+        span.set(NETWORK_PROTOCOL_VERSION, version);
+    });
+}
+
+fn set_status(span: &mut Recording, side: Side, status: u16) {
     let first_error = match side {
         Side::Server => 500,
         Side::Client => 400,
     };
-    span::tell(span, |span| {
-        span.set(HTTP_RESPONSE_STATUS_CODE, status);
-        if status >= first_error {
-            span.fail(&status.to_string());
-        }
-    });
+    span.set(HTTP_RESPONSE_STATUS_CODE, status);
+    if status >= first_error {
+        span.fail(&status.to_string());
+    }
 }
 
 /// Records that there is no response: `kind` is a low-cardinality name such as `timeout`.
@@ -239,6 +261,39 @@ mod tests {
         assert_eq!(addresses(ip("10.0.0.1"), None), [some("10.0.0.1"), some("10.0.0.1")]);
         assert_eq!(addresses(ip("10.0.0.1"), ip("2001:db8::7")), [some("10.0.0.1"), some("2001:db8::7")]);
         assert_eq!(addresses(None, None), [None, None]);
+    }
+
+    #[test]
+    fn a_peer_has_a_port_and_an_unknown_method_its_original_on_both_sides() {
+        let peer = Some([127, 0, 0, 1].into());
+        let served =
+            Served { method: "BREW", path: "/", scheme: "http", peer, peer_port: Some(4711), ..Served::default() };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(told(served, &["network.peer.port"]), [some("4711")]);
+        assert_eq!(told(Served { peer: None, ..served }, &["network.peer.port"]), [None], "a port of nowhere");
+        let keys = ["http.request.method", "http.request.method_original"];
+        assert_eq!(told(served, &keys), [some("_OTHER"), some("BREW")]);
+        for (method, told) in [("BREW", [some("_OTHER"), some("BREW")]), ("GET", [some("GET"), None])] {
+            let make = || drop(client_span(&Span::none(), method, "http", "next:81", "/"));
+            let spans = recorded(Sampler::default(), Limits::default(), false, make).spans;
+            assert_eq!(keys.map(|key| attribute(&spans[0].attributes, key)), told);
+        }
+    }
+
+    #[test]
+    fn a_response_is_recorded_with_its_connection() {
+        let spans = recorded(Sampler::default(), Limits::default(), false, || {
+            for (status, peer) in [(503, Some("[::ffff:10.0.0.7]:81".parse().unwrap())), (200, None)] {
+                let span = client_span(&Span::none(), "GET", "http", "next:81", "/");
+                record_response(&span, status, peer, "1.1");
+            }
+        })
+        .spans;
+        let keys = ["network.peer.address", "network.peer.port", "network.protocol.version", "error.type"];
+        let some = |text: &str| Some(text.to_owned());
+        let of = |index: usize| keys.map(|key| attribute(&spans[index].attributes, key));
+        assert_eq!(of(0), [some("10.0.0.7"), some("81"), some("1.1"), some("503")]);
+        assert_eq!(of(1), [None, None, some("1.1"), None]);
     }
 
     #[test]

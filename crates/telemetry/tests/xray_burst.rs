@@ -64,6 +64,7 @@ fn request() -> tracing::Span {
         scheme: "http",
         host: Some("127.0.0.1:4567"),
         peer: None,
+        peer_port: None,
         client: None,
         user_agent: Some("a browser"),
         version: Some("1.1"),

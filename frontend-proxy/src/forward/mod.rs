@@ -17,7 +17,7 @@ use http::{Method, Response, StatusCode, header};
 use http_body_util::Either;
 use hyper::upgrade::OnUpgrade;
 use telemetry::forwarded::Client;
-use telemetry::http::{Side, client_span, record_status};
+use telemetry::http::{client_span, record_response};
 use telemetry::span::SpanExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
@@ -130,7 +130,7 @@ impl Forwarder {
             let failed = match sent.once(&lease, client.span(), fresh).await {
                 Ok(answered) => {
                     sent.servers.succeeded(lease.server());
-                    record_status(client.span(), Side::Client, answered.head.status.as_u16());
+                    record_response(client.span(), answered.head.status.as_u16(), answered.connection.peer, "1.1");
                     if answered.is_bare_431() {
                         client.over();
                         let detail = "the upstream does not accept so many or such large headers";

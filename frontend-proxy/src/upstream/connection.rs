@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -22,6 +23,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     /// When it was made.
     pub(super) since: Instant,
+    /// The server's address; `None` if the connection was lost at once.
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) input: BytesMut,
     room: usize,
     pub(crate) output: Output,
@@ -42,8 +45,9 @@ pub(crate) struct Output {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, deadline: Instant) -> Self {
-        let (since, timer) = (Instant::now(), Timer::new(deadline));
-        Self { stream, since, input: BytesMut::new(), room: ROOM, output: Output::default(), timer }
+        let (since, peer) = (Instant::now(), stream.peer_addr().ok());
+        let timer = Timer::new(deadline);
+        Self { stream, since, peer, input: BytesMut::new(), room: ROOM, output: Output::default(), timer }
     }
 
     /// Reads more: how many bytes came, none at the end.

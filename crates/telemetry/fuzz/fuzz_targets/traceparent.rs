@@ -24,6 +24,7 @@ const REQUEST: Served<'_> = Served {
     scheme: "http",
     host: None,
     peer: None,
+    peer_port: None,
     client: None,
     user_agent: None,
     version: None,
@@ -63,10 +64,10 @@ fn check(headers: &HeaderMap) {
             for name in FIELDS {
                 assert_eq!(without_span(name, &next), without_span(name, &after), "{name} changed on the way");
             }
-            seen.push(incoming);
             let state = next.get("tracestate").and_then(|state| state.to_str().ok()).unwrap_or_default();
             let keys: Vec<_> = state.split(',').filter_map(|member| member.split_once('=')).map(|(key, _)| key).collect();
             assert!((1..keys.len()).all(|index| !keys[..index].contains(&keys[index])), "a key twice: {state}");
+            seen.push(incoming);
         }
     }
 }

@@ -104,6 +104,7 @@ const REQUEST: Served<'_> = Served {
     scheme: "http",
     host: None,
     peer: None,
+    peer_port: None,
     client: None,
     user_agent: None,
     version: None,

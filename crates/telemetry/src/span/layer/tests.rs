@@ -82,6 +82,7 @@ fn a_request_continues_what_it_brought_and_says_it_to_the_next() {
             scheme: "http",
             host: Some("localhost:80"),
             peer: None,
+            peer_port: None,
             client: None,
             user_agent: None,
             version: None,

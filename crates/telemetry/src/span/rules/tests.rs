@@ -127,6 +127,7 @@ fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<Str
                 scheme: "http",
                 host: Some("localhost"),
                 peer: None,
+                peer_port: None,
                 client: None,
                 user_agent: None,
                 version: None,
