@@ -21,6 +21,10 @@
 
 pub mod host;
 
+mod placeholder;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fmt;
@@ -29,6 +33,8 @@ use std::io::{self, Read};
 use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
+
+pub use placeholder::is_placeholder;
 
 /// The variables of a process and the faults found in them so far.
 pub struct Settings {
@@ -219,22 +225,6 @@ impl Settings {
     }
 }
 
-/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`.
-pub fn is_placeholder(value: &str) -> bool {
-    const WORDS: [&str; 7] = ["changeme", "replaceme", "placeholder", "todo", "tbd", "yourkey", "apikey"];
-    let value = value.trim().to_ascii_lowercase();
-    let is_between = [("<", ">"), ("{{", "}}"), ("${", "}")]
-        .iter()
-        .any(|(open, close)| value.len() > 2 && value.starts_with(open) && value.ends_with(close));
-    let letters: String = value.chars().filter(|c| c.is_alphanumeric()).collect();
-    let is_filler = value.len() >= 3 && ["x", "*", ".", "?"].iter().any(|filler| value.replace(filler, "").is_empty());
-    let is_request = ["your-", "your_", "your ", "my-api", "my_api", "insert-", "insert_", "replace-", "replace_"]
-        .iter()
-        .any(|start| value.starts_with(start))
-        || ["-here", "_here", " here"].iter().any(|end| value.ends_with(end));
-    is_between || is_filler || is_request || WORDS.contains(&letters.as_str())
-}
-
 fn is_quoted(text: &str) -> bool {
     let text = text.trim();
     text.len() > 1 && ['\'', '"'].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
@@ -268,124 +258,5 @@ impl fmt::Display for Faults {
             write!(f, "{}: {}", fault.subject, fault.problem)?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_fault_is_reported_in_the_order_found() {
-        let mut settings = Settings::from_pairs(&[("A", "x"), ("B", "7"), ("C", "y")]);
-        assert_eq!(settings.parse::<u16>("A", "a number"), None);
-        assert_eq!(settings.parse::<u16>("B", "a number"), Some(7));
-        assert_eq!(settings.parse::<u16>("C", "a number"), None);
-        let text = settings.finish(()).unwrap_err().to_string();
-        assert_eq!(text.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["A:", "C:"]);
-    }
-
-    #[test]
-    fn what_may_hold_a_password_is_not_quoted_back() {
-        let mut settings = Settings::from_pairs(&[("A", "http://me:canary@host")]);
-        assert_eq!(settings.parse::<u16>("A", "a number"), None);
-        let text = settings.finish(()).unwrap_err().to_string();
-        assert!(text.starts_with("A: the value is not valid") && !text.contains("canary"), "{text}");
-    }
-
-    #[test]
-    fn a_file_is_read_up_to_its_bound() {
-        let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        let text = read_file(file, 1_000_000).unwrap();
-        let length = u64::try_from(text.len()).unwrap();
-        assert_eq!(read_file(file, length).unwrap(), text);
-        assert_eq!(read_file(file, length - 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-    }
-
-    #[test]
-    fn localhost_is_an_address_to_listen_on() {
-        assert_eq!("localhost:80".parse::<Listen>().unwrap(), "127.0.0.1:80".parse().unwrap());
-        for text in ["localhost", "localhost:x", "elsewhere:80", "80"] {
-            assert!(text.parse::<Listen>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_blank_variable_is_unset() {
-        let mut settings = Settings::from_pairs(&[("A", "  "), ("B", "1"), ("P_C", ""), ("P_D", "1")]);
-        assert_eq!((settings.text("A"), settings.text("B")), (None, Some("1".to_owned())));
-        assert_eq!(settings.set(&["P_"]), (vec!["B"], vec!["P_D"]));
-        assert_eq!(settings.finish(1), Ok(1));
-    }
-
-    #[test]
-    fn quotes_around_a_value_are_a_fault_that_does_not_repeat_it() {
-        for quoted in ["'canary'", "\"canary\"", " \"canary\" ", "''", "\"\""] {
-            let text = quoted.to_owned();
-            let mut settings = Settings::from_lookup(move |_| Some(text.clone()));
-            assert_eq!(settings.parse::<u16>("A", "a number"), None);
-            assert!(settings.is_wrong("A") && !settings.is_wrong("B"));
-            let told = settings.finish(()).unwrap_err().to_string();
-            assert_eq!(told, "A: is between quotes, which are part of its value; remove them");
-        }
-        for text in ["it's", "'", "a 'quoted' word", "\"a' b"] {
-            assert_eq!(Settings::from_pairs(&[("A", text)]).text("A").as_deref(), Some(text));
-        }
-    }
-
-    #[test]
-    fn a_warning_is_reported_once_and_stops_nothing() {
-        let mut settings = Settings::from_pairs(&[]);
-        settings.warn("A", "is not supported; B is used");
-        settings.warn("A", "is not supported; B is used");
-        assert_eq!(settings.warnings().collect::<Vec<_>>(), [("A", "is not supported; B is used")]);
-        assert_eq!(settings.finish(1), Ok(1));
-    }
-
-    #[test]
-    fn a_placeholder_is_known_by_its_form() {
-        let placeholders = [
-            "your-ingest-key",
-            "YOUR_API_KEY",
-            "<key>",
-            "${HONEYCOMB_API_KEY}",
-            "{{ key }}",
-            "changeme",
-            "change-me",
-            "xxx",
-            "XXXXXXXX",
-            "***",
-            "...",
-            "your key here",
-            "paste-key-here",
-            "TODO",
-            "replace_me",
-        ];
-        for text in placeholders {
-            assert!(is_placeholder(text), "{text}");
-        }
-        for text in
-            ["", "x", "hcaik_01abc", "0123456789abcdef0123456789abcdef", "yours", "http://here", "Bearer abc", "xyz"]
-        {
-            assert!(!is_placeholder(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_fault_that_two_services_share_is_reported_once() {
-        let mut settings = Settings::from_pairs(&[("A", "x")]);
-        settings.parse::<u16>("A", "a number");
-        settings.parse::<u16>("A", "a number");
-        assert_eq!(settings.finish(()).unwrap_err().to_string().lines().count(), 1);
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_value_that_is_not_unicode_is_a_fault() {
-        use std::os::unix::ffi::OsStringExt;
-        let mut settings =
-            Settings { lookup: Box::new(|_| Some(OsString::from_vec(vec![0xff]))), ..Settings::from_pairs(&[]) };
-        assert_eq!(settings.text("A"), None);
-        assert_eq!(settings.finish(()).unwrap_err().to_string(), "A: is not valid UTF-8; give it as UTF-8 text");
     }
 }

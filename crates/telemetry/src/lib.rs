@@ -24,6 +24,7 @@
 
 mod address;
 mod ascii;
+mod certificates;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod client;
 pub mod config;

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::config::{Named, TlsFiles};
+use crate::certificates::{Named, TlsFiles};
 
 /// The most bytes of a file that are read: a machine's bundle of CAs has some 200 KiB.
 const LONGEST: u64 = 4 * 1024 * 1024;

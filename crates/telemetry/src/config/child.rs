@@ -1,7 +1,8 @@
 //! What a process that starts another tells it of where spans go: what it was told itself, and of a collector and a daemon of its
 //! own where nobody named one. Both are said in the variables that everyone reads, of which some can name one address alone.
 
-use super::otlp::{self, Otlp};
+use super::headers::{DATASET, TEAM};
+use super::otlp::{Otlp, XRAY};
 use super::{Config, Switch};
 
 /// The headers that would go to the spans' collector, whoever takes its place.
@@ -47,11 +48,11 @@ impl Config {
                 // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
                 let base = traces.url.base();
                 variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
-                variables.push(("HONEYCOMB_API_KEY", traces.header(otlp::TEAM)));
-                variables.push(("HONEYCOMB_DATASET", traces.header(otlp::DATASET)));
+                variables.push(("HONEYCOMB_API_KEY", traces.header(TEAM)));
+                variables.push(("HONEYCOMB_DATASET", traces.header(DATASET)));
             }
             if let Switch::On(xray, _) = &self.xray_otlp {
-                variables.push((otlp::XRAY, Some(xray.endpoint.url.as_str().to_owned())));
+                variables.push((XRAY, Some(xray.endpoint.url.as_str().to_owned())));
             }
             // The signal's own variable, because the viewer takes no log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
@@ -67,7 +68,6 @@ impl Config {
 mod tests {
     use settings::Settings;
 
-    use super::super::otlp::{DATASET, TEAM};
     use super::super::tests::{on, read, traces};
     use super::*;
 

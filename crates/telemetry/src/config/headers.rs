@@ -7,7 +7,8 @@ use ::http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use settings::Settings;
 
-use super::otlp::TEAM;
+pub(super) const TEAM: &str = "x-honeycomb-team";
+pub(super) const DATASET: &str = "x-honeycomb-dataset";
 
 pub(super) type Headers = Vec<(HeaderName, SecretString)>;
 
@@ -30,6 +31,11 @@ pub(super) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretStrin
         settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
     }
     Some(text.into())
+}
+
+/// The value of the first header of this name.
+pub(super) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
+    headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
 }
 
 /// `name=value,…`, the values percent-encoded.

@@ -7,23 +7,8 @@ use std::path::PathBuf;
 use settings::Settings;
 
 use crate::address::Url;
+use crate::certificates::{Named, TlsFiles};
 use crate::tls::Tls;
-
-/// A file or folder, and the variable that names it.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Named {
-    pub(crate) variable: &'static str,
-    pub(crate) path: PathBuf,
-}
-
-/// The files of one connection.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct TlsFiles {
-    /// Files and folders of the CAs to trust. None: the public ones.
-    pub(crate) roots: Vec<Named>,
-    /// The client's own certificate, with what signed it, and its key.
-    pub(crate) client: Option<[Named; 2]>,
-}
 
 /// The variables of a signal, each with the general one behind it.
 #[derive(Debug, Clone, Default)]

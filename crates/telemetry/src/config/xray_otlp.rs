@@ -4,7 +4,7 @@
 use settings::Settings;
 
 use super::credentials::{self, Source};
-use super::otlp::Endpoint;
+use super::endpoint::Endpoint;
 use super::{Switch, unset};
 
 /// X-Ray's own OTLP endpoint.
@@ -198,12 +198,14 @@ mod tests {
             (("AWS_SESSION_TOKEN", "a canary"), "AWS_ACCESS_KEY_ID: it, its secret or its token hold a space"),
             (("AWS_XRAY_OTLP_ENDPOINT", "http://xray.eu-west-1.amazonaws.com"), "would carry a key unencrypted"),
             (("AWS_XRAY_OTLP_ENDPOINT", "http://127.0.0.1:1"), "names no region; set AWS_REGION"),
-            (("OTEL_LOGS_EXPORTER", "otlp"), "OTEL_EXPORTER_OTLP_ENDPOINT: is X-Ray's, which takes no log records"),
             (("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=canary"), "which X-Ray takes by a signature alone"),
         ] {
             let fault = read(&[&[wrong], &KEYS, &[("OTEL_EXPORTER_OTLP_ENDPOINT", ADDRESS)]]).unwrap_err();
             assert!(fault.contains(expected) && !fault.contains("canary"), "{fault}");
         }
+        let logs = read(&[&KEYS, &[("OTEL_EXPORTER_OTLP_ENDPOINT", ADDRESS), ("OTEL_LOGS_EXPORTER", "otlp")]]).unwrap();
+        let warning = "OTEL_EXPORTER_OTLP_ENDPOINT: is X-Ray's, which takes no log records, so none are sent there";
+        assert!(logs.warnings.iter().any(|line| line == warning), "{:?}", logs.warnings);
         let elsewhere =
             [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://canary.example/creds"), ("HOME", "/nonexistent")];
         let fault = read(&[&at, &elsewhere]).unwrap_err();

@@ -1,0 +1,17 @@
+//! Values that examples have in the place of real ones.
+
+/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`.
+pub fn is_placeholder(value: &str) -> bool {
+    const WORDS: [&str; 7] = ["changeme", "replaceme", "placeholder", "todo", "tbd", "yourkey", "apikey"];
+    let value = value.trim().to_ascii_lowercase();
+    let is_between = [("<", ">"), ("{{", "}}"), ("${", "}")]
+        .iter()
+        .any(|(open, close)| value.len() > 2 && value.starts_with(open) && value.ends_with(close));
+    let letters: String = value.chars().filter(|c| c.is_alphanumeric()).collect();
+    let is_filler = value.len() >= 3 && ["x", "*", ".", "?"].iter().any(|filler| value.replace(filler, "").is_empty());
+    let is_request = ["your-", "your_", "your ", "my-api", "my_api", "insert-", "insert_", "replace-", "replace_"]
+        .iter()
+        .any(|start| value.starts_with(start))
+        || ["-here", "_here", " here"].iter().any(|end| value.ends_with(end));
+    is_between || is_filler || is_request || WORDS.contains(&letters.as_str())
+}

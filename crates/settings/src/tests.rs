@@ -1,0 +1,117 @@
+//! Faults, warnings and values, of variables in pairs instead of the environment.
+
+use super::*;
+
+#[test]
+fn every_fault_is_reported_in_the_order_found() {
+    let mut settings = Settings::from_pairs(&[("A", "x"), ("B", "7"), ("C", "y")]);
+    assert_eq!(settings.parse::<u16>("A", "a number"), None);
+    assert_eq!(settings.parse::<u16>("B", "a number"), Some(7));
+    assert_eq!(settings.parse::<u16>("C", "a number"), None);
+    let text = settings.finish(()).unwrap_err().to_string();
+    assert_eq!(text.lines().map(|line| &line[..2]).collect::<Vec<_>>(), ["A:", "C:"]);
+}
+
+#[test]
+fn what_may_hold_a_password_is_not_quoted_back() {
+    let mut settings = Settings::from_pairs(&[("A", "http://me:canary@host")]);
+    assert_eq!(settings.parse::<u16>("A", "a number"), None);
+    let text = settings.finish(()).unwrap_err().to_string();
+    assert!(text.starts_with("A: the value is not valid") && !text.contains("canary"), "{text}");
+}
+
+#[test]
+fn a_file_is_read_up_to_its_bound() {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    let text = read_file(file, 1_000_000).unwrap();
+    let length = u64::try_from(text.len()).unwrap();
+    assert_eq!(read_file(file, length).unwrap(), text);
+    assert_eq!(read_file(file, length - 1).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+}
+
+#[test]
+fn localhost_is_an_address_to_listen_on() {
+    assert_eq!("localhost:80".parse::<Listen>().unwrap(), "127.0.0.1:80".parse().unwrap());
+    for text in ["localhost", "localhost:x", "elsewhere:80", "80"] {
+        assert!(text.parse::<Listen>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_blank_variable_is_unset() {
+    let mut settings = Settings::from_pairs(&[("A", "  "), ("B", "1"), ("P_C", ""), ("P_D", "1")]);
+    assert_eq!((settings.text("A"), settings.text("B")), (None, Some("1".to_owned())));
+    assert_eq!(settings.set(&["P_"]), (vec!["B"], vec!["P_D"]));
+    assert_eq!(settings.finish(1), Ok(1));
+}
+
+#[test]
+fn quotes_around_a_value_are_a_fault_that_does_not_repeat_it() {
+    for quoted in ["'canary'", "\"canary\"", " \"canary\" ", "''", "\"\""] {
+        let text = quoted.to_owned();
+        let mut settings = Settings::from_lookup(move |_| Some(text.clone()));
+        assert_eq!(settings.parse::<u16>("A", "a number"), None);
+        assert!(settings.is_wrong("A") && !settings.is_wrong("B"));
+        let told = settings.finish(()).unwrap_err().to_string();
+        assert_eq!(told, "A: is between quotes, which are part of its value; remove them");
+    }
+    for text in ["it's", "'", "a 'quoted' word", "\"a' b"] {
+        assert_eq!(Settings::from_pairs(&[("A", text)]).text("A").as_deref(), Some(text));
+    }
+}
+
+#[test]
+fn a_warning_is_reported_once_and_stops_nothing() {
+    let mut settings = Settings::from_pairs(&[]);
+    settings.warn("A", "is not supported; B is used");
+    settings.warn("A", "is not supported; B is used");
+    assert_eq!(settings.warnings().collect::<Vec<_>>(), [("A", "is not supported; B is used")]);
+    assert_eq!(settings.finish(1), Ok(1));
+}
+
+#[test]
+fn a_placeholder_is_known_by_its_form() {
+    let placeholders = [
+        "your-ingest-key",
+        "YOUR_API_KEY",
+        "<key>",
+        "${HONEYCOMB_API_KEY}",
+        "{{ key }}",
+        "changeme",
+        "change-me",
+        "xxx",
+        "XXXXXXXX",
+        "***",
+        "...",
+        "your key here",
+        "paste-key-here",
+        "TODO",
+        "replace_me",
+    ];
+    for text in placeholders {
+        assert!(is_placeholder(text), "{text}");
+    }
+    for text in
+        ["", "x", "hcaik_01abc", "0123456789abcdef0123456789abcdef", "yours", "http://here", "Bearer abc", "xyz"]
+    {
+        assert!(!is_placeholder(text), "{text}");
+    }
+}
+
+#[test]
+fn a_fault_that_two_services_share_is_reported_once() {
+    let mut settings = Settings::from_pairs(&[("A", "x")]);
+    settings.parse::<u16>("A", "a number");
+    settings.parse::<u16>("A", "a number");
+    assert_eq!(settings.finish(()).unwrap_err().to_string().lines().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_unicode_is_a_fault() {
+    use std::os::unix::ffi::OsStringExt;
+    let mut settings =
+        Settings { lookup: Box::new(|_| Some(OsString::from_vec(vec![0xff]))), ..Settings::from_pairs(&[]) };
+    assert_eq!(settings.text("A"), None);
+    assert_eq!(settings.finish(()).unwrap_err().to_string(), "A: is not valid UTF-8; give it as UTF-8 text");
+}

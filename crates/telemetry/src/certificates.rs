@@ -1,0 +1,19 @@
+//! The files that make a connection by TLS what it is, before any of them is read.
+
+use std::path::PathBuf;
+
+/// A file or folder, and the variable that names it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Named {
+    pub(crate) variable: &'static str,
+    pub(crate) path: PathBuf,
+}
+
+/// The files of one connection.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TlsFiles {
+    /// Files and folders of the CAs to trust. None: the public ones.
+    pub(crate) roots: Vec<Named>,
+    /// The client's own certificate, with what signed it, and its key.
+    pub(crate) client: Option<[Named; 2]>,
+}
