@@ -10,7 +10,7 @@
 //! And it can be told to be in any [`Trouble`]. It keeps nothing, computes nothing and forgets everything at its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread::{self, sleep};
@@ -107,7 +107,11 @@ impl Honeycomb {
                     None => drop(serve(&stream, &state)),
                     Some(tls) => {
                         let session = ServerConnection::new(tls).unwrap();
-                        drop(serve(StreamOwned::new(session, stream), &state));
+                        let mut stream = StreamOwned::new(session, stream);
+                        drop(serve(&mut stream, &state));
+                        // A close before everything is read would be a reset, which may take an alert back.
+                        drop(stream.sock.shutdown(Shutdown::Write));
+                        drop(std::io::copy(&mut stream.sock, &mut std::io::sink()));
                     }
                 });
             }

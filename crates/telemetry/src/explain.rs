@@ -1,5 +1,7 @@
 //! Why a request got no response, with the fix, in the terms of the variables that a person can set. No secret is in any of it.
 
+use std::io::ErrorKind;
+
 use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage};
 use ureq::Error;
 
@@ -12,9 +14,17 @@ pub(crate) fn explain(error: &Error) -> String {
         (_, Error::Protocol(_)) => {
             "it does not speak HTTP/1.1: is it a port of gRPC, or of TLS? OTLP over HTTP is usually at port 4318"
         }
+        (_, Error::Io(error)) if is_closed(error) => {
+            "it closed the connection: is it a port of TLS or of gRPC, or does it want a certificate of its client?"
+        }
         _ => "is it running there, and does a firewall stand between?",
     };
     format!("{error}; {fix}")
+}
+
+/// The server ended the connection before it answered.
+fn is_closed(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
 }
 
 /// The error of TLS, which may be wrapped in one of the socket.
