@@ -22,6 +22,7 @@ mod forwarding;
 mod hostile_bodies;
 mod interop;
 mod load;
+mod locations;
 mod openapi;
 mod opening;
 mod page;

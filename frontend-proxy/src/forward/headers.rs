@@ -25,7 +25,7 @@ pub(super) struct ForwardContext<'a> {
     /// The peer may make claims, such as `X-Forwarded-User`.
     pub(super) is_trusted: bool,
     pub(super) path: &'a str,
-    pub(super) authority: &'a str,
+    pub(super) host: &'a str,
     pub(super) upgrades: bool,
     /// The CLIENT span.
     pub(super) span: &'a Span,
@@ -38,7 +38,7 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 /// Appends the head of `request` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context: &ForwardContext<'_>) {
     out.reserve(ROOM);
-    texts(out, &[request.method.as_str(), " ", context.path, " HTTP/1.1\r\nhost: ", context.authority, "\r\n"]);
+    texts(out, &[request.method.as_str(), " ", context.path, " HTTP/1.1\r\nhost: ", context.host, "\r\n"]);
     let named = named(&request.headers);
     // Whether any has come of those that are looked for below: in most requests none has.
     let (mut hop_by_hop, mut ours) = (false, false);

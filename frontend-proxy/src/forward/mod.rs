@@ -4,6 +4,7 @@
 
 mod failure;
 mod headers;
+mod location;
 mod tunnel;
 
 use std::borrow::Cow;
@@ -25,11 +26,12 @@ use tracing::Span;
 use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
 use crate::received::{Caller, Received};
 use crate::respond;
-use crate::routes::Route;
+use crate::routes::{Host, Route, Rule};
 use crate::upstream::answer::{Head, Malformed, Rest};
 use crate::upstream::connection::Connection;
 use crate::upstream::exchange::{Broken, Upload, exchange};
-use crate::upstream::{Lease, Servers};
+use crate::upstream::{Lease, Server, Servers};
+use location::View;
 use tunnel::{Tunnel, Tunnels};
 
 /// Sends requests on.
@@ -41,6 +43,7 @@ pub(crate) struct Forwarder {
 struct Sent<'a> {
     request: &'a Parts,
     upload: Upload,
+    rule: &'a Rule,
     servers: &'a Servers,
     client: &'a Client<'a>,
     is_trusted: bool,
@@ -103,9 +106,9 @@ impl Forwarder {
         let path = route.rule.forwarded(request.uri.path_and_query().map_or("/", PathAndQuery::as_str));
         // A target with a host may have a query and no path.
         let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
-        let (servers, upgrades) = (&route.servers, upgrade.is_some());
+        let (rule, servers, upgrades) = (&route.rule, &route.servers, upgrade.is_some());
         let Caller { client, is_trusted, .. } = caller;
-        let sent = Sent { request, upload, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
+        let sent = Sent { request, upload, rule, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
         self.attempt(sent, upgrade, server).await
     }
 
@@ -175,6 +178,8 @@ impl Forwarder {
         let limits = sent.servers.limits();
         let mut response = Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
+        let own = [lease.server().authority(), sent.host(lease.server())];
+        View { own, client: sent.client, rule: sent.rule }.rewrite(response.headers_mut());
         if matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
             // Of these two statuses alone `Upgrade` is kept, which has to be named here.
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
@@ -202,6 +207,15 @@ impl Forwarder {
 }
 
 impl Sent<'_> {
+    /// The `Host` that a server is sent.
+    fn host<'s>(&'s self, server: &'s Server) -> &'s str {
+        match &self.rule.host {
+            Host::Upstream => server.authority(),
+            Host::Client => self.client.host.as_deref().unwrap_or(server.authority()),
+            Host::Named(host) => host,
+        }
+    }
+
     /// One attempt; `fresh` on a connection of its own.
     async fn once(&mut self, lease: &Lease, span: &Span, fresh: bool) -> Result<Answered, Failed> {
         let (limits, now) = (self.servers.limits(), Instant::now());
@@ -221,7 +235,7 @@ impl Sent<'_> {
             client: self.client,
             is_trusted: self.is_trusted,
             path: self.path,
-            authority: server.authority(),
+            host: self.host(server),
             upgrades: self.upgrades,
             span,
         };

@@ -8,7 +8,7 @@ use settings::Settings;
 use toml::de::DeTable;
 
 use super::reader::{Reader, Value, find, nearest, span_of};
-use super::rule::{Body, Rule};
+use super::rule::{Body, Host, Rule};
 use super::template::Template;
 use super::{MAX_PATH, Variables};
 use crate::config::Upstream;
@@ -18,7 +18,7 @@ use crate::upstream::Limits;
 const MAX_ROUTES: usize = 256;
 
 /// The whole of what a route may say; every other key is a fault.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "prefix",
     "upstreams",
     "template",
@@ -27,6 +27,7 @@ const KEYS: [&str; 16] = [
     "untraced",
     "strip_prefix",
     "read_only",
+    "host",
     "retries",
     "connect_timeout",
     "answer_timeout",
@@ -114,6 +115,7 @@ impl Reader<'_> {
             traced: self.flag(table, "traced").unwrap_or(true),
             strip_prefix: self.flag(table, "strip_prefix").unwrap_or(false),
             read_only: self.flag(table, "read_only").unwrap_or(false),
+            host: self.host(table).unwrap_or(Host::Upstream),
             limits: Limits {
                 connect: self.duration(table, "connect_timeout", MILLISECOND..=MINUTE).unwrap_or(limits.connect),
                 answer: self.duration(table, "answer_timeout", MILLISECOND..=HOUR).unwrap_or(limits.answer),
@@ -151,6 +153,11 @@ impl Reader<'_> {
         };
         self.fault(value.span(), problem);
         None
+    }
+
+    fn host(&mut self, table: &DeTable<'_>) -> Option<Host> {
+        const MEND: &str = "\"$upstream\", \"$client\", or a name such as \"app.example\"";
+        self.within(table, "host", MEND, |_: &Host| true)
     }
 
     /// Also the variable that is not set, where that leaves none.

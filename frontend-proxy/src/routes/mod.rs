@@ -17,7 +17,7 @@ use settings::{Faults, Settings};
 
 use crate::config::Upstream;
 use crate::upstream::Servers;
-pub(crate) use rule::Rule;
+pub(crate) use rule::{Host, Rule};
 
 /// Bytes of a prefix or a template.
 const MAX_PATH: usize = 256;
@@ -177,3 +177,5 @@ impl fmt::Display for Changes {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::rule_of;

@@ -57,7 +57,13 @@ impl Reader<'_> {
         self.within(table, key, &mend, |size: &Size| range.contains(&size.0)).map(|size| size.0)
     }
 
-    fn within<T>(&mut self, table: &DeTable<'_>, key: &str, mend: &str, valid: impl Fn(&T) -> bool) -> Option<T>
+    pub(super) fn within<T>(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        mend: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Option<T>
     where
         T: FromStr,
         T::Err: Display,

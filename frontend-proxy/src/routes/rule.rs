@@ -1,7 +1,10 @@
 //! What the routes file says of one route, and how `--check` shows it. Does nothing.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
+
+use settings::host::Authority;
 
 use super::template::Template;
 use super::units::{Size, Span};
@@ -29,8 +32,40 @@ pub(crate) struct Rule {
     pub(crate) strip_prefix: bool,
     /// For GET and HEAD alone.
     pub(crate) read_only: bool,
+    /// What the upstream is sent as `Host`.
+    pub(crate) host: Host,
     pub(crate) limits: Limits,
     pub(crate) body: Body,
+}
+
+/// What an upstream is sent as `Host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// Its own address.
+    Upstream,
+    /// What the client addressed.
+    Client,
+    /// A fixed name, perhaps with a port.
+    Named(String),
+}
+
+/// Why a text is not a `Host` that can be sent.
+#[derive(Debug, thiserror::Error)]
+#[error("it is no host")]
+pub(crate) struct NotAHost;
+
+impl FromStr for Host {
+    type Err = NotAHost;
+
+    fn from_str(text: &str) -> Result<Self, NotAHost> {
+        match text {
+            "$upstream" => Ok(Self::Upstream),
+            "$client" => Ok(Self::Client),
+            // A name may begin with a dollar sign; a misspelt variable is more likely.
+            _ if !text.starts_with('$') && Authority::parse(text).is_some() => Ok(Self::Named(text.to_owned())),
+            _ => Err(NotAHost),
+        }
+    }
 }
 
 /// What a request's body may take.
@@ -81,6 +116,11 @@ impl fmt::Display for Rule {
         }
         if self.read_only {
             f.write_str(", read only")?;
+        }
+        match &self.host {
+            Host::Upstream => {}
+            Host::Client => f.write_str(", host $client")?,
+            Host::Named(host) => write!(f, ", host {host}")?,
         }
         if self.traced {
             write!(f, "; traced as {}", self.template)?;

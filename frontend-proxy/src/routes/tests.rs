@@ -13,6 +13,11 @@ fn read(text: &str) -> Result<Vec<Rule>, Vec<String>> {
     faults.map(|()| rules).map_err(|faults| faults.to_string().lines().map(str::to_owned).collect())
 }
 
+/// The route of a file with these keys.
+pub(crate) fn rule_of(keys: &str) -> Rule {
+    read(&format!("[[route]]\n{keys}")).unwrap().remove(0)
+}
+
 fn rule(keys: &str) -> Result<Rule, Vec<String>> {
     let text = format!("[[route]]\nprefix = \"/api/\"\nupstreams = [\"http://a:1\"]\n{keys}");
     read(&text).map(|mut rules| rules.remove(0))
