@@ -11,6 +11,7 @@
 //! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
 //! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept of whoever calls, such as `tenant,locale`; all are where `TRACE_TRUST` is `always` | none |
 //! | `CRUDDUR_VIEWER` | the trace viewer that `/traces/` goes to, for reading only | none: `/traces/` is not found |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors | none |
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::uri::Authority;
+use settings::origin::Origin;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub(crate) certificate: Option<Certificate>,
     /// Connections at the same time.
     pub(crate) connections: Connections,
+    /// The origins whose pages may read the proxy's errors.
+    pub(crate) origins: Vec<Origin>,
     /// Whose trace is continued.
     pub(crate) trust: Trust,
     /// The page's spans, and the access log.
@@ -68,8 +72,10 @@ impl Config {
         let file = settings.text("CRUDDUR_PROXY_CONFIG").map(PathBuf::from);
         let upstream = upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567")));
         let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
+        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0);
         Self {
-            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0),
+            origins: Origin::read_all(settings),
+            listen,
             certificate: Certificate::read(settings),
             connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS", "a number from 1 to 100000").unwrap_or_default(),
             trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),

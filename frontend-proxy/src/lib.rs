@@ -13,6 +13,7 @@ mod body;
 mod certificate;
 mod config;
 mod connection;
+mod cors;
 mod exchange;
 mod field;
 mod forward;

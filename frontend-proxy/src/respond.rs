@@ -10,6 +10,7 @@ use telemetry::{ledger, propagation};
 use tracing::Span;
 
 use crate::body::Outgoing;
+use crate::cors::Cors;
 use crate::problem::Problem;
 use crate::received::Connection;
 use crate::{accept, problem};
@@ -76,6 +77,7 @@ pub(crate) fn is_problem(response: &Response<Outgoing>) -> bool {
 /// What must be known of a request when it is answered.
 pub(crate) struct Asked {
     accept: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
     is_head: bool,
     secure: bool,
 }
@@ -88,7 +90,8 @@ impl Asked {
             let both = [before?.as_bytes(), b",", next.as_bytes()].concat();
             HeaderValue::from_maybe_shared(Bytes::from(both)).ok()
         });
-        Self { accept, is_head: request.method == Method::HEAD, secure: connection.secure }
+        let origin = request.headers.get(header::ORIGIN).cloned();
+        Self { accept, origin, is_head: request.method == Method::HEAD, secure: connection.secure }
     }
 }
 
@@ -96,6 +99,7 @@ impl Asked {
 pub(crate) fn finish(
     response: Response<Outgoing>,
     asked: &Asked,
+    cors: &Cors,
     has_viewer: impl FnOnce() -> bool,
 ) -> Response<Outgoing> {
     // What switches protocols has no body, and is an upstream's too.
@@ -109,6 +113,7 @@ pub(crate) fn finish(
             response = problem::as_page(response, has_viewer());
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+        cors.allow(asked.origin.as_ref(), response.headers_mut());
     }
     for (name, value) in &OURS {
         if !response.headers().contains_key(name) {
@@ -178,14 +183,19 @@ mod tests {
         }
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
         let asked = Asked::of(&request, Connection { peer, secure: false });
-        let response = finish(problem(StatusCode::NOT_FOUND, "no such page", &Span::none()), &asked, || false);
+        let response = finish(
+            problem(StatusCode::NOT_FOUND, "no such page", &Span::none()),
+            &asked,
+            &Cors::new(Vec::new()),
+            || false,
+        );
         assert!(response.headers()[header::CONTENT_TYPE].as_bytes().starts_with(b"text/html"));
     }
 
     #[test]
     fn who_came_by_tls_is_told_to_come_by_tls_again() {
         for secure in [true, false] {
-            let response = finish(alive(), &asked(secure), || false);
+            let response = finish(alive(), &asked(secure), &Cors::new(Vec::new()), || false);
             assert_eq!(response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secure);
             assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         }

@@ -15,6 +15,7 @@ use crate::account::{Account, Accounted};
 use crate::address;
 use crate::body::{Outgoing, UnderWay};
 use crate::config::Config;
+use crate::cors::Cors;
 use crate::forward::Forwarder;
 use crate::framing::Refusal;
 use crate::metrics::Metrics;
@@ -34,6 +35,7 @@ pub(crate) struct Service {
     /// The server is about to stop; whoever sends it requests should send them elsewhere.
     pub(crate) draining: AtomicBool,
     trust: Trust,
+    cors: Cors,
     /// Replaced whole; a request keeps the table that it began with.
     routes: RwLock<Arc<Routes>>,
     source: Source,
@@ -54,6 +56,7 @@ impl Service {
         Self {
             draining: AtomicBool::new(false),
             trust: config.trust.clone(),
+            cors: Cors::new(config.origins.clone()),
             routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
             source: config.source.clone(),
             forwarder: Forwarder::new(),
@@ -108,7 +111,7 @@ impl Service {
         }
         self.metrics.answered(refusal.status().as_u16());
         let asked = Asked::of(request, connection);
-        self.account(request, connection).answer(respond::finish(response, &asked, || false))
+        self.account(request, connection).answer(respond::finish(response, &asked, &self.cors, || false))
     }
 
     pub(crate) async fn answer(
@@ -124,7 +127,7 @@ impl Service {
         if respond::is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
-        account.answer(respond::finish(response, &asked, || routes.has_viewer()))
+        account.answer(respond::finish(response, &asked, &self.cors, || routes.has_viewer()))
     }
 
     fn account(&self, request: &Parts, connection: Connection) -> Account {

@@ -20,7 +20,6 @@
 
 mod accounts;
 mod database;
-mod origin;
 mod postgres_url;
 mod shape;
 
@@ -34,7 +33,7 @@ use crate::store::Faults;
 pub use accounts::{Accounts, Issuer};
 pub use database::Database;
 pub(crate) use database::{Embedded, NotWritable, Postgres, file_fix, private};
-pub use origin::Origin;
+pub use settings::origin::Origin;
 pub(crate) use shape::Shape;
 
 /// The backend's settings.
@@ -62,15 +61,13 @@ impl Config {
     /// From `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
-        let origins = ["FRONTEND_URL", "BACKEND_URL"]
-            .iter()
-            .filter_map(|name| settings.parse(name, "an origin such as https://cruddur.example, without a path"))
-            .collect();
+        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0);
+        let origins = Origin::read_all(settings);
         let trust = settings.parse("CRUDDUR_BACKEND_TRUST", "never, always, or networks such as 10.0.0.0/8,::1");
         let accounts = Accounts::read(settings);
         let one_time_sign_in = settings.text("CRUDDUR_ONE_TIME_SIGN_IN").filter(|_| accounts == Accounts::Own);
         Self {
-            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0),
+            listen,
             database: Database::read(settings),
             origins,
             trust: trust.unwrap_or_default(),

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod host;
+pub mod origin;
 
 mod placeholder;
 #[cfg(test)]

@@ -33,11 +33,12 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, guard, middleware};
 use bytes::Bytes;
 use futures_util::TryFutureExt;
+use settings::origin::{EXPOSED_HEADERS, Origin};
 use telemetry::span::SpanExt;
 use tracing::Span;
 use tracing_actix_web::TracingLogger;
 
-use crate::config::{Config, Origin, Shape};
+use crate::config::{Config, Shape};
 use crate::store::{FIRST_USER, Faults, Store};
 use feed::Feed;
 use origins::Origins;
@@ -307,7 +308,7 @@ fn cors(origins: &[Origin]) -> Cors {
         .allowed_methods([Method::OPTIONS, Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])
         .allowed_headers([header::CONTENT_TYPE, header::IF_MODIFIED_SINCE, header::AUTHORIZATION])
         .allowed_headers(["idempotency-key", "traceparent", "tracestate", "baggage"])
-        .expose_headers(["location", "link", "server-timing", "x-request-id", "x-amzn-trace-id"])
+        .expose_headers(EXPOSED_HEADERS)
         .supports_credentials()
         .max_age(3600);
     origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin.as_str()))
