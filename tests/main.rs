@@ -20,6 +20,7 @@ mod first_start;
 mod floors;
 mod forwarding;
 mod hostile_bodies;
+mod hosts;
 mod interop;
 mod load;
 mod locations;

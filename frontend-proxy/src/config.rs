@@ -11,7 +11,7 @@
 //! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
 //! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept of whoever calls, such as `tenant,locale`; all are where `TRACE_TRUST` is `always` | none |
 //! | `CRUDDUR_VIEWER` | the trace viewer that `/traces/` goes to, for reading only | none: `/traces/` is not found |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors | none |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors; on loopback `/traces/` is shown to their hosts, and to those that Codespaces and Gitpod give to the port | none |
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use http::uri::Authority;
+use settings::allowed_hosts::AllowedHosts;
 use settings::origin::Origin;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
@@ -37,6 +38,8 @@ pub struct Config {
     pub(crate) certificate: Option<Certificate>,
     /// Connections at the same time.
     pub(crate) connections: Connections,
+    /// The hosts that traces are shown to.
+    pub(crate) hosts: AllowedHosts,
     /// The origins whose pages may read the proxy's errors.
     pub(crate) origins: Vec<Origin>,
     /// Whose trace is continued.
@@ -74,6 +77,7 @@ impl Config {
         let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0);
         Self {
+            hosts: AllowedHosts::read(settings, listen),
             origins: Origin::read_all(settings),
             listen,
             certificate: Certificate::read(settings),

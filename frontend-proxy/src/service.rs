@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode, Version, header};
+use settings::allowed_hosts::{AllowedHosts, HostFault};
 use telemetry::http::{Served, Side, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     /// The server is about to stop; whoever sends it requests should send them elsewhere.
     pub(crate) draining: AtomicBool,
     trust: Trust,
+    hosts: AllowedHosts,
     cors: Cors,
     /// Replaced whole; a request keeps the table that it began with.
     routes: RwLock<Arc<Routes>>,
@@ -56,6 +58,7 @@ impl Service {
         Self {
             draining: AtomicBool::new(false),
             trust: config.trust.clone(),
+            hosts: config.hosts.clone(),
             cors: Cors::new(config.origins.clone()),
             routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
             source: config.source.clone(),
@@ -168,6 +171,9 @@ impl Service {
                 self.operation(path)
             }
             "/traces" if routes.viewer().is_some() => respond::redirect("/traces/"),
+            _ if route.is_some_and(|route| route.rule.shows_traces) && !self.shows_traces_to(request) => {
+                respond::problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &Span::none())
+            }
             _ => match (route, self.pages.find(path), relay) {
                 (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
                     let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
@@ -196,6 +202,13 @@ impl Service {
                 (None, ..) => self.traced(request, body, &caller, Destination::None, account).await,
             },
         }
+    }
+
+    /// By the `Host` itself: a page whose name was made to resolve to this machine can write any other header.
+    fn shows_traces_to(&self, request: &Parts) -> bool {
+        let hosts = request.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+        // Only HTTP/1.0 has come so far without one, which no page can send.
+        matches!(self.hosts.check(None, hosts), Ok(()) | Err(HostFault::Missing))
     }
 
     /// For whoever operates this.

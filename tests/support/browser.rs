@@ -9,6 +9,9 @@ use serde_json::json;
 
 use super::{Folder, cannot_run, http};
 
+/// A name that the browser resolves to this machine, though it is none of its own.
+pub(crate) const REBOUND: &str = "rebound.example";
+
 /// A browser that ends with its driver.
 pub(crate) struct Browser {
     driver: Child,
@@ -47,7 +50,10 @@ impl Browser {
             cannot_run("chromium", "chromedriver is not installed; run tests/run, which installs it on Debian");
             return None;
         };
-        let options = json!({"args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900"]});
+        let rebound = format!("--host-resolver-rules=MAP {REBOUND} 127.0.0.1");
+        let options = json!({"args": [
+            "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900", rebound,
+        ]});
         let logs = json!({"browser": "ALL"});
         let capabilities =
             [("goog:chromeOptions", options), ("goog:loggingPrefs", logs)].map(|(key, value)| (key.to_owned(), value));

@@ -95,6 +95,7 @@ fn status(block: &[u8]) -> u16 {
         [0x8c, ..] => 400,
         [0x8d, ..] => 404,
         [0x8e, ..] => 500,
+        [0x48, 0x82, 0x68, 0x41, ..] => 421,
         [0x48, 0x83, 0x69, 0x90, 0xff, ..] => 431,
         other => panic!("a status that is not known here: {:x?}", other.get(..8)),
     }

@@ -44,7 +44,7 @@ impl Writer {
     /// Posts to `path` and resets the connection so much later.
     pub(crate) fn reset(&self, backend: &str, path: &str, later: Duration) {
         let body = body("the client of this is gone").to_string();
-        let mut head = format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n");
+        let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
         for (name, value) in &self.0 {
             head.push_str(&format!("{name}: {value}\r\n"));
         }

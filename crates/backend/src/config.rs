@@ -6,7 +6,7 @@
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
 //! | `CRUDDUR_DATABASE_CONNECTIONS` | connections to PostgreSQL at the same time, from 2 to 1,000 | 12 |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API | none |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API; on loopback their hosts are answered to, and so are those that Codespaces and Gitpod give to the port | none |
 //! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are believed: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
 //! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | the whole |
 //! | `CRUDDUR_ENV` | `production` refuses faults and `week2` | `development` |
@@ -26,6 +26,7 @@ mod shape;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub database: Database,
     /// Origins whose pages may call the API, beside the one that serves it.
     pub origins: Vec<Origin>,
+    /// The hosts that are answered to.
+    pub hosts: AllowedHosts,
     /// The proxies that are believed about their clients.
     pub trust: Trust,
     /// The frontend that the API is for.
@@ -63,6 +66,7 @@ impl Config {
         let listen = settings.parse::<Listen>("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0);
         let origins = Origin::read_all(settings);
+        let hosts = AllowedHosts::read(settings, listen);
         let trust = settings.parse("CRUDDUR_BACKEND_TRUST", "never, always, or networks such as 10.0.0.0/8,::1");
         let accounts = Accounts::read(settings);
         let one_time_sign_in = settings.text("CRUDDUR_ONE_TIME_SIGN_IN").filter(|_| accounts == Accounts::Own);
@@ -70,6 +74,7 @@ impl Config {
             listen,
             database: Database::read(settings),
             origins,
+            hosts,
             trust: trust.unwrap_or_default(),
             shape: Shape::read(settings),
             faults: faults(settings),

@@ -19,6 +19,7 @@
 //! );
 //! ```
 
+pub mod allowed_hosts;
 pub mod host;
 pub mod origin;
 

@@ -4,10 +4,12 @@
 //! |---|---|---|
 //! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 takes a free one | `127.0.0.1:4318` |
 //! | `CRUDDUR_XRAY_LISTEN` | the UDP address of X-Ray datagrams, and the TCP one of sampling rules; port 0 takes a free one | `127.0.0.1:2000` |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose hosts a listener on loopback answers to, as to those that Codespaces and Gitpod give to its port | none |
 //! | `CRUDDUR_XRAY_RULES` | the file of sampling rules | `./xray-rules.json`, if it is there |
 
 use std::net::SocketAddr;
 
+use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
 
 use crate::sampling::Source;
@@ -19,6 +21,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where X-Ray datagrams are taken, and sampling rules asked for.
     pub xray: SocketAddr,
+    /// The hosts that the page, and OTLP, is served to.
+    pub(crate) hosts: AllowedHosts,
+    /// The hosts that sampling rules are served to.
+    pub(crate) xray_hosts: AllowedHosts,
     /// Where sampling rules come from.
     pub rules: Source,
 }
@@ -28,13 +34,17 @@ impl Config {
     pub fn read(settings: &mut Settings) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
         let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
+        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0);
+        let xray = xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0);
         let rules = settings.text("CRUDDUR_XRAY_RULES");
         let asked_for = rules.is_some();
         let path = rules.unwrap_or_else(|| "./xray-rules.json".to_owned()).into();
         Self {
             rules: Source { path, asked_for },
-            listen: listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0),
-            xray: xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0),
+            hosts: AllowedHosts::read(settings, listen),
+            xray_hosts: AllowedHosts::read(settings, xray),
+            listen,
+            xray,
         }
     }
 }

@@ -18,6 +18,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess
 use prost::Message;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use settings::allowed_hosts::HostFault;
 
 pub(crate) use self::answer::Room;
 use crate::ingest::otlp;
@@ -249,6 +250,11 @@ impl<'a> Services<'a> {
         }
         None
     }
+}
+
+/// A host that is not answered to.
+pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {
+    problem(status.as_u16(), &fault.to_string())
 }
 
 fn problem(status: u16, detail: &str) -> HttpResponse {

@@ -8,6 +8,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod config;
+mod hosts;
 mod http;
 mod ingest;
 pub mod model;

@@ -11,10 +11,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::guard::{self, GuardContext};
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, Data, ServiceConfig};
 use actix_web::{Error, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
+use settings::allowed_hosts::HostFault;
 use xray::rules::{MAX_FILE_BYTES, MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
 use xray::{Rule, Rules};
 
@@ -196,6 +197,11 @@ async fn targets(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpRe
         }
     }
     HttpResponse::Ok().json(answer)
+}
+
+/// A host that is not answered to.
+pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {
+    problem(HttpResponse::build(status), "InvalidRequestException", &fault.to_string())
 }
 
 fn unreadable() -> HttpResponse {

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpServer, middleware};
+use settings::allowed_hosts::AllowedHosts;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::hosts;
 use crate::http::{self, State};
 use crate::ingest::xray;
 use crate::model::Nanos;
@@ -42,6 +44,8 @@ pub struct Server {
     sampling: Data<Sampling>,
     addr: SocketAddr,
     xray: SocketAddr,
+    /// Of the page, and of the rules.
+    hosts: [AllowedHosts; 2],
 }
 
 /// Why the viewer cannot start.
@@ -70,7 +74,8 @@ impl Server {
         let addr = listener.local_addr().map_err(http)?;
         let daemon = bind_daemon(config.xray).await;
         let (socket, rules, xray) = daemon.map_err(|error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN"))?;
-        Ok(Self { listener, socket, rules, sampling, addr, xray })
+        let hosts = [config.hosts.clone(), config.xray_hosts.clone()];
+        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts })
     }
 
     /// Where OTLP is taken and the page is served.
@@ -88,34 +93,48 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, socket, rules, sampling, addr, xray } = self;
+        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts] } = self;
         let store = Arc::new(Store::new(BOUNDS));
         let (take, taken) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, take, Arc::clone(&store)));
         segments.spawn(read(taken, Arc::clone(&store)));
         let state = Data::new(State { store, room: http::Room::new(), otlp: addr, xray });
-        let server =
-            HttpServer::new(move || App::new().app_data(state.clone()).configure(http::routes).wrap(http::headers()))
-                .workers(2)
-                .max_connections(CONNECTIONS)
-                .keep_alive(KEEP_ALIVE)
-                .client_request_timeout(HEADERS)
-                .shutdown_timeout(DRAIN_SECONDS)
-                .disable_signals()
-                .listen(listener)
-                .map_err(Error::Start)?
-                .run();
-        let rules = HttpServer::new(move || App::new().app_data(sampling.clone()).configure(sampling::routes))
-            .workers(1)
-            .max_connections(CONNECTIONS)
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEADERS)
-            .shutdown_timeout(DRAIN_SECONDS)
-            .disable_signals()
-            .listen(rules)
-            .map_err(Error::Start)?
-            .run();
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(state.clone())
+                .app_data(hosts.clone())
+                .app_data(http::refuse_host as hosts::Refuse)
+                .configure(http::routes)
+                .wrap(middleware::from_fn(hosts::check))
+                .wrap(http::headers())
+        })
+        .workers(2)
+        .max_connections(CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEADERS)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(listener)
+        .map_err(Error::Start)?
+        .run();
+        let rules = HttpServer::new(move || {
+            App::new()
+                .app_data(sampling.clone())
+                .app_data(rules_hosts.clone())
+                .app_data(sampling::refuse_host as hosts::Refuse)
+                .configure(sampling::routes)
+                .wrap(middleware::from_fn(hosts::check))
+        })
+        .workers(1)
+        .max_connections(CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEADERS)
+        .shutdown_timeout(DRAIN_SECONDS)
+        .disable_signals()
+        .listen(rules)
+        .map_err(Error::Start)?
+        .run();
         let (handle, rules_handle) = (server.handle(), rules.handle());
         let mut both = std::pin::pin!(async { tokio::try_join!(server, rules).map(drop) });
         let served = tokio::select! {

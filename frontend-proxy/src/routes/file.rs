@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::reader::{Reader, Value, find, nearest, span_of};
 use super::rule::{Body, Host, Rule};
 use super::template::Template;
-use super::{MAX_PATH, Variables};
+use super::{MAX_PATH, VIEWER, Variables};
 use crate::config::Upstream;
 use crate::upstream::Limits;
 
@@ -115,6 +115,7 @@ impl Reader<'_> {
             traced: self.flag(table, "traced").unwrap_or(true),
             strip_prefix: self.flag(table, "strip_prefix").unwrap_or(false),
             read_only: self.flag(table, "read_only").unwrap_or(false),
+            shows_traces: prefix.as_deref() == Some(VIEWER) || self.has_viewer(&upstreams),
             host: self.host(table).unwrap_or(Host::Upstream),
             limits: Limits {
                 connect: self.duration(table, "connect_timeout", MILLISECOND..=MINUTE).unwrap_or(limits.connect),
@@ -158,6 +159,10 @@ impl Reader<'_> {
     fn host(&mut self, table: &DeTable<'_>) -> Option<Host> {
         const MEND: &str = "\"$upstream\", \"$client\", or a name such as \"app.example\"";
         self.within(table, "host", MEND, |_: &Host| true)
+    }
+
+    fn has_viewer(&self, upstreams: &[Upstream]) -> bool {
+        self.variables.viewer.as_ref().is_some_and(|viewer| upstreams.contains(viewer))
     }
 
     /// Also the variable that is not set, where that leaves none.

@@ -23,6 +23,8 @@ pub(crate) use rule::{Host, Rule};
 const MAX_PATH: usize = 256;
 /// Bytes of a routes file.
 const MAX_FILE: u64 = 256 * 1024;
+/// The prefix of the viewer of traces.
+const VIEWER: &str = "/traces/";
 /// Cruddur's own routes.
 const CRUDDUR: &str = include_str!("cruddur.toml");
 
@@ -128,7 +130,7 @@ impl Routes {
 
     /// The route of the viewer of traces. A route for everything is none.
     pub(crate) fn viewer(&self) -> Option<&Route> {
-        self.0.iter().find(|route| route.rule.prefix == "/traces/")
+        self.0.iter().find(|route| route.rule.prefix == VIEWER)
     }
 
     /// Whether traces are shown behind this.

@@ -32,6 +32,8 @@ pub(crate) struct Rule {
     pub(crate) strip_prefix: bool,
     /// For GET and HEAD alone.
     pub(crate) read_only: bool,
+    /// It leads to the viewer of traces, which is not for every host.
+    pub(crate) shows_traces: bool,
     /// What the upstream is sent as `Host`.
     pub(crate) host: Host,
     pub(crate) limits: Limits,

@@ -6,6 +6,7 @@ mod accounts;
 mod activities;
 mod body;
 mod feed;
+mod guard;
 mod json;
 mod list;
 mod messages;
@@ -27,10 +28,11 @@ use std::time::Duration;
 use actix_cors::{Cors, CorsError};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::guard::{Any, Get, Head};
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, guard, middleware};
+use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, middleware};
 use bytes::Bytes;
 use futures_util::TryFutureExt;
 use settings::origin::{EXPOSED_HEADERS, Origin};
@@ -108,7 +110,7 @@ impl Server {
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, store, config, .. } = self;
-        let Config { origins, trust, shape, faults, accounts, .. } = config;
+        let Config { origins, hosts, trust, shape, faults, accounts, .. } = config;
         let accounts = Accounts::from(accounts);
         let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
         let document = openapi::document(&accounts).into();
@@ -120,6 +122,7 @@ impl Server {
                 .app_data(state.clone())
                 .app_data(web::Data::new(Feed::default()))
                 .app_data(trust.clone())
+                .app_data(hosts.clone())
                 .configure(routes)
                 .configure(account_routes)
                 .wrap(middleware::from_fn(fail_as_asked))
@@ -128,6 +131,7 @@ impl Server {
                     reporting.origins.report(&request);
                     service.call(request).map_ok(refusal)
                 })
+                .wrap(middleware::from_fn(guard::host))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
                 .wrap(middleware::from_fn(unread::end))
@@ -225,11 +229,7 @@ fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
     let allowed = allowed.collect::<Vec<_>>().join(", ");
     let refuse = web::to(move || ready(Problem::MethodNotAllowed(allowed.clone())));
     routes.into_iter().fold(web::resource(path).default_service(refuse), |resource, (method, route)| {
-        resource.route(if method == Method::GET {
-            route.guard(guard::Any(guard::Get()).or(guard::Head()))
-        } else {
-            route.method(method)
-        })
+        resource.route(if method == Method::GET { route.guard(Any(Get()).or(Head())) } else { route.method(method) })
     })
 }
 

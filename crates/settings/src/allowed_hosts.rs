@@ -1,0 +1,175 @@
+//! The hosts that a listener on loopback answers to. A page on the internet may let its own name resolve to 127.0.0.1 (DNS rebinding):
+//! to the browser it then has the same origin as the listener, and may read it. Its requests still carry its own name in `Host`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::Settings;
+use crate::host::Authority;
+use crate::origin::Origin;
+
+/// The hosts that a listener answers to.
+#[derive(Debug, Clone)]
+pub struct AllowedHosts {
+    /// Beyond this machine's own; `None` allows every host.
+    names: Option<Vec<String>>,
+}
+
+/// Why a request is refused by its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HostFault {
+    /// There is no `Host`, which HTTP/1.0 alone permits.
+    #[error("the request has no Host")]
+    Missing,
+    /// There are several, or one that is not a host.
+    #[error("the request has more than one Host, or one that is not a host")]
+    Invalid,
+    /// It is a host that this listener does not answer to.
+    #[error("this host is not served here; use localhost, or set FRONTEND_URL or BACKEND_URL to its origin")]
+    Foreign,
+}
+
+impl AllowedHosts {
+    /// Those of a listener at `listen`. On loopback these are `localhost`, loopback addresses, the hosts of `FRONTEND_URL` and
+    /// `BACKEND_URL`, and the names under which Codespaces and Gitpod publish the port; elsewhere every host.
+    pub fn read(settings: &mut Settings, listen: SocketAddr) -> Self {
+        let origins = Origin::read_all(settings);
+        let published = published(settings, listen.port());
+        let names = origins.iter().map(|origin| origin.host().to_owned()).chain(published);
+        Self { names: listen.ip().to_canonical().is_loopback().then(|| names.collect()) }
+    }
+
+    /// Whether a request may be answered, by the authority of its target, if it has one, and by its `Host` headers.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn check<'h>(&self, target: Option<&str>, hosts: impl IntoIterator<Item = &'h [u8]>) -> Result<(), HostFault> {
+        let Some(names) = &self.names else { return Ok(()) };
+        let mut hosts = hosts.into_iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (None, _) => None,
+            (Some(host), None) => Some(str::from_utf8(host).map_err(|_| HostFault::Invalid)?),
+            _ => return Err(HostFault::Invalid),
+        };
+        if target.or(host).is_none() {
+            return Err(HostFault::Missing);
+        }
+        for authority in [target, host].into_iter().flatten() {
+            let host = Authority::parse(authority).ok_or(HostFault::Invalid)?.host();
+            if !is_own(host) && !names.iter().any(|name| name.eq_ignore_ascii_case(without_dot(host))) {
+                return Err(HostFault::Foreign);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name of this machine's own. `127.1` is none: a browser sends it as `127.0.0.1`.
+fn is_own(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    without_dot(host).eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// A name may end with the dot of the root.
+fn without_dot(host: &str) -> &str {
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The names that a workspace in the cloud gives to this port.
+fn published(settings: &mut Settings, port: u16) -> Vec<String> {
+    let domain = settings.text("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN");
+    let domain = domain.unwrap_or_else(|| "app.github.dev".to_owned());
+    let codespace = settings.text("CODESPACE_NAME").map(|name| format!("{name}-{port}.{domain}"));
+    let gitpod = settings.text("GITPOD_WORKSPACE_URL").and_then(|url| url.parse::<Origin>().ok());
+    let gitpod = gitpod.map(|origin| format!("{port}-{}", origin.host()));
+    codespace.into_iter().chain(gitpod).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VARIABLES: [(&str, &str); 4] = [
+        ("FRONTEND_URL", "https://App.example:8443"),
+        ("BACKEND_URL", "http://192.0.2.7"),
+        ("CODESPACE_NAME", "fuzzy-space"),
+        ("GITPOD_WORKSPACE_URL", "https://me-cruddur-1a2b.ws-eu1.gitpod.io"),
+    ];
+
+    fn check(listen: &str, target: Option<&str>, hosts: &[&str]) -> Result<(), HostFault> {
+        let mut settings = Settings::from_pairs(&VARIABLES);
+        let allowed = AllowedHosts::read(&mut settings, listen.parse().unwrap());
+        allowed.check(target, hosts.iter().map(|host| host.as_bytes()))
+    }
+
+    #[test]
+    fn a_listener_on_loopback_answers_to_its_own_names() {
+        for host in [
+            "localhost",
+            "LocalHost:4318",
+            "localhost.",
+            "127.0.0.1:4318",
+            "127.9.9.9",
+            "[::1]:80",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]",
+            "app.example",
+            "APP.example.:1",
+            "192.0.2.7:4567",
+            "fuzzy-space-4318.app.github.dev",
+            "4318-me-cruddur-1a2b.ws-eu1.gitpod.io",
+        ] {
+            for listen in ["127.0.0.1:4318", "[::1]:4318"] {
+                assert_eq!(check(listen, None, &[host]), Ok(()), "{host} {listen}");
+            }
+            assert_eq!(check("127.0.0.1:4318", Some(host), &[]), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_listener_on_loopback_answers_to_no_foreign_host() {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "evil-localhost",
+            "127.0.0.1.evil.example",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "192.0.2.8",
+            "sub.app.example",
+            "localhost..",
+            "fuzzy-space-3000.app.github.dev",
+            "fuzzy-space-4318.app.github.dev.evil.example",
+        ] {
+            assert_eq!(check("127.0.0.1:4318", None, &[host]), Err(HostFault::Foreign), "{host}");
+            assert_eq!(check("127.0.0.1:4318", Some(host), &["localhost"]), Err(HostFault::Foreign), "{host}");
+            assert_eq!(check("127.0.0.1:4318", Some("localhost"), &[host]), Err(HostFault::Foreign), "{host}");
+            assert_eq!(check("0.0.0.0:4318", None, &[host]), Ok(()), "elsewhere every host is served");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_host_that_is_one() {
+        for hosts in [&[""][..], &["localhost@evil.example"], &["me@localhost"], &["localhost", "localhost"], &["::1"]]
+        {
+            assert_eq!(check("127.0.0.1:4318", None, hosts), Err(HostFault::Invalid), "{hosts:?}");
+        }
+        assert_eq!(check("127.0.0.1:4318", None, &[]), Err(HostFault::Missing));
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_with_more_before_or_after_it_is_foreign(before in "[a-z0-9-]{0,4}\\.?", after in "\\.?[a-z-][a-z0-9-]{0,4}") {
+            for own in ["localhost", "127.0.0.1", "app.example"] {
+                for host in [format!("{before}x{own}"), format!("{own}{after}")] {
+                    prop_assert!(check("127.0.0.1:4318", None, &[&host]).is_err(), "{}", host);
+                }
+            }
+        }
+    }
+}
