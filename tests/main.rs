@@ -26,6 +26,7 @@ mod load;
 mod locations;
 mod openapi;
 mod opening;
+mod origins;
 mod page;
 mod pages;
 mod persistence;

@@ -1,13 +1,17 @@
-//! What every request must satisfy before a handler sees it: a host that this listener answers to.
+//! What every request must satisfy before a handler sees it: a host that this listener answers to, and JSON in a write's body. And
+//! whose page made a write: the [session](super::session) asks that before it acts on a cookie.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::HOST;
+use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
 use actix_web::http::uri::Authority;
-use actix_web::http::{StatusCode, Version};
+use actix_web::http::{Method, StatusCode, Version};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError};
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+use futures_util::StreamExt;
 use settings::allowed_hosts::{AllowedHosts, HostFault};
+use settings::origin::Origin;
+use telemetry::actix::client;
 
 use super::problem::Problem;
 
@@ -29,6 +33,59 @@ pub(super) async fn host<B: MessageBody + 'static>(request: ServiceRequest, next
     }
 }
 
+/// A middleware that takes no body in a write but `application/json`: a browser sends that to another origin only after a preflight,
+/// unlike the types of a form.
+pub(super) async fn json<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Checked<B> {
+    if is_read(request.method()) || is_json(request.headers()) || !has_body(&mut request).await {
+        passed(request, next).await
+    } else {
+        refused(request, &Problem::media_type())
+    }
+}
+
+pub(super) fn is_read(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+/// Whether a page of this site or of a configured origin made a request, or no browser did. A browser sends `Sec-Fetch-Site` over
+/// HTTPS and to this machine, and `Origin` with every write; `same-site` includes pages of other ports. A client that sends neither
+/// holds its cookie knowingly.
+pub(super) fn is_ours(request: &HttpRequest, configured: &[Origin]) -> bool {
+    let headers = request.headers();
+    let mut origins = headers.get_all(ORIGIN);
+    let origin = match (origins.next(), origins.next()) {
+        (origin, None) => origin.map(|origin| origin.to_str().unwrap_or_default()),
+        _ => return false,
+    };
+    if origin.is_some_and(|origin| configured.iter().any(|own| own.as_str() == origin)) {
+        return true;
+    }
+    let mut sites = headers.get_all("sec-fetch-site").peekable();
+    match (sites.peek(), origin) {
+        (Some(_), _) => sites.all(|site| site == "same-origin" || site == "none"),
+        (None, Some(origin)) => client(request).is_origin(origin),
+        (None, None) => true,
+    }
+}
+
+/// Whether a byte of a body comes; none of it can be read afterwards. A chunked one may be empty.
+async fn has_body(request: &mut ServiceRequest) -> bool {
+    let headers = request.headers();
+    let is_chunked = headers.contains_key(TRANSFER_ENCODING);
+    if !is_chunked {
+        return headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    }
+    let mut payload = request.take_payload();
+    payload.next().await.is_some()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE);
+    let (Some(one), None) = (types.next(), types.next()) else { return false };
+    let essence = one.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
 async fn passed<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Checked<B> {
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
@@ -36,4 +93,71 @@ async fn passed<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>
 fn refused<B>(request: ServiceRequest, problem: &Problem) -> Checked<B> {
     let (request, _) = request.into_parts();
     Ok(ServiceResponse::new(request, problem.error_response()).map_into_right_body())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    fn request(headers: &[(&'static str, &'static str)]) -> HttpRequest {
+        let request = TestRequest::post().insert_header((HOST, "localhost:3000"));
+        headers.iter().fold(request, |request, header| request.append_header(*header)).to_http_request()
+    }
+
+    #[test]
+    fn a_write_is_ours_if_our_page_a_configured_one_or_no_browser_made_it() {
+        let configured = ["http://app.example:8000".parse().unwrap()];
+        let (own, app, port) = (
+            ("origin", "http://localhost:3000"),
+            ("origin", "http://app.example:8000"),
+            ("origin", "http://localhost:8000"),
+        );
+        let site = |site| ("sec-fetch-site", site);
+        for (headers, ours) in [
+            (&[][..], true),
+            (&[site("same-origin")], true),
+            (&[site("none")], true),
+            (&[site("same-origin"), own], true),
+            (&[own], true),
+            (&[app], true),
+            (&[app, site("same-site")], true),
+            (&[app, site("cross-site")], true),
+            (&[site("same-site")], false),
+            (&[site("cross-site")], false),
+            (&[site("Same-Origin")], false),
+            (&[site("")], false),
+            (&[site("same-origin"), site("cross-site")], false),
+            (&[own, site("same-site")], false),
+            (&[port], false),
+            (&[port, site("same-site")], false),
+            (&[("origin", "null")], false),
+            (&[("origin", "https://localhost:3000")], false),
+            (&[("origin", "http://localhost:3000.evil.example")], false),
+            (&[("origin", "")], false),
+            (&[own, app], false),
+        ] {
+            assert_eq!(is_ours(&request(headers), &configured), ours, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_one_media_type() {
+        for (types, json) in [
+            (&["application/json"][..], true),
+            (&["Application/JSON; charset=utf-8"], true),
+            (&["text/json"], false),
+            (&["application/problem+json"], false),
+            (&["application/jsonx"], false),
+            (&["application/json, text/plain"], false),
+            (&["text/plain"], false),
+            (&["text/plain; application/json"], false),
+            (&["application/json", "application/json"], false),
+            (&[], false),
+        ] {
+            let headers: Vec<_> = types.iter().map(|text| ("content-type", *text)).collect();
+            assert_eq!(is_json(request(&headers).headers()), json, "{types:?}");
+        }
+    }
 }

@@ -125,6 +125,7 @@ impl Server {
                 .app_data(hosts.clone())
                 .configure(routes)
                 .configure(account_routes)
+                .wrap(middleware::from_fn(guard::json))
                 .wrap(middleware::from_fn(fail_as_asked))
                 .wrap(cors(state.origins.allowed()))
                 .wrap_fn(move |request, service| {

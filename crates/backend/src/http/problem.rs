@@ -77,6 +77,11 @@ impl Problem {
         Self::Other(StatusCode::SERVICE_UNAVAILABLE, detail.to_owned())
     }
 
+    pub(super) fn media_type() -> Self {
+        let detail = "send the body as content-type: application/json";
+        Self::Other(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail.to_owned())
+    }
+
     pub(super) fn bad_request(detail: String) -> Self {
         Self::Other(StatusCode::BAD_REQUEST, detail)
     }
@@ -214,9 +219,7 @@ impl From<&JsonPayloadError> for Problem {
             JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "the body is at most 64 KiB".to_owned())
             }
-            JsonPayloadError::ContentType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the body as content-type: application/json".to_owned())
-            }
+            JsonPayloadError::ContentType => return Self::media_type(),
             JsonPayloadError::Deserialize(error) => {
                 (StatusCode::BAD_REQUEST, format!("the body is not right: {error}"))
             }

@@ -1,5 +1,5 @@
 //! Who asks: by the session's cookie, or by the same token as a bearer's; where accounts are an issuer's, by a token of its alone.
-//! A request that another site made does not act on a cookie.
+//! A write that a page of another origin made does not act on a cookie, unless that origin is configured.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,14 +7,13 @@ use std::pin::Pin;
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
-use actix_web::http::Method;
 use actix_web::http::header::AUTHORIZATION;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use telemetry::actix::client;
 
-use super::State;
 use super::problem::Problem;
+use super::{State, guard};
 use crate::cognito::{Bearer, Tokens};
 use crate::config::{self, Shape};
 use crate::domain::{Account, Token, User};
@@ -115,10 +114,10 @@ pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
         return Ok(Some(token));
     }
     let Some(cookie) = request.cookie(COOKIE) else { return Ok(None) };
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    let from_elsewhere = request.headers().get("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    if !reads && from_elsewhere {
-        return Err(Problem::forbidden("another site made this request"));
+    let configured = request.app_data::<Data<State>>().map_or(&[][..], |state| state.origins.allowed());
+    if !guard::is_read(request.method()) && !guard::is_ours(request, configured) {
+        let detail = "a page of another origin made this request; set FRONTEND_URL to that origin if it may";
+        return Err(Problem::forbidden(detail));
     }
     Ok(Some(Token::given(cookie.value())))
 }
