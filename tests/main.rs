@@ -26,6 +26,8 @@ mod load;
 mod locations;
 mod openapi;
 mod opening;
+mod opening_files;
+mod opening_sessions;
 mod origins;
 mod page;
 mod pages;

@@ -1,4 +1,4 @@
-//! A pgbouncer before the tests' PostgreSQL server, in the configuration that it has unless told otherwise.
+//! A pgbouncer before the tests' PostgreSQL server, in its default configuration.
 
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -16,8 +16,8 @@ pub(crate) struct Pgbouncer {
 }
 
 impl Pgbouncer {
-    /// Before the database of a URL such as `postgres://user:password@host:port/name`; `None` where it is not installed. Where `settings` ask
-    /// for passwords, the user `me` has `right`.
+    /// Before the database of a URL such as `postgres://user:password@host:port/name`; `None` where it is not installed. If `settings`
+    /// require passwords, the user `me` has `right`.
     pub(crate) fn before(url: &str, settings: &str) -> Option<Self> {
         if !pgbouncer("--version").status().is_ok_and(|status| status.success()) {
             cannot_run("pgbouncer", "pgbouncer is not installed");

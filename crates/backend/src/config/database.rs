@@ -156,6 +156,9 @@ pub(crate) fn file_fix(error: &io::Error) -> &'static str {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             "make room on its disk, or set CRUDDUR_DATA to a folder on another"
         }
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            "set CRUDDUR_DATA to a folder, or DATABASE_URL to sqlite: and the path of a file"
+        }
         ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, or set CRUDDUR_DATA to another folder",
         _ => "make it writable, or set CRUDDUR_DATA to another folder",
     }

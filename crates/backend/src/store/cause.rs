@@ -151,6 +151,10 @@ impl Cause {
                 "turn TLS on at the server, or set sslmode=prefer or sslmode=disable in DATABASE_URL",
             ),
             sqlx::Error::Configuration(error) => Self::new(error.to_string(), "correct the parameters of DATABASE_URL"),
+            sqlx::Error::Protocol(error) if error.contains("authentication method") => Self::new(
+                error.clone(),
+                "let the server's pg_hba.conf use scram-sha-256, md5, password, cert or trust for this role",
+            ),
             sqlx::Error::Protocol(error) => Self::new(
                 error.clone(),
                 "correct the host and port in DATABASE_URL: no PostgreSQL server answers there",
@@ -181,6 +185,9 @@ fn reported(server: &Postgres, error: &dyn DatabaseError) -> String {
         "28000" if message.contains("pg_hba.conf") => {
             "allow this user, database and address in the server's pg_hba.conf; where its entry is for TLS alone or for no TLS, set \
              sslmode=require or sslmode=disable in DATABASE_URL"
+        }
+        "28000" if message.contains("client certificate") => {
+            "name a certificate that the server accepts and its key: sslcert=FILE and sslkey=FILE in DATABASE_URL"
         }
         "28000" => "create the role with LOGIN, or correct the user in DATABASE_URL",
         "42501" if message.contains(&quoted(server.database())) || message.contains(" database ") => {
@@ -225,6 +232,9 @@ fn unconnected(server: &Postgres, error: &io::Error) -> &'static str {
         }
         // rustls' own words: its error's type is none of ours.
         _ => match text.split_once(CERTIFICATE).map(|(_, why)| why) {
+            None if error.kind() == ErrorKind::InvalidData => {
+                "correct the server's TLS settings, or set sslmode=disable in DATABASE_URL"
+            }
             None => AWAY,
             Some(why) if why.contains("not valid for name") => {
                 "name the host in DATABASE_URL as the certificate does, or set sslmode=verify-ca"

@@ -1,0 +1,82 @@
+//! A start that fails on a file names its cause and the fix for it, and leaves the file as it is.
+
+use std::io::Write;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Executor};
+use tokio::runtime::Runtime;
+
+use crate::support::Folder;
+use crate::support::cruddur::Cruddur;
+use crate::support::refusal::{assert_refused, output};
+use crate::support::small_disk::SmallDisk;
+
+#[test]
+fn what_is_not_a_database_file_stays_as_it_is() {
+    let folder = Folder::new();
+    let file = folder.path().join("notes.db");
+    let notes = "Not a database, and longer than its header would be.\n".repeat(100);
+    std::fs::write(&file, &notes).unwrap();
+    assert_refused(&format!("sqlite:{}", file.display()), "not a database", "move the file away, or name another");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), notes);
+}
+
+#[test]
+fn a_file_that_another_program_keeps_is_named() {
+    let folder = Folder::new();
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    drop(Cruddur::service("backend", &[("DATABASE_URL", &url)]));
+    let runtime = Runtime::new().unwrap();
+    let mut other = runtime.block_on(SqliteConnection::connect(&url)).unwrap();
+    // A log in use would be shared; a file without one is not.
+    runtime.block_on(other.execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE")).unwrap();
+    let (code, text) = output("backend", &url);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("database is locked; stop the other program that uses the file"), "{text}");
+}
+
+#[test]
+fn a_full_disk_at_the_start_says_to_make_room() {
+    let folder = Folder::new();
+    let Some(disk) = SmallDisk::of(folder.path(), "256k") else { return };
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    let mut file = std::fs::File::create(disk.path().join("rest")).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    for command in ["backend", "doctor"] {
+        let (code, text) = output(command, &url);
+        assert_ne!(code, Some(0), "{command}: {text}");
+        assert!(
+            text.contains("No space left on device") && text.contains("make room on its disk"),
+            "{command}: {text}"
+        );
+    }
+    // Enough for the first file, and not for its tables.
+    file.set_len(200 * 1024).unwrap();
+    let (code, text) = output("backend", &url);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("cannot open SQLite") && text.contains("make room on its disk"), "{text}");
+}
+
+#[test]
+fn a_damaged_file_says_to_restore_a_copy() {
+    let folder = Folder::new();
+    let file = folder.path().join("cruddur.db");
+    let url = format!("sqlite:{}", file.display());
+    drop(Cruddur::service("backend", &[("DATABASE_URL", &url)]).stop());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4096..].fill(0xaa);
+    std::fs::write(&file, bytes).unwrap();
+    let (code, text) = output("backend", &url);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("malformed; restore a copy"), "{text}");
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file_is_named() {
+    let folder = Folder::new();
+    for command in ["backend", "doctor"] {
+        let (code, text) = output(command, &format!("sqlite:{}", folder.path().display()));
+        assert_ne!(code, Some(0), "{command}: {text}");
+        assert!(text.contains("Is a directory") && text.contains("the path of a file"), "{command}: {text}");
+    }
+}
