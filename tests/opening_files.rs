@@ -35,6 +35,23 @@ fn a_file_that_another_program_keeps_is_named() {
     assert!(text.contains("database is locked; stop the other program that uses the file"), "{text}");
 }
 
+/// Another process that opens the file may take its time; one that waits for it can be stopped.
+#[test]
+fn a_start_that_waits_for_another_can_be_stopped() {
+    let folder = Folder::new();
+    let url = format!("sqlite:{}/cruddur.db", folder.path().display());
+    let lock = std::fs::File::create(folder.path().join("cruddur.lock")).unwrap();
+    lock.lock().unwrap();
+    let variables = [("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)];
+    let mut backend = Cruddur::spawn(&["backend"], &variables);
+    backend.says("waiting for another process that opens the database");
+    let other = Cruddur::spawn(&["backend"], &variables);
+    other.says("waiting for another process that opens the database");
+    assert_eq!(other.stop().status.code(), Some(0));
+    lock.unlock().unwrap();
+    assert!(backend.line().starts_with("ready service=backend "));
+}
+
 #[test]
 fn a_full_disk_at_the_start_says_to_make_room() {
     let folder = Folder::new();

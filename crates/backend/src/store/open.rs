@@ -1,6 +1,6 @@
 //! Opens the two engines, each with what keeps an acknowledged write and bounds every wait.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::time::Duration;
 
@@ -34,11 +34,20 @@ const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
 pub(super) async fn lock(database: &Database) -> Result<Option<File>, Error> {
     let Database::Sqlite(file) = database else { return Ok(None) };
     let path = file.path.with_extension("lock");
-    let locked = tokio::task::spawn_blocking(move || {
-        let file = private().open(&path)?;
-        file.lock().map(|()| file)
-    });
-    Ok(Some(locked.await?.map_err(sqlx::Error::Io)?))
+    let lock = private().open(&path).map_err(sqlx::Error::Io)?;
+    let mut is_waiting = false;
+    // Not `lock`, whose thread would keep a process that is asked to stop meanwhile.
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Some(lock)),
+            Err(TryLockError::Error(error)) => return Err(sqlx::Error::Io(error).into()),
+            Err(TryLockError::WouldBlock) if !is_waiting => {
+                is_waiting = true;
+                tracing::warn!("waiting for another process that opens the database; it holds {}", path.display());
+            }
+            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(50)).await,
+        }
+    }
 }
 
 /// One connection writes, many read.
@@ -105,7 +114,7 @@ async fn probe(server: &Postgres, patience: Duration) -> Result<Inspection, Caus
 }
 
 /// Whether two connections are served by the same session, or one by several, as by a pooler in transaction mode: what is set or prepared in
-/// a session would be another's. Each is asked in turns, so that a pooler shows it whichever free session it takes next.
+/// a session would be another's. The two take turns, so that a pooler is found out whichever free session it takes next.
 async fn share_sessions(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let (first, second) = (session(one).await?, session(other).await?);
     for _ in 0..2 {
