@@ -86,6 +86,16 @@ fn no_span_of_a_post_outlasts_its_parent_on_a_busy_machine() {
 }
 
 #[test]
+fn no_span_of_a_transaction_that_is_rolled_back_outlasts_its_parent() {
+    let reply_to_nothing = |person: &Person, _| {
+        let nothing = "/api/activities/0193a1f0-0000-7000-8000-000000000000/reply";
+        let answer = person.post(nothing, &json!({"message": "to nothing"}));
+        assert_eq!(answer.status, 404);
+    };
+    none_outlasts(reply_to_nothing, 200, 5);
+}
+
+#[test]
 fn an_error_that_is_logged_and_returned_is_one_exception_of_a_failed_span() {
     let honeycomb = Honeycomb::start(KEY);
     let variables = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str())];

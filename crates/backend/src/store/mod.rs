@@ -17,6 +17,7 @@ mod posts;
 mod pragmas;
 mod reactions;
 mod readers;
+mod rollback;
 mod seed;
 mod sessions;
 mod statement;
@@ -216,14 +217,16 @@ macro_rules! transaction {
             // SQLite must take its write lock before it reads.
             $crate::store::Engine::Sqlite(pools) => {
                 let begin = pools.writer.begin_with("BEGIN IMMEDIATE");
-                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
+                let begun = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
+                let mut $tx = $crate::store::rollback::RollsBack::new(store, begun);
                 let value = $block;
                 store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
                 value
             }
             $crate::store::Engine::Postgres(pools, _) => {
                 let begin = pools.writer.begin();
-                let mut $tx = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
+                let begun = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
+                let mut $tx = $crate::store::rollback::RollsBack::new(store, begun);
                 let value = $block;
                 store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
                 value

@@ -27,6 +27,8 @@ pub(super) const fn statement(operation: &'static str, collection: &'static str,
 pub(super) const BEGIN: Statement = statement("BEGIN", "", "BEGIN");
 /// Where a database makes what was written survive, and so where the time of most writes goes.
 pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
+/// Its span ends when the statement is handed over: no caller waits for it.
+pub(super) const ROLLBACK: Statement = statement("ROLLBACK", "", "ROLLBACK");
 
 impl Statement {
     /// Ends where it is dropped: sqlx's thread for SQLite holds a clone until after it has answered.
