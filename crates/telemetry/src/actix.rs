@@ -22,15 +22,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Version;
 use actix_web::http::header::{HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
+use actix_web::{HttpMessage, HttpRequest};
 use tracing::Span;
-use tracing_actix_web::RootSpanBuilder;
+use tracing_actix_web::{RootSpan as Root, RootSpanBuilder};
 
 use crate::forwarded::Client;
 use crate::http::{self, Served, Side};
@@ -117,7 +117,7 @@ pub async fn answer<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Ended<B>>, actix_web::Error> {
-    let span = Span::current();
+    let span = request.extensions().get::<Root>().map_or_else(Span::none, |root| Span::clone(root));
     let answer = propagation::answer(&span);
     let mut response = next.call(request).await?;
     if let Some((name, value)) = answer.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
