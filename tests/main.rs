@@ -8,6 +8,7 @@ mod api;
 mod cognito;
 mod collectors;
 mod crashes;
+mod crowds;
 mod databases;
 mod datagrams;
 mod destinations;

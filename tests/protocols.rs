@@ -253,7 +253,7 @@ fn one_connection_too_many_is_told_so() {
     drop(held.pop());
     eventually("room", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
     let bounds = proxy.stop().errors;
-    assert!(bounds.contains("frontend-proxy: at most 2 connections and "), "{bounds}");
+    assert!(bounds.contains("frontend-proxy: at most 2 connections, 2 of one client, and "), "{bounds}");
 }
 
 /// A connection is told to end before it is ended, in each protocol's way, and what it asked for is answered.

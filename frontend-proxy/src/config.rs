@@ -6,6 +6,7 @@
 //! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
 //! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: TLS alone is spoken | none: HTTP |
 //! | `CRUDDUR_PROXY_CONNECTIONS` | connections at the same time, at most 100,000 | 10000 |
+//! | `CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT` | those of one client that is not trusted | a tenth of all |
 //! | `CRUDDUR_UPSTREAM` | the backend that `/api/*` goes to | `http://127.0.0.1:4567` |
 //! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: Cruddur's own routes |
 //! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
@@ -42,6 +43,8 @@ pub struct Config {
     pub(crate) hosts: AllowedHosts,
     /// The origins whose pages may read the proxy's errors.
     pub(crate) origins: Vec<Origin>,
+    /// Of them, those of one client; a share of all where that is not set.
+    pub(crate) client_connections: Option<Connections>,
     /// Whose trace is continued.
     pub(crate) trust: Trust,
     /// The page's spans, and the access log.
@@ -82,6 +85,7 @@ impl Config {
             listen,
             certificate: Certificate::read(settings),
             connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS", "a number from 1 to 100000").unwrap_or_default(),
+            client_connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT", "a number from 1 to 100000"),
             trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),
             options: Options::read(settings),
             rules: source.read(settings),

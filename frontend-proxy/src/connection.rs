@@ -21,14 +21,15 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::sync::watch::error::RecvError;
-use tokio::sync::{Semaphore, watch};
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::{Exchange, Place};
+use crate::exchange::Exchange;
 use crate::framing::{FIELDS, HEAD, Refusal};
+use crate::places::{Place, Places, Share};
 use crate::received::{Connection, Received};
 use crate::service::Service;
 use crate::streams::{self, Streams};
@@ -53,6 +54,9 @@ const FIELD: usize = 32;
 pub(crate) const SEND: usize = 64 * 1024;
 /// Streams that were reset before they were taken, or by us.
 const RESETS: usize = 100;
+/// How long a connection that is refused may wait for the first byte of its request: a refusal that comes before may be taken
+/// for the response to nothing. Each step until its end may take as long.
+const REFUSED: Duration = Duration::from_secs(1);
 /// How long a stop waits for a head that has begun.
 const HEADED: Duration = Duration::from_secs(2);
 const PING: Duration = Duration::from_secs(30);
@@ -85,18 +89,18 @@ impl Default for Limits {
 pub(crate) struct Server {
     pub(crate) service: Arc<Service>,
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Places,
     pub(crate) streams: Streams,
     pub(crate) limits: Limits,
 }
 
 impl Server {
-    /// Serves until either side has had enough. Without a place, it only says so.
+    /// Serves until either side has had enough.
     pub(crate) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        place: Option<Place>,
+        (share, place): (Share, Place),
         mut draining: watch::Receiver<bool>,
     ) {
         let _open = self.service.metrics.connection();
@@ -104,30 +108,19 @@ impl Server {
         drop(stream.set_nodelay(true));
         let opened = tokio::select! {
             biased;
-            opened = self.open(stream) => opened,
+            opened = self.open(stream, None) => opened,
             _ = draining.wait_for(|draining| *draining) => return,
         };
         let Ok(Some(opened)) = opened else { return };
-        let secure = opened.transport.is_secure();
         let exchange = Arc::new(Exchange::default());
-        let refusal = if place.is_none() { Some(Refusal::Full) } else { opened.refusal };
-        if refusal.is_some() && opened.http2 {
-            return;
-        }
-        let wire = Wire::new(
-            opened.transport,
-            opened.first,
-            opened.until,
-            Arc::clone(&exchange),
-            self.limits.deadlines,
-            place,
-        );
-        let connection = Connection { peer, secure };
-        let served = match (refusal, opened.http2) {
-            (Some(refusal), _) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
+        let connection = Connection { peer, secure: opened.transport.is_secure() };
+        let (refusal, http2) = (opened.refusal, opened.http2);
+        let wire = opened.wire(&exchange, self.limits.deadlines, Some(place));
+        let served = match refusal {
+            Some(refusal) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
             // Most connections are none of HTTP/2, and need not have room for it.
-            (None, true) => Box::pin(self.http2(wire.unscanned(), connection, exchange, draining)).await,
-            (None, false) => self.http1(wire, connection, exchange, draining).await,
+            None if http2 => Box::pin(self.http2(wire.unscanned(), connection, exchange, Ok(share), draining)).await,
+            None => self.http1(wire, connection, exchange, draining).await,
         };
         // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
         if let Err(error) = served {
@@ -135,10 +128,41 @@ impl Server {
         }
     }
 
-    /// Waits for the first bytes, which say what is spoken; none where nothing came.
-    async fn open(&self, stream: TcpStream) -> io::Result<Option<Opened>> {
-        let idle = 2 * self.limits.idle;
-        let mut refusal = None;
+    /// Answers whatever is requested with `refusal`, and closes the connection.
+    pub(crate) async fn refuse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, refusal: Refusal) {
+        drop(stream.set_nodelay(true));
+        let Ok(Some(opened)) = self.open(stream, Some(refusal)).await else { return };
+        let exchange = Arc::new(Exchange::default());
+        let connection = Connection { peer, secure: opened.transport.is_secure() };
+        let http2 = opened.http2;
+        let wire = opened.wire(&exchange, self.limits.deadlines, None);
+        let (end, ending) = watch::channel(false);
+        let served = async {
+            if http2 {
+                Box::pin(self.http2(wire.unscanned(), connection, exchange, Err(refusal), ending)).await
+            } else {
+                self.http1(wire.refused(refusal), connection, exchange, ending).await
+            }
+        };
+        // A connection of HTTP/2 does not end with its first response.
+        let ends = async {
+            sleep(REFUSED).await;
+            end.send_replace(true);
+            sleep(REFUSED).await;
+        };
+        tokio::select! {
+            _ = served => {}
+            () = ends => {}
+        }
+    }
+
+    /// Waits for the first bytes, which say what is spoken; none where nothing came. One that is to be refused is waited for
+    /// no longer than [`REFUSED`], and is taken for HTTP/1 then.
+    async fn open(&self, stream: TcpStream, mut refusal: Option<Refusal>) -> io::Result<Option<Opened>> {
+        let is_refused = refusal.is_some();
+        let within = |limit: Duration| if is_refused { REFUSED } else { limit };
+        let (idle, handshake) = (within(2 * self.limits.idle), within(self.limits.handshake));
+        let head = within(self.limits.deadlines.head);
         let mut transport = match &self.tls {
             None => Transport::Plain(stream),
             Some(acceptor) => {
@@ -147,10 +171,10 @@ impl Server {
                     return Ok(None);
                 }
                 if first == [HANDSHAKE] {
-                    let stream = timeout(self.limits.handshake, acceptor.accept(stream)).await??;
+                    let stream = timeout(handshake, acceptor.accept(stream)).await??;
                     Transport::Secure(Box::new(stream))
                 } else {
-                    refusal = Some(Refusal::NotSecure);
+                    refusal = refusal.or(Some(Refusal::NotSecure));
                     Transport::Plain(stream)
                 }
             }
@@ -164,10 +188,10 @@ impl Server {
                 Ok(read) => match read? {
                     0 => return Ok(None),
                     // They are the first.
-                    length if length == first.len() => until = Instant::now() + self.limits.deadlines.head,
+                    length if length == first.len() => until = Instant::now() + head,
                     _ => {}
                 },
-                Err(_) if first.is_empty() => return Ok(None),
+                Err(_) if first.is_empty() && !is_refused => return Ok(None),
                 Err(_) => {
                     refusal = refusal.or(Some(Refusal::TooSlow));
                     break;
@@ -230,21 +254,22 @@ impl Server {
         wire: Wire<Transport>,
         connection: Connection,
         exchange: Arc<Exchange>,
+        share: Result<Share, Refusal>,
         draining: watch::Receiver<bool>,
     ) -> hyper::Result<()> {
         let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
-        let places = Arc::clone(&self.places);
         let answer = service_fn(move |request: Request<Incoming>| {
             let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
-            let place = Arc::clone(&places).try_acquire_owned();
+            let place = share.as_ref().map_err(|refusal| *refusal).and_then(Share::take);
             async move {
-                let full = place.is_err();
-                let mut active = exchange.begin(place.ok());
+                let (place, full) = match place {
+                    Ok(place) => (Some(place), None),
+                    Err(refusal) => (None, Some(refusal)),
+                };
+                let mut active = exchange.begin(place);
                 let (mut request, body) = request.into_parts();
                 let is_head = request.method == Method::HEAD;
-                let response = if full {
-                    service.refuse(Refusal::Full, &request, connection)
-                } else if let Some(refusal) = refusal(&request) {
+                let response = if let Some(refusal) = full.or_else(|| refusal(&request)) {
                     service.refuse(refusal, &request, connection)
                 } else {
                     service.answer(&mut request, Received::new(body), connection).await
@@ -356,6 +381,12 @@ struct Opened {
     until: Option<Instant>,
     http2: bool,
     refusal: Option<Refusal>,
+}
+
+impl Opened {
+    fn wire(self, exchange: &Arc<Exchange>, deadlines: Deadlines, place: Option<Place>) -> Wire<Transport> {
+        Wire::new(self.transport, self.first, self.until, Arc::clone(exchange), deadlines, place)
+    }
 }
 
 /// Whether the request wishes for another protocol. What it could say of that with a body, it could not say without doubt

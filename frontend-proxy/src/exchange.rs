@@ -7,12 +7,10 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 
 use crate::framing::Refusal;
-
-/// One of as many connections, or requests beside the first of an HTTP/2 connection, as there may be at the same time.
-pub(crate) type Place = OwnedSemaphorePermit;
+use crate::places::Place;
 
 /// Requests given up by the client before it is called an abuse of HTTP/2, where they are more than half of all.
 const CUT: u32 = 100;

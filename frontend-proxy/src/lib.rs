@@ -24,6 +24,7 @@ mod limit;
 mod metrics;
 mod options;
 mod page;
+mod places;
 mod problem;
 mod received;
 mod relay;

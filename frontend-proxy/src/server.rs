@@ -12,31 +12,32 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, rustls};
 
 use crate::certificate::Certificate;
 use crate::config::Config;
 use crate::connection::{self, BUFFER, Limits, SEND, STREAM_WINDOW, WINDOW};
-use crate::exchange::Place;
-use crate::framing::HEAD;
+use crate::framing::{HEAD, Refusal};
+use crate::places::{Places, REFUSALS, Refusals};
 use crate::service::Service;
 use crate::streams::Streams;
 use crate::upstream::answer;
 use crate::upstream::connection::MOST_ROOM;
 
-/// Connections that are only told that there are too many; more are closed without a word.
-const REFUSALS: usize = 64;
-/// File descriptors for everything that is no connection of a client or to an upstream.
-const OTHER_FILES: u64 = 128;
+/// File descriptors for everything that is no connection of a client that is served, or to an upstream.
+const OTHER_FILES: u64 = 64 + REFUSALS as u64;
+/// The part of all connections that one client may have, and how many at least.
+const SHARE: usize = 10;
+const LEAST_SHARE: usize = 10;
 /// TLS's own buffers of a connection, in bytes: a record each way, and what rustls lets wait.
 const TLS: usize = 128 * 1024;
 /// The buffers of a connection to an upstream: the head that is sent; the answer's head, and a read behind it.
 const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_ROOM;
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Between two lines that say that connections cannot be accepted.
+/// Between two lines that say that connections cannot be accepted, or that a client has too many.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
 /// Connections at the same time.
@@ -51,6 +52,8 @@ pub(crate) struct Connections(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     connections: usize,
+    /// Those of one client.
+    each: usize,
     /// Fewer than were asked for, with so many file descriptors.
     files: Option<u64>,
     bytes: usize,
@@ -62,6 +65,7 @@ pub struct Server {
     addr: SocketAddr,
     service: Arc<Service>,
     tls: Option<(TlsAcceptor, Certificate)>,
+    places: Places,
     bounds: Bounds,
 }
 
@@ -92,8 +96,9 @@ impl Server {
         let addr = listener.local_addr().map_err(listen)?;
         let acceptor = |certificate: &Certificate| Ok((certificate.acceptor()?, certificate.clone()));
         let tls = config.certificate.as_ref().map(acceptor).transpose().map_err(Error::Tls)?;
-        let bounds = Bounds::new(config.connections, tls.is_some(), raise_file_limit());
-        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, bounds })
+        let bounds = Bounds::new(config.connections, config.client_connections, tls.is_some(), raise_file_limit());
+        let places = Places::new(bounds.connections, bounds.each, config.trust.clone());
+        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, places, bounds })
     }
 
     /// Where it listens.
@@ -119,21 +124,22 @@ impl Server {
 
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, tls, bounds, .. } = self;
+        let Self { listener, service, tls, places, .. } = self;
         let (drain, draining) = watch::channel(false);
         let server = Arc::new(connection::Server {
             service: Arc::clone(&service),
             tls: tls.map(|(acceptor, _)| acceptor),
-            places: Arc::new(Semaphore::new(bounds.connections)),
+            places,
             streams: Streams::default(),
             limits: Limits::default(),
         });
         let mut accepting = Accepting {
             server,
             draining,
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            refusals: Refusals::default(),
             connections: JoinSet::new(),
             complained: None,
+            warned: None,
         };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -155,7 +161,7 @@ impl Server {
         }
         drop(listener);
         drain.send_replace(true);
-        let Accepting { server, mut connections, .. } = accepting;
+        let Accepting { server, mut connections, refusals: _refusals, .. } = accepting;
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
@@ -184,25 +190,44 @@ impl Reloader {
 struct Accepting {
     server: Arc<connection::Server>,
     draining: watch::Receiver<bool>,
-    refusals: Arc<Semaphore>,
+    refusals: Refusals,
     connections: JoinSet<()>,
     complained: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl Accepting {
     /// A connection beyond the bound is answered with 503, not left to wait: whoever sends requests here can go elsewhere, and
     /// so can a balancer.
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let place: Option<Place> = Arc::clone(&self.server.places).try_acquire_owned().ok();
-        let refusal = place.is_none().then(|| Arc::clone(&self.refusals).try_acquire_owned());
-        if let Some(Err(_)) = refusal {
-            return;
-        }
         let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
-        self.connections.spawn(async move {
-            let _refusal = refusal;
-            server.serve(stream, peer, place, draining).await;
-        });
+        let share = server.places.share(telemetry::http::peer(peer));
+        match share.take() {
+            Ok(place) => drop(self.connections.spawn(server.serve(stream, peer, (share, place), draining))),
+            Err(refusal) => {
+                self.warn(refusal, peer);
+                let gives_way = self.refusals.add();
+                self.connections.spawn(async move {
+                    tokio::select! {
+                        biased;
+                        _ = gives_way => {}
+                        () = server.refuse(stream, peer, refusal) => {}
+                    }
+                });
+            }
+        }
+    }
+
+    /// A balancer that is not trusted looks like a client with many connections.
+    fn warn(&mut self, refusal: Refusal, peer: SocketAddr) {
+        if refusal == Refusal::Crowd && self.warned.is_none_or(|last| last.elapsed() >= COMPLAINT) {
+            self.warned = Some(Instant::now());
+            let (peer, each) = (telemetry::http::peer(peer), self.server.places.each());
+            tracing::warn!(
+                "refusing connections from {peer}, which has {each} already; raise CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT, or \
+                 name the address in TRACE_TRUST if it is a balancer's"
+            );
+        }
     }
 
     /// Out of file descriptors, most likely: the connections that end will free some.
@@ -237,7 +262,7 @@ fn raise_file_limit() -> Option<u64> {
 }
 
 impl Bounds {
-    fn new(Connections(asked): Connections, is_secure: bool, files: Option<u64>) -> Self {
+    fn new(Connections(asked): Connections, each: Option<Connections>, is_secure: bool, files: Option<u64>) -> Self {
         // One for each client, and a third as many for upstreams: most connections have no request under way. Where more have, the
         // requests that find no file are answered with 502.
         let room = files.map_or(usize::MAX, |files| {
@@ -249,15 +274,18 @@ impl Bounds {
         let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_ROOM);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
-        Self { connections: asked.min(room), files: files.filter(|_| room < asked), bytes }
+        let connections = asked.min(room);
+        let each = each.map_or(LEAST_SHARE.max(connections / SHARE), |Connections(each)| each).min(connections);
+        Self { connections, each, files: files.filter(|_| room < asked), bytes }
     }
 }
 
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, files, bytes } = self;
+        let Self { connections, each, files, bytes } = self;
         let all = connections.saturating_mul(*bytes) / 1024 / 1024;
-        write!(f, "at most {connections} connections and {} KiB for each, {all} MiB in all", bytes / 1024)?;
+        write!(f, "at most {connections} connections, {each} of one client, and {} KiB for each, ", bytes / 1024)?;
+        write!(f, "{all} MiB in all")?;
         if let Some(files) = files {
             write!(f, "; no more for want of open files ({files}): raise their hard limit")?;
         }
@@ -297,11 +325,19 @@ mod tests {
 
     #[test]
     fn the_bound_is_what_open_files_allow() {
-        let bounds = |files| Bounds::new(Connections(10_000), false, files);
+        let bounds = |files| Bounds::new(Connections(10_000), None, false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
-        assert_eq!(bounds(None).to_string(), "at most 10000 connections and 648 KiB for each, 6328 MiB in all");
-        assert_eq!(bounds(Some(1128)).connections, 750);
-        assert!(bounds(Some(1128)).to_string().ends_with("for want of open files (1128): raise their hard limit"));
-        assert_eq!(bounds(Some(0)).connections, 1);
+        let line = "at most 10000 connections, 1000 of one client, and 648 KiB for each, 6328 MiB in all";
+        assert_eq!(bounds(None).to_string(), line);
+        assert_eq!((bounds(Some(1256)).connections, bounds(Some(1256)).each), (750, 75));
+        assert!(bounds(Some(1256)).to_string().ends_with("for want of open files (1256): raise their hard limit"));
+        assert_eq!((bounds(Some(0)).connections, bounds(Some(0)).each), (1, 1));
+    }
+
+    #[test]
+    fn a_client_has_a_share_unless_its_bound_is_set() {
+        let each = |all, each: Option<usize>| Bounds::new(Connections(all), each.map(Connections), false, None).each;
+        assert_eq!([each(100_000, None), each(200, None), each(50, None), each(3, None)], [10_000, 20, 10, 3]);
+        assert_eq!([each(200, Some(150)), each(200, Some(1)), each(200, Some(500))], [150, 1, 200]);
     }
 }

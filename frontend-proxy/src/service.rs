@@ -109,7 +109,7 @@ impl Service {
         connection: Connection,
     ) -> Response<Accounted<Outgoing>> {
         let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
-        if refusal == Refusal::Full {
+        if matches!(refusal, Refusal::Full | Refusal::Crowd) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         self.metrics.answered(refusal.status().as_u16());

@@ -16,8 +16,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::exchange::{Exchange, Place};
+use crate::exchange::Exchange;
 use crate::framing::{Refusal, Rest, Scanned, Scanner};
+use crate::places::Place;
 
 /// Stands for a request that is refused; no client can send it, for a name with an underscore is refused itself.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection: close\r\n\r\n";

@@ -88,7 +88,7 @@ pub(crate) fn request(address: &str, headers: &[(String, String)], data: &str) -
 }
 
 /// The first header of an answer: an entry of HPACK's static table, or a value in Huffman's code for the name of one.
-fn status(block: &[u8]) -> u16 {
+pub(crate) fn status(block: &[u8]) -> u16 {
     match block {
         [0x88, ..] => 200,
         [0x89, ..] => 204,
@@ -97,6 +97,7 @@ fn status(block: &[u8]) -> u16 {
         [0x8e, ..] => 500,
         [0x48, 0x82, 0x68, 0x41, ..] => 421,
         [0x48, 0x83, 0x69, 0x90, 0xff, ..] => 431,
+        [0x48, 0x83, 0x6c, 0x0c, 0xff, ..] => 503,
         other => panic!("a status that is not known here: {:x?}", other.get(..8)),
     }
 }

@@ -16,6 +16,7 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_PROXY_LISTEN          the page and the API     [127.0.0.1:3000]
   CRUDDUR_PROXY_CERTIFICATE     a PEM file: HTTPS alone, with the key in CRUDDUR_PROXY_KEY
   CRUDDUR_PROXY_CONNECTIONS     connections at the same time [10000]
+  CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT  those of one client that TRACE_TRUST does not name [a tenth]
   CRUDDUR_BACKEND_LISTEN        the backend              [127.0.0.1:4567]
   CRUDDUR_VIEWER_LISTEN         the viewer, and OTLP     [127.0.0.1:4318]
   CRUDDUR_XRAY_LISTEN           X-Ray segments by UDP, sampling rules by TCP [127.0.0.1:2000]

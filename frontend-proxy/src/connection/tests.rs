@@ -29,7 +29,7 @@ async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
     let server = Arc::new(Server {
         service: Arc::new(Service::new(&config)),
         tls: None,
-        places: Arc::new(Semaphore::new(10)),
+        places: Places::new(10, 10, config.trust.clone()),
         streams: Streams::default(),
         limits,
     });
@@ -38,8 +38,9 @@ async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
     tokio::spawn(async move {
         let (_drain, draining) = watch::channel(false);
         while let Ok((stream, peer)) = listener.accept().await {
-            let place = Arc::clone(&server.places).try_acquire_owned().ok();
-            tokio::spawn(Arc::clone(&server).serve(stream, peer, place, draining.clone()));
+            let share = server.places.share(peer.ip());
+            let place = share.take().unwrap();
+            tokio::spawn(Arc::clone(&server).serve(stream, peer, (share, place), draining.clone()));
         }
     });
     addr

@@ -47,6 +47,9 @@ pub enum Refusal {
     /// No more connections are served.
     #[error("too many connections are open; try again later")]
     Full,
+    /// Its client has as many connections as one may have.
+    #[error("too many connections are open from this address; close some, or try again later")]
+    Crowd,
 }
 
 impl Refusal {
@@ -55,7 +58,7 @@ impl Refusal {
         match self {
             Self::TooLarge | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Full | Self::Crowd => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_REQUEST,
         }
     }

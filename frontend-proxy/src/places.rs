@@ -1,0 +1,174 @@
+//! How many connections there may be at the same time, and further requests of HTTP/2: all clients together, and each client by
+//! itself, so that none keeps the others out. A client is an address, or of IPv6 a /64 network. Peers that are trusted speak
+//! for many clients, as a balancer does, and have no bound of their own. Costs a connection one look-up, and a request none.
+//! Those beyond the bounds are refused, and have a bound too.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use telemetry::forwarded::network;
+use telemetry::propagation::Trust;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::framing::Refusal;
+
+/// Connections that are being refused at the same time.
+pub(crate) const REFUSALS: usize = 192;
+/// Clients that are remembered before those without a connection are looked for.
+const FEW: usize = 64;
+
+pub(crate) struct Places {
+    all: Arc<Semaphore>,
+    each: usize,
+    trust: Trust,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    places: HashMap<IpAddr, Weak<Semaphore>>,
+    /// With so many, those without a connection are forgotten.
+    sweep_at: usize,
+}
+
+/// The places that one client may take.
+#[derive(Clone)]
+pub(crate) struct Share {
+    all: Arc<Semaphore>,
+    own: Option<Arc<Semaphore>>,
+}
+
+/// One of as many connections, or requests beside the first of an HTTP/2 connection, as there may be at the same time.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _all: OwnedSemaphorePermit,
+    _own: Option<OwnedSemaphorePermit>,
+}
+
+/// The connections that are being refused, the oldest first. Each takes a second or two, most of which is spent on waiting for
+/// its client; if there are too many, the oldest gives way.
+#[derive(Default)]
+pub(crate) struct Refusals(VecDeque<oneshot::Sender<Infallible>>);
+
+impl Places {
+    /// For so many at the same time, of them `each` of one client that `trust` does not cover.
+    pub(crate) fn new(all: usize, each: usize, trust: Trust) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), each, trust, clients: Mutex::default() }
+    }
+
+    /// How many a client may have.
+    pub(crate) fn each(&self) -> usize {
+        self.each
+    }
+
+    pub(crate) fn share(&self, peer: IpAddr) -> Share {
+        let own = (!self.trust.trusts(peer)).then(|| {
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.places(network(peer), self.each)
+        });
+        Share { all: Arc::clone(&self.all), own }
+    }
+}
+
+impl Clients {
+    fn places(&mut self, client: IpAddr, each: usize) -> Arc<Semaphore> {
+        if let Some(places) = self.places.get(&client).and_then(Weak::upgrade) {
+            return places;
+        }
+        if self.places.len() >= self.sweep_at {
+            self.places.retain(|_, places| places.strong_count() > 0);
+            self.sweep_at = FEW.max(2 * self.places.len());
+        }
+        let places = Arc::new(Semaphore::new(each));
+        self.places.insert(client, Arc::downgrade(&places));
+        places
+    }
+}
+
+impl Share {
+    /// # Errors
+    /// The client has all that it may have, or all are taken.
+    pub(crate) fn take(&self) -> Result<Place, Refusal> {
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
+        let own = self.own.as_ref().map(take).transpose().map_err(|_| Refusal::Crowd)?;
+        let all = take(&self.all).map_err(|_| Refusal::Full)?;
+        Ok(Place { _all: all, _own: own })
+    }
+}
+
+impl Refusals {
+    /// One more; what is returned completes when it has to give way.
+    pub(crate) fn add(&mut self) -> oneshot::Receiver<Infallible> {
+        if self.0.len() >= REFUSALS {
+            self.0.retain(|one| !one.is_closed());
+        }
+        if self.0.len() >= REFUSALS {
+            self.0.pop_front();
+        }
+        let (place, gives_way) = oneshot::channel();
+        self.0.push_back(place);
+        gives_way
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(all: usize, each: usize) -> impl Fn(&str) -> Result<Place, Refusal> {
+        let places = Places::new(all, each, "10.0.0.0/8".parse().unwrap());
+        move |peer| places.share(peer.parse().unwrap()).take()
+    }
+
+    #[test]
+    fn a_client_has_a_bound_and_others_have_theirs() {
+        let take = places(10, 2);
+        let held = [take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap()];
+        assert_eq!(take("192.0.2.1").unwrap_err(), Refusal::Crowd);
+        assert!(take("192.0.2.2").is_ok() && take("127.0.0.1").is_ok());
+        drop(held);
+        assert!(take("192.0.2.1").is_ok(), "each that ends makes room");
+    }
+
+    #[test]
+    fn a_network_of_64_bits_is_one_client() {
+        let take = places(10, 2);
+        let _held = [take("2001:db8:1:2::1").unwrap(), take("2001:db8:1:2:3:4:5:6").unwrap()];
+        assert_eq!(take("2001:db8:1:2:ffff::1").unwrap_err(), Refusal::Crowd);
+        assert!(take("2001:db8:1:3::1").is_ok());
+    }
+
+    #[test]
+    fn a_trusted_peer_is_bounded_only_by_what_all_may_have() {
+        let take = places(3, 1);
+        let _held = [take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap()];
+        assert_eq!(take("10.1.2.3").unwrap_err(), Refusal::Full);
+        assert_eq!(take("192.0.2.1").unwrap_err(), Refusal::Full);
+    }
+
+    #[test]
+    fn the_oldest_refusal_that_has_not_ended_gives_way() {
+        let mut refusals = Refusals::default();
+        let mut all: Vec<_> = (0..REFUSALS).map(|_| refusals.add()).collect();
+        all.remove(1);
+        let is_over = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(oneshot::error::TryRecvError::Closed);
+        all.push(refusals.add());
+        assert!(!all.iter_mut().any(is_over), "one had ended");
+        all.push(refusals.add());
+        assert_eq!(all.iter_mut().map(is_over).position(|over| over), Some(0));
+    }
+
+    #[test]
+    fn clients_without_a_connection_are_forgotten() {
+        let places = Places::new(10, 1, Trust::default());
+        let held = places.share(IpAddr::from([192, 0, 2, 1]));
+        let _place = held.take().unwrap();
+        for n in 0..10_000_u32 {
+            drop(places.share(IpAddr::from((n | 0x0a00_0000).to_be_bytes())));
+        }
+        assert!(places.clients.lock().unwrap().places.len() <= FEW);
+        assert_eq!(places.share(IpAddr::from([192, 0, 2, 1])).take().unwrap_err(), Refusal::Crowd);
+    }
+}
