@@ -25,10 +25,10 @@ use settings::origin::Origin;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
+use crate::bounds::Connections;
 use crate::certificate::Certificate;
 use crate::options::Options;
 use crate::routes::{Rule, Source, Variables};
-use crate::server::Connections;
 
 /// The proxy's settings.
 #[derive(Debug, Clone)]

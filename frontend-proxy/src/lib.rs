@@ -10,6 +10,7 @@ mod accept;
 mod account;
 mod address;
 mod body;
+mod bounds;
 mod certificate;
 mod config;
 mod connection;
@@ -38,5 +39,6 @@ mod transport;
 mod upstream;
 mod wire;
 
+pub use bounds::Bounds;
 pub use config::{CommandLine, Config};
-pub use server::{Bounds, Error, Reloader, Server};
+pub use server::{Error, Reloader, Server};

@@ -5,15 +5,17 @@
 //! passed on after them, or when the client was sent nothing for a while, since one that has gone away looks the same. Answers
 //! nothing itself.
 
+mod write;
+
 use std::future::Future;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use crate::exchange::Exchange;
@@ -26,10 +28,6 @@ const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection:
 pub(crate) const MARK: &str = "_refused";
 /// Bytes of another protocol that may wait for the answer to the wish for it.
 const EARLY: usize = 4 * 1024;
-/// What a client may still send after the answer that closes its connection, and how long: closing at once would reset the
-/// connection and could take the answer with it.
-const LINGER: (usize, Duration) = (1024 * 1024, Duration::from_secs(1));
-
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
@@ -184,22 +182,6 @@ impl<S> Wire<S> {
         let deadline = self.ended.get_or_insert_with(|| Box::pin(sleep(limit)));
         deadline.as_mut().poll(cx).map(Ok)
     }
-
-    /// Something went out to the client.
-    fn wrote(&mut self) {
-        self.write = None;
-        if let Some(ended) = &mut self.ended {
-            ended.as_mut().reset(Instant::now() + self.deadlines.ended);
-        }
-    }
-
-    /// Whoever has not taken a byte for so long is given up.
-    fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        let limit = self.deadlines.write;
-        let deadline = self.write.get_or_insert_with(|| Box::pin(sleep(limit)));
-        ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
 }
 
 impl<S: AsyncRead + Unpin> Wire<S> {
@@ -225,22 +207,6 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut buf))?;
         self.held.extend_from_slice(buf.filled());
         Poll::Ready(Ok(buf.filled().len()))
-    }
-
-    /// Takes what a client sends although its connection is over, until it ends it too.
-    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (left, deadline) = self.linger.get_or_insert_with(|| (LINGER.0, Box::pin(sleep(LINGER.1))));
-        let mut bytes = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut bytes);
-            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
-                Poll::Ready(Ok(())) if !buf.filled().is_empty() && *left > 0 => {
-                    *left = left.saturating_sub(buf.filled().len());
-                }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return deadline.as_mut().poll(cx),
-            }
-        }
     }
 }
 
@@ -297,67 +263,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 }
             }
         }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        match Pin::new(&mut wire.io).poll_write(cx, buf) {
-            Poll::Ready(written) => {
-                wire.wrote();
-                Poll::Ready(written)
-            }
-            Poll::Pending => wire.stalled(cx),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wire = self.get_mut();
-        match Pin::new(&mut wire.io).poll_write_vectored(cx, bufs) {
-            Poll::Ready(written) => {
-                wire.wrote();
-                Poll::Ready(written)
-            }
-            Poll::Pending => wire.stalled(cx),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        match Pin::new(&mut wire.io).poll_flush(cx) {
-            Poll::Ready(flushed) => {
-                // The last answer has gone out: the end that was kept back is read now.
-                if wire.ended.is_some() && !wire.exchange.is_active() {
-                    wire.ended = None;
-                    cx.waker().wake_by_ref();
-                }
-                Poll::Ready(flushed)
-            }
-            Poll::Pending => wire.stalled(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let wire = self.get_mut();
-        if wire.linger.is_none() {
-            match Pin::new(&mut wire.io).poll_shutdown(cx) {
-                Poll::Ready(shut) => shut?,
-                Poll::Pending => return wire.stalled(cx),
-            }
-        }
-        if wire.end != End::Open || wire.scanner.is_within() {
-            ready!(wire.poll_linger(cx));
-        }
-        Poll::Ready(Ok(()))
     }
 }
 

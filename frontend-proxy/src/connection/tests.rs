@@ -1,7 +1,8 @@
 use settings::Settings;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::open::PREFACE;
 use super::*;
 use crate::config::{CommandLine, Config};
 

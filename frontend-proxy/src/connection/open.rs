@@ -1,0 +1,86 @@
+//! The first bytes of a connection, which say what is spoken.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{REFUSED, Server};
+use crate::exchange::Exchange;
+use crate::framing::Refusal;
+use crate::places::Place;
+use crate::transport::Transport;
+use crate::wire::{Deadlines, Wire};
+
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The first byte of a TLS handshake, which begins no request.
+const HANDSHAKE: u8 = 0x16;
+
+pub(super) struct Opened {
+    pub(super) transport: Transport,
+    /// What was read to find out.
+    first: BytesMut,
+    /// The deadline of the head that they begin.
+    until: Option<Instant>,
+    pub(super) http2: bool,
+    pub(super) refusal: Option<Refusal>,
+}
+
+impl Opened {
+    pub(super) fn wire(self, exchange: &Arc<Exchange>, deadlines: Deadlines, place: Option<Place>) -> Wire<Transport> {
+        Wire::new(self.transport, self.first, self.until, Arc::clone(exchange), deadlines, place)
+    }
+}
+
+impl Server {
+    /// Waits for the first bytes, which say what is spoken; none where nothing came. One that is to be refused is waited for
+    /// no longer than [`REFUSED`], and is taken for HTTP/1 then.
+    pub(super) async fn open(&self, stream: TcpStream, mut refusal: Option<Refusal>) -> io::Result<Option<Opened>> {
+        let is_refused = refusal.is_some();
+        let within = |limit: Duration| if is_refused { REFUSED } else { limit };
+        let (idle, handshake) = (within(2 * self.limits.idle), within(self.limits.handshake));
+        let head = within(self.limits.deadlines.head);
+        let mut transport = match &self.tls {
+            None => Transport::Plain(stream),
+            Some(acceptor) => {
+                let mut first = [0];
+                if timeout(idle, stream.peek(&mut first)).await?? == 0 {
+                    return Ok(None);
+                }
+                if first == [HANDSHAKE] {
+                    let stream = timeout(handshake, acceptor.accept(stream)).await??;
+                    Transport::Secure(Box::new(stream))
+                } else {
+                    refusal = refusal.or(Some(Refusal::NotSecure));
+                    Transport::Plain(stream)
+                }
+            }
+        };
+        let mut first = BytesMut::new();
+        let mut http2 = transport.is_http2();
+        let mut until = Instant::now() + idle;
+        while !http2 && (first.is_empty() || (PREFACE.starts_with(&first))) {
+            first.reserve(1024);
+            match timeout_at(until, transport.read_buf(&mut first)).await {
+                Ok(read) => match read? {
+                    0 => return Ok(None),
+                    // They are the first.
+                    length if length == first.len() => until = Instant::now() + head,
+                    _ => {}
+                },
+                Err(_) if first.is_empty() && !is_refused => return Ok(None),
+                Err(_) => {
+                    refusal = refusal.or(Some(Refusal::TooSlow));
+                    break;
+                }
+            }
+            http2 = first.starts_with(PREFACE);
+        }
+        let until = (!first.is_empty()).then_some(until);
+        Ok(Some(Opened { transport, first, until, http2, refusal }))
+    }
+}
