@@ -1,0 +1,164 @@
+//! A connection's bytes, and the deadlines that hold outside a request: for the next head, and for the client to read a response.
+//!
+//! Within a request the application decides how long it takes, and [`crate::payload`] limits the body. What is received after a
+//! response and is not a request, such as the remainder of a body that the application did not read, falls under the deadline for a head.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{Bounds, TAKEN};
+
+/// Whether a request is being answered on a connection, and how many have been.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Rc<Progress>);
+
+#[derive(Default)]
+struct Progress {
+    busy: Cell<bool>,
+    answered: Cell<u64>,
+}
+
+/// A request that is being answered.
+pub(crate) struct Busy(Watch);
+
+impl Watch {
+    pub(crate) fn begin(&self) -> Busy {
+        self.0.busy.set(true);
+        Busy(self.clone())
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        let Watch(progress) = &self.0;
+        progress.busy.set(false);
+        progress.answered.set(progress.answered.get() + 1);
+    }
+}
+
+/// An accepted connection.
+pub(crate) struct Connection {
+    io: TcpStream,
+    bounds: Bounds,
+    watch: Watch,
+    /// The responses after which `next` was set last.
+    answered: u64,
+    /// Bytes have been received since.
+    has_begun: bool,
+    /// Until when the next request must begin, or its head end. actix-http does this before the first response.
+    next: Option<Pin<Box<Sleep>>>,
+    /// Until when the client must read, and what it has read in that time.
+    write: Option<Pin<Box<Sleep>>>,
+    taken: usize,
+}
+
+impl Connection {
+    pub(crate) fn new(io: TcpStream, bounds: Bounds) -> Self {
+        let watch = Watch::default();
+        Self { io, bounds, watch, answered: 0, has_begun: false, next: None, write: None, taken: 0 }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        self.io.peer_addr().ok()
+    }
+
+    /// Ready once the next request is late.
+    fn poll_late(&mut self, cx: &mut Context<'_>, received: bool) -> Poll<()> {
+        let Progress { busy, answered } = &*self.watch.0;
+        if busy.get() {
+            return Poll::Pending;
+        }
+        let answered = answered.get();
+        if self.answered != answered {
+            self.answered = answered;
+            self.has_begun = false;
+            set(&mut self.next, Instant::now() + self.bounds.idle);
+        }
+        if received && !self.has_begun && self.next.is_some() {
+            self.has_begun = true;
+            set(&mut self.next, Instant::now() + self.bounds.head);
+        }
+        self.next.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+    }
+
+    /// Ready once the client has read too little for too long.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = Instant::now() + self.bounds.write;
+        let sleep = self.write.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        sleep.as_mut().poll(cx)
+    }
+
+    fn written(&mut self, length: usize) {
+        self.taken += length;
+        if self.taken >= TAKEN {
+            self.all_written();
+        }
+    }
+
+    fn all_written(&mut self) {
+        self.write = None;
+        self.taken = 0;
+    }
+}
+
+fn set(sleep: &mut Option<Pin<Box<Sleep>>>, deadline: Instant) {
+    match sleep {
+        Some(sleep) => sleep.as_mut().reset(deadline),
+        None => *sleep = Some(Box::pin(sleep_until(deadline))),
+    }
+}
+
+fn late() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let connection = self.get_mut();
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut connection.io).poll_read(cx, buf)?;
+        let late = connection.poll_late(cx, buf.filled().len() > before);
+        if late.is_ready() { Poll::Ready(Err(self::late())) } else { polled.map(Ok) }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let connection = self.get_mut();
+        match Pin::new(&mut connection.io).poll_write(cx, buf)? {
+            Poll::Ready(length) => {
+                connection.written(length);
+                Poll::Ready(Ok(length))
+            }
+            Poll::Pending => connection.poll_unread(cx).map(|()| Err(late())),
+        }
+    }
+
+    /// actix-http flushes whenever it has written all that it has, and so after each response.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let connection = self.get_mut();
+        ready!(Pin::new(&mut connection.io).poll_flush(cx))?;
+        connection.all_written();
+        match connection.poll_late(cx, false) {
+            Poll::Ready(()) => Poll::Ready(Err(late())),
+            Poll::Pending => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,169 @@
+//! Serves an actix-web application over HTTP/1.1 with a deadline for each thing that a client can do slowly.
+//!
+//! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] also limits every
+//! later head and every request body, closes a connection whose client stops reading, and closes one that stays half way through a
+//! body which the response did not wait for. Knows no routes and reads no bodies; the size of a body is the application's to limit.
+
+mod connection;
+mod payload;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::dev::{AppConfig, Server};
+use bytes::Bytes;
+
+use crate::connection::{Busy, Connection, Watch};
+use crate::payload::Shared;
+pub use crate::payload::is_late;
+
+/// How long a response to an unread body waits for the client to read it, while discarding the body.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What clients may use of a server. The default has the deadlines of the reverse proxy.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Threads; `None` starts one for each processor.
+    pub workers: Option<usize>,
+    /// Connections of each thread. Others wait in the kernel's queue.
+    pub connections: usize,
+    /// From the first byte of a request's head to its end.
+    pub head: Duration,
+    /// From the end of a head to the end of the body.
+    pub body: Duration,
+    /// In which a client must accept [`TAKEN`] bytes of a response, or all that remain.
+    pub write: Duration,
+    /// Between a response and the next request.
+    pub idle: Duration,
+    /// How long accepted requests may take to finish at shutdown, in seconds.
+    pub drain_seconds: u64,
+}
+
+/// Bytes of a response that a client must accept within [`Bounds::write`].
+pub const TAKEN: usize = 64 * 1024;
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            connections: 10_000,
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            // The proxy closes its idle connections after 60 s. Were this shorter, the server could close one just as the proxy
+            // sends a request on it.
+            idle: Duration::from_secs(75),
+            drain_seconds: 5,
+        }
+    }
+}
+
+/// Serves `app`, which is called once for each worker, until the returned server is stopped.
+///
+/// # Errors
+/// The listener is not usable.
+pub fn serve<F, A, S, B>(listener: TcpListener, bounds: Bounds, app: F) -> io::Result<Server>
+where
+    F: Fn() -> A + Send + Clone + 'static,
+    A: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Service: 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Response: Into<Response<B>> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: fmt::Debug,
+    B: MessageBody + 'static,
+{
+    let mut builder = Server::build()
+        .max_concurrent_connections(bounds.connections)
+        .shutdown_timeout(bounds.drain_seconds)
+        .disable_signals();
+    if let Some(workers) = bounds.workers {
+        builder = builder.workers(workers);
+    }
+    let stopping = builder.graceful_shutdown_signal();
+    let factory = move || {
+        let stopping = stopping.clone();
+        let app = app().into_factory().map_err(|error: S::Error| error.into().error_response());
+        let app = map_config(app, |()| AppConfig::default());
+        let app = apply_fn_factory(app, move |request: Request, app: &_| exchange(request, app, bounds.body));
+        let http = HttpService::build()
+            // Hidden in actix-http's documentation, and what actix-web's own server uses: idle connections close at a stop.
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .keep_alive(KeepAlive::Timeout(bounds.idle))
+            .client_request_timeout(bounds.head)
+            .client_disconnect_timeout(LINGER)
+            .on_connect_ext(|connection: &Connection, data| {
+                data.insert(connection.watch());
+            })
+            .finish(app);
+        fn_service(move |io| async move {
+            let connection = Connection::new(io, bounds);
+            let peer = connection.peer();
+            Ok((connection, Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    Ok(builder.listen("http", listener, factory)?.run())
+}
+
+/// One request and its response, during which its connection is busy.
+fn exchange<S, B>(
+    mut request: Request,
+    app: &S,
+    body: Duration,
+) -> impl Future<Output = Result<Response<BoxBody>, S::Error>> + use<S, B>
+where
+    S: Service<Request>,
+    S::Response: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let busy = request.conn_data::<Watch>().map(Watch::begin);
+    let (payload, mut unread) = payload::limited(request.take_payload(), body);
+    *request.payload() = payload;
+    let response = app.call(request);
+    async move {
+        let response: Response<B> = response.await?.into();
+        if let Some(body) = &mut unread
+            && !body.is_unread().await
+        {
+            unread = None;
+        }
+        Ok(response.map_body(|_, body| BoxBody::new(Answer { body: body.boxed(), _busy: busy, _unread: unread })))
+    }
+}
+
+/// A response's body. When it is dropped, the connection is no longer busy.
+struct Answer {
+    body: BoxBody,
+    _busy: Option<Busy>,
+    /// The request's, if it was not waited for.
+    _unread: Option<Shared>,
+}
+
+impl MessageBody for Answer {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
