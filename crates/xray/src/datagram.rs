@@ -15,6 +15,14 @@ pub const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 /// [`Error::Framing`] where the header line is missing or of another format, [`Error::Json`] or [`Error::Missing`] where
 /// the document is not a segment or a stand-alone subsegment.
 pub fn parse(datagram: &[u8]) -> Result<Document, Error> {
+    Document::parse(document(datagram)?)
+}
+
+/// The bytes of a datagram's document.
+///
+/// # Errors
+/// [`Error::Framing`] where the header line is missing or of another format.
+pub fn document(datagram: &[u8]) -> Result<&[u8], Error> {
     #[derive(serde::Deserialize)]
     struct Header {
         format: String,
@@ -26,7 +34,7 @@ pub fn parse(datagram: &[u8]) -> Result<Document, Error> {
     if header.format != "json" || header.version != 1 {
         return Err(Error::Framing);
     }
-    Document::parse(document)
+    Ok(document)
 }
 
 #[cfg(test)]

@@ -178,7 +178,8 @@ pub enum Cause {
 /// One exception.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exception {
-    /// 16 characters, unique within the trace.
+    /// 16 characters, unique within the trace. Some senders leave it out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
     /// What it said.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,16 +200,25 @@ impl Document {
     /// `end_time` nor `in_progress`, or is a subsegment without a parent.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let document: Self = serde_json::from_slice(json)?;
-        if document.trace_id.is_none() {
+        document.check()?;
+        Ok(document)
+    }
+
+    /// Checks that it can travel alone.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if it has no trace id, or neither `end_time` nor `in_progress`, or is a subsegment without a parent.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.trace_id.is_none() {
             return Err(Error::Missing("trace_id"));
         }
-        if document.end_time.is_none() && !document.in_progress {
+        if self.end_time.is_none() && !self.in_progress {
             return Err(Error::Missing("end_time or in_progress"));
         }
-        if document.kind == Some(Kind::Subsegment) && document.parent_id.is_none() {
+        if self.kind == Some(Kind::Subsegment) && self.parent_id.is_none() {
             return Err(Error::Missing("parent_id, which a subsegment must have"));
         }
-        Ok(document)
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ pub mod datagram;
 mod document;
 mod header;
 mod id;
+pub mod lenient;
 pub mod rules;
 
 pub use document::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, Service, Sql, name};
