@@ -230,3 +230,32 @@ fn each_service_runs_alone() {
 fn accounts(ended: &Ended) -> Vec<String> {
     ended.errors.lines().filter(|line| line.contains(" spans created = ")).map(str::to_owned).collect()
 }
+
+#[test]
+fn no_process_has_a_key_that_only_another_needs() {
+    let data = Folder::new();
+    let database = format!("sqlite:{}", data.path().join("keys.db").display());
+    let keys = [
+        ("HONEYCOMB_API_KEY", "hcaik_canary_of_this_test"),
+        ("HONEYCOMB_API_ENDPOINT", "http://127.0.0.1:9"),
+        ("AWS_SECRET_ACCESS_KEY", "canary-aws"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "canary=otel"),
+        ("DATABASE_URL", database.as_str()),
+        ("CRUDDUR_RELAY_KEY", "canary: at least thirty-two characters"),
+        ("GITHUB_TOKEN", "canary-unknown"),
+    ];
+    let cruddur = Cruddur::up(&data, &keys);
+    let both = &["HONEYCOMB_API_KEY", "AWS_SECRET_ACCESS_KEY", "OTEL_RESOURCE_ATTRIBUTES"][..];
+    for (service, needed) in [
+        ("trace-viewer", Vec::new()),
+        ("backend", [both, &["DATABASE_URL"]].concat()),
+        ("frontend-proxy", [both, &["CRUDDUR_RELAY_KEY"]].concat()),
+    ] {
+        let environment = cruddur.child_environment(service);
+        for (name, value) in keys.iter().filter(|(name, _)| *name != "HONEYCOMB_API_ENDPOINT") {
+            let has = environment.contains(&format!("{name}={value}"));
+            assert_eq!(has, needed.contains(name), "{service}: {name}");
+        }
+    }
+    assert_eq!(cruddur.get("/api/activities/home").status, 200);
+}

@@ -212,17 +212,27 @@ impl Cruddur {
 
     /// Signals the child process that runs this service.
     pub(crate) fn signal_child(&self, service: &str, name: &str) {
+        signal(&self.child_id(service), name);
+    }
+
+    /// The environment of the child process that runs this service, each variable with its value.
+    pub(crate) fn child_environment(&self, service: &str) -> Vec<String> {
+        let environment = std::fs::read(format!("/proc/{}/environ", self.child_id(service))).unwrap();
+        let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
+        variables.map(|variable| String::from_utf8_lossy(variable).into_owned()).collect()
+    }
+
+    fn child_id(&self, service: &str) -> String {
         // A child belongs to the thread that started it.
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
         let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-        let pid = children
+        children
             .flat_map(|children| children.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
             .find(|pid| {
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
                 line.split(|byte| *byte == 0).any(|word| word == service.as_bytes())
             })
-            .unwrap_or_else(|| panic!("no child runs {service}"));
-        signal(&pid, name);
+            .unwrap_or_else(|| panic!("no child runs {service}"))
     }
 
     /// The most memory that this process has had, in KiB.

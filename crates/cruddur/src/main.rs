@@ -4,6 +4,7 @@
 
 mod cli;
 mod doctor;
+mod environment;
 mod load;
 mod preflight;
 mod ready;

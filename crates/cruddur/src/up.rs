@@ -4,6 +4,7 @@
 //! A child stops when its standard input closes. That is how it is asked to, and what happens by itself when this process is
 //! killed. Each child has a process group of its own, so that Ctrl-C reaches this process alone.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +17,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::environment::is_inherited;
 use crate::preflight::{self, Plan};
 use crate::ready::Ready;
 use crate::services::asked_to_stop;
@@ -120,6 +122,10 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
     let mut command = Command::new(program);
     command.arg(name).arg("--until-stdin-closes").process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let is_kept = |variable: &OsString| variable.to_str().is_some_and(|variable| is_inherited(name, variable));
+    for variable in settings::variable_names().filter(|variable| !is_kept(variable)) {
+        command.env_remove(variable);
+    }
     for (variable, value) in environment {
         match value {
             Some(value) => command.env(variable, value),

@@ -74,6 +74,11 @@ pub fn from_env<T>(read: impl FnOnce(&mut Settings) -> T) -> Result<T, Faults> {
     settings.finish(value)
 }
 
+/// The names of the process's variables.
+pub fn variable_names() -> impl Iterator<Item = OsString> {
+    std::env::vars_os().map(|(name, _)| name)
+}
+
 /// Reads a file that a setting names, of at most `limit` bytes.
 ///
 /// # Errors
