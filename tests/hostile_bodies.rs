@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::listeners::gzip;
 use crate::support::cruddur::Cruddur;
 use crate::support::http::Answer;
 use crate::support::person::{PASSWORD, Person};
@@ -100,6 +101,24 @@ fn a_body_of_more_than_64_kib_is_refused() {
         refused(&send(cruddur, me, method, path, body.to_string().as_bytes()), &[413], &format!("{method} {path}"));
         let spaces = format!("{good}{}", " ".repeat(70_000));
         refused(&send(cruddur, me, method, path, spaces.as_bytes()), &[413], &format!("{method} {path}: spaces"));
+    });
+}
+
+#[test]
+fn a_body_with_a_content_encoding_is_refused() {
+    each_route(|cruddur, me, method, path, good| {
+        let (plain, packed) = (good.to_string(), gzip(good.to_string().as_bytes()));
+        for encoding in
+            ["gzip", "x-gzip", "GZIP", "deflate", "br", "zstd", "compress", "gzip, gzip", "identity, gzip", "x"]
+        {
+            for body in [plain.as_bytes(), &packed] {
+                let headers =
+                    [("content-type", "application/json"), ("cookie", &me.cookie), ("content-encoding", encoding)];
+                let answer = http::send_by(method, &format!("{}{path}", cruddur.backend), &headers, body);
+                refused(&answer, &[415], &format!("{method} {path}: {encoding}"));
+                assert_eq!(answer.header("accept-encoding"), "identity", "{method} {path}: {encoding}");
+            }
+        }
     });
 }
 

@@ -23,6 +23,7 @@ mod forwarding;
 mod hostile_bodies;
 mod hosts;
 mod interop;
+mod listeners;
 mod load;
 mod locations;
 mod openapi;

@@ -4,12 +4,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use prost::Message;
 use serde_json::{Value, json};
 
+use crate::listeners::gzip;
 use crate::proxy::read_head;
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
@@ -67,12 +66,6 @@ fn relay(proxy: &Cruddur, headers: &[(&str, &str)], body: &[u8]) -> Answer {
 
 fn relay_json(proxy: &Cruddur, message: &Value) -> Answer {
     relay(proxy, &[JSON, SAME], message.to_string().as_bytes())
-}
-
-fn gzip(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[test]

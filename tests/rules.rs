@@ -213,8 +213,8 @@ fn the_viewer_tells_errors_as_aws_does() {
         ),
         (http::post(&url("SamplingTargets"), &long), 400, "InvalidRequestException"),
         (http::send(&url("SamplingTargets"), &page, b"{}"), 404, "UnknownOperationException"),
-        (http::send(&url("SamplingTargets"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
-        (http::send(&url("GetSamplingRules"), &[], &vec![b' '; 300_000]), 400, "InvalidRequestException"),
+        (http::send(&url("SamplingTargets"), &[], &vec![b' '; 300_000]), 413, "InvalidRequestException"),
+        (http::send(&url("GetSamplingRules"), &[], &vec![b' '; 300_000]), 413, "InvalidRequestException"),
         (http::post(&url("TraceSegments"), &json!({})), 404, "UnknownOperationException"),
         (http::get(&url("GetSamplingRules")), 404, "UnknownOperationException"),
     ] {

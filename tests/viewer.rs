@@ -154,7 +154,8 @@ fn a_document_is_told_byte_for_byte_with_its_size() {
         assert_eq!(http::get(&format!("{url}{path}")).status, status, "{path}");
     }
     let none = format!("{}/api/traces/{}/xray", viewer.viewer, TRACE.replace('5', "6"));
-    assert_eq!((http::get(&none).status, http::post(&format!("{url}/xray"), &json!({})).status), (404, 404));
+    let post = http::post(&format!("{url}/xray"), &json!({}));
+    assert_eq!((http::get(&none).status, post.status, post.header("allow")), (404, 405, "GET, HEAD"));
 }
 
 #[test]
@@ -169,7 +170,67 @@ fn what_is_not_a_trace_is_refused_and_it_goes_on() {
     assert_eq!(http::get(&format!("{}/api/traces/zzz", viewer.viewer)).status, 400);
 
     assert_eq!(http::send(&url, &[protobuf[0], ("content-encoding", "br")], b"x").status, 415);
+    let list = http::get(&format!("{}/api/traces", viewer.viewer));
+    assert_eq!(list.header("content-length"), "2", "a short response is not chunked");
     assert_eq!(http::get(&format!("{}/api/traces", viewer.viewer)).json(), json!([]));
+}
+
+/// `google.rpc.Status`
+#[derive(Clone, PartialEq, Message)]
+struct Status {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+#[test]
+fn a_failure_is_a_status_in_the_encoding_of_the_request() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/v1/traces", viewer.viewer);
+    for method in ["GET", "PUT", "DELETE", "PATCH"] {
+        let answer = http::request(method, &url, &[]);
+        assert_eq!((answer.status, answer.header("allow")), (405, "POST"), "{method}");
+        assert_eq!((answer.header("content-type"), &answer.json()["code"]), ("application/json", &json!(12)));
+    }
+    let large = vec![b' '; 5 * 1024 * 1024];
+    for (headers, body, status, code) in [
+        (&[][..], &b"{"[..], 400, 3),
+        (&[], b"[]", 400, 3),
+        (&[], b" [[]]", 400, 3),
+        (&[], b"null", 400, 3),
+        (&[("content-encoding", "br")], b"{}", 415, 3),
+        (&[("content-encoding", "gzip")], b"{}", 400, 3),
+        (&[], &large, 413, 8),
+    ] {
+        let with = |kind| [&[("content-type", kind)], headers].concat();
+        let answer = http::send(&url, &with("application/json; charset=utf-8"), body);
+        assert_eq!((answer.status, answer.header("content-type")), (status, "application/json"), "{headers:?}");
+        assert_eq!(answer.json()["code"], code, "{headers:?}");
+        assert!(!answer.json()["message"].as_str().unwrap().is_empty(), "{headers:?}");
+        let answer = http::send(&url, &with("application/x-protobuf"), body);
+        assert_eq!((answer.status, answer.header("content-type")), (status, "application/x-protobuf"), "{headers:?}");
+        let told = Status::decode(&*answer.body).unwrap();
+        assert_eq!((told.code, told.message.is_empty()), (code, false), "{headers:?}");
+    }
+    let answer = http::send(&url, &[("content-type", "text/plain")], b"{}");
+    assert_eq!((answer.status, answer.header("content-type")), (415, "application/json"));
+
+    // Nothing is said of spans where all were accepted.
+    assert_eq!(http::post(&url, &json!({})).json(), json!({}));
+    assert!(http::send(&url, &[("content-type", "application/x-protobuf")], b"").body.is_empty());
+}
+
+#[test]
+fn no_page_may_frame_the_viewer() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    for path in ["/", "/viewer.js", "/api/traces", "/nowhere"] {
+        let answer = http::get(&format!("{}{path}", viewer.viewer));
+        let policy = answer.header("content-security-policy");
+        for directive in ["default-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"] {
+            assert!(policy.split("; ").any(|one| one == directive), "{path}: {policy}");
+        }
+    }
 }
 
 #[test]

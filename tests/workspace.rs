@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -18,6 +19,38 @@ fn there_is_one_version_of_opentelemetry() {
     let lock = text("Cargo.lock");
     for name in ["opentelemetry", "opentelemetry_sdk", "opentelemetry-proto", "tracing"] {
         assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
+    }
+}
+
+/// Cargo unifies features, and every service is in one binary: what one crate switches on, all have. Of what reads bytes from
+/// outside, each feature is listed here, so that none comes in unnoticed (as gzip for request bodies once did).
+#[test]
+fn what_reads_bytes_from_outside_has_the_features_that_are_listed() {
+    let expected = [
+        ("actix-http", "default"),
+        ("actix-web", "cookies,macros"),
+        ("flate2", "any_impl,any_zlib,runtime_detection,zlib-rs"),
+        ("h2", ""),
+        ("httparse", "default,std"),
+        ("hyper", "client,default,http1,http2,server"),
+        ("hyper-util", "client,client-legacy,default,http1,tokio"),
+        ("opentelemetry-proto", "base64,const-hex,gen-tonic-messages,logs,prost,serde,trace,with-serde"),
+        ("prost", "default,derive,std"),
+        ("rustls", "log,logging,ring,std,tls12"),
+        ("serde_json", "default,raw_value,std"),
+        ("ureq", "_ring,_rustls,_tls,rustls,rustls-no-provider,rustls-webpki-roots"),
+    ];
+    let manifest = root().join("crates/cruddur/Cargo.toml");
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "-e", "normal", "--prefix", "none", "-f", "{p}|{f}", "--manifest-path"])
+        .arg(manifest)
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(tree.stdout).unwrap();
+    for (name, features) in expected {
+        let lines = tree.lines().filter(|line| line.split(' ').next() == Some(name));
+        let found: BTreeSet<_> = lines.filter_map(|line| line.split('|').nth(1)?.split(' ').next()).collect();
+        assert_eq!(found, BTreeSet::from([features]), "{name}");
     }
 }
 

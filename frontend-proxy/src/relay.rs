@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
@@ -190,14 +190,25 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
+/// `Content-Encoding` is a list, which may be spread over several header lines.
 fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
-    let encoding =
-        headers.get(header::CONTENT_ENCODING).map_or(Ok("identity"), HeaderValue::to_str).unwrap_or_default();
-    match encoding {
-        _ if encoding.eq_ignore_ascii_case("identity") => Ok(false),
-        _ if encoding.eq_ignore_ascii_case("gzip") => Ok(true),
-        _ => Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none")),
+    let unsupported = || {
+        let accepted = (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none").with(accepted)
+    };
+    let mut is_packed = false;
+    for value in headers.get_all(header::CONTENT_ENCODING) {
+        let value = value.to_str().map_err(|_| unsupported())?;
+        for coding in value.split(',').map(str::trim) {
+            match coding {
+                _ if coding.is_empty() || coding.eq_ignore_ascii_case("identity") => {}
+                _ if is_packed => return Err(unsupported()),
+                _ if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") => is_packed = true,
+                _ => return Err(unsupported()),
+            }
+        }
     }
+    Ok(is_packed)
 }
 
 /// The whole of a body, in one piece: it may come in many small ones.
@@ -213,7 +224,7 @@ async fn whole(mut body: Received) -> Result<Vec<u8>, Fault> {
 
 fn inflated(body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut message = Vec::new();
-    let read = GzDecoder::new(body).take(INFLATED + 1).read_to_end(&mut message);
+    let read = MultiGzDecoder::new(body).take(INFLATED + 1).read_to_end(&mut message);
     read.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the message is not gzip"))?;
     if u64::try_from(message.len()).is_ok_and(|length| length <= INFLATED) {
         Ok(message)

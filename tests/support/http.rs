@@ -45,9 +45,13 @@ fn agent() -> ureq::Agent {
         .new_agent()
 }
 
+/// More than any answer has, in bytes.
+const MOST: u64 = 256 * 1024 * 1024;
+
 fn read(response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
-    let (parts, mut body) = response.into_parts();
-    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.read_to_vec()? })
+    let (parts, body) = response.into_parts();
+    let body = body.into_with_config().limit(MOST).read_to_vec()?;
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
 /// The status, where somebody answers.

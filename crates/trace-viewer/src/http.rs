@@ -2,31 +2,29 @@
 
 mod answer;
 mod documents;
+mod export;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{
-    CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ContentType, X_CONTENT_TYPE_OPTIONS,
-};
+use actix_web::http::header::{ALLOW, CONTENT_SECURITY_POLICY, ContentType, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::web::{self, Bytes, Data, Path, ServiceConfig};
-use actix_web::{Error, HttpRequest, HttpResponse, guard};
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
-use prost::Message;
+use actix_web::web::{self, Data, Path, ServiceConfig};
+use actix_web::{HttpResponse, Resource, Route, guard};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use settings::allowed_hosts::HostFault;
 
 pub(crate) use self::answer::Room;
-use crate::ingest::otlp;
+use self::answer::{Evicted, Items, Part};
+use crate::body::Bodies;
 use crate::model::{Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId};
-use crate::store::{Counts, Store, Summary};
+use crate::store::{Counts, Key, Store, Summary};
 
-/// Of a body, unpacked: several times what 512 spans take. An empty span takes two bytes of it, and sixty-four in memory.
-const MAX_BODY: usize = 4 * 1024 * 1024;
+/// Of a body, decoded: several times what 512 spans take. An empty span takes two bytes of it, and sixty-four in memory.
+pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Traces in a list.
 const LIST: usize = 200;
 
@@ -36,102 +34,113 @@ const NO_SUCH_TRACE: &str = "no such trace; it has not arrived, or made room for
 /// What every handler may use.
 pub(crate) struct State {
     pub(crate) store: Arc<Store>,
+    pub(crate) bodies: Bodies,
     pub(crate) room: Room,
     pub(crate) otlp: SocketAddr,
     pub(crate) xray: SocketAddr,
 }
 
 pub(crate) fn routes(app: &mut ServiceConfig) {
-    let api = || guard::Any(guard::Get()).or(guard::Head());
-    app.app_data(web::PayloadConfig::new(MAX_BODY))
-        .route("/v1/traces", web::post().to(export))
-        .route("/api/traces", web::route().guard(api()).to(list))
-        .route("/api/traces/{trace_id}", web::route().guard(api()).to(show))
-        .route("/api/traces/{trace_id}/xray", web::route().guard(api()).to(documents::list))
-        .route("/api/traces/{trace_id}/xray/{id}", web::route().guard(api()).to(documents::text))
-        .route("/api/status", web::route().guard(api()).to(status))
-        .route("/{file:[a-z.]*}", web::route().guard(api()).to(file))
-        .default_service(web::to(|| async { problem(404, "no such page") }));
+    app.service(
+        web::resource("/v1/traces").route(web::post().to(export::export)).default_service(web::to(export::refuse)),
+    )
+    .service(read("/api/traces", web::route().to(list)))
+    .service(read("/api/traces/{trace_id}", web::route().to(show)))
+    .service(read("/api/traces/{trace_id}/xray", web::route().to(documents::list)))
+    .service(read("/api/traces/{trace_id}/xray/{id}", web::route().to(documents::text)))
+    .service(read("/api/status", web::route().to(status)))
+    .service(read("/{file:[a-z.]*}", web::route().to(file)))
+    .default_service(web::to(|| async { problem(404, "no such page") }));
 }
 
-/// Headers of every answer.
+/// A resource that can only be read.
+fn read(path: &str, route: Route) -> Resource {
+    let get = guard::Any(guard::Get()).or(guard::Head());
+    let refuse = || async {
+        let mut refusal = problem(405, "this can only be read: use GET");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        refusal
+    };
+    web::resource(path).route(route.guard(get)).default_service(web::to(refuse))
+}
+
+/// Headers of every response. The directives without a fallback in `default-src` are named.
 pub(crate) fn headers() -> DefaultHeaders {
+    const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     DefaultHeaders::new()
-        .add((CONTENT_SECURITY_POLICY, "default-src 'self'"))
+        .add((CONTENT_SECURITY_POLICY, POLICY))
         .add((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .add(("cache-control", "no-cache"))
 }
 
-/// `POST /v1/traces`. The answer is in the encoding of the request, as OTLP asks.
-async fn export(state: Data<State>, request: HttpRequest, body: Result<Bytes, Error>) -> HttpResponse {
-    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !matches!(header(CONTENT_ENCODING), "" | "identity" | "gzip") {
-        return problem(415, "send OTLP plain or as content-encoding: gzip");
+/// The newest traces, of which some may be evicted before they are written.
+struct Traces {
+    store: Arc<Store>,
+    ids: Vec<TraceId>,
+}
+
+impl Items for Traces {
+    type Item = Summary;
+
+    fn count(&self) -> usize {
+        self.ids.len()
     }
-    let body = match body {
-        Ok(body) => body,
-        Err(error) => {
-            state.store.reject(1);
-            let too_large = error.as_response_error().status_code() == StatusCode::PAYLOAD_TOO_LARGE;
-            return match too_large {
-                true => problem(413, "a body has at most 4 MiB, unpacked"),
-                false => problem(400, "the body could not be read or unpacked"),
-            };
-        }
-    };
-    let kind = header(CONTENT_TYPE).split(';').next().unwrap_or_default().trim();
-    let read = match kind {
-        "application/x-protobuf" | "application/protobuf" => otlp::protobuf(body),
-        "application/json" => otlp::json(&body),
-        _ => return problem(415, "send OTLP as application/x-protobuf or application/json"),
-    };
-    let read = match read {
-        Ok(read) => read,
-        Err(error) => {
-            state.store.reject(1);
-            return problem(400, &format!("the body is not OTLP: {error}"));
-        }
-    };
-    state.store.reject(read.rejected);
-    let rejected = read.rejected + state.store.add(read.spans);
-    let partial_success = (rejected > 0).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(rejected).unwrap_or(i64::MAX),
-        error_message: "spans without a valid id, or more of one trace than the viewer keeps".to_owned(),
-    });
-    if kind == "application/json" {
-        // The crate's own JSON writes a 64-bit number as a number, where protobuf's JSON has text.
-        let partial_success = partial_success.map(|partial| {
-            json!({"rejectedSpans": partial.rejected_spans.to_string(), "errorMessage": partial.error_message})
-        });
-        HttpResponse::Ok().json(json!({"partialSuccess": partial_success.unwrap_or(json!({}))}))
-    } else {
-        let answer = ExportTraceServiceResponse { partial_success };
-        HttpResponse::Ok().content_type("application/x-protobuf").body(answer.encode_to_vec())
+
+    fn find(&self, index: usize) -> Result<Option<Arc<Summary>>, Evicted> {
+        Ok(self.ids.get(index).and_then(|id| self.store.summary(*id)))
+    }
+
+    fn write(&self, _: usize, summary: &Summary, to: Part<'_>) -> serde_json::Result<()> {
+        serde_json::to_writer(to, summary)
     }
 }
 
 /// `GET /api/traces`
 async fn list(state: Data<State>) -> HttpResponse {
-    state.room.json(&state.store.newest(LIST))
+    let ids = state.store.newest(LIST).iter().map(|summary| summary.trace_id).collect();
+    state.room.list(b"[".to_vec(), Traces { store: Arc::clone(&state.store), ids }, "]")
+}
+
+/// The spans of a trace that is being read, each with its service.
+struct Spans {
+    store: Arc<Store>,
+    trace_id: TraceId,
+    spans: Vec<(Key, Option<Arc<str>>)>,
+}
+
+impl Items for Spans {
+    type Item = Span;
+
+    fn count(&self) -> usize {
+        self.spans.len()
+    }
+
+    fn find(&self, index: usize) -> Result<Option<Arc<Span>>, Evicted> {
+        let (key, _) = self.spans.get(index).ok_or(Evicted)?;
+        self.store.span(self.trace_id, *key).map(Some).ok_or(Evicted)
+    }
+
+    fn write(&self, index: usize, span: &Span, to: Part<'_>) -> serde_json::Result<()> {
+        let service = self.spans.get(index).and_then(|(_, service)| service.as_deref());
+        serde_json::to_writer(to, &ShownSpan::of(span, service))
+    }
 }
 
 /// `GET /api/traces/{trace_id}`
 async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
-    #[derive(Serialize)]
-    struct Shown<'a> {
-        #[serde(flatten)]
-        summary: &'a Summary,
-        spans: Vec<ShownSpan<'a>>,
-    }
-    let Some(id) = TraceId::parse(&trace_id) else {
+    let Some(trace_id) = TraceId::parse(&trace_id) else {
         return problem(400, NOT_A_TRACE_ID);
     };
-    let Some((summary, spans)) = state.store.trace(id) else {
+    let Some((summary, spans)) = state.store.trace(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };
+    // The summary's fields, and the spans as one more.
+    let mut before = serde_json::to_vec(&*summary).unwrap_or_default();
+    before.pop();
+    before.extend_from_slice(b",\"spans\":[");
     let services = Services::of(&spans);
-    let spans = spans.iter().map(|span| ShownSpan::of(span, services.find(span))).collect();
-    state.room.json(&Shown { summary: &summary, spans })
+    let spans = spans.iter().map(|span| (Key::of(span), services.find(span).cloned())).collect();
+    state.room.list(before, Spans { store: Arc::clone(&state.store), trace_id, spans }, "]}")
 }
 
 /// `GET /api/status`
@@ -224,20 +233,23 @@ impl<'a> ShownSpan<'a> {
 
 /// Which service each span is of. A subsegment that came alone does not say: its OTLP twin does, or the segment above it.
 struct Services<'a> {
-    by_id: HashMap<SpanId, (Option<&'a str>, Option<SpanId>)>,
+    by_id: HashMap<SpanId, (Option<&'a Arc<str>>, Option<SpanId>)>,
 }
 
 impl<'a> Services<'a> {
     fn of(spans: &'a [Arc<Span>]) -> Self {
-        let mut by_id: HashMap<SpanId, (Option<&str>, Option<SpanId>)> = HashMap::new();
+        let mut by_id: HashMap<SpanId, (Option<&Arc<str>>, Option<SpanId>)> = HashMap::new();
         for span in spans {
             let known = by_id.entry(span.span_id).or_default();
-            *known = (known.0.or(span.service.as_deref()), known.1.or(span.parent));
+            *known = (known.0.or(span.service.as_ref()), known.1.or(span.parent));
         }
         Self { by_id }
     }
 
-    fn find(&self, span: &'a Span) -> Option<&'a str> {
+    fn find(&self, span: &'a Span) -> Option<&'a Arc<str>> {
+        if span.service.is_some() {
+            return span.service.as_ref();
+        }
         // Parents may form a ring in a hostile trace; no honest one is this deep.
         const DEPTH: usize = 100;
         let mut id = Some(span.span_id);

@@ -7,6 +7,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod body;
 mod config;
 mod hosts;
 mod http;

@@ -132,7 +132,7 @@ pub enum Code {
 }
 
 /// A span's role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "OpenTelemetry's and X-Ray's own words")]
 pub enum Kind {

@@ -12,17 +12,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use actix_web::guard::{self, GuardContext};
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{self, Bytes, Data, ServiceConfig};
-use actix_web::{Error, HttpResponse, HttpResponseBuilder};
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
 use settings::allowed_hosts::HostFault;
 use xray::rules::{MAX_FILE_BYTES, MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
 use xray::{Rule, Rules};
 
+use crate::body::{Bodies, Refusal};
+
 /// Characters of a process's id: SDKs send 24.
 const CLIENT_ID: usize = 64;
 /// Of a request's body, in bytes.
 const MAX_BODY: usize = 256 * 1024;
+const INVALID: &str = "InvalidRequestException";
 /// How long a process counts after it has reported, and how long its quota holds, in seconds.
 const LIVES: u64 = 30;
 /// After which a process shall report again, in seconds.
@@ -41,6 +44,7 @@ pub struct Source {
 
 /// The rules, and who samples by them.
 pub(crate) struct Sampling {
+    bodies: Bodies,
     source: Source,
     inner: Mutex<Inner>,
 }
@@ -62,7 +66,7 @@ impl Sampling {
     /// It is wrong, or missing and asked for.
     pub(crate) fn open(source: Source) -> Result<Self, String> {
         let inner = Inner { file: None, rules: Rules::default(), changed: now(), clients: BTreeMap::new() };
-        let sampling = Self { source, inner: Mutex::new(inner) };
+        let sampling = Self { bodies: Bodies::new(MAX_BODY), source, inner: Mutex::new(inner) };
         sampling.lock().read(&sampling.source, now())?;
         Ok(sampling)
     }
@@ -142,8 +146,7 @@ fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &st
 }
 
 pub(crate) fn routes(app: &mut ServiceConfig) {
-    app.app_data(web::PayloadConfig::new(MAX_BODY))
-        .route("/GetSamplingRules", web::post().guard(guard::fn_guard(is_no_page)).to(rules))
+    app.route("/GetSamplingRules", web::post().guard(guard::fn_guard(is_no_page)).to(rules))
         .route("/SamplingTargets", web::post().guard(guard::fn_guard(is_no_page)).to(targets))
         // By which a doctor knows who listens here.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
@@ -159,9 +162,9 @@ fn is_no_page(request: &GuardContext<'_>) -> bool {
 }
 
 /// `POST /GetSamplingRules`, all on one page. Nothing in its body changes the answer.
-async fn rules(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpResponse {
-    if body.is_err() {
-        return unreadable();
+async fn rules(sampling: Data<Sampling>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    if let Err(refusal) = sampling.bodies.read(request.headers(), payload).await {
+        return unreadable(refusal);
     }
     let inner = sampling.current(now());
     let changed = seconds(inner.changed);
@@ -170,8 +173,11 @@ async fn rules(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpResp
 }
 
 /// `POST /SamplingTargets`
-async fn targets(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpResponse {
-    let Ok(body) = body else { return unreadable() };
+async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let body = match sampling.bodies.read(request.headers(), payload).await {
+        Ok(body) => body,
+        Err(refusal) => return unreadable(refusal),
+    };
     let asked: TargetsRequest = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
         Err(error) => return invalid(&format!("the body is no request for targets: {error}")),
@@ -201,15 +207,28 @@ async fn targets(sampling: Data<Sampling>, body: Result<Bytes, Error>) -> HttpRe
 
 /// A host that is not answered to.
 pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {
-    problem(HttpResponse::build(status), "InvalidRequestException", &fault.to_string())
+    problem(HttpResponse::build(status), INVALID, &fault.to_string())
 }
 
-fn unreadable() -> HttpResponse {
-    invalid(&format!("the body cannot be read, or has more than {MAX_BODY} bytes"))
+fn unreadable(refusal: Refusal) -> HttpResponse {
+    let (response, message) = match refusal {
+        Refusal::Encoding => {
+            let mut response = HttpResponse::UnsupportedMediaType();
+            response.insert_header((header::ACCEPT_ENCODING, "gzip"));
+            (response, "send the body plain or as content-encoding: gzip".to_owned())
+        }
+        Refusal::TooLarge => (HttpResponse::PayloadTooLarge(), format!("a body has at most {MAX_BODY} bytes, decoded")),
+        Refusal::TooSlow => (HttpResponse::RequestTimeout(), "the body did not arrive in time".to_owned()),
+        Refusal::Broken => (HttpResponse::BadRequest(), "the body is incomplete or not gzip".to_owned()),
+        Refusal::NoRoom => {
+            return problem(HttpResponse::ServiceUnavailable(), "ThrottlingException", "too many bodies are arriving");
+        }
+    };
+    problem(response, INVALID, &message)
 }
 
 fn invalid(message: &str) -> HttpResponse {
-    problem(HttpResponse::BadRequest(), "InvalidRequestException", message)
+    problem(HttpResponse::BadRequest(), INVALID, message)
 }
 
 /// As AWS's APIs in JSON tell an error.

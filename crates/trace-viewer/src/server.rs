@@ -6,27 +6,28 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::App;
 use actix_web::web::Data;
-use actix_web::{App, HttpServer, middleware};
+use actix_web::{App, middleware};
+use listener::Bounds;
 use settings::allowed_hosts::AllowedHosts;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::body::Bodies;
 use crate::config::Config;
 use crate::hosts;
 use crate::http::{self, State};
-use crate::ingest::xray;
+use crate::ingest::xray::{self, Sent};
 use crate::model::Nanos;
 use crate::sampling::{self, Sampling};
 use crate::store::{BOUNDS, Store};
 
-const HEADERS: Duration = Duration::from_secs(10);
 const DRAIN_SECONDS: u64 = 2;
-/// Longer than the proxy keeps a connection that it does not use.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// For each worker; each may hold a body in memory.
-const CONNECTIONS: usize = 32;
+const WORKERS: usize = 2;
+/// For each worker. An idle one costs about 20 KiB; what bodies and responses hold is bounded for all together.
+const CONNECTIONS: usize = 512;
 /// The largest datagram that UDP has.
 const DATAGRAM: usize = 65_535;
 /// Datagrams that wait to be read. A socket's own buffer holds about ninety.
@@ -46,6 +47,7 @@ pub struct Server {
     xray: SocketAddr,
     /// Of the page, and of the rules.
     hosts: [AllowedHosts; 2],
+    bounds: Bounds,
 }
 
 /// Why the viewer cannot start.
@@ -75,7 +77,18 @@ impl Server {
         let daemon = bind_daemon(config.xray).await;
         let (socket, rules, xray) = daemon.map_err(|error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN"))?;
         let hosts = [config.hosts.clone(), config.xray_hosts.clone()];
-        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts })
+        let workers = Some(WORKERS);
+        let bounds = Bounds { workers, connections: CONNECTIONS, drain_seconds: DRAIN_SECONDS, ..Bounds::default() };
+        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds })
+    }
+
+    /// Changes what clients may use, so that a test need not wait as long as a client may.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_bounds(self, change: impl FnOnce(&mut Bounds)) -> Self {
+        let mut bounds = self.bounds;
+        change(&mut bounds);
+        Self { bounds, ..self }
     }
 
     /// Where OTLP is taken and the page is served.
@@ -93,14 +106,15 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts] } = self;
+        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds } = self;
         let store = Arc::new(Store::new(BOUNDS));
         let (take, taken) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, take, Arc::clone(&store)));
         segments.spawn(read(taken, Arc::clone(&store)));
-        let state = Data::new(State { store, room: http::Room::new(), otlp: addr, xray });
-        let server = HttpServer::new(move || {
+        let bodies = Bodies::new(http::MAX_BODY);
+        let state = Data::new(State { store, bodies, room: http::Room::new(), otlp: addr, xray });
+        let server = listener::serve(listener, bounds, move || {
             App::new()
                 .app_data(state.clone())
                 .app_data(hosts.clone())
@@ -109,16 +123,9 @@ impl Server {
                 .wrap(middleware::from_fn(hosts::check))
                 .wrap(http::headers())
         })
-        .workers(2)
-        .max_connections(CONNECTIONS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEADERS)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals()
-        .listen(listener)
-        .map_err(Error::Start)?
-        .run();
-        let rules = HttpServer::new(move || {
+        .map_err(Error::Start)?;
+        let bounds = Bounds { workers: Some(1), ..bounds };
+        let rules = listener::serve(rules, bounds, move || {
             App::new()
                 .app_data(sampling.clone())
                 .app_data(rules_hosts.clone())
@@ -126,15 +133,7 @@ impl Server {
                 .configure(sampling::routes)
                 .wrap(middleware::from_fn(hosts::check))
         })
-        .workers(1)
-        .max_connections(CONNECTIONS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEADERS)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals()
-        .listen(rules)
-        .map_err(Error::Start)?
-        .run();
+        .map_err(Error::Start)?;
         let (handle, rules_handle) = (server.handle(), rules.handle());
         let mut both = std::pin::pin!(async { tokio::try_join!(server, rules).map(drop) });
         let served = tokio::select! {
@@ -187,7 +186,10 @@ async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Stor
 async fn read(mut taken: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
     while let Some(datagram) = taken.recv().await {
         match xray::datagram(&datagram, Nanos::now()) {
-            Ok((document, spans)) => store.add_document(document, spans),
+            Ok(Sent { document, spans, left_out }) => {
+                store.reject(left_out);
+                store.add_document(document, spans);
+            }
             Err(error) => {
                 tracing::debug!("a datagram is not a segment: {error}");
                 store.reject(1);

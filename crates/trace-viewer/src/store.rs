@@ -12,7 +12,7 @@ use serde::Serialize;
 
 pub(crate) use self::summary::Summary;
 use self::summary::summarise;
-use crate::model::{Document, Source, Span, SpanId, TraceId};
+use crate::model::{Document, Kind, Source, Span, SpanId, TraceId};
 
 /// What may be kept.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,14 @@ pub(crate) struct Bounds {
 /// A thousand traces, twenty thousand spans and 16 MiB in one, 64 MiB in all.
 pub(crate) const BOUNDS: Bounds =
     Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
+
+/// What is one span within a trace: a span of the same key replaces it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    id: SpanId,
+    source: Source,
+    kind: Kind,
+}
 
 /// The traces in memory, shared by all who add and read.
 pub(crate) struct Store {
@@ -55,11 +63,17 @@ pub(crate) struct Counts {
 #[derive(Default)]
 struct Trace {
     spans: Vec<Arc<Span>>,
-    places: HashMap<(SpanId, Source), usize>,
+    places: HashMap<Key, usize>,
     /// Each has a span of its own id, so that the bound of spans is theirs too.
     documents: HashMap<SpanId, Arc<Document>>,
     bytes: usize,
-    summary: Option<Summary>,
+    summary: Option<Arc<Summary>>,
+}
+
+impl Key {
+    pub(crate) fn of(span: &Span) -> Self {
+        Self { id: span.span_id, source: span.source, kind: span.kind }
+    }
 }
 
 impl Store {
@@ -78,17 +92,29 @@ impl Store {
     }
 
     /// The newest traces, at most `limit`.
-    pub(crate) fn newest(&self, limit: usize) -> Vec<Summary> {
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Arc<Summary>> {
         let mut inner = self.lock();
-        let mut summaries: Vec<Summary> =
+        let mut summaries: Vec<Arc<Summary>> =
             inner.traces.iter_mut().filter_map(|(id, trace)| trace.summary(*id)).collect();
         summaries.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.start));
         summaries.truncate(limit);
         summaries
     }
 
+    /// What the list shows of a trace.
+    pub(crate) fn summary(&self, id: TraceId) -> Option<Arc<Summary>> {
+        self.lock().traces.get_mut(&id)?.summary(id)
+    }
+
+    /// One span of a trace.
+    pub(crate) fn span(&self, trace: TraceId, key: Key) -> Option<Arc<Span>> {
+        let inner = self.lock();
+        let trace = inner.traces.get(&trace)?;
+        trace.spans.get(*trace.places.get(&key)?).cloned()
+    }
+
     /// A trace and its spans, earliest first.
-    pub(crate) fn trace(&self, id: TraceId) -> Option<(Summary, Vec<Arc<Span>>)> {
+    pub(crate) fn trace(&self, id: TraceId) -> Option<(Arc<Summary>, Vec<Arc<Span>>)> {
         let mut inner = self.lock();
         let trace = inner.traces.get_mut(&id)?;
         let summary = trace.summary(id)?;
@@ -125,7 +151,7 @@ impl Inner {
     }
 
     fn add(&mut self, span: Span, bounds: Bounds) -> bool {
-        let (key, size) = ((span.span_id, span.source), span.size());
+        let (key, size) = (Key::of(&span), span.size());
         let trace = self.traces.get(&span.trace_id);
         let known = trace.and_then(|trace| trace.places.get(&key)).copied();
         let before = trace.zip(known).and_then(|(trace, place)| trace.spans.get(place)).map_or(0, |span| span.size());
@@ -171,9 +197,9 @@ impl Inner {
 }
 
 impl Trace {
-    fn summary(&mut self, id: TraceId) -> Option<Summary> {
+    fn summary(&mut self, id: TraceId) -> Option<Arc<Summary>> {
         if self.summary.is_none() {
-            self.summary = summarise(id, &self.spans);
+            self.summary = summarise(id, &self.spans).map(Arc::new);
         }
         self.summary.clone()
     }
@@ -184,7 +210,7 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::model::{Code, Kind, Nanos, Status};
+    use crate::model::{Code, Nanos, Status};
 
     fn span(trace: u8, id: u8, parent: u8, source: Source) -> Span {
         let bytes = |id: u8| [0, 0, 0, 0, 0, 0, 0, id];
@@ -243,6 +269,22 @@ mod tests {
         let before = store.counts().bytes;
         store.add(vec![span(1, 1, 0, Source::Xray)]);
         assert_eq!((store.counts().spans, store.counts().bytes), (1, before));
+    }
+
+    #[test]
+    fn the_two_sides_of_a_call_with_one_id_are_two_operations() {
+        let store = Store::new(BOUNDS);
+        let side = |kind, source| Span { kind, ..span(1, 1, 0, source) };
+        let sides = [
+            side(Kind::Client, Source::Otlp),
+            failed(side(Kind::Server, Source::Otlp)),
+            side(Kind::Segment, Source::Xray),
+        ];
+        store.add(sides.to_vec());
+        store.add(sides.to_vec());
+        let summary = &store.newest(10)[0];
+        assert_eq!((store.counts().spans, summary.span_count, summary.errors), (3, 2, 1));
+        assert_eq!((summary.sources.otlp, summary.sources.xray), (2, 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The API over HTTP: routes, CORS, and a server that finishes what it has accepted. Knows no SQL.
 //!
-//! Every body is at most 64 KiB. Requests are traced by tracing-actix-web with `telemetry`'s root span; health checks are not.
+//! Every body is at most 64 KiB, and none is decoded. Requests are traced by tracing-actix-web with `telemetry`'s root span; health checks are not.
 
 mod accounts;
 mod activities;
@@ -17,24 +17,24 @@ mod problem;
 mod reactions;
 mod requests;
 mod session;
-mod unread;
 mod users;
 
 use std::future::{Future, ready};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 
 use actix_cors::{Cors, CorsError};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::guard::{Any, Get, Head};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpResponse, HttpServer, Resource, ResponseError, Route, middleware};
+use actix_web::{App, HttpResponse, Resource, ResponseError, Route, middleware};
 use bytes::Bytes;
 use futures_util::TryFutureExt;
+use listener::Bounds;
 use settings::origin::{EXPOSED_HEADERS, Origin};
 use telemetry::span::SpanExt;
 use tracing::Span;
@@ -48,12 +48,6 @@ use problem::Problem;
 use session::Accounts;
 
 const MAX_BODY: usize = 64 * 1024;
-const HEADERS: Duration = Duration::from_secs(10);
-/// Longer than the proxy keeps a connection it does not use, so that it is never the backend that closes one just as a
-/// request is on its way.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long accepted requests may take to finish at shutdown.
-const DRAIN_SECONDS: u64 = 5;
 
 /// A bound server: it has its port, and answers once it runs.
 pub struct Server {
@@ -61,6 +55,7 @@ pub struct Server {
     addr: SocketAddr,
     store: Store,
     config: Config,
+    bounds: Bounds,
 }
 
 /// What every handler may use.
@@ -96,7 +91,16 @@ impl Server {
         let listen = |error| Error::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
-        Ok(Self { listener, addr, store, config })
+        Ok(Self { listener, addr, store, config, bounds: Bounds::default() })
+    }
+
+    /// Changes what clients may use, so that a test need not wait as long as a client may.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_bounds(self, change: impl FnOnce(&mut Bounds)) -> Self {
+        let mut bounds = self.bounds;
+        change(&mut bounds);
+        Self { bounds, ..self }
     }
 
     /// Where it listens.
@@ -109,14 +113,14 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, store, config, .. } = self;
+        let Self { listener, store, config, bounds, .. } = self;
         let Config { origins, hosts, trust, shape, faults, accounts, .. } = config;
         let accounts = Accounts::from(accounts);
         let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
         let document = openapi::document(&accounts).into();
         let origins = Origins::new(origins);
         let state = web::Data::new(State { store: store.clone(), accounts, origins, shape, faults, document });
-        let server = HttpServer::new(move || {
+        let server = listener::serve(listener, bounds, move || {
             let reporting = state.clone();
             App::new()
                 .app_data(state.clone())
@@ -127,6 +131,7 @@ impl Server {
                 .configure(account_routes)
                 .wrap(middleware::from_fn(guard::json))
                 .wrap(middleware::from_fn(fail_as_asked))
+                .wrap(middleware::from_fn(refuse_encoded))
                 .wrap(cors(state.origins.allowed()))
                 .wrap_fn(move |request, service| {
                     reporting.origins.report(&request);
@@ -135,15 +140,8 @@ impl Server {
                 .wrap(middleware::from_fn(guard::host))
                 .wrap(middleware::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
-                .wrap(middleware::from_fn(unread::end))
         })
-        .client_request_timeout(HEADERS)
-        .keep_alive(KEEP_ALIVE)
-        .shutdown_timeout(DRAIN_SECONDS)
-        .disable_signals()
-        .listen(listener)
-        .map_err(Error::Start)?
-        .run();
+        .map_err(Error::Start)?;
         let handle = server.handle();
         let mut server = std::pin::pin!(server);
         let served = tokio::select! {
@@ -275,6 +273,24 @@ async fn fail_as_asked<B: MessageBody + 'static>(
         return Ok(ServiceResponse::new(request, response).map_into_right_body());
     }
     next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// No body is decoded: pages send none that is compressed, and what is not inflated cannot grow.
+async fn refuse_encoded<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    if request.headers().get_all(header::CONTENT_ENCODING).all(is_identity) {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    }
+    let (request, _) = request.into_parts();
+    let response = Problem::Encoded.error_response();
+    Ok(ServiceResponse::new(request, response).map_into_right_body())
+}
+
+fn is_identity(encoding: &HeaderValue) -> bool {
+    let is_identity = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    encoding.to_str().is_ok_and(|codings| codings.split(',').map(str::trim).all(is_identity))
 }
 
 /// What became of every span

@@ -25,6 +25,8 @@ pub(super) enum Problem {
     Other(StatusCode, String),
     /// What the route takes instead.
     MethodNotAllowed(String),
+    /// The body has a content encoding.
+    Encoded,
     /// Too many attempts; in so many seconds there may be another.
     TooMany {
         seconds: u64,
@@ -91,6 +93,7 @@ impl Problem {
             Self::Invalid(_) | Self::Store(_) | Self::Asked => "",
             Self::TooMany { .. } => "too many attempts; try again later",
             Self::MethodNotAllowed(_) => "this route does not take this method",
+            Self::Encoded => "send the body without a content-encoding",
             Self::Other(_, detail) => detail,
         }
     }
@@ -102,6 +105,7 @@ impl fmt::Display for Problem {
             Self::Invalid(codes) => f.debug_list().entries(codes.iter().map(ToString::to_string)).finish(),
             Self::Other(status, detail) => write!(f, "{status}: {detail}"),
             Self::MethodNotAllowed(allowed) => write!(f, "this route takes {allowed}"),
+            Self::Encoded => f.write_str("the body has a content encoding"),
             Self::TooMany { seconds } => write!(f, "too many attempts for the next {seconds} s"),
             Self::Store(error) => error.fmt(f),
             Self::Asked => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
@@ -115,6 +119,7 @@ impl ResponseError for Problem {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Other(status, _) => *status,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Asked => StatusCode::INTERNAL_SERVER_ERROR,
@@ -140,6 +145,7 @@ impl ResponseError for Problem {
         }
         let header = match self {
             Self::MethodNotAllowed(allowed) => Some((header::ALLOW, allowed.clone())),
+            Self::Encoded => Some((header::ACCEPT_ENCODING, "identity".to_owned())),
             Self::TooMany { seconds } => Some((header::RETRY_AFTER, seconds.to_string())),
             _ if status == StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "2".to_owned())),
             _ if status == StatusCode::UNAUTHORIZED => {
@@ -218,6 +224,9 @@ impl From<&JsonPayloadError> for Problem {
         let (status, detail) = match error {
             JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "the body is at most 64 KiB".to_owned())
+            }
+            JsonPayloadError::Payload(error) if listener::is_late(error) => {
+                (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())
             }
             JsonPayloadError::ContentType => return Self::media_type(),
             JsonPayloadError::Deserialize(error) => {

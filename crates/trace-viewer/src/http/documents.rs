@@ -1,13 +1,17 @@
 //! X-Ray's documents of a trace: all with their sizes, or the text of one.
 
+use std::sync::Arc;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
+use super::answer::{Evicted, Items, Part};
 use super::{NO_SUCH_TRACE, NOT_A_TRACE_ID, State, problem};
 use crate::model::{Document, Kind, Nanos, SpanId, TraceId};
+use crate::store::Store;
 
 /// A document as the API tells it.
 #[derive(Serialize)]
@@ -45,21 +49,41 @@ impl<'a> Shown<'a> {
     }
 }
 
+/// The documents of a trace that is being read.
+struct Documents {
+    store: Arc<Store>,
+    trace_id: TraceId,
+    ids: Vec<SpanId>,
+}
+
+impl Items for Documents {
+    type Item = Document;
+
+    fn count(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn find(&self, index: usize) -> Result<Option<Arc<Document>>, Evicted> {
+        let id = self.ids.get(index).ok_or(Evicted)?;
+        self.store.document(self.trace_id, *id).map(Some).ok_or(Evicted)
+    }
+
+    fn write(&self, _: usize, document: &Document, to: Part<'_>) -> serde_json::Result<()> {
+        serde_json::to_writer(to, &Shown::of(document))
+    }
+}
+
 /// `GET /api/traces/{trace_id}/xray`
 pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
-    #[derive(Serialize)]
-    struct List<'a> {
-        trace_id: TraceId,
-        documents: Vec<Shown<'a>>,
-    }
     let Some(trace_id) = TraceId::parse(&trace_id) else {
         return problem(400, NOT_A_TRACE_ID);
     };
     let Some(documents) = state.store.documents(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };
-    let documents = documents.iter().map(|document| Shown::of(document)).collect();
-    state.room.json(&List { trace_id, documents })
+    let ids = documents.iter().map(|document| document.id).collect();
+    let before = format!("{{\"trace_id\":\"{trace_id}\",\"documents\":[");
+    state.room.list(before.into_bytes(), Documents { store: Arc::clone(&state.store), trace_id, ids }, "]}")
 }
 
 /// `GET /api/traces/{trace_id}/xray/{id}`: as it was sent.
@@ -71,7 +95,7 @@ pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> Htt
         return problem(400, "the id of a document is 16 hex digits");
     };
     match state.store.document(trace_id, id) {
-        Some(document) => state.room.answer(document.text.get().to_owned().into()),
+        Some(document) => state.room.text(document.text.get().to_owned().into()),
         None => problem(404, "no such document; it has not arrived, did not fit, or made room for newer ones"),
     }
 }

@@ -79,6 +79,10 @@ pub(crate) fn protobuf(body: Bytes) -> Result<Read, String> {
 }
 
 pub(crate) fn json(body: &[u8]) -> Result<Read, String> {
+    // To serde a list is a struct whose fields have their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err("it is not an object".to_owned());
+    }
     let text: Text = serde_json::from_slice(body).map_err(|error| error.to_string())?;
     let mut read = Read { spans: Vec::new(), rejected: 0 };
     for resource_spans in text.resource_spans {

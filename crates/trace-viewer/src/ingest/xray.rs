@@ -1,5 +1,6 @@
 //! X-Ray segment documents: each is kept as it was sent, and it and every subsegment nested in it become spans.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -9,16 +10,33 @@ use xray::{Cause, Exception, SegmentId};
 
 use crate::model::{Code, Document, Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
 
+/// Subsegments within one another. Ours are at most 24 deep.
+const DEPTH: usize = 100;
+
 /// The fields of a document that a span has a place of its own for.
 const OWN: [&str; 10] =
     ["id", "name", "trace_id", "parent_id", "type", "start_time", "end_time", "in_progress", "subsegments", "cause"];
 
-/// A datagram that came at `received`: its document, and the spans in it, that of the document last.
-pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<(Document, Vec<Span>), String> {
-    let parsed = xray::datagram::parse(bytes).map_err(|error| error.to_string())?;
-    let text = text(bytes).ok_or("its document is not JSON")?;
-    let trace_id = parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("its trace id is zero")?;
+/// What one datagram holds: its document, and the spans in it, that of the document last.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) document: Document,
+    pub(crate) spans: Vec<Span>,
+    /// Fields and subsegments that could not be read.
+    pub(crate) left_out: usize,
+}
+
+/// Reads a datagram that came at `received`.
+pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<Sent, String> {
+    let document = xray::datagram::document(bytes).map_err(|error| error.to_string())?;
+    let text = text(document).ok_or("its document is not JSON")?;
+    let level = Level::read(text)?;
+    let parsed = &level.document;
+    let trace_id = parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("it has no trace id")?;
     let id = span_id(parsed.id).ok_or("its id is zero")?;
+    if level.left_out == 0 {
+        parsed.check().map_err(|error| error.to_string())?;
+    }
     let kind = if parsed.kind == Some(xray::Kind::Subsegment) { Kind::Subsegment } else { Kind::Segment };
     let mut document = Document {
         trace_id,
@@ -33,81 +51,108 @@ pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<(Document, Vec<S
         text: text.to_owned(),
     };
     let service = (kind == Kind::Segment).then(|| document.name.as_str().into());
-    let mut spans = Vec::new();
-    let parent = parsed.parent_id;
-    document.subsegments = flatten(parsed, text, kind, parent, &Origin { trace_id, service, document: id }, &mut spans);
-    Ok((document, spans))
+    let mut tree = Tree { trace_id, service, document: id, spans: Vec::new(), left_out: 0 };
+    let parent = level.document.parent_id;
+    document.subsegments = tree.flatten(level, text, kind, parent, 0);
+    let Tree { spans, left_out, .. } = tree;
+    Ok(Sent { document, spans, left_out })
 }
 
-/// What follows the header line, without the white space around it: senders pad their datagrams.
-fn text(datagram: &[u8]) -> Option<&RawValue> {
-    let newline = datagram.iter().position(|byte| *byte == b'\n')?;
-    serde_json::from_slice(datagram.get(newline..)?).ok()
+/// The document without the white space around it: senders pad their datagrams.
+fn text(document: &[u8]) -> Option<&RawValue> {
+    serde_json::from_slice(document).ok()
 }
 
 fn span_id(id: SegmentId) -> Option<SpanId> {
     SpanId::from_bytes(&id.to_bytes())
 }
 
-/// What every span of a datagram shares.
-struct Origin {
+/// A segment or subsegment, and the texts of the subsegments directly within it.
+struct Level<'a> {
+    document: xray::Document,
+    nested: Vec<&'a RawValue>,
+    left_out: usize,
+}
+
+impl<'a> Level<'a> {
+    fn read(text: &'a RawValue) -> Result<Self, String> {
+        let mut fields: BTreeMap<String, &RawValue> =
+            serde_json::from_str(text.get()).map_err(|_| "its document is not an object")?;
+        let nested: Option<Vec<&RawValue>> = match fields.remove("subsegments") {
+            None => Some(Vec::new()),
+            Some(nested) => serde_json::from_str::<Option<_>>(nested.get()).ok().map(Option::unwrap_or_default),
+        };
+        let value = |(key, text): (String, &RawValue)| Some((key, serde_json::from_str(text.get()).ok()?));
+        let count = fields.len();
+        let fields: Map<String, Value> = fields.into_iter().filter_map(value).collect();
+        let unreadable = count - fields.len() + usize::from(nested.is_none());
+        let (document, left_out) = xray::lenient::document(fields).map_err(|error| error.to_string())?;
+        Ok(Self { document, nested: nested.unwrap_or_default(), left_out: left_out + unreadable })
+    }
+}
+
+/// What every span of a datagram shares, and the spans.
+struct Tree {
     trace_id: TraceId,
     service: Option<Arc<str>>,
     document: SpanId,
+    spans: Vec<Span>,
+    left_out: usize,
 }
 
-/// The texts of the subsegments directly within a document.
-#[derive(Default, Deserialize)]
-struct Nested<'a> {
-    #[serde(borrow, default)]
-    subsegments: Vec<&'a RawValue>,
-}
-
-/// Returns how many subsegments are in the document, at any depth; serde_json bounds how deep they nest.
-fn flatten(
-    mut document: xray::Document,
-    text: &RawValue,
-    kind: Kind,
-    parent: Option<SegmentId>,
-    origin: &Origin,
-    spans: &mut Vec<Span>,
-) -> usize {
-    let id = document.id;
-    let mut count = 0;
-    if !document.subsegments.is_empty() {
-        // The document was read from this text, so that there are as many.
-        let nested: Nested = serde_json::from_str(text.get()).unwrap_or_default();
-        for (subsegment, text) in std::mem::take(&mut document.subsegments).into_iter().zip(nested.subsegments) {
-            count += 1 + flatten(subsegment, text, Kind::Subsegment, Some(id), origin, spans);
+impl Tree {
+    /// Returns how many subsegments were read, at any depth.
+    fn flatten(
+        &mut self,
+        level: Level<'_>,
+        text: &RawValue,
+        kind: Kind,
+        parent: Option<SegmentId>,
+        depth: usize,
+    ) -> usize {
+        let Level { document, nested, left_out } = level;
+        self.left_out += left_out;
+        let mut count = 0;
+        for text in nested {
+            match Level::read(text) {
+                Ok(level) if depth < DEPTH => {
+                    count += 1 + self.flatten(level, text, Kind::Subsegment, Some(document.id), depth + 1);
+                }
+                _ => self.left_out += 1,
+            }
         }
+        self.push(&document, text.get().len(), kind, parent);
+        count
     }
-    let Some(span_id) = span_id(id) else {
-        return count;
-    };
-    let mut attributes = attributes(&document);
-    let links = links(&mut attributes);
-    let failed = document.fault || document.error || document.throttle;
-    let events = match &document.cause {
-        Some(Cause::Exceptions { exceptions, .. }) => exceptions.iter().map(exception).collect(),
-        Some(Cause::Reference(_)) | None => Vec::new(),
-    };
-    spans.push(Span {
-        trace_id: origin.trace_id,
-        span_id,
-        parent: parent.and_then(self::span_id),
-        service: origin.service.clone(),
-        name: short(document.name.clone()),
-        kind,
-        start: nanos(document.start_time),
-        end: document.end_time.map(nanos),
-        attributes,
-        events,
-        links,
-        status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
-        source: Source::Xray,
-        document: Some(Place { id: origin.document, bytes: text.get().len() }),
-    });
-    count
+
+    fn push(&mut self, document: &xray::Document, bytes: usize, kind: Kind, parent: Option<SegmentId>) {
+        let Some(span_id) = span_id(document.id) else {
+            return;
+        };
+        let mut attributes = attributes(document);
+        let links = links(&mut attributes);
+        let failed = document.fault || document.error || document.throttle;
+        let events = match &document.cause {
+            Some(Cause::Exceptions { exceptions, .. }) => exceptions.iter().map(exception).collect(),
+            Some(Cause::Reference(_)) | None => Vec::new(),
+        };
+        self.spans.push(Span {
+            trace_id: self.trace_id,
+            span_id,
+            parent: parent.and_then(self::span_id),
+            service: self.service.clone(),
+            name: short(document.name.clone()),
+            kind,
+            start: nanos(document.start_time),
+            end: document.end_time.map(nanos),
+            attributes,
+            events,
+            links,
+            status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
+            source: Source::Xray,
+            document: Some(Place { id: self.document, bytes }),
+        });
+    }
 }
 
 fn exception(exception: &Exception) -> Event {
@@ -180,8 +225,32 @@ mod tests {
         "cause":{"exceptions":[{"id":"00000000000000a3","type":"E","message":"no"}]},
         "subsegments":[{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}]}"#;
 
-    fn read(document: &str) -> Result<(Document, Vec<Span>), String> {
+    fn sent(document: &str) -> Result<Sent, String> {
         datagram(&[xray::datagram::HEADER, document.as_bytes()].concat(), Nanos(7))
+    }
+
+    fn read(document: &str) -> Result<(Document, Vec<Span>), String> {
+        sent(document).map(|sent| (sent.document, sent.spans))
+    }
+
+    #[test]
+    fn what_cannot_be_read_costs_itself_and_is_counted() {
+        let of = |text: &str| {
+            let sent = sent(text).unwrap();
+            (sent.spans, sent.left_out)
+        };
+        let (spans, left_out) = of(&SEGMENT.replace("\"status\":500", "\"status\":\"500\""));
+        assert_eq!((spans.len(), left_out), (2, 1));
+        assert!(spans[1].attributes["http"]["response"].get("status").is_none());
+        let (spans, left_out) = of(&SEGMENT.replace("\"id\":\"00000000000000a3\",", ""));
+        assert_eq!((spans[1].events.len(), left_out), (1, 0), "an exception needs no id");
+        let (spans, left_out) = of(&SEGMENT.replace("\"id\":\"00000000000000a2\",", ""));
+        assert_eq!((spans.len(), left_out), (1, 1), "a subsegment without an id");
+        let (spans, left_out) = of(&SEGMENT.replace("\"name\":\"db\"", "\"name\":\"db\",\"sql\":5,\"subsegments\":{}"));
+        assert_eq!((spans.len(), left_out), (2, 2), "fields of a subsegment");
+        let (spans, left_out) = of(&SEGMENT.replace("\"start_time\":1700000000.3", "\"start_time\":1e999"));
+        assert_eq!((spans.len(), left_out), (1, 1), "a number that no machine has");
+        assert!(sent(&SEGMENT.replace("\"name\":\"backend\"", "\"name\":5")).is_err());
     }
 
     #[test]

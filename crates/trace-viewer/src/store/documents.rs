@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Bounds, Inner, Store};
+use super::{Bounds, Inner, Key, Store};
 use crate::model::{Document, Source, Span, SpanId, TraceId};
 
 impl Store {
@@ -33,7 +33,8 @@ impl Inner {
             return;
         };
         // Of a document whose own span did not fit, that span is counted.
-        if !trace.places.contains_key(&(document.id, Source::Xray)) {
+        let own = Key { id: document.id, source: Source::Xray, kind: document.kind };
+        if !trace.places.contains_key(&own) {
             return;
         }
         let before = trace.documents.remove(&document.id).map_or(0, |before| before.size());
@@ -64,7 +65,8 @@ mod tests {
             r#"{{"id":"{id:016x}","name":"backend","trace_id":"1-{trace:08x}-000000000000000000000000",
                "start_time":{id},"end_time":100,"metadata":{{"default":{{"padding":"{padding}"}}}}}}"#
         );
-        xray::datagram(&[::xray::datagram::HEADER, text.as_bytes()].concat(), Nanos(0)).unwrap()
+        let sent = xray::datagram(&[::xray::datagram::HEADER, text.as_bytes()].concat(), Nanos(0)).unwrap();
+        (sent.document, sent.spans)
     }
 
     fn add(store: &Store, (document, spans): (Document, Vec<Span>)) {

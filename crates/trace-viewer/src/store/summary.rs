@@ -1,6 +1,6 @@
 //! What is said of a trace as a whole. Knows its spans alone, not where they are kept.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -44,13 +44,17 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summar
     let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
     // X-Ray's times are rounded: among the spans of one operation OTLP's name is the one wanted.
     let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
-    let failed = |source: Source| {
-        let failed = move |span: &&Arc<Span>| span.source == source && span.status.code == Code::Error;
-        spans.iter().filter(failed).map(|span| span.span_id).collect::<HashSet<_>>()
-    };
-    let told_by_otlp: HashSet<SpanId> =
-        spans.iter().filter(|span| span.source == Source::Otlp).map(|span| span.span_id).collect();
-    let errors = failed(Source::Otlp).len() + failed(Source::Xray).difference(&told_by_otlp).count();
+    // Of one id a protocol has two spans where they are the two sides of a call.
+    let mut of_id: HashMap<SpanId, [usize; 2]> = HashMap::new();
+    for span in spans {
+        let [otlp, xray] = of_id.entry(span.span_id).or_default();
+        *if span.source == Source::Otlp { otlp } else { xray } += 1;
+    }
+    let operations = of_id.values().map(|[otlp, xray]| otlp.max(xray)).sum();
+    // OTLP decides where both protocols have the operation.
+    let decides =
+        |span: &Span| span.source == Source::Otlp || of_id.get(&span.span_id).is_none_or(|[otlp, _]| *otlp == 0);
+    let errors = spans.iter().filter(|span| span.status.code == Code::Error && decides(span)).count();
     let count = |source| spans.iter().filter(|span| span.source == source).count();
     Some(Summary {
         trace_id,
@@ -60,7 +64,7 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summar
         start,
         start_unix_nano: start.0.to_string(),
         duration_ms: end.ms_since(start),
-        span_count: ids.len(),
+        span_count: operations,
         errors,
         sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
     })

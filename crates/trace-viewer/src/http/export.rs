@@ -1,0 +1,106 @@
+//! `POST /v1/traces`, [OTLP over HTTP](https://opentelemetry.io/docs/specs/otlp/#otlphttp). Responses have the request's encoding; a
+//! failure is a `google.rpc.Status`.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, HeaderMap, HeaderName, RETRY_AFTER};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use otlp::{Encoding, response};
+
+use super::State;
+use crate::body;
+use crate::ingest::otlp as ingest;
+
+const REJECTED: &str = "spans without a valid id, or more of one trace than the viewer keeps";
+
+/// Why no span of a request was read.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+    header: Option<(HeaderName, &'static str)>,
+}
+
+pub(super) async fn export(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let encoding = encoding(request.headers());
+    match read(&state, encoding, request.headers(), payload).await {
+        Ok(rejected) => {
+            let encoding = encoding.unwrap_or(Encoding::Json);
+            let body = response::success(encoding, rejected, if rejected > 0 { REJECTED } else { "" });
+            HttpResponse::Ok().content_type(encoding.content_type()).body(body)
+        }
+        Err(refusal) => {
+            state.store.reject(1);
+            refusal.response(encoding)
+        }
+    }
+}
+
+/// Another method.
+pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "send OTLP by POST");
+    Refusal { header: Some((ALLOW, "POST")), ..refusal }.response(encoding(request.headers()))
+}
+
+/// Returns how many spans were rejected.
+async fn read(
+    state: &State,
+    encoding: Option<Encoding>,
+    headers: &HeaderMap,
+    payload: Payload,
+) -> Result<u64, Refusal> {
+    let encoding = encoding.ok_or_else(|| {
+        let message = "send OTLP as content-type: application/x-protobuf or application/json";
+        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+    })?;
+    let body = state.bodies.read(headers, payload).await?;
+    let read = match encoding {
+        Encoding::Protobuf => ingest::protobuf(body),
+        Encoding::Json => ingest::json(&body),
+    };
+    let invalid = |error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}"));
+    let read = read.map_err(invalid)?;
+    state.store.reject(read.rejected);
+    let rejected = read.rejected + state.store.add(read.spans);
+    Ok(u64::try_from(rejected).unwrap_or(u64::MAX))
+}
+
+fn encoding(headers: &HeaderMap) -> Option<Encoding> {
+    Encoding::of_content_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: None }
+    }
+
+    /// In JSON if the request's encoding is unknown.
+    fn response(self, encoding: Option<Encoding>) -> HttpResponse {
+        let Self { status, message, header } = self;
+        let encoding = encoding.unwrap_or(Encoding::Json);
+        let body = response::failure(encoding, response::code_of(status.as_u16()), &message);
+        let mut response = HttpResponse::build(status);
+        if let Some(header) = header {
+            response.insert_header(header);
+        }
+        response.content_type(encoding.content_type()).body(body)
+    }
+}
+
+impl From<body::Refusal> for Refusal {
+    fn from(refusal: body::Refusal) -> Self {
+        let (status, message, header) = match refusal {
+            body::Refusal::Encoding => {
+                let message = "send OTLP plain or as content-encoding: gzip";
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, message, Some((ACCEPT_ENCODING, "gzip")))
+            }
+            body::Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 4 MiB, decoded", None),
+            body::Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time", None),
+            body::Refusal::Broken => (StatusCode::BAD_REQUEST, "the body is incomplete or not gzip", None),
+            body::Refusal::NoRoom => {
+                let message = "too many bodies are arriving; try again";
+                (StatusCode::SERVICE_UNAVAILABLE, message, Some((RETRY_AFTER, "1")))
+            }
+        };
+        Self { header, ..Self::new(status, message) }
+    }
+}
