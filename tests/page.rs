@@ -293,6 +293,59 @@ async fn a_link_leads_to_the_span_of_another_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_sides_of_a_call_with_one_id_are_two_rows_and_integers_are_exact() {
+    let Some(browser) = Browser::start().await else { return };
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let client = &browser.client;
+    let of = |service: &str, spans: Value| {
+        let name = json!([{"key": "service.name", "value": {"stringValue": service}}]);
+        json!({"resource": {"attributes": name}, "scopeSpans": [{"spans": spans}]})
+    };
+    let span = |id: &str, parent: &str, name: &str, kind: u8, start: u64, attributes: Value| {
+        json!({"traceId": TRACE, "spanId": id, "parentSpanId": parent, "name": name, "kind": kind, "attributes": attributes,
+            "startTimeUnixNano": (1_700_000_000_000_000_000 + start).to_string(), "endTimeUnixNano": "1700000000250000000"})
+    };
+    let attribute = |key: &str, value: Value| json!({"key": key, "value": value});
+    let integers = json!([
+        attribute("n", json!({"intValue": "9007199254740993"})),
+        attribute("least", json!({"intValue": "-9223372036854775808"})),
+        attribute(
+            "list",
+            json!({"arrayValue": {"values": [{"intValue": "9223372036854775807"}, {"doubleValue": 0.5}]}})
+        ),
+        attribute("text", json!({"stringValue": ":1234567890123456789"})),
+    ]);
+    let (shared, none) = ("00000000000000a1", json!([]));
+    let body = json!({"resourceSpans": [
+        of("edge", json!([span(shared, "", "the caller's side", 3, 0, none.clone())])),
+        of("backend", json!([span(shared, "", "the server's side", 2, 5, integers),
+            span("00000000000000a2", shared, "work", 1, 10, none)])),
+    ]});
+    assert_eq!(tokio::task::block_in_place(|| http::post(&format!("{}/v1/traces", viewer.viewer), &body)).status, 200);
+    let trace = tokio::task::block_in_place(|| http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json());
+    assert_eq!((&trace["span_count"], &trace["sources"]["otlp"]), (&json!(3), &json!(3)));
+    let services: Vec<_> = trace["spans"].as_array().unwrap().iter().map(|span| &span["service"]).collect();
+    assert_eq!(services, ["edge", "backend", "backend"]);
+
+    client.goto(&format!("{}/#{TRACE}/{shared}", viewer.viewer)).await.unwrap();
+    let details = Locator::Css("[data-testid=span-details]:not([hidden])");
+    let details = client.wait().at_most(DEADLINE).for_element(details).await.unwrap().text().await.unwrap();
+    for exact in ["9007199254740993", "-9223372036854775808", "[9223372036854775807,0.5]", ":1234567890123456789"] {
+        assert!(details.contains(exact), "{exact} in {details}");
+    }
+    let rows = "return [...document.querySelectorAll('[data-testid=span-row]')]
+        .map(row => [row.querySelector('[data-testid=span-name]').textContent, row.getAttribute('aria-level')])";
+    let rows = client.execute(rows, vec![]).await.unwrap();
+    assert_eq!(rows, json!([["the caller's side", "1"], ["the server's side", "2"], ["work", "3"]]));
+    // The caller's row has a link of its own.
+    client.goto(&format!("{}/?again#{TRACE}/{shared}-caller", viewer.viewer)).await.unwrap();
+    let heading = Locator::XPath("//*[@data-testid='span-details']//h2[.=\"the caller's side\"]");
+    client.wait().at_most(DEADLINE).for_element(heading).await.unwrap();
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn older_replies_are_loaded_above_the_newer_ones() {
     let Some(browser) = Browser::start().await else { return };
     let data = Folder::new();

@@ -31,6 +31,7 @@ const NAMES: &[Pattern] = &[
 ];
 const TELEMETRY: &[Pattern] = &[
     "OTEL_*",
+    "TRACE_*",
     "HONEYCOMB_*",
     "AWS_*",
     "ECS_*",
@@ -42,7 +43,7 @@ const TELEMETRY: &[Pattern] = &[
 ];
 const VIEWER: &[Pattern] = &["CRUDDUR_VIEWER_*", "CRUDDUR_XRAY_*"];
 const BACKEND: &[Pattern] = &["CRUDDUR_*", "DATABASE_URL", "CONNECTION_URL", "PG*", "AUTH_*"];
-const PROXY: &[Pattern] = &["CRUDDUR_*", "TRACE_*"];
+const PROXY: &[Pattern] = &["CRUDDUR_*"];
 /// The proxy's TLS key, and the key of its tokens.
 const PROXY_KEYS: &[Pattern] = &["CRUDDUR_PROXY_*", "CRUDDUR_RELAY_*"];
 
@@ -80,7 +81,7 @@ mod tests {
             ("PGPASSWORD", false, true, false),
             ("CRUDDUR_RELAY_KEY", false, false, true),
             ("CRUDDUR_PROXY_KEY", false, false, true),
-            ("TRACE_TRUST", false, false, true),
+            ("TRACE_LEVEL", false, true, true),
             ("GITHUB_TOKEN", false, false, false),
             ("PATHS", false, false, false),
         ] {

@@ -6,7 +6,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::App;
 use actix_web::web::Data;
 use actix_web::{App, middleware};
 use listener::Bounds;

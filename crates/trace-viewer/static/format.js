@@ -12,6 +12,17 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+// JSON whose integers are exact: one that a double would round becomes a BigInt.
+export function parseExact(text) {
+  if (!/[:[,]\s*-?\d{16}/.test(text)) return JSON.parse(text);
+  return JSON.parse(text, (key, value, context) => {
+    const rounded = typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? '');
+    return rounded ? BigInt(context.source) : value;
+  });
+}
+
+export const toJson = (value) => JSON.stringify(value, (key, inner) => (typeof inner === 'bigint' ? JSON.rawJSON(String(inner)) : inner));
+
 export const byId = (id) => document.getElementById(id);
 
 // Control and bidirectional characters could make a name look like another one.
@@ -110,5 +121,5 @@ export function attributes(values) {
   const entries = Object.entries(values ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
   if (entries.length === 0) return el('p', { class: 'none' }, 'none');
   return el('table', { class: 'attributes' }, el('tbody', {}, ...entries.map(([key, value]) =>
-    el('tr', {}, el('th', { scope: 'row' }, key), el('td', {}, el('div', {}, typeof value === 'string' ? value : JSON.stringify(value)))))));
+    el('tr', {}, el('th', { scope: 'row' }, key), el('td', {}, el('div', {}, typeof value === 'string' ? value : toJson(value)))))));
 }

@@ -1,5 +1,5 @@
 // What the two protocols tell of one operation, field by field.
-import { duration, el, nanos, offset, plain, timeOfDay } from './format.js';
+import { duration, el, nanos, offset, plain, timeOfDay, toJson } from './format.js';
 
 // Where X-Ray has a field for an attribute.
 const FIELD = {
@@ -55,8 +55,8 @@ function cell(places) {
   return el('td', {}, ...places.map(({ value, path }) => el('div', {}, text(value), path ? el('small', {}, ` ${plain(path)}`) : null)));
 }
 
-const text = (value) => plain(typeof value === 'string' ? value : JSON.stringify(value), 4000);
-const equal = (a, b) => a === b || JSON.stringify(a) === JSON.stringify(b);
+const text = (value) => plain(typeof value === 'string' ? value : toJson(value), 4000);
+const equal = (a, b) => a === b || toJson(a) === toJson(b);
 
 // The name, the times and the outcome, which each protocol has in its own way.
 function common(otlp, xray, origin, places) {

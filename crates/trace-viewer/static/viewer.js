@@ -11,7 +11,7 @@ const views = { spans: waterfall, documents };
 const view = () => (documents.active ? documents : waterfall);
 
 function route() {
-  const [, traceId, xray, id] = /^#([0-9a-f]{32})(\/xray)?(?:\/([0-9a-f]{16}))?$/i.exec(location.hash) ?? [];
+  const [, traceId, xray, id] = /^#([0-9a-f]{32})(\/xray)?(?:\/([0-9a-f]{16}(?:-caller)?))?$/i.exec(location.hash) ?? [];
   for (const part of ['list', 'list-tools']) byId(part).hidden = Boolean(traceId);
   for (const part of ['trace', 'trace-tools']) byId(part).hidden = !traceId;
   if (traceId) {

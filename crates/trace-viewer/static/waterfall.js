@@ -1,5 +1,6 @@
 import {
-  attributes, byId, chip, copyable, duration, el, hue, nanos, nanosOfRfc3339, niceStep, offset, plain, plural, timeOfDay, xrayId,
+  attributes, byId, chip, copyable, duration, el, hue, nanos, nanosOfRfc3339, niceStep, offset, parseExact, plain, plural, timeOfDay,
+  xrayId,
 } from './format.js';
 import { TreeGrid, depthFirst } from './treegrid.js';
 import { twin } from './twin.js';
@@ -90,7 +91,7 @@ export class Waterfall extends TreeGrid {
     if (text !== this.text) {
       const first = this.text === null;
       this.text = text;
-      this.trace = JSON.parse(text);
+      this.trace = parseExact(text);
       // A subsegment that came without its segment does not say whose it is.
       for (const span of this.trace.spans) span.service ??= 'unknown service';
       this.render(first);
@@ -170,7 +171,7 @@ export class Waterfall extends TreeGrid {
     return [
       el('header', {},
         el('h2', {}, plain(row.main.name)), chip(row.main.service),
-        el('span', { class: 'ids' }, 'Span ', copyable(row.id)),
+        el('span', { class: 'ids' }, 'Span ', copyable(row.main.span_id)),
         row.parentId ? el('span', { class: 'ids' }, 'Parent ', el('code', {}, row.parentId), up ? ' ' : null, up) : el('span', { class: 'ids' }, 'No parent'),
         this.documentLink(shown.find((span) => span.source === 'xray')),
         close),
@@ -241,12 +242,20 @@ export class Waterfall extends TreeGrid {
   }
 }
 
+// One row for each operation: a span and its X-Ray twin are one, the two sides of a call with one id are two.
 function mergeTwins(spans) {
-  const merged = new Map();
+  const byId = new Map();
   for (const span of spans) {
-    const known = merged.get(span.span_id);
-    if (known) known.records.push(span);
-    else merged.set(span.span_id, { id: span.span_id, records: [span], kids: 0, above: null });
+    const known = byId.get(span.span_id);
+    if (known) known.push(span);
+    else byId.set(span.span_id, [span]);
+  }
+  const merged = new Map();
+  const add = (id, records) => merged.set(id, { id, records, kids: 0, above: null });
+  for (const [id, records] of byId) {
+    const [served, called] = sides(records);
+    add(id, served);
+    if (called) add(`${id}${CALLER}`, called);
   }
   const rank = (span) => (span.source === 'otlp' ? 0 : 2) + (span.end_unix_nano ? 0 : 1);
   for (const row of merged.values()) {
@@ -259,7 +268,30 @@ function mergeTwins(spans) {
     // OTLP's word where it told of the span: X-Ray's `error` is a 4xx, which may be the caller's alone.
     row.error = row.main.status?.code === 'error';
   }
+  placeCallers(merged);
   return merged;
+}
+
+const CALLER = '-caller';
+const SERVED = ['server', 'consumer', 'segment'];
+
+// B3 and Envoy give a call's client span and server span one id.
+function sides(records) {
+  const isShared = ['otlp', 'xray'].some((source) => records.filter((span) => span.source === source).length > 1);
+  const served = records.filter((span) => SERVED.includes(span.kind));
+  if (!isShared || served.length === 0 || served.length === records.length) return [records];
+  return [served, records.filter((span) => !served.includes(span))];
+}
+
+// The server's row stands below its caller's. Other children are the server's, unless only the caller is of their service.
+function placeCallers(rows) {
+  for (const row of rows.values()) {
+    const own = rows.get(`${row.id}${CALLER}`);
+    if (own) row.parentId = own.id;
+    const [server, caller] = [rows.get(row.parentId), rows.get(`${row.parentId}${CALLER}`)];
+    const { service } = row.main;
+    if (!own && caller && caller.main.service === service && server.main.service !== service) row.parentId = caller.id;
+  }
 }
 
 const has = (row, source) => row.records.some((span) => span.source === source);

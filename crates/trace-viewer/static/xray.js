@@ -1,5 +1,5 @@
 // The X-Ray documents of a trace: a tree of segments and subsegments, and the JSON of one as it was sent.
-import { attributes, byId, chip, copyButton, copyable, duration, el, plain, plural, timeOfDay } from './format.js';
+import { attributes, byId, chip, copyButton, copyable, duration, el, parseExact, plain, plural, timeOfDay } from './format.js';
 import { findById, parse, tree } from './json.js';
 import { TreeGrid, depthFirst } from './treegrid.js';
 import { flags } from './twin.js';
@@ -73,7 +73,7 @@ export class Documents extends TreeGrid {
     }
     const first = this.text === null;
     this.text = text;
-    const { documents } = JSON.parse(text);
+    const { documents } = parseExact(text);
     const unfit = this.unfit(documents);
     if (documents.length === 0) {
       this.say('empty', `No X-Ray document of this trace is here.${unfit} A service sends them where AWS_XRAY_DAEMON_ADDRESS is set.`);
