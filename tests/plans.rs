@@ -115,9 +115,9 @@ fn statements(cruddur: &Cruddur) -> BTreeSet<String> {
     statements
 }
 
-/// The start asks whether there is any row at all, and takes whichever comes first.
+/// At its start the backend queries whether there is any row at all, and takes whichever comes first.
 fn is_of_a_route(text: &str) -> bool {
-    !matches!(text, "BEGIN" | "COMMIT") && !text.contains("LIMIT 1) AS one")
+    !matches!(text, "BEGIN" | "COMMIT" | "ROLLBACK") && !text.contains("LIMIT 1) AS one")
 }
 
 async fn explain_sqlite(file: &Path, statement: &str) -> Vec<String> {

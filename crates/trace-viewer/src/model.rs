@@ -208,9 +208,12 @@ impl Span {
     }
 }
 
-/// The first 256 bytes of a name, cut between characters: names are repeated in every list of traces.
+/// Bytes of a name: names are repeated in every list of traces.
+pub(crate) const NAME: usize = 256;
+
+/// The beginning of a name, cut between characters.
 pub(crate) fn short(mut name: String) -> String {
-    name.truncate(name.floor_char_boundary(256));
+    name.truncate(name.floor_char_boundary(NAME));
     name.shrink_to_fit();
     name
 }

@@ -11,8 +11,6 @@ use super::State;
 use crate::body;
 use crate::ingest::otlp as ingest;
 
-const REJECTED: &str = "spans without a valid id, or more of one trace than the viewer keeps";
-
 /// Why no span of a request was read.
 struct Refusal {
     status: StatusCode,
@@ -23,9 +21,9 @@ struct Refusal {
 pub(super) async fn export(state: Data<State>, request: HttpRequest, payload: Payload) -> HttpResponse {
     let encoding = encoding(request.headers());
     match read(&state, encoding, request.headers(), payload).await {
-        Ok(rejected) => {
+        Ok((rejected, message)) => {
             let encoding = encoding.unwrap_or(Encoding::Json);
-            let body = response::success(encoding, rejected, if rejected > 0 { REJECTED } else { "" });
+            let body = response::success(encoding, rejected, &message);
             HttpResponse::Ok().content_type(encoding.content_type()).body(body)
         }
         Err(refusal) => {
@@ -41,27 +39,29 @@ pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
     Refusal { header: Some((ALLOW, "POST")), ..refusal }.response(encoding(request.headers()))
 }
 
-/// Returns how many spans were rejected.
+/// Returns how many spans were rejected, and what was lost.
 async fn read(
     state: &State,
     encoding: Option<Encoding>,
     headers: &HeaderMap,
     payload: Payload,
-) -> Result<u64, Refusal> {
+) -> Result<(u64, String), Refusal> {
     let encoding = encoding.ok_or_else(|| {
         let message = "send OTLP as content-type: application/x-protobuf or application/json";
         Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })?;
     let body = state.bodies.read(headers, payload).await?;
-    let read = match encoding {
-        Encoding::Protobuf => ingest::protobuf(body),
-        Encoding::Json => ingest::json(&body),
-    };
-    let invalid = |error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}"));
-    let read = read.map_err(invalid)?;
-    state.store.reject(read.rejected);
-    let rejected = read.rejected + state.store.add(read.spans);
-    Ok(u64::try_from(rejected).unwrap_or(u64::MAX))
+    let read = ingest::read(encoding, &body)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}")))?;
+    let (invalid, mut message) = (read.rejected(), read.message());
+    let surplus = state.store.add(read.spans);
+    if surplus > 0 {
+        let separator = if message.is_empty() { "" } else { "; " };
+        message = format!("{message}{separator}spans rejected: {surplus} (their trace has more than the viewer keeps)");
+    }
+    let rejected = invalid + u64::try_from(surplus).unwrap_or(u64::MAX);
+    state.store.reject(usize::try_from(invalid).unwrap_or(usize::MAX));
+    Ok((rejected, message))
 }
 
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {

@@ -1,184 +1,159 @@
-//! OTLP/HTTP: protobuf, or JSON with ids in hex.
+//! OTLP's spans as the viewer keeps them. A faulty value or span costs no other, and the response says what was lost and why.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use actix_web::web::Bytes;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{self as wire};
-use prost::Message;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use otlp::{Attribute, Attributes, Bounds, Encoding, Fault, Malformed, Parent, Resource, StatusCode, Value as Any};
 use serde_json::{Map, Value, json};
 
-use crate::model::{Code, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short};
+use crate::model::{Code, Event, Kind, Link, NAME, Nanos, Source, Span, SpanId, Status, TraceId, short};
 
-/// The spans of a request, and how many more there were that are none.
+/// What is kept of a span. OpenTelemetry's SDKs send at most 128 of each unless they are configured otherwise.
+const BOUNDS: Bounds = Bounds { attributes: 1_024, events: 1_024, links: 1_024, inner_attributes: 128 };
+
+/// The spans of a request, and what it lost.
+#[derive(Default)]
 pub(crate) struct Read {
     pub(crate) spans: Vec<Span>,
-    pub(crate) rejected: usize,
+    /// Spans, by the fault that cost them.
+    rejected: BTreeMap<Fault, u64>,
+    /// Values of spans that were kept, likewise.
+    lost: BTreeMap<Fault, u64>,
 }
 
-/// `ExportTraceServiceRequest` with its spans still packed: two bytes of an empty span would unpack to hundreds.
-#[derive(Clone, PartialEq, Message)]
-struct Packed {
-    #[prost(message, repeated, tag = "1")]
-    resource_spans: Vec<PackedResource>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PackedResource {
-    #[prost(message, optional, tag = "1")]
-    resource: Option<Resource>,
-    #[prost(message, repeated, tag = "2")]
-    scope_spans: Vec<PackedScope>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct PackedScope {
-    #[prost(bytes = "bytes", repeated, tag = "2")]
-    spans: Vec<Bytes>,
-}
-
-/// The same in JSON.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Text<'a> {
-    #[serde(borrow)]
-    resource_spans: Vec<TextResource<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct TextResource<'a> {
-    resource: Option<Resource>,
-    #[serde(borrow)]
-    scope_spans: Vec<TextScope<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct TextScope<'a> {
-    #[serde(borrow)]
-    spans: Vec<&'a RawValue>,
-}
-
-pub(crate) fn protobuf(body: Bytes) -> Result<Read, String> {
-    let packed = Packed::decode(body).map_err(|error| error.to_string())?;
-    let mut read = Read { spans: Vec::new(), rejected: 0 };
-    for resource_spans in packed.resource_spans {
-        let service = service(resource_spans.resource);
-        for span in resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            read.push(wire::Span::decode(span).ok(), &service);
+/// Reads an `ExportTraceServiceRequest`.
+///
+/// # Errors
+/// It is not one.
+pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<Read, Malformed> {
+    let mut read = Read::default();
+    // The last resource's service, which all of its spans share.
+    let mut service: Arc<str> = "".into();
+    otlp::spans(encoding, body, &BOUNDS, |resource, _, span| match span {
+        Ok(span) => {
+            let name = service_of(resource);
+            if *name != *service {
+                service = name.into();
+            }
+            for fault in &span.faults {
+                *read.lost.entry(*fault).or_default() += 1;
+            }
+            match self::span(span, &service) {
+                Some(span) => read.spans.push(span),
+                None => read.reject(Fault { field: "spanId", why: "is not valid" }),
+            }
         }
-    }
-    Ok(read)
-}
-
-pub(crate) fn json(body: &[u8]) -> Result<Read, String> {
-    // To serde a list is a struct whose fields have their order.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err("it is not an object".to_owned());
-    }
-    let text: Text = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let mut read = Read { spans: Vec::new(), rejected: 0 };
-    for resource_spans in text.resource_spans {
-        let service = service(resource_spans.resource);
-        for span in resource_spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-            read.push(serde_json::from_str(span.get()).ok(), &service);
-        }
-    }
+        Err(fault) => read.reject(fault),
+    })?;
     Ok(read)
 }
 
 impl Read {
-    fn push(&mut self, span: Option<wire::Span>, service: &Arc<str>) {
-        match span.and_then(|span| self::span(span, service)) {
-            Some(span) => self.spans.push(span),
-            None => self.rejected += 1,
+    fn reject(&mut self, fault: Fault) {
+        *self.rejected.entry(fault).or_default() += 1;
+    }
+
+    /// How many spans were rejected.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// What was lost, for the sender; empty if nothing was.
+    pub(crate) fn message(&self) -> String {
+        let mut message = String::new();
+        let spans = self.rejected.iter().map(|(fault, count)| ("spans rejected", fault, count));
+        let values = self.lost.iter().map(|(fault, count)| ("values dropped", fault, count));
+        for (what, fault, count) in spans.chain(values) {
+            let separator = if message.is_empty() { "" } else { "; " };
+            // Writing to a text does not fail.
+            let _: std::fmt::Result = write!(message, "{separator}{what}: {count} ({fault})");
         }
+        message
     }
 }
 
-fn service(resource: Option<Resource>) -> Arc<str> {
-    let attributes = resource.map(|resource| resource.attributes).unwrap_or_default();
-    let name = attributes.into_iter().find(|attribute| attribute.key == "service.name");
-    match name.and_then(|name| name.value?.value) {
-        Some(Any::StringValue(name)) => short(name).into(),
-        _ => "unknown_service".into(),
-    }
+fn service_of<'r>(resource: &'r Resource<'_>) -> &'r str {
+    let name = resource.service().unwrap_or("unknown_service");
+    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 
-fn span(span: wire::Span, service: &Arc<str>) -> Option<Span> {
-    let status = span.status.clone().unwrap_or_default();
-    let kind = match span.kind() {
-        SpanKind::Server => Kind::Server,
-        SpanKind::Client => Kind::Client,
-        SpanKind::Producer => Kind::Producer,
-        SpanKind::Consumer => Kind::Consumer,
-        SpanKind::Internal | SpanKind::Unspecified => Kind::Internal,
+fn span(span: otlp::Span<'_>, service: &Arc<str>) -> Option<Span> {
+    let kind = match span.kind {
+        otlp::Kind::Server => Kind::Server,
+        otlp::Kind::Client => Kind::Client,
+        otlp::Kind::Producer => Kind::Producer,
+        otlp::Kind::Consumer => Kind::Consumer,
+        otlp::Kind::Internal | otlp::Kind::Unspecified => Kind::Internal,
     };
     Some(Span {
         trace_id: TraceId::from_bytes(&span.trace_id)?,
         span_id: SpanId::from_bytes(&span.span_id)?,
-        parent: SpanId::from_bytes(&span.parent_span_id),
+        parent: match span.parent {
+            Parent::Span(id) => SpanId::from_bytes(&id),
+            Parent::None | Parent::Invalid => None,
+        },
         service: Some(Arc::clone(service)),
-        name: short(span.name),
+        name: short(span.name.into_owned()),
         kind,
-        start: Nanos(span.start_time_unix_nano),
-        end: Some(Nanos(span.end_time_unix_nano.max(span.start_time_unix_nano))),
+        start: Nanos(span.start),
+        end: Some(Nanos(span.end.max(span.start))),
         attributes: attributes(span.attributes),
-        events: span
-            .events
-            .into_iter()
-            .map(|event| Event {
-                name: event.name,
-                time: Some(Nanos(event.time_unix_nano)),
-                attributes: attributes(event.attributes),
-            })
-            .collect(),
+        events: span.events.into_iter().map(event).collect(),
         links: span.links.into_iter().filter_map(link).collect(),
         status: Status {
-            code: match status.code() {
+            code: match span.status.code {
                 StatusCode::Unset => Code::Unset,
                 StatusCode::Ok => Code::Ok,
                 StatusCode::Error => Code::Error,
             },
-            message: (!status.message.is_empty()).then_some(status.message),
+            message: (!span.status.message.is_empty()).then(|| span.status.message.into_owned()),
         },
         source: Source::Otlp,
         document: None,
     })
 }
 
-/// One without a span to go to is left out.
-fn link(link: wire::span::Link) -> Option<Link> {
+fn event(event: otlp::Event<'_>) -> Event {
+    Event { name: event.name.into_owned(), time: Some(Nanos(event.time)), attributes: attributes(event.attributes) }
+}
+
+fn link(link: otlp::Link<'_>) -> Option<Link> {
     let (trace_id, span_id) = (TraceId::from_bytes(&link.trace_id)?, SpanId::from_bytes(&link.span_id)?);
     Some(Link { trace_id, span_id, attributes: attributes(link.attributes) })
 }
 
-fn attributes(attributes: Vec<KeyValue>) -> Map<String, Value> {
-    attributes.into_iter().map(|attribute| (attribute.key, value(attribute.value))).collect()
+fn attributes(attributes: Attributes<'_>) -> Map<String, Value> {
+    map(attributes.kept)
 }
 
-/// prost bounds how deep a value may nest.
-fn value(value: Option<AnyValue>) -> Value {
-    match value.and_then(|value| value.value) {
-        None => Value::Null,
-        Some(Any::StringValue(text)) => Value::String(text),
-        Some(Any::BoolValue(flag)) => Value::Bool(flag),
-        Some(Any::IntValue(number)) => json!(number),
-        Some(Any::DoubleValue(number)) => json!(number),
-        Some(Any::ArrayValue(array)) => {
-            Value::Array(array.values.into_iter().map(|value| self::value(Some(value))).collect())
-        }
-        Some(Any::KvlistValue(list)) => Value::Object(attributes(list.values)),
-        Some(Any::BytesValue(bytes)) => Value::String(format!("{} bytes", bytes.len())),
-        // An index into a table that only profiles have.
-        Some(_) => Value::Null,
+fn map(attributes: Vec<Attribute<'_>>) -> Map<String, Value> {
+    attributes.into_iter().map(|attribute| (attribute.key.into_owned(), value(attribute.value))).collect()
+}
+
+fn value(value: Any<'_>) -> Value {
+    match value {
+        Any::Empty => Value::Null,
+        Any::Text(text) => Value::String(text.into_owned()),
+        Any::Bool(flag) => Value::Bool(flag),
+        Any::Int(number) => json!(number),
+        // JSON has no number for these.
+        Any::Double(number) if !number.is_finite() => Value::String(non_finite(number).to_owned()),
+        Any::Double(number) => json!(number),
+        Any::Array(values) => Value::Array(values.into_iter().map(self::value).collect()),
+        Any::Map(entries) => Value::Object(map(entries)),
+        Any::Bytes(bytes) => Value::String(format!("{} bytes", bytes.len())),
+    }
+}
+
+/// As [protobuf's JSON](https://protobuf.dev/programming-guides/json/) writes it.
+fn non_finite(number: f64) -> &'static str {
+    if number.is_nan() {
+        "NaN"
+    } else if number > 0.0 {
+        "Infinity"
+    } else {
+        "-Infinity"
     }
 }
 
@@ -186,6 +161,7 @@ fn value(value: Option<AnyValue>) -> Value {
 mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use proptest::prelude::*;
+    use prost::Message;
 
     use super::*;
 
@@ -196,10 +172,14 @@ mod tests {
            "attributes":[{"key":"n","value":{"intValue":"3"}}],"status":{"code":2,"message":"no"}},
           {"traceId":"","spanId":"53995c3f42cd8ad8","name":"no trace"}]}]}]}"#;
 
+    fn json(body: &[u8]) -> Result<Read, Malformed> {
+        read(Encoding::Json, body)
+    }
+
     #[test]
     fn json_has_its_ids_in_hex_and_a_span_without_an_id_is_counted() {
         let read = json(JSON.as_bytes()).unwrap();
-        assert_eq!((read.spans.len(), read.rejected), (1, 1));
+        assert_eq!((read.spans.len(), read.rejected()), (1, 1));
         let span = &read.spans[0];
         assert_eq!(span.trace_id.to_string(), "5759e988bd862e3fe1be46a994272793");
         assert_eq!((span.kind, span.parent, span.status.code), (Kind::Server, None, Code::Error));
@@ -210,23 +190,35 @@ mod tests {
     #[test]
     fn protobuf_says_the_same() {
         let request: ExportTraceServiceRequest = serde_json::from_str(JSON).unwrap();
-        let read = protobuf(request.encode_to_vec().into()).unwrap();
-        assert_eq!((read.spans.len(), read.rejected), (1, 1));
+        let read = read(Encoding::Protobuf, &request.encode_to_vec()).unwrap();
+        assert_eq!((read.spans.len(), read.rejected()), (1, 1));
         assert_eq!(read.spans[0].service.as_deref(), Some("backend"));
     }
 
     #[test]
-    fn a_bad_span_costs_only_itself() {
+    fn a_bad_value_costs_only_itself_and_the_sender_learns_why() {
         let body = JSON.replace("\"n\",\"value\":{\"intValue\":\"3\"}", "\"n\",\"value\":5");
         let read = json(body.as_bytes()).unwrap();
-        assert_eq!((read.spans.len(), read.rejected), (0, 2));
+        assert_eq!((read.spans.len(), read.rejected(), read.spans[0].attributes.len()), (1, 1, 0));
+        assert_eq!(
+            read.message(),
+            "spans rejected: 1 (traceId is missing or all zero); values dropped: 1 (attributes.value is not an object)"
+        );
+    }
+
+    #[test]
+    fn a_number_that_json_cannot_have_is_a_text() {
+        for (number, text) in [("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity")] {
+            let body = JSON.replace("\"intValue\":\"3\"", &format!("\"doubleValue\":\"{number}\""));
+            assert_eq!(json(body.as_bytes()).unwrap().spans[0].attributes["n"], text);
+        }
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_spans_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = json(&bytes);
-            let _ = protobuf(bytes.into());
+            let _ = read(Encoding::Protobuf, &bytes);
         }
     }
 }
