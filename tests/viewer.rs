@@ -58,6 +58,56 @@ fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
     assert_eq!((&trace["errors"], &trace["sources"]), (&json!(1), &json!({"otlp": 1, "xray": 0})));
 }
 
+/// Protobuf's mapping to JSON, by which other exporters write; what OTLP forbids costs no neighbour, and the sender learns the reason.
+#[test]
+fn a_bad_value_costs_that_value_alone() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let url = format!("{}/v1/traces", viewer.viewer);
+    let mut body = request("odd");
+    let parts = body["resourceSpans"].as_array_mut().unwrap();
+    parts[0]["resource"]["entityRefs"] = json!([{"type": "service", "idKeys": ["service.name"]}]);
+    parts[0]["scopeSpans"][0]["schemaUrl"] = json!(null);
+    let spans = parts[0]["scopeSpans"][0]["spans"].as_array_mut().unwrap();
+    spans[0]["parentSpanId"] = json!(null);
+    spans[0]["links"] = json!(null);
+    spans[0]["kind"] = json!("SPAN_KIND_SERVER");
+    spans[0]["attributes"] = json!([
+        {"key": "list", "value": {"arrayValue": {}}},
+        {"key": "map", "value": {"kvlistValue": {}}},
+        {"key": "ratio", "value": {"doubleValue": "0.25"}},
+        {"key": "count", "value": {"intValue": 2.0}},
+        {"key": "none", "value": null},
+        {"key": "bad", "value": {"intValue": "many"}},
+    ]);
+    spans[1] =
+        json!({"traceId": TRACE, "spanId": "00000000000000a2", "name": "without any attributes", "attributes": null});
+    let answer = http::post(&url, &body);
+    let said = answer.json();
+    assert_eq!((answer.status, &said["partialSuccess"]["rejectedSpans"]), (200, &json!("0")));
+    assert_eq!(
+        said["partialSuccess"]["errorMessage"],
+        "values dropped: 1 (attributes.value is not a whole number); \
+         values dropped: 1 (kind is a text; OTLP/JSON has the number of an enumeration)"
+    );
+    let trace = http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json();
+    let spans = trace["spans"].as_array().unwrap();
+    assert_eq!(spans.len(), 2, "{trace:#}");
+    let odd = spans.iter().find(|span| span["name"] == "odd").unwrap();
+    let kept = json!({"list": [], "map": {}, "ratio": 0.25, "count": 2, "none": null});
+    assert_eq!((&odd["attributes"], &odd["parent_id"]), (&kept, &json!(null)), "{odd:#}");
+    parts_of_nothing(&url);
+}
+
+fn parts_of_nothing(url: &str) {
+    for body in [json!({"resourceSpans": null}), json!({"resourceSpans": [{"resource": {"attributes": null}}]})] {
+        let answer = http::post(url, &body);
+        assert_eq!((answer.status, answer.json()), (200, json!({})), "{body}");
+    }
+    for body in [json!(null), json!([]), json!({"resourceSpans": {}}), json!({"resourceSpans": [[]]})] {
+        assert_eq!(http::post(url, &body).status, 400, "{body}");
+    }
+}
+
 #[test]
 fn it_merges_a_segment_with_the_span_of_its_trace() {
     let viewer = Cruddur::service("trace-viewer", &[]);

@@ -25,8 +25,12 @@ pub(crate) fn spans<'a>(
     mut each: impl FnMut(&Resource<'a>, &Scope<'a>, Result<Span<'a>, Fault>),
 ) -> Result<(), Malformed> {
     let json: &RawValue = serde_json::from_slice(message).map_err(Malformed::new)?;
+    let json = Raw { field: "the message", json };
+    if json.is_null() {
+        return Err(json.fault("is not an object").into());
+    }
     let mut parts = None;
-    object(Raw { field: "the message", json }, |name, value| {
+    object(json, |name, value| {
         if name == "resourceSpans" {
             parts = Some(Raw { field: "resourceSpans", json: value });
         }
