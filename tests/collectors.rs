@@ -28,11 +28,13 @@ fn ledger(ended: &Ended) -> &str {
 fn a_private_ca_is_trusted_by_any_of_its_variables() {
     let Some(authority) = Authority::make() else { return };
     let (file, folder) = (authority.file(), authority.folder());
+    let folders = format!("/no/such:{}:{folder}", env!("CARGO_MANIFEST_DIR"));
     for (variable, value) in [
         (CERTIFICATE, &file),
         ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &file),
         ("SSL_CERT_FILE", &file),
         ("SSL_CERT_DIR", &folder),
+        ("SSL_CERT_DIR", &folders),
     ] {
         let collector = Honeycomb::encrypted("", authority.server(false));
         let ended = backend(&[(ENDPOINT, &collector.url), (variable, value)]);
@@ -85,6 +87,7 @@ fn a_file_that_cannot_be_used_is_a_fault_that_names_it() {
         (vec![(CERTIFICATE, &key)], CERTIFICATE, "client.key has no certificate in PEM"),
         (vec![("SSL_CERT_FILE", "/no/such/ca.pem")], "SSL_CERT_FILE", "/no/such/ca.pem cannot be read"),
         (vec![("SSL_CERT_DIR", env!("CARGO_MANIFEST_DIR"))], "SSL_CERT_DIR", "has no file with CA certificates"),
+        (vec![("SSL_CERT_DIR", "/no/such:/nor/this")], "SSL_CERT_DIR", "has no folder with CA certificates"),
         (vec![(CLIENT, &certificate)], CLIENT, "needs a certificate and its key"),
         (vec![(KEY, &key)], KEY, "needs a certificate and its key"),
         (vec![(CLIENT, &certificate), (KEY, &other)], KEY, "is not the key of"),

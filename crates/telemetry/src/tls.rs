@@ -1,9 +1,10 @@
 //! What an encrypted connection trusts, and what it shows of itself: certificates and keys in files of PEM. They are read once,
 //! at start, so that a wrong file is found there and not by a handshake. No message has any part of a key.
 
+use std::env;
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
@@ -41,8 +42,7 @@ impl Tls {
         if !files.roots.is_empty() {
             let mut roots = Vec::new();
             for named in &files.roots {
-                let found = if named.path.is_dir() { folder(&named.path) } else { authorities(&named.path) };
-                roots.extend(found.map_err(|problem| named.wrong(&problem))?);
+                roots.extend(trusted(&named.path).map_err(|problem| named.wrong(&problem))?);
             }
             config = config.root_certs(RootCerts::from(roots));
         }
@@ -63,6 +63,24 @@ impl Named {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "own certificates" } else { "public CAs" })
+    }
+}
+
+/// The authorities of a file, of a folder, or of several folders: OpenSSL reads `SSL_CERT_DIR` as a list, of which those that
+/// are not there do not count.
+fn trusted(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    if path.is_dir() {
+        return folder(path);
+    }
+    let folders: Vec<PathBuf> = env::split_paths(path).collect();
+    if path.exists() || folders.len() < 2 {
+        return authorities(path);
+    }
+    let found: Vec<_> = folders.iter().filter_map(|path| folder(path).ok()).flatten().collect();
+    if found.is_empty() {
+        Err("has no folder with CA certificates in PEM; name one that has".to_owned())
+    } else {
+        Ok(found)
     }
 }
 
