@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use ::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use ::http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use settings::Settings;
@@ -14,6 +15,9 @@ pub(super) type Headers = Vec<(HeaderName, SecretString)>;
 
 /// Quotes that a shell would have removed, and a list in a compose file does not.
 const QUOTES: [char; 2] = ['"', '\''];
+
+/// What describes the body, which the exporter alone knows.
+const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// A key.
 pub(super) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
@@ -38,13 +42,22 @@ pub(super) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
     headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
 }
 
-/// `name=value,…`, the values percent-encoded.
+/// `name=value,…`, the values percent-encoded. Of two entries with one name the last holds, as in other SDKs.
 pub(super) fn headers(settings: &mut Settings, variable: &str) -> Headers {
     let text = settings.text(variable).unwrap_or_default();
-    let mut headers = Vec::new();
+    let mut headers = Headers::new();
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
         match header(member) {
-            Ok(header) => headers.push(header),
+            Ok((name, _)) if OF_BODY.contains(&name) => {
+                settings.warn(variable, format!("{name} is not sent as given: the exporter sets it for each request"));
+            }
+            Ok((name, value)) => {
+                if headers.iter().any(|(own, _)| *own == name) {
+                    settings.warn(variable, format!("{name} is given more than once; the last value is used"));
+                    headers.retain(|(own, _)| *own != name);
+                }
+                headers.push((name, value));
+            }
             Err(problem) => settings.fault(variable, format!("its entry {} {problem}", index + 1)),
         }
     }

@@ -87,6 +87,33 @@ fn a_header_says_what_is_wrong_with_it() {
 }
 
 #[test]
+fn of_two_headers_with_one_name_the_last_is_sent() {
+    for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
+        let pairs = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), (name, "a=1, b=2 ,A=%33")];
+        let config = read(&pairs).unwrap();
+        assert_eq!(config.warnings, [format!("{name}: a is given more than once; the last value is used")]);
+        let sent = traces(config.otlp).headers;
+        let sent: Vec<_> = sent.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
+        assert_eq!(sent, [("b", "2"), ("a", "3")]);
+    }
+}
+
+#[test]
+fn a_header_that_describes_the_body_is_the_exporters_own() {
+    for name in ["content-length", "Content-Type", "CONTENT-ENCODING", "transfer-encoding"] {
+        let headers = format!("{name}=3,a=1");
+        let pairs =
+            [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", &*headers)];
+        let config = read(&pairs).unwrap();
+        let warning =
+            format!("{} is not sent as given: the exporter sets it for each request", name.to_ascii_lowercase());
+        assert_eq!(config.warnings, [format!("OTEL_EXPORTER_OTLP_HEADERS: {warning}")]);
+        let sent = traces(config.otlp).headers;
+        assert_eq!(sent.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a"]);
+    }
+}
+
+#[test]
 fn honeycombs_address_without_a_key_is_a_fault() {
     let faults = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io")]).unwrap_err();
     assert!(faults.contains("no key is set"), "{faults}");
