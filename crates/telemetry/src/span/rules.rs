@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use opentelemetry::trace::TraceId;
 use wire::rules::{Reservoir, Statistics, Taken, Target};
 use wire::{Request, Rule, Rules};
 
@@ -83,16 +82,16 @@ impl ByRules {
         Self { service, service_type, shown, local, central: RwLock::new(None) }
     }
 
-    /// Decides for a trace that begins `now`, with what is known of its request.
-    pub(crate) fn decide(&self, now: SystemTime, trace: TraceId, asked: Option<&Asked>) -> Verdict {
+    /// Decides for a trace of these 56 random bits that begins `now`, with what is known of its request.
+    pub(crate) fn decide(&self, now: SystemTime, random: u64, asked: Option<&Asked>) -> Verdict {
         let service = self.service.as_str();
         let request = asked
             .map(|asked| asked.of(service, self.service_type))
             .unwrap_or(Request { service_type: self.service_type, ..Request::of(service) });
         let second = epoch(now);
         match self.central().filter(|table| second <= table.until) {
-            Some(table) => table.decide(second, trace, &request),
-            None => self.local.decide(second, trace, &request),
+            Some(table) => table.decide(second, random, &request),
+            None => self.local.decide(second, random, &request),
         }
     }
 
@@ -173,7 +172,7 @@ impl ByRules {
 }
 
 impl Table {
-    fn decide(&self, second: u64, trace: TraceId, request: &Request<'_>) -> Verdict {
+    fn decide(&self, second: u64, random: u64, request: &Request<'_>) -> Verdict {
         let found = self.entries.iter().find(|entry| entry.rule.matches(request)).or(self.entries.last());
         let Some(entry) = found else { return Verdict { sampled: false, by_rate: None, rule: None } };
         let mut state = lock(&entry.state);
@@ -181,7 +180,7 @@ impl Table {
         state.counts.requests += 1;
         let taken = state.reservoir.take(second);
         let by_rate = taken.is_none().then_some(state.rate);
-        let sampled = by_rate.is_none_or(|rate| rate.takes(trace));
+        let sampled = by_rate.is_none_or(|rate| rate.takes(random));
         // As in AWS's SDKs, what is borrowed is not among what is sampled.
         let count = if taken == Some(Taken::Borrowed) { &mut state.counts.borrowed } else { &mut state.counts.sampled };
         *count += u64::from(sampled);

@@ -1,7 +1,8 @@
 //! Which traces are recorded: OpenTelemetry's samplers, decided before anything of a span is built. A ratio is decided by the
 //! trace id's 56 random bits, the same in every service, and carried in the `ot` entry of tracestate as its
 //! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
-//! many requests it stands for. Honeycomb reads that from `SampleRate`, a whole number. If it is none, some traces have the next
+//! many requests it stands for. A caller may bring other random bits in that entry, its `rv`: they decide instead, and go on as they
+//! came. Honeycomb reads that from `SampleRate`, a whole number. If it is none, some traces have the next
 //! lower number and some the next higher, chosen by the trace id too, so that sums are right in expectation.
 
 use std::fmt;
@@ -73,8 +74,9 @@ impl Threshold {
         Self(((1.0 - ratio) * 2f64.powi(56)).round() as u64)
     }
 
-    pub(crate) fn takes(self, trace: TraceId) -> bool {
-        random(trace) >= self.0
+    /// Whether a trace of these 56 random bits is sampled.
+    pub(crate) fn takes(self, random: u64) -> bool {
+        random >= self.0
     }
 }
 
@@ -95,28 +97,23 @@ impl Sampler {
                 Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
             }
             _ => {
+                let brought = state.get(ENTRY).and_then(brought);
+                let random = brought.unwrap_or_else(|| random(trace));
                 let (sampled, by_ratio, rule) = match &self.root {
                     Root::On => (true, None, None),
                     Root::Off => (false, None, None),
-                    Root::Ratio(threshold) => (threshold.takes(trace), Some(*threshold), None),
+                    Root::Ratio(threshold) => (threshold.takes(random), Some(*threshold), None),
                     Root::Rules(rules) => {
-                        let verdict = rules.decide(now, trace, asked::take().as_ref());
+                        let verdict = rules.decide(now, random, asked::take().as_ref());
                         (verdict.sampled, verdict.by_rate, verdict.rule)
                     }
                 };
-                match by_ratio {
-                    Some(Threshold(threshold)) if sampled && threshold > 0 => {
-                        let entry = format!("th:{}", hex(threshold));
-                        Decision {
-                            sampled,
-                            state: state.with(ENTRY, &entry),
-                            rate: rate(threshold, random(trace)),
-                            rule,
-                        }
-                    }
-                    // What another's ratio said does not hold for a decision of our own.
-                    _ => Decision { sampled, state: state.without(ENTRY), rate: None, rule },
-                }
+                // What another's ratio said does not hold for a decision of our own; its random bits do.
+                let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|at| sampled && *at > 0);
+                let parts = [threshold.map(|at| format!("th:{}", hex(at))), brought.map(|rv| format!("rv:{rv:014x}"))];
+                let entry = parts.into_iter().flatten().collect::<Vec<_>>().join(";");
+                let state = if entry.is_empty() { state.without(ENTRY) } else { state.with(ENTRY, &entry) };
+                Decision { sampled, state, rate: threshold.and_then(|at| rate(at, random)), rule }
             }
         }
     }
@@ -135,16 +132,24 @@ fn random(trace: TraceId) -> u64 {
     u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
-/// What an entry's threshold means for `trace`. An entry may bring the random bits by which others have decided.
+/// What an entry's threshold means for `trace`.
 fn rate_of_entry(entry: &str, trace: TraceId) -> Option<i64> {
-    let value = |name| entry.split(';').find_map(|part| part.strip_prefix(name));
-    let hex = |digits: &str| {
-        let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        u64::from_str_radix(is_hex.then_some(digits)?, 16).ok()
-    };
-    let digits = value("th:").filter(|digits| (1..=14).contains(&digits.len()))?;
-    let random = value("rv:").filter(|digits| digits.len() == 14).and_then(hex).unwrap_or_else(|| random(trace));
-    rate(hex(&format!("{digits:0<14}"))?, random)
+    let digits = value(entry, "th:").filter(|digits| (1..=14).contains(&digits.len()))?;
+    rate(number(&format!("{digits:0<14}"))?, brought(entry).unwrap_or_else(|| random(trace)))
+}
+
+/// The random bits that an entry brings, by which others have decided.
+fn brought(entry: &str) -> Option<u64> {
+    value(entry, "rv:").filter(|digits| digits.len() == 14).and_then(number)
+}
+
+fn value<'a>(entry: &'a str, name: &str) -> Option<&'a str> {
+    entry.split(';').find_map(|part| part.strip_prefix(name))
+}
+
+fn number(digits: &str) -> Option<u64> {
+    let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(is_hex.then_some(digits)?, 16).ok()
 }
 
 /// How many requests a sampled trace stands for; `None` if that is one. With `RANGE / taken` = n + r / `taken`, it is n + 1 for r of
@@ -221,6 +226,25 @@ mod tests {
         let own = Sampler { root: Root::On, parent_based: false };
         let decision = own.decide(trace(1), Some(&not), state, UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.state.header()), (true, Some("x=1")));
+    }
+
+    #[test]
+    fn random_bits_that_come_decide_and_go_on() {
+        let flags = TraceFlags::default();
+        for (rv, ratio, sampled, rate, sent) in [
+            ("c0000000000000", 0.25, true, Some(4), "ot=th:c;rv:c0000000000000,x=1"),
+            ("bfffffffffffff", 0.25, false, None, "ot=rv:bfffffffffffff,x=1"),
+            ("00000000000000", 1.0, true, None, "ot=rv:00000000000000,x=1"),
+        ] {
+            let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
+            let state = State::default().with("x", "1").with("ot", &format!("rv:{rv};th:8"));
+            // The trace's own bits say the opposite.
+            let trace = trace(if sampled { 0 } else { u64::MAX });
+            let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
+            let decision = sampler.decide(trace, Some(&parent), state, UNIX_EPOCH);
+            let found = (decision.sampled, decision.rate, decision.state.header());
+            assert_eq!(found, (sampled, rate, Some(sent)), "{rv}");
+        }
     }
 
     /// What the sampled ones of 100,000 requests add up to. Their random bits are evenly spread, so that nothing here is left to chance.
