@@ -154,6 +154,23 @@ fn a_span_that_a_panic_closes_or_leaves_has_failed() {
 }
 
 #[test]
+fn a_panic_in_a_thread_fails_the_spans_of_that_thread_alone() {
+    let spans = panicked(|| {
+        let dispatch = tracing::dispatcher::get_default(Clone::clone);
+        let outer = tracing::info_span!("outer").entered();
+        let parent = outer.id();
+        let worker = std::thread::spawn(move || {
+            tracing::dispatcher::with_default(&dispatch, || {
+                let _work = tracing::info_span!(parent: parent, "work").entered();
+                panic!("by this test");
+            });
+        });
+        assert!(worker.join().is_err());
+    });
+    assert_eq!(spans, [("work".to_owned(), true), ("outer".to_owned(), false)]);
+}
+
+#[test]
 fn a_span_that_is_done_or_merely_dropped_has_not_panicked() {
     struct Cleans;
     impl Drop for Cleans {
