@@ -122,6 +122,18 @@ fn a_success_that_is_no_response_of_otlp_delivers_nothing() {
 }
 
 #[test]
+fn a_response_in_gzip_is_read() {
+    for protocol in ["http/protobuf", "http/json"] {
+        let to =
+            |collector: &Honeycomb| backend(&[(ENDPOINT, &collector.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
+        let taken = to(&Honeycomb::troubled("", Trouble::Packs));
+        assert!(ledger(&taken).ends_with(" delivered + 0 queued + 0 dropped"), "{protocol}: {}", taken.errors);
+        let refused = to(&Honeycomb::troubled("a key", Trouble::Packs));
+        assert!(ledger(&refused).ends_with(": missing 'x-honeycomb-team' header"), "{protocol}: {}", refused.errors);
+    }
+}
+
+#[test]
 fn a_message_that_rejects_nothing_is_one_warning_and_loses_nothing() {
     let collector = Honeycomb::troubled("", Trouble::Warns);
     let ended = backend(&[(ENDPOINT, &collector.url), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);

@@ -118,6 +118,17 @@ fn a_wrong_key_is_told_in_honeycombs_words() {
 }
 
 #[test]
+fn an_answer_in_gzip_is_read_as_any_other() {
+    let honeycomb = Honeycomb::troubled(KEY, Trouble::Packs);
+    let to = |key| doctor(&[("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    let told = to(KEY);
+    assert_eq!(told.of("honeycomb auth").0, "ok", "{:#?}", told.checks);
+    assert_eq!(told.of("honeycomb span").0, "ok", "{:#?}", told.checks);
+    let told = to("hcaik_another");
+    assert!(told.of("honeycomb auth").1.contains("unknown API key"), "{:#?}", told.checks);
+}
+
+#[test]
 fn a_key_that_cannot_send_is_explained_and_not_tried() {
     let honeycomb = Honeycomb::start(KEY);
     for (key, reason) in [

@@ -16,7 +16,8 @@ use std::sync::Mutex;
 use std::thread::{self, sleep};
 use std::time::{Duration, SystemTime};
 
-use flate2::read::GzDecoder;
+use flate2::Compression;
+use flate2::read::{GzDecoder, GzEncoder};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -55,6 +56,8 @@ pub(crate) enum Trouble {
     TakesAPart,
     /// Takes everything, with a message of partial success that rejects nothing.
     Warns,
+    /// Packs the body of every answer with gzip.
+    Packs,
     /// Answers every request with this content type and body, as a success, and takes nothing.
     Answers(&'static str, &'static str),
 }
@@ -207,9 +210,16 @@ fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
             Trouble::Resets => return Ok(()),
             _ => {}
         }
-        let (status, kind, body) = answer(&request, state, &trouble);
+        let (status, kind, mut body) = answer(&request, state, &trouble);
+        let mut coding = "";
+        if trouble == Trouble::Packs {
+            coding = "\r\ncontent-encoding: gzip";
+            let mut packed = Vec::new();
+            GzEncoder::new(&*body, Compression::fast()).read_to_end(&mut packed)?;
+            body = packed;
+        }
         let length = body.len();
-        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n");
+        let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}{coding}\r\ncontent-length: {length}\r\n\r\n");
         let whole = [head.as_bytes(), &body].concat();
         if trouble == Trouble::Drips {
             for byte in whole {

@@ -11,11 +11,12 @@ mod json;
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
+use flate2::read::MultiGzDecoder;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use opentelemetry_semantic_conventions::SCHEMA_URL;
 use otlp::wire::{bytes, field_len, head};
 use secrecy::{ExposeSecret, SecretString};
-use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
 use crate::client::agent;
 use crate::config::{Endpoint, Protocol};
@@ -189,16 +190,16 @@ impl Otlp {
 
     fn post(&self, unsigned: &Unsigned<'_>, signature: &Signature) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(unsigned.method).uri(unsigned.url);
-        // What the body is, we say.
-        let says = |name: &HeaderName| unsigned.headers.iter().any(|(own, _)| name == own);
-        for (name, value) in self.endpoint.headers.iter().filter(|(name, _)| !says(name)) {
+        for (name, value) in &self.endpoint.headers {
             request = request.header(name, value.expose_secret());
         }
         for (name, value) in unsigned.headers {
             request = request.header(*name, *value);
         }
-        if self.endpoint.header("user-agent").is_none() {
-            request = request.header("user-agent", AGENT);
+        for (name, value) in [("user-agent", AGENT), ("accept-encoding", "gzip")] {
+            if self.endpoint.header(name).is_none() {
+                request = request.header(name, value);
+            }
         }
         for (name, value) in &signature.headers {
             request = request.header(name, value);
@@ -214,6 +215,7 @@ impl Otlp {
         if status.is_success() {
             read?;
         }
+        let body = unpacked(response.headers(), body);
         Ok(Answer { status, kind, error, retry_after, body })
     }
 
@@ -262,6 +264,19 @@ impl Otlp {
             }
         }
         outcome
+    }
+}
+
+/// The body of a response, without the gzip that its headers name. As it came if they name none, or it is not packed after all.
+pub(crate) fn unpacked(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
+    let coding = headers.get("content-encoding").and_then(|coding| coding.to_str().ok()).unwrap_or_default();
+    if !["gzip", "x-gzip"].iter().any(|gzip| coding.eq_ignore_ascii_case(gzip)) {
+        return body;
+    }
+    let mut plain = Vec::new();
+    match MultiGzDecoder::new(body.as_slice()).take(ANSWER).read_to_end(&mut plain) {
+        Ok(_) => plain,
+        Err(_) => body,
     }
 }
 

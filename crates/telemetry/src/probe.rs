@@ -145,14 +145,15 @@ pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let mut answer = request.call().map_err(|error| format!("{url} did not answer: {}", explain(&error)))?;
     let clock = answer.headers().get("date").and_then(|date| date.to_str().ok()).and_then(Clock::against);
     let status = answer.status();
-    let text = answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default();
+    let body = answer.body_mut().with_config().limit(ANSWER).read_to_vec().unwrap_or_default();
+    let body = otlp::unpacked(answer.headers(), body);
     if !status.is_success() {
-        let said = serde_json::from_str::<Refused>(&text).map(|refused| refused.error).unwrap_or_default();
+        let said = serde_json::from_slice::<Refused>(&body).map(|refused| refused.error).unwrap_or_default();
         let said = otlp::told(endpoint.secrets(), &said);
         return Err(format!("{url} answered {status}{said}; make an ingest key in Honeycomb's environment settings"));
     }
     let told: Told =
-        serde_json::from_str(&text).map_err(|error| format!("{url} answered what is no identity ({error})"))?;
+        serde_json::from_slice(&body).map_err(|error| format!("{url} answered what is no identity ({error})"))?;
     let sends = told.api_key_access.events;
     Ok(Identity { team: told.team.name, environment: told.environment.name, sends, clock })
 }

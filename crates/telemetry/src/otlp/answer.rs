@@ -74,7 +74,7 @@ fn of_json(body: &[u8]) -> Option<(usize, String)> {
 }
 
 fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
-    kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.contains(what))
+    kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.to_ascii_lowercase().contains(what))
 }
 
 /// What a refusal says: the error's name, where AWS gives one in a header or in the body, and the body's message.
@@ -220,6 +220,11 @@ mod tests {
         assert_eq!(said(Some(&protobuf), None, &status), "unknown API key");
         let json = HeaderValue::from_static("application/json");
         assert_eq!(said(Some(&json), None, br#"{"code":16,"message":"no key"}"#), "no key");
+        for kind in ["application/json; charset=utf-8", "Application/JSON"].map(HeaderValue::from_static) {
+            assert_eq!(said(Some(&kind), None, br#"{"message":"no key"}"#), "no key", "{kind:?}");
+        }
+        let page = HeaderValue::from_static("Text/HTML; charset=UTF-8");
+        assert!(said(Some(&page), None, b"<html>").starts_with("a web page"));
         assert_eq!(said(None, None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
         assert_eq!(said(Some(&protobuf), None, b"\xff\xff"), "");
     }
