@@ -18,8 +18,8 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
     let ended = cruddur.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
     let accounts = accounts(&ended);
-    // Twenty requests: two spans in the proxy, three in the backend, where the start has five of its own.
-    for (service, spans) in [("frontend-proxy", 40), ("backend", 65)] {
+    // Twenty requests: two spans in the proxy, three in the backend, where the start has six of its own.
+    for (service, spans) in [("frontend-proxy", 40), ("backend", 66)] {
         for destination in ["otlp", "xray"] {
             let account = accounts.iter().find(|account| account.starts_with(&format!("{service}: {destination}: ")));
             let expected =

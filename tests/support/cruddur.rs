@@ -123,8 +123,18 @@ impl Cruddur {
 
     /// The service that a command runs.
     pub(crate) fn service_of(name: &str, command: &mut Command) -> Self {
-        let mut cruddur = Self::start(command);
-        let line = cruddur.line();
+        Self::start(command).once_ready(name)
+    }
+
+    /// A backend that may take its time until it is ready.
+    pub(crate) fn starting_backend(variables: &[(&str, &str)]) -> Self {
+        Self::spawn(&["backend"], &[&FREE_PORTS[1..2], variables].concat())
+    }
+
+    /// A service, once it has announced itself.
+    pub(crate) fn once_ready(mut self, name: &str) -> Self {
+        let line = self.line();
+        let cruddur = &mut self;
         for word in line.split_whitespace() {
             match (name, word.split_once('=')) {
                 ("backend", Some(("http", address))) => cruddur.backend = address.to_owned(),
@@ -134,7 +144,7 @@ impl Cruddur {
                 _ => {}
             }
         }
-        cruddur
+        self
     }
 
     pub(crate) fn spawn(arguments: &[&str], variables: &[(&str, &str)]) -> Self {

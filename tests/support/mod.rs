@@ -16,6 +16,7 @@ pub(crate) mod owner;
 pub(crate) mod person;
 pub(crate) mod pgbouncer;
 pub(crate) mod postgres;
+pub(crate) mod postgres_server;
 pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod recorder;

@@ -20,6 +20,8 @@ struct Line {
 
 struct State {
     condition: Condition,
+    /// The host and port where it leads.
+    server: String,
     /// How often everyone who was connected has been lost.
     losses: usize,
     /// Both ends of every connection that has been made.
@@ -42,14 +44,18 @@ impl SlowWire {
         let (server, name) = rest.split_once('/').unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
-        let state = Mutex::new(State { condition: Condition::Whole, losses: 0, streams: Vec::new() });
+        let server = server.to_owned();
+        let state = Mutex::new(State { condition: Condition::Whole, server, losses: 0, streams: Vec::new() });
         let line = Arc::new(Line { delay: round_trip / 2, state, changed: Condvar::new() });
-        let (server, accepting) = (server.to_owned(), Arc::clone(&line));
+        let accepting = Arc::clone(&line);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 // Nothing is accepted either while the wire is silent.
-                if accepting.once_not_silent().condition == Condition::Whole {
-                    accepting.join(client, TcpStream::connect(&server).unwrap());
+                let state = accepting.once_not_silent();
+                let (is_whole, server) = (state.condition == Condition::Whole, state.server.clone());
+                drop(state);
+                if is_whole && let Ok(server) = TcpStream::connect(&server) {
+                    accepting.join(client, server);
                 }
             }
         });
@@ -67,6 +73,12 @@ impl SlowWire {
     /// As when another server takes the address over: whoever is connected is answered no more, and not told.
     pub(crate) fn lose_connections(&self) {
         self.line.state.lock().unwrap().losses += 1;
+    }
+
+    /// Leads new connections to the server of another URL.
+    pub(crate) fn lead_to(&self, url: &str) {
+        let (_, rest) = url.rsplit_once('@').unwrap();
+        rest.split_once('/').unwrap().0.clone_into(&mut self.line.state.lock().unwrap().server);
     }
 
     pub(crate) fn mend(&self) {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -26,7 +26,7 @@ impl Witness {
 
     /// Those that the database does not hold.
     pub(crate) fn missing(&self, acknowledged: &[Uuid]) -> Vec<Uuid> {
-        let held: HashSet<Uuid> = if self.url.starts_with("sqlite:") {
+        let held: HashSet<Uuid> = if self.is_sqlite() {
             self.sqlite(async |db| sqlx::query_scalar(ALL).fetch_all(db).await).into_iter().collect()
         } else {
             self.postgres(async |db| sqlx::query_scalar(ALL).fetch_all(db).await).into_iter().collect()
@@ -70,6 +70,30 @@ impl Witness {
         const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
         self.postgres(async |db| sqlx::query(TERMINATE).fetch_all(db).await).len()
+    }
+
+    /// Changes the database past the backend.
+    pub(crate) fn execute(&self, sql: &str) {
+        // The statements are the tests' own.
+        let sql = AssertSqlSafe(sql.to_owned());
+        if self.is_sqlite() {
+            self.sqlite(async |db| db.execute(sql).await.map(drop));
+        } else {
+            self.postgres(async |db| db.execute(sql).await.map(drop));
+        }
+    }
+
+    /// A number that one row with one column has.
+    pub(crate) fn number(&self, sql: &'static str) -> i64 {
+        if self.is_sqlite() {
+            self.sqlite(async |db| sqlx::query_scalar(sql).fetch_one(db).await)
+        } else {
+            self.postgres(async |db| sqlx::query_scalar(sql).fetch_one(db).await)
+        }
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
     }
 
     fn sqlite<T>(&self, ask: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>) -> T {

@@ -6,7 +6,8 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{Write as _, stderr};
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::preflight::{self, Plan};
 use crate::ready::Ready;
 use crate::services::asked_to_stop;
 
-/// From start to ready; a first start migrates and seeds.
+/// Between two lines about a child that is not ready yet. An upgrade of a large database has no time limit.
 const START: Duration = Duration::from_secs(60);
 /// For all children together to finish their requests and flush their spans.
 const STOP: Duration = Duration::from_secs(9);
@@ -137,12 +138,16 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
     let output = child.stdout.take().ok_or_else(|| anyhow!("{name} has no standard output"))?;
     services.push(Service { name, child, hold });
     let mut lines = BufReader::new(output).lines();
-    let said = timeout(START, lines.next_line()).await;
-    match said {
-        Ok(Ok(Some(line))) => line.parse().with_context(|| format!("{name} said {line:?} instead of being ready")),
-        // Its output closed: it is about to stop.
-        Ok(_) => Err(first_to_stop(services).await.into()),
-        Err(_) => Err(anyhow!("{name} was not ready after {} s", START.as_secs())),
+    let mut ready = pin!(lines.next_line());
+    loop {
+        match timeout(START, &mut ready).await {
+            Ok(Ok(Some(line))) => {
+                return line.parse().with_context(|| format!("{name} said {line:?} instead of being ready"));
+            }
+            // Its output closed: it is about to stop.
+            Ok(_) => return Err(first_to_stop(services).await.into()),
+            Err(_) => drop(writeln!(stderr(), "{name} is not ready yet; waiting for it (Ctrl-C stops)")),
+        }
     }
 }
 

@@ -36,7 +36,8 @@ pub struct Postgres {
     pub(crate) connections: Connections,
 }
 
-/// How many connections to a server one backend has at most: a third of them write, the others read.
+/// How many connections to a server one backend has at most: a third of them write, the others read. Of four or more, one is kept for finding out
+/// what became of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(u32);
 
@@ -170,7 +171,7 @@ impl Connections {
     }
 
     pub(crate) fn readers(self) -> u32 {
-        self.0 - self.writers()
+        self.0 - self.writers() - u32::from(self.0 > 3)
     }
 
     pub(crate) fn writers(self) -> u32 {
@@ -273,7 +274,9 @@ mod tests {
                 Database::Sqlite(_) => (0, 0),
             })
         };
-        for (text, writers, readers) in [("", 4, 8), ("2", 1, 1), ("3", 1, 2), ("12", 4, 8), ("1000", 333, 667)] {
+        for (text, writers, readers) in
+            [("", 4, 7), ("2", 1, 1), ("3", 1, 2), ("4", 1, 2), ("12", 4, 7), ("1000", 333, 666)]
+        {
             assert_eq!(of(text), Ok((writers, readers)), "{text}");
         }
         for text in ["0", "1", "1001", "-1", "many"] {

@@ -7,9 +7,9 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use super::{Engine, Store};
+use super::start::Progress;
 
-const MIGRATIONS: [(i64, &str, &str); 8] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql")),
     (2, "expiry", include_str!("../../migrations/0002_expiry.sql")),
     (3, "accounts", include_str!("../../migrations/0003_accounts.sql")),
@@ -18,18 +18,11 @@ const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "reactions", include_str!("../../migrations/0006_reactions.sql")),
     (7, "messages", include_str!("../../migrations/0007_messages.sql")),
     (8, "idempotency", include_str!("../../migrations/0008_idempotency.sql")),
+    (9, "progress", include_str!("../../migrations/0009_progress.sql")),
 ];
 
 /// The newest version.
 pub(super) const LATEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
-
-/// Runs what has not run yet. On PostgreSQL a lock keeps two starters apart.
-pub(super) async fn run(store: &Store) -> Result<(), MigrateError> {
-    match &*store.engine {
-        Engine::Sqlite(pools) => run_on(&mut *pools.writer.acquire().await?).await,
-        Engine::Postgres(pools, _) => run_on(&mut *pools.writer.acquire().await?).await,
-    }
-}
 
 /// The tables that all versions make, and sqlx's own list of versions.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {
@@ -38,7 +31,8 @@ pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     made.chain(["_sqlx_migrations"])
 }
 
-async fn run_on(connection: &mut impl Migrate) -> Result<(), MigrateError> {
+/// Runs the migrations that have not run yet. The caller keeps other starters away.
+pub(super) async fn run(connection: &mut impl Migrate, progress: &mut Progress) -> Result<(), MigrateError> {
     let applied = applied(connection).await?;
     let migrations = migrations(&applied);
     let is_applied = |migration: &Migration| {
@@ -48,8 +42,16 @@ async fn run_on(connection: &mut impl Migrate) -> Result<(), MigrateError> {
     if applied.len() == migrations.len() && migrations.iter().all(is_applied) {
         return Ok(());
     }
-    let migrator = Migrator { migrations: Cow::Owned(migrations), ..Migrator::DEFAULT };
-    migrator.run_direct(None, connection, false).await
+    let newest = applied.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let migrator = Migrator { migrations: Cow::Owned(migrations), locking: false, ..Migrator::DEFAULT };
+    // The last version in any case: that checks what has been applied before.
+    for (version, description, _) in
+        MIGRATIONS.into_iter().filter(|(version, ..)| *version > newest || *version == LATEST)
+    {
+        let what = format_args!("bringing the database to version {version} of {LATEST} ({description})");
+        progress.during(what, migrator.run_direct(Some(version), connection, false)).await?;
+    }
+    Ok(())
 }
 
 /// What has run on a database. Changes nothing.
@@ -115,12 +117,12 @@ mod tests {
     #[tokio::test]
     async fn a_changed_migration_is_refused() {
         let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
-        run_on(&mut connection).await.unwrap();
+        run(&mut connection, &mut Progress::new()).await.unwrap();
         sqlx::query("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 3")
             .execute(&mut connection)
             .await
             .unwrap();
-        let refused = run_on(&mut connection).await;
+        let refused = run(&mut connection, &mut Progress::new()).await;
         assert!(matches!(refused, Err(MigrateError::VersionMismatch(3))), "{refused:?}");
     }
 }

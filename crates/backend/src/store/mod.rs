@@ -17,9 +17,11 @@ mod posts;
 mod pragmas;
 mod reactions;
 mod readers;
+mod released;
 mod rollback;
 mod seed;
 mod sessions;
+mod start;
 mod statement;
 mod sweep;
 mod users;
@@ -45,7 +47,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
-use sqlx::{Database, Pool, Postgres, Sqlite};
+use sqlx::{Database, Postgres, Sqlite};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -54,7 +56,8 @@ use tracing::Instrument;
 use crate::config::{self, NotWritable};
 use crate::domain::Password;
 use cause::Cause;
-use readers::Readers;
+use open::Bounds;
+use readers::{Readers, Writers};
 use statement::Statement;
 
 const CLOSE: Duration = Duration::from_secs(1);
@@ -72,6 +75,7 @@ pub struct Store {
     writes: TaskTracker,
     runtime: Handle,
     faults: Faults,
+    bounds: Bounds,
 }
 
 enum Engine {
@@ -83,14 +87,16 @@ enum Engine {
 /// back.
 struct Pools<DB: Database> {
     readers: Arc<Readers<DB>>,
-    writer: Pool<DB>,
+    writers: Writers<DB>,
 }
 
-/// What the spans of a database server's statements say about it.
+/// What is reported of a database server.
 struct Server {
     host: String,
     port: u16,
     database: String,
+    /// How many connections to it there may be in all.
+    connections: u32,
 }
 
 /// Why the store could not do what it was asked.
@@ -180,16 +186,18 @@ macro_rules! read_of {
 
 /// Runs one sqlx expression on the writer of whichever engine is open, in the statement's span.
 macro_rules! on_writer {
-    ($store:expr, $statement:expr, |$pool:ident| $run:expr) => {{
+    ($store:expr, $statement:expr, |$connection:ident| $run:expr) => {{
         let store: &$crate::store::Store = $store;
         let run = async {
             match &*store.engine {
                 $crate::store::Engine::Sqlite(pools) => {
-                    let $pool = &pools.writer;
+                    let mut writer = pools.writers.acquire().await?;
+                    let $connection = &mut *writer;
                     $run.await
                 }
                 $crate::store::Engine::Postgres(pools, _) => {
-                    let $pool = &pools.writer;
+                    let mut writer = pools.writers.acquire().await?;
+                    let $connection = &mut *writer;
                     $run.await
                 }
             }
@@ -201,8 +209,8 @@ macro_rules! on_writer {
 /// Runs a statement on the writer with these values, and tells how many rows it touched.
 macro_rules! run {
     ($store:expr, $statement:expr $(, $value:expr)*) => {
-        $crate::store::on_writer!($store, $statement, |pool| async {
-            let done = sqlx::query($statement.text)$(.bind($value))*.execute(pool).await?;
+        $crate::store::on_writer!($store, $statement, |connection| async {
+            let done = sqlx::query($statement.text)$(.bind($value))*.execute(connection).await?;
             Ok(done.rows_affected())
         })
     };
@@ -211,27 +219,41 @@ macro_rules! run {
 /// Runs a block in a transaction of whichever engine is open, commits it, and is the block's value. What leaves the block by `?` or
 /// `return` rolls back. Only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection.
 macro_rules! transaction {
-    ($store:expr, |$tx:ident| $block:block) => {{
+    ($store:expr, |$tx:ident| $block:block) => {
+        $crate::store::transaction!($store, $crate::store::statement::BEGIN, |$tx| $block)
+    };
+    ($store:expr, $begin:expr, |$tx:ident| $block:block) => {{
         let store: &$crate::store::Store = $store;
         match &*store.engine {
-            // SQLite must take its write lock before it reads.
             $crate::store::Engine::Sqlite(pools) => {
-                let begin = pools.writer.begin_with("BEGIN IMMEDIATE");
-                let begun = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
-                let mut $tx = $crate::store::rollback::RollsBack::new(store, begun);
-                let value = $block;
-                store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
-                value
+                // SQLite must take its write lock before it reads.
+                $crate::store::transaction_of!(
+                    store,
+                    pools,
+                    $crate::store::statement::BEGIN,
+                    "BEGIN IMMEDIATE",
+                    |$tx| $block
+                )
             }
             $crate::store::Engine::Postgres(pools, _) => {
-                let begin = pools.writer.begin();
-                let begun = store.in_span(&$crate::store::statement::BEGIN, std::pin::pin!(begin)).await?;
-                let mut $tx = $crate::store::rollback::RollsBack::new(store, begun);
-                let value = $block;
-                store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
-                value
+                $crate::store::transaction_of!(store, pools, $begin, $begin.text, |$tx| $block)
             }
         }
+    }};
+}
+
+/// The same of one engine.
+macro_rules! transaction_of {
+    ($store:ident, $pools:ident, $begin:expr, $text:expr, |$tx:ident| $block:block) => {{
+        let begin = async {
+            let writer = $pools.writers.acquire().await?;
+            sqlx::Transaction::begin(writer, Some(sqlx::SqlSafeStr::into_sql_str($text))).await
+        };
+        let begun = $store.in_span(&$begin, std::pin::pin!(begin)).await?;
+        let mut $tx = $crate::store::rollback::RollsBack::new($store, begun);
+        let value = $block;
+        $store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
+        value
     }};
 }
 
@@ -245,7 +267,22 @@ macro_rules! within {
         $store.in_span(&$statement, std::pin::pin!(run)).await
     }};
 }
-use {on_writer, read, read_of, run, transaction, within};
+use {on_writer, read, read_of, run, transaction, transaction_of, within};
+
+impl Engine {
+    async fn close(&self) {
+        match self {
+            Self::Sqlite(pools) => {
+                pools.readers.close().await;
+                pools.writers.close().await;
+            }
+            Self::Postgres(pools, _) => {
+                pools.readers.close().await;
+                pools.writers.close().await;
+            }
+        }
+    }
+}
 
 impl Store {
     /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
@@ -274,35 +311,29 @@ impl Store {
         faults: Faults,
         announce: impl FnOnce(&Password) + Send + 'static,
     ) -> Result<Self, Error> {
-        let alone = open::lock(database).await?;
-        let engine = match database {
-            config::Database::Sqlite(file) => open::sqlite(file).await?,
-            config::Database::Postgres(server) => {
-                open::postgres(server).await.map_err(|cause| Unusable::new(database, cause))?
-            }
-        };
+        // Other starters wait until this one's connections are open too.
+        let _turn = start::run(database, announce).await?;
+        let engine = open::engine(database, Bounds::Requests).await?;
         if let Some(exposure) = database.exposure() {
             tracing::warn!("{exposure}");
         }
-        let store = Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults };
-        migrations::run(&store).await?;
-        words::index_what_is_not(&store, now()).await?;
-        seed::run(&store, now(), announce).await?;
-        drop(alone);
-        Ok(store)
+        Ok(Self::of(engine, faults, Bounds::Requests))
+    }
+
+    fn of(engine: Engine, faults: Faults, bounds: Bounds) -> Self {
+        Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults, bounds }
     }
 
     /// How many connections it may have, in one line.
     pub fn bounds(&self) -> String {
-        let (readers, writers) = match &*self.engine {
-            Engine::Sqlite(pools) => (pools.readers.most(), pools.writer.options().get_max_connections()),
-            Engine::Postgres(pools, _) => (pools.readers.most(), pools.writer.options().get_max_connections()),
+        let (readers, writers, all, variable) = match &*self.engine {
+            Engine::Sqlite(Pools { readers, writers }) => {
+                (readers.most(), writers.most(), readers.most() + writers.most(), "")
+            }
+            Engine::Postgres(Pools { readers, writers }, server) => {
+                (readers.most(), writers.most(), server.connections, " (CRUDDUR_DATABASE_CONNECTIONS)")
+            }
         };
-        let variable = match &*self.engine {
-            Engine::Sqlite(_) => "",
-            Engine::Postgres(..) => " (CRUDDUR_DATABASE_CONNECTIONS)",
-        };
-        let all = readers + writers;
         format!("at most {all} connections to the database, {writers} for writes and {readers} for reads{variable}")
     }
 
@@ -312,16 +343,7 @@ impl Store {
         self.writes.close();
         let close = async {
             self.writes.wait().await;
-            match &*self.engine {
-                Engine::Sqlite(pools) => {
-                    pools.readers.close().await;
-                    pools.writer.close().await;
-                }
-                Engine::Postgres(pools, _) => {
-                    pools.readers.close().await;
-                    pools.writer.close().await;
-                }
-            }
+            self.engine.close().await;
         };
         if timeout(CLOSE, close).await.is_err() {
             tracing::warn!("the database did not answer within {} s and is left", CLOSE.as_secs());
@@ -347,9 +369,9 @@ impl Store {
         let span = statement.span(&self.engine);
         let run = async {
             self.faults.slow_down().await;
-            match &*self.engine {
-                Engine::Sqlite(_) => run.await,
-                Engine::Postgres(..) => answered(run).await,
+            match (&*self.engine, self.bounds) {
+                (Engine::Postgres(..), Bounds::Requests) => answered(run).await,
+                _ => run.await,
             }
         };
         let result = run.instrument((*span).clone()).await;

@@ -1,6 +1,5 @@
 //! Opens the two engines, each with what keeps an acknowledged write and bounds every wait.
 
-use std::fs::{File, TryLockError};
 use std::io;
 use std::time::Duration;
 
@@ -12,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::cause::{Cause, Unusable};
 use super::inspect::{self, Inspection};
-use super::readers::Readers;
+use super::readers::{Readers, Writers};
+use super::released::Sessions;
 use super::{Engine, Error, Pools, Server, answered, pragmas};
 use crate::config::{Database, Embedded, Postgres, private};
 
@@ -24,41 +24,57 @@ const OPEN: Duration = Duration::from_secs(10);
 const STARTING: Duration = Duration::from_secs(30);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
-/// What bounds each session's waits. Set once it is open: a pooler may refuse them among the parameters of its start.
-const SESSION: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
-                       SET idle_in_transaction_session_timeout = '10s'; \
-                       SET plan_cache_mode = force_generic_plan";
+/// The longest that SQLite can wait for a lock: 24 days.
+const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// Keeps other starters on the same SQLite file away until it is dropped: neither the switch to WAL nor sqlx's migrations
-/// wait for one another there. On PostgreSQL sqlx has a lock.
-pub(super) async fn lock(database: &Database) -> Result<Option<File>, Error> {
-    let Database::Sqlite(file) = database else { return Ok(None) };
-    let path = file.path.with_extension("lock");
-    let lock = private().open(&path).map_err(sqlx::Error::Io)?;
-    let mut is_waiting = false;
-    // Not `lock`, whose thread would keep a process that is asked to stop meanwhile.
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(Some(lock)),
-            Err(TryLockError::Error(error)) => return Err(sqlx::Error::Io(error).into()),
-            Err(TryLockError::WouldBlock) if !is_waiting => {
-                is_waiting = true;
-                tracing::warn!("waiting for another process that opens the database; it holds {}", path.display());
+/// What bounds the statements of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bounds {
+    /// The time limits of requests.
+    Requests,
+    /// None: to prepare a database takes as long as it is large.
+    Start,
+}
+
+impl Bounds {
+    /// Set once a session is open: a pooler may refuse them among the parameters of its start. With the keep-alives the server notices within two
+    /// minutes that a network has lost this client, and not after two hours. Every statement is written for one plan: left the choice, the
+    /// server plans the feed's at each execution, which takes three times as long as to run it, because it expects more rows behind a bound
+    /// that it does not know than there are, and so a dearer plan.
+    fn of_a_session(self) -> &'static str {
+        match self {
+            Self::Requests => {
+                "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; \
+                 SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 4; \
+                 SET plan_cache_mode = force_generic_plan"
             }
-            Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(50)).await,
+            Self::Start => {
+                "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+            }
+        }
+    }
+}
+
+/// Opens the database for requests, or to prepare it.
+pub(super) async fn engine(database: &Database, bounds: Bounds) -> Result<Engine, Error> {
+    match database {
+        Database::Sqlite(file) => Ok(sqlite(file, bounds).await?),
+        Database::Postgres(server) => {
+            Ok(postgres(server, bounds).await.map_err(|cause| Unusable::new(database, cause))?)
         }
     }
 }
 
 /// One connection writes, many read.
-pub(super) async fn sqlite(file: &Embedded) -> Result<Engine, sqlx::Error> {
+async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> {
+    let busy = if bounds == Bounds::Start { FOR_EVER } else { BUSY };
     // SQLite would make it readable for everyone. Its log and index get the file's own mode.
     private().open(&file.path)?;
     let options = SqliteConnectOptions::new()
         .filename(&file.path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY)
+        .busy_timeout(busy)
         .foreign_keys(true);
     // A pool would report its own time-out, and not why no connection could be opened.
     options.connect().await?.close().await?;
@@ -69,9 +85,9 @@ pub(super) async fn sqlite(file: &Embedded) -> Result<Engine, sqlx::Error> {
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool().max_connections(CONNECTIONS).connect_with(options.read_only(true)).await?;
     for pool in [&writer, &readers] {
-        pragmas::in_force(pool, BUSY).await?;
+        pragmas::in_force(pool, busy).await?;
     }
-    Ok(Engine::Sqlite(Pools { readers: Readers::new(readers), writer }))
+    Ok(Engine::Sqlite(Pools { readers: Readers::new(readers), writers: Writers::new(writer) }))
 }
 
 /// A transaction that a full disk has ended is none that sqlx knows to have ended: its connection would begin no other, and there is one
@@ -107,7 +123,7 @@ async fn probe(server: &Postgres, patience: Duration) -> Result<Inspection, Caus
         return Err(Cause::pooler());
     }
     other.close().await.map_err(failed)?;
-    set_up(&mut connection).await.map_err(failed)?;
+    set_up(&mut connection, Bounds::Requests).await.map_err(failed)?;
     let inspection = inspect::server(server, &mut connection).await;
     connection.close().await.map_err(failed)?;
     inspection
@@ -133,7 +149,7 @@ async fn session(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
 }
 
 /// Waits for a server that is about to accept connections, for as long as `patience`.
-async fn connect(options: &PgConnectOptions, patience: Duration) -> Result<PgConnection, sqlx::Error> {
+pub(super) async fn connect(options: &PgConnectOptions, patience: Duration) -> Result<PgConnection, sqlx::Error> {
     const SILENT: &str = "it accepts connections and does not answer";
     let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, SILENT));
     let deadline = Instant::now() + patience;
@@ -153,35 +169,39 @@ fn is_starting(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "57P03")
 }
 
-/// Connections that read, and those that write.
-pub(super) async fn postgres(server: &Postgres) -> Result<Engine, Cause> {
-    let failed = |error: sqlx::Error| Cause::of_server(server, &error);
+/// A session that holds what a start needs.
+pub(super) async fn starter(server: &Postgres) -> Result<PgConnection, Cause> {
     probe(server, STARTING).await?;
+    let failed = |error: sqlx::Error| Cause::of_server(server, &error);
+    let mut connection = connect(&server.options, Duration::ZERO).await.map_err(failed)?;
+    set_up(&mut connection, Bounds::Start).await.map_err(failed)?;
+    Ok(connection)
+}
+
+/// Connections that read, and those that write.
+async fn postgres(server: &Postgres, bounds: Bounds) -> Result<Engine, Cause> {
+    let failed = |error: sqlx::Error| Cause::of_server(server, &error);
+    let connections = &server.connections;
+    let [reading, writing] =
+        if bounds == Bounds::Start { [1, 1] } else { [connections.readers(), connections.writers()] };
+    // Not the time for which a caller waits: a connection that is being opened is not given up with it.
     let pool = |connections| {
-        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE);
-        pool.after_connect(|connection, _| Box::pin(set_up(connection)))
+        let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(OPEN);
+        pool.after_connect(move |connection, _| Box::pin(set_up(connection, bounds)))
     };
-    let writer = pool(server.connections.writers()).after_release(|connection, _| Box::pin(roll_back(connection)));
-    let writer = writer.connect_with(server.options.clone()).await.map_err(failed)?;
-    let readers = pool(server.connections.readers()).after_release(|connection, _| Box::pin(is_there(connection)));
-    let readers = readers.connect_with(server.options.clone()).await.map_err(failed)?;
-    let spans = Server { host: server.host(), port: server.options.get_port(), database: server.database().to_owned() };
-    Ok(Engine::Postgres(Pools { readers: Readers::new(readers), writer }, spans))
+    let (sessions, own) = Sessions::new(&server.options, "writes");
+    let writers = sessions.writing(pool(writing)).connect_with(own).await.map_err(failed)?;
+    let (sessions, own) = Sessions::new(&server.options, "reads");
+    let readers = sessions.reading(pool(reading)).connect_with(own).await.map_err(failed)?;
+    let reported = Server {
+        host: server.host(),
+        port: server.options.get_port(),
+        database: server.database().to_owned(),
+        connections: connections.all(),
+    };
+    Ok(Engine::Postgres(Pools { readers: Readers::new(readers), writers: Writers::new(writers) }, reported))
 }
 
-async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    answered(connection.execute(SESSION)).await.map(drop)
-}
-
-/// sqlx waits without a bound for what a connection answers when it comes back: one whose server has gone and said nothing, as in a failover,
-/// would keep its place until TCP gives up, a quarter of an hour later.
-async fn is_there(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    answered(connection.ping()).await.map(|()| true)
-}
-
-/// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
-/// write there is acknowledged, and lost with the next rollback. BEGIN comes first because ROLLBACK alone warns each time that
-/// there is nothing to roll back; so there is a warning where something was.
-async fn roll_back(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    answered(connection.execute("BEGIN; ROLLBACK")).await.map(|_| true)
+async fn set_up(connection: &mut PgConnection, bounds: Bounds) -> Result<(), sqlx::Error> {
+    answered(connection.execute(bounds.of_a_session())).await.map(drop)
 }

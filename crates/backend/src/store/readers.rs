@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
 /// How long a connection that nobody uses is kept, and between two looks at those that are.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a connection may be out of its pool, which asks how old it is and whether it lives.
 const OUT: Duration = Duration::from_secs(60);
+/// How long a caller waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(2);
 /// What PostgreSQL says to a connection that it ends: by somebody's order or because it shuts down, and after a crash.
 const GONE: [&str; 2] = ["57P01", "57P02"];
 
@@ -24,7 +26,7 @@ const GONE: [&str; 2] = ["57P01", "57P02"];
 pub(super) struct Readers<DB: Database> {
     pool: Pool<DB>,
     /// As many as the pool may have connections: who has one finds a kept connection, or the pool has another, or has it back soon.
-    places: Semaphore,
+    places: Arc<Semaphore>,
     kept: Mutex<Kept<DB>>,
     /// Where the kept ones are looked after.
     runtime: Handle,
@@ -47,17 +49,17 @@ struct Idle<DB: Database> {
 
 /// A connection for one statement. Dropped, it goes back to its pool: where a statement failed or was not waited for, the pool is to ask how
 /// the connection is.
-pub(super) struct Reader<'r, DB: Database> {
+pub(super) struct Reader<DB: Database> {
     pub(super) connection: PoolConnection<DB>,
     was_kept: bool,
     out_since: Instant,
-    place: SemaphorePermit<'r>,
+    place: OwnedSemaphorePermit,
 }
 
 impl<DB: Database> Readers<DB> {
     /// Must be called on the runtime that outlives it.
     pub(super) fn new(pool: Pool<DB>) -> Arc<Self> {
-        let places = Semaphore::new(pool.options().get_max_connections() as usize);
+        let places = places(&pool);
         let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false, waiting: 0 });
         Arc::new(Self { pool, places, kept, runtime: Handle::current() })
     }
@@ -71,20 +73,19 @@ impl<DB: Database> Readers<DB> {
     ///
     /// # Errors
     /// None is free in the time that the pool gives, none can be opened, or they are closed.
-    pub(super) async fn take(&self, asked: bool) -> Result<Reader<'_, DB>, sqlx::Error> {
+    pub(super) async fn take(&self, asked: bool) -> Result<Reader<DB>, sqlx::Error> {
         let take = async {
-            let place = self.places.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let _waiting = match self.take_kept(asked) {
                 Ok(Idle { connection, out_since, .. }) => {
                     return Ok(Reader { connection, was_kept: true, out_since, place });
                 }
                 Err(waiting) => waiting,
             };
-            let connection = Box::pin(self.pool.acquire()).await?;
+            let (connection, place) = acquire(&self.pool, &self.runtime, place).await?;
             Ok(Reader { connection, was_kept: false, out_since: Instant::now(), place })
         };
-        let limit = self.pool.options().get_acquire_timeout();
-        timeout(limit, take).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        timeout(ACQUIRE, take).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
     /// The one that this thread was the last to use, whose memory and socket are near, else any. Where there is none, whoever keeps one from
@@ -102,7 +103,7 @@ impl<DB: Database> Readers<DB> {
     }
 
     /// Keeps a connection whose statement has succeeded, unless the pool needs it.
-    pub(super) fn keep(self: &Arc<Self>, reader: Reader<'_, DB>) {
+    pub(super) fn keep(self: &Arc<Self>, reader: Reader<DB>) {
         let Reader { connection, out_since, place, .. } = reader;
         let mut kept = self.kept();
         // With the lock held: `close` takes it once nobody gets a place any more.
@@ -120,7 +121,7 @@ impl<DB: Database> Readers<DB> {
 
     /// Whether a statement failed because its connection, which nobody had asked how it is, is gone. Then the other kept ones may be as
     /// well, and go back to the pool, which asks.
-    pub(super) fn is_lost(&self, reader: &Reader<'_, DB>, error: &sqlx::Error) -> bool {
+    pub(super) fn is_lost(&self, reader: &Reader<DB>, error: &sqlx::Error) -> bool {
         let is_gone = match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
             sqlx::Error::Database(error) => error.code().is_some_and(|code| GONE.contains(&&*code)),
@@ -161,6 +162,55 @@ impl<DB: Database> Readers<DB> {
 
     fn kept(&self) -> MutexGuard<'_, Kept<DB>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn places<DB: Database>(pool: &Pool<DB>) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(pool.options().get_max_connections() as usize))
+}
+
+/// A connection of the pool, which may have to open it, in a task of its own. A caller that gives up must not end a connection that is being opened:
+/// the server would go on with it, and the pool would not count it. It goes to the pool instead, and `place` bounds how many do.
+async fn acquire<DB: Database>(
+    pool: &Pool<DB>,
+    runtime: &Handle,
+    place: OwnedSemaphorePermit,
+) -> Result<(PoolConnection<DB>, OwnedSemaphorePermit), sqlx::Error> {
+    let pool = pool.clone();
+    let acquiring = runtime.spawn(async move { Ok((pool.acquire().await?, place)) });
+    acquiring.await.map_err(|_| sqlx::Error::PoolClosed)?
+}
+
+/// The connections that write.
+pub(super) struct Writers<DB: Database> {
+    pool: Pool<DB>,
+    places: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl<DB: Database> Writers<DB> {
+    /// Must be called on the runtime that outlives it.
+    pub(super) fn new(pool: Pool<DB>) -> Self {
+        Self { places: places(&pool), pool, runtime: Handle::current() }
+    }
+
+    /// # Errors
+    /// None is free in time, none can be opened, or they are closed.
+    pub(super) async fn acquire(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
+        let acquire = async {
+            let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            acquire(&self.pool, &self.runtime, place).await
+        };
+        timeout(ACQUIRE, acquire).await.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|(connection, _)| connection)
+    }
+
+    /// How many connections there may be.
+    pub(super) fn most(&self) -> u32 {
+        self.pool.options().get_max_connections()
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
     }
 }
 

@@ -2,9 +2,13 @@
 //! index of its own kind.
 
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
+use tracing::instrument::WithSubscriber;
+use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
 use super::activities::{Row, activities, activity};
+use super::start::Progress;
 use super::statement::{Statement, statement};
 use super::{Error, Store, read, transaction, within};
 use crate::domain::{Activity, Page, Term, Trend, Word, words};
@@ -63,16 +67,23 @@ const TRENDING: Statement = statement(
     "SELECT word, count(*) FROM (SELECT word FROM words WHERE hashtag AND expires_at > $1 ORDER BY created_at DESC LIMIT $2 + 0) AS uses \
      GROUP BY word ORDER BY count(*) DESC, word LIMIT $3 + 0",
 );
-const MISSING: Statement = statement(
+const ANY_WORD: Statement = statement("SELECT", "words", "SELECT count(*) FROM (SELECT 1 FROM words LIMIT 1) AS one");
+const INDEXED: Statement = statement("SELECT", "progress", "SELECT reached_uuid FROM progress WHERE name = 'words'");
+const NEXT: Statement = statement(
     "SELECT",
     "activities",
-    "SELECT count(*) FROM (SELECT 1 FROM activities WHERE NOT EXISTS (SELECT 1 FROM words) LIMIT 1) AS one",
+    "SELECT uuid, message, created_at, expires_at FROM activities WHERE uuid > $1 ORDER BY uuid LIMIT $2 + 0",
 );
-const ALL: Statement = statement(
-    "SELECT",
-    "activities",
-    "SELECT uuid, message, created_at, expires_at FROM activities WHERE expires_at > $1",
+const INSERT: &str = "INSERT INTO words (word, created_at, activity_uuid, expires_at, hashtag) ";
+const REACHED: Statement = statement(
+    "INSERT",
+    "progress",
+    "INSERT INTO progress (name, reached_uuid) VALUES ('words', $1) \
+     ON CONFLICT (name) DO UPDATE SET reached_uuid = excluded.reached_uuid",
 );
+/// Older cruds that are indexed in one transaction, and their rows that one statement inserts.
+const BATCH: i64 = 1_000;
+const ROWS: usize = 1_000;
 
 /// Within a transaction: makes a crud findable.
 macro_rules! index {
@@ -131,26 +142,63 @@ impl Store {
     }
 }
 
-/// Makes the cruds findable that a version without this table has kept.
-pub(super) async fn index_what_is_not(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
-    let (missing,) = read!(store, MISSING, |reader| sqlx::query_as::<_, (i64,)>(MISSING.text).fetch_one(reader))?;
-    if missing == 0 {
-        return Ok(());
+/// Indexes the cruds that a version without this table has kept. Each batch is a transaction that also records how far it came, so that an
+/// interrupted start goes on from there.
+pub(super) async fn index_all(store: &Store, progress: &mut Progress) -> Result<(), Error> {
+    let Some(mut last) = indexed_up_to(store).await? else { return Ok(()) };
+    let mut all = 0;
+    loop {
+        let batch = index_batch(store.clone(), last).with_subscriber(NoSubscriber::new());
+        match progress
+            .during(format_args!("indexing the words of older cruds, {all} so far"), store.write(batch))
+            .await?
+        {
+            Some((indexed, uuid)) => (last, all) = (uuid, all + indexed),
+            None => return Ok(()),
+        }
     }
-    let kept = store.clone();
-    store
-        .write(async move {
-            transaction!(&kept, |tx| {
-                let cruds = within!(kept, tx, ALL, |connection| {
-                    sqlx::query_as::<_, (Uuid, String, DateTime<Utc>, DateTime<Utc>)>(ALL.text)
-                        .bind(now)
-                        .fetch_all(connection)
-                })?;
-                for (uuid, message, created_at, expires_at) in cruds {
-                    index!(kept, tx, words(&message), uuid, created_at, expires_at);
-                }
-            });
-            Ok(())
-        })
-        .await
+}
+
+/// `None` if all cruds have been.
+async fn indexed_up_to(store: &Store) -> Result<Option<Uuid>, Error> {
+    type Reached = (Option<Uuid>,);
+    let reached = read!(store, INDEXED, |reader| sqlx::query_as::<_, Reached>(INDEXED.text).fetch_optional(reader))?;
+    match reached {
+        Some((reached,)) => Ok(reached),
+        // A version that did not record it indexed all or nothing.
+        None => {
+            let any = read!(store, ANY_WORD, |reader| sqlx::query_as::<_, (i64,)>(ANY_WORD.text).fetch_one(reader))?;
+            Ok((any == (0,)).then_some(Uuid::nil()))
+        }
+    }
+}
+
+/// Indexes the next cruds: how many, and the last of them; `None` if there are no more.
+async fn index_batch(store: Store, after: Uuid) -> Result<Option<(usize, Uuid)>, Error> {
+    Ok(transaction!(&store, |tx| {
+        type Crud = (Uuid, String, DateTime<Utc>, DateTime<Utc>);
+        let cruds = within!(store, tx, NEXT, |connection| sqlx::query_as::<_, Crud>(NEXT.text)
+            .bind(after)
+            .bind(BATCH)
+            .fetch_all(connection))?;
+        let rows: Vec<_> = cruds
+            .iter()
+            .flat_map(|(uuid, message, created_at, expires_at)| {
+                words(message).into_iter().map(move |word| (word, created_at, uuid, expires_at))
+            })
+            .collect();
+        for rows in rows.chunks(ROWS) {
+            within!(store, tx, INDEX, |connection| async {
+                let mut insert = QueryBuilder::new(INSERT);
+                insert.push_values(rows, |mut row, (word, created_at, uuid, expires_at)| {
+                    row.push_bind(word.as_str()).push_bind(created_at).push_bind(uuid).push_bind(expires_at);
+                    row.push_bind(word.is_hashtag());
+                });
+                insert.push(" ON CONFLICT DO NOTHING").build().execute(connection).await
+            })?;
+        }
+        let last = cruds.last().map(|(uuid, ..)| *uuid);
+        within!(store, tx, REACHED, |connection| sqlx::query(REACHED.text).bind(last).execute(connection))?;
+        last.map(|last| (cruds.len(), last))
+    }))
 }

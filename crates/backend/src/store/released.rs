@@ -1,0 +1,111 @@
+//! What happens to a connection to a server between two users. One that was given up may still be at work there: a COMMIT that waits for a standby is
+//! ended by no time limit and does not notice that its client has gone. If the pool counted that connection as closed, each retry would add a
+//! session, until the server has none left for anyone. So a connection keeps its place in the pool until the server has answered, or until
+//! the server itself reports that no session of the pool is at work any more: then the connection was lost on the way.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::{Connection, Executor, Row};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::ANSWER;
+use super::open::connect;
+
+/// A statement may not run that long. A session that does is waiting for something else.
+const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND state <> 'idle' \
+     AND state_change < clock_timestamp() - interval '5 seconds' AND pid <> pg_backend_pid()";
+/// Released connections share an inspection of the server for so long.
+const INSPECTED: Duration = Duration::from_secs(2);
+
+/// The sessions of one pool, by the name that they have at the server.
+pub(super) struct Sessions {
+    options: PgConnectOptions,
+    name: String,
+    inspection: Mutex<Option<(Instant, Inspection)>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inspection {
+    AtWork,
+    AtRest,
+    Unreachable,
+}
+
+impl Sessions {
+    /// A pool for reading or writing, and the options with which it connects.
+    pub(super) fn new(options: &PgConnectOptions, name: &str) -> (Arc<Self>, PgConnectOptions) {
+        let name = format!("cruddur-backend {name} {:08x}", rand::random::<u32>());
+        let own = options.clone().application_name(&name);
+        let inspection = Mutex::new(None);
+        (
+            Arc::new(Self { options: options.clone().application_name("cruddur-backend inspects"), name, inspection }),
+            own,
+        )
+    }
+
+    /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
+    /// write there is acknowledged, and lost with the next rollback. BEGIN comes first because ROLLBACK alone warns each time that
+    /// there is nothing to roll back; so there is a warning where something was. A server that has become a standby keeps its connections, and
+    /// takes no writes on them.
+    pub(super) fn writing(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
+        pool.after_release(move |connection, _| {
+            let sessions = Arc::clone(&self);
+            Box::pin(async move {
+                let rows = sessions.answer(connection.fetch_all("BEGIN; SHOW transaction_read_only; ROLLBACK")).await?;
+                let read_only: String = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+                Ok(read_only == "off")
+            })
+        })
+    }
+
+    /// sqlx waits without a bound for what a connection answers when it comes back.
+    pub(super) fn reading(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
+        pool.after_release(move |connection, _| {
+            let sessions = Arc::clone(&self);
+            Box::pin(async move { sessions.answer(connection.ping()).await.map(|()| true) })
+        })
+    }
+
+    /// Waits for an answer as long as the server may be at work on it.
+    async fn answer<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let mut answer = pin!(answer);
+        loop {
+            if let Ok(answered) = timeout(ANSWER, &mut answer).await {
+                return answered;
+            }
+            // No session can be opened either at a server that cannot be reached: its place in the pool is worth nothing until then.
+            if self.inspect().await == Inspection::AtRest {
+                let lost = "the connection was lost: its server has no session of this pool at work";
+                return Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, lost)));
+            }
+        }
+    }
+
+    async fn inspect(&self) -> Inspection {
+        let mut last = self.inspection.lock().await;
+        if let Some((at, inspection)) = *last
+            && at.elapsed() < INSPECTED
+        {
+            return inspection;
+        }
+        let inspection = match timeout(ANSWER, self.count_at_work()).await {
+            Ok(Ok(0)) => Inspection::AtRest,
+            Ok(Ok(_)) => Inspection::AtWork,
+            Ok(Err(_)) | Err(_) => Inspection::Unreachable,
+        };
+        *last = Some((Instant::now(), inspection));
+        inspection
+    }
+
+    async fn count_at_work(&self) -> Result<i64, sqlx::Error> {
+        let mut connection: PgConnection = connect(&self.options, Duration::ZERO).await?;
+        let (count,) = sqlx::query_as::<_, (i64,)>(AT_WORK).bind(&self.name).fetch_one(&mut connection).await?;
+        connection.close().await?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,94 @@
+//! Everything that must be done to a database before it serves requests: migrations, the index of words, the first users. This work has no time
+//! limit, because it takes as long as the database is large. It reports its progress. One process at a time does it, and others wait.
+
+use std::fmt::Display;
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use sqlx::migrate::Migrate;
+use sqlx::postgres::PgConnection;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::open::{self, Bounds};
+use super::{Engine, Error, Faults, Store, Unusable, migrations, now, seed, words};
+use crate::config::{Database, private};
+use crate::domain::Password;
+
+/// Work that takes less is not reported.
+const SILENT: Duration = Duration::from_secs(1);
+/// Between two lines of progress.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// Keeps other starters waiting until it is dropped.
+pub(super) enum Turn {
+    /// A lock file: neither the switch to WAL nor sqlx's migrations wait for one another on SQLite.
+    Sqlite(#[expect(dead_code, reason = "closing the file releases its lock")] File),
+    /// A session with sqlx's own lock, which earlier versions take too.
+    Postgres(#[expect(dead_code, reason = "ending the session releases its lock")] Box<PgConnection>),
+}
+
+/// Brings a database to this version. Other starters wait until the turn is dropped.
+pub(super) async fn run(database: &Database, announce: impl FnOnce(&Password) + Send + 'static) -> Result<Turn, Error> {
+    let mut progress = Progress::new();
+    let turn = progress.during("waiting for another process that opens the database", take(database)).await?;
+    let store = Store::of(open::engine(database, Bounds::Start).await?, Faults::NONE, Bounds::Start);
+    match &*store.engine {
+        Engine::Sqlite(pools) => migrations::run(&mut *pools.writers.acquire().await?, &mut progress).await?,
+        Engine::Postgres(pools, _) => migrations::run(&mut *pools.writers.acquire().await?, &mut progress).await?,
+    }
+    words::index_all(&store, &mut progress).await?;
+    progress.during("creating the first users", seed::run(&store, now(), announce)).await?;
+    store.engine.close().await;
+    Ok(turn)
+}
+
+async fn take(database: &Database) -> Result<Turn, Error> {
+    match database {
+        Database::Sqlite(file) => {
+            let path = file.path.with_extension("lock");
+            let lock = private().open(&path).map_err(sqlx::Error::Io)?;
+            // Not `lock`, whose thread would keep a process that is asked to stop meanwhile.
+            loop {
+                match lock.try_lock() {
+                    Ok(()) => return Ok(Turn::Sqlite(lock)),
+                    Err(TryLockError::Error(error)) => return Err(sqlx::Error::Io(error).into()),
+                    Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(50)).await,
+                }
+            }
+        }
+        Database::Postgres(server) => {
+            let mut connection = open::starter(server).await.map_err(|cause| Unusable::new(database, cause))?;
+            connection.lock().await?;
+            Ok(Turn::Postgres(Box::new(connection)))
+        }
+    }
+}
+
+/// Reports work that takes long, a line every few seconds.
+pub(super) struct Progress {
+    begun: Instant,
+    next: Instant,
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        let begun = Instant::now();
+        Self { begun, next: begun + SILENT }
+    }
+
+    pub(super) async fn during<T>(&mut self, what: impl Display, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = sleep_until(self.next) => {
+                    tracing::info!("{what} ({} s since the start)", self.begun.elapsed().as_secs());
+                    self.next = Instant::now() + EVERY;
+                }
+            }
+        }
+    }
+}
