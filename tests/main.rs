@@ -5,12 +5,14 @@
 
 mod accounts;
 mod api;
+mod clocks;
 mod cognito;
 mod collectors;
 mod crashes;
 mod crowds;
 mod databases;
 mod datagrams;
+mod deletions;
 mod destinations;
 mod doctor;
 mod early_answers;

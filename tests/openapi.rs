@@ -16,7 +16,7 @@ const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "hypothesis==6.170.17"]
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/schemathesis_hooks.py");
 
 /// Every route of the contract, and what it takes.
-const ROUTES: [(&str, &[&str]); 27] = [
+const ROUTES: [(&str, &[&str]); 28] = [
     ("/api/activities", &["POST"]),
     ("/api/activities/@{handle}", &["GET"]),
     ("/api/activities/@{handle}/status/{uuid}", &["GET"]),
@@ -41,6 +41,7 @@ const ROUTES: [(&str, &[&str]); 27] = [
     ("/api/trending", &["GET"]),
     ("/api/users/@{handle}/short", &["GET"]),
     ("/api/users/suggested", &["GET"]),
+    ("/health/ready", &["GET"]),
     ("/health/telemetry", &["GET"]),
     ("/metrics", &["GET"]),
     ("/rollbar/test", &["GET"]),

@@ -117,7 +117,7 @@ fn statements(cruddur: &Cruddur) -> BTreeSet<String> {
 
 /// At its start the backend queries whether there is any row at all, and takes whichever comes first.
 fn is_of_a_route(text: &str) -> bool {
-    !matches!(text, "BEGIN" | "COMMIT" | "ROLLBACK") && !text.contains("LIMIT 1) AS one")
+    !text.starts_with("BEGIN") && !matches!(text, "COMMIT" | "ROLLBACK") && !text.contains("LIMIT 1) AS one")
 }
 
 async fn explain_sqlite(file: &Path, statement: &str) -> Vec<String> {

@@ -62,7 +62,8 @@ fn a_running_backend_deletes_what_has_expired() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let created = backend::store::now() - TimeDelta::hours(2);
+    // A day longer than it lived, in case the clock is wrong.
+    let created = backend::store::now() - TimeDelta::hours(26);
     let (store, crud) = runtime.block_on(async {
         let store = open(&database(url.clone())).await;
         let crud = create(&store, "Within the hour", Ttl::OneHour, created).await;

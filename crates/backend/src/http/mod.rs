@@ -5,6 +5,7 @@
 mod accounts;
 mod activities;
 mod body;
+mod drain;
 mod feed;
 mod guard;
 mod json;
@@ -42,6 +43,7 @@ use tracing_actix_web::TracingLogger;
 
 use crate::config::{Config, Shape};
 use crate::store::{FIRST_USER, Faults, Store};
+use drain::Drain;
 use feed::Feed;
 use origins::Origins;
 use problem::Problem;
@@ -67,6 +69,7 @@ struct State {
     faults: Faults,
     /// Of these routes; made once.
     document: Bytes,
+    drain: Drain,
 }
 
 type Answer = Result<HttpResponse, Problem>;
@@ -118,8 +121,10 @@ impl Server {
         let accounts = Accounts::from(accounts);
         let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
         let document = openapi::document(&accounts).into();
-        let origins = Origins::new(origins);
-        let state = web::Data::new(State { store: store.clone(), accounts, origins, shape, faults, document });
+        let (origins, drain) = (Origins::new(origins), Drain::default());
+        let state = State { store: store.clone(), accounts, origins, shape, faults, document, drain: drain.clone() };
+        let state = web::Data::new(state);
+        let drain_seconds = bounds.drain_seconds;
         let server = listener::serve(listener, bounds, move || {
             let reporting = state.clone();
             App::new()
@@ -130,6 +135,7 @@ impl Server {
                 .configure(routes)
                 .configure(account_routes)
                 .wrap(middleware::from_fn(guard::json))
+                .wrap(middleware::from_fn(drain::answer_in_time))
                 .wrap(middleware::from_fn(fail_as_asked))
                 .wrap(middleware::from_fn(refuse_encoded))
                 .wrap(cors(state.origins.allowed()))
@@ -148,8 +154,12 @@ impl Server {
             served = &mut server => served,
             never = store.keep_swept() => match never {},
             () = shutdown => {
-                let (served, ()) = tokio::join!(server, handle.stop(true));
-                served
+                let served = async { tokio::join!(server, handle.stop(true)).0 };
+                let mut served = std::pin::pin!(served);
+                tokio::select! {
+                    served = &mut served => served,
+                    () = drain.run(drain_seconds) => served.await,
+                }
             }
         };
         store.close().await;
@@ -162,6 +172,7 @@ fn routes(app: &mut ServiceConfig) {
         .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("no such route").into()))
         .service(read("/api/health-check", web::route().to(health_check)))
+        .service(read("/health/ready", web::route().to(drain::ready)))
         .service(read("/health/telemetry", web::route().to(ledger)))
         .service(read("/metrics", web::route().to(metrics)))
         .service(read("/api/openapi.json", web::route().to(document)))
@@ -267,7 +278,8 @@ async fn fail_as_asked<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let percent = request.app_data::<web::Data<State>>().map_or(0, |state| state.faults.error_percent);
-    if percent > 0 && request.path() != "/api/health-check" && rand::random_range(0..100) < percent {
+    let is_health = matches!(request.path(), "/api/health-check" | "/health/ready");
+    if percent > 0 && !is_health && rand::random_range(0..100) < percent {
         let (request, _) = request.into_parts();
         let response = Problem::Asked.error_response();
         return Ok(ServiceResponse::new(request, response).map_into_right_body());

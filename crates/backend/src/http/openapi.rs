@@ -34,7 +34,7 @@ use crate::domain::Invalid;
         messages::groups, messages::messages, messages::messages_with, messages::say,
         users::short, users::suggested, users::trending, users::update,
         accounts::sign_up, accounts::sign_in, accounts::sign_out, accounts::me,
-        super::health_check, super::ledger, super::metrics, super::document, super::test_error,
+        super::health_check, super::drain::ready, super::ledger, super::metrics, super::document, super::test_error,
     ),
     components(schemas(problem::Body)),
     modifiers(&Shared)

@@ -6,6 +6,7 @@ mod accounts;
 mod activities;
 mod attempts;
 mod cause;
+mod clock;
 mod faults;
 mod inspect;
 mod messages;
@@ -30,6 +31,7 @@ mod words;
 pub use accounts::{Registration, Taken};
 pub use attempts::Bound;
 pub use cause::Unusable;
+pub use clock::NotReady;
 pub use faults::Faults;
 pub use inspect::Inspection;
 pub use messages::{Access, conversation};
@@ -49,6 +51,7 @@ use std::time::Duration;
 use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::{Database, Postgres, Sqlite};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -76,6 +79,8 @@ pub struct Store {
     runtime: Handle,
     faults: Faults,
     bounds: Bounds,
+    /// A crud was deleted that the sweeper has to finish.
+    deleted: Arc<Notify>,
 }
 
 enum Engine {
@@ -134,6 +139,11 @@ impl Error {
             Self::Interrupted(_) => "a write was interrupted",
             Self::Password(_) => "a password could not be hashed or compared",
         }
+    }
+
+    /// A statement failed at the database, which could be reached.
+    fn is_of_a_statement(&self) -> bool {
+        matches!(self, Self::Statement(sqlx::Error::Database(_)))
     }
 
     /// Trying again later may help: no connection was free, the database was locked, its disk is full, or the server is away.
@@ -217,10 +227,14 @@ macro_rules! run {
 }
 
 /// Runs a block in a transaction of whichever engine is open, commits it, and is the block's value. What leaves the block by `?` or
-/// `return` rolls back. Only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection.
+/// `return` rolls back. Only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection. If it is
+/// `planned`, PostgreSQL plans its statements, and what they cascade to, for their values.
 macro_rules! transaction {
     ($store:expr, |$tx:ident| $block:block) => {
         $crate::store::transaction!($store, $crate::store::statement::BEGIN, |$tx| $block)
+    };
+    ($store:expr, planned, |$tx:ident| $block:block) => {
+        $crate::store::transaction!($store, $crate::store::statement::BEGIN_PLANNED, |$tx| $block)
     };
     ($store:expr, $begin:expr, |$tx:ident| $block:block) => {{
         let store: &$crate::store::Store = $store;
@@ -321,7 +335,14 @@ impl Store {
     }
 
     fn of(engine: Engine, faults: Faults, bounds: Bounds) -> Self {
-        Self { engine: Arc::new(engine), writes: TaskTracker::new(), runtime: Handle::current(), faults, bounds }
+        Self {
+            engine: Arc::new(engine),
+            writes: TaskTracker::new(),
+            runtime: Handle::current(),
+            faults,
+            bounds,
+            deleted: Arc::default(),
+        }
     }
 
     /// How many connections it may have, in one line.

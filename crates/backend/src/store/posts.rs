@@ -6,9 +6,13 @@ use uuid::Uuid;
 
 use super::once::{claim, keep};
 use super::statement::{Statement, statement};
+use super::sweep::DELETED;
 use super::words::index;
 use super::{Error, Once, Outcome, Store, transaction, within};
 use crate::domain::{Activity, Message, Ttl, User, words};
+
+/// Rows that may hang on a crud which is deleted in one transaction.
+const LIGHT: i64 = 500;
 
 pub(super) const CREATE: Statement = statement(
     "INSERT",
@@ -36,11 +40,20 @@ pub(super) const NOTIFY: Statement = statement(
 const OWNER: Statement = statement(
     "SELECT",
     "activities",
-    "SELECT user_uuid, reply_to_activity_uuid FROM activities WHERE uuid = $1 AND expires_at > $2",
+    "SELECT user_uuid, reply_to_activity_uuid, likes_count + reposts_count, replies_made FROM activities WHERE uuid = $1 AND expires_at > $2",
+);
+/// What hangs on a crud's replies: each of them, its reactions, and `$2` if it has replies of its own.
+const REPLIES_WEIGHT: Statement = statement(
+    "SELECT",
+    "activities",
+    "SELECT CAST(COALESCE(SUM(1 + likes_count + reposts_count + CASE WHEN replies_made > 0 THEN $2 ELSE 0 END), 0) AS bigint) \
+     FROM activities WHERE reply_to_activity_uuid = $1",
 );
 pub(super) const LOCK: Statement =
     statement("SELECT", "activities", "SELECT uuid FROM activities WHERE uuid = $1 FOR NO KEY UPDATE");
 const DELETE: Statement = statement("DELETE", "activities", "DELETE FROM activities WHERE uuid = $1");
+const EXPIRE: Statement =
+    statement("UPDATE", "activities", "UPDATE activities SET expires_at = $2 WHERE uuid = $1 AND expires_at > $3");
 const UNCOUNT: Statement =
     statement("UPDATE", "activities", "UPDATE activities SET replies_count = replies_count - 1 WHERE uuid = $1");
 
@@ -182,44 +195,68 @@ impl Store {
         .await
     }
 
-    /// Deletes a crud of `user`'s with all that hangs on it.
+    /// Deletes a crud of `user`'s with its replies and reactions. If they are many, the crud and its replies expire here, and the sweeper deletes
+    /// them.
     ///
     /// # Errors
-    /// A statement failed; the crud is still there.
+    /// A statement failed; the crud is still there, or has expired and some of its replies have not yet.
     pub async fn delete(&self, user: &User, uuid: Uuid, now: DateTime<Utc>) -> Result<Deletion, Error> {
         let (store, user) = (self.clone(), user.uuid);
         self.write(async move {
-            Ok(transaction!(&store, |tx| {
-                let found = within!(store, tx, OWNER, |connection| {
-                    sqlx::query_as::<_, (Uuid, Option<Uuid>)>(OWNER.text)
-                        .bind(uuid)
-                        .bind(now)
-                        .fetch_optional(connection)
-                })?;
-                let reply_to = match found {
-                    None => return Ok(Deletion::NotFound),
-                    Some((owner, _)) if owner != user => return Ok(Deletion::Forbidden),
-                    Some((_, reply_to)) => reply_to,
-                };
-                if let Some(parent) = reply_to {
-                    lock!(store, tx, parent);
-                }
-                let deleted =
-                    within!(store, tx, DELETE, |connection| sqlx::query(DELETE.text).bind(uuid).execute(connection))?;
-                // Two may have asked at the same time.
-                if deleted.rows_affected() == 0 {
-                    return Ok(Deletion::NotFound);
-                }
-                if let Some(parent) = reply_to {
-                    within!(store, tx, UNCOUNT, |connection| sqlx::query(UNCOUNT.text)
-                        .bind(parent)
-                        .execute(connection))?;
-                }
-                Deletion::Done
-            }))
+            let (deletion, is_light) = delete(&store, user, uuid, now).await?;
+            if deletion == Deletion::Done && !is_light {
+                store.sweep_replies().await?;
+            }
+            Ok(deletion)
         })
         .await
     }
+}
+
+/// What became of it, and whether nothing is left of it.
+async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Result<(Deletion, bool), Error> {
+    Ok(transaction!(store, planned, |tx| {
+        type Row = (Uuid, Option<Uuid>, i64, i64);
+        let found = within!(store, tx, OWNER, |connection| sqlx::query_as::<_, Row>(OWNER.text)
+            .bind(uuid)
+            .bind(now)
+            .fetch_optional(connection))?;
+        let (reply_to, reactions, replies) = match found {
+            None => return Ok((Deletion::NotFound, true)),
+            Some((owner, ..)) if owner != user => return Ok((Deletion::Forbidden, true)),
+            Some((_, reply_to, reactions, replies)) => (reply_to, reactions, replies),
+        };
+        if let Some(parent) = reply_to {
+            lock!(store, tx, parent);
+        }
+        let mut weight = reactions.max(replies);
+        if (1..=LIGHT).contains(&replies) && weight <= LIGHT {
+            let (of_replies,) = within!(store, tx, REPLIES_WEIGHT, |connection| {
+                sqlx::query_as::<_, (i64,)>(REPLIES_WEIGHT.text).bind(uuid).bind(LIGHT + 1).fetch_one(connection)
+            })?;
+            weight = weight.max(of_replies);
+        }
+        let is_light = weight <= LIGHT;
+        let deleted = if is_light {
+            within!(store, tx, DELETE, |connection| sqlx::query(DELETE.text).bind(uuid).execute(connection))?
+                .rows_affected()
+        } else {
+            within!(store, tx, EXPIRE, |connection| sqlx::query(EXPIRE.text)
+                .bind(uuid)
+                .bind(DELETED)
+                .bind(now)
+                .execute(connection))?
+            .rows_affected()
+        };
+        // Two may delete it at the same time.
+        if deleted == 0 {
+            return Ok((Deletion::NotFound, true));
+        }
+        if let Some(parent) = reply_to {
+            within!(store, tx, UNCOUNT, |connection| sqlx::query(UNCOUNT.text).bind(parent).execute(connection))?;
+        }
+        (Deletion::Done, is_light)
+    }))
 }
 
 /// A crud or reply that nobody has done anything about yet.

@@ -12,7 +12,7 @@ use sqlx::postgres::PgConnection;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::open::{self, Bounds};
-use super::{Engine, Error, Faults, Store, Unusable, migrations, now, seed, words};
+use super::{Engine, Error, Faults, Store, Unusable, clock, migrations, now, seed, words};
 use crate::config::{Database, private};
 use crate::domain::Password;
 
@@ -39,6 +39,7 @@ pub(super) async fn run(database: &Database, announce: impl FnOnce(&Password) + 
         Engine::Postgres(pools, _) => migrations::run(&mut *pools.writers.acquire().await?, &mut progress).await?,
     }
     words::index_all(&store, &mut progress).await?;
+    clock::begin(&store, now()).await?;
     progress.during("creating the first users", seed::run(&store, now(), announce)).await?;
     store.engine.close().await;
     Ok(turn)

@@ -25,6 +25,10 @@ pub(super) const fn statement(operation: &'static str, collection: &'static str,
 }
 
 pub(super) const BEGIN: Statement = statement("BEGIN", "", "BEGIN");
+/// Every statement else is planned once for all values (`open.rs`). With one crud of many replies, that plan looks for the replies of each of them
+/// in the whole table.
+pub(super) const BEGIN_PLANNED: Statement =
+    statement("BEGIN", "", "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan");
 /// Where a database makes what was written survive, and so where the time of most writes goes.
 pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
 /// Its span ends when the statement is handed over: no caller waits for it.

@@ -1,0 +1,89 @@
+//! Nothing is deleted by one machine's clock alone: a backend with a wrong clock removes no living row.
+
+use std::path::Path;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::witness::Witness;
+use crate::support::{Folder, cannot_run, engines, eventually, http, postgres};
+
+/// Lies to a process about the time. Debian's libfaketime, which `tests/run` installs.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+const LIVING: &str = "SELECT (SELECT count(*) FROM activities) + (SELECT count(*) FROM sessions) \
+     + (SELECT count(*) FROM idempotency_keys) + (SELECT count(*) FROM attempts)";
+
+/// A backend whose clock differs by `offset`.
+fn backend(url: &str, offset: &str) -> Option<Cruddur> {
+    if !Path::new(FAKETIME).exists() {
+        cannot_run("faketime", "libfaketime is not installed; run tests/run as root on Debian, which installs it");
+        return None;
+    }
+    let lie = [("LD_PRELOAD", FAKETIME), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    Some(Cruddur::service("backend", &[&lie[..], &[("DATABASE_URL", url)]].concat()))
+}
+
+/// Leaves a crud, a session, an attempt and a key that live, and a row that every sweep deletes first.
+fn fill(url: &str, witness: &Witness) {
+    let backend = Cruddur::service("backend", &[("DATABASE_URL", url)]);
+    let me = backend.person();
+    let crud = serde_json::json!({"message": "for an hour", "ttl": "1-hour"});
+    assert_eq!(me.post_with("/api/activities", &[("idempotency-key", "living")], &crud).status, 200);
+    let attempt = serde_json::json!({"login": "nobody", "password": "no such password"});
+    assert_eq!(http::post(&format!("{}/api/auth/signin", backend.backend), &attempt).status, 401);
+    me.crud("deleted");
+    witness.execute("UPDATE activities SET expires_at = '1970-01-01T00:00:00+00:00' WHERE message = 'deleted'");
+}
+
+fn is_swept(witness: &Witness) -> Option<()> {
+    (witness.number("SELECT count(*) FROM activities WHERE message = 'deleted'") == 0).then_some(())
+}
+
+#[test]
+fn a_backend_with_a_wrong_clock_deletes_nothing_that_lives() {
+    for offset in ["+2h", "+40d", "-40d"] {
+        engines::each_database(|url| {
+            let witness = Witness::of(url);
+            fill(url, &witness);
+            let living = witness.number(LIVING) - 1;
+            let Some(_backend) = backend(url, offset) else { return };
+            eventually(format!("a sweep at {offset}"), || is_swept(&witness));
+            assert_eq!(witness.number(LIVING), living, "{offset} on {url}");
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_whose_clock_differs_from_its_servers_is_not_ready() {
+    let Some(url) = postgres::database().await else { return };
+    tokio::task::block_in_place(|| {
+        let right = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
+        assert_eq!(http::get(&format!("{}/health/ready", right.backend)).status, 204);
+        for (offset, seconds) in [("+2h", "-7200"), ("-3m", "180")] {
+            let Some(wrong) = backend(&url, offset) else { return };
+            let line = wrong.says("the database server's clock differs from this machine's by ");
+            assert!(line.contains(&format!(" by {seconds} s")), "{line}");
+            let ready = http::get(&format!("{}/health/ready", wrong.backend));
+            assert_eq!(ready.status, 503);
+            let why = ready.json()["detail"].as_str().unwrap().to_owned();
+            assert_eq!(why, format!("the database server's clock differs from this machine's by {seconds} s"));
+            assert_eq!(http::get(&format!("{}/api/health-check", wrong.backend)).status, 200, "it lives");
+            assert_eq!(wrong.said().matches("clock differs").count(), 1, "it says so once");
+        }
+    });
+}
+
+#[test]
+fn a_backend_without_its_database_is_not_ready() {
+    let folder = Folder::new();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let Some(url) = runtime.block_on(postgres::database()) else { return };
+    let wire = crate::support::slow_wire::SlowWire::before(&url, std::time::Duration::ZERO);
+    let backend =
+        Cruddur::service("backend", &[("DATABASE_URL", &wire.url), ("CRUDDUR_DATA", folder.path().to_str().unwrap())]);
+    let ready = format!("{}/health/ready", backend.backend);
+    assert_eq!(http::get(&ready).status, 204);
+    wire.cut();
+    eventually("the loss of readiness", || (http::get(&ready).status == 503).then_some(()));
+    wire.mend();
+    eventually("readiness", || (http::get(&ready).status == 204).then_some(()));
+}
