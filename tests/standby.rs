@@ -1,14 +1,18 @@
 //! A PostgreSQL server with a standby: one that is away costs no sessions, and one that takes over is found without a restart.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::support::cruddur::Cruddur;
 use crate::support::postgres_server::PostgresServer;
+use crate::support::slow_wire::SlowWire;
 use crate::support::witness::Witness;
-use crate::support::writer::Writer;
+use crate::support::writer::{Writer, kept};
 use crate::support::{eventually, http};
 
 const WRITERS: usize = 8;
@@ -42,22 +46,79 @@ fn a_standby_that_is_away_costs_no_sessions() {
         }
         let all = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend%'";
         let write = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend writes%'";
+        let _over = Over(&over);
         // Long enough for each writer's place to have been given up more than once.
         eventually("posts that are put off", || {
             let sessions = [all, write].map(|count| witness.number(count));
             let within = sessions[0] <= SESSIONS[0] && sessions[1] <= SESSIONS[1];
-            if !within {
-                over.store(true, Relaxed);
-            }
             assert!(within, "{sessions:?} sessions");
             put_off.iter().all(|count| count.load(Relaxed) >= 12).then_some(())
         });
         assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "reads go on");
-        over.store(true, Relaxed);
     });
     server.set("synchronous_standby_names", "");
     eventually("a post that is acknowledged", || (post() == 200).then_some(()));
     assert_eq!(post(), 200);
     assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message = 'only once'"), 1);
     writer.keep(address, "All is well.");
+}
+
+/// A primary crashes and its standby is promoted. What was acknowledged is kept, everything else is put off, and writes go on by themselves.
+#[test]
+fn a_standby_that_is_promoted_takes_over() {
+    let Some(primary) = PostgresServer::start() else { return };
+    let wire = SlowWire::before(&primary.url(), Duration::ZERO);
+    let backend = Cruddur::service("backend", &[("DATABASE_URL", &wire.url)]);
+    let address = backend.backend.as_str();
+    let writer = Writer::at(address);
+    let standby = primary.standby();
+    // From here on nothing is acknowledged that the standby does not have.
+    primary.set("synchronous_standby_names", "*");
+    let (over, put_off, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                while !over.load(Relaxed) {
+                    let answer = writer.post(address, "Is this kept?").unwrap();
+                    match answer.status {
+                        200 => acknowledged.lock().unwrap().push(kept(&answer)),
+                        503 => drop(put_off.fetch_add(1, Relaxed)),
+                        other => {
+                            over.store(true, Relaxed);
+                            panic!("{other}: {}", String::from_utf8_lossy(&answer.body));
+                        }
+                    }
+                }
+            });
+        }
+        let _over = Over(&over);
+        let more = |what: &str, count: &dyn Fn() -> usize| {
+            let before = count();
+            eventually(what, || (over.load(Relaxed) || count() >= before + 2 * WRITERS).then_some(()));
+        };
+        let posts = || acknowledged.lock().unwrap().len();
+        more("acknowledged posts before", &posts);
+        primary.stop();
+        more("posts that are put off without a server", &|| put_off.load(Relaxed));
+        wire.cut();
+        wire.lead_to(&standby.url());
+        wire.mend();
+        // It takes connections, and no writes.
+        backend.says("cannot execute ");
+        more("posts that are put off at a standby", &|| put_off.load(Relaxed));
+        assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "a standby is read");
+        standby.promote();
+        more("acknowledged posts after", &posts);
+    });
+    let acknowledged = acknowledged.into_inner().unwrap();
+    assert_eq!(Witness::of(&standby.url()).missing(&acknowledged), Vec::<Uuid>::new());
+}
+
+/// Ends the load also if a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }

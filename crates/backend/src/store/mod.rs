@@ -13,6 +13,7 @@ mod messages;
 mod migrations;
 mod once;
 mod open;
+mod passing;
 mod passwords;
 mod posts;
 mod pragmas;
@@ -66,11 +67,6 @@ use statement::Statement;
 const CLOSE: Duration = Duration::from_secs(1);
 /// For a server to answer, a free connection included: longer than it may itself take for a statement.
 const ANSWER: Duration = Duration::from_secs(8);
-/// SQLite's BUSY and LOCKED with their kinds, and FULL; PostgreSQL's disk full, too many connections, lock not available, deadlock,
-/// statement cancelled, shutting down, crashed, starting up.
-const BUSY_CODES: [&str; 14] =
-    ["5", "261", "517", "6", "262", "13", "53100", "53300", "55P03", "40P01", "57014", "57P01", "57P02", "57P03"];
-
 /// The open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -148,14 +144,7 @@ impl Error {
 
     /// Trying again later may help: no connection was free, the database was locked, its disk is full, or the server is away.
     pub fn is_unavailable(&self) -> bool {
-        let Self::Statement(error) = self else { return false };
-        match error {
-            // A connection that ends while it is being made is a wrong answer to sqlx.
-            sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => true,
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-            sqlx::Error::Database(error) => error.code().is_some_and(|code| BUSY_CODES.contains(&&*code)),
-            _ => false,
-        }
+        matches!(self, Self::Statement(error) if passing::passes(error))
     }
 }
 

@@ -1,0 +1,62 @@
+//! Which failures of a database pass by themselves, so that a client may come back: what an operator, a failover or a full disk does to it for a while.
+//! Everything else is a fault of this program or of the tables.
+
+use sqlx::sqlite::SqliteError;
+
+/// SQLSTATE [codes](https://www.postgresql.org/docs/current/errcodes-appendix.html), or the classes that they begin with.
+const POSTGRESQL: [&str; 14] = [
+    // Connections: broken or refused.
+    "08",
+    // A cached plan or a prepared statement that the server no longer has, once more after it was prepared anew.
+    "0A000", "26000", // A standby, or a server that its operator has set to read only.
+    "25006", // A transaction that waited too long for its next statement.
+    "25P03", // A password or role that is being changed.
+    "28",    // A database that is being renamed or restored.
+    "3D000", // Serialization failures and deadlocks.
+    "40",    // Memory, disk or connections exhausted.
+    "53",    // A lock that others hold.
+    "55006", "55P03", // Statements cancelled; the server stops, has crashed, or starts.
+    "57",    // Input and output.
+    "58",    // A snapshot older than the server keeps, as on a standby.
+    "72",
+];
+
+/// SQLite's primary [result codes](https://www.sqlite.org/rescode.html): BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
+const SQLITE: [u32; 9] = [5, 6, 7, 8, 9, 10, 13, 14, 15];
+
+/// Trying again later may help.
+pub(super) fn passes(error: &sqlx::Error) -> bool {
+    match error {
+        // A connection that ends while it is being made is a wrong answer to sqlx.
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => true,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error.try_downcast_ref::<SqliteError>().is_some() {
+                code.parse::<u32>().is_ok_and(|code| SQLITE.contains(&(code & 0xff)))
+            } else {
+                POSTGRESQL.iter().any(|passing| code.starts_with(passing))
+            }
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_passes_by_its_class_or_by_itself() {
+        let passes = |code: &str| POSTGRESQL.iter().any(|passing| code.starts_with(passing));
+        for code in [
+            "08006", "25006", "28P01", "28000", "3D000", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01",
+            "57P03", "57P04", "57P05", "58030",
+        ] {
+            assert!(passes(code), "{code}");
+        }
+        for code in ["22001", "23505", "25001", "42501", "42601", "42P01", "55000", "XX000", "XX001"] {
+            assert!(!passes(code), "{code}");
+        }
+    }
+}
