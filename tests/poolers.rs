@@ -83,7 +83,7 @@ fn what_a_pooler_refuses_names_its_fix() {
 
 /// Those of a backend, and how many of them do something.
 const SESSIONS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity \
-                        WHERE datname = current_database() AND application_name = 'cruddur-backend'";
+                        WHERE datname = current_database() AND application_name LIKE 'cruddur-backend%'";
 
 #[test]
 fn a_backend_has_no_more_connections_than_are_configured() {

@@ -60,22 +60,24 @@ impl Store {
     /// A statement failed; nothing is counted.
     pub async fn count_attempt(&self, bounds: &[Bound<'_>], now: DateTime<Utc>) -> Result<bool, Error> {
         let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| (subject(*attempt, by), attempt.most)).collect();
-        let store = self.clone();
-        self.write(async move {
-            transaction!(&store, |tx| {
-                for (subject, most) in &subjects {
-                    let counted = within!(&store, tx, COUNT, |connection| sqlx::query(COUNT.text)
-                        .bind(subject)
-                        .bind(now)
-                        .bind(now + WINDOW)
-                        .bind(most)
-                        .execute(connection))?;
-                    if counted.rows_affected() == 0 {
-                        return Ok(false);
+        self.transact(move |store| {
+            let subjects = subjects.clone();
+            async move {
+                transaction!(&store, |tx| {
+                    for (subject, most) in &subjects {
+                        let counted = within!(&store, tx, COUNT, |connection| sqlx::query(COUNT.text)
+                            .bind(subject)
+                            .bind(now)
+                            .bind(now + WINDOW)
+                            .bind(most)
+                            .execute(connection))?;
+                        if counted.rows_affected() == 0 {
+                            return Ok(false);
+                        }
                     }
-                }
-            });
-            Ok(true)
+                });
+                Ok(true)
+            }
         })
         .await
     }
@@ -86,16 +88,18 @@ impl Store {
     /// A statement failed; what was counted stays.
     pub async fn forget_attempts(&self, bounds: &[Bound<'_>]) -> Result<(), Error> {
         let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| subject(*attempt, by)).collect();
-        let store = self.clone();
-        self.write(async move {
-            transaction!(&store, |tx| {
-                for subject in &subjects {
-                    within!(&store, tx, FORGET, |connection| sqlx::query(FORGET.text)
-                        .bind(subject)
-                        .execute(connection))?;
-                }
-            });
-            Ok(())
+        self.transact(move |store| {
+            let subjects = subjects.clone();
+            async move {
+                transaction!(&store, |tx| {
+                    for subject in &subjects {
+                        within!(&store, tx, FORGET, |connection| sqlx::query(FORGET.text)
+                            .bind(subject)
+                            .execute(connection))?;
+                    }
+                });
+                Ok(())
+            }
         })
         .await
     }

@@ -98,7 +98,8 @@ impl Store {
     pub(super) async fn clock_difference(&self) -> Result<TimeDelta, Error> {
         let pools = match &*self.engine {
             Engine::Postgres(pools, _) => pools,
-            Engine::Sqlite(_) => {
+            Engine::Sqlite(pools) => {
+                pools.writers.check()?;
                 self.horizon().await?;
                 return Ok(TimeDelta::zero());
             }

@@ -169,14 +169,17 @@ impl Store {
         answer: fn(&DirectMessage) -> (String, String),
     ) -> Result<Outcome<DirectMessage>, Error> {
         let said = new(user, other, message.as_str(), now);
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
-            Ok(transaction!(&store, |tx| {
-                claim!(store, tx, user, &once, now);
-                say!(store, tx, user, other, &said);
-                keep!(store, tx, user, &once, answer(&said));
-                Outcome::Done(said)
-            }))
+        let user = user.uuid;
+        self.transact(move |store| {
+            let (said, once) = (said.clone(), once.clone());
+            async move {
+                Ok(transaction!(&store, |tx| {
+                    claim!(store, tx, user, &once, now);
+                    say!(store, tx, user, other, &said);
+                    keep!(store, tx, user, &once, answer(&said));
+                    Outcome::Done(said)
+                }))
+            }
         })
         .await
     }

@@ -8,6 +8,7 @@ mod attempts;
 mod cause;
 mod clock;
 mod faults;
+mod files;
 mod inspect;
 mod messages;
 mod migrations;
@@ -165,7 +166,7 @@ macro_rules! read {
 /// The same of one engine. It reads, and so can be run again where a connection that was kept turns out to be lost.
 macro_rules! read_of {
     ($readers:expr, |$connection:ident| $run:expr) => {{
-        let mut again = false;
+        let (mut again, mut is_renewed) = (false, false);
         loop {
             let mut reader = $readers.take(again).await?;
             let $connection = &mut *reader.connection;
@@ -174,6 +175,11 @@ macro_rules! read_of {
                 Ok(_) => $readers.keep(reader),
                 Err(error) if $readers.is_lost(&reader, error) => {
                     again = true;
+                    continue;
+                }
+                Err(error) if !is_renewed && $crate::store::passing::is_stale(error) => {
+                    $readers.renew();
+                    (again, is_renewed) = (true, true);
                     continue;
                 }
                 Err(_) => {}
@@ -190,18 +196,38 @@ macro_rules! on_writer {
         let run = async {
             match &*store.engine {
                 $crate::store::Engine::Sqlite(pools) => {
-                    let mut writer = pools.writers.acquire().await?;
-                    let $connection = &mut *writer;
-                    $run.await
+                    $crate::store::on_writer_of!(pools.writers, |$connection| $run)
                 }
                 $crate::store::Engine::Postgres(pools, _) => {
-                    let mut writer = pools.writers.acquire().await?;
-                    let $connection = &mut *writer;
-                    $run.await
+                    $crate::store::on_writer_of!(pools.writers, |$connection| $run)
                 }
             }
         };
         store.in_span(&$statement, std::pin::pin!(run)).await
+    }};
+}
+
+/// The same of one engine, once more if nothing was done because the statement was stale.
+macro_rules! on_writer_of {
+    ($writers:expr, |$connection:ident| $run:expr) => {{
+        let mut is_renewed = false;
+        loop {
+            let mut writer = $writers.acquire().await?;
+            let $connection = &mut *writer;
+            let done: Result<_, sqlx::Error> = $run.await;
+            match done {
+                Err(error) if !is_renewed && $crate::store::passing::is_stale(&error) => {
+                    $writers.renew();
+                    is_renewed = true;
+                }
+                done => {
+                    if done.is_ok() {
+                        $writers.check()?;
+                    }
+                    break done;
+                }
+            }
+        }
     }};
 }
 
@@ -256,6 +282,7 @@ macro_rules! transaction_of {
         let mut $tx = $crate::store::rollback::RollsBack::new($store, begun);
         let value = $block;
         $store.in_span(&$crate::store::statement::COMMIT, std::pin::pin!($tx.commit())).await?;
+        $pools.writers.check()?;
         value
     }};
 }
@@ -270,9 +297,17 @@ macro_rules! within {
         $store.in_span(&$statement, std::pin::pin!(run)).await
     }};
 }
-use {on_writer, read, read_of, run, transaction, transaction_of, within};
+use {on_writer, on_writer_of, read, read_of, run, transaction, transaction_of, within};
 
 impl Engine {
+    /// Replaces the connections that write.
+    fn renew(&self) {
+        match self {
+            Self::Sqlite(pools) => pools.writers.renew(),
+            Self::Postgres(pools, _) => pools.writers.renew(),
+        }
+    }
+
     async fn close(&self) {
         match self {
             Self::Sqlite(pools) => {
@@ -367,6 +402,25 @@ impl Store {
     ) -> Result<T, Error> {
         let task = self.writes.spawn_on(write.in_current_span(), &self.runtime);
         task.await?
+    }
+
+    /// Runs a transaction as [`Store::write`] does, and once more if one of its statements was stale. Then nothing of the first run is kept.
+    async fn transact<T, F>(&self, transaction: impl Fn(Self) -> F + Send + 'static) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let store = self.clone();
+        self.write(async move {
+            match transaction(store.clone()).await {
+                Err(Error::Statement(error)) if passing::is_stale(&error) => {
+                    store.engine.renew();
+                    transaction(store).await
+                }
+                done => done,
+            }
+        })
+        .await
     }
 
     /// Runs what one statement does in its span, and records how it failed. Takes it pinned: to take a connection from a pool is a future of

@@ -1,6 +1,7 @@
 //! Opens the two engines, each with what keeps an acknowledged write and bounds every wait.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
@@ -10,8 +11,9 @@ use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::cause::{Cause, Unusable};
+use super::files::Files;
 use super::inspect::{self, Inspection};
-use super::readers::{Readers, Writers};
+use super::readers::{Readers, Renewal, Writers};
 use super::released::Sessions;
 use super::{Engine, Error, Pools, Server, answered, pragmas};
 use crate::config::{Database, Embedded, Postgres, private};
@@ -76,18 +78,30 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(busy)
         .foreign_keys(true);
-    // A pool would report its own time-out, and not why no connection could be opened.
-    options.connect().await?.close().await?;
+    // A pool would report its own time-out, and not why no connection could be opened. A program that keeps the whole file is not waited for.
+    options.clone().busy_timeout(BUSY).connect().await?.close().await?;
     // A ping is a hand-over to the connection's thread and back; one that is released has just answered one.
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE).test_before_acquire(false);
     // The writer comes first: it makes the file that the readers open.
     let writer = pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
+    let files = Arc::new(Files::of(file));
+    let opened = Arc::clone(&files);
+    // The writer is never closed for its age: its log must stay the one that `files` knows.
+    let writer = writer.idle_timeout(None).max_lifetime(None).after_connect(move |connection, _| {
+        let files = Arc::clone(&opened);
+        Box::pin(async move {
+            // Opens the log.
+            connection.fetch_one("SELECT count(*) FROM sqlite_schema").await?;
+            files.open()
+        })
+    });
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool().max_connections(CONNECTIONS).connect_with(options.read_only(true)).await?;
     for pool in [&writer, &readers] {
         pragmas::in_force(pool, busy).await?;
     }
-    Ok(Engine::Sqlite(Pools { readers: Readers::new(readers), writers: Writers::new(writer) }))
+    let readers = Readers::new(readers, Renewal::default());
+    Ok(Engine::Sqlite(Pools { readers, writers: Writers::new(writer, Renewal::default(), Some(files)) }))
 }
 
 /// A transaction that a full disk has ended is none that sqlx knows to have ended: its connection would begin no other, and there is one
@@ -189,9 +203,10 @@ async fn postgres(server: &Postgres, bounds: Bounds) -> Result<Engine, Cause> {
         let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(OPEN);
         pool.after_connect(move |connection, _| Box::pin(set_up(connection, bounds)))
     };
-    let (sessions, own) = Sessions::new(&server.options, "writes");
+    let renewal = Renewal::default();
+    let (sessions, own) = Sessions::new(&server.options, "writes", &renewal);
     let writers = sessions.writing(pool(writing)).connect_with(own).await.map_err(failed)?;
-    let (sessions, own) = Sessions::new(&server.options, "reads");
+    let (sessions, own) = Sessions::new(&server.options, "reads", &renewal);
     let readers = sessions.reading(pool(reading)).connect_with(own).await.map_err(failed)?;
     let reported = Server {
         host: server.host(),
@@ -199,7 +214,8 @@ async fn postgres(server: &Postgres, bounds: Bounds) -> Result<Engine, Cause> {
         database: server.database().to_owned(),
         connections: connections.all(),
     };
-    Ok(Engine::Postgres(Pools { readers: Readers::new(readers), writers: Writers::new(writers) }, reported))
+    let readers = Readers::new(readers, renewal.clone());
+    Ok(Engine::Postgres(Pools { readers, writers: Writers::new(writers, renewal, None) }, reported))
 }
 
 async fn set_up(connection: &mut PgConnection, bounds: Bounds) -> Result<(), sqlx::Error> {

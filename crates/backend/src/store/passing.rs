@@ -1,13 +1,13 @@
 //! Which failures of a database pass by themselves, so that a client may come back: what an operator, a failover or a full disk does to it for a while.
 //! Everything else is a fault of this program or of the tables.
 
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
 /// SQLSTATE [codes](https://www.postgresql.org/docs/current/errcodes-appendix.html), or the classes that they begin with.
 const POSTGRESQL: [&str; 14] = [
     // Connections: broken or refused.
-    "08",
-    // A cached plan or a prepared statement that the server no longer has, once more after it was prepared anew.
+    "08", // A statement that was prepared before the tables changed, again after it was prepared anew.
     "0A000", "26000", // A standby, or a server that its operator has set to read only.
     "25006", // A transaction that waited too long for its next statement.
     "25P03", // A password or role that is being changed.
@@ -40,6 +40,13 @@ pub(super) fn passes(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// A statement cannot be run any more as this connection has prepared it: a table has changed, or the server has forgotten the statement. Nothing
+/// of it was done.
+pub(super) fn is_stale(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "0A000" | "26000"))
 }
 
 #[cfg(test)]

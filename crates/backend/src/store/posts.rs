@@ -155,14 +155,17 @@ impl Store {
         answer: fn(&Activity) -> (String, String),
     ) -> Result<Outcome<Activity>, Error> {
         let crud = new(user, message.as_str(), now, now + ttl.duration(), None);
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
-            Ok(transaction!(&store, |tx| {
-                claim!(store, tx, user, &once, now);
-                post!(store, tx, user, &crud, ttl);
-                keep!(store, tx, user, &once, answer(&crud));
-                Outcome::Done(crud)
-            }))
+        let user = user.uuid;
+        self.transact(move |store| {
+            let (crud, once) = (crud.clone(), once.clone());
+            async move {
+                Ok(transaction!(&store, |tx| {
+                    claim!(store, tx, user, &once, now);
+                    post!(store, tx, user, &crud, ttl);
+                    keep!(store, tx, user, &once, answer(&crud));
+                    Outcome::Done(crud)
+                }))
+            }
         })
         .await
     }
@@ -181,16 +184,19 @@ impl Store {
         answer: fn(&Activity) -> (String, String),
     ) -> Result<Outcome<Option<Activity>>, Error> {
         let reply = new(user, message.as_str(), now, now, Some(parent));
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
-            Ok(transaction!(&store, |tx| {
-                claim!(store, tx, user, &once, now);
-                let Some(reply) = answer!(store, tx, user, parent, reply) else {
-                    return Ok(Outcome::Done(None));
-                };
-                keep!(store, tx, user, &once, answer(&reply));
-                Outcome::Done(Some(reply))
-            }))
+        let user = user.uuid;
+        self.transact(move |store| {
+            let (reply, once) = (reply.clone(), once.clone());
+            async move {
+                Ok(transaction!(&store, |tx| {
+                    claim!(store, tx, user, &once, now);
+                    let Some(reply) = answer!(store, tx, user, parent, reply) else {
+                        return Ok(Outcome::Done(None));
+                    };
+                    keep!(store, tx, user, &once, answer(&reply));
+                    Outcome::Done(Some(reply))
+                }))
+            }
         })
         .await
     }
@@ -201,8 +207,8 @@ impl Store {
     /// # Errors
     /// A statement failed; the crud is still there, or has expired and some of its replies have not yet.
     pub async fn delete(&self, user: &User, uuid: Uuid, now: DateTime<Utc>) -> Result<Deletion, Error> {
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
+        let user = user.uuid;
+        self.transact(move |store| async move {
             let (deletion, is_light) = delete(&store, user, uuid, now).await?;
             if deletion == Deletion::Done && !is_light {
                 store.sweep_replies().await?;

@@ -83,8 +83,8 @@ impl Store {
         reaction: Reaction,
         now: DateTime<Utc>,
     ) -> Result<Option<Activity>, Error> {
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
+        let user = user.uuid;
+        self.transact(move |store| async move {
             Ok(transaction!(&store, |tx| {
                 lock!(store, tx, uuid);
                 let reacted = within!(store, tx, REACT, |connection| sqlx::query(REACT.text)
@@ -112,8 +112,8 @@ impl Store {
         reaction: Reaction,
         now: DateTime<Utc>,
     ) -> Result<Option<Activity>, Error> {
-        let (store, user) = (self.clone(), user.uuid);
-        self.write(async move {
+        let user = user.uuid;
+        self.transact(move |store| async move {
             Ok(transaction!(&store, |tx| {
                 lock!(store, tx, uuid);
                 let retracted = within!(store, tx, RETRACT, |connection| sqlx::query(RETRACT.text)

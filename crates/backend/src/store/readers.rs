@@ -13,6 +13,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
+use super::files::Files;
+
 /// How long a connection that nobody uses is kept, and between two looks at those that are.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a connection may be out of its pool, which asks how old it is and whether it lives.
@@ -22,6 +24,22 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 /// What PostgreSQL says to a connection that it ends: by somebody's order or because it shuts down, and after a crash.
 const GONE: [&str; 2] = ["57P01", "57P02"];
 
+/// When the connections of a pool became stale, if they have: those that were opened before are replaced. What they have prepared is wrong
+/// since then.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
+
+impl Renewal {
+    fn renew(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Whether a connection of this age is stale.
+    pub(super) fn replaces(&self, age: Duration) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() <= age)
+    }
+}
+
 /// A pool, and those of its connections that are kept for the next statement.
 pub(super) struct Readers<DB: Database> {
     pool: Pool<DB>,
@@ -30,6 +48,7 @@ pub(super) struct Readers<DB: Database> {
     kept: Mutex<Kept<DB>>,
     /// Where the kept ones are looked after.
     runtime: Handle,
+    renewal: Renewal,
 }
 
 struct Kept<DB: Database> {
@@ -58,10 +77,10 @@ pub(super) struct Reader<DB: Database> {
 
 impl<DB: Database> Readers<DB> {
     /// Must be called on the runtime that outlives it.
-    pub(super) fn new(pool: Pool<DB>) -> Arc<Self> {
+    pub(super) fn new(pool: Pool<DB>, renewal: Renewal) -> Arc<Self> {
         let places = places(&pool);
         let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false, waiting: 0 });
-        Arc::new(Self { pool, places, kept, runtime: Handle::current() })
+        Arc::new(Self { pool, places, kept, runtime: Handle::current(), renewal })
     }
 
     /// How many connections it may have.
@@ -107,7 +126,8 @@ impl<DB: Database> Readers<DB> {
         let Reader { connection, out_since, place, .. } = reader;
         let mut kept = self.kept();
         // With the lock held: `close` takes it once nobody gets a place any more.
-        if self.places.is_closed() || kept.waiting > 0 || out_since.elapsed() >= OUT {
+        let is_over = out_since.elapsed() >= OUT || self.renewal.replaces(out_since.elapsed());
+        if self.places.is_closed() || kept.waiting > 0 || is_over {
             return;
         }
         kept.connections.push(Idle { connection, out_since, used: Instant::now(), by: thread::current().id() });
@@ -141,6 +161,12 @@ impl<DB: Database> Readers<DB> {
         let closed = self.pool.close();
         self.let_go();
         closed.await;
+    }
+
+    /// Replaces all connections, because what they have prepared is stale.
+    pub(super) fn renew(&self) {
+        self.renewal.renew();
+        self.let_go();
     }
 
     fn let_go(&self) {
@@ -186,12 +212,27 @@ pub(super) struct Writers<DB: Database> {
     pool: Pool<DB>,
     places: Arc<Semaphore>,
     runtime: Handle,
+    renewal: Renewal,
+    files: Option<Arc<Files>>,
 }
 
 impl<DB: Database> Writers<DB> {
-    /// Must be called on the runtime that outlives it.
-    pub(super) fn new(pool: Pool<DB>) -> Self {
-        Self { places: places(&pool), pool, runtime: Handle::current() }
+    /// Must be called on the runtime that outlives it. The files are those of an embedded database.
+    pub(super) fn new(pool: Pool<DB>, renewal: Renewal, files: Option<Arc<Files>>) -> Self {
+        Self { places: places(&pool), pool, runtime: Handle::current(), renewal, files }
+    }
+
+    /// Replaces all connections, because what they have prepared is stale.
+    pub(super) fn renew(&self) {
+        self.renewal.renew();
+    }
+
+    /// Whether what has just been committed is where the next start will look for it.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(super) fn check(&self) -> Result<(), sqlx::Error> {
+        self.files.as_ref().map_or(Ok(()), |files| files.check())
     }
 
     /// # Errors
@@ -250,7 +291,7 @@ mod tests {
 
     async fn readers(connections: u32) -> Arc<Readers<Sqlite>> {
         let pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_millis(100));
-        Readers::new(pool.connect("sqlite::memory:").await.unwrap())
+        Readers::new(pool.connect("sqlite::memory:").await.unwrap(), Renewal::default())
     }
 
     #[tokio::test]

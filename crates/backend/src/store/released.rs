@@ -3,6 +3,7 @@
 //! session, until the server has none left for anyone. So a connection keeps its place in the pool until the server has answered, or until
 //! the server itself reports that no session of the pool is at work any more: then the connection was lost on the way.
 
+use std::future::{Future, ready};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::ANSWER;
 use super::open::connect;
+use super::readers::Renewal;
 
 /// A statement may not run that long. A session that does is waiting for something else.
 const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND state <> 'idle' \
@@ -26,6 +28,7 @@ const INSPECTED: Duration = Duration::from_secs(2);
 pub(super) struct Sessions {
     options: PgConnectOptions,
     name: String,
+    renewal: Renewal,
     inspection: Mutex<Option<(Instant, Inspection)>>,
 }
 
@@ -38,14 +41,20 @@ enum Inspection {
 
 impl Sessions {
     /// A pool for reading or writing, and the options with which it connects.
-    pub(super) fn new(options: &PgConnectOptions, name: &str) -> (Arc<Self>, PgConnectOptions) {
-        let name = format!("cruddur-backend {name} {:08x}", rand::random::<u32>());
+    pub(super) fn new(options: &PgConnectOptions, name: &str, renewal: &Renewal) -> (Arc<Self>, PgConnectOptions) {
+        // The server cuts names after 63 bytes.
+        let program: String = options
+            .get_application_name()
+            .unwrap_or("cruddur-backend")
+            .chars()
+            .filter(char::is_ascii_graphic)
+            .take(32)
+            .collect();
+        let inspector = options.clone().application_name(&format!("{program} inspects"));
+        let name = format!("{program} {name} {:08x}", rand::random::<u32>());
         let own = options.clone().application_name(&name);
-        let inspection = Mutex::new(None);
-        (
-            Arc::new(Self { options: options.clone().application_name("cruddur-backend inspects"), name, inspection }),
-            own,
-        )
+        let (renewal, inspection) = (renewal.clone(), Mutex::new(None));
+        (Arc::new(Self { options: inspector, name, renewal, inspection }), own)
     }
 
     /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
@@ -53,21 +62,33 @@ impl Sessions {
     /// there is nothing to roll back; so there is a warning where something was. A server that has become a standby keeps its connections, and
     /// takes no writes on them.
     pub(super) fn writing(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
-        pool.after_release(move |connection, _| {
+        self.fresh(pool).after_release(move |connection, held| {
             let sessions = Arc::clone(&self);
             Box::pin(async move {
                 let rows = sessions.answer(connection.fetch_all("BEGIN; SHOW transaction_read_only; ROLLBACK")).await?;
                 let read_only: String = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
-                Ok(read_only == "off")
+                Ok(read_only == "off" && !sessions.renewal.replaces(held.age))
             })
         })
     }
 
     /// sqlx waits without a bound for what a connection answers when it comes back.
     pub(super) fn reading(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
-        pool.after_release(move |connection, _| {
+        self.fresh(pool).after_release(move |connection, held| {
             let sessions = Arc::clone(&self);
-            Box::pin(async move { sessions.answer(connection.ping()).await.map(|()| true) })
+            Box::pin(async move {
+                sessions.answer(connection.ping()).await?;
+                Ok(!sessions.renewal.replaces(held.age))
+            })
+        })
+    }
+
+    /// Hands out no stale connection.
+    fn fresh(&self, pool: PgPoolOptions) -> PgPoolOptions {
+        let renewal = self.renewal.clone();
+        pool.before_acquire(move |_, held| {
+            let is_fresh = !renewal.replaces(held.age);
+            Box::pin(ready(Ok(is_fresh)))
         })
     }
 

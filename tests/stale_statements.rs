@@ -1,0 +1,71 @@
+//! Statements that a connection has prepared and that the server does not run any more, because an operator has changed a table meanwhile: nobody
+//! notices, and nothing is written twice.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::cruddur::Cruddur;
+use crate::support::person::Person;
+use crate::support::postgres;
+use crate::support::witness::Witness;
+
+/// More than the backend has connections.
+const CLIENTS: usize = 16;
+
+/// What each client does: a statement of every kind, on every connection that the backend has. The second reply comes with a key that has been used.
+fn act(me: &Person, round: &str, client: usize) {
+    let crud = me.crud(&format!("crud {round} {client}"));
+    let crud = format!("/api/activities/{}", crud["uuid"].as_str().unwrap());
+    let reply = json!({"message": format!("reply {round} {client}")});
+    for _ in 0..2 {
+        let key = format!("{round}-{client}");
+        let answer = me.post_with(&format!("{crud}/reply"), &[("idempotency-key", &key)], &reply);
+        assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
+    }
+    assert_eq!(me.post(&format!("{crud}/like"), &json!({})).status, 200);
+    let said = me.post("/api/messages", &json!({"message": "hello", "handle": "andrewbrown"}));
+    assert_eq!(said.status, 200, "{}", String::from_utf8_lossy(&said.body));
+    for path in ["/api/activities/home", "/api/activities/notifications", "/api/message_groups", "/api/auth/me", &crud]
+    {
+        let answer = me.get(path);
+        assert_eq!(answer.status, 200, "{path} {}", String::from_utf8_lossy(&answer.body));
+    }
+    assert_eq!(me.request("DELETE", &format!("{crud}/like")).status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changes_under_prepared_statements_fails_no_request() {
+    let Some(url) = postgres::database().await else { return };
+    tokio::task::block_in_place(|| {
+        let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
+        let (me, witness) = (backend.person(), Witness::of(&url));
+        let all = |round: &str| {
+            thread::scope(|scope| {
+                for client in 0..CLIENTS {
+                    let me = &me;
+                    scope.spawn(move || act(me, round, client));
+                }
+            });
+        };
+        all("before");
+        // Each of them changes what some statement of a read and of a write returns.
+        for change in [
+            "ALTER TABLE activities ALTER COLUMN message TYPE varchar(1000)",
+            "ALTER TABLE activities ALTER COLUMN expires_at TYPE timestamptz(6)",
+            "ALTER TABLE users ALTER COLUMN display_name TYPE varchar(200)",
+            "ALTER TABLE idempotency_keys ALTER COLUMN answer TYPE varchar(100000)",
+            "ALTER TABLE sessions ALTER COLUMN created_at TYPE timestamptz(6)",
+        ] {
+            witness.execute(change);
+        }
+        all("after");
+        let clients = i64::try_from(CLIENTS).unwrap();
+        assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message LIKE 'crud %'"), 2 * clients);
+        assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message LIKE 'reply %'"), 2 * clients);
+        assert_eq!(
+            witness.number("SELECT sum(replies_count)::bigint FROM activities WHERE message LIKE 'crud %'"),
+            2 * clients
+        );
+    });
+}
