@@ -281,6 +281,33 @@ fn a_placeholder_is_named_and_a_blank_variable_is_not_set() {
 }
 
 #[test]
+fn a_wrong_database_url_is_not_replaced_by_the_default() {
+    for variable in ["DATABASE_URL", "CONNECTION_URL"] {
+        let told = doctor(&[(variable, "mysql://me:canary@db/cruddur")]);
+        assert_eq!((told.wrong(), told.code), (vec![variable], 1));
+        assert_eq!(told.of("database"), ("off", &*format!("not checked: {variable} is wrong")));
+    }
+}
+
+#[test]
+fn the_doctor_makes_no_data_folder() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("file"), "").unwrap();
+    std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+    for (data, status) in
+        [("a/b c", "ok"), ("slash/", "ok"), ("a/../b", "ok"), ("file/a", "wrong"), ("dangling", "wrong")]
+    {
+        let told = doctor(&[("CRUDDUR_DATA", &path(data))]);
+        let (found, detail) = told.of("database");
+        assert_eq!(found, status, "{data}: {detail}");
+    }
+    let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["dangling", "file"]);
+}
+
+#[test]
 fn proxies_of_the_environment_are_said_to_be_unused() {
     let told = doctor(&[("HTTPS_PROXY", "http://me:canary@proxy:3128"), ("all_proxy", "x"), ("NO_PROXY", "localhost")]);
     let note = "HTTPS_PROXY, NO_PROXY, all_proxy: not used; every destination is reached directly";

@@ -128,6 +128,10 @@ impl Report {
         self.0.push(Check { check: check.into(), status, detail: detail.into() });
     }
 
+    fn is_wrong(&self, check: &str) -> bool {
+        self.0.iter().any(|one| one.check == check && one.status == Status::Wrong)
+    }
+
     /// Adds what was found, or what is wrong.
     fn found<T>(&mut self, check: &str, found: Result<T, String>, tell: impl FnOnce(&T) -> String) -> Option<T> {
         match found {

@@ -74,16 +74,28 @@ impl Database {
         Ok(Self::Postgres(Box::new(Postgres { options, connections })))
     }
 
-    /// Makes the folder of an embedded database, for its owner alone, where it does not exist, and checks that it and a database
-    /// that is there already can be written.
+    /// Makes the folder of an embedded database, for its owner alone, where it does not exist, and [checks](Self::check) it.
     ///
     /// # Errors
-    /// It cannot be.
+    /// It cannot be made or written.
     pub fn prepare(&self) -> Result<(), NotWritable> {
+        if let Self::Sqlite(file) = self {
+            let folder = file.folder();
+            let failed = |error| NotWritable(folder.display().to_string(), error);
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        }
+        self.check()
+    }
+
+    /// Checks that an embedded database and its folder can be written or, where there is no folder, that one can be made. Leaves nothing
+    /// behind: a folder made by one user's check would be closed to the user who starts the backend.
+    ///
+    /// # Errors
+    /// They cannot be.
+    pub(crate) fn check(&self) -> Result<(), NotWritable> {
         let Self::Sqlite(file) = self else { return Ok(()) };
-        let (path, folder) = (&file.path, file.folder());
+        let (path, folder) = (&file.path, existing(file.folder()));
         let failed = |error| NotWritable(folder.display().to_string(), error);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let probe = folder.join(format!(".writable-{}", std::process::id()));
         let written = private().open(&probe).and_then(|mut file| file.write_all(&[0; 4096]));
         let removed = std::fs::remove_file(&probe);
@@ -131,6 +143,13 @@ impl Embedded {
     }
 }
 
+/// The folder itself if it exists, else the nearest one above it that does.
+fn existing(folder: &Path) -> &Path {
+    // A dangling link exists: no folder can be made in its place.
+    let is_missing = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    folder.ancestors().find(|path| !is_missing(path)).unwrap_or(Path::new("."))
+}
+
 /// Opens a file, made for its owner alone where it does not exist.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -160,6 +179,7 @@ pub(crate) fn file_fix(error: &io::Error) -> &'static str {
         ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "set CRUDDUR_DATA to a folder, or DATABASE_URL to sqlite: and the path of a file"
         }
+        ErrorKind::NotFound => "set CRUDDUR_DATA to a folder that exists or can be made",
         ErrorKind::ReadOnlyFilesystem => "mount its disk for writing, or set CRUDDUR_DATA to another folder",
         _ => "make it writable, or set CRUDDUR_DATA to another folder",
     }

@@ -114,12 +114,12 @@ async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Err
     Ok(!connection.is_in_transaction())
 }
 
-/// Checks whether a database can be used, without making anything in it. An embedded one's folder is made.
+/// Checks whether a database can be used, and makes nothing: neither a table nor a folder.
 ///
 /// # Errors
 /// It cannot be used.
 pub async fn reach(database: &Database) -> Result<Inspection, Error> {
-    database.prepare()?;
+    database.check()?;
     let inspection = match database {
         Database::Sqlite(file) => inspect::file(database, file).await,
         Database::Postgres(server) => probe(server, Duration::ZERO).await,

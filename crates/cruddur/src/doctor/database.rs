@@ -1,4 +1,4 @@
-//! Checks the database as the backend does before it migrates. Makes nothing but an embedded database's folder.
+//! Checks the database as the backend does before it migrates. Makes nothing.
 
 use backend::Database;
 
@@ -6,6 +6,10 @@ use super::{Report, Status};
 
 impl Report {
     pub(super) async fn database(&mut self, database: &Database) {
+        // `database` is then the default, which no service would use.
+        if let Some(variable) = ["DATABASE_URL", "CONNECTION_URL"].into_iter().find(|name| self.is_wrong(name)) {
+            return self.add("database", Status::Off, format!("not checked: {variable} is wrong"));
+        }
         match backend::store::reach(database).await {
             Ok(inspection) => {
                 self.add("database", Status::Ok, format!("{database}, {}", inspection.found));
