@@ -57,11 +57,12 @@ impl Database {
     }
 
     fn parse(url: &str, connections: Connections) -> Result<Self, Fault> {
-        const NOT_A_PATH: Fault = Fault("is not a SQLite path; give sqlite:path, without options and without a colon");
+        const NOT_A_PATH: Fault =
+            Fault("is not a SQLite path; give sqlite: and the path of a file, without options and without a colon");
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
             // Not `:memory:`, which each connection would have for itself, and no options, which would be part of the name.
-            let plain = !path.trim_matches('/').is_empty() && !path.contains(['?', ':']);
+            let plain = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', ':']);
             let file = Embedded { path: PathBuf::from(path), data: None };
             return plain.then_some(Self::Sqlite(file)).ok_or(NOT_A_PATH);
         }
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_url_that_would_be_misread_is_a_fault() {
-        for url in ["sqlite::memory:", "sqlite:x.db?mode=ro", "sqlite:", "sqlite:///", "x.db"] {
+        for url in ["sqlite::memory:", "sqlite:x.db?mode=ro", "sqlite:", "sqlite:///", "sqlite:folder/", "x.db"] {
             assert!(read(&[("DATABASE_URL", url)]).is_err(), "{url}");
         }
     }
