@@ -21,6 +21,17 @@ fn a_database_or_role_that_does_not_exist_is_named() {
 }
 
 #[test]
+fn an_option_that_the_server_does_not_accept_says_to_correct_the_options() {
+    let Some(owner) = Owner::of_new() else { return };
+    for (option, cause) in
+        [("nonsense%3D1", "unrecognized configuration parameter"), ("work_mem%3Dlittle", "invalid value")]
+    {
+        let url = format!("{}?options=-c%20{option}", owner.url);
+        assert_refused(&url, cause, "correct the options in DATABASE_URL");
+    }
+}
+
+#[test]
 fn each_missing_right_names_its_grant() {
     let Some(owner) = Owner::of_new() else { return };
     let (role, url) = owner.role();

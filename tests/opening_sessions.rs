@@ -65,6 +65,9 @@ fn a_wrong_password_and_a_missing_hba_entry_have_different_fixes() {
     eventually("the rules in force", || (output("doctor", &me(":canary")).0 == Some(1)).then_some(()));
     assert_refused(&me(":canary"), "password authentication failed", "correct the user and password in DATABASE_URL");
     assert_refused(&me(""), "password", "correct the user and password in DATABASE_URL");
+    for special in ["%09", "%F0%9F%98%80"] {
+        assert_refused(&me(&format!(":canary{special}")), "character that SCRAM does not permit", "a password without");
+    }
     assert_refused(&cluster.url("me:canary", "postgres"), "pg_hba.conf", "allow this user, database and address");
     assert_doctor_is_content(&me(":right"));
     let socket = format!("host={}&port={}", cluster.folder().display(), cluster.port);

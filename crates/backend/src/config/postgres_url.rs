@@ -17,7 +17,7 @@ const UNENCODED: Fault = Fault(
      (%2F %3F %23 %40 %26 %25)",
 );
 const PERCENT: Fault =
-    Fault("has a % that does not begin a percent-encoded UTF-8 character; percent-encode a % of the password as %25");
+    Fault("has a % that does not begin a percent-encoded UTF-8 character; percent-encode each other % as %25");
 const PORT: Fault = Fault(
     "has a port that is not a number from 1 to 65535; percent-encode / ? # @ in the password, and put an IPv6 address \
      in [ ]",

@@ -35,8 +35,9 @@ const AWAY: &str = "start it, or correct the host and port in DATABASE_URL";
 const OTHER_VERSION: &str = "use the program that made them, or another database";
 
 /// What a server reports by its SQLSTATE.
-const BY_STATE: [(&str, &str); 20] = [
+const BY_STATE: [(&str, &str); 21] = [
     ("08P01", "see the server's log; correct DATABASE_URL if it names another server than is meant"),
+    ("22023", "correct the options in DATABASE_URL: the server does not accept a value"),
     ("25006", READ_ONLY),
     ("26000", POOLER),
     ("28P01", PASSWORD),
@@ -44,7 +45,7 @@ const BY_STATE: [(&str, &str); 20] = [
     ("3F000", "create the schema public, or set the role's search_path to one that exists"),
     ("42P05", POOLER),
     ("42P07", "use another database: this one has tables of another program"),
-    ("42704", "use PostgreSQL 12 or newer"),
+    ("42704", "correct the options in DATABASE_URL, and use PostgreSQL 12 or newer"),
     ("53100", "make room on the server's disk, then start again"),
     ("53200", "give the server more memory, or lower what it may use, then start again"),
     ("53300", CLOSED),
@@ -149,6 +150,11 @@ impl Cause {
             sqlx::Error::Tls(error) => Self::new(
                 error.to_string(),
                 "turn TLS on at the server, or set sslmode=prefer or sslmode=disable in DATABASE_URL",
+            ),
+            // sqlx's own message quotes the character.
+            sqlx::Error::Configuration(error) if error.to_string().contains("saslprep") => Self::new(
+                "the password has a character that SCRAM does not permit here",
+                "give the role a password without control characters, emoji and others newer than Unicode 3.2",
             ),
             sqlx::Error::Configuration(error) => Self::new(error.to_string(), "correct the parameters of DATABASE_URL"),
             sqlx::Error::Protocol(error) if error.contains("authentication method") => Self::new(
