@@ -29,6 +29,8 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   CRUDDUR_ACCESS_LOG            on: an event for each request to the proxy [off]
   CRUDDUR_DATA                  the embedded database    [./.cruddur]
   DATABASE_URL                  postgres://user:password@host:5432/name instead of it
+  CRUDDUR_DATABASE_CONNECTIONS  connections of one backend to PostgreSQL [12]
+  CRUDDUR_BACKEND_TRUST         the proxies that the backend believes about its clients [those on this machine]
   AUTH_MODE                     cognito: people come with a user pool's tokens (AWS_COGNITO_USER_POOL_ID,
                                 AWS_COGNITO_USER_POOL_CLIENT_ID, AUTH_ISSUER) [local: they sign up here]
   FRONTEND_URL, BACKEND_URL     origins whose pages may call the API
@@ -41,6 +43,7 @@ Environment (a blank variable counts as unset; port 0 takes a free port, which i
   AWS_XRAY_DAEMON_ADDRESS       sends segments to an X-Ray daemon
   OTEL_SERVICE_NAME             the service's name in traces; `up` gives it to the backend
   OTEL_TRACES_SAMPLER           which traces are recorded (OTEL_TRACES_SAMPLER_ARG) [parentbased_always_on]
+  TRACE_LEVEL                   the least important spans that are made, by target [info]
   OTEL_LOGS_EXPORTER            otlp sends events as log records too [none]
   TRACE_TRUST                   whose traces the proxy continues [callers on this machine]
   TRACE_BAGGAGE_KEYS            the keys of baggage that the proxy keeps of whoever calls [none]
