@@ -287,6 +287,9 @@ fn a_wrong_database_url_is_not_replaced_by_the_default() {
         assert_eq!((told.wrong(), told.code), (vec![variable], 1));
         assert_eq!(told.of("database"), ("off", &*format!("not checked: {variable} is wrong")));
     }
+    let told = doctor(&[("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("PGSSLMODE", "strict")]);
+    assert_eq!((told.wrong(), told.code), (vec!["PGSSLMODE"], 1));
+    assert_eq!(told.of("database"), ("off", "not checked: PGSSLMODE is wrong"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use settings::Settings;
 use sqlx::postgres::PgConnectOptions;
 
-use super::postgres_url::{self, Fault};
+use super::postgres_url::{self, Defaults, Fault};
 
 /// Where users and cruds are kept.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Database {
         let connections = settings.parse("CRUDDUR_DATABASE_CONNECTIONS", "a number from 2 to 1000").unwrap_or_default();
         for variable in ["DATABASE_URL", "CONNECTION_URL"] {
             let Some(url) = settings.text(variable) else { continue };
-            match Self::parse(&url, connections) {
+            match Self::parse(&url, connections, settings) {
                 Ok(database) => return database,
                 Err(Fault(problem)) => settings.fault(variable, problem),
             }
@@ -56,7 +56,7 @@ impl Database {
         Self::Sqlite(Embedded { path: data.join("cruddur.db"), data: Some(data) })
     }
 
-    fn parse(url: &str, connections: Connections) -> Result<Self, Fault> {
+    fn parse(url: &str, connections: Connections, settings: &mut Settings) -> Result<Self, Fault> {
         const NOT_A_PATH: Fault =
             Fault("is not a SQLite path; give sqlite: and the path of a file, without options and without a colon");
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -67,7 +67,7 @@ impl Database {
             return plain.then_some(Self::Sqlite(file)).ok_or(NOT_A_PATH);
         }
         // A pooler would refuse sqlx's parameter for the digits of floats. There are no floats here.
-        let options = postgres_url::parse(url)?.extra_float_digits(None);
+        let options = postgres_url::parse(url, &Defaults::read(settings))?.extra_float_digits(None);
         let options = match options.get_application_name() {
             Some(_) => options,
             None => options.application_name("cruddur-backend"),

@@ -4,7 +4,9 @@
 //! percent-encoded in a password, because an unencoded one makes the URL ambiguous. Does not connect.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 
+use settings::Settings;
 use sqlx::postgres::PgConnectOptions;
 
 /// Why a text is not the URL of a server that can be used here, and the fix.
@@ -55,8 +57,33 @@ const WITHOUT_EFFECT: [&str; 14] = [
 /// Parameters by libpq's names, decoded.
 type Parameters = BTreeMap<&'static str, String>;
 
-/// Reads a URL. What it does not say is from `PGHOST` and its relatives, or is libpq's default.
-pub(super) fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
+/// Those of libpq's variables that sqlx would misread: a wrong value would be ignored, and `allow` would mean no TLS. It reads the others.
+#[derive(Default)]
+pub(super) struct Defaults(Parameters);
+
+impl Defaults {
+    pub(super) fn read(settings: &mut Settings) -> Self {
+        let mut all = Parameters::new();
+        if let Some(port) = settings.parse::<NonZeroU16>("PGPORT", "a number from 1 to 65535") {
+            all.insert("port", port.to_string());
+        }
+        for (variable, name) in
+            [("PGHOSTADDR", "host"), ("PGHOST", "host"), ("PGSSLMODE", "sslmode"), ("PGSSLROOTCERT", "sslrootcert")]
+        {
+            let Some(value) = settings.text(variable) else { continue };
+            match check(&mut Parameters::from([(name, value.clone())])) {
+                Ok(()) => {
+                    all.entry(name).or_insert(value);
+                }
+                Err(Fault(problem)) => settings.fault(variable, problem),
+            }
+        }
+        Self(all)
+    }
+}
+
+/// Reads a URL. What it does not say is from `defaults` and libpq's other variables, or is libpq's default.
+pub(super) fn parse(url: &str, Defaults(defaults): &Defaults) -> Result<PgConnectOptions, Fault> {
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or(NOT_A_URL)?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     // An unencoded `/ ? #` in the password ends the authority early, and leaves the `@` behind it.
@@ -86,6 +113,9 @@ pub(super) fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
     }
     // An empty one is as good as none.
     parameters.retain(|_, value| !value.is_empty());
+    for (name, value) in defaults {
+        parameters.entry(*name).or_insert_with(|| value.clone());
+    }
     check(&mut parameters)?;
     encode(&parameters).parse().map_err(|_| NOT_A_URL)
 }

@@ -4,10 +4,13 @@ use backend::Database;
 
 use super::{Report, Status};
 
+/// Each names the database, or a part of it.
+const VARIABLES: [&str; 6] = ["DATABASE_URL", "CONNECTION_URL", "PGHOST", "PGHOSTADDR", "PGPORT", "PGSSLMODE"];
+
 impl Report {
     pub(super) async fn database(&mut self, database: &Database) {
-        // `database` is then the default, which no service would use.
-        if let Some(variable) = ["DATABASE_URL", "CONNECTION_URL"].into_iter().find(|name| self.is_wrong(name)) {
+        // `database` then has a default in its place, which no service would use.
+        if let Some(variable) = VARIABLES.into_iter().find(|name| self.is_wrong(name)) {
             return self.add("database", Status::Off, format!("not checked: {variable} is wrong"));
         }
         match backend::store::reach(database).await {

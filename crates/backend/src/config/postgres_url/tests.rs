@@ -4,6 +4,10 @@ use sqlx::postgres::PgSslMode;
 
 use super::*;
 
+fn parse(url: &str) -> Result<PgConnectOptions, Fault> {
+    super::parse(url, &Defaults::default())
+}
+
 /// Host, port, user and database.
 fn read(url: &str) -> (String, u16, String, Option<String>) {
     let options = parse(url).unwrap_or_else(|fault| panic!("{url} {}", fault.0));
@@ -99,6 +103,37 @@ fn tls_is_as_strict_as_with_libpq() {
         let found = parse(url).unwrap().get_ssl_mode();
         assert_eq!(format!("{found:?}"), format!("{mode:?}"), "{url}");
     }
+}
+
+/// The options of a URL and libpq's variables, or the faults.
+fn read_with(url: &str, pairs: &[(&str, &str)]) -> Result<PgConnectOptions, String> {
+    let mut settings = Settings::from_pairs(pairs);
+    let options = super::parse(url, &Defaults::read(&mut settings)).unwrap();
+    settings.finish(options).map_err(|faults| faults.to_string())
+}
+
+#[test]
+fn a_wrong_variable_of_libpq_is_a_fault_and_never_the_default() {
+    for (variable, value) in
+        [("PGPORT", "x"), ("PGPORT", "0"), ("PGPORT", "65536"), ("PGHOST", "one,two"), ("PGSSLMODE", "maybe")]
+    {
+        let faults = read_with("postgres://me@db", &[(variable, value)]).unwrap_err();
+        assert!(faults.starts_with(&format!("{variable}: ")), "{value}: {faults}");
+    }
+}
+
+#[test]
+fn what_a_url_leaves_out_is_as_strict_by_variables() {
+    let mode = |url: &str, pairs: &[(&str, &str)]| format!("{:?}", read_with(url, pairs).unwrap().get_ssl_mode());
+    let (allow, require) = (("PGSSLMODE", "allow"), ("PGSSLMODE", "require"));
+    assert_eq!(mode("postgres://me@db", &[allow]), "Prefer");
+    assert_eq!(mode("postgres://me@db", &[require, ("PGSSLROOTCERT", "ca.pem")]), "VerifyCa");
+    assert_eq!(mode("postgres://me@db?sslmode=verify-full", &[allow]), "VerifyFull");
+    assert_eq!(mode("postgres://me@/name", &[require, ("PGHOST", "/run/pg")]), "Disable");
+    let options = read_with("postgres://me@/name", &[("PGHOSTADDR", "::1"), ("PGHOST", "db"), ("PGPORT", "5433")]);
+    let options = options.unwrap();
+    assert_eq!((options.get_host(), options.get_port()), ("::1", 5433));
+    assert_eq!(read_with("postgres://me@db:5434", &[("PGPORT", "5433")]).unwrap().get_port(), 5434);
 }
 
 fn encoded(text: &str) -> String {
