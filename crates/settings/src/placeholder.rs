@@ -1,10 +1,14 @@
 //! Values that examples have in the place of real ones.
 
-/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`.
+/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`,
+/// or for a variable that nobody has replaced by its value: `$KEY`.
 pub fn is_placeholder(value: &str) -> bool {
     const WORDS: [&str; 7] = ["changeme", "replaceme", "placeholder", "todo", "tbd", "yourkey", "apikey"];
+    let is_name =
+        |name: &str| name.len() > 2 && name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    let is_variable = value.trim().strip_prefix('$').is_some_and(is_name);
     let value = value.trim().to_ascii_lowercase();
-    let is_between = [("<", ">"), ("{{", "}}"), ("${", "}")]
+    let is_between = [("<", ">"), ("{{", "}}"), ("${", "}"), ("$(", ")")]
         .iter()
         .any(|(open, close)| value.len() > 2 && value.starts_with(open) && value.ends_with(close));
     let letters: String = value.chars().filter(|c| c.is_alphanumeric()).collect();
@@ -13,5 +17,5 @@ pub fn is_placeholder(value: &str) -> bool {
         .iter()
         .any(|start| value.starts_with(start))
         || ["-here", "_here", " here"].iter().any(|end| value.ends_with(end));
-    is_between || is_filler || is_request || WORDS.contains(&letters.as_str())
+    is_variable || is_between || is_filler || is_request || WORDS.contains(&letters.as_str())
 }

@@ -76,6 +76,8 @@ fn a_placeholder_is_known_by_its_form() {
         "YOUR_API_KEY",
         "<key>",
         "${HONEYCOMB_API_KEY}",
+        "$HONEYCOMB_API_KEY",
+        "$(KEY)",
         "{{ key }}",
         "changeme",
         "change-me",
@@ -91,9 +93,18 @@ fn a_placeholder_is_known_by_its_form() {
     for text in placeholders {
         assert!(is_placeholder(text), "{text}");
     }
-    for text in
-        ["", "x", "hcaik_01abc", "0123456789abcdef0123456789abcdef", "yours", "http://here", "Bearer abc", "xyz"]
-    {
+    for text in [
+        "",
+        "x",
+        "hcaik_01abc",
+        "0123456789abcdef0123456789abcdef",
+        "yours",
+        "http://here",
+        "Bearer abc",
+        "xyz",
+        "$ecret",
+        "$2b$10$ABC",
+    ] {
         assert!(!is_placeholder(text), "{text}");
     }
 }
