@@ -13,6 +13,7 @@ use super::{Switch, unset};
 use crate::address::Url;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
+const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 pub(super) const XRAY: &str = "AWS_XRAY_OTLP_ENDPOINT";
 
 /// A destination that speaks OTLP/HTTP.
@@ -57,6 +58,12 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
     let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
     let mut logged = SignalSettings::read(settings, Signal::Logs, base.as_ref(), &general);
     if !logs {
+        if logged.url_by != COLLECTOR && settings.text(LOGS_EXPORTER).is_none() && !settings.is_wrong(LOGS_EXPORTER) {
+            settings.warn(
+                logged.url_by,
+                format!("not used: no log records are sent; set {LOGS_EXPORTER}=otlp to send them"),
+            );
+        }
         logged.url = None;
     }
     let xray = xray(settings, &traces, &mut logged);

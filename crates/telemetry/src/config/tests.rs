@@ -283,6 +283,19 @@ fn what_the_specification_knows_and_we_do_not_do_is_one_warning_with_what_happen
 }
 
 #[test]
+fn an_address_for_log_records_that_nobody_sends_is_a_warning() {
+    let warnings = |pairs: &[(&str, &str)]| {
+        let address = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:4318/v1/logs");
+        read(&[pairs, &[address]].concat()).unwrap().warnings
+    };
+    let [warning] = &*warnings(&[]) else { panic!("one warning") };
+    assert!(warning.starts_with("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT: not used"), "{warning}");
+    for exporter in ["otlp", "none"] {
+        assert!(warnings(&[("OTEL_LOGS_EXPORTER", exporter)]).is_empty(), "{exporter}");
+    }
+}
+
+#[test]
 fn grpc_becomes_http_at_the_port_and_path_of_http() {
     let url = |pairs: &[(&str, &str)]| {
         let config = read(&[pairs, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]].concat()).unwrap();
