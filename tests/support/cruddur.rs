@@ -133,7 +133,7 @@ impl Cruddur {
 
     /// A service, once it has announced itself.
     pub(crate) fn once_ready(mut self, name: &str) -> Self {
-        let line = self.line();
+        let line = self.line_after_progress();
         let cruddur = &mut self;
         for word in line.split_whitespace() {
             match (name, word.split_once('=')) {
@@ -179,6 +179,19 @@ impl Cruddur {
             viewer: none(),
             xray: none(),
         }
+    }
+
+    /// The next line of standard output. A process that reports progress on standard error is waited for, up to ten times the deadline.
+    fn line_after_progress(&mut self) -> String {
+        for _ in 0..9 {
+            let before = self.said().len();
+            match self.lines.recv_timeout(DEADLINE) {
+                Ok(line) => return line,
+                Err(_) if self.said().len() > before => {}
+                Err(_) => break,
+            }
+        }
+        self.line()
     }
 
     /// The next line of standard output.
