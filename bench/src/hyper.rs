@@ -1,4 +1,4 @@
-//! What hyper's server and hyper-util's client are by themselves, with their defaults: they forward what comes and look at nothing.
+//! A baseline proxy: hyper's server and hyper-util's client with their defaults. It forwards all messages and inspects nothing.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
-/// Until the process is stopped.
+/// Runs until the process is stopped.
 pub(crate) fn run(address: &str, upstream: &str) -> std::io::Result<()> {
     let address: SocketAddr = address.parse().expect("an address");
     let upstream: Authority = upstream.parse().expect("a host and port");

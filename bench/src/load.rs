@@ -1,12 +1,12 @@
-//! Requests of one kind: exactly so many, one after the other on one connection, for counting instructions; or so many a second,
-//! each at its time, for how long one takes where the server has time.
+//! Requests of one kind. Either an exact number, one after another on one connection, for counting instructions; or a number per
+//! second, each at its due time, to measure the latency of one request on a server that is not busy.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-/// Connections that share a rate.
+/// Connections that share the rate.
 const CONNECTIONS: u32 = 4;
 
 pub(crate) fn run(address: &str, requests: usize) -> std::io::Result<()> {
@@ -17,8 +17,8 @@ pub(crate) fn run(address: &str, requests: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints the median and the 99th percentile in microseconds. A request counts from when it was due: one that is late because of
-/// the one before it is late.
+/// Prints the median and the 99th percentile in microseconds. A request's latency counts from its due time; a request delayed by
+/// the previous one is late.
 pub(crate) fn paced(address: &str, rate: u32, seconds: u32) -> std::io::Result<()> {
     let pause = Duration::from_secs(1) * CONNECTIONS / rate;
     let count = rate * seconds / CONNECTIONS;
@@ -63,7 +63,7 @@ impl Client {
         Ok(())
     }
 
-    /// How long it took since `due`.
+    /// The request's latency, from `due`.
     fn request_at(&mut self, due: Instant) -> std::io::Result<Duration> {
         sleep(due.saturating_duration_since(Instant::now()));
         self.request()?;

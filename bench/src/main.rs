@@ -1,16 +1,16 @@
-//! `bench server MODE ADDRESS` serves three activities as JSON with the tracing of MODE; `bench sink` takes what it exports.
-//! `bench/run` puts them together. The modes:
+//! `bench server MODE ADDRESS` serves three activities as JSON with the tracing of MODE; `bench sink` receives its exports.
+//! `bench/run` combines them. The modes:
 //!
 //! - `bare`: actix-web without tracing;
 //! - `usual`: tracing-actix-web, tracing-opentelemetry, the SDK's batch processor, opentelemetry-otlp, and a console for events
 //!   (`EnvFilter`, JSON), which `ours` has too; `usual-quiet` is the same without the console;
 //! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
-//! - `ours`: tracing-actix-web with `telemetry`'s root span, by its own variables;
+//! - `ours`: tracing-actix-web with `telemetry`'s root span, configured by `telemetry`'s own variables;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
 //!
-//! `bench hyper-proxy ADDRESS UPSTREAM` forwards what comes to the one to the other, with hyper and hyper-util alone, for `bench/proxy`.
+//! `bench hyper-proxy ADDRESS UPSTREAM` forwards requests from ADDRESS to UPSTREAM, with hyper and hyper-util alone, for `bench/proxy`.
 //!
-//! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon of `AWS_XRAY_DAEMON_ADDRESS`, which `bench xray-sink` stands for.
+//! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon at `AWS_XRAY_DAEMON_ADDRESS`; `bench xray-sink` is its stand-in.
 
 mod hyper;
 mod load;

@@ -1,4 +1,4 @@
-//! The service in each of its modes: one worker, one route, the same answer.
+//! The service in each of its modes: one worker, one route, the same response.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -71,7 +71,7 @@ async fn by_hand(request: HttpRequest, tracer: web::Data<SdkTracer>) -> HttpResp
     response
 }
 
-/// The stock batch processor and exporter, by OpenTelemetry's variables.
+/// The stock batch processor and exporter, configured by OpenTelemetry's variables.
 fn stock() -> SdkTracerProvider {
     let exporter = opentelemetry_otlp::SpanExporter::builder().with_http().build().expect("an exporter");
     SdkTracerProvider::builder().with_batch_exporter(exporter).build()
@@ -97,7 +97,7 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
             let provider = stock();
             let tracer = provider.tracer("bench");
             if mode == "usual" {
-                // Ours has a console too: JSON, from `info`, as the documentation of each of these crates sets it up.
+                // `ours` has a console too: JSON, from `info`, set up as the documentation of each of these crates shows.
                 let console = tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr);
                 let filter = tracing_subscriber::EnvFilter::new("info");
                 let spans = tracing_opentelemetry::layer().with_tracer(tracer);
@@ -123,7 +123,7 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
     }
 }
 
-/// Until a signal comes.
+/// Serves until a signal arrives.
 fn serve<F, T, B>(address: &str, app: F) -> std::io::Result<()>
 where
     F: Fn() -> App<T> + Send + Clone + 'static,

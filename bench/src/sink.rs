@@ -1,6 +1,6 @@
-//! Takes OTLP/HTTP and X-Ray datagrams, and counts: exports and datagrams always, spans where it is asked to, because decoding
-//! takes time of the load's core. Answers each export after a delay, or is a collector with some trouble. At the end of its input it
-//! says what it has taken.
+//! Receives OTLP/HTTP and X-Ray datagrams, and counts them. It always counts exports and datagrams, but spans only on request,
+//! because decoding takes CPU time from the load's core. It answers each export after a delay, or acts as a faulty collector. When
+//! its input ends, it prints the counts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -21,17 +21,17 @@ static DATAGRAMS: AtomicU64 = AtomicU64::new(0);
 /// How an export is answered.
 #[derive(Clone, Copy)]
 pub(crate) enum Answer {
-    /// With 200, after so long.
+    /// Answers 200 after this delay.
     After(Duration),
-    /// Nobody listens.
+    /// Refuses connections.
     Refuses,
-    /// The connection is reset before the export is read.
+    /// Resets the connection before it reads the export.
     Resets,
-    /// A byte of the answer now and then.
+    /// Sends the response slowly, byte by byte.
     Drips,
-    /// One span of it is not taken.
+    /// Rejects one span of the export.
     Partial,
-    /// With another status.
+    /// Answers with another status.
     Status(&'static str),
 }
 
@@ -96,7 +96,7 @@ fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
             zipped |= header == "content-encoding: gzip";
         }
         if let Answer::Resets = answer {
-            // What is left unread makes the close a reset.
+            // Unread data turns the close into a reset.
             return None;
         }
         let mut body = vec![0; length];
@@ -109,7 +109,7 @@ fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
         if decodes {
             SPANS.fetch_add(count(&body, zipped)?, Relaxed);
         }
-        // `ExportTraceServiceResponse` whose partial success has one rejected span.
+        // An `ExportTraceServiceResponse` whose partial success has one rejected span.
         let (status, body) = match answer {
             Answer::Status(status) => (status, [].as_slice()),
             Answer::Partial => ("200 OK", [0x0a, 2, 8, 1].as_slice()),

@@ -1,7 +1,7 @@
-//! Traces of two spans, a request that is served and the call that it makes, as fast as one core makes them: through
-//! `telemetry`, and through OpenTelemetry's SDK with `opentelemetry-aws` and its simple processor. And the sink that counts what
-//! arrives: datagrams, and the segments and subsegments in them. What each emitter says of an exchange is the same, but for
-//! `ours-unlike`, whose requests are each for a path of its own: a text that spans share is written once, and there nothing is shared.
+//! Makes traces of two spans, a served request and the call that it makes, as fast as one core can: through `telemetry`, and
+//! through OpenTelemetry's SDK with `opentelemetry-aws` and its simple processor. Includes the sink, which counts the datagrams
+//! that arrive and the segments and subsegments in them. All emitters record the same data for an exchange, except
+//! `ours-unlike`: each of its requests has a different path. Text that spans share is written once, and there none is shared.
 
 use std::error::Error;
 use std::io::Read;
@@ -23,15 +23,15 @@ use telemetry::propagation::Incoming;
 const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
 const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 const PATH: &str = "/api/activities/home";
-/// Spans that may wait: two of the largest batches. A queue takes eight times as many, so that none is dropped for want of room.
+/// The most spans that may wait: two of the largest batches. A queue holds eight times as many, so that none is dropped because it is full.
 const WAITING: u64 = 4_096;
-/// Traces between two looks at the queue.
+/// Traces between two checks of the queue.
 const LOOK: u64 = 512;
 
 static DATAGRAMS: AtomicU64 = AtomicU64::new(0);
 static SPANS: AtomicU64 = AtomicU64::new(0);
 
-/// Makes the traces and says how many spans were made, dropped, and in what time, to their last delivery.
+/// Makes the traces, and prints how many spans were made and dropped, and the time until their last delivery.
 pub(crate) fn run(emitter: &str, traces: u64) -> std::io::Result<()> {
     let emitted = match emitter {
         "ours" => ours(traces, |_| PATH.to_owned()),
@@ -44,7 +44,7 @@ pub(crate) fn run(emitter: &str, traces: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Traces of requests for a path each.
+/// Makes traces of requests, each for the path that `path` returns.
 fn ours(traces: u64, path: impl Fn(u64) -> String) -> Result<(f64, u64), Box<dyn Error>> {
     let telemetry = telemetry::Config::from_env()?.install("bench")?;
     let waiting = || telemetry.ledger().destinations.iter().map(|account| account.queued).max().unwrap_or(0);
@@ -75,7 +75,7 @@ fn ours(traces: u64, path: impl Fn(u64) -> String) -> Result<(f64, u64), Box<dyn
         drop(client);
         record_status(&server, Side::Server, 200);
     }
-    // Sends what is left at once: else the last batch, which is not full, would wait half a second for others.
+    // Sends the remaining spans immediately; otherwise the last batch, which is not full, would wait half a second for others.
     let ledger = telemetry.shutdown();
     let seconds = start.elapsed().as_secs_f64();
     let dropped = ledger.destinations.iter().map(|account| account.created - account.delivered).sum();
@@ -126,11 +126,11 @@ fn opentelemetry_aws(traces: u64) -> Result<(f64, u64), Box<dyn Error>> {
     }
     let seconds = start.elapsed().as_secs_f64();
     provider.shutdown()?;
-    // It counts nothing that it drops: the sink's count tells.
+    // It does not count what it drops; the sink's count shows that.
     Ok((seconds, 0))
 }
 
-/// Seconds of CPU that this process has had, by the kernel's ticks of 10 ms.
+/// Seconds of CPU time that this process has used, by the kernel's ticks of 10 ms.
 fn cpu() -> std::io::Result<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
@@ -138,7 +138,7 @@ fn cpu() -> std::io::Result<f64> {
     Ok(ticks / 100.0)
 }
 
-/// Says where it listens, and counts what arrives there until the end of its input. Its buffer is the kernel's own, as the daemon's is.
+/// Prints its address, and counts what arrives there until its input ends. Its buffer has the kernel's default size, as the daemon's has.
 pub(crate) fn sink() -> std::io::Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = socket.local_addr()?;
@@ -155,7 +155,7 @@ pub(crate) fn sink() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Each segment and subsegment has one start, and nothing else in these documents is called so.
+/// Each segment and subsegment has one start, and no other field of these documents has that name.
 fn spans(datagram: &[u8]) -> u64 {
     str::from_utf8(datagram).map_or(0, |text| text.matches("\"start_time\"").count() as u64)
 }

@@ -1,6 +1,6 @@
-//! Checks everything that can keep traces from arriving, as a person would want it: what is set, what each destination says, whose
-//! accounts count, the database, the ports, the clock. One line per check, with the fix if something will not work. In the
-//! container of one service, only what that service needs. Changes nothing and leaves no trace anywhere.
+//! Checks everything that can keep traces from arriving: variables, each destination's response, which account owns each key,
+//! the database, the ports and the clock. Prints one line per check, with the fix if something will not work. In the
+//! container of one service, it checks only what that service needs. Changes nothing and leaves no trace anywhere.
 
 mod database;
 mod destinations;
@@ -21,7 +21,7 @@ use tokio::task::spawn_blocking;
 use crate::preflight::Port;
 use variables::variables;
 
-/// Something that was looked at.
+/// The result of one check.
 #[derive(Debug, Serialize)]
 struct Check {
     check: String,
@@ -33,15 +33,15 @@ struct Check {
 #[serde(rename_all = "lowercase")]
 enum Status {
     Ok,
-    /// Not asked for.
+    /// Not configured.
     Off,
-    /// Works, and may not be what is meant.
+    /// Works, but may not be what the operator intends.
     Note,
     /// Will not work.
     Wrong,
 }
 
-/// Some checks found what will not work.
+/// At least one check failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{wrong} of {all} checks found what will not work")]
 struct Unwell {
@@ -60,7 +60,7 @@ pub(crate) enum Scope {
     Viewer,
 }
 
-/// The settings of all services, whatever is wrong with them.
+/// The settings of all services, including invalid ones.
 struct AllConfigs {
     backend: backend::Config,
     telemetry: telemetry::Config,
@@ -70,7 +70,7 @@ struct AllConfigs {
 /// Runs all checks and prints them.
 ///
 /// # Errors
-/// Something will not work.
+/// At least one check failed.
 pub(crate) async fn run(scope: Option<Scope>, json: bool) -> Result<()> {
     let scope = scope.unwrap_or_else(Scope::of_container);
     let (mut report, configs) = variables(scope);
@@ -106,7 +106,7 @@ impl Scope {
         self == Self::All || self == one
     }
 
-    /// In a container, the service that it runs as its first process; all services anywhere else.
+    /// The service that a container runs as its first process; all services outside a container.
     fn of_container() -> Self {
         Self::of_first_process(&std::fs::read("/proc/1/cmdline").unwrap_or_default())
     }
@@ -132,7 +132,7 @@ impl Report {
         self.0.iter().any(|one| one.check == check && one.status == Status::Wrong)
     }
 
-    /// Adds what was found, or what is wrong.
+    /// Adds the result of a check, or its fault.
     fn found<T>(&mut self, check: &str, found: Result<T, String>, tell: impl FnOnce(&T) -> String) -> Option<T> {
         match found {
             Ok(found) => {
@@ -146,7 +146,7 @@ impl Report {
         }
     }
 
-    /// The origins whose pages may call the API, and those that a browser on this machine may be at instead.
+    /// Lists the origins whose pages may call the API, and others under which a browser on this machine may open those pages.
     fn cors(&mut self, origins: &[Origin]) {
         if origins.is_empty() {
             let detail = "none but the page's own; FRONTEND_URL and BACKEND_URL add origins";

@@ -1,7 +1,7 @@
-//! What the children of `cruddur up` inherit of its environment: each gets what it reads, and what the platform's libraries read. A
-//! key that one service needs is in no other process, and above all not in the viewer's, which reads whatever is sent to it.
+//! Which variables the children of `cruddur up` inherit. Each gets those that it reads, and those that the platform's libraries
+//! read. A key that one service needs is in no other process; above all, it is not in the viewer's, which parses any input.
 
-/// A name, or the start of one where it ends in `*`.
+/// A variable's name, or a prefix followed by `*`.
 type Pattern = &'static str;
 
 const PLATFORM: &[Pattern] = &[
@@ -21,7 +21,7 @@ const PLATFORM: &[Pattern] = &[
     "LLVM_PROFILE_FILE",
     "SSL_CERT_*",
 ];
-/// By which names the workspace's pages are reached.
+/// The host names at which the workspace's pages are reached.
 const NAMES: &[Pattern] = &[
     "FRONTEND_URL",
     "BACKEND_URL",

@@ -1,4 +1,4 @@
-//! The one binary: `cruddur up` starts every service as a process of its own, and each other command is one service.
+//! The one binary: `cruddur up` starts every service as a separate process, and each other command is one service.
 //!
 //! Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 64 wrong configuration.
 
@@ -61,7 +61,7 @@ fn check_clock() -> Result<()> {
     Ok(())
 }
 
-/// An error and its causes, but for those that repeat what has been said.
+/// Formats an error and its causes, without causes that repeat earlier text.
 fn told(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -72,7 +72,7 @@ fn told(error: &anyhow::Error) -> String {
     text
 }
 
-/// Whatever a variable can mend is configuration; a child's own code is passed on.
+/// A fault that a variable can fix is a configuration error; a child's own code is passed on.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     if let Some(up::ChildStopped { failure: Some(code), .. }) = error.downcast_ref() {
         return u8::try_from(*code).unwrap_or(1).into();

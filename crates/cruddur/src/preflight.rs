@@ -1,5 +1,5 @@
-//! What can be known to fail before anything is started: every variable, every port, the data folder. All of it is reported at
-//! once. Leaves nothing behind but the data folder.
+//! Finds faults before anything is started: in every variable, every port and the data folder. Reports all of them
+//! together. Creates nothing but the data folder.
 
 use std::io::{ErrorKind, Write, stderr};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -10,28 +10,28 @@ use anyhow::Result;
 use backend::{Database, Faults};
 use settings::Settings;
 
-/// How long a port may still belong to an earlier run that is just stopping.
+/// How long to wait for a port that an earlier, stopping run may still hold.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What `up` needs to know of the services' settings.
+/// What `up` needs from the services' settings.
 pub(crate) struct Plan {
     pub(crate) database: Database,
     pub(crate) telemetry: telemetry::Config,
     pub(crate) faults: Faults,
     /// What week 2 mode permits, if it is on.
     pub(crate) week2: Option<String>,
-    /// `CRUDDUR_UPSTREAM` is set: the proxy goes there.
+    /// `CRUDDUR_UPSTREAM` is set: the proxy forwards to it.
     pub(crate) own_upstream: bool,
-    /// `CRUDDUR_VIEWER` is set: `/traces/` goes there.
+    /// `CRUDDUR_VIEWER` is set: `/traces/` is forwarded to it.
     pub(crate) own_viewer: bool,
-    /// `CRUDDUR_XRAY_RULES` is set: the viewer gives those.
+    /// `CRUDDUR_XRAY_RULES` is set: the viewer serves those rules.
     pub(crate) own_rules: bool,
 }
 
 /// Reads and checks everything.
 ///
 /// # Errors
-/// All that is wrong, as [`settings::Faults`].
+/// All faults, as [`settings::Faults`].
 pub(crate) fn check() -> Result<Plan> {
     Ok(settings::from_env(plan)?)
 }
@@ -75,7 +75,7 @@ pub(crate) enum Port {
     Daemon(SocketAddr),
 }
 
-/// Holds all ports at the same time, so that two services with one port are found out too.
+/// Binds all ports together, so that two services on one port are also detected.
 fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
     let deadline = Instant::now() + PATIENCE;
     let mut held = Vec::new();
@@ -87,7 +87,7 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
                 Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
                     if !waiting {
                         waiting = true;
-                        // Nobody may be there to read it.
+                        // Standard error may be closed.
                         drop(writeln!(stderr(), "waiting for {} to become free ({variable})", port.address()));
                     }
                     sleep(Duration::from_millis(100));

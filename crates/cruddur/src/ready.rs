@@ -1,15 +1,15 @@
-//! The line that a service prints on standard output once it answers, for whoever started it:
+//! The line that a service prints on standard output once it accepts requests, for the process that started it:
 //! `ready service=trace-viewer http=http://127.0.0.1:4318 xray=127.0.0.1:2000`. It is the only line there.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
-/// A service that answers, and where.
+/// A service that accepts requests, and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ready {
     pub(crate) service: String,
-    /// What is spoken there, and the address.
+    /// The protocol and the address.
     addresses: Vec<(String, String)>,
 }
 
@@ -27,7 +27,7 @@ impl Ready {
         self.addresses.iter().find(|(name, _)| name == protocol).map(|(_, address)| address.as_str())
     }
 
-    /// Prints the line. Nobody may be there to read it.
+    /// Prints the line. Standard output may be closed.
     pub(crate) fn announce(&self) {
         drop(writeln!(io::stdout(), "{self}"));
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Ready {
     }
 }
 
-/// A line that does not say that a service is ready.
+/// A line that is not a valid `ready` line.
 #[derive(Debug, thiserror::Error)]
 #[error("not a ready line")]
 pub(crate) struct NotReady;

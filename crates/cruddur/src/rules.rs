@@ -1,5 +1,5 @@
-//! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads the file and nothing
-//! else; asks no daemon.
+//! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads only the file;
+//! queries no daemon.
 
 use std::fmt;
 use std::io::{Write, stdout};
@@ -13,19 +13,19 @@ use xray::{Request, Rule, Rules};
 
 use crate::cli::RulesTest;
 
-/// The services that begin traces, by the names of their segments.
+/// The services that start traces, by the names of their segments.
 const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
 
 /// A request as a person writes it: `GET http://localhost:3000/api/activities/home`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     method: String,
-    /// Unknown where a path stands alone.
+    /// Absent if only a path is given.
     host: Option<String>,
     path: String,
 }
 
-/// A text that is no request.
+/// A text that is not a valid request.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "give a method and a URL, such as 'GET http://localhost:3000/api/activities/home', or a path instead of the URL"
@@ -55,14 +55,14 @@ impl FromStr for Asked {
 }
 
 impl Asked {
-    /// As rules see it, at this service.
+    /// The request as rules match it at this service.
     fn of<'a>(&'a self, service: &'a str) -> Request<'a> {
         let Self { method, host, path } = self;
         Request { method: Some(method), host: host.as_deref(), path: Some(path), ..Request::of(service) }
     }
 }
 
-/// What is told of a file and a request.
+/// The report for a file and a request.
 #[derive(Serialize)]
 struct Told<'a> {
     service: &'a str,
@@ -82,7 +82,7 @@ struct OfRule<'a> {
     description: Option<&'a str>,
     priority: u32,
     matches: bool,
-    /// Why it does not.
+    /// Why the rule does not decide.
     differences: Vec<String>,
 }
 
@@ -91,20 +91,20 @@ struct Decision<'a> {
     rule: &'a str,
     /// Requests a second.
     reservoir: u32,
-    /// The part of the rest, from 0 to 1.
+    /// The fraction of the remaining requests, from 0 to 1.
     rate: f64,
 }
 
-/// Prints what the file says of the request.
+/// Prints which rule of the file decides for the request.
 ///
 /// # Errors
-/// The file cannot be read, or is wrong.
+/// The file is unreadable or invalid.
 pub(crate) fn test(test: &RulesTest) -> Result<()> {
     let shown = test.rules.display();
     let file = settings::read_file(&test.rules, MAX_FILE_BYTES).with_context(|| format!("{shown} cannot be read"))?;
     let rules = Rules::parse(&file).with_context(|| format!("{shown} is wrong"))?;
     let named = telemetry::config::service_name(&mut Settings::from_env()).unwrap_or_default();
-    // As segments are named.
+    // Segments are named this way.
     let service = xray::name(&test.service);
     let named = Some(xray::name(&named)).filter(|_| !named.is_empty());
     let services: Vec<&str> = SERVICES.into_iter().chain([&*service]).chain(named.as_deref()).collect();
@@ -133,14 +133,14 @@ fn tell<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> Told<
     }
 }
 
-/// Rules decide where a trace begins.
+/// Where the sampling decision is made if not at this service; rules apply where a trace starts.
 fn decided_before(service: &str) -> Option<String> {
     (service == "backend").then(|| {
         "backend does as frontend-proxy has decided; rules for it hold for its own work, and for whoever calls it directly".to_owned()
     })
 }
 
-/// What may not be meant: a rule that no service of ours can match, or one that takes a service's name for a host's.
+/// Warns of a likely mistake: a rule that matches none of our services, or that uses a service's name as a host's.
 fn note(rule: &Rule, services: &[&str]) -> Option<String> {
     let is_service = |pattern: &xray::rules::Pattern| services.iter().any(|service| pattern.matches(service));
     let (name, service, host) = (rule.name(), rule.service(), rule.host());
@@ -161,7 +161,7 @@ fn note(rule: &Rule, services: &[&str]) -> Option<String> {
     }
 }
 
-/// A line in which nothing but its end is a control character: whoever wrote the file does not write on the terminal.
+/// Writes a line, with control characters escaped except the line's end, so that the file's author cannot control the terminal.
 fn line(out: &mut impl Write, text: &fmt::Arguments<'_>) -> std::io::Result<()> {
     let escaped = text.to_string().chars().fold(String::new(), |mut line, c| {
         if c.is_control() {

@@ -1,4 +1,4 @@
-//! Each service's main: read every variable, start telemetry, serve until told to stop, flush.
+//! Each service's main: reads every variable, starts telemetry, serves until stopped, and flushes.
 
 use std::future::Future;
 use std::io::{Read, Write, stderr, stdin, stdout};
@@ -13,7 +13,7 @@ use tracing::Instrument;
 use crate::cli::{Lifetime, Proxy};
 use crate::ready::Ready;
 
-/// What the traces call the version of each service.
+/// The version of each service in traces.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
@@ -27,7 +27,7 @@ pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
 
 async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
-    // A database may take its time; whoever asks to stop meanwhile is heard.
+    // Opening a database may take long; a stop signal must still take effect meanwhile.
     let (store, token) = tokio::select! {
         opened = open_store(&config).instrument(tracing::info_span!("start")) => opened?,
         () = &mut stop => return Ok(()),
@@ -47,7 +47,7 @@ async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) 
     Ok(server.run_until(stop).await?)
 }
 
-/// The store, and a token that signs in once if one is configured. The first start prints the first users' password.
+/// Opens the store, and the token that signs in once if one is configured. The first start prints the first users' password.
 async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::domain::Token>)> {
     let announce = |password: &Password| {
         drop(writeln!(
@@ -82,18 +82,18 @@ pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {
 
 async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<Output = ()>) -> Result<()> {
     let server = frontend_proxy::Server::bind(config).await?;
-    // Without a file there is nothing to read again, and a terminal that hangs up stops the process as it always does.
+    // Without a file there is nothing to reload, and SIGHUP stops the process as usual.
     if let Some(reloader) = server.reloader() {
         tokio::spawn(reload_when_asked(reloader)?);
     }
-    // Nobody may be there to read it.
+    // Standard error may be closed.
     drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));
     Ready::new("frontend-proxy").at("http", format_args!("{}://{}", server.scheme(), server.addr())).announce();
     server.run_until(stop).await;
     Ok(())
 }
 
-/// At each SIGHUP. Signals that come while a file is read are one.
+/// Reloads at each SIGHUP. Signals that arrive during a reload count as one.
 fn reload_when_asked(reloader: frontend_proxy::Reloader) -> Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be handled")?;
     Ok(async move {
@@ -120,7 +120,7 @@ pub(crate) async fn trace_viewer(lifetime: Lifetime) -> Result<()> {
     Ok(server.run_until(stop).await?)
 }
 
-/// Completes when the process is asked to stop.
+/// Completes when the process is asked to stop: by a signal, or as its lifetime specifies.
 fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
     let signals = asked_to_stop()?;
     let closed = lifetime.until_stdin_closes.then(stdin_closes).transpose()?;
@@ -147,15 +147,15 @@ pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Completes when standard input does. It is read on a thread that nobody waits for: a read on tokio's own would keep the
-/// process from ending before it does.
+/// Completes when standard input closes. A separate, detached thread reads it; a read on tokio's own thread pool would keep the
+/// process from exiting.
 fn stdin_closes() -> Result<oneshot::Receiver<()>> {
     let (tell, closed) = oneshot::channel();
     let wait = move || {
         let mut buffer = [0; 64];
-        // What is written there means nothing; an error is as final as the end.
+        // The input is ignored; an error counts as its end.
         while stdin().read(&mut buffer).is_ok_and(|length| length > 0) {}
-        // Nobody may be waiting any more.
+        // The receiver may be gone.
         let _: Result<(), ()> = tell.send(());
     };
     std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).context("no thread can be started")?;

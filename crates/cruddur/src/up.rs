@@ -1,8 +1,8 @@
-//! Starts the services as child processes, in the order in which they need each other, and stops them in the reverse order, so
-//! that the last spans still find the viewer. Restarts none: when one stops, all stop.
+//! Starts the services as child processes, in the order of their dependencies, and stops them in reverse order, so
+//! that the last spans still reach the viewer. Restarts none: when one stops, all stop.
 //!
-//! A child stops when its standard input closes. That is how it is asked to, and what happens by itself when this process is
-//! killed. Each child has a process group of its own, so that Ctrl-C reaches this process alone.
+//! A child stops when its standard input closes. This is how `up` stops it, and it also happens if this process is
+//! killed. Each child has its own process group, so that Ctrl-C reaches this process alone.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -23,24 +23,24 @@ use crate::preflight::{self, Plan};
 use crate::ready::Ready;
 use crate::services::asked_to_stop;
 
-/// Between two lines about a child that is not ready yet. An upgrade of a large database has no time limit.
+/// Time between two progress lines about a child that is not ready. An upgrade of a large database has no time limit.
 const START: Duration = Duration::from_secs(60);
-/// For all children together to finish their requests and flush their spans.
+/// Time for all children together to finish their requests and flush their spans.
 const STOP: Duration = Duration::from_secs(9);
-/// What one child may take of that before the next is asked too.
+/// The share of that time that one child may use before the next is stopped too.
 const TURN: Duration = Duration::from_secs(4);
 
-/// A child stopped that was not asked to.
+/// A child stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
 #[error("{service} stopped by itself ({status}){}", if failure.is_some() { "; its reason stands above" } else { "" })]
 pub(crate) struct ChildStopped {
     service: &'static str,
     status: ExitStatus,
-    /// The code with which it failed; `None` where a signal ended it, or somebody else asked it to stop.
+    /// The exit code of its failure; `None` if a signal ended it, or if another process asked it to stop.
     pub(crate) failure: Option<i32>,
 }
 
-/// Children were asked to stop and did not.
+/// Children did not stop when asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{services} did not stop within {} s and had to be killed", STOP.as_secs())]
 struct Killed {
@@ -54,7 +54,7 @@ struct Service {
     hold: Option<ChildStdin>,
 }
 
-/// Variables of a child that differ from ours; `None` removes one.
+/// Variables of a child that differ from this process's; `None` removes one.
 type Environment = Vec<(&'static str, Option<String>)>;
 
 pub(crate) async fn run() -> Result<()> {
@@ -68,18 +68,18 @@ pub(crate) async fn run() -> Result<()> {
     outcome.and(stop_all(services).await)
 }
 
-/// Asks each to stop once the one before it has, or has had its turn; kills what is left at the end.
+/// Stops each child once the previous one has stopped or used up its turn; kills those that remain at the end.
 async fn stop_all(mut services: Vec<Service>) -> Result<()> {
     let end = Instant::now() + STOP;
     for service in services.iter_mut().rev() {
         drop(service.hold.take());
-        // Whether it stopped in its turn is asked below.
+        // Whether it stopped in time is checked below.
         drop(timeout_at(end.min(Instant::now() + TURN), service.child.wait()).await);
     }
     let mut killed = Vec::new();
     for service in services.iter_mut().rev() {
         if timeout_at(end, service.child.wait()).await.is_err() {
-            // It may have stopped by itself just now.
+            // It may have exited just now.
             drop(service.child.kill().await);
             killed.push(service.name);
         }
@@ -89,7 +89,7 @@ async fn stop_all(mut services: Vec<Service>) -> Result<()> {
 
 /// Starts everything and returns when something stops.
 async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
-    // The file for when nobody gives rules: here the viewer does, at once.
+    // The file applies when no rules are served; here the viewer serves them from the start.
     let rules = plan.telemetry.rules_file().filter(|_| !plan.own_rules).map(str::to_owned);
     let environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
     let viewer = start("trace-viewer", environment, services).await?;
@@ -106,7 +106,7 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
 }
 
 fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, viewer: &str) -> Environment {
-    // The name in the lesson's variable is the backend's, as is one among OTEL_RESOURCE_ATTRIBUTES.
+    // The name in `OTEL_SERVICE_NAME` or in `OTEL_RESOURCE_ATTRIBUTES` is the backend's.
     environment.push(("OTEL_SERVICE_NAME", Some("frontend-proxy".to_owned())));
     if !plan.own_upstream {
         environment.push(("CRUDDUR_UPSTREAM", Some(backend.to_owned())));
@@ -117,7 +117,7 @@ fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, v
     environment
 }
 
-/// Starts one service and waits until it says that it is ready.
+/// Starts one service and waits until it announces that it is ready.
 async fn start(name: &'static str, environment: Environment, services: &mut Vec<Service>) -> Result<Ready> {
     let program = std::env::current_exe().context("this program does not find itself")?;
     let mut command = Command::new(program);
@@ -144,7 +144,7 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
             Ok(Ok(Some(line))) => {
                 return line.parse().with_context(|| format!("{name} said {line:?} instead of being ready"));
             }
-            // Its output closed: it is about to stop.
+            // Its output closed, so it is about to stop.
             Ok(_) => return Err(first_to_stop(services).await.into()),
             Err(_) => drop(writeln!(stderr(), "{name} is not ready yet; waiting for it (Ctrl-C stops)")),
         }
@@ -172,7 +172,7 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
     let mut text = String::new();
     writeln!(text, "\nCruddur is ready.")?;
     writeln!(text, "  page       {page}/")?;
-    // A database of somebody else's may not have the user.
+    // An external database may not have the user.
     if let Some(token) = backend.address("sign-in") {
         writeln!(text, "  sign in    {page}/#/sign-in/{token}   (as @{FIRST_USER}; works once, for an hour)")?;
     }
@@ -210,7 +210,7 @@ fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &st
         Some(addresses) => writeln!(text, "  logs       {}", addresses.join(" and "))?,
     }
     writeln!(text, "Post a crud, then look at its trace. Stop with Ctrl-C.\n")?;
-    // Whoever started this may not read what it says.
+    // Standard output may be closed.
     drop(std::io::stdout().write_all(text.as_bytes()));
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! Checks the database as the backend does before it migrates. Makes nothing.
+//! Checks the database as the backend does before it migrates. Creates nothing.
 
 use backend::Database;
 
 use super::{Report, Status};
 
-/// Each names the database, or a part of it.
+/// Variables that each name the database, or a part of its address.
 const VARIABLES: [&str; 6] = ["DATABASE_URL", "CONNECTION_URL", "PGHOST", "PGHOSTADDR", "PGPORT", "PGSSLMODE"];
 
 impl Report {
     pub(super) async fn database(&mut self, database: &Database) {
-        // `database` then has a default in its place, which no service would use.
+        // `database` then holds a default instead, which no service would use.
         if let Some(variable) = VARIABLES.into_iter().find(|name| self.is_wrong(name)) {
             return self.add("database", Status::Off, format!("not checked: {variable} is wrong"));
         }

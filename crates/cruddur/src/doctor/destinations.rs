@@ -1,4 +1,4 @@
-//! The doctor's checks of destinations: each is asked by a request that holds nothing, so that no trace of the doctor is left there.
+//! The doctor's checks of destinations. Each gets a request without spans, so that the doctor leaves no trace there.
 
 use telemetry::config::{Endpoint, Otlp, XrayOtlp};
 use telemetry::{Switch, Url, probe};
@@ -21,7 +21,7 @@ impl Report {
         };
         let (Some(key), Some(endpoint)) = (&otlp.key, otlp.traces.as_ref().or(otlp.logs.as_ref())) else { return };
         if !key.kind().sends() {
-            // Its fault is reported already, and says more than a refusal would.
+            // Its fault is already reported, in more detail than a refusal would give.
             return;
         }
         self.add("honeycomb key", Status::Ok, format!("{key} is {}", key.kind()));
@@ -79,7 +79,7 @@ impl Report {
         self.found(check, probe::traces(endpoint), |()| taken("spans", endpoint));
     }
 
-    /// Log records may go to another address than spans.
+    /// Checks the address of log records, which may differ from that of spans.
     fn takes_logs(&mut self, check: &str, otlp: &Otlp) {
         let Some(endpoint) = &otlp.logs else { return };
         self.found(check, probe::logs(endpoint), |()| taken("log records", endpoint));

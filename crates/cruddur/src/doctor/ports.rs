@@ -1,4 +1,4 @@
-//! The doctor's checks of the addresses that services listen on. A running Cruddur is asked only what it does not trace.
+//! The doctor's checks of the addresses that services listen on. It sends a running Cruddur only requests that are not traced.
 
 use std::io::ErrorKind;
 
@@ -36,11 +36,11 @@ fn owner(variable: &str) -> Scope {
     }
 }
 
-/// Whether what listens there answers as that service does, at a path that is in no trace.
+/// Whether the listener responds as that service does, at a path that is never traced.
 fn is_ours(variable: &str, port: Port) -> bool {
     let (path, status) = match variable {
         "CRUDDUR_VIEWER_LISTEN" => ("/api/traces", 200),
-        // The X-Ray daemon's side: it knows no operation by GET.
+        // The X-Ray daemon's side supports no operation by GET.
         "CRUDDUR_XRAY_LISTEN" => ("/GetSamplingRules", 404),
         _ => ("/health/telemetry", 200),
     };

@@ -1,4 +1,4 @@
-//! The doctor's checks of variables: what is set, what is wrong, what is done otherwise, and what is not used at all.
+//! The doctor's checks of variables: those that are set, invalid, handled differently than specified, or not used at all.
 
 use std::path::Path;
 
@@ -7,9 +7,9 @@ use settings::{Settings, is_placeholder};
 use super::{AllConfigs, Report, Scope, Status};
 use crate::preflight::ports;
 
-/// Variables with these names are ours, or OpenTelemetry's.
+/// Variables with these prefixes are Cruddur's or OpenTelemetry's.
 const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
-/// The variables of a proxy for a client's requests, in upper or lower case.
+/// Variables that name a proxy for a client's requests, in upper or lower case.
 const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 
 /// Reads the variables of all services, and reports on those that the services in `scope` read.
@@ -42,7 +42,7 @@ impl Report {
             self.add("variables", Status::Note, "only docker compose reads .env; export what `cargo run` needs");
         }
         let (of_others, _) = elsewhere.set(&PREFIXES);
-        // The variables of the specification have warnings of their own, or mean something in other circumstances.
+        // Variables of the specification have their own warnings, or mean something in other circumstances.
         for name in unknown.into_iter().filter(|name| !telemetry::config::is_known(name)) {
             let why = if of_others.contains(&name) {
                 "is set, and only other services read it"
@@ -62,7 +62,7 @@ impl Report {
         }
     }
 
-    /// What an example has in the place of a value.
+    /// Reports values that are still an example's placeholders.
     fn placeholders(&mut self, settings: &mut Settings) {
         let known: Vec<String> = settings.set(&[]).0.into_iter().map(str::to_owned).collect();
         for name in known {
@@ -72,7 +72,7 @@ impl Report {
             } else {
                 vec![text.as_str()]
             };
-            // `Bearer <token>` too.
+            // This includes `Bearer <token>`.
             let is_one =
                 |value: &str| is_placeholder(value) || value.split_whitespace().last().is_some_and(is_placeholder);
             if values.into_iter().any(is_one) && !settings.is_wrong(&name) {

@@ -1,5 +1,5 @@
-//! Accounts of the load's own: signed up before the first visit, signed out after the last. Their handles and passwords are
-//! random, so that a second load finds none of them taken; the passwords are forgotten.
+//! The load's own accounts: signed up before the first visit, signed out after the last. Their handles and passwords are
+//! random, so that a second load's handles are not already taken. The passwords are not kept.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use tokio::time::{Instant, sleep};
 use super::Error;
 use super::connection::{Answer, Connection, Message};
 
-/// How long a server that limits sign-ups is waited for, in all.
+/// How long to wait, in all, for a server that limits sign-ups.
 const PATIENCE: Duration = Duration::from_secs(30);
 const COOKIE: &str = "cruddur_session=";
 
-/// Somebody who is signed in.
+/// A signed-in account.
 pub(super) struct Account {
     pub(super) handle: String,
     /// `Bearer` and the session's token.
     pub(super) authorization: HeaderValue,
 }
 
-/// Signs up `count` accounts; fewer where the server lets no more, and at least one.
+/// Signs up `count` accounts; fewer if the server limits sign-ups, but at least one.
 ///
 /// # Errors
-/// There is none to be had, and why.
+/// No account could be signed up; the error has the cause.
 pub(super) async fn sign_up(connection: &mut Connection, count: usize) -> Result<Vec<Account>, Error> {
     let deadline = Instant::now() + PATIENCE;
     let (mut accounts, mut taken) = (Vec::with_capacity(count), BTreeSet::new());
@@ -42,7 +42,7 @@ pub(super) async fn sign_up(connection: &mut Connection, count: usize) -> Result
                 let authorization = session(&answer.headers).ok_or_else(no_session)?;
                 accounts.push(Account { handle, authorization });
             }
-            // Somebody has the handle: the next is another.
+            // The handle is taken; try another.
             StatusCode::CONFLICT if taken.len() < 2 * count + 10 => {}
             StatusCode::TOO_MANY_REQUESTS => match wait(&answer.headers) {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
@@ -55,7 +55,7 @@ pub(super) async fn sign_up(connection: &mut Connection, count: usize) -> Result
     Ok(accounts)
 }
 
-/// Ends the sessions. A server that does not answer any more keeps them until they expire.
+/// Ends the sessions. If the server no longer responds, it keeps them until they expire.
 pub(super) async fn sign_out(connection: &mut Connection, accounts: &[Account]) {
     for account in accounts {
         let nothing = json!({});
@@ -78,13 +78,13 @@ fn application(handle: &str) -> Value {
     json!({
         "handle": handle,
         "display_name": format!("Load {}", handle.trim_start_matches("load_")),
-        // A domain that nobody can have, by RFC 2606.
+        // A domain that RFC 2606 reserves, so that no person can own it.
         "email": format!("{handle}@load.example"),
         "password": format!("{:032x}", rand::random::<u128>()),
     })
 }
 
-/// The session's token out of its cookie, as a bearer's.
+/// The session's token from its cookie, as a bearer token.
 fn session(headers: &HeaderMap) -> Option<HeaderValue> {
     let cookies = headers.get_all(SET_COOKIE).into_iter().filter_map(|cookie| cookie.to_str().ok());
     let token = cookies.filter_map(|cookie| cookie.strip_prefix(COOKIE)).find_map(|rest| rest.split(';').next())?;

@@ -1,5 +1,5 @@
-//! HTTP/1.1 to one address: one connection, kept alive, one request at a time. Follows no redirect, uses no proxy of the
-//! environment, and sends no `traceparent`: the server begins the traces. Every exchange and every body has a bound.
+//! HTTP/1.1 to one address: one connection, kept alive, one request at a time. Follows no redirects, ignores the environment's
+//! proxy, and sends no `traceparent`, so that the server starts the traces. Every exchange and every body has a bound.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,41 +15,41 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// From the connection to the last byte of the answer.
+/// The time from connecting to the last byte of the response.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// Of an answer's body. Cruddur's own have less than 1 MiB.
+/// The largest response body accepted. Cruddur's own are below 1 MiB.
 const MAX_BODY: u64 = 8 * 1024 * 1024;
 
-/// A connection, opened when it is first used and again when it has failed.
+/// A connection, opened on first use and reopened after a failure.
 pub(super) struct Connection {
     address: SocketAddr,
     authority: String,
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer.
+/// Why a request has no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Failure {
-    /// No connection is to be had.
+    /// No connection could be opened.
     Connect,
-    /// The connection ended before the answer did.
+    /// The connection ended before the response did.
     Closed,
     Timeout,
-    /// The answer is larger than any that Cruddur gives.
+    /// The response is larger than any of Cruddur's.
     TooLarge,
     NotHttp,
-    /// It came with a success, and is not the JSON that was asked for.
+    /// A successful response whose body is not the expected JSON.
     NotJson,
 }
 
-/// What is sent.
+/// A request to send.
 pub(super) struct Message<'a> {
     pub(super) method: Method,
     pub(super) path: &'a str,
@@ -70,15 +70,15 @@ impl<'a> Message<'a> {
 }
 
 impl Connection {
-    /// To `address`, which is called `authority` there. Does nothing yet.
+    /// A connection to `address`, with `authority` as its `Host`. Does not connect yet.
     pub(super) fn new(address: SocketAddr, authority: String) -> Self {
         Self { address, authority, sender: None }
     }
 
-    /// Sends a message and reads its answer.
+    /// Sends a message and reads its response.
     ///
     /// # Errors
-    /// There is none. The next message has a new connection.
+    /// There is no response. The next message uses a new connection.
     pub(super) async fn send(&mut self, message: &Message<'_>) -> Result<Answer, Failure> {
         let exchanged = timeout(PATIENCE, self.exchange(message)).await.unwrap_or(Err(Failure::Timeout));
         if exchanged.is_err() {
@@ -94,7 +94,7 @@ impl Connection {
             match sender.try_send_request(request).await {
                 Ok(response) => break response,
                 Err(mut error) => match error.take_message() {
-                    // The server closed a connection that nobody used: nothing of the message was sent.
+                    // The server closed an idle connection; nothing of the message was sent.
                     Some(unsent) if !is_new => {
                         self.sender = None;
                         request = unsent;
@@ -104,7 +104,7 @@ impl Connection {
             }
         };
         let (head, body) = response.into_parts();
-        // What says that it is too large need not be read.
+        // If the declared size is too large, do not read the body.
         if body.size_hint().lower() > MAX_BODY {
             return Err(Failure::TooLarge);
         }
@@ -116,7 +116,7 @@ impl Connection {
         Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
 
-    /// A connection that takes a request, and whether it is new.
+    /// A connection that is ready for a request, and whether it is new.
     async fn open(&mut self) -> Result<(&mut SendRequest<Full<Bytes>>, bool), Failure> {
         let ready = match &mut self.sender {
             Some(sender) => sender.ready().await.is_ok(),
@@ -124,10 +124,10 @@ impl Connection {
         };
         if !ready {
             let stream = TcpStream::connect(self.address).await.map_err(|_| Failure::Connect)?;
-            // Without it a request waits for the acknowledgement of the one before.
+            // Without this, a request waits until the previous one is acknowledged.
             stream.set_nodelay(true).map_err(|_| Failure::Connect)?;
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|_| Failure::Connect)?;
-            // It ends with the sender, who is told of its errors.
+            // The task ends with the sender, which gets its errors.
             tokio::spawn(async move { drop(connection.await) });
             self.sender = Some(sender);
         }
@@ -154,18 +154,18 @@ impl Connection {
                 Full::from(body.to_string())
             }
         };
-        // A path is made of what an answer said: it was not the answer that was asked for, if it makes no request.
+        // The path contains values from an earlier response. If it is invalid, that response was not the expected JSON.
         request.body(body).map_err(|_| Failure::NotJson)
     }
 }
 
 impl Answer {
-    /// Its body, where it is JSON.
+    /// The body, if it is JSON.
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
 
-    /// The begin of its body, for a person.
+    /// The start of the body, for a person to read.
     pub(super) fn excerpt(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives each connection so many answers, then closes it, and counts the connections.
+    /// A server that sends a fixed number of responses on each connection, then closes it, and counts the connections.
     async fn server(answers: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -225,7 +225,7 @@ mod tests {
         for _ in 0..10 {
             let answer = connection.send(&Message::get("/")).await.unwrap();
             assert_eq!((answer.status, answer.json()), (StatusCode::OK, Some(serde_json::json!({}))));
-            // The server closes after the third: that is seen before the next is sent.
+            // The server closes after the third response; let the client notice that before it sends the next request.
             tokio::task::yield_now().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

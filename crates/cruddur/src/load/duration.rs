@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// Why a text is no duration of a load.
+/// Why a text is not a valid duration for a load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotADuration {
     #[error("give a whole number and its unit: 500ms, 30s, 5m or 1h")]
@@ -13,10 +13,10 @@ pub(crate) enum NotADuration {
     Bounds,
 }
 
-/// Reads one.
+/// Parses a duration.
 ///
 /// # Errors
-/// It has no unit, or is out of bounds.
+/// The text has no unit, or the duration is out of bounds.
 pub(crate) fn duration(text: &str) -> Result<Duration, NotADuration> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
@@ -30,7 +30,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, NotADuration> {
     if number.is_empty() {
         return Err(NotADuration::Form);
     }
-    // A number that is too large for its type is a duration that is too long.
+    // A number too large for its type is also a duration that is too long.
     let number: u64 = number.parse().map_err(|_| NotADuration::Bounds)?;
     let duration = Duration::from_millis(number.saturating_mul(milliseconds));
     if duration.is_zero() || duration > LONGEST { Err(NotADuration::Bounds) } else { Ok(duration) }

@@ -1,5 +1,5 @@
-//! What a visitor has seen and can ask for: cruds, words to search for, and where a list goes on. It keeps the newest of each,
-//! and nothing that would not stand in a path as it is. Does no I/O.
+//! What a visitor has seen and can request: cruds, search words, and the next page of a list. It keeps the newest of each, and
+//! only values that need no escaping in a path. Does no I/O.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 const CRUDS: usize = 64;
 const WORDS: usize = 32;
 
-/// A crud that can be asked for.
+/// A crud that can be requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Crud {
     pub(super) handle: String,
@@ -21,12 +21,12 @@ pub(super) struct Crud {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) cruds: VecDeque<Crud>,
-    /// Words of cruds, and hashtags with their `#`.
+    /// Words from cruds, and hashtags with their `#`.
     pub(super) words: VecDeque<String>,
 }
 
 impl Memory {
-    /// Remembers the cruds of an answer, whatever its shape: a list, a profile, a crud or its status. Says which they are.
+    /// Remembers the cruds of a response of any shape: a list, a profile, a crud or its status. Returns them.
     pub(super) fn see(&mut self, answer: &Value) -> Vec<Crud> {
         let lists = [answer, &answer["activities"]].into_iter().filter_map(Value::as_array).flatten();
         let cruds = lists.chain([answer, &answer["activity"]]);
@@ -43,7 +43,7 @@ impl Memory {
         seen
     }
 
-    /// Remembers what is trending, and says which hashtags it is.
+    /// Remembers the trending hashtags, and returns them.
     pub(super) fn see_trending(&mut self, answer: &Value) -> Vec<String> {
         let names = answer.as_array().into_iter().flatten().filter_map(|trend| trend["hashtag"].as_str());
         let names = names.filter(|name| is_name(name));
@@ -56,14 +56,14 @@ impl Memory {
 impl Crud {
     fn of(value: &Value) -> Option<Self> {
         let (handle, uuid) = (value["handle"].as_str()?, value["uuid"].as_str()?);
-        // A profile has both too, but no message.
+        // A profile also has both fields, but no message.
         value["message"].as_str()?;
         (is_name(handle) && Uuid::try_parse(uuid).is_ok())
             .then(|| Self { handle: handle.to_owned(), uuid: uuid.to_owned() })
     }
 }
 
-/// Where a list goes on, of `Link: <PATH>; rel="next"`; only a path of the API's own.
+/// The next page of a list, from `Link: <PATH>; rel="next"`; only if it is a path of the API.
 pub(super) fn next(headers: &HeaderMap) -> Option<String> {
     let links = headers.get_all(LINK).into_iter().filter_map(|link| link.to_str().ok());
     let next = links.flat_map(|link| link.split(',')).find(|link| link.contains("rel=\"next\""))?;

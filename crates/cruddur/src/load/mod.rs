@@ -1,6 +1,6 @@
-//! `cruddur load`: visits a running Cruddur as people would, and tells how fast each route answers, with the traces of the slowest
-//! requests. Only this machine is loaded, unless another is asked for. Its memory has a bound, however long it runs. It does
-//! not trace itself, sends no `traceparent`, and follows no redirect.
+//! `cruddur load`: visits a running Cruddur as people would, and reports each route's latency, with the traces of the slowest
+//! requests. It loads only this machine, unless `--allow-remote` is given. Its memory is bounded, however long it runs. It does
+//! not trace itself, sends no `traceparent`, and follows no redirects.
 
 mod account;
 mod connection;
@@ -39,9 +39,9 @@ use self::summary::{Course, Summary};
 use crate::cli::Load;
 use crate::services::asked_to_stop;
 
-/// What the sessions' ends may take.
+/// How long signing out may take.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// What the question for traces may take.
+/// How long the lookup of traces may take.
 const LINKS: Duration = Duration::from_secs(10);
 
 /// Why nothing was measured.
@@ -53,30 +53,30 @@ pub(crate) enum Error {
     /// The host is not this machine.
     #[error("{origin} is {address}, which is not this machine; give --allow-remote if you may load it")]
     Remote { origin: Origin, address: IpAddr },
-    /// Nobody takes a connection.
+    /// No server accepts a connection.
     #[error("nothing answers at {0}; start it with `cargo run`")]
     Nobody(Origin),
-    /// Somebody does, and is not Cruddur.
+    /// The server is not a healthy Cruddur.
     #[error("what answers at {0} is not a Cruddur that is well: GET /api/health-check gave {1}")]
     Stranger(Origin, String),
-    /// No account is to be had.
+    /// No account could be signed up.
     #[error("no account could be signed up: {0}; give --users 0 to read only")]
     SignUp(String),
-    /// Stopped while it prepared.
+    /// Stopped during preparation.
     #[error("interrupted before the first request")]
     Interrupted,
-    /// Not all was well; the summary stands above.
+    /// Some requests failed; the summary precedes this error.
     #[error("{failed} of {requests} requests failed{}", match unsent { 0 => String::new(), n => format!(", and {n} were not sent") })]
     Unwell { failed: u64, requests: u64, unsent: u64 },
 }
 
-/// Loads, and prints the summary.
+/// Runs the load, and prints the summary.
 ///
 /// # Errors
-/// Nothing could be measured, or a request was not answered or answered 5xx.
+/// Nothing could be measured, or a request got no response or a 5xx.
 pub(crate) async fn run(asked: &Load) -> Result<()> {
     let mut interrupt = std::pin::pin!(asked_to_stop()?);
-    // Short enough to be typed again.
+    // Short enough for a person to retype.
     let seed = asked.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let prepared = tokio::select! {
         prepared = prepare::prepare(asked) => prepared?,
@@ -87,7 +87,7 @@ pub(crate) async fn run(asked: &Load) -> Result<()> {
     let ran = run::run(&run, asked, seed, interrupt).await;
     progress.stop().await;
     let mut connection = Connection::new(run.address, run.authority.clone());
-    // Sessions that are not ended expire by themselves.
+    // Sessions that are not ended expire on their own.
     drop(timeout(FAREWELL, account::sign_out(&mut connection, &run.accounts)).await);
     let slowest = run.record().slowest();
     let kept = timeout(LINKS, viewer::kept(&mut connection, &slowest)).await.ok().flatten().unwrap_or_default();
@@ -103,7 +103,7 @@ pub(crate) async fn run(asked: &Load) -> Result<()> {
     if failed + unsent > 0 { Err(Error::Unwell { failed, requests, unsent }.into()) } else { Ok(()) }
 }
 
-/// Colours are for a terminal, of a person who has nothing against them: <https://no-color.org>
+/// Uses colours only on a terminal whose user has not disabled them: <https://no-color.org>
 fn paint(to: &impl IsTerminal) -> Paint {
     match to.is_terminal() && Settings::from_env().text("NO_COLOR").is_none() {
         true => Paint::Ansi,

@@ -1,6 +1,6 @@
-//! When each request is sent. In a closed loop a visitor asks again as soon as it is answered. In an open loop requests are due
-//! at fixed times, whatever the server does: each is given to a visitor that waits, the one that waited least first, so that no
-//! more visitors are there than it takes; where all of a bounded number are busy, it is late, and says since when.
+//! When each request is sent. In a closed loop, a visitor sends its next request as soon as it has a response. In an open loop,
+//! requests are due at fixed times, whatever the server does. Each goes to the waiting visitor that has waited least, so that
+//! no more visitors exist than are needed. If all of a bounded number are busy, the request is late and keeps its due time.
 
 use std::future::pending;
 use std::num::NonZeroU32;
@@ -10,28 +10,28 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
-/// Visitors in an open loop, and so requests in flight.
+/// The most visitors in an open loop, and so the most requests in flight.
 pub(super) const IN_FLIGHT: usize = 256;
-/// Sent so long after it was due, a request is late. A timer's own granularity is less.
+/// A request sent this long after its due time is late. The timer's own granularity is finer.
 const LATE: Duration = Duration::from_millis(10);
 
-/// The run is over: no further request is sent.
+/// The run has ended: no further request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Over;
 
-/// From where a visitor learns when its next request is due.
+/// Where a visitor learns when its next request is due.
 pub(super) enum Turns {
-    /// At once, until it is told to stop.
+    /// Immediately, until the run is stopped.
     Closed(watch::Receiver<bool>),
-    /// When one is given to it.
+    /// When a request is assigned to it.
     Open { waiting: mpsc::Sender<oneshot::Sender<Instant>>, first: Option<Instant> },
 }
 
 impl Turns {
-    /// Waits until the next request is due, and says since when it is.
+    /// Waits until the next request is due, and returns its due time.
     ///
     /// # Errors
-    /// The run is over.
+    /// The run has ended.
     pub(super) async fn next(&mut self) -> Result<Instant, Over> {
         match self {
             Self::Closed(stop) if *stop.borrow() => Err(Over),
@@ -48,18 +48,18 @@ impl Turns {
     }
 }
 
-/// What became of the requests that were due in an open loop.
+/// Counts of the requests that were due in an open loop.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Sent {
     pub(super) in_time: u64,
-    /// Sent, and their latency counts from when they were due.
+    /// Sent late; their latency counts from their due time.
     pub(super) late: u64,
     /// Due before the end, while every visitor was busy.
     pub(super) unsent: u64,
 }
 
-/// Gives a request to a visitor whenever one is due, until the time is over or `stop` says so. `enter` lets a visitor in, who
-/// takes turns from what it is given.
+/// Assigns each due request to a visitor until `time` has passed or `stop` is set. `enter` starts a visitor, which
+/// takes its turns from the given [`Turns`].
 pub(super) async fn open(
     rate: NonZeroU32,
     time: Duration,
@@ -95,7 +95,7 @@ pub(super) async fn open(
         match idle.pop() {
             Some(visitor) => {
                 if oneshot::Sender::send(visitor, due).is_err() {
-                    // It is gone, and another may come in its place.
+                    // That visitor has gone, and another may replace it.
                     visitors -= 1;
                     continue;
                 }
@@ -114,19 +114,19 @@ pub(super) async fn open(
     }
 }
 
-/// When a request is due, from the beginning.
+/// When a request is due, from the start of the run.
 fn after(turn: u64, rate: NonZeroU32) -> Duration {
     let nanos = u128::from(turn) * 1_000_000_000 / u128::from(rate.get());
     Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
-/// How many are due before `time` is over.
+/// How many requests are due before `time` has passed.
 fn turns(time: Duration, rate: NonZeroU32) -> u64 {
     let turns = (time.as_nanos() * u128::from(rate.get())).div_ceil(1_000_000_000);
     u64::try_from(turns).unwrap_or(u64::MAX)
 }
 
-/// Completes when it is said to stop; never where nobody can say so any more.
+/// Completes when the run is stopped; never completes if the sender is gone.
 pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         pending::<()>().await;
@@ -155,7 +155,7 @@ mod tests {
 
     const TIME: Duration = Duration::from_millis(500);
 
-    /// Visitors whose every answer takes so long, for half a second, and all their latencies.
+    /// Runs visitors whose every response takes `answer` for half a second; returns the counts, all latencies and the visitors.
     async fn run(per_second: u32, answer: Duration) -> (Sent, Vec<Duration>, usize) {
         let mut visitors = JoinSet::new();
         let (_stop, stopping) = watch::channel(false);
@@ -178,7 +178,7 @@ mod tests {
     async fn a_rate_is_kept_by_few_visitors() {
         let (sent, latencies, visitors) = run(100, Duration::from_millis(25)).await;
         assert_eq!((sent.in_time + sent.late, sent.unsent, latencies.len()), (50, 0, 50));
-        // Three are enough on a machine that has nothing else to do.
+        // On an otherwise idle machine, three are enough.
         assert!((3..=30).contains(&visitors), "{visitors}");
     }
 

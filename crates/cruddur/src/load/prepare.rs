@@ -1,4 +1,4 @@
-//! What comes before the first visit: whether the address may be loaded, whether Cruddur is there and well, and accounts.
+//! Preparation before the first visit: checks that the address may be loaded and that Cruddur is healthy, and gets accounts.
 
 use std::io::{Write, stderr};
 use std::net::SocketAddr;
@@ -9,17 +9,17 @@ use super::target::Origin;
 use super::visitor::Run;
 use super::{Error, Load};
 
-/// A run that can begin.
+/// A run that can start.
 pub(super) struct Prepared {
     pub(super) run: Run,
-    /// The faults that the server says are on.
+    /// The faults that the server reports as switched on.
     pub(super) faults: Option<String>,
 }
 
-/// Prepares what was asked for.
+/// Prepares the requested load.
 ///
 /// # Errors
-/// The address is another machine's, nobody answers there, it is not Cruddur, or there are no accounts.
+/// The address is another machine's, no server responds there, it is not Cruddur, or no accounts are available.
 pub(super) async fn prepare(asked: &Load) -> Result<Prepared, Error> {
     let origin = &asked.url;
     let addresses = origin.addresses().await?;
@@ -32,7 +32,7 @@ pub(super) async fn prepare(asked: &Load) -> Result<Prepared, Error> {
     Ok(Prepared { run: Run::new(address, origin.authority(), accounts), faults })
 }
 
-/// The first address at which somebody answers, which the whole run then uses: the name is not asked again.
+/// The first address that responds. The whole run then uses it, and the name is not resolved again.
 async fn greet(origin: &Origin, addresses: &[SocketAddr]) -> Result<(SocketAddr, Answer), Error> {
     for address in addresses {
         let mut connection = Connection::new(*address, origin.authority());
@@ -45,7 +45,7 @@ async fn greet(origin: &Origin, addresses: &[SocketAddr]) -> Result<(SocketAddr,
     Err(Error::Nobody(origin.clone()))
 }
 
-/// The faults that are on, if Cruddur it is.
+/// The faults that are switched on, if the server is Cruddur.
 fn health(origin: &Origin, answer: &Answer) -> Result<Option<String>, Error> {
     match answer.json() {
         Some(health) if answer.status.is_success() && health["success"] == true => {
@@ -64,7 +64,7 @@ async fn accounts(origin: &Origin, address: SocketAddr, asked: u32) -> Result<Ve
     let accounts = sign_up(&mut connection, count).await?;
     if accounts.len() < count {
         let told = format!("signed up {} accounts of {count}: the server takes no more for now", accounts.len());
-        // Nobody may be there to read it.
+        // Standard error may be closed.
         drop(writeln!(stderr(), "{told}"));
     }
     Ok(accounts)

@@ -1,12 +1,12 @@
-//! A summary as people read it: a line a route, then the slowest.
+//! A summary as people read it: one line per route, then the slowest requests.
 
 use super::pace::IN_FLIGHT;
 use super::summary::{Loop, Measured, Slowest, Summary};
 
-/// How wide a route stands there: as the longest template.
+/// The width of the route column: that of the longest template.
 const ROUTE: usize = 44;
 
-/// Colours, where the reader sees them.
+/// Colours, if the reader's terminal shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Paint {
     Plain,
@@ -31,7 +31,7 @@ impl Paint {
 }
 
 impl Summary {
-    /// All of it, each line with its end.
+    /// The whole summary; each line ends with a newline.
     pub(super) fn text(&self, paint: Paint) -> String {
         self.lines(paint).iter().map(|line| format!("{}\n", line.trim_end())).collect()
     }
@@ -67,7 +67,7 @@ impl Summary {
         format!("{url}, {pace}, users {users}, seed {seed}: {requests} requests in {:.1} s", self.seconds)
     }
 
-    /// What else a reader must know to read the numbers right.
+    /// Notes that a reader needs to interpret the numbers.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.interrupted {

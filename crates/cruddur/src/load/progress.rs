@@ -1,4 +1,4 @@
-//! How the run goes, on standard error: on a terminal one line that is written anew each second, else a line every five seconds.
+//! The run's progress on standard error. On a terminal, one line is rewritten each second; elsewhere, a line is added every five seconds.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::print::Paint;
 use super::visitor::Run;
 
-/// Clears the line and stands at its begin.
+/// Clears the line and returns to its start.
 const ANEW: &str = "\r\x1b[2K";
 
-/// Tells it until it is told to stop.
+/// Prints progress until it is stopped.
 pub(super) struct Progress {
     task: JoinHandle<()>,
     on_terminal: bool,
 }
 
 impl Progress {
-    /// Begins to tell of `run`, which lasts for `time`.
+    /// Starts to print the progress of `run`, which lasts for `time`.
     pub(super) fn start(run: Arc<Run>, time: Duration, paint: Paint) -> Self {
         let on_terminal = stderr().is_terminal();
         let task = tokio::spawn(async move {
@@ -32,7 +32,7 @@ impl Progress {
             loop {
                 ticks.tick().await;
                 let line = line(&run, start.elapsed(), time, paint);
-                // Nobody may be there to read it.
+                // Standard error may be closed.
                 drop(match on_terminal {
                     true => write!(stderr(), "{ANEW}{line}"),
                     false => writeln!(stderr(), "{line}"),
@@ -42,10 +42,10 @@ impl Progress {
         Self { task, on_terminal }
     }
 
-    /// Tells no more, and leaves a terminal's line empty.
+    /// Stops printing, and leaves a terminal's line empty.
     pub(super) async fn stop(self) {
         self.task.abort();
-        // It was interrupted, as it was asked to be.
+        // The task was cancelled, as intended.
         drop(self.task.await);
         if self.on_terminal {
             drop(write!(stderr(), "{ANEW}"));

@@ -1,5 +1,5 @@
-//! What was measured: counts and a histogram of latencies by route, and the slowest requests. Its size is bounded, however many
-//! requests there are: a histogram keeps three digits of a latency, and of the slowest there are ten. Does no I/O.
+//! Measurements: counts and a histogram of latencies by route, and the slowest requests. Its size is bounded, however many
+//! requests there are: a histogram keeps three digits of a latency, and only the ten slowest requests are kept. Does no I/O.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -15,7 +15,7 @@ use super::trace::Trace;
 
 const SLOWEST: usize = 10;
 
-/// A request and what came of it.
+/// A request and its result.
 pub(super) struct Sample {
     pub(super) route: Route,
     pub(super) took: Duration,
@@ -23,10 +23,10 @@ pub(super) struct Sample {
     pub(super) trace: Option<Trace>,
 }
 
-/// What is not as it should be.
+/// A request's failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
-    /// An answer that is neither a success nor the expected end of a crud.
+    /// A response that is neither a success nor the expected response for an expired crud.
     Status(u16),
     Failure(Failure),
 }
@@ -34,16 +34,16 @@ pub(super) enum Fault {
 /// The requests of one route, or of all.
 #[derive(Clone)]
 pub(super) struct Tally {
-    /// Of all that were sent, in microseconds; one without an answer counts as long as was waited for it.
+    /// Latencies of all requests sent, in microseconds. A request without a response counts the time spent waiting for it.
     latencies: Histogram<u64>,
-    /// Exactly.
+    /// The exact maximum.
     pub(super) max: Duration,
     pub(super) faults: BTreeMap<Fault, u64>,
     /// Cruds that had expired.
     pub(super) gone: u64,
 }
 
-/// One of the slowest.
+/// One of the slowest requests.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Slow {
     pub(super) took: Duration,
@@ -53,7 +53,7 @@ pub(super) struct Slow {
     pub(super) trace: Option<Trace>,
 }
 
-/// Everything that was measured so far.
+/// Everything measured so far.
 #[derive(Default)]
 pub(super) struct Record {
     pub(super) all: Tally,
@@ -88,7 +88,7 @@ impl Record {
         }
     }
 
-    /// The slowest first.
+    /// The slowest requests, slowest first.
     pub(super) fn slowest(&self) -> Vec<Slow> {
         let mut slowest: Vec<Slow> = self.slowest.iter().map(|Reverse(slow)| slow.clone()).collect();
         slowest.sort_by(|one, other| other.cmp(one));
@@ -101,17 +101,17 @@ impl Tally {
         self.latencies.len()
     }
 
-    /// The latency below which this part of the requests were, to three digits; zero where there were none.
+    /// The latency that `percent` of the requests stayed below, to three digits; zero if there were none.
     pub(super) fn percentile(&self, percent: f64) -> Duration {
         Duration::from_micros(self.latencies.value_at_percentile(percent)).min(self.max)
     }
 
-    /// Requests without an answer, and those of which the server says that it failed.
+    /// Requests without a response, and those answered with a server error.
     pub(super) fn failed(&self) -> u64 {
         self.faults.iter().filter(|(fault, _)| fault.is_failure()).map(|(_, count)| count).sum()
     }
 
-    /// Requests that the server did not want.
+    /// Requests that the server refused.
     pub(super) fn refused(&self) -> u64 {
         self.faults.iter().filter(|(fault, _)| !fault.is_failure()).map(|(_, count)| count).sum()
     }
@@ -119,7 +119,7 @@ impl Tally {
 
 impl Default for Tally {
     fn default() -> Self {
-        // The longest load is an hour, and a request that was due at its beginning can be answered half a minute after it.
+        // The longest load is an hour, and a request due at its start can be answered half a minute after its end.
         const LONGEST: u64 = 2 * 60 * 60 * 1_000_000;
         let latencies = Histogram::new_with_bounds(1, LONGEST, 3).expect("these bounds are those of a histogram");
         Self { latencies, max: Duration::ZERO, faults: BTreeMap::new(), gone: 0 }

@@ -1,4 +1,4 @@
-//! The routes that visits ask for, and a request of one. Does no I/O.
+//! The routes that visits request, and one request to a route. Does no I/O.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use hyper::Method;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-/// A route by its template, which is what its requests are counted under.
+/// A route's template, under which its requests are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Route {
     Home,
@@ -51,7 +51,7 @@ impl Route {
         self.parts().0
     }
 
-    /// It is of one crud, which may have expired since a visitor saw it.
+    /// Whether the route concerns one crud, which may have expired since the visitor saw it.
     pub(super) fn expires(self) -> bool {
         self.parts().1.contains("{uuid}")
     }
@@ -70,7 +70,7 @@ impl Serialize for Route {
     }
 }
 
-/// A request: its route, what stands in place of the template's names, and what it sends.
+/// A request: its route, its path with the template's names filled in, and its body.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Request {
     pub(super) route: Route,
@@ -79,22 +79,22 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// A route whose template names nothing.
+    /// A route whose template has no names to fill in.
     pub(super) fn of(route: Route) -> Self {
         Self::at(route, route.parts().1.to_owned())
     }
 
-    /// A route at another path than its template.
+    /// A route at a path other than its template.
     pub(super) fn at(route: Route, path: String) -> Self {
         Self { route, path, body: None }
     }
 
-    /// With `handle` and `uuid` in place of the template's.
+    /// A route with `handle` and `uuid` filled into its template.
     pub(super) fn about(route: Route, handle: &str, uuid: &str) -> Self {
         Self::at(route, route.parts().1.replace("{handle}", handle).replace("{uuid}", uuid))
     }
 
-    /// For a word, or for `#` and a hashtag.
+    /// A search for a word, or for `#` and a hashtag.
     pub(super) fn search(term: &str) -> Self {
         Self::at(Route::Search, format!("{}?term={}", Route::Search.parts().1, term.replace('#', "%23")))
     }
@@ -104,7 +104,7 @@ impl Request {
         self
     }
 
-    /// A crud that expires soon: what a load writes is not meant to stay.
+    /// A crud that expires soon, since a load's posts are not meant to stay.
     pub(super) fn post(message: &str) -> Self {
         Self::of(Route::Post).with(json!({"message": message, "ttl": "1-hour"}))
     }

@@ -1,4 +1,4 @@
-//! The run: lets visitors in, tells them when it is over, and waits for those answers that are on their way.
+//! The run: starts visitors, signals the end to them, and waits for the responses that are still due.
 
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -22,18 +22,18 @@ use super::visitor::{Run, Visitor};
 /// How long an interrupted run waits for answers.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How a run went.
+/// The result of a run.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ran {
     pub(super) pace: Loop,
-    /// From the first request to the last answer.
+    /// From the first request to the last response.
     pub(super) took: Duration,
     pub(super) interrupted: bool,
-    /// In flight when it was cut off.
+    /// Requests in flight when the run was cut off.
     pub(super) abandoned: usize,
 }
 
-/// Runs for as long as was asked, or until `interrupt` completes.
+/// Runs for the requested time, or until `interrupt` completes.
 pub(super) async fn run(
     run: &Arc<Run>,
     asked: &Load,

@@ -1,4 +1,4 @@
-//! What a load has measured, for people and as JSON. Does no I/O.
+//! The measurements of a load, for people and as JSON. Does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use super::route::Route;
 use super::run::Ran;
 use super::target::Origin;
 
-/// What was asked for, and how it went beside the requests.
+/// The requested load, and its course apart from the requests.
 pub(super) struct Course {
     pub(super) origin: Origin,
     pub(super) users: usize,
     pub(super) seed: u64,
-    /// The faults that the server has switched on, by its own account.
+    /// The faults that the server reports as switched on.
     pub(super) faults: Option<String>,
     pub(super) ran: Ran,
 }
@@ -25,9 +25,9 @@ pub(super) struct Course {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Loop {
-    /// The server: so many visitors wait for it.
+    /// The server: this many visitors wait for it.
     Closed { concurrency: u32 },
-    /// The clock: so many requests a second.
+    /// The clock: this many requests a second.
     Open {
         rate: u32,
         #[serde(flatten)]
@@ -64,13 +64,13 @@ pub(super) struct Measured {
     pub(super) requests: u64,
     pub(super) requests_per_second: f64,
     pub(super) latency_ms: Latency,
-    /// Without an answer, or answered 5xx.
+    /// Requests without a response, or answered 5xx.
     pub(super) failed: u64,
-    /// Answered neither 2xx nor 5xx; an expired crud is not among them.
+    /// Requests answered neither 2xx nor 5xx, without expired cruds.
     pub(super) refused: u64,
     /// Cruds that had expired.
     pub(super) gone: u64,
-    /// All that failed or were refused, by status or kind.
+    /// All failed or refused requests, by status or kind.
     pub(super) errors: BTreeMap<String, u64>,
 }
 
@@ -86,17 +86,17 @@ pub(super) struct Latency {
 pub(super) struct Slowest {
     pub(super) ms: f64,
     pub(super) route: Route,
-    /// The status, or why there is none.
+    /// The status, or why there is no response.
     pub(super) outcome: String,
     pub(super) trace_id: Option<String>,
-    /// Its spans are recorded.
+    /// Whether its spans are recorded.
     pub(super) recorded: bool,
-    /// Where the viewer shows it; nowhere where the viewer does not have it.
+    /// Where the viewer shows the trace; absent if the viewer does not have it.
     pub(super) link: Option<String>,
 }
 
 impl Summary {
-    /// `kept` are the traces that the viewer has.
+    /// Builds the summary. `kept` holds the traces that the viewer has.
     pub(super) fn of(course: Course, record: &Record, kept: &BTreeSet<String>) -> Self {
         let Ran { pace, took, interrupted, abandoned } = course.ran;
         let routes = record.routes.iter();
@@ -118,7 +118,7 @@ impl Summary {
         }
     }
 
-    /// Requests that were not sent in time to be sent at all.
+    /// Requests that were due but never sent.
     pub(super) fn unsent(&self) -> u64 {
         match self.pace {
             Loop::Open { sent, .. } => sent.unsent,
@@ -163,9 +163,9 @@ impl Slowest {
     }
 }
 
-/// With three digits behind the point.
+/// Milliseconds with three decimal places.
 fn milliseconds(took: Duration) -> f64 {
-    // An hour and a half are more microseconds than 32 bits hold, which is longer than any load.
+    // 32 bits hold more than an hour of microseconds; no load is longer than an hour.
     f64::from(u32::try_from(took.as_micros()).unwrap_or(u32::MAX)) / 1000.0
 }
 

@@ -1,4 +1,4 @@
-//! Where the load goes: an origin as it is written, and the addresses that it has. Sends nothing but the question for those.
+//! The target of a load: an origin as written, and the addresses of its host. Sends nothing except the DNS query.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -12,12 +12,12 @@ use super::Error;
 /// `http://HOST:PORT`, without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
-    /// An IPv6 address is without its brackets here.
+    /// An IPv6 address is stored without its brackets.
     host: String,
     port: u16,
 }
 
-/// Why a text is no origin.
+/// Why a text is not an origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NotAnOrigin(&'static str);
@@ -32,7 +32,7 @@ impl Origin {
     /// Every address of the host.
     ///
     /// # Errors
-    /// It has none, or nobody knows.
+    /// The host has no address, or it cannot be resolved.
     pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
         let unknown = |why: String| Error::Unknown { host: self.host.clone(), why };
         let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
@@ -40,10 +40,10 @@ impl Origin {
         if addresses.is_empty() { Err(unknown("it has no address".to_owned())) } else { Ok(addresses) }
     }
 
-    /// Refuses a host of which any address is another machine's: which of them is taken is nobody's choice.
+    /// Refuses a host if any of its addresses is another machine's, since the address used is not predictable.
     ///
     /// # Errors
-    /// One is.
+    /// One of the addresses is another machine's.
     pub(super) fn is_here(&self, addresses: &[SocketAddr]) -> Result<(), Error> {
         match addresses.iter().map(SocketAddr::ip).find(|address| !is_loopback(*address)) {
             Some(address) => Err(Error::Remote { origin: self.clone(), address }),
@@ -52,7 +52,7 @@ impl Origin {
     }
 }
 
-/// An IPv4 address may come as an IPv6 one.
+/// Whether an address is loopback; an IPv4 address may come mapped to IPv6.
 fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
@@ -60,7 +60,7 @@ fn is_loopback(address: IpAddr) -> bool {
 impl FromStr for Origin {
     type Err = NotAnOrigin;
 
-    /// Without a scheme it is `http://`.
+    /// Parses an origin; without a scheme, `http://` is assumed.
     fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
         let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let uri: Uri =
@@ -78,7 +78,7 @@ impl FromStr for Origin {
         if uri.path() != "/" || uri.query().is_some() {
             return Err(NotAnOrigin("it has a path; give the scheme, the host and the port alone"));
         }
-        // `Authority` takes any text for a port.
+        // `Authority` accepts any text as a port.
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
         let port = if port.is_empty() { Some(80) } else { port.strip_prefix(':').and_then(|port| port.parse().ok()) };
         let host = authority.host();

@@ -1,4 +1,4 @@
-//! The trace that an answer tells in `Server-Timing: traceparent;desc="00-TRACEID-SPANID-FLAGS"`. Does no I/O.
+//! The trace that a response names in `Server-Timing: traceparent;desc="00-TRACEID-SPANID-FLAGS"`. Does no I/O.
 
 use hyper::HeaderMap;
 
@@ -7,12 +7,12 @@ use hyper::HeaderMap;
 pub(super) struct Trace {
     /// 32 hex digits.
     pub(super) id: String,
-    /// Its spans are recorded; an id without them is no use but in logs.
+    /// Whether its spans are recorded; otherwise the id is only useful in logs.
     pub(super) recorded: bool,
 }
 
 impl Trace {
-    /// `None` where the server tells none, as the page's files do, or tells what is none.
+    /// Reads the trace from the headers. `None` if they name none, as for the page's files, or if the value is invalid.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         let metrics = headers.get_all("server-timing").into_iter().filter_map(|value| value.to_str().ok());
         metrics.flat_map(|value| value.split(',')).find_map(Self::parse)

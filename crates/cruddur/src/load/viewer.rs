@@ -1,5 +1,5 @@
-//! Which of the slowest requests' traces the viewer has, behind the same address at `/traces/`. It keeps the newest thousand, so
-//! a long load's slowest may have made room; and spans take a moment to arrive, so the newest are waited for.
+//! Which traces of the slowest requests the viewer has, at `/traces/` on the same address. The viewer keeps the newest thousand,
+//! so traces from early in a long load may be gone. Spans take a moment to arrive, so the newest traces are waited for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::record::Slow;
 /// How long spans may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(5);
 
-/// The traces that it has; `None` where no viewer is there.
+/// The traces that the viewer has; `None` if there is no viewer.
 pub(super) async fn kept(connection: &mut Connection, slowest: &[Slow]) -> Option<BTreeSet<String>> {
     let status = connection.send(&Message::get("/traces/api/status")).await.ok()?;
     status.json()?.get("traces_max")?;

@@ -1,5 +1,5 @@
-//! What people do: each visit is a page that is opened and what follows from what it shows. Reads are most of it, and writes
-//! are for who is signed in.
+//! What people do: each visit opens a page and follows up on what it shows. Most requests are reads; only signed-in visitors
+//! write.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -25,7 +25,7 @@ enum Visit {
     Message,
 }
 
-/// How many of a hundred visits each is, where somebody is signed in.
+/// How many of a hundred visits are of each kind, if accounts are available.
 const VISITS: [(Visit, u32); 10] = [
     (Visit::Home, 30),
     (Visit::Profile, 14),
@@ -48,13 +48,13 @@ const MESSAGES: [&str; 6] = [
     "Load is what is left when the demo is over. #load",
 ];
 
-/// Makes one visit, as somebody who has an account or as somebody who has none.
+/// Makes one visit, signed in or without an account.
 ///
 /// # Errors
-/// The run was over before the visit was.
+/// The run ended before the visit did.
 pub(super) async fn one(visitor: &mut Visitor) -> Result<(), Over> {
     let accounts = visitor.run.accounts.len();
-    // One in five looks without an account.
+    // One visitor in five has no account.
     let signed_in = accounts > 0 && visitor.random.random_ratio(4, 5);
     visitor.account = signed_in.then(|| visitor.random.random_range(0..accounts));
     match choose(&mut visitor.random, visitor.account) {
@@ -97,7 +97,7 @@ async fn home(visitor: &mut Visitor) -> Result<(), Over> {
     open_one(visitor, &shown).await
 }
 
-/// Somebody's page, perhaps one of the cruds there.
+/// A user's page, perhaps one of the cruds there.
 async fn profile(visitor: &mut Visitor) -> Result<(), Over> {
     let Some(crud) = known(visitor).await? else { return Ok(()) };
     let Some(told) = visitor.ask(&Request::about(Route::Profile, &crud.handle, &crud.uuid)).await? else {
@@ -107,14 +107,14 @@ async fn profile(visitor: &mut Visitor) -> Result<(), Over> {
     open_one(visitor, &shown).await
 }
 
-/// A crud with its replies. Says which, if it is still there.
+/// A crud with its replies. Returns the crud if it still exists.
 async fn status(visitor: &mut Visitor) -> Result<Option<Crud>, Over> {
     let Some(crud) = known(visitor).await? else { return Ok(None) };
     let told = visitor.ask(&Request::about(Route::Status, &crud.handle, &crud.uuid)).await?;
     Ok(told.map(|_| crud))
 }
 
-/// A word that was read somewhere, perhaps one of the cruds found.
+/// A search for a word that the visitor has read, perhaps one of the cruds found.
 async fn search(visitor: &mut Visitor) -> Result<(), Over> {
     let words: Vec<String> = visitor.memory.words.iter().cloned().collect();
     let term = words.choose(&mut visitor.random).map_or("cloud", String::as_str);
@@ -137,7 +137,7 @@ async fn trending(visitor: &mut Visitor) -> Result<(), Over> {
     Ok(())
 }
 
-/// What others did, and one crud that they did it to.
+/// The notifications, and one crud that they concern.
 async fn notifications(visitor: &mut Visitor) -> Result<(), Over> {
     let Some(told) = visitor.ask(&Request::of(Route::Notifications)).await? else { return Ok(()) };
     let shown = visitor.memory.see(&told.json);
@@ -147,7 +147,7 @@ async fn notifications(visitor: &mut Visitor) -> Result<(), Over> {
     Ok(())
 }
 
-/// Home, a crud of one's own, and home again to see it there.
+/// Home, a new crud, and home again to see it there.
 async fn post(visitor: &mut Visitor) -> Result<(), Over> {
     let home = Request::of(Route::Home);
     visitor.ask(&home).await?;
@@ -160,21 +160,21 @@ async fn post(visitor: &mut Visitor) -> Result<(), Over> {
     Ok(())
 }
 
-/// A crud is read, then answered.
+/// A crud is read, then replied to.
 async fn reply(visitor: &mut Visitor) -> Result<(), Over> {
     let Some(crud) = status(visitor).await? else { return Ok(()) };
     let reply = Request::about(Route::Reply, &crud.handle, &crud.uuid).with(json!({"message": text(visitor)}));
     visitor.ask(&reply).await.map(drop)
 }
 
-/// A crud that is liked, or passed on.
+/// A crud is liked or reposted.
 async fn like(visitor: &mut Visitor) -> Result<(), Over> {
     let Some(crud) = known(visitor).await? else { return Ok(()) };
     let route = if visitor.random.random_ratio(3, 4) { Route::Like } else { Route::Repost };
     visitor.ask(&Request::about(route, &crud.handle, &crud.uuid)).await.map(drop)
 }
 
-/// The conversations, and a message to another account of this load: nobody else is written to.
+/// The conversations, and a message to another account of this load, never to other accounts.
 async fn message(visitor: &mut Visitor) -> Result<(), Over> {
     visitor.ask(&Request::of(Route::Groups)).await?;
     let accounts = visitor.run.accounts.iter().enumerate();
@@ -190,7 +190,7 @@ async fn message(visitor: &mut Visitor) -> Result<(), Over> {
     Ok(())
 }
 
-/// A crud that the visitor knows; who knows none looks at home first.
+/// A crud that the visitor knows; a visitor that knows none looks at home first.
 async fn known(visitor: &mut Visitor) -> Result<Option<Crud>, Over> {
     if visitor.memory.cruds.is_empty()
         && let Some(told) = visitor.ask(&Request::of(Route::Home)).await?
@@ -201,7 +201,7 @@ async fn known(visitor: &mut Visitor) -> Result<Option<Crud>, Over> {
     Ok(memory.cruds.make_contiguous().choose(random).cloned())
 }
 
-/// Two in five open one of what they see.
+/// Opens one of the cruds shown, in two of five cases.
 async fn open_one(visitor: &mut Visitor, shown: &[Crud]) -> Result<(), Over> {
     if let Some(crud) = shown.choose(&mut visitor.random)
         && visitor.random.random_ratio(2, 5)

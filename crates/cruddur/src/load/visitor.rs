@@ -1,5 +1,5 @@
-//! A visitor: one connection, a memory of what it has seen, and its own choices. Each request waits for its turn, and is counted
-//! from when it was due until the last byte of its answer has come.
+//! A visitor: one connection, a memory of what it has seen, and its own choices. Each request waits for its turn. Its latency
+//! counts from its due time to the last byte of the response.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -19,7 +19,7 @@ use super::route::Request;
 use super::trace::Trace;
 use super::visit;
 
-/// How long a visitor who got no answer waits: a server that is gone is not asked a thousand times a second.
+/// How long a visitor without a response waits, so that a server that is gone does not get a thousand requests a second.
 const REST: Duration = Duration::from_millis(100);
 
 /// What all visitors share.
@@ -36,13 +36,13 @@ pub(super) struct Visitor {
     pub(super) run: Arc<Run>,
     pub(super) memory: Memory,
     pub(super) random: StdRng,
-    /// Whose visit it is, of [`Run::accounts`]; nobody's who is signed in, else.
+    /// The visit's account, an index into [`Run::accounts`]; `None` if the visitor is not signed in.
     pub(super) account: Option<usize>,
     connection: Connection,
     turns: Turns,
 }
 
-/// A success, and what it said.
+/// A successful response.
 pub(super) struct Told {
     pub(super) answer: Answer,
     pub(super) json: Value,
@@ -53,9 +53,9 @@ impl Run {
         Self { address, authority, accounts, in_flight: AtomicUsize::new(0), record: Mutex::default() }
     }
 
-    /// What was measured so far. Nobody holds it for longer than it takes to count.
+    /// The measurements so far. Each lock is held only while counting.
     pub(super) fn record(&self) -> MutexGuard<'_, Record> {
-        // Counts are whole whenever somebody panics.
+        // Counts stay consistent even if a thread panics.
         self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -67,15 +67,15 @@ impl Visitor {
         Self { run, memory: Memory::default(), random, account: None, connection, turns }
     }
 
-    /// One visit after the other, until the run is over.
+    /// Makes one visit after another, until the run has ended.
     pub(super) async fn stay(mut self) {
         while visit::one(&mut self).await != Err(Over) {}
     }
 
-    /// Waits for its turn, asks, counts. `None` where the answer is no success, or there is none.
+    /// Waits for its turn, sends the request and counts it. `None` if there is no response, or no successful one.
     ///
     /// # Errors
-    /// The run is over.
+    /// The run has ended.
     pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Told>, Over> {
         let due = self.turns.next().await?;
         let authorization = self.account.and_then(|account| self.run.accounts.get(account));
