@@ -1,5 +1,6 @@
-//! The hosts that a listener on loopback answers to. A page on the internet may let its own name resolve to 127.0.0.1 (DNS rebinding):
-//! to the browser it then has the same origin as the listener, and may read it. Its requests still carry its own name in `Host`.
+//! The hosts that a loopback listener accepts. A page on the internet may resolve its own name to 127.0.0.1 (DNS rebinding). The
+//! browser then treats the page and the listener as one origin, and the page may read the listener's responses. Its requests
+//! still carry the page's name in `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,30 +8,31 @@ use crate::Settings;
 use crate::host::Authority;
 use crate::origin::Origin;
 
-/// The hosts that a listener answers to.
+/// The hosts that a listener accepts.
 #[derive(Debug, Clone)]
 pub struct AllowedHosts {
-    /// Beyond this machine's own; `None` allows every host.
+    /// Names besides this machine's own; `None` allows every host.
     names: Option<Vec<String>>,
 }
 
-/// Why a request is refused by its host.
+/// Why a request's host is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostFault {
-    /// There is no `Host`, which HTTP/1.0 alone permits.
+    /// There is no `Host`, which only HTTP/1.0 permits.
     #[error("the request has no Host")]
     Missing,
-    /// There are several, or one that is not a host.
+    /// There are several, or one that is not a valid host.
     #[error("the request has more than one Host, or one that is not a host")]
     Invalid,
-    /// It is a host that this listener does not answer to.
+    /// The listener does not accept this host.
     #[error("this host is not served here; use localhost, or set FRONTEND_URL or BACKEND_URL to its origin")]
     Foreign,
 }
 
 impl AllowedHosts {
-    /// Those of a listener at `listen`. On loopback these are `localhost`, loopback addresses, the hosts of `FRONTEND_URL` and
-    /// `BACKEND_URL`, and the names under which Codespaces and Gitpod publish the port; elsewhere every host.
+    /// The hosts of a listener at `listen`. On loopback these are `localhost`, loopback addresses, the hosts of `FRONTEND_URL`
+    /// and `BACKEND_URL`, and the names under which Codespaces and Gitpod publish the port. On other addresses every host is
+    /// allowed.
     pub fn read(settings: &mut Settings, listen: SocketAddr) -> Self {
         let origins = Origin::read_all(settings);
         let published = published(settings, listen.port());
@@ -38,10 +40,10 @@ impl AllowedHosts {
         Self { names: listen.ip().to_canonical().is_loopback().then(|| names.collect()) }
     }
 
-    /// Whether a request may be answered, by the authority of its target, if it has one, and by its `Host` headers.
+    /// Checks whether a request may be served, by the authority of its target (if it has one) and by its `Host` headers.
     ///
     /// # Errors
-    /// It may not.
+    /// The request must be refused.
     pub fn check<'h>(&self, target: Option<&str>, hosts: impl IntoIterator<Item = &'h [u8]>) -> Result<(), HostFault> {
         let Some(names) = &self.names else { return Ok(()) };
         let mut hosts = hosts.into_iter();
@@ -63,19 +65,19 @@ impl AllowedHosts {
     }
 }
 
-/// A name of this machine's own. `127.1` is none: a browser sends it as `127.0.0.1`.
+/// Whether this is one of this machine's own names. `127.1` is not: a browser sends it as `127.0.0.1`.
 fn is_own(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     without_dot(host).eq_ignore_ascii_case("localhost")
         || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
-/// A name may end with the dot of the root.
+/// Removes the dot of the root, with which a name may end.
 fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
 }
 
-/// The names that a workspace in the cloud gives to this port.
+/// The names under which a cloud workspace publishes this port.
 fn published(settings: &mut Settings, port: u16) -> Vec<String> {
     let domain = settings.text("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN");
     let domain = domain.unwrap_or_else(|| "app.github.dev".to_owned());

@@ -1,8 +1,8 @@
-//! Hosts as HTTP writes them, parsed. Does no I/O and resolves no name.
+//! Parses hosts as HTTP writes them. Does no I/O and resolves no name.
 
 use std::net::Ipv6Addr;
 
-/// A host and perhaps a port, as in a [`Host` header](https://www.rfc-editor.org/rfc/rfc9110#section-7.2): no user, no path.
+/// A host with an optional port, as in a [`Host` header](https://www.rfc-editor.org/rfc/rfc9110#section-7.2): no user, no path.
 #[derive(Debug, Clone, Copy)]
 pub struct Authority<'a> {
     host: &'a str,
@@ -10,7 +10,7 @@ pub struct Authority<'a> {
 }
 
 impl<'a> Authority<'a> {
-    /// `None` unless all of `text` is a name or an address, perhaps with a port.
+    /// Returns `None` unless all of `text` is a name or an address, with an optional port.
     pub fn parse(text: &'a str) -> Option<Self> {
         let (host, rest) = match text.strip_prefix('[') {
             Some(rest) => {
@@ -34,12 +34,12 @@ impl<'a> Authority<'a> {
         self.host
     }
 
-    /// The port, if it is written.
+    /// The port, if it is given.
     pub fn port(self) -> Option<u16> {
         self.port
     }
 
-    /// Whether both name one server of `scheme`: letter case does not count, and a missing port is the scheme's default.
+    /// Whether both name the same server of `scheme`: letter case is ignored, and a missing port means the scheme's default.
     pub fn is_same(self, other: Authority<'_>, scheme: &str) -> bool {
         let port = |port: Option<u16>| port.or_else(|| default_port(scheme));
         let address = |host: &str| host.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
@@ -49,7 +49,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// The port that a URL of this scheme means if it names none.
+/// The port of a URL of this scheme that names none.
 pub fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),

@@ -1,12 +1,11 @@
-//! Settings from the environment, every fault reported at once.
+//! Settings from the environment; all faults are reported together.
 //!
-//! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the
-//! first, and then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification asks.
-//! A bad value costs that value and never its neighbours: a reader that finds a variable missing checks
-//! [`Settings::is_wrong`] before it reports so. What the service can do without is a warning ([`Settings::warn`]).
-//! Does not print and does not exit. Quotes a value back only in [`Settings::parse`], and there only if it has no `@` or
-//! `?`, next to which a URL may hold a password. Read other secrets with [`Settings::text`] and report them with
-//! [`Settings::fault`].
+//! A service reads all its variables through one [`Settings`], which remembers each fault instead of stopping at the first. The
+//! service then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification requires. An
+//! invalid value never affects other variables: before a reader reports a variable as missing, it checks [`Settings::is_wrong`].
+//! A fault that does not prevent the service from starting is a warning ([`Settings::warn`]). Does not print and does not exit.
+//! Quotes a value only in [`Settings::parse`], and only if it contains no `@` or `?`, because a URL may hold a password next to
+//! them. Read other secrets with [`Settings::text`] and report them with [`Settings::fault`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -50,11 +49,11 @@ pub struct Settings {
 
 type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
 
-/// Everything that is wrong with a process's variables, a line each.
+/// All faults in a process's variables, one per line.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Faults(Vec<Fault>);
 
-/// An address to listen on: `127.0.0.1:4567`, `[::1]:4567`, or `localhost:4567`, which is the first of these.
+/// An address to listen on: `127.0.0.1:4567`, `[::1]:4567`, or `localhost:4567`, which means `127.0.0.1:4567`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen(pub SocketAddr);
 
@@ -64,10 +63,10 @@ struct Fault {
     problem: String,
 }
 
-/// What `read` makes of the process's environment.
+/// Reads a value from the process's environment with `read`.
 ///
 /// # Errors
-/// Every variable that is set and wrong, a line each.
+/// Every variable whose value is invalid, one per line.
 pub fn from_env<T>(read: impl FnOnce(&mut Settings) -> T) -> Result<T, Faults> {
     let mut settings = Settings::from_env();
     let value = read(&mut settings);
@@ -82,7 +81,7 @@ pub fn variable_names() -> impl Iterator<Item = OsString> {
 /// Reads a file that a setting names, of at most `limit` bytes.
 ///
 /// # Errors
-/// It cannot be read, is larger, or is no file: a pipe would be waited for.
+/// The file cannot be read, is larger, or is not a regular file (reading a pipe could block).
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -121,8 +120,8 @@ impl Settings {
         Self { names, ..Self::from_lookup(lookup) }
     }
 
-    /// The variable's text without surrounding white space; `None` if it is unset or blank. A value between quotes is a
-    /// fault: a list in a compose file, or an `env_file`, keeps quotes as part of the value.
+    /// The variable's text without surrounding white space; `None` if it is unset or blank. A value in quotes is a fault: a list
+    /// in a compose file, or an `env_file`, keeps quotes as part of the value.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.asked.insert(name.to_owned());
         match (self.lookup)(name)?.into_string() {
@@ -141,7 +140,7 @@ impl Settings {
         }
     }
 
-    /// The variable's value; `None` where it is unset, blank, or a fault that is now remembered.
+    /// The variable's value; `None` if it is unset, blank, or invalid. An invalid value is remembered as a fault.
     /// `expected` completes the sentence "give …".
     pub fn parse<T>(&mut self, name: &str, expected: &str) -> Option<T>
     where
@@ -152,8 +151,8 @@ impl Settings {
         self.parse_text(name, &text, expected)
     }
 
-    /// The value of `text`, which the variable `name` holds in full or in part; `None` if it is not valid, which is then
-    /// a fault of the variable.
+    /// Parses `text`, which is all or part of the variable `name`. Returns `None` if it is invalid, and remembers that as a fault
+    /// of the variable.
     pub fn parse_text<T>(&mut self, name: &str, text: &str, expected: &str) -> Option<T>
     where
         T: FromStr,
@@ -169,7 +168,7 @@ impl Settings {
         }
     }
 
-    /// Remembers a fault: what it is about (a variable, a folder, a port), and what is wrong and how to mend it.
+    /// Remembers a fault: its subject (a variable, a folder, a port), and what is wrong and how to fix it.
     pub fn fault(&mut self, subject: impl Into<String>, problem: impl Into<String>) {
         let fault = Fault { subject: subject.into(), problem: problem.into() };
         if !self.faults.contains(&fault) {
@@ -177,8 +176,7 @@ impl Settings {
         }
     }
 
-    /// Remembers what a service does otherwise than a variable asks, and starts all the same: the variable, and what
-    /// happens instead.
+    /// Remembers a warning: a variable that the service does not follow although it starts, and what the service does instead.
     pub fn warn(&mut self, subject: impl Into<String>, instead: impl Into<String>) {
         let warning = Fault { subject: subject.into(), problem: instead.into() };
         if !self.warnings.contains(&warning) {
@@ -186,12 +184,12 @@ impl Settings {
         }
     }
 
-    /// The warnings so far: the variable, and what happens instead of what it asks for.
+    /// The warnings so far: the variable, and what the service does instead.
     pub fn warnings(&self) -> impl Iterator<Item = (&str, &str)> {
         self.warnings.iter().map(|warning| (warning.subject.as_str(), warning.problem.as_str()))
     }
 
-    /// Whether a fault about this variable was found, so that its value is missing for that reason.
+    /// Whether this variable has a fault, which then explains its missing value.
     pub fn is_wrong(&self, name: &str) -> bool {
         self.faults.iter().any(|fault| fault.subject == name)
     }
@@ -204,13 +202,13 @@ impl Settings {
         self.names.iter().map(String::as_str).filter(move |name| !is_blank(name))
     }
 
-    /// What was found so far: what each fault is about, and what is wrong and how to mend it.
+    /// The faults so far: the subject of each, and what is wrong and how to fix it.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
         self.faults.iter().map(|fault| (fault.subject.as_str(), fault.problem.as_str()))
     }
 
-    /// The variables that are set and have been read, and those that are set, begin with one of `prefixes`, and were never
-    /// read: most likely misspelt. Blank variables are unset.
+    /// The variables that are set and have been read; and those that are set and begin with one of `prefixes` but were never
+    /// read, and so are probably misspelt. Blank variables count as unset.
     pub fn set(&self, prefixes: &[&str]) -> (Vec<&str>, Vec<&str>) {
         let mut known = Vec::new();
         let mut unknown = Vec::new();
@@ -226,7 +224,7 @@ impl Settings {
         (known, unknown)
     }
 
-    /// `value`, unless a fault was found on the way to it.
+    /// Returns `value`, or all faults if there are any.
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
@@ -249,7 +247,7 @@ impl FromStr for Listen {
     }
 }
 
-/// What a `main` that returns an error prints: the same lines.
+/// Prints the same lines as `Display`, because a `main` that returns an error prints its `Debug` form.
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

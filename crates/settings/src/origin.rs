@@ -22,25 +22,25 @@ pub struct Origin {
 pub struct NotAnOrigin;
 
 impl Origin {
-    /// Those of `FRONTEND_URL` and `BACKEND_URL`, as far as they are set.
+    /// The origins in `FRONTEND_URL` and `BACKEND_URL`, if they are set.
     pub fn read_all(settings: &mut Settings) -> Vec<Self> {
         const EXPECTED: &str = "an origin such as https://cruddur.example, without a path";
         ["FRONTEND_URL", "BACKEND_URL"].iter().filter_map(|name| settings.parse(name, EXPECTED)).collect()
     }
 
-    /// As it stands in an `Origin` header.
+    /// The origin as an `Origin` header contains it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The same page of this machine by its other names, which to a browser are other origins.
+    /// The same origin under this machine's other names, which a browser treats as different origins.
     pub fn other_names(&self) -> Vec<Self> {
         const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
         let others = NAMES.iter().filter(|name| NAMES.contains(&self.host()) && **name != self.host);
         others.map(|name| Self { text: self.text.replacen(&self.host, name, 1), host: (*name).to_owned() }).collect()
     }
 
-    /// Its host, without a port.
+    /// The origin's host, without a port.
     pub fn host(&self) -> &str {
         &self.host
     }

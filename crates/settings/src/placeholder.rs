@@ -1,7 +1,7 @@
-//! Values that examples have in the place of real ones.
+//! Placeholders that examples contain instead of real values.
 
-/// Whether a value stands for one that its reader must fill in, as examples have it: `your-ingest-key`, `<key>`, `changeme`,
-/// or for a variable that nobody has replaced by its value: `$KEY`.
+/// Whether a value is a placeholder that the reader must replace, such as `your-ingest-key`, `<key>` or `changeme`. The name of a
+/// variable that was not expanded is one too: `$KEY`.
 pub fn is_placeholder(value: &str) -> bool {
     const WORDS: [&str; 7] = ["changeme", "replaceme", "placeholder", "todo", "tbd", "yourkey", "apikey"];
     let is_name =

@@ -1,4 +1,4 @@
-//! Faults, warnings and values, of variables in pairs instead of the environment.
+//! Faults, warnings and values, read from pairs of variables instead of the environment.
 
 use super::*;
 

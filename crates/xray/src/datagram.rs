@@ -2,18 +2,18 @@
 
 use crate::{Document, Error};
 
-/// The most bytes of document that we send in a datagram: UDP carries 65,507, X-Ray's API 64 kB, less the header line and
-/// a margin for what the daemon adds.
+/// The most bytes of document that we send in a datagram. UDP carries 65,507 bytes and X-Ray's API accepts 64 kB. From that we
+/// subtract the header line and a margin for what the daemon adds.
 pub const MAX_DOCUMENT_BYTES: usize = 63_000;
 
 /// The line that precedes a document, with its newline.
 pub const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 
-/// Reads a datagram as the daemon does: what follows the first newline is the document.
+/// Reads a datagram as the daemon does: the document follows the first newline.
 ///
 /// # Errors
-/// [`Error::Framing`] where the header line is missing or of another format, [`Error::Json`] or [`Error::Missing`] where
-/// the document is not a segment or a stand-alone subsegment.
+/// [`Error::Framing`] if the header line is missing or of another format; [`Error::Json`] or [`Error::Missing`] if the document
+/// is neither a segment nor a stand-alone subsegment.
 pub fn parse(datagram: &[u8]) -> Result<Document, Error> {
     Document::parse(document(datagram)?)
 }
@@ -21,7 +21,7 @@ pub fn parse(datagram: &[u8]) -> Result<Document, Error> {
 /// The bytes of a datagram's document.
 ///
 /// # Errors
-/// [`Error::Framing`] where the header line is missing or of another format.
+/// [`Error::Framing`] if the header line is missing or of another format.
 pub fn document(datagram: &[u8]) -> Result<&[u8], Error> {
     #[derive(serde::Deserialize)]
     struct Header {

@@ -1,6 +1,6 @@
-//! Segment documents: what one operation did, as X-Ray wants to read it. A field that this crate does not know is kept in
-//! `other` and written back. Does not know where the operation came from, and cuts nothing: see [`name`] for the one
-//! field that has an alphabet.
+//! Segment documents: what one operation did, in the form that X-Ray reads. A field that this crate does not know is kept in
+//! `other` and written back. Does not know where the operation came from, and shortens no field: only a document's name has a
+//! restricted alphabet, see [`name`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -43,7 +43,7 @@ pub struct Document {
     /// The version of the service and more about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
-    /// Who the request was made for, at most 250 characters.
+    /// The user for whom the request was made, at most 250 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The HTTP request that was served or made.
@@ -76,7 +76,7 @@ pub struct Document {
     /// Nested subsegments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subsegments: Vec<Document>,
-    /// Fields that this crate does not know, as they came.
+    /// Fields that this crate does not know, unchanged.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -87,7 +87,7 @@ pub struct Document {
 pub enum Kind {
     /// A subsegment that travels alone.
     Subsegment,
-    /// Written by some SDKs on segments; means no more than its absence.
+    /// Some SDKs write it on segments; it has the same meaning as no `type`.
     Segment,
 }
 
@@ -105,10 +105,10 @@ pub struct Service {
 /// An HTTP exchange.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Http {
-    /// What was asked.
+    /// The request.
     #[serde(default, skip_serializing_if = "HttpRequest::is_empty")]
     pub request: HttpRequest,
-    /// What was answered.
+    /// The response.
     #[serde(default, skip_serializing_if = "HttpResponse::is_empty")]
     pub response: HttpResponse,
 }
@@ -178,10 +178,10 @@ pub enum Cause {
 /// One exception.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exception {
-    /// 16 characters, unique within the trace. Some senders leave it out.
+    /// 16 characters, unique within the trace. Some senders omit it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub id: String,
-    /// What it said.
+    /// The exception's message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Its type.
@@ -196,18 +196,18 @@ impl Document {
     /// Reads a document that travels alone.
     ///
     /// # Errors
-    /// [`Error::Json`] where it is not JSON of this shape, [`Error::Missing`] where it has no trace id, or neither
-    /// `end_time` nor `in_progress`, or is a subsegment without a parent.
+    /// [`Error::Json`] if it is not JSON of this shape; [`Error::Missing`] if it has no trace id, has neither `end_time` nor
+    /// `in_progress`, or is a subsegment without a parent.
     pub fn parse(json: &[u8]) -> Result<Self, Error> {
         let document: Self = serde_json::from_slice(json)?;
         document.check()?;
         Ok(document)
     }
 
-    /// Checks that it can travel alone.
+    /// Checks that the document can travel alone.
     ///
     /// # Errors
-    /// [`Error::Missing`] if it has no trace id, or neither `end_time` nor `in_progress`, or is a subsegment without a parent.
+    /// [`Error::Missing`] if it has no trace id, has neither `end_time` nor `in_progress`, or is a subsegment without a parent.
     pub fn check(&self) -> Result<(), Error> {
         if self.trace_id.is_none() {
             return Err(Error::Missing("trace_id"));
@@ -222,9 +222,9 @@ impl Document {
     }
 }
 
-/// `text` as a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. What does not
-/// belong is left out, and a tab or a line break becomes a space; where nothing is left the name is `unnamed`, so that a name
-/// is never a reason to lose a document. Borrowed where nothing had to change.
+/// Turns `text` into a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. Other characters
+/// are removed, and a tab or a line break becomes a space. If nothing is left, the name is `unnamed`, so that no document is lost
+/// because of its name. Borrowed if nothing had to change.
 ///
 /// Letters, numbers and spaces are those of the schema that the X-Ray SDKs share: Unicode's categories L, N and Z within the
 /// Basic Multilingual Plane.

@@ -1,18 +1,18 @@
-//! The `X-Amzn-Trace-Id` header. Reads what load balancers and SDKs send: fields in any order, spaces around them, fields it
-//! does not know. Of two that contradict it believes neither: a header with a second `Root`, `Parent` or `Sampled` is none.
-//! Decides no sampling.
+//! The `X-Amzn-Trace-Id` header. Reads what load balancers and SDKs send: fields in any order, spaces around them, and unknown
+//! fields. A header with a second `Root`, `Parent` or `Sampled` is invalid, because neither value can be trusted. Makes no
+//! sampling decision.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{Error, SegmentId, TraceId};
 
-/// Bytes of a lineage.
+/// The most bytes of a lineage.
 const MAX_LINEAGE: usize = 256;
 
 /// `Root=1-…-…;Parent=…;Sampled=…;Lineage=…`
 ///
-/// A load balancer sends the root alone, or with a `Self` field that names its own hop: `Self` is not kept.
+/// A load balancer sends the root alone, or also a `Self` field that names its own hop. `Self` is not kept.
 ///
 /// ```
 /// let header: xray::TraceHeader = "Self=1-67891234-12456789abcdef012345678; Root=1-5759e988-bd862e3fe1be46a994272793"
@@ -24,12 +24,12 @@ const MAX_LINEAGE: usize = 256;
 pub struct TraceHeader {
     /// The trace.
     pub root: TraceId,
-    /// The segment or subsegment that makes the call; `None` where it is not named, or not by an id.
+    /// The segment or subsegment that makes the call; `None` if it is missing or is not a valid id.
     pub parent: Option<SegmentId>,
     /// Whether the trace is recorded.
     pub sampled: Sampled,
-    /// AWS Lambda's loop detection, kept as it came: at most 256 bytes of visible ASCII. Any other is left out, and the rest
-    /// of the header holds.
+    /// AWS Lambda's loop detection, unchanged: at most 256 bytes of visible ASCII. An invalid lineage is dropped, and the other
+    /// fields of the header stay valid.
     pub lineage: Option<String>,
 }
 
@@ -40,9 +40,9 @@ pub enum Sampled {
     Yes,
     /// `Sampled=0`
     No,
-    /// `Sampled=?`: the receiver decides and answers with its decision.
+    /// `Sampled=?`: the receiver decides and reports its decision in the response.
     Ask,
-    /// No such field: the receiver decides.
+    /// No such field, or an unknown value: the receiver decides.
     Unsaid,
 }
 
@@ -60,7 +60,7 @@ impl FromStr for TraceHeader {
                 ("Parent", value) => (&mut parent, value),
                 ("Sampled", value) => (&mut sampled, value),
                 ("Lineage", value) => {
-                    // Of two, neither: an empty one is left out.
+                    // If there are two lineages, neither is kept: the empty text is dropped below.
                     lineage = Some(if lineage.is_none() { value } else { "" });
                     continue;
                 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// A trace id: 16 bytes of which the first four are, by X-Ray's custom, the second in which the trace began.
+/// A trace id: 16 bytes. By X-Ray's convention, the first four are the second in which the trace began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraceId([u8; 16]);
@@ -57,7 +57,7 @@ impl FromStr for TraceId {
             let (epoch, random) = text.strip_prefix("1-")?.split_once('-')?;
             let epoch = (epoch.len() == 8).then(|| u128::from_str_radix(epoch, 16).ok())??;
             let random = (random.len() == 24).then(|| u128::from_str_radix(random, 16).ok())??;
-            // `from_str_radix` takes a sign; an id has none.
+            // `from_str_radix` accepts a plus sign, which an id may not have.
             (!text.contains('+')).then(|| Self((epoch << 96 | random).to_be_bytes()))
         };
         parse().ok_or_else(|| Error::Id(text.to_owned()))

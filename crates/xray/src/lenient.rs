@@ -1,4 +1,4 @@
-//! Reads what other senders' documents do say: an optional field of another type costs that field, and not the document.
+//! Reads other senders' documents as far as possible: an optional field of the wrong type is dropped, and the document is kept.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Number, Value};
@@ -6,12 +6,12 @@ use serde_json::{Map, Number, Value};
 use crate::document::Kind;
 use crate::{Document, Error, SegmentId, TraceId};
 
-/// What a field may be.
+/// The type that a field must have.
 enum Shape {
     Scalar(fn(&Value) -> bool),
-    /// With fields that have shapes, and any others.
+    /// An object: the listed fields have these shapes, and other fields may have any.
     Object(&'static [(&'static str, Shape)]),
-    /// Exceptions, or a text that refers to one.
+    /// Exceptions, or the id of an exception as text.
     Cause,
 }
 
@@ -42,8 +42,8 @@ const REQUEST: &[(&str, Shape)] = &[("method", TEXT), ("url", TEXT), ("client_ip
 const RESPONSE: &[(&str, Shape)] = &[("status", Shape::Scalar(is::<Number>))];
 const EXCEPTION: &[(&str, Shape)] = &[("id", TEXT), ("message", TEXT), ("type", TEXT)];
 
-/// A document of these fields without those that have another type, and how many these were. Nested subsegments are the caller's to
-/// read. An end whose time is left out is not missed.
+/// Builds a document from `fields` without those of the wrong type, and returns how many were removed. The caller reads nested
+/// subsegments. A removed `end_time` is not reported as missing.
 ///
 /// # Errors
 /// A required field is missing or has another type.
@@ -56,7 +56,7 @@ fn is<T: DeserializeOwned>(value: &Value) -> bool {
     T::deserialize(value).is_ok()
 }
 
-/// Removes what has another shape, and returns how many fields were removed. A null says nothing, and is none of them.
+/// Removes fields of another shape, and returns how many were removed. A null is removed too, but not counted.
 fn mend(fields: &mut Map<String, Value>, shapes: &[(&str, Shape)]) -> usize {
     let mut removed = 0;
     for (key, shape) in shapes {
@@ -71,7 +71,7 @@ fn mend(fields: &mut Map<String, Value>, shapes: &[(&str, Shape)]) -> usize {
     removed
 }
 
-/// Returns how many fields were removed from within a value; `None` if it has another shape itself.
+/// Returns how many fields were removed from within a value, or `None` if the value itself has another shape.
 fn mend_value(value: &mut Value, shape: &Shape) -> Option<usize> {
     match (shape, value) {
         (Shape::Scalar(is_right), value) => is_right(value).then_some(0),

@@ -1,5 +1,5 @@
-//! The rules that X-Ray keeps for all services, as its API tells them (`GetSamplingRules`, and `aws xray get-sampling-rules`),
-//! and the shapes of `GetSamplingTargets`, by which services report what they have sampled and get their quotas.
+//! The rules that X-Ray keeps for all services, as its API returns them (`GetSamplingRules`, and `aws xray get-sampling-rules`).
+//! Also the JSON of `GetSamplingTargets`, with which services report what they have sampled and receive their quotas.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -7,18 +7,18 @@ use serde_json::{Map, Value, json};
 use super::{DEFAULT, Pattern, Rule, Rules, Skipped};
 use crate::Error;
 
-/// What `GetSamplingRules` answers: a page of rules.
+/// The response of `GetSamplingRules`: a page of rules.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RulesPage {
-    /// Each with a `SamplingRule`; read one by one, so that one that is wrong takes no other with it.
+    /// Records with a `SamplingRule` each. Each is read separately, so that an invalid one does not affect the others.
     pub sampling_rule_records: Vec<Value>,
-    /// Where the next page begins, if there is one.
+    /// The token of the next page, if there is one.
     #[serde(default)]
     pub next_token: Option<String>,
 }
 
-/// What a service asks `GetSamplingTargets`.
+/// The request to `GetSamplingTargets`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TargetsRequest {
@@ -26,16 +26,16 @@ pub struct TargetsRequest {
     pub sampling_statistics_documents: Vec<Statistics>,
 }
 
-/// The most rules that one [`TargetsRequest`] may tell of.
+/// The most rules that one [`TargetsRequest`] may report.
 pub const MAX_STATISTICS: usize = 25;
 
-/// What a service has done by a rule since it last told.
+/// What a service has sampled by a rule since its last report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statistics {
     /// The rule.
     pub rule_name: String,
-    /// The service's process: 24 hex digits.
+    /// The id of the service's process: 24 hex digits.
     #[serde(rename = "ClientID")]
     pub client_id: String,
     /// Seconds since 1970.
@@ -44,33 +44,33 @@ pub struct Statistics {
     /// Requests that matched.
     #[serde(default)]
     pub request_count: u64,
-    /// Those that were sampled, but for the borrowed ones.
+    /// Requests that were sampled, without the borrowed ones.
     #[serde(default)]
     pub sampled_count: u64,
-    /// Those that were sampled without a quota.
+    /// Requests that were sampled without a quota.
     #[serde(default)]
     pub borrow_count: u64,
 }
 
-/// What `GetSamplingTargets` answers.
+/// The response of `GetSamplingTargets`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct TargetsAnswer {
-    /// One for each rule that was told of.
+    /// One for each reported rule.
     pub sampling_target_documents: Vec<Target>,
     /// When a rule was last changed, in seconds since 1970.
     pub last_rule_modification: Option<f64>,
-    /// What was told in vain.
+    /// The statistics that X-Ray did not process.
     pub unprocessed_statistics: Vec<Unprocessed>,
 }
 
-/// What a service may sample by a rule.
+/// How much a service may sample by a rule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Target {
     /// The rule.
     pub rule_name: String,
-    /// Of what the reservoir leaves.
+    /// The share of the requests beyond the reservoir that is sampled.
     pub fixed_rate: Option<f64>,
     /// Requests a second.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,16 +78,16 @@ pub struct Target {
     /// When the quota expires, in seconds since 1970.
     #[serde(rename = "ReservoirQuotaTTL", skip_serializing_if = "Option::is_none")]
     pub reservoir_quota_ttl: Option<f64>,
-    /// Seconds until the service shall ask again.
+    /// Seconds until the service must request targets again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<u64>,
 }
 
-/// Statistics that could not be taken.
+/// Statistics that X-Ray could not process.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Unprocessed {
-    /// The rule that they tell of.
+    /// The rule that they report.
     pub rule_name: String,
     /// The kind of error.
     pub error_code: String,
@@ -95,16 +95,16 @@ pub struct Unprocessed {
     pub message: String,
 }
 
-/// Why a record gives no rule.
+/// Why a record yields no rule.
 enum Problem {
-    /// It is right, and not for us.
+    /// The rule is valid, but does not apply to this service.
     Foreign(Skipped),
     Wrong(Error),
 }
 
 impl Rules {
-    /// Of the records of an answer. Those that are wrong or not understood are [skipped](Self::skipped); the rule `Default` is
-    /// AWS's own where it is missing.
+    /// Reads the rules from the records of a response. Rules that are invalid or not understood are [skipped](Self::skipped). If
+    /// `Default` is missing, AWS's own default rule is used.
     pub fn central<'a>(records: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut rules = Self::default();
         for record in records {
@@ -122,7 +122,7 @@ impl Rules {
         rules.sorted()
     }
 
-    /// Of a file, in which a rule that is wrong is an error.
+    /// Reads the rules from a file, in which an invalid rule is an error.
     pub(super) fn central_file(records: &[Value]) -> Result<Self, Error> {
         let mut rules = Self::default();
         for record in records {
@@ -155,7 +155,7 @@ impl Rules {
 }
 
 impl Rule {
-    /// As the API tells it, `modified` at this second since 1970.
+    /// The rule as the API returns it, `modified` at this second since 1970.
     pub fn record(&self, modified: f64) -> Value {
         json!({
             "SamplingRule": {
@@ -179,12 +179,12 @@ impl Rule {
     }
 }
 
-/// Whether this is one rule, in any form that [`rule`] reads.
+/// Whether this is a single rule, in any form that [`rule`] reads.
 pub(super) fn is_rule(value: &Value) -> bool {
     ["SamplingRuleRecord", "SamplingRule", "RuleName"].iter().any(|key| value.get(key).is_some())
 }
 
-/// The rule in a record, alone, or in the answer to `create-sampling-rule`.
+/// The rule in a record, on its own, or in the output of `create-sampling-rule`.
 fn rule(record: &Value) -> Result<Rule, Problem> {
     let record = record.get("SamplingRuleRecord").unwrap_or(record);
     let Some(fields) = record.get("SamplingRule").unwrap_or(record).as_object() else {
@@ -200,7 +200,7 @@ fn rule(record: &Value) -> Result<Rule, Problem> {
     known(name, fields).map_err(Problem::Wrong)
 }
 
-/// Why a rule is not for us: AWS's SDKs skip the same.
+/// Why a rule does not apply to this service; AWS's SDKs skip the same rules.
 fn foreign(fields: &Map<String, Value>) -> Option<String> {
     match (fields.get("Version"), fields.get("ResourceARN"), fields.get("Attributes")) {
         (Some(version), ..) if version.as_u64() != Some(1) => Some(format!("its Version is {version}, not 1")),

@@ -1,12 +1,12 @@
-//! A service's own file of rules, in the two versions that AWS's SDKs read. In version 1 the pattern of the `Host` header is
-//! called `service_name`; it is not compared with the service's name.
+//! A service's own file of rules, in the two versions that AWS's SDKs read. Version 1 calls the pattern of the `Host` header
+//! `service_name`; the pattern is not compared with the service's name.
 
 use serde_json::{Map, Value};
 
 use super::{Pattern, Rule, Rules};
 use crate::Error;
 
-/// The forms of a file, of which each is known by its first key.
+/// The forms of a file; the first key identifies each.
 pub(super) const FORMS: &str = "\"version\": 1 or \"version\": 2 for rules of a service's own, or \"SamplingRuleRecords\" or \
     \"SamplingRule\" for rules as the aws command has them";
 

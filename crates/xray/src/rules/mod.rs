@@ -1,6 +1,6 @@
-//! Which requests are recorded: X-Ray's sampling rules, from a service's own file or from X-Ray, and which of them a request
-//! matches. A rule takes a number of requests each second ([`Reservoir`]) and a part of the rest. Does no I/O, knows no clock and
-//! draws no random number.
+//! Which requests are recorded: X-Ray's sampling rules, from a service's own file or from X-Ray, and the rule that a request
+//! matches. A rule samples a number of requests each second ([`Reservoir`]) and a share of the others. Does no I/O, reads no
+//! clock and draws no random number.
 //!
 //! ```
 //! let rules = xray::Rules::parse(br#"{"version": 2, "default": {"fixed_target": 1, "rate": 0.05}, "rules": [
@@ -29,13 +29,13 @@ pub use central::{MAX_STATISTICS, RulesPage, Statistics, Target, TargetsAnswer, 
 pub use pattern::Pattern;
 pub use reservoir::{Reservoir, Taken};
 
-/// The most bytes of a file of rules that are read.
+/// The most bytes that may be read from a file of rules.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// The rule that takes what no other does.
+/// The name of the rule for requests that match no other rule.
 const DEFAULT: &str = "Default";
 
-/// Rules in the order in which they are asked. The last is `Default`, which every request matches.
+/// Rules in the order in which they are tried. The last is `Default`, which every request matches.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Rules {
     rules: Vec<Rule>,
@@ -43,7 +43,7 @@ pub struct Rules {
     skipped: Vec<Skipped>,
 }
 
-/// How much is recorded of which requests.
+/// Which requests the rule matches, and how many of them are recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     name: String,
@@ -58,7 +58,7 @@ pub struct Rule {
     path: Pattern,
 }
 
-/// A rule that holds for nobody here, and why.
+/// A rule that does not apply here, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Its name.
@@ -67,13 +67,13 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// What is known of a request before its segment begins. What is `None` is not compared: work that no request began matches
-/// rules by the service alone.
+/// What is known of a request before its segment begins. A field that is `None` is not compared: work that no request started
+/// matches rules by its service alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
     /// The name of the segment.
     pub service: &'a str,
-    /// Where it runs, as `AWS::ECS::Container`; empty elsewhere, which `*` alone matches.
+    /// Where the service runs, such as `AWS::ECS::Container`; otherwise empty, which only `*` matches.
     pub service_type: &'a str,
     /// The HTTP method.
     pub method: Option<&'a str>,
@@ -83,23 +83,24 @@ pub struct Request<'a> {
     pub path: Option<&'a str>,
 }
 
-/// A field in which a request is not what a rule wants.
+/// A field in which a request does not match a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Difference<'a> {
-    /// As X-Ray calls it: `URLPath`.
+    /// X-Ray's name of the field, such as `URLPath`.
     pub field: &'static str,
-    /// What the rule wants.
+    /// The rule's pattern.
     pub pattern: &'a str,
-    /// What the request has.
+    /// The request's value.
     pub value: &'a str,
 }
 
 impl Rules {
-    /// From a file: `{"version": 1 or 2, …}` as AWS's SDKs read it; what `aws xray get-sampling-rules` prints; what
-    /// `aws xray create-sampling-rule` reads or prints, which is one rule; or a list of such rules.
+    /// Reads a file of one of these forms: `{"version": 1 or 2, …}` as AWS's SDKs read it; the output of
+    /// `aws xray get-sampling-rules`; a single rule, as `aws xray create-sampling-rule` reads or prints it; or a list of such
+    /// rules.
     ///
     /// # Errors
-    /// [`Error::Rules`] if it is none of these, [`Error::Rule`] if one of its rules is wrong; both with the fix.
+    /// [`Error::Rules`] if it has none of these forms; [`Error::Rule`] if one of its rules is invalid. Both include the fix.
     pub fn parse(file: &[u8]) -> Result<Self, Error> {
         let file: Value =
             serde_json::from_slice(file).map_err(|error| Error::Rules(format!("are not JSON: {error}")))?;
@@ -115,7 +116,7 @@ impl Rules {
         }
     }
 
-    /// The rules, in the order in which they are asked.
+    /// The rules, in the order in which they are tried.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().chain([&self.default])
     }
@@ -125,34 +126,34 @@ impl Rules {
         &self.skipped
     }
 
-    /// The first that the request matches.
+    /// The first rule that the request matches.
     pub fn find(&self, request: &Request<'_>) -> &Rule {
         self.rules.iter().find(|rule| rule.matches(request)).unwrap_or(&self.default)
     }
 }
 
 impl Rule {
-    /// Its name; `local-1` for the first of a local file.
+    /// The rule's name; `local-1` for the first rule of a local file.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What a local file says of it.
+    /// The rule's description in a local file.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// The lowest is asked first.
+    /// The rule with the lowest priority is tried first.
     pub fn priority(&self) -> u32 {
         self.priority
     }
 
-    /// The part that is taken of what the reservoir leaves, from 0 to 1.
+    /// The share of the requests beyond the reservoir that is sampled, from 0 to 1.
     pub fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// The requests that are taken each second.
+    /// The requests that are sampled each second before the rate applies.
     pub fn reservoir(&self) -> u32 {
         self.reservoir
     }
@@ -167,12 +168,12 @@ impl Rule {
         &self.host
     }
 
-    /// Whether a request is in no field different.
+    /// Whether a request matches this rule in every field.
     pub fn matches(&self, request: &Request<'_>) -> bool {
         self.differences(request).next().is_none()
     }
 
-    /// In which fields a request is not what this rule wants.
+    /// The fields in which a request does not match this rule.
     pub fn differences<'a>(&'a self, request: &Request<'a>) -> impl Iterator<Item = Difference<'a>> {
         let Request { service, service_type, method, host, path } = *request;
         let fields = [
@@ -190,7 +191,7 @@ impl Rule {
     }
 }
 
-/// AWS's own default: one request a second, and five in a hundred of the rest.
+/// AWS's own default: one request a second, and five per cent of the others.
 impl Default for Rule {
     fn default() -> Self {
         let any = Pattern::any;
@@ -210,7 +211,7 @@ impl Default for Rule {
 }
 
 impl<'a> Request<'a> {
-    /// Work of this service that no request began.
+    /// Work of this service that no request started.
     pub const fn of(service: &'a str) -> Self {
         Self { service, service_type: "", method: None, host: None, path: None }
     }

@@ -1,12 +1,12 @@
-//! A pattern of a sampling rule: `*` stands for any text, `?` for one character, and case makes no difference, as in AWS's
-//! SDKs. Takes no more time than the lengths of pattern and text multiplied, and no memory.
+//! A pattern of a sampling rule: `*` matches any text, `?` matches one character, and case is ignored, as in AWS's SDKs. Matching
+//! takes at most the time of the two lengths multiplied, and allocates no memory.
 
 use std::fmt;
 
-/// The longest pattern, in characters; AWS takes 128 of a path, and fewer of anything else.
+/// The longest pattern, in characters. AWS accepts 128 characters for a path, and fewer for other fields.
 const LONGEST: usize = 256;
 
-/// What a field of a request is compared with.
+/// The pattern that a field of a request is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -14,26 +14,26 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Takes everything.
+    /// The pattern that matches every text.
     pub fn any() -> Self {
         Self { text: "*".to_owned(), folded: vec!['*'] }
     }
 
-    /// `None` where it is empty or longer than 256 characters.
+    /// Returns `None` if `text` is empty or longer than 256 characters.
     pub(super) fn new(text: &str) -> Option<Self> {
         let folded: Vec<char> = text.chars().take(LONGEST + 1).map(fold).collect();
         (1..=LONGEST).contains(&folded.len()).then(|| Self { text: text.to_owned(), folded })
     }
 
-    /// As it was written.
+    /// The pattern as it was written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether `text` is of this pattern, from its beginning to its end.
+    /// Whether all of `text` matches this pattern.
     pub fn matches(&self, text: &str) -> bool {
         let (mut pattern, mut left) = (self.folded.as_slice(), text.chars());
-        // What follows the last star, and the text from where that was last tried. An earlier star never has to take more.
+        // The pattern after the last star, and the text from which it was last tried. An earlier star never has to match more.
         let mut star = None;
         loop {
             if let Some(('*', rest)) = pattern.split_first() {
@@ -69,7 +69,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// In lower case, where that is one character.
+/// Returns the lower-case form, if that is one character.
 fn fold(character: char) -> char {
     let mut lower = character.to_lowercase();
     match (lower.next(), lower.next()) {
@@ -121,7 +121,7 @@ mod tests {
         assert!(!pattern.matches(&format!("{}b", "a".repeat(8_000))));
     }
 
-    /// By its definition, in exponential time.
+    /// Matches by the definition, in exponential time.
     fn naive(pattern: &[char], text: &[char]) -> bool {
         match (pattern.split_first(), text.split_first()) {
             (None, None) => true,

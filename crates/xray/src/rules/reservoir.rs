@@ -1,19 +1,20 @@
-//! How many requests a second a rule takes before its rate decides. A local rule has all of its reservoir; a central one has
-//! the quota that it was given, until that expires, and else borrows one request a second. Knows no clock: the second is an
-//! argument.
+//! How many requests a second a rule samples before its rate decides. A local rule may use its whole reservoir. A central rule
+//! may use the quota that X-Ray granted, until that expires; without a quota it borrows one request a second. Reads no clock: the
+//! second is an argument.
 
-/// A clock that was set back by more seconds than this is believed; by fewer, two threads have read it at the same time.
+/// If the clock goes back by more seconds than this, it was set back and the new time is used. If it goes back by fewer, two
+/// threads read it at the same time.
 const SET_BACK: u64 = 5;
 
-/// What is left of a rule's reservoir in the current second.
+/// What remains of a rule's reservoir in the current second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservoir {
     allowance: Allowance,
-    /// Since 1970.
+    /// Seconds since 1970.
     second: u64,
-    /// Of the quota, in this second.
+    /// The requests sampled from the quota in this second.
     taken: u32,
-    /// In this second.
+    /// Whether a request was borrowed in this second.
     borrowed: bool,
 }
 
@@ -26,26 +27,26 @@ enum Allowance {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Quota {
     per_second: u32,
-    /// The last second in which it holds.
+    /// The last second in which the quota is valid.
     until: u64,
 }
 
-/// How a request was taken.
+/// How a request was sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
-    /// Out of what is ours.
+    /// From this process's own share.
     Quota,
-    /// The one of this second that needs no quota.
+    /// As the one request of this second that needs no quota.
     Borrowed,
 }
 
 impl Reservoir {
-    /// All `size` requests a second are ours.
+    /// A reservoir of which this process may use all `size` requests a second.
     pub const fn local(size: u32) -> Self {
         Self::with(Allowance::Local(size))
     }
 
-    /// Of `size` requests a second, a quota is ours once it is [granted](Self::grant).
+    /// A reservoir of `size` requests a second, of which this process may use a quota once it is [granted](Self::grant).
     pub const fn central(size: u32) -> Self {
         Self::with(Allowance::Central { size, quota: None })
     }
@@ -54,21 +55,21 @@ impl Reservoir {
         Self { allowance, second: 0, taken: 0, borrowed: false }
     }
 
-    /// The rule has this size now; its quota stays. Does nothing to a local one.
+    /// Changes the size of the rule's reservoir and keeps its quota. Does nothing to a local reservoir.
     pub fn resize(&mut self, to: u32) {
         if let Allowance::Central { size, .. } = &mut self.allowance {
             *size = to;
         }
     }
 
-    /// These requests a second are ours, up to and with the second `until`. Does nothing to a local one.
+    /// Grants so many requests a second, up to and including the second `until`. Does nothing to a local reservoir.
     pub fn grant(&mut self, per_second: u32, until: u64) {
         if let Allowance::Central { quota, .. } = &mut self.allowance {
             *quota = Some(Quota { per_second, until });
         }
     }
 
-    /// Takes a request in the second `now`; `None` leaves it to the rate.
+    /// Takes a request in the second `now`; on `None`, the rate decides.
     pub fn take(&mut self, now: u64) -> Option<Taken> {
         if now > self.second || now < self.second.saturating_sub(SET_BACK) {
             (self.second, self.taken, self.borrowed) = (now, 0, false);

@@ -100,7 +100,7 @@ fn work_without_a_request_matches_by_the_service_alone() {
     assert_eq!(elsewhere.find(&ecs).name(), "x");
 }
 
-/// The file that the course gives to `aws xray create-sampling-rule --cli-input-json`.
+/// The file that the course passes to `aws xray create-sampling-rule --cli-input-json`.
 #[test]
 fn one_rule_is_read_in_each_form_of_the_aws_command() {
     let rule = json!({"RuleName": "Cruddur", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
