@@ -1,40 +1,41 @@
-//! The texts that spans share which differ in their ids and times alone, as most of a busy service do: the same route asked by the
-//! same agent, the same statement to the same database. Such a text is kept when it is written again soon, and copied from then
-//! on. A bounded number of them is kept, those that were used last; what is not there is written as before. Does no I/O.
+//! A cache of texts for spans that differ only in their ids and times, as most spans of a busy service do: the same route
+//! requested by the same agent, the same statement sent to the same database. A text is kept if it is written twice within a
+//! short time, and is copied from then on. The number of kept texts is bounded, and the least recently used are replaced. A span
+//! without a kept text is written as usual. Does no I/O.
 
 use super::translate::{Place, Written};
 
 /// Sets, of two texts each.
 const SETS: usize = 64;
-/// Bytes of a text and of what it was written from, together. A longer one is not kept.
+/// The most bytes of a text and its source together. A longer text is not kept.
 const MOST: usize = 8_192;
-/// Odd, its bits without a pattern.
+/// An odd number whose bits have no pattern.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Texts by what spans said.
+/// Texts by the content of the spans that they were written from.
 #[derive(Default)]
 pub(super) struct Alike(Vec<Set>);
 
 #[derive(Default)]
 struct Set {
     kept: [Kept; 2],
-    /// The sums of what was written last: what comes once would only drive out what comes again. A child that found no room in its
-    /// parent's document is written twice at once, and passes.
+    /// The sums of the texts written last. A text is kept only on the second time, because texts that occur once would displace
+    /// those that recur. A child that does not fit in its parent's document is written twice in succession, so its text is kept.
     written: [u64; 2],
 }
 
 #[derive(Default)]
 struct Kept {
-    /// What was said, and behind it the text.
+    /// The span's content, followed by the text.
     bytes: Vec<u8>,
-    /// Bytes of what was said.
+    /// Bytes of the span's content.
     said: usize,
     is_segment: bool,
     written: Written,
 }
 
 impl Alike {
-    /// The text for what was said by a span that stands there, and what became of it.
+    /// The text for a span with the content `said` at `place`, and how it was written.
     pub(super) fn find(&mut self, place: Place, said: &[u8]) -> Option<(&[u8], Written)> {
         let Set { kept, .. } = self.0.get_mut(set_of(sum(place, said)))?;
         if kept.last().is_some_and(|last| last.text(place, said).is_some()) {
@@ -44,8 +45,8 @@ impl Alike {
         Some((first.text(place, said)?, first.written))
     }
 
-    /// Takes a text that was not found, and keeps it if it was written before, in place of the one of its set that was not used
-    /// for longer.
+    /// Receives a text that was not found, and keeps it if it was written before. It replaces the least recently used text of its
+    /// set.
     pub(super) fn keep(&mut self, place: Place, said: &[u8], text: &[u8], written: Written) {
         if self.0.is_empty() {
             self.0.resize_with(SETS, Default::default);
@@ -79,8 +80,8 @@ impl Kept {
     }
 }
 
-/// In four parts that do not wait for each other. Whoever makes two texts have one sum, or fall into one set, has them written again, no
-/// more.
+/// Computed in four independent parts. An attacker who makes two texts have the same sum, or fall into the same set, only causes
+/// them to be written again.
 fn sum(place: Place, said: &[u8]) -> u64 {
     let (blocks, rest) = said.as_chunks::<32>();
     let mut last = [0; 32];
@@ -95,7 +96,7 @@ fn sum(place: Place, said: &[u8]) -> u64 {
     sums.iter().fold(0, |all: u64, sum| (all ^ sum).wrapping_mul(FACTOR))
 }
 
-/// By the high bits of a sum, in which every other has a part.
+/// Uses the high bits of a sum, which depend on all other bits.
 fn set_of(sum: u64) -> usize {
     usize::try_from(sum >> 32).map_or(0, |high| high % SETS)
 }
@@ -112,20 +113,20 @@ mod tests {
         set_of(sum(Place::Segment, &said(number)))
     }
 
-    /// Numbers of one set.
+    /// Numbers whose texts fall into one set.
     fn together<const N: usize>() -> [usize; N] {
         let mut others = (0..).filter(|number| set(*number) == set(0));
         [(); N].map(|()| others.next().unwrap())
     }
 
-    /// Whether the text of `number` is there; it is the one that was kept.
+    /// Whether a text for `number` is kept; checks that it is the right text.
     fn has(alike: &mut Alike, number: usize) -> bool {
         let found =
             alike.find(Place::Segment, &said(number)).map(|(text, written)| (text.to_vec(), written.annotations));
         found.inspect(|found| assert_eq!(*found, (format!("text {number}").into_bytes(), number))).is_some()
     }
 
-    /// Has it written so many times.
+    /// Writes the text of `number` so many times.
     fn write(alike: &mut Alike, number: usize, times: usize) {
         let written = Written { is_cut: false, annotations: number };
         for _ in 0..times {
@@ -181,7 +182,7 @@ mod tests {
         let mut alike = Alike::default();
         (0..10_000).for_each(|number| write(&mut alike, number, 2));
         let kept = (0..10_000).filter(|number| has(&mut alike, *number)).count();
-        // Numbers fall into every set.
+        // The numbers spread over every set.
         assert_eq!(kept, 2 * SETS);
         for _ in 0..2 {
             assert!(alike.find(Place::Segment, b"long").is_none());

@@ -1,6 +1,6 @@
-//! What waits unread in a local daemon's socket buffer: UDP tells a sender nothing, and drops what does not fit. Asks the kernel
-//! by [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), which is what `ss` does, and needs no privilege.
-//! Linux alone; where the kernel does not answer there is no [`Backlog`].
+//! The unread bytes in a local daemon's socket buffer: UDP gives a sender no feedback, and drops what does not fit. Queries the
+//! kernel through [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), as `ss` does, which needs no privilege.
+//! Linux only; if the kernel does not respond, there is no [`Backlog`].
 
 use std::cell::Cell;
 use std::io;
@@ -12,20 +12,20 @@ use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
-/// A third of the usual buffer of 208 KiB: bursts of services that look at the same time must find room beside it. And more than
-/// one burst, so that the next one is sent while the daemon reads.
+/// A third of the usual buffer of 208 KiB, so that services that look at the same time have space for a burst each. It is more
+/// than one burst, so that the next burst is sent while the daemon reads.
 const HIGH: u32 = 64 * 1024;
-/// A kernel answers at once.
+/// How long to wait for the kernel, which responds immediately.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
-/// `SOCK_DIAG_BY_FAMILY`, both of a question and of its answer.
+/// `SOCK_DIAG_BY_FAMILY`, in both a request and its response.
 const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST`.
 const REQUEST: u16 = 1;
 /// `IPPROTO_UDP`.
 const UDP: u8 = 17;
-/// Where a message has its number.
+/// The position of a message's sequence number.
 const NUMBER: Range<usize> = 8..12;
-/// Bytes of `nlmsghdr`, and where `inet_diag_msg` behind it has `idiag_rqueue`.
+/// Bytes of `nlmsghdr`, and the position of `idiag_rqueue` in the `inet_diag_msg` that follows it.
 const HEADER: usize = 16;
 const UNREAD: usize = HEADER + 56;
 
@@ -33,12 +33,12 @@ const UNREAD: usize = HEADER + 56;
 pub(super) struct Backlog {
     kernel: OwnedFd,
     question: [u8; 72],
-    /// Of the last question: the answer to one that was given up may still come.
+    /// The sequence number of the last request: a response to an abandoned request may still arrive.
     number: Cell<u32>,
 }
 
 impl Backlog {
-    /// Of the socket that gets what `from` sends to `to`.
+    /// The backlog of the socket that receives what `from` sends to `to`.
     pub(super) fn of(from: SocketAddr, to: SocketAddr) -> Option<Self> {
         let kernel =
             socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG)).ok()?;
@@ -47,7 +47,7 @@ impl Backlog {
         backlog.unread().is_ok().then_some(backlog)
     }
 
-    /// Whether it is time to wait. A socket that is gone is not: the send will say so.
+    /// Whether to wait before sending. Returns `false` if the socket no longer exists: the send then reports that.
     pub(super) fn is_high(&self) -> bool {
         self.unread().is_ok_and(|bytes| bytes > HIGH)
     }
@@ -71,7 +71,8 @@ impl Backlog {
     }
 }
 
-/// `nlmsghdr`, then `inet_diag_req_v2` of one socket: numbers as this machine has them, addresses and ports as on the wire.
+/// `nlmsghdr`, then `inet_diag_req_v2` for one socket. Numbers are in this machine's byte order, addresses and ports in network
+/// order.
 fn question(from: SocketAddr, to: SocketAddr) -> [u8; 72] {
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let [family, ..] = family.as_raw().to_ne_bytes();
@@ -81,7 +82,7 @@ fn question(from: SocketAddr, to: SocketAddr) -> [u8; 72] {
         &length.to_ne_bytes(),
         &BY_FAMILY.to_ne_bytes(),
         &REQUEST.to_ne_bytes(),
-        // The question's number, which it gets when it is asked, and a port that the kernel fills in.
+        // The sequence number, which is filled in before sending, and a port that the kernel fills in.
         &[0; 8],
         // No extensions, any state.
         &[family, UDP, 0, 0],
@@ -103,7 +104,7 @@ fn question(from: SocketAddr, to: SocketAddr) -> [u8; 72] {
     question
 }
 
-/// Sixteen bytes, of which IPv4 takes the first four.
+/// Sixteen bytes, of which an IPv4 address uses the first four.
 fn address(ip: IpAddr) -> [u8; 16] {
     match ip {
         IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96).to_be_bytes(),
@@ -111,7 +112,7 @@ fn address(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-/// The unread bytes in an answer; `None` where it is another, such as an error.
+/// The unread bytes in a response; `None` if it is another message, such as an error.
 fn read(answer: &[u8]) -> Option<u32> {
     let number = |at: usize, length: usize| answer.get(at..at + length);
     let kind = u16::from_ne_bytes(number(4, 2)?.try_into().ok()?);

@@ -1,22 +1,23 @@
-//! Datagrams that are sent together, in the form in which one system call takes them. Does no I/O.
+//! Datagrams that are sent together, in the form that one system call accepts. Does no I/O.
 
 use wire::datagram::MAX_DOCUMENT_BYTES;
 
-/// Bytes of the daemon's buffer that a burst may take, unless it is one longer datagram. The buffer is of 208 KiB unless it is told
-/// otherwise: three services that send at the same time fit, beside what [`super::backlog::Backlog::is_high`] leaves there. A longer burst costs hardly less, and leaves the daemon with
-/// nothing to read while the next one is made.
+/// The most bytes of the daemon's buffer that a burst may occupy, unless it is a single longer datagram. The buffer has 208 KiB
+/// unless configured otherwise. Bursts of three services at the same time fit into the space that
+/// [`super::backlog::Backlog::is_high`] leaves. A longer burst costs hardly less, and leaves the daemon with nothing to read
+/// while the next one is made.
 const BURST: usize = 48 * 1024;
-/// What the kernel accounts for with each datagram of a burst, beside its bytes.
+/// The bytes that the kernel accounts for each datagram of a burst, besides its content.
 const ACCOUNTED: usize = 832;
-/// The datagrams of a burst are of one length, this or a multiple: those of spans alike differ by less.
+/// All datagrams of a burst have the same length, a multiple of this. The lengths of similar spans differ by less.
 const STEP: usize = 64;
-/// Datagrams that wait to be sent together, written one behind the other as one system call takes them: all of one length. Spaces behind
-/// a document mean nothing.
+/// Datagrams that wait to be sent together, written one after the other as one system call accepts them: all of one length.
+/// Spaces after a document are ignored.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     bytes: Vec<u8>,
     length: usize,
-    /// How long each is without the spaces, and how many spans it tells of.
+    /// The length of each without the spaces, and the number of spans in it.
     datagrams: Vec<(usize, usize)>,
 }
 
@@ -25,19 +26,19 @@ impl Burst {
         self.datagrams.len()
     }
 
-    /// The spans that its datagrams tell of.
+    /// The number of spans in its datagrams.
     pub(super) fn spans(&self) -> usize {
         self.datagrams.iter().map(|(_, spans)| spans).sum()
     }
 
-    /// Where the next datagram is appended, instead of what was there and did not join.
+    /// The buffer to which the next datagram is appended. A previous datagram that did not join is removed.
     pub(super) fn next(&mut self) -> &mut Vec<u8> {
         self.bytes.truncate(self.end());
         &mut self.bytes
     }
 
-    /// Lets the datagram join that was appended, and tells of so many spans. `false` where there is no room for it; the first one
-    /// always joins.
+    /// Adds the appended datagram, which holds `spans` spans, to the burst. Returns `false` if it does not fit; the first
+    /// datagram always joins.
     pub(super) fn join(&mut self, spans: usize) -> bool {
         let (count, own) = (self.len(), self.bytes.len() - self.end());
         let length = self.length.max(own.next_multiple_of(STEP));
@@ -53,16 +54,16 @@ impl Burst {
         true
     }
 
-    /// Forgets its datagrams. What was appended and did not join comes first now.
+    /// Removes the datagrams of the burst. An appended datagram that did not join becomes the first.
     pub(super) fn clear(&mut self) {
         self.bytes.drain(..self.end());
         self.datagrams.clear();
         self.length = 0;
-        // A span that had to be told in less detail was written in more.
+        // A span that had to be shortened was first written in full.
         self.bytes.shrink_to(BURST + MAX_DOCUMENT_BYTES);
     }
 
-    /// All of them in one, each of this length.
+    /// All datagrams as one text, and the length of each.
     pub(super) fn together(&self) -> (&[u8], usize) {
         (self.bytes.get(..self.end()).unwrap_or_default(), self.length)
     }
@@ -71,13 +72,13 @@ impl Burst {
         self.len() * self.length
     }
 
-    /// Each datagram, and the spans that it tells of.
+    /// Each datagram, and the number of spans in it.
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (&[u8], usize)> {
         let padded = self.bytes.chunks(self.length.max(1));
         padded.zip(&self.datagrams).filter_map(|(padded, (length, spans))| Some((padded.get(..*length)?, *spans)))
     }
 
-    /// Makes each so long, behind the last of which one was appended that is longer than they were.
+    /// Pads each datagram to `length`, which the longer datagram appended after them requires.
     fn widen(&mut self, length: usize) {
         let mut wide = Vec::with_capacity(BURST + MAX_DOCUMENT_BYTES);
         for (datagram, _) in self.datagrams() {
@@ -96,7 +97,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever their lengths, datagrams leave in the order in which they came, each once, and with room for all of a burst.
+        /// Datagrams of any length leave in the order in which they were added, each exactly once. A burst of several stays
+        /// within its bound.
         #[test]
         fn every_datagram_is_in_one_burst(
             lengths in proptest::collection::vec(prop_oneof![1_usize..200, 900_usize..1_300, 1_usize..63_000], 1..50),

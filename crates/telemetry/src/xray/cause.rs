@@ -1,5 +1,5 @@
 //! Why a span failed: its flags, and the exceptions with their stacks. Reads the text that Rust's `Backtrace` prints and the
-//! `caused by:` lines of this crate; a line that is neither is told in the metadata alone. Total on any text.
+//! `caused by:` lines of this crate. Any other line is recorded only in the metadata. Total on any text.
 
 use std::borrow::Cow;
 
@@ -15,11 +15,11 @@ use crate::span::reading::{Attribute, Event, Reading, Scalar, Text};
 
 /// The name of an event that X-Ray has a field for.
 const EXCEPTION: &str = "exception";
-/// Exceptions of one document, and of the chain of one of them.
+/// The most exceptions of one document, and of the chain of one exception.
 const EXCEPTIONS: usize = 32;
-/// Frames of one stack.
+/// The most frames of one stack.
 const FRAMES: usize = 50;
-/// What a cause begins with.
+/// The start of a cause's line.
 const CAUSE: &str = "caused by: ";
 
 /// One step of a stack.
@@ -30,18 +30,18 @@ struct Frame<'a> {
     line: Option<u32>,
 }
 
-/// What the text of a stack says.
+/// The parsed text of a stack.
 #[derive(Debug, Default, PartialEq)]
 struct Stack<'a> {
     frames: Vec<Frame<'a>>,
-    /// What the exception was caused by, nearest first.
+    /// The causes of the exception, nearest first.
     causes: Vec<Cow<'a, str>>,
-    /// A line of it was not understood.
+    /// Whether a line was not understood.
     has_more: bool,
 }
 
-/// Writes the flags, by the HTTP status first, and the exceptions, each with an id of its own: `id`, the span's, plus its place. Tells
-/// how many of the span's exceptions are told with all that caused them, which are the first.
+/// Writes the flags (the HTTP status takes precedence) and the exceptions. Each exception has a separate id: `id`, the span's,
+/// plus its position. Returns how many of the span's exceptions were written with all their causes; these are always the first.
 pub(super) fn write(
     json: &mut Json<'_>,
     id: SpanId,
@@ -84,12 +84,12 @@ pub(super) fn write(
     told
 }
 
-/// Whether an event is told by the exceptions of the document.
+/// Whether an event is recorded as an exception of the document.
 pub(super) fn is_exception(event: &Event<'_>) -> bool {
     event.name == *EXCEPTION
 }
 
-/// Whether an attribute of an exception is told whole by its field.
+/// Whether an attribute of an exception is recorded in full by its field.
 pub(super) fn tells(key: Text<'_>, value: Scalar<'_>) -> bool {
     let Scalar::Text(text) = value else { return false };
     if key == *EXCEPTION_STACKTRACE {
@@ -104,12 +104,12 @@ struct Exceptions<'j, 'o> {
     remote: bool,
     detail: Detail,
     base: u64,
-    /// Of the last exception.
+    /// The position of the last exception.
     place: u64,
 }
 
 impl Exceptions<'_, '_> {
-    /// An exception, and after it those that caused it. Tells whether there was room for all.
+    /// Writes an exception, followed by its causes. Returns whether all of them fit.
     fn write_chain(&mut self, kind: Option<Text<'_>>, message: Option<Text<'_>>, stack: &Stack<'_>) -> bool {
         let mut is_whole = self.write(kind, message, stack, !stack.causes.is_empty());
         for (index, message) in stack.causes.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Exceptions<'_, '_> {
         if self.remote {
             json.flag(key!("remote"));
         }
-        // The last that there is room for is caused by none of these.
+        // The last exception that fits refers to no cause, because its cause is not written.
         if caused && left > 1 {
             json.id(key!("cause"), cause.to_be_bytes());
         }
@@ -170,7 +170,8 @@ impl Exceptions<'_, '_> {
 }
 
 impl<'a> Stack<'a> {
-    /// `0: label`, below it perhaps `at path:line:column`; or `caused by: message`, whose further lines begin with a tab.
+    /// Reads `0: label`, optionally followed by a line `at path:line:column`; or `caused by: message`, whose further lines begin
+    /// with a tab.
     fn parse(text: &'a str) -> Self {
         let mut stack = Self::default();
         let mut lines = text.split('\n').peekable();
@@ -201,7 +202,7 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// `path:line:column` or `path:line`; what has no line is all path.
+/// Splits `path:line:column` or `path:line`; a text without a line number is all path.
 fn split_place(place: &str) -> (Option<&str>, Option<u32>) {
     let number_at_end = |text: &'_ str| -> Option<(usize, u32)> {
         let (path, number) = text.rsplit_once(':')?;

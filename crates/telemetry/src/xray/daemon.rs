@@ -1,6 +1,6 @@
-//! The X-Ray daemon as a destination: the documents of a batch, each in a datagram of its own. If it is given by a name, the
-//! name is looked up again now and then. A daemon may listen on one of several addresses of its name (`localhost` is often
-//! `::1` and `127.0.0.1`), so a burst that one address refuses goes to the next.
+//! The X-Ray daemon as a destination: sends the documents of a batch, each in a separate datagram. If the daemon is configured by
+//! name, the name is looked up again from time to time. A daemon may listen on only one of several addresses of its name
+//! (`localhost` is often `::1` and `127.0.0.1`), so a burst that one address refuses is sent to the next.
 
 use std::io;
 use std::mem;
@@ -20,13 +20,13 @@ use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome};
 use crate::span::Record;
 
-/// How long what a name stands for is believed: UDP says nothing when a name has moved.
+/// How long a looked-up address is used: UDP does not report that a name has moved.
 const BELIEVED: Duration = Duration::from_secs(30);
 
-/// Other addresses of a name that a burst is sent to, at most.
+/// The most other addresses of a name to which a burst is sent.
 const MOST: usize = 8;
 
-/// Looks a name and port up.
+/// Looks up a name and port.
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// Writes documents and sends them.
@@ -35,12 +35,13 @@ pub(crate) struct Daemon {
     origin: Arc<Origin>,
     lookup: Lookup,
     believed: Duration,
-    /// Opened by the first document. With when its address was looked up; `None` where that is believed no more.
+    /// The socket, which the first document opens, and when its address was looked up; `None` if the address must be looked up
+    /// again.
     socket: Option<(Socket, Option<Instant>)>,
-    /// All that the name stood for when it was looked up last.
+    /// All addresses of the name at the last lookup.
     addresses: Vec<SocketAddr>,
     burst: Burst,
-    /// Of this process's spans.
+    /// Texts of this process's spans.
     alike: Alike,
 }
 
@@ -51,14 +52,14 @@ impl Daemon {
         Self { address, origin, lookup, believed: BELIEVED, socket, addresses, burst, alike }
     }
 
-    /// Sends the burst, and tells whether there is somebody to send to.
+    /// Sends the burst, and returns whether the daemon is reachable.
     fn send(&mut self, outcome: &mut Outcome) -> bool {
         let spans = self.burst.spans();
         let sent = match self.socket() {
             Ok((socket, since)) => {
                 let sent = socket.send(&self.burst);
                 let refused_at = socket.address();
-                // A socket that was refused may yet be told of what it sent.
+                // A socket that was refused may still receive errors about what it sent.
                 self.socket = Some((socket, sent.is_ok().then_some(since)));
                 match sent {
                     Err(unsent) if unsent.gone && self.send_elsewhere(refused_at) => Ok(()),
@@ -74,7 +75,7 @@ impl Daemon {
         !gone
     }
 
-    /// Sends the burst to another address of the same name, and stays there if it is taken.
+    /// Sends the burst to another address of the same name, and stays with that address if it accepts the burst.
     fn send_elsewhere(&mut self, refused_at: SocketAddr) -> bool {
         let others = self.addresses.iter().filter(|address| **address != refused_at).take(MOST);
         let found =
@@ -86,7 +87,7 @@ impl Daemon {
         is_found
     }
 
-    /// The socket, taken out.
+    /// Takes the socket out, or opens one.
     fn socket(&mut self) -> io::Result<(Socket, Instant)> {
         let socket = match self.socket.take() {
             Some((socket, Some(since))) if since.elapsed() < self.believed => return Ok((socket, since)),
@@ -95,7 +96,7 @@ impl Daemon {
         };
         let found = (self.lookup)(&self.address.udp).map(|found| self.addresses = found);
         let socket = match (socket, found) {
-            // A name server that is away is no reason to give up an address that works.
+            // A name server that is unreachable is no reason to give up an address that works.
             (Some(socket), Err(_)) => socket,
             (Some(socket), Ok(())) if self.addresses.contains(&socket.address()) => socket,
             (_, found) => {
@@ -107,7 +108,7 @@ impl Daemon {
     }
 }
 
-/// A machine without IPv6 opens no socket for an address of it.
+/// A machine without IPv6 cannot open a socket for an IPv6 address.
 fn first_to_open(addresses: &[SocketAddr]) -> io::Result<Socket> {
     let mut last = io::Error::other("it has no address");
     for address in addresses.iter().take(MOST) {
@@ -143,25 +144,25 @@ impl Daemon {
         outcome
     }
 
-    /// Sends the documents of spans that one process made.
+    /// Sends the documents of spans from one process.
     fn tell(&mut self, origin: &Origin, alike: &mut Alike, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
         let mut packer = Packer::new(origin, alike, batch);
-        // Spans that are in a burst, sent or not.
+        // The number of spans in a burst, sent or not.
         let mut told = 0;
         loop {
             let datagram = self.burst.next();
             datagram.extend_from_slice(HEADER);
             let Some(spans) = packer.next(datagram) else { break };
             if !self.burst.join(spans) {
-                // One that is away or stuck would take its time for each burst.
+                // A daemon that is unreachable or stuck would delay every further burst.
                 if !self.send(&mut outcome) {
                     let why = outcome.error.clone().unwrap_or_default();
                     outcome.lose(batch.len() - told, Reason::Unreachable, why);
                     break;
                 }
-                // The first of a burst always does.
+                // The first datagram of a burst always joins.
                 self.burst.join(spans);
             }
             told += spans;
@@ -241,7 +242,7 @@ mod tests {
     #[test]
     fn bursts_of_512_spans_from_three_services_at_once_arrive_whole() {
         const SPANS: u64 = 512;
-        // With the buffer that the kernel gives, as the daemon's.
+        // Uses the kernel's default buffer size, as the daemon does.
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         receiver.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         let address = receiver.local_addr().unwrap().to_string();

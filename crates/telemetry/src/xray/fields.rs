@@ -1,5 +1,5 @@
-//! What an attribute means to X-Ray: each of a span's attributes is put into its class once, and those that documents have a
-//! field for are kept at hand. Writes nothing.
+//! The meaning of attributes to X-Ray: assigns each of a span's attributes to a class once, and stores those that documents have
+//! a field for. Writes nothing.
 
 use std::borrow::Cow;
 use std::mem;
@@ -11,7 +11,7 @@ use crate::span::reading::{Attribute, Scalar, Text};
 use crate::span::{SAMPLING_RULE, USER_ID};
 use crate::subsegment::Object;
 
-/// Keys, as they stand in an encoding.
+/// Keys, as an encoding contains them.
 const HTTP_REQUEST_METHOD: &[u8] = attribute::HTTP_REQUEST_METHOD.as_bytes();
 const HTTP_RESPONSE_STATUS_CODE: &[u8] = attribute::HTTP_RESPONSE_STATUS_CODE.as_bytes();
 const URL_FULL: &[u8] = attribute::URL_FULL.as_bytes();
@@ -25,7 +25,7 @@ const DB_SYSTEM_NAME: &[u8] = attribute::DB_SYSTEM_NAME.as_bytes();
 const DB_NAMESPACE: &[u8] = attribute::DB_NAMESPACE.as_bytes();
 const DB_QUERY_TEXT: &[u8] = attribute::DB_QUERY_TEXT.as_bytes();
 const USER: &[u8] = USER_ID.as_bytes();
-/// Not yet stable conventions, for which the crate of conventions has no constants without its experimental feature.
+/// Conventions that are not stable yet: the crate of conventions has constants for them only with its experimental feature.
 const RESPONSE_SIZE: &[u8] = b"http.response.body.size";
 const PEER_SERVICE: &[u8] = b"peer.service";
 const RPC_SYSTEM: &[u8] = b"rpc.system";
@@ -35,20 +35,20 @@ const REGION: &[u8] = b"cloud.region";
 const REQUEST_ID: &[u8] = b"aws.request_id";
 const QUEUE_URL: &[u8] = b"aws.sqs.queue.url";
 const TABLE: &[u8] = b"aws.dynamodb.table_names";
-/// Which of X-Ray's sampling rules took the request.
+/// The X-Ray sampling rule that the request matched.
 const RULE: &[u8] = SAMPLING_RULE.as_bytes();
 /// The `rpc.system` of a call to AWS.
 const AWS: &str = "aws-api";
-/// What stands behind it is the key of an annotation.
+/// The prefix of an annotation's key.
 const ANNOTATION: &str = "annotation.";
-/// What stands behind it is a namespace of metadata.
+/// The prefix of a metadata namespace.
 const METADATA: &str = "metadata.";
-/// The namespace of what has no field.
+/// The namespace of attributes that have no field.
 pub(super) const OTEL: &str = "otel";
 /// The namespace of the resource's attributes.
 pub(super) const RESOURCE: &str = "resource";
 
-/// The characters of an annotation's key and of its value.
+/// The most characters of an annotation's key and of its value.
 const KEY: usize = 500;
 const VALUE: usize = 1_000;
 
@@ -57,9 +57,9 @@ const VALUE: usize = 1_000;
 pub(super) enum Class {
     Method,
     Url,
-    /// What `http.request.url` is put together of.
+    /// A part of `http.request.url`.
     UrlPart,
-    /// The same, or `sql.url`.
+    /// A part of `http.request.url` or `sql.url`.
     Server,
     Status,
     ResponseSize,
@@ -69,12 +69,12 @@ pub(super) enum Class {
     Namespace,
     Query,
     User,
-    /// Of a call to AWS.
+    /// A detail of a call to AWS.
     Aws,
     Rule,
-    /// An object of its own among the metadata.
+    /// A separate object of the metadata.
     Metadata,
-    /// An annotation that is as it was given.
+    /// An annotation that is unchanged.
     Annotation,
     Other,
 }
@@ -105,20 +105,21 @@ pub(super) struct Fields<'a> {
     pub(super) queue_url: Option<Text<'a>>,
     pub(super) table: Option<Text<'a>>,
     pub(super) rule: Option<Text<'a>>,
-    /// Fit for a document, each key once.
+    /// Valid for a document, each key once.
     pub(super) annotations: Vec<(Cow<'a, str>, Scalar<'a>)>,
-    /// How many more there may be.
+    /// How many more annotations fit.
     annotations_left: usize,
-    /// An annotation is not among them, or not as it was given.
+    /// Whether an annotation is missing or was changed.
     pub(super) annotations_lost: bool,
     /// Objects of the metadata, by namespace.
     pub(super) metadata: Vec<(Text<'a>, Object)>,
-    /// Of each attribute, in their order.
+    /// The class of each attribute, in the order of the attributes.
     pub(super) classes: Vec<Class>,
 }
 
 impl<'a> Fields<'a> {
-    /// Sorts `attributes` out; those whose keys are `indexed` are annotations too, under another key. There may be so many.
+    /// Classifies `attributes`. Those whose keys are `indexed` become annotations too, under another key. At most
+    /// `annotations_left` annotations fit.
     pub(super) fn read(
         &mut self,
         attributes: &[Attribute<'a>],
@@ -156,7 +157,7 @@ impl<'a> Fields<'a> {
             DB_NAMESPACE => (&mut self.namespace, Class::Namespace),
             DB_QUERY_TEXT => (&mut self.query, Class::Query),
             USER => (&mut self.user, Class::User),
-            // The name of a subsegment is cut and stripped: this stays in the metadata.
+            // A subsegment's name may be shortened and stripped, so the attribute stays in the metadata too.
             PEER_SERVICE => (&mut self.peer, Class::Other),
             RPC_SYSTEM => (&mut self.rpc_system, Class::Other),
             RPC_SERVICE => (&mut self.rpc_service, Class::Other),
@@ -207,8 +208,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Adds an annotation, and tells whether it is there as it was given. Of two whose keys become the same, the first one
-    /// stands.
+    /// Adds an annotation, and returns whether it was added unchanged. If two keys become the same, the first annotation is kept.
     fn annotate(&mut self, key: &'a str, value: Scalar<'a>) -> bool {
         let plain = annotation_key(key);
         let is_number = !matches!(value, Scalar::Float(number) if !number.is_finite());
@@ -230,23 +230,23 @@ impl<'a> Fields<'a> {
         is_as_given
     }
 
-    /// No annotation was left out because there were too many.
+    /// Whether no annotation was omitted because there were too many.
     pub(super) fn had_room(&self) -> bool {
         self.annotations_left > 0 || !self.annotations_lost
     }
 
-    /// It is a call to AWS, whose subsegment has fields and a namespace of its own.
+    /// Whether this is a call to AWS, whose subsegment has special fields and a separate namespace.
     pub(super) fn is_aws(&self) -> bool {
         self.rpc_system.is_some_and(|system| system == *AWS)
     }
 
-    /// A URL is known, whole or in parts.
+    /// Whether a URL is known, whole or in parts.
     pub(super) fn has_url(&self) -> bool {
         self.url.is_some() || (self.scheme.is_some() && self.host.is_some() && self.path.is_some())
     }
 
-    /// Whether an attribute is told whole by a field of the document, or stands in the metadata by itself. `is_segment` is
-    /// whether that document is a segment, which has a user and no SQL; other documents have it the other way round.
+    /// Whether a field of the document, or a separate object of the metadata, records the attribute in full. `is_segment` is
+    /// whether that document is a segment. A segment has a user and no SQL; other documents have SQL and no user.
     pub(super) fn tells(&self, class: Class, value: Scalar<'_>, is_segment: bool) -> bool {
         let is_short = || matches!(value, Scalar::Text(text) if text.len() <= SHORT);
         let has_sql = !is_segment && self.database.is_some();
@@ -258,7 +258,7 @@ impl<'a> Fields<'a> {
             Class::Status | Class::Metadata | Class::Annotation => true,
             Class::ResponseSize => self.status.is_some(),
             Class::Database => has_sql && is_short(),
-            // The text of a statement has a place beside its database's name alone.
+            // A statement's text has a field only if its database is known.
             Class::Query => has_sql,
             Class::Namespace => has_sql && self.host.is_some() && self.parts_fit(),
             Class::User => is_segment && is_short(),
@@ -268,16 +268,16 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A URL that is put together of its parts, of a request or a database, needs no cut.
+    /// Whether a URL composed of its parts, of a request or a database, fits without being shortened.
     pub(super) fn parts_fit(&self) -> bool {
         let parts = [self.scheme, self.host, self.path, self.database, self.namespace];
-        // Between them stand `://`, a port and `/`.
+        // The parts are separated by `://`, a port and `/`.
         let between = 3 + 6 + 1;
         parts.into_iter().flatten().map(Text::len).sum::<usize>() + between <= SHORT
     }
 }
 
-/// A key as X-Ray takes it: what does not belong there becomes `_`.
+/// Makes a key valid for X-Ray: other characters become `_`.
 pub(super) fn annotation_key(key: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     if key.len() <= KEY && key.chars().all(is_plain) {

@@ -1,6 +1,6 @@
-//! JSON text, written straight into a buffer: a document has no other form on its way to the daemon. A comma stands behind every
-//! value until a bracket takes its place; whoever opens closes. Keys that are constants are names without anything to escape,
-//! and stand in the program as they stand in a document.
+//! JSON text, written directly into a buffer: a document has no other form on its way to the daemon. Every value is followed by a
+//! comma, which a closing bracket replaces. The caller that opens an object or array must close it. Constant keys need no
+//! escaping, and appear in the program exactly as in a document.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::span::reading::{Scalar, Text};
 /// The most characters of a string in `http.request`, and of `user`.
 pub(super) const SHORT: usize = 250;
 
-/// A key that is a constant, quoted, with its colon: [`key!`] makes it.
+/// A constant key, quoted, with its colon; made by [`key!`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key(pub(super) &'static str);
 
@@ -25,7 +25,7 @@ pub(super) use key;
 /// Appends to a buffer.
 pub(super) struct Json<'o> {
     out: &'o mut Vec<u8>,
-    /// A text was cut.
+    /// Whether a text was shortened.
     pub(super) cut: bool,
 }
 
@@ -61,7 +61,7 @@ impl<'o> Json<'o> {
         close(self.out, b']');
     }
 
-    /// The object `key`, which is JSON already.
+    /// Writes the object `key`, whose value is already JSON.
     pub(super) fn object<'t>(&mut self, key: impl Into<Text<'t>>, json: &str) {
         self.quoted(key.into(), b"\":");
         self.out.extend_from_slice(json.as_bytes());
@@ -74,7 +74,7 @@ impl<'o> Json<'o> {
         self.quoted(text.into(), b"\",");
     }
 
-    /// A text in parts that have nothing to escape.
+    /// Writes a text in parts that need no escaping.
     #[inline(always)]
     pub(super) fn plain<const N: usize>(&mut self, key: Key, parts: [&[u8]; N]) {
         self.key(key);
@@ -85,23 +85,23 @@ impl<'o> Json<'o> {
         self.out.extend_from_slice(b"\",");
     }
 
-    /// At most [`SHORT`] characters of a text.
+    /// Writes at most [`SHORT`] characters of a text.
     #[inline(always)]
     pub(super) fn short<'t>(&mut self, key: Key, text: impl Into<Text<'t>>) {
         let text = text.into();
-        // Nearly every text has no more bytes.
+        // Nearly every text fits within that many bytes.
         let short = if text.len() <= SHORT { text } else { self.cut_to(SHORT, text) };
         self.text(key, short);
     }
 
-    /// At most so many characters.
+    /// Shortens a text to at most so many characters.
     pub(super) fn cut_to<'t>(&mut self, characters: usize, text: Text<'t>) -> Text<'t> {
         let short = text.first(characters);
         self.cut |= short != text;
         short
     }
 
-    /// `scheme://host:port` and a path, where there is one.
+    /// Writes `scheme://host:port` and a path, if there is one.
     pub(super) fn url(&mut self, scheme: Text<'_>, host: Text<'_>, port: Option<u16>, path: [Text<'_>; 2]) {
         self.out.extend_from_slice(b"\"url\":\"");
         self.escaped(scheme);
@@ -117,7 +117,7 @@ impl<'o> Json<'o> {
         self.out.extend_from_slice(b"\",");
     }
 
-    /// Eight bytes in lower-case hex.
+    /// Writes eight bytes in lower-case hex.
     #[inline(always)]
     pub(super) fn id(&mut self, key: Key, id: [u8; 8]) {
         self.plain(key, [&ascii::hex(id)]);
@@ -135,7 +135,7 @@ impl<'o> Json<'o> {
         self.out.push(b',');
     }
 
-    /// Seconds since 1970 with their microseconds.
+    /// Writes seconds since 1970, with microseconds.
     #[inline(always)]
     pub(super) fn seconds(&mut self, key: Key, nanoseconds: u64) {
         self.key(key);
@@ -146,7 +146,7 @@ impl<'o> Json<'o> {
         const EIGHT_DIGITS: u64 = 100_000_000;
         let [high, low] = [microseconds / EIGHT_DIGITS, microseconds % EIGHT_DIGITS].map(u32::try_from);
         match (high, low) {
-            // Of sixteen digits ten are seconds: from 2001 to 2286.
+            // Ten of sixteen digits are seconds: from 2001 to 2286.
             (Ok(high @ 10_000_000..=99_999_999), Ok(low)) => {
                 let [ten, one, micros @ ..] = ascii::decimal(low);
                 self.out.extend_from_slice(&ascii::decimal(high));
@@ -159,14 +159,14 @@ impl<'o> Json<'o> {
         }
     }
 
-    /// A pair whose key is any text. A number that JSON does not have is a text.
+    /// Writes a pair whose key is any text. A number that JSON cannot represent becomes a text.
     pub(super) fn value<'t>(&mut self, key: impl Into<Text<'t>>, value: Scalar<'_>) {
         self.quoted(key.into(), b"\":");
         match value {
             Scalar::Text(text) => return self.quoted(text, b"\","),
             Scalar::Bool(flag) => self.out.extend_from_slice(if flag { b"true" } else { b"false" }),
             Scalar::Int(number) => self.digits(number),
-            // Debug keeps the exponent of a large number, Display writes all its digits. Writing to memory does not fail.
+            // Debug keeps the exponent of a large number, while Display writes all its digits. Writing to memory cannot fail.
             Scalar::Float(number) => match not_finite(number) {
                 Some(text) => return self.quoted(text.into(), b"\","),
                 None => drop(write!(self.out, "{number:?}")),
@@ -175,7 +175,7 @@ impl<'o> Json<'o> {
         self.out.push(b',');
     }
 
-    /// Pairs that are JSON already, with a comma behind each, or none.
+    /// Appends pairs that are already JSON, each followed by a comma; `pairs` may be empty.
     pub(super) fn pairs(&mut self, pairs: &str) {
         self.out.extend_from_slice(pairs.as_bytes());
     }
@@ -185,7 +185,7 @@ impl<'o> Json<'o> {
         self.out.extend_from_slice(key.0.as_bytes());
     }
 
-    /// A text between a quote and an `end` that begins with one.
+    /// Writes a text between a quote and `end`, which begins with a quote.
     fn quoted(&mut self, text: Text<'_>, end: &[u8; 2]) {
         self.out.push(b'"');
         self.escaped(text);
@@ -199,7 +199,7 @@ impl<'o> Json<'o> {
     #[cold]
     fn escape(&mut self, text: Text<'_>) {
         let start = self.out.len();
-        // Neither a text nor a buffer in memory fails. The quotes come off again.
+        // Writing a text to memory cannot fail. The quotes are removed again.
         let _: serde_json::Result<()> = serde_json::to_writer(&mut *self.out, text.as_str());
         self.out.pop();
         if start < self.out.len() {
@@ -213,14 +213,14 @@ impl<'o> Json<'o> {
     }
 }
 
-/// Puts `bracket` in the place of the last comma, if there is one, and a comma behind it.
+/// Replaces the last comma, if there is one, with `bracket`, and appends a comma.
 #[inline(always)]
 pub(super) fn close(out: &mut Vec<u8>, bracket: u8) {
     end(out, bracket);
     out.push(b',');
 }
 
-/// The same without a comma behind it.
+/// Replaces the last comma, if there is one, with `bracket`, and appends no comma.
 #[inline(always)]
 pub(super) fn end(out: &mut Vec<u8>, bracket: u8) {
     match out.last_mut() {
@@ -229,10 +229,10 @@ pub(super) fn end(out: &mut Vec<u8>, bracket: u8) {
     }
 }
 
-/// It is ASCII of which nothing must be escaped.
+/// Whether `text` is ASCII and needs no escaping.
 #[inline(always)]
 fn is_plain(text: &[u8]) -> bool {
-    // The last eight or four bytes are looked at in one piece, some of them for the second time.
+    // The last eight or four bytes are checked as one word, even if that checks some bytes twice.
     if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
         let of = |eight: &[u8; 8]| are_plain(u64::from_ne_bytes(*eight));
         let (eights, _) = text.as_chunks();
@@ -248,8 +248,8 @@ fn is_plain(text: &[u8]) -> bool {
 /// The highest bit of every byte of eight.
 const BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// The highest bit of each of eight bytes is set where it is ASCII, but for control characters, a quote and a backslash. Where
-/// one is not ASCII its own is not, and those of others tell nothing.
+/// Sets the highest bit of each of the eight bytes that is ASCII, except control characters, a quote and a backslash. If a byte
+/// is not ASCII, its own highest bit is clear, and those of the other bytes are meaningless.
 #[inline(always)]
 fn are_plain(eight: u64) -> u64 {
     let all = |byte| u64::from_ne_bytes([byte; 8]);

@@ -1,5 +1,5 @@
-//! Spans as X-Ray segments: `translate` writes a span's part of a document, `pack` puts parts into documents, `Daemon` sends
-//! them. `sampling` asks the daemon for its rules.
+//! Spans as X-Ray segments: `translate` writes a span's part of a document, `pack` combines parts into documents, and `Daemon`
+//! sends them. `sampling` requests the daemon's sampling rules.
 
 mod alike;
 #[cfg_attr(not(target_os = "linux"), path = "no_backlog.rs")]

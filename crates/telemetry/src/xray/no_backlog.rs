@@ -1,8 +1,8 @@
-//! Takes the place of `backlog` where the kernel cannot be asked what waits in another's socket: there is none.
+//! Replaces `backlog` on systems whose kernel cannot report the unread bytes of another process's socket: there is no backlog.
 
 use std::net::SocketAddr;
 
-/// Of no socket.
+/// The backlog of a socket; never exists here.
 pub(super) enum Backlog {}
 
 impl Backlog {

@@ -1,12 +1,12 @@
-//! What every segment says of its service, written once: name, version, the platform that it runs on. Reads no variable and asks
-//! nobody: it is what the resource says.
+//! The description of a service in every segment, written once: name, version and platform. Reads no variable and sends no
+//! request: everything comes from the resource.
 
 use super::fields::annotation_key;
 use super::json::{Json, Key, SHORT, end, key};
 use crate::resource::Resource;
 use crate::span::reading::Scalar;
 
-/// The attributes of a resource that say the same of each of our services on a machine.
+/// Resource attributes that are the same for all our services on a machine.
 const COMMON: [&str; 6] = [
     "telemetry.sdk.name",
     "telemetry.sdk.language",
@@ -16,7 +16,7 @@ const COMMON: [&str; 6] = [
     "process.executable.name",
 ];
 
-/// A platform's field in `aws`, and that field's members with the attributes they come from.
+/// A platform's field in `aws`, and the members of that field with the attributes they come from.
 type Platform = (Key, &'static [(Key, &'static str)]);
 
 const ECS: Platform = (
@@ -45,21 +45,21 @@ const ACCOUNT: &str = "cloud.account.id";
 
 /// A service, as its segments describe it.
 pub(crate) struct Origin {
-    /// Fit for a document.
+    /// Valid for a document.
     pub(super) name: String,
     /// The pairs `service` and `origin` of a segment.
     pub(super) segment: String,
-    /// The pairs of a segment's `aws`, but for the SDK.
+    /// The pairs of a segment's `aws`, except those of the SDK.
     pub(super) aws: String,
-    /// An object of a segment's metadata: what no field tells. Empty where that is nothing.
+    /// An object of a segment's metadata: attributes that no field records. Empty if there are none.
     pub(super) metadata: String,
-    /// The attributes that are annotations too: their keys, and those of the annotations.
+    /// The attributes that are also annotations: each attribute's key, and the annotation's key.
     pub(super) indexed: Vec<(String, String)>,
 }
 
 impl Origin {
-    /// Of the process that `resource` describes. The attributes with the keys `indexed` are annotations of each span that has
-    /// them.
+    /// The origin of the process that `resource` describes. Attributes whose keys are `indexed` become annotations of each span
+    /// that has them.
     pub(crate) fn new(resource: &Resource, indexed: &[String]) -> Self {
         let origin = resource.origin();
         let platform = origin.map(|origin| match origin {
@@ -108,21 +108,21 @@ impl Origin {
         Self { name: name.into_owned(), segment, aws, metadata, indexed }
     }
 
-    /// Of another process, whose spans travel with ours and have the same annotations.
+    /// The origin of another process, whose spans are sent with ours and have the same annotations.
     pub(crate) fn of_other(&self, resource: &Resource) -> Self {
         Self { indexed: self.indexed.clone(), ..Self::new(resource, &[]) }
     }
 }
 
-/// What `write` writes into an object.
+/// The pairs that `write` writes into an object.
 fn pairs(write: impl FnOnce(&mut Json<'_>)) -> String {
     let mut out = Vec::new();
     write(&mut Json::new(&mut out));
-    // It is made of texts.
+    // The bytes were written from texts, so they are UTF-8.
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The object itself; nothing where it would be empty.
+/// The object itself; an empty text if it has no pairs.
 fn object(write: impl FnOnce(&mut Json<'_>)) -> String {
     let mut out = Vec::new();
     let mut json = Json::new(&mut out);

@@ -1,8 +1,8 @@
-//! Puts the spans of a batch into documents: each with its children in it, as deep and as many as a datagram can hold. A span whose
-//! parent is not in the batch begins a document: a segment if it is a local root, else a stand-alone subsegment. A child that
-//! finds no room becomes a document of its own, and so does what lies too deep for those who read it. A span that is too large
-//! by itself is told in less [`Detail`]. So every span is in exactly one document, and none is larger than
-//! [`MAX_DOCUMENT_BYTES`]. Does no I/O.
+//! Packs the spans of a batch into documents: each span with its children inside it, as deep and as many as a datagram can hold.
+//! A span whose parent is not in the batch begins a document: a segment if it is a local root, else a stand-alone subsegment. A
+//! child that does not fit becomes a separate document, and so does a span that lies too deep for readers of the document. A
+//! single span that is too large is written with less [`Detail`]. So every span is in exactly one document, and no document is
+//! larger than [`MAX_DOCUMENT_BYTES`]. Does no I/O.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -17,11 +17,11 @@ use super::translate::{Detail, Place, Translator};
 use crate::span::Record;
 use crate::span::reading::Head;
 
-/// How deep subsegments may nest; readers of JSON stop at some depth, usual is 128 objects or lists.
+/// How deep subsegments may nest. JSON readers stop at some depth, usually 128 objects or lists.
 const DEEPEST: usize = 24;
-/// Annotations of one document: X-Ray indexes so many of a trace.
+/// The most annotations of one document: X-Ray indexes this many per trace.
 const ANNOTATIONS: usize = 50;
-/// Where so little room is left, a child is not tried.
+/// If less space than this is left, a child is not tried.
 const SMALLEST: usize = 400;
 /// Ends the list of a span's children.
 const NONE: usize = usize::MAX;
@@ -29,15 +29,15 @@ const NONE: usize = usize::MAX;
 /// What was done to fit spans into documents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fitted {
-    /// Spans of which a field was cut or stripped.
+    /// Spans with a shortened or stripped field.
     pub(super) truncated: usize,
-    /// Spans that were told in less detail.
+    /// Spans that were written with less detail.
     pub(super) shrunk: usize,
-    /// Spans that found no room within their parent's document.
+    /// Spans that did not fit in their parent's document.
     pub(super) split: usize,
 }
 
-/// Writes the documents of `batch`, and tells how many there are and their bytes: for the bench.
+/// Writes the documents of `batch`, and returns their number and bytes; for the benchmark.
 #[cfg(feature = "honeycomb")]
 pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
     let origin = Origin::new(&crate::resource::Resource::new("bench", None, &[]), &[]);
@@ -53,15 +53,15 @@ pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
 
 /// A batch of spans on its way into documents.
 pub(super) struct Packer<'a> {
-    /// What each span is and what it says.
+    /// The head and the content of each span.
     batch: Vec<(Head, &'a [u8])>,
     nodes: Vec<Node>,
-    /// Those that begin a document; the last one is next.
+    /// Spans that begin a document; the last one is next.
     first: Vec<usize>,
-    /// Up to this one, each span has a document.
+    /// Every span before this index is in a document.
     scanned: usize,
     translator: Translator<'a>,
-    /// In the document that is being written.
+    /// Annotations that still fit into the current document.
     annotations_left: usize,
     fitted: Fitted,
 }
@@ -75,8 +75,8 @@ struct Node {
     next: usize,
 }
 
-/// An id that was made at random: it is its own hash. Whoever chooses the ids of relayed spans can make them collide, in a
-/// table of one batch.
+/// A randomly generated id, which is its own hash. A sender who chooses the ids of relayed spans can make them collide, but only
+/// in the table of one batch.
 #[derive(PartialEq, Eq)]
 struct SpanKey(SpanId);
 
@@ -95,7 +95,7 @@ impl Hasher for AsItIs {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Nobody hashes anything else; if somebody did, it would still be a hash.
+        // Nothing else is hashed. If it were, this would still be a valid hash.
         self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 
@@ -105,7 +105,7 @@ impl Hasher for AsItIs {
 }
 
 impl<'a> Packer<'a> {
-    /// Of spans that `origin` made, as all those did whose texts `alike` keeps.
+    /// Packs spans of `origin`; all texts in `alike` must be of the same origin.
     pub(super) fn new(origin: &'a Origin, alike: &'a mut Alike, batch: &'a [Record]) -> Self {
         let batch: Vec<_> = batch.iter().map(|record| Head::of(record)).collect();
         let node = |head: &Head| {
@@ -115,7 +115,7 @@ impl<'a> Packer<'a> {
         let mut nodes: Vec<Node> = batch.iter().map(|(head, _)| node(head)).collect();
         let mut first = Vec::with_capacity(batch.len());
         let places = Self::places(&batch);
-        // From the last to the first, so that lists are in the order in which the spans ended.
+        // Iterates backwards so that the lists are in the order in which the spans ended.
         for (index, (own, _)) in batch.iter().enumerate().rev() {
             let parent = own.local_parent().and_then(|parent| places.get(&SpanKey(parent)).copied());
             let parent =
@@ -134,7 +134,7 @@ impl<'a> Packer<'a> {
         Self { batch, nodes, first, scanned: 0, translator, annotations_left: 0, fitted }
     }
 
-    /// Where each span is that may be a parent; nothing where no span has a parent here.
+    /// The index of each span that may be a parent; empty if no span has a local parent.
     fn places(batch: &[(Head, &[u8])]) -> HashMap<SpanKey, usize, BuildHasherDefault<AsItIs>> {
         if batch.iter().all(|(head, _)| head.local_parent().is_none()) {
             return HashMap::default();
@@ -142,12 +142,12 @@ impl<'a> Packer<'a> {
         batch.iter().enumerate().map(|(index, (head, _))| (SpanKey(head.id), index)).collect()
     }
 
-    /// What was done so far.
+    /// What was done so far to fit spans into documents.
     pub(super) fn fitted(&self) -> Fitted {
         self.fitted
     }
 
-    /// Appends the next document, and tells how many spans are in it; `None` at the end.
+    /// Appends the next document, and returns the number of spans in it; `None` at the end.
     pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         let index = self.first.pop().or_else(|| self.forgotten())?;
         let node = self.nodes.get_mut(index)?;
@@ -170,8 +170,8 @@ impl<'a> Packer<'a> {
         Some(1 + nested)
     }
 
-    /// Appends the children of the span at `index`, `depth` objects deep in the document that begins at `start`, with all that
-    /// finds room of what is below them; tells how many spans that is.
+    /// Appends the children of the span at `index`, with as many of their descendants as fit. They lie `depth` objects deep in
+    /// the document that begins at `start`. Returns how many spans were appended.
     fn nest(&mut self, index: usize, depth: usize, start: usize, out: &mut Vec<u8>) -> usize {
         let (mut nested, mut is_open) = (0, false);
         let mut next = self.nodes.get(index).map_or(NONE, |node| node.first_child);
@@ -182,7 +182,7 @@ impl<'a> Packer<'a> {
                 continue;
             }
             let before = out.len();
-            // What is open must be closed, a byte each: this object, and the list and object of each above it.
+            // Each open object or list needs a byte to close it: this object, and the list and object of each level above it.
             let room = (start + MAX_DOCUMENT_BYTES).saturating_sub(1 + 2 * depth);
             if depth <= DEEPEST && before + SMALLEST <= room {
                 if !is_open {
@@ -212,7 +212,8 @@ impl<'a> Packer<'a> {
         nested
     }
 
-    /// A span that nothing led to: one of a ring of parents, which no program makes, but a relayed message may have.
+    /// Returns a span that is not in any document yet: one in a ring of parents. No program creates such a ring, but a relayed
+    /// message may contain one.
     fn forgotten(&mut self) -> Option<usize> {
         let left = self.nodes.get(self.scanned..)?;
         let found = self.scanned + left.iter().position(|node| !node.is_told)?;

@@ -1,7 +1,7 @@
-//! Datagrams to the X-Ray daemon: UDP, not blocking, paced, because a burst overruns the daemon's socket buffer although every
-//! send succeeds. To a daemon on this machine the datagrams of a burst go in one system call, and by what waits in its buffer;
-//! elsewhere one by one, by the clock. A send that is refused is tried once more, because the refusal is the answer to an
-//! earlier datagram, and that one counts as lost in this one's place.
+//! Datagrams to the X-Ray daemon: UDP, non-blocking, and paced, because a burst can overrun the daemon's socket buffer although
+//! every send succeeds. For a daemon on this machine, one system call sends all datagrams of a burst, paced by the unread bytes
+//! in the daemon's buffer. For other daemons, datagrams are sent one by one, paced by the clock. A refused send is retried once,
+//! because the refusal refers to an earlier datagram; that one counts as lost instead of this one.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,23 +13,23 @@ use quinn_udp::{Transmit, UdpSocketState};
 use super::backlog::Backlog;
 use super::burst::Burst;
 
-/// Datagrams between two pauses, to a daemon whose buffer cannot be seen: eight a millisecond from each of two services lost a
-/// sixth before a receiver that had to wait for its core.
+/// Datagrams between two pauses, to a daemon whose buffer cannot be inspected. With eight a millisecond from each of two
+/// services, a sixth were lost before a receiver that had to wait for its core.
 const BLIND_BURST: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1);
-/// Between two looks at a buffer that can be seen.
+/// The time between two checks of a buffer that can be inspected.
 const LOOK: Duration = Duration::from_micros(100);
-/// So long the buffer is looked at again at once: a daemon that reads has room by then, and a sleep would not be over. Not by giving the
-/// core away, which on a busy one comes back after milliseconds.
+/// For this long the buffer is checked again without a pause: a daemon that reads has space by then, and a sleep would take
+/// longer. The thread does not yield its core, because on a busy core it would resume only after milliseconds.
 const SOON: Duration = Duration::from_micros(50);
-/// How long a daemon may leave its buffer unread before what is sent there counts as lost.
+/// How long a daemon may leave its buffer unread before datagrams to it count as lost.
 const STUCK: Duration = Duration::from_secs(1);
 
 /// A socket that is connected to the daemon.
 pub(super) struct Socket {
     socket: UdpSocket,
     address: SocketAddr,
-    /// Of a daemon on this machine: how bursts are sent and its buffer is seen.
+    /// For a daemon on this machine: how bursts are sent and how its buffer is inspected.
     local: Option<(UdpSocketState, Backlog)>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Socket {
 pub(super) struct Unsent {
     pub(super) spans: usize,
     pub(super) error: io::Error,
-    /// Nobody takes anything there, for now.
+    /// Whether nothing receives datagrams there for now.
     pub(super) gone: bool,
 }
 
@@ -57,12 +57,12 @@ impl Socket {
         Ok(Self { local: local.transpose()?, socket, address })
     }
 
-    /// Where the daemon is.
+    /// The daemon's address.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Sends a burst when the daemon has room for it.
+    /// Sends a burst when the daemon has space for it.
     ///
     /// # Errors
     /// How many of its spans were not sent, and why.
@@ -84,7 +84,7 @@ impl Socket {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     return Err(Unsent { spans: burst.spans(), error, gone: true });
                 }
-                // This kernel does not send several in one call.
+                // This kernel cannot send several datagrams in one call.
                 Err(_) => {}
             }
         }
@@ -102,8 +102,8 @@ impl Socket {
         unsent.map_or(Ok(()), Err)
     }
 
-    /// Sends, once more where the first attempt was told of an earlier one, which then is the error. On this machine a refusal
-    /// comes before `send` returns, and is asked for.
+    /// Sends, and retries once if the first attempt reported the refusal of an earlier datagram, which is then returned as the
+    /// error. On this machine a refusal arrives before `send` returns, so it is checked for.
     fn twice(&self, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let earlier = match send() {
             Ok(()) => None,
@@ -125,7 +125,7 @@ impl Socket {
         }
     }
 
-    /// Waits until the daemon has room; an error where it does not read.
+    /// Waits until the daemon has space. Returns an error if the daemon does not read.
     fn wait(&self) -> io::Result<()> {
         let Some((_, backlog)) = &self.local else {
             sleep(PAUSE);
@@ -204,10 +204,10 @@ mod tests {
         assert_eq!([received(&receiver).len(), received(&receiver).len()], [10, 63_000]);
     }
 
-    /// An address of this machine that is not loopback: what is sent there is treated as sent to another machine.
+    /// An address of this machine that is not loopback: datagrams to it are treated as if sent to another machine.
     fn elsewhere() -> Option<IpAddr> {
         let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-        // Sends nothing: it asks which of our addresses would be used.
+        // Sends nothing: it finds which of our addresses would be used.
         socket.connect("192.0.2.1:9").ok()?;
         socket.local_addr().ok().map(|own| own.ip()).filter(|ip| !ip.is_loopback())
     }

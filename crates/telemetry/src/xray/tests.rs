@@ -1,4 +1,4 @@
-//! What documents say of spans: through [`Packer`], as the daemon gets them.
+//! The content of documents: written through [`Packer`], as the daemon receives them.
 
 mod packing;
 mod validity;
@@ -19,8 +19,8 @@ use crate::resource::Resource;
 use crate::span::{Record, Recording, Value};
 use crate::testing::{self, Made};
 
-/// The documents of a batch, each with the spans it tells of, and what was done to them. They are the same from the texts that were kept
-/// when they were written first.
+/// The documents of a batch, each with its number of spans, and what was done to fit them. Checks that documents from kept texts
+/// equal those that were written first.
 fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
     let mut alike = Alike::default();
     let first = packed_with(&mut alike, batch, origin);
@@ -35,7 +35,7 @@ fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Js
     let (mut documents, mut out) = (Vec::new(), Vec::new());
     while let Some(spans) = packer.next(&mut out) {
         assert!(out.len() <= MAX_DOCUMENT_BYTES, "{} bytes", out.len());
-        // Whatever is sent must be readable, and told by fields that are known.
+        // Every document must be readable and have only known fields.
         let document = wire::Document::parse(&out).unwrap();
         assert!(document.other.keys().all(|key| ["origin", "links"].contains(&key.as_str())), "{:?}", document.other);
         documents.push((testing::schema::document(&out), spans));
@@ -78,7 +78,7 @@ fn what_two_spans_say_alike_is_told_of_each_with_its_own_ids() {
         &|span| span.event_at(1, "exception", &[]),
         &|span| span.link(&linked, None),
         &|span| {
-            // Its exception has an id of its own, made from the span's.
+            // Its exception has a separate id, derived from the span's.
             span.fail("timeout");
             span.describe("too late");
         },
@@ -111,7 +111,7 @@ fn annotations_that_found_no_room_are_told_where_there_is_room() {
     for _ in 0..3 {
         assert_eq!(of(&told(&[annotated(Some(9), 3)])), 30);
     }
-    // And the other way round: what is kept is not told where it has no room.
+    // Conversely, a kept text is not used if its annotations do not fit.
     assert_eq!(counts(told(&nested)), [30, 20]);
 }
 
@@ -352,7 +352,7 @@ fn metadata_that_a_reader_would_refuse_stays_a_text() {
     );
 }
 
-/// What other translators drop a span for.
+/// Spans that other translators drop.
 #[test]
 fn nothing_is_lost_for_what_x_ray_would_not_take() {
     let long = "é".repeat(1_000);

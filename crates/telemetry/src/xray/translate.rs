@@ -1,7 +1,7 @@
-//! From a span to its part of a segment document, written straight from the span's encoding. A span without a parent in this
-//! process is a segment, whatever its kind; every other is a subsegment. Loses no span: what a field cannot take is cut or
-//! stripped there and whole in the metadata, with all that X-Ray has no field for. Does not nest, and knows no limit of a
-//! document: see [`super::pack`]. Does no I/O.
+//! Translates a span into its part of a segment document, written directly from the span's encoding. A span without a parent in
+//! this process is a segment, whatever its kind; every other span is a subsegment. Loses no span: a value that a field cannot
+//! hold is shortened or stripped there and recorded in full in the metadata, with everything that X-Ray has no field for. Does
+//! not nest spans, and does not limit the size of a document: see [`super::pack`]. Does no I/O.
 
 use std::mem;
 
@@ -15,44 +15,44 @@ use super::origin::Origin;
 use crate::ascii;
 use crate::span::reading::{Head, Reading, Scalar, Text};
 
-/// What a segment says of its maker; the sampling rule's name may follow.
+/// The SDK in a segment; the sampling rule's name may follow.
 const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\",");
 
-/// Where a span's part of a document stands.
+/// The position of a span's part in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
-    /// A document of its own, for a local root.
+    /// A separate document, for a local root.
     Segment,
-    /// A document of its own, for any other span.
+    /// A separate document, for any other span.
     Alone,
     /// Within another document.
     Nested,
 }
 
-/// How much of a span is told, in the order in which it is given up where a document would be too large.
+/// How much of a span is written. If a document would be too large, detail is given up in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     Whole,
     NoMetadata,
     NoStacks,
-    /// No SQL, and of every other text no more than 250 characters.
+    /// No SQL, and at most 250 characters of every other text.
     Short,
     /// One exception, no annotation, no link.
     Bare,
 }
 
-/// What became of a span in a document.
+/// How a span was written into a document.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Written {
-    /// A field was cut or stripped.
+    /// Whether a field was shortened or stripped.
     pub(super) is_cut: bool,
     pub(super) annotations: usize,
 }
 
-/// Writes spans of one service. Its lists are used again for each span.
+/// Writes spans of one service. Its lists are reused for each span.
 pub(super) struct Translator<'a> {
     origin: &'a Origin,
-    /// Of the same service.
+    /// Texts of the same service.
     alike: &'a mut Alike,
     span: Reading<'a>,
     fields: Fields<'a>,
@@ -63,8 +63,8 @@ impl<'a> Translator<'a> {
         Self { origin, alike, span: Reading::empty(), fields: Fields::default() }
     }
 
-    /// Appends a span's part of a document, an object that is left open, with so many annotations at most. The `id` comes first,
-    /// because the daemon looks for the first `"id":"…"` of a document.
+    /// Appends a span's part of a document: an object that is left open, with at most `annotations` annotations. The `id` comes
+    /// first, because the daemon looks for the first `"id":"…"` of a document.
     pub(super) fn write(
         &mut self,
         (head, said): (&Head, &'a [u8]),
@@ -108,13 +108,14 @@ impl<'a> Translator<'a> {
         }
     }
 
-    /// What was written last holds for every span that says the same: no exception with an id that is made from the span's, and no
-    /// annotation left out for want of room. And there may be such a span: an event has its own time.
+    /// Whether the last text can be reused for another span with the same content. It cannot if it has an exception, whose id
+    /// derives from the span's, or if an annotation did not fit. A span with events is not expected to recur, because an event
+    /// has its own time.
     fn may_come_again(&self) -> bool {
         self.span.events.is_empty() && self.span.description.is_empty() && self.fields.had_room()
     }
 
-    /// Appends all that `said` says: of the head, nothing but the ids of exceptions may depend.
+    /// Appends the content of `said`. Only the ids of exceptions may depend on the head.
     fn tell(
         &mut self,
         head: &Head,
@@ -160,7 +161,7 @@ impl<'a> Translator<'a> {
         Written { is_cut: json.cut, annotations: fields.annotations.len() }
     }
 
-    /// What a subsegment is named after: the service, database or host that it calls, else the operation.
+    /// The name of a subsegment: the service, database or host that it calls, otherwise the operation.
     fn name(&self, json: &mut Json<'_>) {
         let Fields { peer, rpc_service, database, namespace, host, port, .. } = self.fields;
         let made: String;
@@ -264,7 +265,7 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    /// What the document has no field for. The first exceptions, so many, are told by its fields.
+    /// Writes everything that the document has no field for. The document's fields record the first `exceptions` exceptions.
     fn metadata(&self, json: &mut Json<'_>, is_segment: bool, exceptions: usize) {
         let Self { origin, span, fields, .. } = self;
         json.open_at(key!("metadata"));
@@ -300,7 +301,7 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    /// Exceptions too, with their time and whatever their fields do not tell.
+    /// Writes the events. Exceptions are included, with their time and everything that their fields do not record.
     fn events(&self, json: &mut Json<'_>, mut exceptions: usize) {
         json.open_list_at(key!("events"));
         for event in &self.span.events {
@@ -368,7 +369,7 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// `1-`, eight digits that tell when the trace began, `-`, and the other sixteen and eight.
+/// Writes `1-`, the eight digits of the trace's start, `-`, and the remaining sixteen and eight digits.
 fn trace(json: &mut Json<'_>, id: &[u8; 16]) {
     let (halves, _) = id.as_chunks::<8>();
     let [high, low] = [halves.first(), halves.last()].map(|half| ascii::hex(half.copied().unwrap_or_default()));

@@ -1,5 +1,5 @@
-//! The daemon's TCP side, asked over plain HTTP: it signs with its own credentials what it passes on to AWS. Follows no redirect,
-//! uses no proxy of the environment, and reads bounded answers.
+//! A client for the daemon's TCP side, over plain HTTP: the daemon forwards requests to AWS and signs them with its own
+//! credentials. Follows no redirects, uses no proxy from the environment, and reads bounded responses.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
-/// Of an answer, in bytes.
+/// The most bytes of a response.
 const ANSWER: u64 = 1024 * 1024;
-/// Of rules.
+/// The most pages of rules.
 const PAGES: usize = 10;
 
-/// Asks one daemon.
+/// Sends requests to one daemon.
 pub(crate) struct Client {
     agent: ureq::Agent,
     endpoint: Url,
@@ -36,10 +36,10 @@ impl Client {
         &self.endpoint
     }
 
-    /// All rules.
+    /// Requests all rules.
     ///
     /// # Errors
-    /// The daemon does not answer, or not with rules.
+    /// The daemon does not respond, or its response does not contain rules.
     pub(crate) fn rules(&self) -> Result<Rules, String> {
         let (mut records, mut next) = (Vec::new(), None::<String>);
         for _ in 0..PAGES {
@@ -54,10 +54,10 @@ impl Client {
         Err(format!("{} has more than {PAGES} pages of rules", self.endpoint))
     }
 
-    /// Tells of at most [`MAX_STATISTICS`] rules and is told their targets.
+    /// Reports at most [`MAX_STATISTICS`] rules, and returns their targets.
     ///
     /// # Errors
-    /// The daemon does not answer, or not with targets.
+    /// The daemon does not respond, or its response does not contain targets.
     pub(super) fn targets(&self, statistics: &[Statistics]) -> Result<TargetsAnswer, String> {
         let told = statistics.get(..MAX_STATISTICS).unwrap_or(statistics);
         self.post("/SamplingTargets", &TargetsRequest { sampling_statistics_documents: told.to_vec() })
@@ -78,7 +78,7 @@ impl Client {
     }
 }
 
-/// The message of an error, as AWS's APIs spell it in one way or the other.
+/// The message of an error response, in either spelling of AWS's APIs.
 fn said(body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = ["message", "Message"].into_iter().find_map(|key| body.get(key)?.as_str()).unwrap_or_default();

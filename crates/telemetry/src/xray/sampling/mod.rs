@@ -1,5 +1,5 @@
-//! Asks the daemon for sampling rules and for targets, on a thread of its own that exports nothing of its own, that nobody waits
-//! for, and that ends when nobody samples any more. What is told of a rule and does not arrive is told again.
+//! Requests sampling rules and targets from the daemon, on a separate thread that exports no spans of its own. No other thread
+//! waits for it, and it ends when no sampler uses the rules any more. Rule statistics that fail to arrive are resent.
 
 mod client;
 mod schedule;
@@ -18,10 +18,10 @@ use crate::span::rules::ByRules;
 
 pub(crate) use client::Client;
 
-/// Begins to ask.
+/// Starts the thread that polls the daemon.
 ///
 /// # Errors
-/// No thread can be started.
+/// The thread cannot be started.
 pub(crate) fn start(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
     let mut poll = Poll {
         rules: Arc::downgrade(rules),
@@ -54,9 +54,9 @@ struct Poll {
     client_id: String,
     schedule: Schedule,
     begun: Instant,
-    /// When rules were last asked for, in seconds since 1970.
+    /// When rules were last requested, in seconds since 1970.
     asked: f64,
-    /// That nobody answers has been said.
+    /// Whether the last failure has been logged.
     complained: bool,
 }
 
@@ -112,7 +112,7 @@ impl Poll {
         self.schedule.targets_came(self.begun.elapsed(), interval, modified, self.asked);
     }
 
-    /// Says it once, until rules come again.
+    /// Logs a problem once, until rules arrive again.
     fn complain(&mut self, problem: &str) {
         if !std::mem::replace(&mut self.complained, true) {
             tracing::warn!("{problem}");
@@ -120,7 +120,7 @@ impl Poll {
     }
 }
 
-/// 24 random hex digits: another one for each process.
+/// 24 random hex digits, different for each process.
 fn client_id() -> String {
     let random: u128 = rand::random();
     format!("{:024x}", random >> 32)

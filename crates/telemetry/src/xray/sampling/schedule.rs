@@ -1,24 +1,24 @@
-//! When to ask for rules, and when for targets. Reads no clock: times are since some beginning.
+//! When to request rules, and when to request targets. Reads no clock: times are measured from an arbitrary start.
 
 use std::time::Duration;
 
-/// Until targets are asked for again, unless the answer says otherwise.
+/// How long until targets are requested again, unless the response specifies an interval.
 const TARGETS: Duration = Duration::from_secs(10);
-/// After rules came: a service that has just begun soon has its quota.
+/// How long after rules first arrive to request targets, so that a service that has just started soon has its quota.
 const FIRST_TARGETS: Duration = Duration::from_secs(1);
-/// Until rules or targets are asked for again after nobody gave them, unless polling is more frequent.
+/// How long until rules or targets are requested again after a failure, unless the polling interval is shorter.
 const AGAIN: Duration = Duration::from_secs(10);
-/// What an answer may ask for, in seconds.
+/// The intervals that a response may specify, in seconds.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=300;
 
-/// What is to be done, and when.
+/// When rules and targets are due.
 #[derive(Debug)]
 pub(super) struct Schedule {
     polling: Duration,
     rules: Duration,
-    /// `None` until rules came.
+    /// `None` until rules have arrived.
     targets: Option<Duration>,
-    /// When a rule was last changed, as far as is known, in seconds since 1970.
+    /// When a rule was last changed, if known, in seconds since 1970.
     modified: Option<f64>,
 }
 
@@ -27,12 +27,12 @@ pub(super) struct Schedule {
 pub(super) enum Due {
     Rules,
     Targets,
-    /// Nothing, for so long.
+    /// Nothing is due for this long.
     Nothing(Duration),
 }
 
 impl Schedule {
-    /// Rules at once, and then each time `polling` has passed.
+    /// Rules are due immediately, and then after each `polling` interval.
     pub(super) fn new(polling: Duration) -> Self {
         Self { polling, rules: Duration::ZERO, targets: None, modified: None }
     }
@@ -46,7 +46,7 @@ impl Schedule {
         }
     }
 
-    /// Rules came. `jitter` from 0 to 1 keeps processes that began together apart: up to a tenth is added.
+    /// Rules arrived. `jitter`, from 0 to 1, keeps apart processes that started together: up to a tenth of the interval is added.
     pub(super) fn rules_came(&mut self, now: Duration, jitter: f64) {
         self.rules = now + self.polling.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
         self.targets.get_or_insert(now + FIRST_TARGETS);
@@ -56,8 +56,8 @@ impl Schedule {
         self.rules = now + self.polling.min(AGAIN);
     }
 
-    /// Targets came, with the seconds until the next and the second since 1970 at which a rule was last `modified`. One that was
-    /// since we asked, or at `epoch` where we have not been told before, makes rules due.
+    /// Targets arrived, with the seconds until the next request and the time at which a rule was last `modified`, in seconds
+    /// since 1970. Rules become due if this is later than the last known modification, or later than `asked` if none is known.
     pub(super) fn targets_came(&mut self, now: Duration, interval: Option<u64>, modified: Option<f64>, asked: f64) {
         let interval = interval.map(|seconds| seconds.clamp(*INTERVALS.start(), *INTERVALS.end()));
         self.targets = Some(now + interval.map_or(TARGETS, Duration::from_secs));
@@ -130,7 +130,7 @@ mod tests {
         schedule.rules_came(at(11), 0.0);
         schedule.targets_came(at(21), None, Some(1_005.0), 1_011.0);
         assert_eq!(schedule.due(at(21)), Due::Nothing(at(10)));
-        // The daemon's clock is behind ours: that a change is new is told by the one before.
+        // The daemon's clock is behind ours: the previous modification shows that the change is new.
         schedule.targets_came(at(31), None, Some(1_006.0), 9_999.0);
         assert_eq!(schedule.due(at(31)), Due::Rules);
     }

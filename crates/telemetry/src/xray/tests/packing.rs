@@ -1,4 +1,4 @@
-//! Which span is in which document: nested, alone, or told in less detail, and each exactly once.
+//! Which span is in which document: nested, alone, or with less detail, and each exactly once.
 
 use super::*;
 
@@ -79,8 +79,8 @@ fn a_span_that_is_too_large_gives_up_metadata_first_and_then_stacks_and_texts() 
     assert_eq!(large(0, 20, 60), (false, 0, false, 1, 0), "all that has no bound");
 }
 
-/// Spans by their parents and the bytes of their text, into documents: each span is in one of them, below its parent or beside it
-/// with its name.
+/// Packs spans, given by their parents and the bytes of their text, into documents. Checks that each span is in exactly one,
+/// either inside its parent or in a separate document with its parent's id.
 fn assert_none_is_lost(spans: &[(Option<u64>, usize)]) -> usize {
     let text = "x".repeat(9_000);
     let batch: Vec<Record> = spans
@@ -104,7 +104,7 @@ fn assert_none_is_lost(spans: &[(Option<u64>, usize)]) -> usize {
 }
 
 proptest! {
-    /// Any parents, rings too, and any sizes.
+    /// Any parents, including rings, and any sizes.
     #[test]
     fn every_span_is_in_one_document(spans in proptest::collection::vec((proptest::option::of(1_u64..60), 0_usize..9_000), 1..60)) {
         assert_none_is_lost(&spans);
@@ -124,7 +124,7 @@ fn ten_megabytes_of_random_trees_lose_no_span() {
     while bytes < 10_000_000 {
         let spans: Vec<_> = (0..1 + below(600))
             .map(|index| {
-                // Mostly deep, sometimes wide, now and then a root or an orphan.
+                // Mostly deep, sometimes wide, occasionally a root or an orphan.
                 let parent = match below(10) {
                     0 => None,
                     1 => Some(1 + below(700)),
@@ -138,7 +138,7 @@ fn ten_megabytes_of_random_trees_lose_no_span() {
     }
 }
 
-/// The ids of a document and all within it, with their parents'.
+/// Collects the ids of a document and of everything within it, with their parents' ids.
 fn walk(document: &Json, parent: Option<&str>, seen: &mut Vec<(u64, Option<u64>)>) {
     let number = |text: &str| u64::from_str_radix(text, 16).unwrap();
     let id = document["id"].as_str().unwrap();

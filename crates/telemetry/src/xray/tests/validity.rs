@@ -1,5 +1,5 @@
-//! Whatever a span says, X-Ray's own schema takes its document: attributes of any name, those with fields of their own among
-//! them, with any value.
+//! X-Ray's own schema accepts the document of any span, whatever the names and values of its attributes, including attributes
+//! that have separate fields.
 
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, USER_AGENT_ORIGINAL,
@@ -7,7 +7,7 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::*;
 
-/// Names that documents have fields for, or that are told apart from others.
+/// Names that documents have fields for, or that are handled differently from others.
 const KNOWN: [&str; 33] = [
     DB_NAMESPACE,
     DB_QUERY_TEXT,
@@ -56,7 +56,7 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
         "[a-z:/]{0,12}",
-        // Longer than any field, of characters of several bytes.
+        // Longer than any field, and made of multi-byte characters.
         (0_usize..2_100).prop_map(|count| "é💣".repeat(count / 2)),
         Just("aws-api".to_owned()),
         Just(r#"{"id":"0000000000000001","key":[1,null]}"#.to_owned()),
@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn any_span_is_a_valid_document(
         name in text(),
-        // Not any text: the schema lists the letters of Unicode 8, and newer ones are letters to us.
+        // Not arbitrary text: the schema lists the letters of Unicode 8, while this crate also treats newer ones as letters.
         service in "[a-zA-Zé߀日ǅٱ५Ⅷ\u{2028}\u{345}Ⓐ𝕏💣 \t\n|{}\"_.:/%&#=+@-]{0,250}",
         kind in 0_usize..5,
         failed in any::<bool>(),
