@@ -1,4 +1,4 @@
-//! Accounts over HTTP: who gets in, who stays out, and what a session may do.
+//! Accounts over HTTP: which sign-ins and sessions are accepted or refused, and what a session may do.
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ fn a_session_ends_where_it_is_signed_out_and_not_elsewhere() {
         assert!(out.header("set-cookie").contains("Max-Age=0"), "{}", out.header("set-cookie"));
         assert_eq!(here.get("/api/auth/me").status, 401);
         assert_eq!(elsewhere.get("/api/auth/me").status, 200);
-        // Who signs in with a session leaves that one behind.
+        // A sign-in with a session's cookie ends that session.
         let again = json!({"login": elsewhere.handle, "password": PASSWORD});
         assert_eq!(elsewhere.post("/api/auth/signin", &again).status, 200);
         assert_eq!(elsewhere.get("/api/auth/me").status, 401);
@@ -118,7 +118,7 @@ fn a_wrong_input_is_told_in_codes() {
     });
 }
 
-/// Neither the answer nor the count of attempts tells whether there is such a login.
+/// Neither the response nor the count of attempts reveals whether the login exists.
 #[test]
 fn a_password_is_guessed_a_few_times_and_no_more() {
     engines::each(&[], |cruddur| {
@@ -156,7 +156,7 @@ fn a_right_password_forgets_the_wrong_ones() {
     });
 }
 
-/// 14 of the guarantees, its first part: every route that is somebody's refuses everybody else.
+/// Guarantee 14, first part: every route of one user's data refuses all other users.
 #[test]
 fn nobody_acts_for_another() {
     engines::each(&[], |cruddur| {
@@ -173,7 +173,7 @@ fn nobody_acts_for_another() {
         assert_eq!(another.get("/api/message_groups").json(), json!([]));
         assert_eq!(me.get(&format!("/api/messages/{group}")).json().as_array().unwrap().len(), 1);
 
-        // Who is named in a body does not matter.
+        // A user named in a body is ignored.
         let assigned = json!({
             "message": "x", "ttl": "1-hour", "user_uuid": me.uuid, "handle": me.handle, "uuid": crud,
             "likes_count": 1_000, "created_at": "2000-01-01T00:00:00Z",

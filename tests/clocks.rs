@@ -1,4 +1,4 @@
-//! Nothing is deleted by one machine's clock alone: a backend with a wrong clock removes no living row.
+//! One machine's wrong clock never deletes anything: a backend with a wrong clock removes no live row.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use crate::support::cruddur::Cruddur;
 use crate::support::witness::Witness;
 use crate::support::{Folder, cannot_run, engines, eventually, http, postgres};
 
-/// Lies to a process about the time. Debian's libfaketime, which `tests/run` installs.
+/// Gives a process a false time. Debian's libfaketime, which `tests/run` installs.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 const LIVING: &str = "SELECT (SELECT count(*) FROM activities) + (SELECT count(*) FROM sessions) \
@@ -22,7 +22,7 @@ fn backend(url: &str, offset: &str) -> Option<Cruddur> {
     Some(Cruddur::service("backend", &[&lie[..], &[("DATABASE_URL", url)]].concat()))
 }
 
-/// Leaves a crud, a session, an attempt and a key that live, and a row that every sweep deletes first.
+/// Leaves a live crud, session, attempt and key, and a row that every sweep deletes first.
 fn fill(url: &str, witness: &Witness) {
     let backend = Cruddur::service("backend", &[("DATABASE_URL", url)]);
     let me = backend.person();

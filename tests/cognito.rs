@@ -1,4 +1,4 @@
-//! Accounts of an issuer's: whose tokens are good and whose are not, and what happens while the issuer changes its keys or is away.
+//! Accounts of an external issuer: which tokens are valid, and what happens while the issuer changes its keys or is away.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn post(base: &str, path: &str, token: &str, body: &Value) -> Answer {
     http::send(&format!("{base}{path}"), &headers, body.to_string().as_bytes())
 }
 
-/// A backend on SQLite that takes the issuer's tokens.
+/// A backend on SQLite that accepts the issuer's tokens.
 fn backend(issuer: &Issuer, data: &Folder) -> Cruddur {
     let sqlite = ("CRUDDUR_DATA", data.path().to_str().unwrap());
     Cruddur::service("backend", &[&[sqlite][..], &issuer.variables()].concat())
@@ -150,7 +150,7 @@ fn garbage_is_nobodys_and_breaks_nothing() {
         let (statuses, _) = raw::exchange(&cruddur.backend, &request, 1);
         assert!([[400], [401]].contains(&[statuses[0]]), "{statuses:?} {odd:?}");
     }
-    // Claims of every shape, rightly signed.
+    // Claims of every shape, with a valid signature.
     for claims in [json!(null), json!([]), json!({}), json!("text"), json!({"iss": [issuer.url], "exp": "soon"})] {
         assert_refused(&me(&cruddur.backend, &issuer.sign(&claims)), &claims.to_string());
     }
@@ -278,7 +278,7 @@ fn nobody_signs_up_in_or_out_here() {
     assert_eq!((answer.status, answer.header("set-cookie"), answer.header("cache-control")), (200, "", "no-store"));
 }
 
-/// 6 of the guarantees, and who it is on every span, with the issuer's among them.
+/// Guarantee 6, and the user's id on every span, including the spans about the issuer.
 #[test]
 fn a_trace_tells_who_came_and_not_with_what() {
     let Some(issuer) = Issuer::start() else { return };
@@ -289,7 +289,7 @@ fn a_trace_tells_who_came_and_not_with_what() {
     let answer = post(&cruddur.page, "/api/activities", &token, &json!({"message": "traced", "ttl": "1-hour"}));
     assert_eq!(answer.status, 200);
     let user = me(&cruddur.page, &token).json()["uuid"].clone();
-    // Those of a post, and of who it is by: the issuer's keys, two looks for the user, and the user.
+    // The spans of a post and of its author's authentication: the issuer's keys, two user lookups, and the user.
     let spans = cruddur.spans(&answer.trace_id(), 12);
     let named = |name: &str, service: &str| {
         let found =

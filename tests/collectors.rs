@@ -1,5 +1,5 @@
-//! Collectors as they are out there: behind a private CA, with TLS in both directions, and what answers a batch with a success that
-//! is no response of OTLP.
+//! Collectors as they occur in practice: behind a private CA, with mutual TLS, and servers that answer a batch with a success that
+//! is not an OTLP response.
 
 use crate::support::Folder;
 use crate::support::certificate::Authority;
@@ -11,14 +11,14 @@ const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 const CLIENT: &str = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE";
 const KEY: &str = "OTEL_EXPORTER_OTLP_CLIENT_KEY";
 
-/// The backend alone, from its start, which has spans, to its end.
+/// The backend alone, run from its start, which makes spans, to its end.
 fn backend(variables: &[(&str, &str)]) -> Ended {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
     Cruddur::service("backend", &[&own, variables].concat()).stop()
 }
 
-/// What the backend's ledger says at the end.
+/// The backend's final ledger.
 fn ledger(ended: &Ended) -> &str {
     let line = ended.errors.lines().find(|line| line.starts_with("backend: otlp: "));
     line.unwrap_or_else(|| panic!("no ledger in {}", ended.errors))
@@ -99,7 +99,7 @@ fn a_file_that_cannot_be_used_is_a_fault_that_names_it() {
         assert!(ended.errors.starts_with(&format!("error: {variable}: ")), "{}", ended.errors);
         assert!(ended.errors.contains(problem) && ended.errors.lines().count() == 1, "{problem}: {}", ended.errors);
     }
-    // What no address needs is not read.
+    // A file that no endpoint needs is not read.
     let ended = backend(&[(ENDPOINT, "http://127.0.0.1:1"), (CERTIFICATE, "/no/such/ca.pem"), ("SSL_CERT_FILE", text)]);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
 }

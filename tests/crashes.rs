@@ -1,5 +1,5 @@
-//! Tests 2 and 3 of the guarantees: what was acknowledged is on the disk. A backend that is killed again and again while it
-//! writes has it all each time it is back, and the disk has been waited for before each acknowledgement.
+//! Tests 2 and 3 of the guarantees: whatever was acknowledged is on the disk. A backend that is killed repeatedly while it
+//! writes still has all of it after each restart, and each acknowledgement came after the data was flushed to the disk.
 
 use std::process::Command;
 use std::sync::Mutex;
@@ -48,7 +48,7 @@ fn killed_again_and_again(engine: &str, database: &str, assert_whole: impl Fn(&W
                     }
                 });
             }
-            // Each time somewhat later in the life of the process and of its files.
+            // Each kill comes somewhat later in the life of the process and of its files.
             let enough = before + 1 + kill % 13;
             eventually("acknowledged posts", || (acknowledged.lock().unwrap().len() >= enough).then_some(()));
             backend.kill();
@@ -65,7 +65,7 @@ fn killed_again_and_again(engine: &str, database: &str, assert_whole: impl Fn(&W
     );
 }
 
-/// A backend that answers from its database, and how long that took.
+/// A backend that responds from its database, and how long its start took.
 fn started(database: &str) -> (Cruddur, Duration) {
     let begun = Instant::now();
     let backend = Cruddur::service("backend", &[("DATABASE_URL", database)]);
@@ -73,7 +73,7 @@ fn started(database: &str) -> (Cruddur, Duration) {
     (backend, begun.elapsed())
 }
 
-/// Of a running backend, so that what it does at its end does not count.
+/// Checks a running backend, so that writes at its shutdown do not count.
 #[test]
 fn the_disk_is_waited_for_before_each_acknowledgement() {
     let tried = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
@@ -82,7 +82,7 @@ fn the_disk_is_waited_for_before_each_acknowledgement() {
     }
     let folder = Folder::new();
     let calls = folder.path().join("calls");
-    // As a grandchild, so that the backend is still the test's own child. With -y a call tells its file.
+    // As a grandchild, so that the backend is still the test's own child. With -y a call shows its file.
     let strace = ["-D", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", calls.to_str().unwrap()];
     let data = folder.path().join("data");
     let variables = [("CRUDDUR_DATA", data.to_str().unwrap())];

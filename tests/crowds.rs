@@ -1,4 +1,4 @@
-//! More connections than there may be, of all clients or of one: those beyond are refused with a reason, whatever the others do.
+//! More connections than the limit, of all clients or of one: the surplus is refused with a reason, whatever other connections do.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::support::{DEADLINE, eventually, raw};
 
 const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
 
-/// Connections that have been answered, and are kept.
+/// Connections that have received a response and are kept open.
 fn hold(count: usize, connect: impl Fn() -> TcpStream) -> Vec<TcpStream> {
     let held = (0..count).map(|_| {
         let stream = connect();
@@ -23,7 +23,7 @@ fn hold(count: usize, connect: impl Fn() -> TcpStream) -> Vec<TcpStream> {
     held.collect()
 }
 
-/// The whole answer to a connection that is refused.
+/// The whole response to a refused connection.
 fn refused(stream: &TcpStream) -> Vec<String> {
     let head = read_head(stream);
     assert_eq!(head.first().map(String::as_str), Some("HTTP/1.1 503 Service Unavailable"), "{head:?}");
@@ -53,14 +53,14 @@ fn from(address: &str, proxy: &Cruddur) -> TcpStream {
 fn idle_connections_keep_nobody_from_the_reason_why_they_are_refused() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "20")]);
     let _held = hold(20, || raw::connect(&proxy.page));
-    // More than are refused at the same time.
+    // More than the proxy refuses at the same time.
     let idle: Vec<_> = (0..400).map(|_| raw::connect(&proxy.page)).collect();
     for _ in 0..50 {
         let client = raw::connect(&proxy.page);
         (&client).write_all(REQUEST).unwrap();
         refused(&client);
     }
-    // The last ones are not old enough to give way.
+    // The newest ones are not old enough to be evicted.
     for stream in idle.iter().rev().take(20) {
         let mut answer = String::new();
         (&mut &*stream).read_to_string(&mut answer).unwrap();

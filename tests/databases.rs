@@ -1,5 +1,5 @@
-//! Test 11 of the guarantees: databases in trouble. Whatever happens to one, each request is answered, either with what it
-//! asked for or with "come back later"; what was acknowledged is kept; and all is well again once the database is, without a
+//! Test 11 of the guarantees: databases in trouble. Whatever happens to a database, each request gets either its result or
+//! "come back later"; acknowledged writes are kept; and the backend recovers as soon as the database does, without a
 //! restart.
 
 use std::fs::File;
@@ -24,16 +24,16 @@ use crate::support::{Folder, eventually, postgres};
 /// Three times as many as the backend has connections to its database.
 const WRITERS: usize = 24;
 
-/// A backend, and what it said to those who write there without a pause.
+/// A backend, and its responses to the clients that write there without a pause.
 struct Run {
     backend: Cruddur,
     witness: Witness,
     writers: Vec<Told>,
-    /// Answers of neither kind.
+    /// Responses that are neither a success nor "come back later".
     wrong: Mutex<Vec<String>>,
 }
 
-/// What one writer was told.
+/// The responses that one writer received.
 #[derive(Default)]
 struct Told {
     acknowledged: Mutex<Vec<Uuid>>,
@@ -41,7 +41,7 @@ struct Told {
 }
 
 impl Run {
-    /// On the database at `url`, which is asked at `witness` past the backend.
+    /// Starts a backend on the database at `url`; `witness` is that database's direct URL.
     fn start(url: &str, witness: &str) -> Self {
         Self {
             backend: Cruddur::service("backend", &[("DATABASE_URL", url)]),
@@ -51,7 +51,7 @@ impl Run {
         }
     }
 
-    /// Load from before `trouble` until all is well again behind it.
+    /// Applies load from before `trouble` until the backend has recovered from it.
     fn through(&self, trouble: impl FnOnce(&Self)) {
         let over = AtomicBool::new(false);
         let (address, wrong) = (self.backend.backend.as_str(), &self.wrong);
@@ -65,7 +65,7 @@ impl Run {
                     }
                 });
             }
-            // Ends the load also where the trouble is too much.
+            // Ends the load even if `trouble` panics.
             let _over = Over(&over);
             self.goes_on();
             trouble(self);
@@ -85,12 +85,12 @@ impl Run {
 
     fn is_put_off(&self) {
         self.each("posts that are put off", |told| told.put_off.load(Relaxed));
-        // Whoever does not need the database is answered.
+        // A request that does not need the database still succeeds.
         assert_eq!(http::get(&format!("{}/api/health-check", self.backend.backend)).status, 200);
     }
 
-    /// Waits until each writer has had two more: one that hangs is not made up for by the others, and the second was asked for
-    /// in the present state of things.
+    /// Waits until each writer's count has grown by two. One writer's progress does not make up for another that hangs, and the
+    /// second of the two requests started in the present state.
     fn each(&self, what: &str, count: impl Fn(&Told) -> usize) {
         let before: Vec<_> = self.writers.iter().map(&count).collect();
         eventually(format!("{what}, for each who writes,"), || {
@@ -106,7 +106,7 @@ impl Run {
 }
 
 impl Told {
-    /// Posts once; what is answered is an error where it is neither of the two.
+    /// Posts once. A response that is neither a success nor "come back later" is an error.
     fn post(&self, backend: &str, writer: &Writer) -> Result<(), String> {
         let answer = writer.post(backend, &"Is this kept? ".repeat(20)).map_err(|error| error.to_string())?;
         if answer.status == 200 {
@@ -128,7 +128,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// "Come back later", and nothing about why.
+/// Whether a response is "come back later", without a reason.
 fn is_put_off(answer: &Answer) -> bool {
     let mut body = answer.json();
     let traced = body.as_object_mut().is_some_and(|body| body.remove("trace_id").is_some());
@@ -138,7 +138,7 @@ fn is_put_off(answer: &Answer) -> bool {
         && body == problem
 }
 
-/// A run on PostgreSQL with a wire between; none where there is no server.
+/// A run on PostgreSQL behind a wire; does nothing if there is no server.
 async fn with_postgresql(test: impl FnOnce(&Run, &SlowWire) + Send + 'static) {
     let Some(database) = postgres::database().await else { return };
     let test = move || {
@@ -157,7 +157,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
             assert!(is_put_off(&run.home()));
             wire.mend();
         });
-        // And one that never comes back to what it was asked.
+        // A database that never responds to the pending requests.
         run.through(|run| {
             wire.fall_silent();
             run.is_put_off();
@@ -175,7 +175,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
 async fn connections_that_are_answered_no_more_are_replaced() {
     let Some(database) = postgres::database().await else { return };
     let test = move || {
-        // Long enough for all eight connections to be in use at once.
+        // Long enough for all eight connections to be in use together.
         let wire = SlowWire::before(&database, Duration::from_millis(40));
         let run = Run::start(&wire.url, &database);
         let (over, put_off, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
@@ -195,12 +195,12 @@ async fn connections_that_are_answered_no_more_are_replaced() {
                 eventually(what, || (read.load(Relaxed) >= before + 100).then_some(()));
             };
             reads_on("reads before");
-            // It finds them waiting for an answer; none of them may keep its place.
+            // The loss hits connections that wait for a response; none of them may keep its permit.
             wire.lose_connections();
             reads_on("reads by other connections");
             assert!(put_off.load(Relaxed) > 0);
         });
-        // Each who writes finds out about one connection, and there are four.
+        // Each write detects one dead connection, and there are four.
         let sign_in = format!("{}/api/auth/signin", run.backend.backend);
         let attempt = serde_json::json!({"login": "nobody", "password": "no such password"});
         eventually("writes", || (0..8).all(|_| http::post(&sign_in, &attempt).status != 503).then_some(()));
@@ -231,7 +231,7 @@ async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
     .await;
 }
 
-/// Connections are kept between statements that read: one that ended meanwhile is nothing to whoever reads next.
+/// Connections are kept between reads; the next reader does not notice that one has ended meanwhile.
 #[tokio::test]
 async fn a_connection_that_was_ended_between_two_statements_is_not_noticed() {
     with_postgresql(|run, wire| {
@@ -247,7 +247,7 @@ async fn a_connection_that_was_ended_between_two_statements_is_not_noticed() {
     .await;
 }
 
-/// Those that have a connection wait for the lock, and the others for a connection; neither do so for ever.
+/// Requests with a connection wait for the lock, and the others for a connection; neither wait for ever.
 #[tokio::test]
 async fn a_locked_table_and_an_exhausted_pool_put_off() {
     with_postgresql(|run, _| {
@@ -266,7 +266,7 @@ async fn a_locked_table_and_an_exhausted_pool_put_off() {
     .await;
 }
 
-/// As the table on PostgreSQL; who reads does not wait at all.
+/// The SQLite counterpart of the locked table on PostgreSQL; readers do not wait at all.
 #[test]
 fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
     let folder = Folder::new();
@@ -274,7 +274,7 @@ fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
     let run = Run::start(&url, &url);
     run.through(|run| {
         let mut other = run.witness.runtime.block_on(SqliteConnection::connect(&url)).unwrap();
-        // It may have to wait for its turn itself.
+        // This connection may have to wait for its own turn.
         run.witness.runtime.block_on(other.execute("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE")).unwrap();
         run.is_put_off();
         assert_eq!(run.home().status, 200);
@@ -315,7 +315,7 @@ async fn starters_that_race_on_postgresql_find_one_database() {
     tokio::task::spawn_blocking(move || assert_one_database(&database)).await.unwrap();
 }
 
-/// Made once and filled once, however many begin with nothing.
+/// The database is created once and filled once, however many backends start on an empty one.
 fn assert_one_database(url: &str) {
     let start = || Cruddur::service("backend", &[("DATABASE_URL", url)]);
     let backends: Vec<_> = thread::scope(|scope| {

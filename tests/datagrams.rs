@@ -1,5 +1,5 @@
-//! The viewer where the X-Ray daemon would be: any bytes may come, as large as UDP carries. What is no document is counted, and
-//! the next one is taken.
+//! The viewer in place of the X-Ray daemon: any bytes may arrive, as large as UDP carries. An invalid document is counted, and
+//! the next one is accepted.
 
 use std::net::UdpSocket;
 
@@ -65,7 +65,7 @@ fn what_is_no_document_is_counted_and_the_next_one_is_taken() {
         (0..LARGEST).map(|byte| u8::try_from(byte * 31 % 251).unwrap()).collect(),
         [HEADER.as_bytes(), &vec![b'['; LARGEST - HEADER.len()]].concat(),
         datagram(&deep(600)),
-        // Cut off, as a sender that does not know the limit would have it.
+        // Cut off, as by a sender that does not know the limit.
         of_size(&segment(7), LARGEST)[..60_000].to_vec(),
         with("id", json!("0000000000000000")),
         with("id", json!("zz00000000000007")),
@@ -75,7 +75,7 @@ fn what_is_no_document_is_counted_and_the_next_one_is_taken() {
         with("type", json!("subsegment")),
     ];
     for (count, (number, bytes)) in (1..).zip(garbage.iter().enumerate()) {
-        // One after the other, so that what is counted is counted for this one.
+        // One at a time, so that each increase is due to this datagram.
         assert_eq!(socket.send_to(bytes, &viewer.xray).unwrap(), bytes.len());
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
         eventually(format!("the count of number {number}, {shown}"), || {
@@ -89,7 +89,7 @@ fn what_is_no_document_is_counted_and_the_next_one_is_taken() {
     eventually("a trace", || (!http::get(&format!("{}/api/traces", viewer.viewer)).json()[0].is_null()).then_some(()));
 }
 
-/// Larger than X-Ray takes, but no larger than UDP carries: it is shown, and a hundred of them fit.
+/// Larger than X-Ray accepts, but no larger than UDP carries: the viewer shows it, and a hundred of them fit.
 #[test]
 fn the_largest_datagrams_are_taken() {
     let viewer = Cruddur::service("trace-viewer", &[]);

@@ -1,5 +1,5 @@
-//! Deletions of what much hangs on: however many replies and likes a crud has, its owner can delete it, it goes once it has expired, and a row that
-//! cannot be deleted stops nothing else.
+//! Deletions with many dependent rows: however many replies and likes a crud has, its owner can delete it, and it goes once it has expired. A row that
+//! cannot be deleted stops no other deletion.
 
 use crate::support::cruddur::Cruddur;
 use crate::support::engines;
@@ -13,7 +13,7 @@ const STUCK_POSTGRESQL: &str = "CREATE FUNCTION stuck() RETURNS trigger LANGUAGE
 const STUCK_SQLITE: &str = "CREATE TRIGGER stuck BEFORE DELETE ON activities WHEN OLD.message = 'stuck' \
      BEGIN SELECT RAISE(ABORT, 'this row is stuck'); END";
 
-/// An id for number `n` of a kind.
+/// An SQL expression for the id of number `n` of a kind.
 fn id(witness: &Witness, kind: u8) -> String {
     if witness.is_sqlite() {
         format!("CAST(printf('{kind}%015d', n) AS BLOB)")
@@ -22,7 +22,7 @@ fn id(witness: &Witness, kind: u8) -> String {
     }
 }
 
-/// Gives the crud of this message so many replies, each with a like and a word.
+/// Gives the crud with this message `count` replies, each with a like and a word.
 fn fill(witness: &Witness, message: &str, kind: u8, count: u32) {
     let id = id(witness, kind);
     let numbers =
@@ -47,7 +47,7 @@ fn fill(witness: &Witness, message: &str, kind: u8, count: u32) {
     ));
 }
 
-/// Likes of so many users who are there for it.
+/// Adds likes from `count` users made for this purpose.
 fn like(witness: &Witness, message: &str, count: u32) {
     let id = id(witness, 9);
     let numbers =
@@ -83,7 +83,7 @@ fn a_crud_with_thousands_of_replies_or_likes_is_deleted_and_expires() {
         fill(&witness, "few replies", 3, 100);
         like(&witness, "many likes", 2_000);
         if !witness.is_sqlite() {
-            // As on a server in use: the statistics say that nearly all replies are to one crud.
+            // As on a server in use: according to the statistics, nearly all replies are to one crud.
             witness.execute("ANALYZE");
         }
         witness.execute(if witness.is_sqlite() { STUCK_SQLITE } else { STUCK_POSTGRESQL });

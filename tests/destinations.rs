@@ -1,4 +1,4 @@
-//! Honeycomb, X-Ray and the viewer at the same time: one trace id, and no key where it does not belong.
+//! Honeycomb, X-Ray and the viewer together: one trace id, and each key only at its own destination.
 
 use serde_json::json;
 
@@ -83,7 +83,7 @@ fn each_service_tells_its_ledger() {
     let trace = cruddur.get("/api/activities/home").trace_id();
     cruddur.spans(&trace, 5);
     for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 8)] {
-        // The viewer has the spans before it has answered that it does.
+        // The viewer has the spans before its response confirms them.
         let ledger = eventually("delivered", || {
             let ledger = http::get(&format!("{base}/health/telemetry")).json();
             (ledger["destinations"].as_array().unwrap().iter().all(|one| one["delivered"] == spans)).then_some(ledger)

@@ -1,5 +1,5 @@
-//! `cruddur doctor` against a right key, wrong ones of every kind, dead destinations and a dead database: a line each with the
-//! mend, and exit code 1 where something will not work.
+//! `cruddur doctor` against a right key, wrong ones of every kind, dead destinations and a dead database: one line per check, with
+//! the fix, and exit code 1 if something will not work.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -20,7 +20,7 @@ const FREE_PORTS: [(&str, &str); 4] = [
     ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
 ];
 
-/// The checks, by the order in which they are told, and the exit code.
+/// The checks, in printed order, and the exit code.
 struct Told {
     checks: Vec<(String, String, String)>,
     code: i32,
@@ -30,7 +30,7 @@ fn doctor(variables: &[(&str, &str)]) -> Told {
     doctor_of(&[], variables)
 }
 
-/// The same with more on its command line.
+/// Runs the doctor with additional arguments.
 fn doctor_of(arguments: &[&str], variables: &[(&str, &str)]) -> Told {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
@@ -209,7 +209,7 @@ fn a_running_cruddur_is_recognised_and_gets_no_trace_of_the_doctor() {
     let cruddur = Cruddur::up(&data, &own);
     let at = |address: &str| address.trim_start_matches("http://").to_owned();
     let (page, backend, viewer) = (at(&cruddur.page), at(&cruddur.backend), at(&cruddur.viewer));
-    // What each service has made of its start has arrived.
+    // Waits until the spans of each service's start have been delivered.
     let settled = || {
         eventually("an empty queue", || {
             let ledgers =
@@ -327,7 +327,7 @@ fn proxies_of_the_environment_are_said_to_be_unused() {
     assert!(!format!("{:?}", told.checks).contains("canary"));
 }
 
-/// A server that sends `answer` to whatever comes, and closes.
+/// A server that sends `answer` to every connection, and closes it.
 fn server(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -348,7 +348,7 @@ fn what_speaks_at_a_collectors_address_is_named() {
         assert_eq!(told.code, 1, "{:?}", told.checks);
         told.checks.into_iter().find(|(_, status, _)| status == "wrong").unwrap().2
     };
-    // What a server of gRPC begins with.
+    // The first bytes of a gRPC server.
     let grpc = server(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64");
     for scheme in ["http", "https"] {
         let told = of(&format!("{scheme}://{grpc}"));
@@ -366,7 +366,7 @@ fn what_speaks_at_a_collectors_address_is_named() {
     assert!(told.contains("speaks TLS; give its address with https://"), "{told}");
     let told = of(&encrypted.url);
     assert!(told.contains("name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE"), "{told}");
-    // It signs itself, as `openssl req -x509` makes it.
+    // A self-signed certificate, as `openssl req -x509` makes it.
     let Some(certificate) = Certificate::make() else { return };
     let own = Honeycomb::encrypted("", certificate.server());
     let file = certificate.file();

@@ -1,5 +1,5 @@
-//! Answers that come before the body of their request has been read: they reach the client, and end the connection on which the
-//! rest of that body could be taken for something else, at the proxy on both sides and at the backend.
+//! Responses that precede the end of their request's body. They reach the client, and close any connection on which the remaining
+//! body could be mistaken for something else: at the proxy on both sides, and at the backend.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,7 +14,7 @@ use crate::support::cruddur::Cruddur;
 use crate::support::upstream::values;
 use crate::support::{Folder, raw};
 
-/// The first line of the answer on `client`, which must announce that the connection ends, and end it.
+/// The first line of the response on `client`; the response must announce the connection's end, and the connection must end.
 fn last_answer(client: &TcpStream, what: &str) -> String {
     client.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
     let head = read_head(client);
@@ -24,7 +24,7 @@ fn last_answer(client: &TcpStream, what: &str) -> String {
     head.into_iter().next().unwrap()
 }
 
-/// Bodies of which some is missing.
+/// Incomplete bodies.
 const CUT: [&str; 3] = [
     "content-length: 5\r\n\r\nhel",
     "content-length: 100000\r\n\r\n",
@@ -92,7 +92,7 @@ fn a_connection_whose_upstream_refused_a_whole_body_carries_no_other_request() {
     for status in [408, 413, 415, 417] {
         let (client, mut server, _) =
             bench.forwarded("POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello");
-        // It is with the upstream, which has not read it.
+        // The upstream has received it, but not read it.
         assert_eq!(read(&mut server, 5), b"hello");
         write!(server, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n").unwrap();
         let head = read_head(&client);
@@ -124,7 +124,7 @@ fn a_body_that_was_sent_whole_ends_no_connection() {
     }
 }
 
-/// A client that has sent a head, and waits to be asked for its body.
+/// A client that has sent a head and waits for `100 Continue`.
 const EXPECTS: &str = "PUT /api/x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
 
 #[test]
@@ -193,7 +193,7 @@ fn the_backend_ends_a_connection_whose_body_it_did_not_read() {
         for framing in ["transfer-encoding: chunked", "content-length: 1000000"] {
             let mut client = raw::connect(&backend.backend);
             write!(client, "{line} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n{framing}\r\n\r\n").unwrap();
-            // It may be answered, and closed, before all of this is sent.
+            // The response and the close may come before all of this is sent.
             for _ in 0..3 {
                 let chunk = if framing.contains("chunked") { format!("10000\r\n{large}\r\n") } else { large.clone() };
                 drop(client.write_all(chunk.as_bytes()));
@@ -205,7 +205,7 @@ fn the_backend_ends_a_connection_whose_body_it_did_not_read() {
     }
 }
 
-/// A body that takes longer to unpack than to arrive: the backend answers while its buffers are full.
+/// A body that takes longer to decompress than to arrive: the backend responds while its buffers are full.
 fn bomb() -> Vec<u8> {
     let mut noise = vec![0; 500_000];
     let mut state = 1_u32;
@@ -234,13 +234,13 @@ fn bodies_that_the_backend_refuses_cost_others_nothing() {
     request.extend_from_slice(b"0\r\n\r\n");
     for address in [&proxy.page, &backend.backend] {
         let client = raw::connect(address);
-        // It may be answered, and closed, before all of this is sent.
+        // The response and the close may come before all of this is sent.
         drop((&client).write_all(&request));
         drop((&client).write_all(b"GET /api/health-check HTTP/1.1\r\nhost: localhost\r\n\r\n"));
         let mut answers = BufReader::new(&client);
         let (status, _) = raw::answer(&mut answers).unwrap();
         assert!((400..500).contains(&status), "{status}");
-        // The next one is answered, or the connection has ended.
+        // The next request is answered, or the connection has ended.
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let answered = answers.fill_buf().map(<[u8]>::len);
         assert!(

@@ -1,5 +1,5 @@
-//! What is believed about a client: its address, scheme and host are decided once, at the edge, from the peers that are trusted,
-//! and the upstreams, the cookies, the limits and the spans all have that one answer.
+//! What is believed about a client: its address, scheme and host are decided once, at the edge, from the trusted peers. The
+//! upstreams, the cookies, the limits and the spans all use that one decision.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// A backend, and a proxy before it.
+/// A backend behind a proxy.
 struct Site {
     backend: Cruddur,
     proxy: Cruddur,
@@ -40,7 +40,7 @@ fn sign_in(base: &str, login: &str, password: &str, headers: Headers<'_>) -> Ans
     http::send(&format!("{base}/api/auth/signin"), &[&[JSON], headers].concat(), body.as_bytes())
 }
 
-/// Whether the session's cookie that `base` sets is for HTTPS alone.
+/// Whether the session cookie that `base` sets is restricted to HTTPS.
 fn is_secure(base: &str, login: &str, headers: Headers<'_>) -> bool {
     let answer = sign_in(base, login, PASSWORD, headers);
     assert_eq!(answer.status, 200, "{headers:?}");
@@ -104,7 +104,7 @@ fn every_upstream_receives_one_client_in_forms_that_agree() {
             }
         }
     }
-    // What says nothing of address, scheme or host is a trusted proxy's to say.
+    // Only a trusted proxy may send forwarded headers other than those of address, scheme and host.
     for (proxy, user) in [(&trusting, vec!["andrew"]), (&suspicious, vec![])] {
         http::request("GET", &format!("{}/api/x", proxy.page), &[("x-forwarded-user", "andrew")]);
         assert_eq!(values(&upstream.head(), "x-forwarded-user"), user);

@@ -1,5 +1,5 @@
 //! Telemetry in trouble: whatever a collector does, requests are answered, every span is accounted for at every moment, the key
-//! goes nowhere else, memory is bounded and the process ends when it is asked to.
+//! goes nowhere else, memory is bounded and the process ends when asked to.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -17,10 +17,10 @@ use crate::support::{Folder, eventually, http};
 
 const KEY: &str = "hcaik_canary_of_a_key_that_must_not_be_seen";
 const REQUESTS: usize = 60;
-/// Each makes a SERVER span, the lesson's span and at least one of SQL; the start of the service makes some more.
+/// Each request makes a SERVER span, the lesson's span and at least one of SQL; the start of the service makes some more.
 const SPANS: u64 = 3 * REQUESTS as u64;
 
-/// A backend that sends to a troubled Honeycomb and to a collector that is well.
+/// A backend that sends to a troubled Honeycomb and to a healthy collector.
 struct Run {
     backend: Cruddur,
     _data: Folder,
@@ -34,7 +34,7 @@ impl Run {
             ("HONEYCOMB_API_KEY", KEY),
             ("HONEYCOMB_API_ENDPOINT", &honeycomb.url),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
-            // The fake of the collector wants a key too.
+            // The collector has its own key header.
             ("OTEL_EXPORTER_OTLP_HEADERS", "x-collector=1"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1000"),
             ("OTEL_BSP_SCHEDULE_DELAY", "50"),
@@ -51,7 +51,7 @@ impl Run {
         account(&self.backend.backend)
     }
 
-    /// Asks while the ledger is watched all the time, then until `done` with the last account.
+    /// Sends requests while the ledger is checked continuously, then waits until `done` accepts the counts, which it returns.
     fn watch(&self, done: impl Fn(&Value) -> bool) -> Value {
         let over = AtomicBool::new(false);
         let backend = self.backend.backend.as_str();
@@ -82,14 +82,14 @@ impl Run {
     }
 }
 
-/// Requests one after the other; each must be answered.
+/// Sends requests one after another; each must succeed.
 fn ask(backend: &str) {
     for _ in 0..REQUESTS {
         assert_eq!(http::get(&format!("{backend}/api/activities/home")).status, 200);
     }
 }
 
-/// Honeycomb's account; every account is exact.
+/// Honeycomb's counts, after checking that every destination's are exact.
 fn account(backend: &str) -> Value {
     let ledger = http::get(&format!("{backend}/health/telemetry")).json();
     for account in ledger["destinations"].as_array().unwrap() {
@@ -113,15 +113,15 @@ fn assert_exact(account: &Value) {
     assert_eq!(number(account, "created"), total, "{account}");
 }
 
-/// Through trouble, with what the ledger must say at the end.
+/// Runs a backend through `trouble` until `done` accepts Honeycomb's counts, which it returns with the ended process.
 fn through(trouble: &Trouble, done: impl Fn(&Value) -> bool) -> (Value, Ended) {
     let honeycomb = Honeycomb::troubled(KEY, trouble.clone());
-    // Without a key of Honeycomb's it refuses, so it is told to accept none: a collector is anyone who takes spans.
+    // A fake with an empty key requires none: a collector accepts spans without a Honeycomb key.
     let collector = Honeycomb::start("");
     let run = Run::start(&honeycomb, &collector, &[]);
     let account = run.watch(done);
     let ended = run.stop();
-    // The line of the ledger, for whoever wants to see it: `-- faults --nocapture`.
+    // The line of the ledger, for a developer to read: `-- faults --nocapture`.
     println!("{trouble:?}: {account}");
     assert!(!collector.heads().is_empty(), "the other destination goes on");
     assert!(collector.heads().iter().all(|head| !head.contains(KEY)));
@@ -229,7 +229,7 @@ fn memory_stays_within_the_printed_bound_at_a_full_queue() {
     run.stop();
 }
 
-/// SIGTERM under load: accepted requests are answered, and the process ends although the collector never answers.
+/// SIGTERM under load: accepted requests are answered, and the process ends although the collector never responds.
 #[test]
 fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
@@ -240,7 +240,7 @@ fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
 }
 
-/// The same of the proxy, before a backend that is well.
+/// SIGTERM to the proxy under load, before a healthy backend: accepted requests are answered.
 #[test]
 fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
     let honeycomb = Honeycomb::troubled(KEY, Trouble::Hangs);
@@ -259,13 +259,13 @@ fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
     assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
 }
 
-/// Stops what answers at `url` while it is asked without a pause: whatever it accepted is answered with 200.
+/// Stops the server at `url` under continuous requests; every accepted request must get a 200.
 fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
     let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
     let ended = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                // After the stop nobody listens.
+                // After the stop, connections are refused.
                 while let Ok(status) = http::try_get(url) {
                     asked.store(true, Relaxed);
                     answered.fetch_and(status == 200, Relaxed);
@@ -279,7 +279,7 @@ fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
     ended
 }
 
-/// With everything logged, and logs exported, one request is a bounded number of exports, and nothing is exported by itself.
+/// With everything logged, and logs exported, one request causes a bounded number of exports, and exports cause no further exports.
 #[test]
 fn logging_everything_makes_no_loop() {
     let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
@@ -288,7 +288,7 @@ fn logging_everything_makes_no_loop() {
     let settled = || eventually("nothing queued", || (number(&run.account(), "queued") == 0).then_some(()));
     settled();
     let exports = honeycomb.heads().len();
-    // Asking for the ledger is not traced; so often, it takes many times the delay after which a record is sent.
+    // Ledger requests are not traced. This many take far longer than the delay after which a record is sent.
     (0..300).for_each(|_| drop(run.account()));
     settled();
     assert_eq!(honeycomb.heads().len(), exports, "exports while nobody asks");
@@ -296,7 +296,7 @@ fn logging_everything_makes_no_loop() {
     run.stop();
 }
 
-/// Whoever sends what is no request does not write the log.
+/// A client that sends invalid requests cannot fill the log.
 #[test]
 fn requests_that_cannot_be_read_fill_no_log() {
     let data = Folder::new();
@@ -312,7 +312,7 @@ fn requests_that_cannot_be_read_fill_no_log() {
     assert!(errors.lines().count() < 20, "{errors}");
 }
 
-/// Log records go where spans go, with the ids of the span that they happened in.
+/// Log records go to the same destinations as spans, with the ids of the span in which they occurred.
 #[test]
 fn an_event_is_a_log_record_with_the_ids_of_its_span() {
     let honeycomb = Honeycomb::start(KEY);
@@ -333,7 +333,7 @@ fn an_event_is_a_log_record_with_the_ids_of_its_span() {
     assert_eq!((record.severity_text.as_str(), record.span_id.len()), ("WARN", 8));
     let ended = proxy.stop();
     assert!(ended.errors.contains("frontend-proxy: honeycomb-logs: 1 "), "{}", ended.errors);
-    // The console says it too, as one line of JSON with the same ids.
+    // The console has it too, as one line of JSON with the same ids.
     let line: Value = ended.errors.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
     assert_eq!((&line["level"], &line["trace_id"]), (&json!("WARN"), &json!(trace)));
 }
@@ -373,6 +373,6 @@ fn no_secret_reaches_a_sink() {
     for secret in [PASSWORD, person.cookie.split_once('=').unwrap().1] {
         assert!(!ended.errors.contains(secret), "{}", ended.errors);
     }
-    // ureq writes out what it sends in rows of sixteen bytes.
+    // ureq dumps the bytes that it sends in rows of sixteen.
     assert!(!ended.errors.contains("ureq_proto") && !ended.errors.contains("x-honeycomb"), "{}", ended.errors);
 }

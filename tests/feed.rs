@@ -1,4 +1,4 @@
-//! The home page under load: many requests share a query, and nobody is told anything older than their request.
+//! The home page under load: many requests share a query, and no response is older than its request.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -44,7 +44,7 @@ fn whoever_posts_sees_it_at_once_while_everyone_reads() {
     });
 }
 
-/// Each has a trace of its own: who made the query has its SQL, who shared it a link to that.
+/// Each request has its own trace: the request that made the query has its SQL, each sharing request a link to it.
 #[test]
 fn who_shares_a_query_has_a_link_to_whose_it_was() {
     let collector = Honeycomb::start("");
@@ -58,7 +58,7 @@ fn who_shares_a_query_has_a_link_to_whose_it_was() {
         ],
     );
     let home = format!("{}/api/activities/home", backend.backend);
-    // A worker of each core answers some of them, and shares queries among its own.
+    // Each core's worker answers some of the requests, and shares queries among its own.
     let requests = 6 * thread::available_parallelism().unwrap().get();
     thread::scope(|scope| {
         for _ in 0..requests {
@@ -73,7 +73,7 @@ fn who_shares_a_query_has_a_link_to_whose_it_was() {
     let statements = of_name("SELECT activities");
     let (made, shared): (Vec<_>, Vec<_>) =
         lessons.iter().partition(|lesson| statements.iter().any(|sql| sql.parent_span_id == lesson.span_id));
-    // The first begins at once, and those that come meanwhile share the next.
+    // The first query starts immediately, and requests that arrive meanwhile share the next.
     assert!(made.len() < requests && !shared.is_empty(), "{} queries for {requests} requests", made.len());
     assert!(made.iter().all(|lesson| lesson.links.is_empty()));
     for lesson in shared {

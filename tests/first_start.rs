@@ -1,4 +1,4 @@
-//! The first start: who may read what it makes, and that nobody loses the password that it prints once.
+//! The first start: who may read the files that it creates, and that the password that it prints once is never lost.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -61,13 +61,13 @@ fn a_data_folder_that_others_can_reach_is_warned_of() {
             }
         }
     }
-    // A folder of the user's own choice may have other purposes; its file has not.
+    // A folder that the user chose may serve other purposes; the database file does not.
     let url = format!("sqlite:{}", file.display());
     let errors = Cruddur::service("backend", &[("DATABASE_URL", &url)]).stop().errors;
     assert!(errors.contains(&format!("run chmod go= {}", file.display())), "{errors}");
 }
 
-/// Whenever a process is killed, the users that exist have a password that was printed.
+/// Even if the process is killed, the users that exist have a password that was printed.
 #[test]
 fn the_first_users_are_kept_after_their_password_was_announced() {
     let runtime = Runtime::new().unwrap();
@@ -79,7 +79,7 @@ fn the_first_users_are_kept_after_their_password_was_announced() {
         let (tell, told) = sync_channel(1);
         let announced_at = url.clone();
         let announce = move |_: &_| {
-            // Within a runtime no other may block.
+            // Blocking on another runtime is not allowed within a runtime.
             let users = thread::spawn(move || Runtime::new().unwrap().block_on(users(&announced_at)));
             tell.send(users.join().unwrap()).unwrap();
         };

@@ -1,5 +1,5 @@
-//! Modules stand on floors: `docs/src/architecture.md` lists each crate's modules from the ground up, and a module imports only what the list has before
-//! it. So there is no circle of imports, and a reader can begin at the ground.
+//! Modules are in layers: `docs/src/architecture.md` lists each crate's modules from the ground up, and a module imports only those listed before
+//! it. So there are no circular imports, and a reader can start at the ground.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,9 +13,9 @@ type Modules = BTreeMap<Vec<String>, Module>;
 
 #[derive(Default)]
 struct Module {
-    /// Every path that it names, relative to the crate's root.
+    /// Every path that the module names, relative to the crate's root.
     paths: Vec<Vec<String>>,
-    /// What a `use` calls by which name.
+    /// The names that `use` introduces, and their paths.
     aliases: BTreeMap<String, Vec<String>>,
 }
 
@@ -45,7 +45,7 @@ fn an_import_that_points_upward_is_found() {
     assert_eq!(upward(&modules, &floors(&["low", "lib"])), ["high is not in the list"]);
 }
 
-/// A re-export is what it leads to: `outer::Thing` of a module that has `pub use inner::Thing` is an import of `inner`.
+/// A re-export counts as its target: `outer::Thing` of a module that has `pub use inner::Thing` is an import of `inner`.
 #[test]
 fn an_import_through_another_module_counts_as_what_it_leads_to() {
     let mut modules = Modules::new();
@@ -57,7 +57,7 @@ fn an_import_through_another_module_counts_as_what_it_leads_to() {
     assert_eq!(imports(&modules, &["c".to_owned()]), ["a", "b"]);
 }
 
-/// The lists under `### path` of the section on floors: each line begins with a module's name.
+/// The lists under `### path` of the section on floors: each line starts with a module's name.
 fn listed(document: &str) -> Vec<(String, Vec<String>)> {
     let section = document.split("\n## ").find(|section| section.starts_with("Floors")).unwrap_or_default();
     let lists = section.split("\n### ").skip(1).map(|list| {
@@ -114,11 +114,11 @@ fn imports(modules: &Modules, path: &[String]) -> Vec<String> {
     found
 }
 
-/// The modules that a path leads to: that of its longest beginning, and where that module only passes the next name on, those that it leads to.
+/// The modules that a path leads to: the module of its longest prefix. If that module only re-exports the next name, the targets of the re-export.
 fn reached(modules: &Modules, named: &[String]) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut named = named.to_vec();
-    // No chain of re-exports is longer; a circle of them is none.
+    // No chain of re-exports is longer; a circular one ends here.
     for _ in 0..8 {
         let Some(length) = (0..=named.len()).rev().find(|length| modules.contains_key(&named[..*length])) else {
             break;
@@ -150,7 +150,7 @@ fn read_file(folder: &Path, path: &[String], modules: &mut Modules) {
     }
 }
 
-/// Reads what a module names, and returns those of its children that have files. Tests are not looked at.
+/// Reads what a module names, and returns those of its children that have files. Skips tests.
 fn read(file: &syn::File, path: &[String], modules: &mut Modules) -> Vec<String> {
     let mut names = Names { path: path.to_vec(), module: Module::default() };
     let mut children = Vec::new();

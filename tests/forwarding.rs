@@ -1,5 +1,5 @@
-//! What the proxy makes of HTTP between a client and one upstream: upstreams that misbehave in each way, and what passes through
-//! it whole, as WebSockets, events, trailers and bodies that wait to be asked for.
+//! How the proxy forwards HTTP between a client and one upstream: upstreams that misbehave in each way, and what passes through
+//! unchanged, such as WebSockets, events, trailers and bodies that wait for `100 Continue`.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::support::upstream::values;
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
-/// A proxy before an upstream that a test plays itself.
+/// A proxy before an upstream whose part the test plays.
 pub(crate) struct Bench {
     upstream: TcpListener,
     pub(crate) proxy: Cruddur,
@@ -35,7 +35,7 @@ impl Bench {
         Self { proxy: Cruddur::service("frontend-proxy", &variables), upstream, viewer }
     }
 
-    /// A client that has sent `request`; `TRACE` in it is a trace to continue.
+    /// A client that has sent `request`; the text `TRACE` in it becomes a trace to continue.
     pub(crate) fn client(&self, request: &str) -> TcpStream {
         let mut client = TcpStream::connect(self.proxy.page.trim_start_matches("http://")).unwrap();
         let traceparent = format!("traceparent: 00-{TRACE}-46422517bae0bb00-01\r\n");
@@ -50,7 +50,7 @@ impl Bench {
         server
     }
 
-    /// A request's way to the upstream: both ends, and the head that arrived.
+    /// Sends a request through the proxy; returns both ends, and the head that arrived at the upstream.
     pub(crate) fn forwarded(&self, request: &str) -> (TcpStream, TcpStream, Vec<String>) {
         let client = self.client(request);
         let server = self.accept();
@@ -136,7 +136,7 @@ fn an_upload_that_breaks_off_while_it_is_answered_does_not_end_as_a_whole_one() 
         client.shutdown(Shutdown::Write).unwrap();
         server.set_read_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
         let mut bytes = Vec::new();
-        // The connection stays open for the rest of the answer, or is closed.
+        // The connection stays open for the remaining response, or is closed.
         drop(server.read_to_end(&mut bytes));
         assert!(!bytes.ends_with(b"0\r\n\r\n"), "{rest:?}: {:?}", String::from_utf8_lossy(&bytes));
     }

@@ -1,5 +1,5 @@
-//! Bodies that nobody's page sends: too large, too deep, of the wrong types, or hardly JSON. 14 of the guarantees, its third part: they are
-//! refused or taken as the text that they are, and nothing fails over them.
+//! Bodies that no real page sends: too large, too deep, of the wrong types, or hardly JSON. Guarantee 14, third part: they are
+//! refused, or accepted as plain text, and nothing fails because of them.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::support::http::Answer;
 use crate::support::person::{PASSWORD, Person};
 use crate::support::{engines, http};
 
-/// Whatever takes a body, with a body that it takes. `UUID` and `HANDLE` stand for a crud's and another's.
+/// Every route that accepts a body, with a valid body. `UUID` and `HANDLE` stand for a crud's id and another user's handle.
 fn routes(handle: &str, uuid: &str) -> Vec<(&'static str, String, Value)> {
     let post = |path: &str, body: Value| ("POST", path.to_owned(), body);
     let profile = json!({"display_name": "Somebody", "bio": "about me"});
@@ -30,13 +30,13 @@ fn routes(handle: &str, uuid: &str) -> Vec<(&'static str, String, Value)> {
     ]
 }
 
-/// A request of `me`, its body as it is.
+/// Sends a request as `me`, with the body unchanged.
 fn send(cruddur: &Cruddur, me: &Person, method: &str, path: &str, body: &[u8]) -> Answer {
     let headers = [("content-type", "application/json"), ("cookie", me.cookie.as_str())];
     http::send_by(method, &format!("{}{path}", cruddur.backend), &headers, body)
 }
 
-/// A problem, or a list of codes: never a 5xx, and never anything but JSON.
+/// A refusal is a problem document, or a list of codes: never a 5xx, and always JSON.
 fn refused(answer: &Answer, statuses: &[u16], what: &str) {
     let body = String::from_utf8_lossy(&answer.body).into_owned();
     assert!(statuses.contains(&answer.status), "{what}: {} {body}", answer.status);
@@ -45,7 +45,7 @@ fn refused(answer: &Answer, statuses: &[u16], what: &str) {
     assert!(answer.json().is_array() || answer.json()["status"] == answer.status, "{what}: {body}");
 }
 
-/// Runs `test` for every route that takes a body, as somebody who is signed in.
+/// Runs `test` for every route that accepts a body, as a signed-in user.
 fn each_route(test: impl Fn(&Cruddur, &Person, &str, &str, &Value)) {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
@@ -62,7 +62,7 @@ fn each_route(test: impl Fn(&Cruddur, &Person, &str, &str, &Value)) {
 fn a_body_that_is_no_object_of_json_is_refused() {
     let open = "[".repeat(10_000);
     let deep = format!("{open}{}", "]".repeat(10_000));
-    // To the parser they are fields that it does not know.
+    // To the parser these are unknown fields.
     let deep_objects = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
     let bodies: [(&[u8], &str); 14] = [
         (b"", "nothing"),
@@ -86,7 +86,7 @@ fn a_body_that_is_no_object_of_json_is_refused() {
         }
         let deep = send(cruddur, me, method, path, deep_objects.as_bytes());
         refused(&deep, &[422], &format!("{method} {path}: deep objects"));
-        // The right values in the right order are no object either.
+        // The right values in the right order, as a list, are not an object either.
         let values: Vec<&Value> = good.as_object().unwrap().values().collect();
         let list = json!(values).to_string();
         refused(&send(cruddur, me, method, path, list.as_bytes()), &[400], &format!("{method} {path}: {list}"));
@@ -124,7 +124,7 @@ fn a_body_with_a_content_encoding_is_refused() {
 
 #[test]
 fn a_field_of_the_wrong_type_is_refused() {
-    // Not only of another type: a number that no machine has, half of a pair, an escape that there is not, and what is no UTF-8.
+    // Besides other types: a number out of range, half a surrogate pair, an unknown escape, and invalid UTF-8.
     let wrong: [&[u8]; 21] = [
         b"5",
         b"-5",
@@ -158,7 +158,7 @@ fn a_field_of_the_wrong_type_is_refused() {
                 let answer = send(cruddur, me, method, path, &[before.as_bytes(), value, after.as_bytes()].concat());
                 refused(&answer, &[400], &format!("{method} {path}: {field} is {}", value.escape_ascii()));
             }
-            // A key may come once: of two, one would be checked and the other used.
+            // A key may occur once: otherwise one value would be checked and the other used.
             let twice = good.to_string().replacen('{', &format!("{{\"{field}\":\"first\","), 1);
             let what = format!("{method} {path}: {field} twice");
             refused(&send(cruddur, me, method, path, twice.as_bytes()), &[400], &what);

@@ -1,5 +1,5 @@
-//! DNS rebinding: a page whose name is made to resolve to this machine has, to the browser, the origin of a listener here. Its requests
-//! carry its own name, and every listener on loopback refuses it, but for what the proxy serves to everyone.
+//! DNS rebinding: a page whose name was made to resolve to this machine has, to the browser, the origin of a listener here. Its requests
+//! carry its own name, and every listener on loopback refuses them, except for what the proxy serves to everyone.
 
 use std::io::BufReader;
 
@@ -9,7 +9,7 @@ use crate::support::browser::{Browser, REBOUND};
 use crate::support::cruddur::Cruddur;
 use crate::support::{Folder, h2, http, raw};
 
-/// Requests that show or change something, each at a listener of its own.
+/// Requests that read or change something, at every listener.
 fn private(cruddur: &Cruddur) -> [(&str, &'static str); 8] {
     [
         (&*cruddur.viewer, "GET /"),
@@ -25,7 +25,7 @@ fn private(cruddur: &Cruddur) -> [(&str, &'static str); 8] {
 
 /// The status of the answer to a request with these lines after its method and path.
 fn status(address: &str, request: &str, rest: &str) -> u16 {
-    // actix-web takes no POST of HTTP/1.0 without a length.
+    // actix-web refuses an HTTP/1.0 POST without a length.
     let length = if request.starts_with("POST") { "content-length: 0\r\n" } else { "" };
     let bytes = format!("{request} {rest}\r\n{length}\r\n");
     let (statuses, _) = raw::exchange(address, bytes.as_bytes(), 1);
@@ -143,7 +143,7 @@ async fn a_page_that_rebinds_its_name_reads_no_trace_in_a_browser() {
     browser.stop().await;
 }
 
-/// A refused request with a body must not leave that body to be read as the next request.
+/// A refused request's body must not be read as the next request.
 #[test]
 fn a_refused_body_is_not_the_next_request() {
     let (cruddur, _data) = start(&[]);

@@ -1,5 +1,5 @@
-//! What others make of our bytes: Python's official `opentelemetry-proto`, from PyPI, decodes what we send and finds the same
-//! spans.
+//! How other implementations read our bytes: Python's official `opentelemetry-proto`, from PyPI, decodes our exports and finds the
+//! same spans.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -14,7 +14,7 @@ use crate::support::{Folder, cannot_run, eventually, python};
 const KEY: &str = "hcaik_a_key_of_this_test";
 const MODULE: &str = "opentelemetry.proto.collector.trace.v1.trace_service_pb2";
 
-/// Reads one message in hex from each line of its input, and prints what its spans say, as JSON.
+/// Reads one message in hex from each line of its input, and prints the fields of its spans as JSON.
 const DECODE: &str = r"
 import json, sys
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest

@@ -1,5 +1,5 @@
-//! Test 15 of the guarantees: at every listener, bodies that inflate, bodies that arrive slowly, and clients that read slowly take
-//! bounded memory and hold no place for long. `crates/listener` tests each deadline; the proxy's are tested in `slow_clients`.
+//! Test 15 of the guarantees: at every listener, compressed bodies that expand, slow bodies, and clients that read slowly use
+//! bounded memory and hold no permit for long. `crates/listener` tests each deadline; `slow_clients` tests the proxy's.
 
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,9 +16,9 @@ use crate::support::cruddur::Cruddur;
 use crate::support::http::Answer;
 use crate::support::{DEADLINE, Folder, eventually, http, raw};
 
-/// Bodies at the same time.
+/// Bodies sent together.
 const AT_ONCE: usize = 40;
-/// What they may take in all, in KiB. Inflated whole they would be 2.4 GB.
+/// The most memory that they may use in all, in KiB. Decompressed whole they would be 2.4 GB.
 const MEMORY: u64 = 64 * 1024;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -30,7 +30,7 @@ pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The statuses of requests that are sent at the same time, each on its own connection.
+/// The statuses of requests that are sent together, each on its own connection.
 fn at_once(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u16> {
     thread::scope(|scope| {
         let send = || http::send(url, headers, body).status;
@@ -62,7 +62,7 @@ fn bodies_that_inflate_take_little_memory_at_every_listener() {
     }
 }
 
-/// What a listener that takes gzip does with other encodings, and with gzip that is more or less than one file.
+/// How a gzip-only listener treats other encodings, and gzip that is more or less than one complete file.
 fn takes_gzip_alone(good: &[u8], send: impl Fn(&[(&str, &str)], &[u8]) -> Answer) {
     let (one, two) = good.split_at(good.len() / 2);
     let members = [gzip(one), gzip(b""), gzip(two)].concat();
@@ -101,7 +101,7 @@ fn the_viewer_the_rules_port_and_the_relay_take_gzip_alone() {
     }
 }
 
-/// A kept connection on which the next head does not end.
+/// Asserts that a kept connection is closed if its next head never ends.
 fn is_given_up(address: &str, request: &str) {
     let stream = raw::connect(address);
     (&stream).write_all(request.as_bytes()).unwrap();
@@ -129,7 +129,7 @@ fn a_later_head_that_does_not_end_is_given_up_by_each_service() {
 
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Runs a service in this process, where its deadlines can be short, while `test` does what it does.
+/// Runs a service in this process, where its deadlines can be short, while `test` runs.
 fn in_process<T>(
     serve: impl FnOnce(tokio::sync::oneshot::Receiver<()>, std::sync::mpsc::SyncSender<Vec<String>>) + Send,
     test: impl FnOnce(Vec<String>) -> T,
@@ -148,7 +148,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-/// A backend whose clients may take half a second for anything.
+/// A backend that gives its clients half a second for each step.
 fn impatient_backend<T>(test: impl FnOnce(String) -> T) -> T {
     let folder = Folder::new();
     let variables = [("CRUDDUR_DATA", folder.path().to_str().unwrap()), ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0")];
@@ -167,7 +167,7 @@ fn impatient_backend<T>(test: impl FnOnce(String) -> T) -> T {
     )
 }
 
-/// A viewer likewise, by its two TCP addresses.
+/// A viewer with the same deadlines, by its two TCP addresses.
 fn impatient_viewer<T>(test: impl FnOnce(&str, &str) -> T) -> T {
     let variables = ["CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN"].map(|name| (name, "127.0.0.1:0"));
     let config = trace_viewer::Config::read(&mut Settings::from_pairs(&variables));
@@ -184,7 +184,7 @@ fn impatient_viewer<T>(test: impl FnOnce(&str, &str) -> T) -> T {
     )
 }
 
-/// Sends a body a byte now and then, and returns the response's status.
+/// Sends a body slowly, byte by byte, and returns the response's status.
 fn drip(address: &str, path: &str) -> u16 {
     let stream = raw::connect(address);
     let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
@@ -214,7 +214,7 @@ fn a_body_that_arrives_slowly_is_a_408_at_each_listener() {
     });
 }
 
-/// A trace whose JSON is far longer than what is kept of it: each character is written as six.
+/// A trace whose JSON is far longer than the stored text: each character is written as six.
 fn large_trace(viewer: &str) -> String {
     const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
     let text = "\u{1}".repeat(30_000);
@@ -232,10 +232,10 @@ fn large_trace(viewer: &str) -> String {
     format!("/api/traces/{TRACE}")
 }
 
-/// Of the large trace.
+/// The number of spans of the large trace.
 const SPANS: usize = 480;
 
-/// Asks for a path and reads nothing of the response.
+/// Requests a path and reads nothing of the response.
 fn unread(address: &str, path: &str) -> TcpStream {
     let stream = raw::connect(address);
     write!(&stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
@@ -262,7 +262,7 @@ fn a_reader_that_does_not_read_is_given_up_and_slow_ones_hold_no_place() {
     impatient_viewer(|viewer, _| {
         let path = large_trace(viewer);
         let mut stream = unread(viewer, &path);
-        // Given up, the response ends early.
+        // If the server gives up, the response ends early.
         let mut read = 0;
         eventually("the end of the response", || {
             let mut bytes = [0; 4096];

@@ -1,5 +1,5 @@
-//! `cruddur load` against a running Cruddur: both loops, counts by route, traces that the viewer knows, and what it does where it
-//! may not load, nobody answers, the server goes away or it is interrupted.
+//! `cruddur load` against a running Cruddur: both loops, counts by route, and traces that the viewer has. Also its behaviour if it
+//! may not load the address, nothing responds there, the server goes away, or it is interrupted.
 
 use std::process::{Child, Output, Stdio};
 
@@ -13,7 +13,7 @@ fn load(arguments: &[&str]) -> Output {
     command(&[&["load"], arguments].concat(), &[]).stdin(Stdio::null()).output().unwrap()
 }
 
-/// The summary of a load in which all was well.
+/// The summary of a load without failures.
 fn well(cruddur: &Cruddur, arguments: &[&str]) -> Value {
     let own = [cruddur.page.as_str(), "--json"];
     let output = load(&[&own, arguments].concat());
@@ -53,7 +53,7 @@ fn linked(cruddur: &Cruddur, summary: &Value) -> usize {
         assert_eq!(id.len(), 32);
         let link = slow["link"].as_str()?;
         assert_eq!(link, format!("{}/traces/#{id}", cruddur.page));
-        // The viewer has some of its spans, and the root may be on its way; or spans that arrived later have evicted the trace.
+        // The viewer may have only some of its spans, with the root still to come; or later spans may have evicted the trace.
         let path = eventually(link, || {
             let trace = http::get(&format!("{}/api/traces/{id}", cruddur.viewer));
             match trace.status {
@@ -74,7 +74,7 @@ fn a_closed_loop_asks_as_fast_as_it_is_answered() {
     let summary = well(&cruddur, &["--users", "0", "--duration", "2s", "--concurrency", "2", "--seed", "1"]);
     assert_eq!(summary["loop"], serde_json::json!({"closed": {"concurrency": 2}}));
     assert_eq!((&summary["seed"], &summary["interrupted"]), (&1.into(), &false.into()));
-    // The viewer keeps the newest thousand, and there may have been more.
+    // The viewer keeps the newest thousand traces, and there may have been more.
     assert!(linked(&cruddur, &summary) > 0, "{summary:#}");
 }
 
@@ -98,7 +98,7 @@ fn an_open_loop_keeps_its_rate_and_the_viewer_knows_its_slowest() {
 fn accounts_of_its_own_post_reply_like_and_write_to_each_other() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    // Longer than the others: one request in fourteen writes.
+    // Longer than the other loads, because one request in fourteen writes.
     let summary = well(&cruddur, &["--users", "3", "--rate", "60", "--seed", "1", "--duration", "10s"]);
     assert_eq!((&summary["users"], &summary["total"]["requests"]), (&3.into(), &600.into()));
     let routes: Vec<&str> =
@@ -141,7 +141,7 @@ fn nobody_and_somebody_else_are_told_apart() {
     assert!(errors.contains("is not a Cruddur that is well") && errors.contains("404"), "{errors}");
 }
 
-/// A load of a minute that has begun.
+/// A load of a minute that has started.
 fn begun(cruddur: &Cruddur) -> Child {
     let arguments = ["load", &cruddur.page, "--users", "0", "--duration", "60s", "--json"];
     let mut load = command(&arguments, &[]);
@@ -155,7 +155,7 @@ fn begun(cruddur: &Cruddur) -> Child {
     load
 }
 
-/// What it says after Ctrl-C.
+/// The load's summary and output after Ctrl-C.
 fn interrupt(load: Child) -> (Value, Output) {
     kill_process(Pid::from_child(&load), Signal::INT).unwrap();
     let output = load.wait_with_output().unwrap();
@@ -185,6 +185,6 @@ fn a_server_that_goes_away_is_a_failure_and_not_asked_without_end() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stderr).unwrap().contains("requests failed"));
     let errors = &summary["total"]["errors"];
-    // Eight visitors, ten times a second each.
+    // Eight visitors, each ten times a second.
     assert!((1..5_000).contains(&errors["no connection"].as_u64().unwrap()), "{summary:#}");
 }

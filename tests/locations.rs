@@ -1,4 +1,4 @@
-//! An upstream's own name: the `Host` that it is sent, and its own address in `Location`, which the client cannot follow.
+//! An upstream's own name: the `Host` that it receives, and its own address in `Location`, which the client cannot follow.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use crate::support::cruddur::{Cruddur, command};
 use crate::support::upstream::values;
 use crate::support::{DEADLINE, Folder, http};
 
-/// An upstream that redirects each request to what its `x-to` says, and keeps the `Host` that it was sent.
+/// An upstream that redirects each request to the value of its `x-to` header, and records the `Host` that it received.
 struct Redirecting {
     address: String,
     hosts: Receiver<String>,
@@ -58,7 +58,7 @@ fn a_route_decides_the_host_that_its_upstream_is_sent() {
         let url = format!("{}/app/x", proxy.page);
         http::request("GET", &url, &[("host", "app.example:8443"), ("x-to", "/")]);
         assert_eq!(upstream.hosts.recv_timeout(DEADLINE).unwrap(), host, "{keys}");
-        // Behind a balancer, the client's host is what that says.
+        // Behind a balancer, `X-Forwarded-Host` has the client's host.
         http::request("GET", &url, &[("x-forwarded-host", "app.example:8443"), ("x-to", "/")]);
         assert_eq!(upstream.hosts.recv_timeout(DEADLINE).unwrap(), host, "{keys}");
     }

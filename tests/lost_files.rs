@@ -1,5 +1,5 @@
-//! The files of an embedded database are deleted, moved or replaced while the backend runs. SQLite would go on and report success; what it then keeps is
-//! gone at the next start.
+//! The files of an embedded database are deleted, moved or replaced while the backend runs. SQLite alone would continue and report success, but later
+//! writes would be missing at the next start.
 
 use std::fs;
 use std::path::Path;

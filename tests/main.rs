@@ -1,5 +1,5 @@
 //! Cruddur from outside: real processes, sockets, databases, containers and a real browser. `tests/run` sets up what these
-//! need; what cannot run says why, and fails where `CI` is set.
+//! need. A test that cannot run says why, and fails if `CI` is set.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is a test")]
 

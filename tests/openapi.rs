@@ -1,5 +1,5 @@
-//! The API's document: all of the API is in it, and it is true. Schemathesis, from PyPI, makes requests of it, good and bad ones, and
-//! compares the answers.
+//! The API's document: it covers the whole API, and it is correct. Schemathesis, from PyPI, makes valid and invalid requests from it, and
+//! compares the responses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,11 +11,11 @@ use crate::support::cruddur::Cruddur;
 use crate::support::person::Person;
 use crate::support::{Folder, cannot_run, engines, http, python};
 
-/// The newest that run on Python 3.11. The same version of Hypothesis makes the same requests of the same seed.
+/// The newest versions that run on Python 3.11. The same version of Hypothesis makes the same requests from the same seed.
 const SCHEMATHESIS: [&str; 2] = ["schemathesis==4.32.5", "hypothesis==6.170.17"];
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/support/schemathesis_hooks.py");
 
-/// Every route of the contract, and what it takes.
+/// Every route of the API, and its methods.
 const ROUTES: [(&str, &[&str]); 28] = [
     ("/api/activities", &["POST"]),
     ("/api/activities/@{handle}", &["GET"]),
@@ -47,8 +47,8 @@ const ROUTES: [(&str, &[&str]); 28] = [
     ("/rollbar/test", &["GET"]),
 ];
 
-/// What schemathesis does on every run. Nothing of a run is kept for the next, and the requests that it shows can be made again as they
-/// are: their tokens are of this test's users.
+/// The configuration of every run. No state is kept for the next run, and the requests that it prints can be repeated
+/// unchanged: their tokens are of this test's users.
 const CONFIGURATION: &str = r#"
 seed = 20
 continue-on-failure = true
@@ -60,8 +60,8 @@ enabled = false
 database = "none"
 "#;
 
-/// And where it asks as two users, who must not see what is the other's. Whatever answers nothing but 401, 403 or 404 to them has not been
-/// tested, and is a failure.
+/// Additions for a run as two users, who must not see each other's data. An operation that answers only 401, 403 or 404 to them was not
+/// tested, which is a failure.
 const TWO_USERS: &str = r#"
 [warnings]
 fail-on = ["missing_auth", "missing_test_data"]
@@ -81,7 +81,7 @@ fn document(cruddur: &Cruddur) -> Value {
     http::get(&format!("{}/api/openapi.json", cruddur.backend)).json()
 }
 
-/// Each operation: its method, its path and what is said of it.
+/// Each operation: its method, its path and its description.
 fn operations(document: &Value) -> Vec<(String, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap();
     paths
@@ -93,7 +93,7 @@ fn operations(document: &Value) -> Vec<(String, &str, &Value)> {
         .collect()
 }
 
-/// A path with what it asks for.
+/// A path with its parameters filled in.
 fn filled(path: &str) -> String {
     let uuid = "01a2037a-94ce-7187-931e-c272fb321aa0";
     path.replace("{handle}", "andrewbrown").replace("{uuid}", uuid).replace("{message_group_uuid}", uuid)
@@ -114,7 +114,7 @@ fn every_route_is_in_the_document() {
         .collect();
     assert_eq!(told, routes);
 
-    // The router's source has no others, but for what is asked where a template is left empty.
+    // The router's source has no others, except those for requests whose path parameter is empty.
     let router = include_str!("../crates/backend/src/http/mod.rs");
     let mut routed: BTreeSet<&str> = router
         .split("service(")
@@ -191,7 +191,7 @@ fn the_document_can_be_read_by_people_and_generators() {
     }
 }
 
-/// 14 of the guarantees, its second part.
+/// Guarantee 14, second part.
 #[test]
 fn schemathesis_finds_no_answer_that_the_document_does_not_tell() {
     let Some(python) = python::with(&SCHEMATHESIS, "schemathesis") else {
@@ -217,15 +217,15 @@ fn schemathesis_finds_no_answer_that_the_document_does_not_tell() {
 
 /// A run of schemathesis.
 struct Run {
-    /// Operations that would sign out whom it asks as. `/rollbar/test` fails by design and is always left out.
+    /// Operations that would sign out the users of this run. `/rollbar/test` fails by design and is always excluded.
     excluded: &'static [&'static str],
-    /// So many of each operation, beside those that try each limit of its schema.
+    /// The number of examples for each operation, besides those that try each limit of its schema.
     examples: u8,
     more: &'static str,
 }
 
 impl Run {
-    /// How many requests it has made. All that is wrong is told with the requests that show it.
+    /// Runs schemathesis, and returns the number of requests that it made. Each failure is reported with the requests that show it.
     fn against(&self, base: &str, python: &Path, people: &[Person; 2], crud: &str) -> u64 {
         let folder = Folder::new();
         let file = |name: &str| folder.path().join(name);

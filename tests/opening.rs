@@ -1,4 +1,4 @@
-//! A database that a server has, and that cannot be used: each cause and its fix, by a backend that starts and by `cruddur doctor`.
+//! A database that exists on a server but cannot be used. Each cause and its fix are reported by a backend that starts and by `cruddur doctor`.
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Executor, PgConnection};
@@ -46,13 +46,13 @@ fn each_missing_right_names_its_grant() {
     assert_refused(&url, "may not read and write", &format!(" TO \"{role}\""));
     owner.run(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"));
     assert_refused(&url, "may not read and write", "GRANT SELECT, INSERT, UPDATE, DELETE ON ");
-    // What is up to date needs no right to make tables.
+    // If the schema is up to date, no right to create tables is needed.
     owner.run(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}"));
     assert_doctor_is_content(&url);
     let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
     assert_eq!(http::get(&format!("{}/api/activities/home", backend.backend)).status, 200);
     drop(backend);
-    // A pending migration alters tables, which only their owner may.
+    // A pending migration alters tables, which only their owner may do.
     owner.run(&format!("DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations); GRANT CREATE ON SCHEMA public TO {role}"));
     assert_refused(&url, "does not own", &format!("GRANT the owning role TO \"{role}\""));
 }
@@ -100,7 +100,7 @@ fn a_locked_table_is_not_waited_for() {
     assert_refused(&owner.url, "lock timeout", "end the session that holds the lock");
 }
 
-/// The tables are where there is no room, and the server's log is elsewhere.
+/// The tables are on the full disk, and the server's log is elsewhere.
 #[test]
 fn a_full_disk_of_the_server_says_to_make_room() {
     let (folder, Some(cluster)) = (Folder::new(), Cluster::make()) else { return };

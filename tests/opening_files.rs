@@ -28,14 +28,14 @@ fn a_file_that_another_program_keeps_is_named() {
     drop(Cruddur::service("backend", &[("DATABASE_URL", &url)]));
     let runtime = Runtime::new().unwrap();
     let mut other = runtime.block_on(SqliteConnection::connect(&url)).unwrap();
-    // A log in use would be shared; a file without one is not.
+    // In WAL mode the file would be shared; without a WAL it is locked.
     runtime.block_on(other.execute("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE")).unwrap();
     let (code, text) = output("backend", &url);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("database is locked; stop the other program that uses the file"), "{text}");
 }
 
-/// Another process that opens the file may take its time; one that waits for it can be stopped.
+/// Another process may take long to open the file; a start that waits for it can be stopped.
 #[test]
 fn a_start_that_waits_for_another_can_be_stopped() {
     let folder = Folder::new();
@@ -67,7 +67,7 @@ fn a_full_disk_at_the_start_says_to_make_room() {
             "{command}: {text}"
         );
     }
-    // Enough for the first file, and not for its tables.
+    // Enough space for the first file, but not for its tables.
     file.set_len(200 * 1024).unwrap();
     let (code, text) = output("backend", &url);
     assert_eq!(code, Some(1), "{text}");

@@ -1,4 +1,4 @@
-//! A session that a server does not open: each cause and its fix, by a backend that starts and by `cruddur doctor`, and never the password.
+//! A session that a server refuses to open. A backend that starts and `cruddur doctor` report each cause and its fix, and never the password.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -114,7 +114,7 @@ fn a_certificate_that_cannot_be_verified_names_what_verifies_it() {
     assert_refused(&of("guarded:canary", "sslmode=require"), "client certificate", "sslcert=FILE and sslkey=FILE");
     let [certificate, key] = authority.issue("client");
     assert_doctor_is_content(&of("guarded", &format!("sslmode=require&sslcert={certificate}&sslkey={key}")));
-    // One that signs itself is no authority to rustls.
+    // rustls does not accept a self-signed certificate as an authority.
     let Some(itself) = Certificate::make() else { return };
     install(itself.file().to_str().unwrap(), "server.crt");
     install(itself.key().to_str().unwrap(), "server.key");
@@ -131,7 +131,7 @@ fn a_server_without_tls_is_named_where_tls_is_required() {
     assert_refused(&url, "does not support TLS", "turn TLS on at the server, or set sslmode=prefer");
 }
 
-/// A server that recovers, and that accepts no connections while it does.
+/// A server in recovery, which accepts no connections until it has finished.
 #[test]
 fn a_server_that_starts_up_is_waited_for() {
     let Some(cluster) = Cluster::make() else { return };
@@ -159,14 +159,14 @@ fn an_address_without_a_server_is_refused() {
     for (says, cause, fix) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "0x48", listener),
         (b"", "", listener),
-        // No TLS, and then a request to authenticate by GSSAPI.
+        // Refuses TLS, and then requests GSSAPI authentication.
         (b"NR\0\0\0\x08\0\0\0\x07", "authentication method", "pg_hba.conf use scram-sha-256"),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("postgres://me:canary@{}/cruddur", listener.local_addr().unwrap());
         thread::spawn(move || {
             for mut stream in listener.incoming().map_while(Result::ok) {
-                // The client may be gone before.
+                // The client may already have gone.
                 drop(stream.read(&mut [0; 64]));
                 drop(stream.write_all(says));
                 drop(stream.read(&mut [0; 64]));

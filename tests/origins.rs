@@ -1,4 +1,4 @@
-//! Pages of other origins: which of them may write with a user's cookie, and which may read the proxy's errors.
+//! Pages of other origins: which of them may write with a user's cookie, and which may read the proxy's error responses.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -15,11 +15,11 @@ type Headers<'a> = &'a [(&'a str, &'a str)];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const APP: (&str, &str) = ("origin", "http://app.example:3000");
-/// `FRONTEND_URL` with the default port of its scheme, as an operator may write it.
+/// `FRONTEND_URL` with the default port of its scheme, as an operator may include it.
 const CONFIGURED: [(&str, &str); 2] =
     [("FRONTEND_URL", "http://app.example:3000/"), ("BACKEND_URL", "https://API.example:443")];
 
-/// A write by each way that takes a cookie, with and without a body.
+/// One write for each method that accepts a cookie, with and without a body.
 const WRITES: [(&str, &str, &str); 6] = [
     ("POST", "/api/activities", r#"{"message": "x", "ttl": "1-hour"}"#),
     ("POST", "/api/activities/CRUD/like", ""),
@@ -70,7 +70,7 @@ fn a_page_of_another_origin_cannot_write_with_a_cookie() {
                 assert_eq!(write(*write_of, headers), 200, "{write_of:?} {headers:?}");
             }
         }
-        // No browser adds this header by itself, and no other origin may add it: what holds it needs no cookie.
+        // Browsers never add this header unprompted, and other origins may not add it, so a request with it needs no cookie.
         let token = me.cookie.split_once('=').unwrap().1;
         let bearer = [("authorization", &*format!("Bearer {token}")), site("same-site")];
         let like = format!("{}/api/activities/{crud}/like", cruddur.backend);
@@ -179,7 +179,7 @@ fn an_error_of_the_proxys_own_is_readable_to_a_configured_origin() {
     assert_eq!((answer.header("access-control-allow-origin"), answer.header("vary")), ("", "accept"));
 }
 
-/// Serves an empty page to whoever connects.
+/// Serves an empty page on every connection.
 fn page() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -226,7 +226,7 @@ async fn a_page_on_another_port_changes_nothing_in_a_browser() {
     post(&like).await;
     post("/api/auth/signout").await;
     assert_eq!(likes(), Some(0));
-    // The session is still there, and the same request counts from a page of its own origin.
+    // The session still exists, and the same request takes effect from a page of its own origin.
     signed_in(&site).await;
     post(&like).await;
     assert_eq!(likes(), Some(1));

@@ -28,7 +28,7 @@ async fn a_crud_is_posted_on_the_page_and_its_trace_opened_in_the_viewer() {
 
     let link = find("a[data-testid=trace-link]").await;
     let trace = link.attr("data-trace-id").await.unwrap().unwrap();
-    // The spans of the latest action are on their way.
+    // The spans of the latest action may not have arrived yet.
     let spans = tokio::task::block_in_place(|| cruddur.spans(&trace, 13));
     let told: Vec<_> = spans.iter().filter(|span| span["source"] == "otlp").collect();
     let is_of_another_statement = |span: &Value| {
@@ -82,7 +82,7 @@ async fn a_crud_is_posted_on_the_page_and_its_trace_opened_in_the_viewer() {
     browser.stop().await;
 }
 
-/// The spans of a page's load that OTLP told, by service and name, once one of each is there.
+/// The OTLP spans of a page load, by service and name, once one of each is there.
 fn load_spans(cruddur: &Cruddur, trace: &str, names: &[&str]) -> Vec<Value> {
     eventually(format!("{names:?} in {trace}"), || {
         let answer = http::get(&format!("{}/api/traces/{trace}", cruddur.viewer));
@@ -93,7 +93,7 @@ fn load_spans(cruddur: &Cruddur, trace: &str, names: &[&str]) -> Vec<Value> {
     })
 }
 
-/// The backend's has the same name.
+/// The proxy's span of this name; the backend has a span of the same name.
 fn proxys<'a>(spans: &'a [Value], name: &str) -> &'a Value {
     spans.iter().find(|span| span["name"] == name && span["service"] == "frontend-proxy").unwrap()
 }
@@ -153,7 +153,7 @@ async fn where_accounts_are_an_issuers_the_page_offers_no_sign_in() {
     browser.stop().await;
 }
 
-/// A browser elsewhere is not trusted to begin the trace: what it did joins the one that the proxy began.
+/// A browser at an untrusted address may not start the trace: its spans join the trace that the proxy started.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_is_not_trusted_follows_the_proxys_trace() {
     let Some(browser) = Browser::start().await else { return };
@@ -194,7 +194,7 @@ async fn an_error_is_shown_as_its_policy_allows_with_a_link_to_its_trace() {
 const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 const XRAY_TRACE: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
-/// A segment whose every text is markup, and a part of its trace that comes alone.
+/// A segment in which every text is markup, and a subsegment of its trace that is sent separately.
 fn markup() -> [Value; 2] {
     let image = "<img src=x onerror=\"document.title='broken'\">";
     let nested =
@@ -253,7 +253,7 @@ async fn what_x_ray_gets_is_shown_as_text_with_its_size_beside_what_otlp_told() 
     rows[1].click().await.unwrap();
     let nested = Locator::XPath("//*[@data-testid='document-details']//h3[contains(., 'Its part')]");
     client.wait().at_most(DEADLINE).for_element(nested).await.unwrap();
-    // A permalink opens where it was copied.
+    // A permalink opens the span from which it was copied.
     client.goto(&format!("{}/?again#{TRACE}/xray/00000000000000c1", viewer.viewer)).await.unwrap();
     let details = find("[data-testid=document-details]:not([hidden])").await.text().await.unwrap();
     assert!(details.contains("</script>") && details.contains("00000000000000c1"), "{details}");
@@ -337,7 +337,7 @@ async fn two_sides_of_a_call_with_one_id_are_two_rows_and_integers_are_exact() {
         .map(row => [row.querySelector('[data-testid=span-name]').textContent, row.getAttribute('aria-level')])";
     let rows = client.execute(rows, vec![]).await.unwrap();
     assert_eq!(rows, json!([["the caller's side", "1"], ["the server's side", "2"], ["work", "3"]]));
-    // The caller's row has a link of its own.
+    // The caller's row has its own link.
     client.goto(&format!("{}/?again#{TRACE}/{shared}-caller", viewer.viewer)).await.unwrap();
     let heading = Locator::XPath("//*[@data-testid='span-details']//h2[.=\"the caller's side\"]");
     client.wait().at_most(DEADLINE).for_element(heading).await.unwrap();

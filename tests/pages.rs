@@ -1,4 +1,4 @@
-//! What the proxy serves of its own: files, the page with its trace, errors for people and programs, health, metrics, a log.
+//! What the proxy serves by itself: files, the page with its trace, errors for people and programs, health, metrics, a log.
 
 use std::io::Read;
 
@@ -28,7 +28,7 @@ const FILES: [&str; 17] = [
     "/trace.js",
     "/views.js",
 ];
-/// What Chromium asks with.
+/// Chromium's `Accept` header.
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
 fn ask(proxy: &Cruddur, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
@@ -42,7 +42,7 @@ fn unpacked(answer: &Answer) -> Vec<u8> {
     content
 }
 
-/// What a `meta` element of a page says.
+/// The content of a page's `meta` element.
 fn meta<'p>(page: &'p str, name: &str) -> Option<&'p str> {
     page.split_once(&format!("<meta name=\"{name}\" content=\""))?.1.split('"').next()
 }
@@ -144,7 +144,7 @@ fn an_error_is_a_page_for_a_person_and_json_for_a_program() {
             assert_eq!(program.header("vary"), "accept");
         }
     }
-    // An upstream that is away is told to a person too.
+    // A person also gets a page about an upstream that is away.
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", "127.0.0.1:1")]);
     let away = ask(&proxy, "GET", "/api/activities/home", &[BROWSER]);
     assert_eq!((away.status, away.header("content-type")), (502, "text/html; charset=utf-8"));

@@ -1,5 +1,5 @@
-//! How long the proxy's connections last: those of its clients, be they of HTTP/1.0 or done with sending, and those to an upstream,
-//! which may say for how long it keeps them.
+//! How long the proxy's connections last: those of its clients, including HTTP/1.0 clients and clients that have finished sending, and those to an
+//! upstream, which may specify how long it keeps them.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -70,7 +70,7 @@ fn a_client_that_ends_its_side_after_its_requests_gets_their_answers() {
         client.shutdown(Shutdown::Write).unwrap();
         let mut server = bench.accept();
         read_head(&server);
-        // What takes longer than a look at the connection.
+        // A request that takes longer than a check of the connection.
         assert_eq!(bench.proxy.get("/health/live").status, 204);
         server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n").unwrap();
         let mut client = client;
@@ -96,7 +96,7 @@ fn a_client_that_ends_its_side_after_several_requests_gets_all_their_answers() {
     assert_eq!(answers.matches("HTTP/1.1 2").count(), 3, "{answers}");
 }
 
-/// A request, and where it arrived: the connection that it came by, of those that `listener` has accepted before if one is given.
+/// Sends a request, and returns the connection on which it arrived: `kept` if given, else one newly accepted.
 fn next(bench: &Bench, kept: Option<TcpStream>, answer: &str) -> TcpStream {
     let client = bench.client(GET);
     let mut server = kept.unwrap_or_else(|| bench.accept());
@@ -118,7 +118,7 @@ fn a_connection_is_used_again_only_where_its_upstream_keeps_it() {
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
     let mut server = next(&bench, None, &answer("connection: close\r\n"));
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
-    // Closed by the proxy when a second has passed, not when it would close one by itself.
+    // The proxy closes it after a second, not when its own idle timeout would.
     let mut server = next(&bench, None, &answer("keep-alive: timeout=1\r\n"));
     server.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     assert_eq!(server.read(&mut [0]).unwrap(), 0);
@@ -138,7 +138,7 @@ fn a_connection_under_traffic_is_replaced_when_it_is_old() {
     let (mut server, mut connections, mut requests) = (None, 0, 0);
     eventually("a third connection", || {
         client.write_all(GET.as_bytes()).unwrap();
-        // The request comes by the connection that there is, unless it has been closed.
+        // The request arrives on the existing connection, unless that has been closed.
         let arrived = server.take().filter(|server: &TcpStream| server.peek(&mut [0]).unwrap() > 0);
         let mut at = arrived.unwrap_or_else(|| {
             connections += 1;

@@ -1,5 +1,5 @@
-//! How each engine finds what it is asked for: no statement that a route runs reads a table from end to end. The statements are those
-//! that the spans of real requests tell, so that none is forgotten.
+//! How each engine finds the requested rows: no statement of a route scans a whole table. The statements come from the spans
+//! of real requests, so that none is missed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, Row, SqliteConnect
 use crate::support::cruddur::Cruddur;
 use crate::support::{Folder, eventually, http, postgres};
 
-/// Lists that are whole in the order of an index, from which a `LIMIT` takes the beginning.
+/// Indexes in whose order a whole list is read; a `LIMIT` takes the start of it.
 const IN_ORDER: [&str; 2] = ["users_by_age", "hashtags"];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -22,9 +22,9 @@ async fn no_statement_scans_a_table_on_sqlite() {
     for statement in &statements {
         let plan = explain_sqlite(&file, statement).await;
         let told = || format!("{statement}\n{plan:#?}");
-        // What lives is most of what there is: an index of that is no better than none.
+        // Live rows are most of all rows, so an index of them is no better than none.
         assert!(!plan.iter().any(|step| step.contains("activities_by_expiry")), "{}", told());
-        // A page is taken in the order of an index, and not sorted out of all that there is; the feed merges a few pages.
+        // A page is read in the order of an index, not sorted from all rows; the feed merges a few pages.
         let may_sort = statement.starts_with("WITH feed") || statement.contains("GROUP BY");
         assert!(may_sort || !plan.iter().any(|step| step.contains("TEMP B-TREE")), "{}", told());
         for step in plan.iter().filter_map(|step| step.strip_prefix("SCAN ")) {
@@ -41,7 +41,7 @@ async fn no_statement_scans_a_table_on_postgresql() {
     let data = Folder::new();
     let statements = tokio::task::block_in_place(|| statements(&Cruddur::up(&data, &[("DATABASE_URL", &url)])));
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    // A few rows are read faster from end to end: where that is forbidden, it still happens if no index serves.
+    // PostgreSQL prefers to scan a small table. With scans disabled, it still scans if no index serves.
     connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await.unwrap();
     for statement in &statements {
         let plan = explain_postgres(&mut connection, statement).await;
@@ -57,7 +57,7 @@ async fn no_statement_scans_a_table_on_postgresql() {
     }
 }
 
-/// What the routes ask of the database, each once.
+/// The routes' database statements, each once.
 fn statements(cruddur: &Cruddur) -> BTreeSet<String> {
     let (me, other) = (cruddur.person(), cruddur.person());
     let crud = me.crud("a #plan of many words");
@@ -115,7 +115,7 @@ fn statements(cruddur: &Cruddur) -> BTreeSet<String> {
     statements
 }
 
-/// At its start the backend queries whether there is any row at all, and takes whichever comes first.
+/// Excludes the backend's query at its start: whether there is any row at all, whichever comes first.
 fn is_of_a_route(text: &str) -> bool {
     !text.starts_with("BEGIN") && !matches!(text, "COMMIT" | "ROLLBACK") && !text.contains("LIMIT 1) AS one")
 }
@@ -144,7 +144,7 @@ async fn explain_postgres(connection: &mut PgConnection, statement: &str) -> Str
     rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
 }
 
-/// An alias of a table, as the statements name them, and not of a subquery.
+/// Whether a step names a table by its alias in the statements, and not a subquery.
 fn is_table(step: &str) -> bool {
     let name = step.split(' ').next().unwrap_or_default();
     name.chars().count() == 1

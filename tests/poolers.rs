@@ -1,4 +1,4 @@
-//! A real pgbouncer before the database, and the bound of the backend's own connections.
+//! A real pgbouncer before the database, and the limit on the backend's own connections.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
@@ -17,7 +17,7 @@ fn database() -> Option<String> {
     Runtime::new().unwrap().block_on(postgres::database())
 }
 
-/// The configuration that pgbouncer has by default: sessions, and no parameter of a start that it does not know.
+/// pgbouncer's default configuration: session pooling, and startup parameters that it does not know are refused.
 #[test]
 fn a_pooler_in_its_default_configuration_is_worked_with() {
     let Some(database) = database() else { return };
@@ -28,7 +28,7 @@ fn a_pooler_in_its_default_configuration_is_worked_with() {
     let witness = Witness::of(&database);
     assert!(witness.missing(&kept).is_empty());
     assert_eq!(http::get(&format!("{}/api/activities/home", run.backend)).status, 200);
-    // What bounds a session's waits is in force behind the pooler too.
+    // The session's timeouts are also active behind the pooler.
     let mut other = witness.runtime.block_on(PgConnection::connect(&database)).unwrap();
     let lock = "BEGIN; LOCK TABLE activities IN ACCESS EXCLUSIVE MODE";
     witness.runtime.block_on(other.execute(lock)).unwrap();
@@ -76,12 +76,12 @@ fn what_a_pooler_refuses_names_its_fix() {
     assert_refused(&pooler, "me:right", "other", "no such database", "name the database in the pooler's [databases]");
     let options = format!("{name}?options=-csearch_path%3Dx");
     assert_refused(&pooler, "me:right", &options, "startup parameter", "remove options");
-    // A start has two at a time.
+    // A starting backend uses two connections at a time.
     let Some(pooler) = Pgbouncer::before(&database, "max_client_conn = 1") else { return };
     assert_refused(&pooler, "me", name, "no more connections allowed", "raise max_client_conn");
 }
 
-/// Those of a backend, and how many of them do something.
+/// A backend's sessions, and how many of them are active.
 const SESSIONS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active') FROM pg_stat_activity \
                         WHERE datname = current_database() AND application_name LIKE 'cruddur-backend%'";
 

@@ -1,4 +1,4 @@
-//! X-Ray's header through real services: a load balancer's root is kept, a question answered, a lineage passed on.
+//! X-Ray's header through real services: a load balancer's root is kept, a request for a sampling decision is answered, a lineage is passed on.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -59,7 +59,7 @@ fn who_asks_is_told_whether_the_trace_is_recorded() {
     }
 }
 
-/// The head of the request that an upstream gets from a proxy with these variables, and the proxy's answer.
+/// The head that an upstream gets from a proxy with these variables, and the proxy's response.
 fn forwarded(variables: &[(&str, &str)], header: &str) -> (Vec<String>, Answer) {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();

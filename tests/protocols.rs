@@ -1,4 +1,4 @@
-//! What is spoken with the proxy: HTTP/1.1 and HTTP/2, each with and without TLS, by `curl` and by hand.
+//! The proxy's protocols: HTTP/1.1 and HTTP/2, each with and without TLS, by `curl` and by hand.
 
 use std::io::{BufReader, Write};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::support::h2::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STR
 use crate::support::recorder::Recorder;
 use crate::support::{Folder, cannot_run, eventually, raw};
 
-/// What `curl` says of a request: the version, the status, and the trace that it was served in.
+/// The result of a request by `curl`: the version, the status, and the trace in which it was served.
 fn curl(arguments: &[&str], url: &str) -> Option<(String, String, String)> {
     let said = "%{http_version} %{http_code} %header{x-request-id}";
     let output = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", said]).args(arguments).arg(url).output();
@@ -48,9 +48,9 @@ fn http_2_is_spoken_without_tls_by_prior_knowledge() {
     assert_eq!(message.all("cookie").collect::<Vec<_>>(), ["a=1; b=2"], "HTTP/1.1 has one");
 }
 
-/// A request by `curl` with so many header fields, and the status and type of its answer.
+/// A request by `curl` with `count` header fields, and the status and type of its response.
 fn with_fields(version: &str, url: &str, count: usize) -> Option<(String, String)> {
-    // `Host`, or in HTTP/2 a pseudo header that becomes it, is one.
+    // `Host` counts as one; in HTTP/2 it is a pseudo-header that becomes `Host`.
     let fields = (1..count).flat_map(|n| ["-H".to_owned(), format!("x-{n}: {n}")]);
     let none = ["-H", "user-agent:", "-H", "accept:"].map(str::to_owned);
     let said = "%{http_code} %{content_type}";
@@ -101,7 +101,7 @@ fn a_head_that_the_upstream_finds_too_large_is_refused_with_a_reason() {
 fn a_head_of_more_than_64_kib_is_refused_with_a_reason() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let url = format!("{}/health/live", proxy.page);
-    // As much as curl sends in HTTP/2, which counts 32 bytes more for each field.
+    // The most that curl sends in HTTP/2, which counts 32 more bytes for each field.
     let parts = (10..99).map(|n| format!("x-{n}: {}", "x".repeat(705))).collect();
     for (version, fields) in
         [("--http1.1", vec![format!("x: {}", "x".repeat(70_000))]), ("--http2-prior-knowledge", parts)]
@@ -195,14 +195,14 @@ fn streams_that_are_opened_and_given_up_again_and_again_end_the_connection() {
     let mut stream = h2::connect(&proxy.page);
     let block = h2::block(&h2::get("/api/x"));
     let mut ids = (1..).step_by(2);
-    // It takes them as they come, and then no more.
+    // The proxy accepts these at first, and then closes the connection.
     eventually("the end of the connection", || {
         let id = ids.next().unwrap();
         let pair =
             [h2::frame(HEADERS, END_HEADERS | END_STREAM, id, &block), h2::frame(RST_STREAM, 0, id, &[0, 0, 0, 8])];
         stream.write_all(&pair.concat()).err()
     });
-    // Others are served.
+    // Other clients are still served.
     assert_eq!(h2::request(&proxy.page, &h2::get("/api/x"), ""), Some(200));
 }
 
@@ -247,7 +247,7 @@ fn one_connection_too_many_is_told_so() {
         assert_eq!(raw::answer(reader).unwrap().0, 204);
     }
     assert_eq!(raw::exchange(&proxy.page, request, 2), (vec![503], true));
-    // Those that are there are served as before, and each that ends makes room.
+    // The existing connections are served as before, and each one that ends makes space for another.
     held[0].get_mut().write_all(request).unwrap();
     assert_eq!(raw::answer(&mut held[0]).unwrap().0, 204);
     drop(held.pop());
@@ -256,7 +256,7 @@ fn one_connection_too_many_is_told_so() {
     assert!(bounds.contains("frontend-proxy: at most 2 connections, 2 of one client, and "), "{bounds}");
 }
 
-/// A connection is told to end before it is ended, in each protocol's way, and what it asked for is answered.
+/// A connection is announced to end before it ends, in each protocol's way, and its pending requests are answered.
 #[test]
 fn a_stop_is_told_to_connections_that_are_kept() {
     let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -266,7 +266,7 @@ fn a_stop_is_told_to_connections_that_are_kept() {
     one.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     let mut two = h2::connect(&proxy.page);
     two.write_all(&h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::block(&h2::get("/api/x")))).unwrap();
-    // One whose next request has begun.
+    // A connection whose next request has started to arrive.
     let mut begun = raw::connect(&proxy.page);
     begun.write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /health/li").unwrap();
     assert_eq!(crate::proxy::read_head(&begun)[0], "HTTP/1.1 204 No Content");

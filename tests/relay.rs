@@ -1,4 +1,4 @@
-//! Spans of the page: taken from pages of this origin, for traces that were served here, and delivered with ours.
+//! The page's spans: accepted from pages of this origin, for traces that were served here, and delivered with our own.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 
-/// What the page knows of the trace that served it.
+/// The page's knowledge of the trace that served it.
 struct Page {
     trace: String,
     parent: String,
@@ -180,7 +180,7 @@ fn what_is_not_a_message_of_a_page_is_refused_with_its_reason() {
             assert!(!answer.json()["message"].as_str().unwrap().is_empty(), "{headers:?}");
         }
     }
-    // It says its size, and is not waited for.
+    // The request declares its size, so the proxy does not wait for the body.
     let mut client = TcpStream::connect(proxy.page.trim_start_matches("http://")).unwrap();
     let head =
         "POST /v1/traces HTTP/1.1\r\nhost: x\r\nsec-fetch-site: same-origin\r\ncontent-type: application/json\r\n";
@@ -223,7 +223,7 @@ fn proxies_with_one_key_know_each_others_tokens() {
     assert_eq!(relay_json(&alone, &message).json()["partialSuccess"]["rejectedSpans"], "1");
 }
 
-/// With what an answer says of its trace, as any page's own script can read it.
+/// The page uses the trace in a response's headers, as any page's own script can read them.
 #[test]
 fn a_page_of_another_service_may_send_spans_too() {
     let (upstream, folder) = (Upstream::start(), Folder::new());

@@ -1,4 +1,4 @@
-//! The proxy's routes file: what it does, what is wrong with one, and how it is read again while requests are under way.
+//! The proxy's routes file: its effect, its faults, and how it is reloaded while requests are in progress.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::cruddur::{Cruddur, command};
 use crate::support::{Folder, eventually, http, raw};
 
-/// An upstream that answers each request with its own name, and the request's line.
+/// An upstream that answers each request with its own name, and the request line.
 fn upstream(name: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -53,7 +53,7 @@ fn route(prefix: &str, upstream: &str, more: &str) -> String {
     format!("[[route]]\nprefix = \"{prefix}\"\nupstreams = [\"{upstream}\"]\n{more}\n")
 }
 
-/// What `--check` says: its exit code, standard output and standard error.
+/// The result of `--check`: its exit code, standard output and standard error.
 fn check(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
     let output = command(&[&["frontend-proxy", "--check"], arguments].concat(), variables).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -173,7 +173,7 @@ fn a_check_prints_the_routes_as_they_would_be_in_force() {
              /traces/     -> http://127.0.0.1:4318, prefix stripped, read only; not traced; {limits}\n"
         )
     );
-    // The file wins over the variable, and the file that is shipped is without fault.
+    // The file overrides the variable, and the example file has no faults.
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend-proxy/routes.example.toml");
     let (code, table, errors) =
         check(&["--config", example.to_str().unwrap()], &[("CRUDDUR_PROXY_CONFIG", "/nowhere.toml")]);

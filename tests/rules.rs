@@ -1,4 +1,4 @@
-//! X-Ray's sampling rules: the command that explains a file of them, the viewer that gives them out, and services that sample by
+//! X-Ray's sampling rules: the command that explains a file of rules, the viewer that serves them, and services that sample by
 //! them. The daemon of one test is a fake: the real one needs AWS credentials.
 
 use std::net::TcpListener;
@@ -10,7 +10,7 @@ use crate::support::cruddur::{Cruddur, command, run};
 use crate::support::sampling::Daemon;
 use crate::support::{Folder, eventually, http};
 
-/// A rule as X-Ray's API tells it.
+/// A rule in the format of X-Ray's API.
 fn rule(name: &str, priority: u32, more: &Value) -> Value {
     let mut rule = json!({"RuleName": name, "ResourceARN": "*", "Priority": priority, "FixedRate": 0.0, "ReservoirSize": 0,
         "ServiceName": "*", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
@@ -24,14 +24,14 @@ fn central(rules: &[Value]) -> Value {
     json!({ "SamplingRuleRecords": rules })
 }
 
-/// Writes `rules` to a file in `folder`, and tells its path.
+/// Writes `rules` to a file in `folder`, and returns its path.
 fn file(folder: &Folder, rules: &Value) -> String {
     let path = folder.path().join("rules.json");
     std::fs::write(&path, rules.to_string()).unwrap();
     path.to_str().unwrap().to_owned()
 }
 
-/// What `cruddur xray rules test` says: its exit code, standard output and standard error.
+/// The result of `cruddur xray rules test`: its exit code, standard output and standard error.
 fn explain(rules: &str, request: &str, more: &[&str]) -> (i32, String, String) {
     let arguments = [&["xray", "rules", "test", "--rules", rules, "--request", request], more].concat();
     let output = command(&arguments, &[]).output().unwrap();
@@ -83,7 +83,7 @@ fn the_courses_rule_is_read_and_matches_no_service_here() {
     assert_eq!(code, 0, "{errors}");
     let note = "note: Cruddur: its ServiceName \"Cruddur\" is none of our services (backend, frontend-proxy)";
     assert!(told.contains(note) && told.contains("Default decides"), "{told}");
-    // A service that takes the name from either variable is matched.
+    // A service that gets its name from either variable is matched.
     for named in [("OTEL_SERVICE_NAME", "Cruddur"), ("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=Cruddur")] {
         let arguments = ["xray", "rules", "test", "--rules", &rules, "--request", "GET /"];
         let output = command(&arguments, &[named]).output().unwrap();
@@ -241,13 +241,13 @@ fn the_viewer_does_not_start_with_a_wrong_file() {
 
 const HOME: &str = "/api/activities/home";
 
-/// Whether the span that served this is sampled, as it says itself.
+/// Whether the span that served this request is sampled, according to the response.
 fn is_sampled(answer: &http::Answer) -> bool {
     let flags = answer.header("server-timing").trim_end_matches('"').rsplit('-').next().unwrap();
     u8::from_str_radix(flags, 16).unwrap() & 1 == 1
 }
 
-/// The name of the rule on the proxy's span of this trace, as `source` tells it, once the viewer has it.
+/// The rule's name on the proxy's span of this trace, as recorded in `source`, once the viewer has it.
 fn sampled_by(cruddur: &Cruddur, trace: &str, source: &str) -> Option<Value> {
     let answer = http::get(&format!("{}/api/traces/{trace}", cruddur.viewer));
     let trace = (answer.status == 200).then(|| answer.json())?;
@@ -273,7 +273,7 @@ fn services_sample_by_the_viewers_rules() {
     let rules = file(&folder, &rules);
     let cruddur = Cruddur::up(&data, &[("OTEL_TRACES_SAMPLER", "xray"), ("CRUDDUR_XRAY_RULES", &rules)]);
     let mut traces = Vec::new();
-    // Until the rules have come AWS's default holds.
+    // Until the rules arrive, AWS's default applies.
     eventually("a trace by the rule \"home\"", || {
         traces.push(cruddur.get(HOME).trace_id());
         traces.iter().find(|trace| sampled_by(&cruddur, trace, "otlp") == Some(json!("home"))).cloned()
@@ -288,7 +288,7 @@ fn services_sample_by_the_viewers_rules() {
     for trace in others {
         assert_eq!(http::get(&format!("{}/api/traces/{trace}", cruddur.viewer)).status, 404);
     }
-    // The other way round: the viewer says that a rule has changed, and the services do not wait for their next turn.
+    // In the other direction: the viewer reports that a rule has changed, and the services fetch it before their next turn.
     let turned = [
         rule("nothing", 1, &json!({"URLPath": HOME})),
         rule("others", 2, &json!({"FixedRate": 1.0, "HTTPMethod": "GET"})),
@@ -338,13 +338,13 @@ fn local_rules_hold_where_nobody_answers() {
 fn a_quota_is_kept_and_every_request_is_reported_once() {
     let folder = Folder::new();
     let daemon = Daemon::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
-    // Nothing is sampled until the daemon's rules come.
+    // Nothing is sampled until the daemon's rules arrive.
     let nothing = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}});
     let argument = format!("endpoint=http://{},polling_interval=1,rules={}", daemon.address, file(&folder, &nothing));
     let proxy = Cruddur::service(
         "frontend-proxy",
         &[
-            // Nobody is there: a request that fails is a request.
+            // No upstream listens there; a failed request is still a request.
             ("CRUDDUR_UPSTREAM", "http://127.0.0.1:1"),
             ("OTEL_TRACES_SAMPLER", "xray"),
             ("OTEL_TRACES_SAMPLER_ARG", &argument),
@@ -353,7 +353,7 @@ fn a_quota_is_kept_and_every_request_is_reported_once() {
     let ask = || is_sampled(&proxy.get(HOME));
     assert!(!ask());
     daemon.open();
-    // The first that the rule sees is borrowed.
+    // The rule's first request is a borrowed sample.
     eventually("a borrowed sample", || ask().then_some(()));
     let (mut asked, mut sampled) = (1, 1);
     let mut burst = || {

@@ -1,4 +1,4 @@
-//! Many sign-ins: how many guesses a login, an address or both may make, what a refusal costs, and the memory of passwords that are hashed at
+//! Many sign-ins: how many guesses one login, one address or a pair of both may make, what a refusal costs, and the memory for passwords hashed at
 //! the same time.
 
 use std::io::Write;
@@ -23,7 +23,7 @@ fn sign_in(backend: &str, address: &str, login: &str, password: &str) -> Answer 
     http::send(&format!("{backend}/api/auth/signin"), &headers, body.as_bytes())
 }
 
-/// What a database keeps of attempts, with whatever changes at each write.
+/// The attempts that a database stores, and a value that changes with each write.
 enum Attempts {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -32,7 +32,7 @@ enum Attempts {
 impl Attempts {
     fn read(&mut self, runtime: &Runtime) -> String {
         match self {
-            // Changes with each commit of another connection.
+            // A value that changes with each commit of another connection.
             Self::Sqlite(connection) => {
                 let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(connection);
                 runtime.block_on(version).unwrap().to_string()
@@ -46,7 +46,7 @@ impl Attempts {
     }
 }
 
-/// Runs a test on each engine, with a function that reads what is kept of attempts.
+/// Runs a test on each engine, with a function that reads the stored attempts.
 fn each(test: impl Fn(&Cruddur, &mut dyn FnMut() -> String)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let data = Folder::new();
@@ -112,7 +112,7 @@ fn guesses_at_the_same_time_pass_no_bound() {
     });
 }
 
-/// 16 of the guarantees.
+/// Guarantee 16.
 #[test]
 fn a_hundred_sign_ins_or_sign_ups_at_once_stay_within_128_mb() {
     const MOST_KIB: u64 = 128 * 1000 * 1000 / 1024;
@@ -122,7 +122,7 @@ fn a_hundred_sign_ins_or_sign_ups_at_once_stay_within_128_mb() {
     thread::scope(|scope| {
         let crowd = |n| sign_in(backend, "192.0.2.1", &format!("somebody_{n}"), WRONG);
         let crowd: Vec<_> = (0..100).map(|n| scope.spawn(move || crowd(n))).collect();
-        // Another address has places of its own.
+        // Another address has its own permits.
         assert_eq!(sign_in(&cruddur.backend, "192.0.2.2", &person.handle, PASSWORD).status, 200);
         for answer in crowd.into_iter().map(|answer| answer.join().unwrap()) {
             let retry = answer.header("retry-after").parse::<u64>();
@@ -142,7 +142,7 @@ fn a_hundred_sign_ins_or_sign_ups_at_once_stay_within_128_mb() {
     });
     assert!(cruddur.peak_memory() <= MOST_KIB, "{} KiB", cruddur.peak_memory());
 
-    // A client that does not wait leaves its hash running.
+    // If a client disconnects, its hash keeps running.
     let (_, authority) = cruddur.backend.split_once("://").unwrap();
     for n in 0..100 {
         let body = json!({"login": format!("somebody_{n}"), "password": WRONG}).to_string();

@@ -36,7 +36,7 @@ async fn a_stop_while_the_database_is_silent_leaves_no_request_without_a_respons
                 stream
             })
             .collect();
-        // Every worker has accepted what came before.
+        // By then, every worker has accepted the earlier requests.
         for _ in 0..4 * REQUESTS {
             assert_eq!(http::get(&format!("{address}/api/health-check")).status, 200);
         }

@@ -1,5 +1,5 @@
-//! Test 9 of the guarantees: clients that are slow to ask, to send or to take, and thousands that do nothing, cost others
-//! nothing and this a bounded amount of memory.
+//! Test 9 of the guarantees: clients that request, send or read slowly, and thousands that do nothing, cost other clients
+//! nothing and the proxy a bounded amount of memory.
 
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::support::recorder::Recorder;
 use crate::support::{DEADLINE, Folder, cannot_run, eventually, raw};
 
 const IDLE: usize = 10_000;
-/// What 10,000 idle connections may take, and the process with them, in KiB.
+/// The most memory for 10,000 idle connections and the process together, in KiB.
 const MEMORY: u64 = 256 * 1024;
 
 #[test]
@@ -39,7 +39,7 @@ fn a_body_that_does_not_end_is_given_up() {
     let stream = raw::connect(&proxy.page);
     let mut dripping = stream.try_clone().unwrap();
     dripping.write_all(b"POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n").unwrap();
-    // A byte now and then is not enough.
+    // A single byte at intervals is not enough progress.
     let drips = thread::spawn(move || {
         while dripping.write_all(b"x").is_ok() {
             thread::sleep(Duration::from_millis(200));
@@ -75,7 +75,7 @@ fn what_a_client_takes_for_its_body_is_no_time_of_the_upstream() {
     let client = raw::connect(&proxy.page);
     (&client).write_all(half.as_bytes()).unwrap();
     let (mut server, _) = upstream.accept().unwrap();
-    // Another request, which began later, has waited too long by then.
+    // Another request, which started later, exceeds its time limit first.
     let (statuses, _) = raw::exchange(&proxy.page, b"GET /api/y HTTP/1.1\r\nhost: a\r\n\r\n", 1);
     assert_eq!(statuses, [504]);
     (&client).write_all(b"world").unwrap();
@@ -94,16 +94,16 @@ fn what_an_upstream_does_not_read_is_no_time_of_the_client() {
     let limits = "body_timeout = \"4s\"\nbody_limit = \"1GiB\"";
     std::fs::write(&routes, format!("[[route]]\nprefix = \"/api/\"\nupstreams = [\"{address}\"]\n{limits}\n")).unwrap();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", routes.to_str().unwrap())]);
-    // More than fits between the two.
+    // More than the buffers between client and upstream hold.
     let body = vec![b'x'; 32 * 1024 * 1024];
     let client = raw::connect(&proxy.page);
     write!(&client, "POST /api/x HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
     let (mut server, _) = upstream.accept().unwrap();
-    // The client is waited for once, as the head alone has come.
+    // The proxy waits for the client once, since only the head has arrived.
     crate::proxy::read_head(&server);
     thread::scope(|scope| {
         scope.spawn(|| (&client).write_all(&body).unwrap());
-        // Longer than the client may be waited for: what is tested is that this is not such a wait.
+        // Longer than the limit on waiting for the client; the test shows that this wait does not count as one.
         thread::sleep(Duration::from_secs(5));
         assert_eq!(
             std::io::copy(&mut (&mut server).take(32 * 1024 * 1024), &mut std::io::sink()).unwrap(),
@@ -114,7 +114,7 @@ fn what_an_upstream_does_not_read_is_no_time_of_the_client() {
     assert_eq!(raw::answer(&mut BufReader::new(&client)).unwrap().0, 200);
 }
 
-/// An upstream that answers one request with more than fits between it and a client; tells when it has been cut off.
+/// An upstream whose response to one request is larger than the buffers on the way to a client; the thread ends once it is cut off.
 fn endless() -> (String, thread::JoinHandle<()>) {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
@@ -137,7 +137,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
     assert!(proxy.peak_memory() < MEMORY, "{} KiB", proxy.peak_memory());
 }
 
-/// Its connection is well, and its other requests are answered.
+/// The stream's connection stays usable, and its other requests are answered.
 #[test]
 fn a_stream_whose_client_takes_nothing_is_given_up() {
     let (address, served) = endless();
@@ -154,7 +154,7 @@ fn a_stream_whose_client_takes_nothing_is_given_up() {
     assert!(frames.any(|frame| (frame.kind, frame.stream) == (HEADERS, 3)));
 }
 
-/// One honest client's requests over a connection that it keeps: the time within which 99 of 100 are answered.
+/// One honest client's requests on a kept connection: the time within which 99 of 100 are answered.
 fn p99(client: &mut BufReader<TcpStream>) -> Duration {
     let mut times: Vec<_> = (0..300)
         .map(|_| {
@@ -168,7 +168,7 @@ fn p99(client: &mut BufReader<TcpStream>) -> Duration {
     times[times.len() * 99 / 100]
 }
 
-/// Connections on which nothing goes on: new ones, ones that have been answered, and ones with half a head.
+/// Idle connections: new ones, ones that have had a response, and ones with half a head.
 fn idle(proxy: &Cruddur) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for n in 0..IDLE {
@@ -198,7 +198,7 @@ fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
     let (calm, crowded) =
         (Cruddur::service("frontend-proxy", &variables), Cruddur::service("frontend-proxy", &variables));
     let held = idle(&crowded);
-    // In turns, so that whatever else this machine does troubles both.
+    // Alternately, so that other load on this machine affects both.
     let mut clients = [&calm, &crowded].map(|proxy| BufReader::new(raw::connect(&proxy.page)));
     let mut all = [Vec::new(), Vec::new()];
     for _ in 0..9 {
@@ -217,7 +217,7 @@ fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
     assert_eq!(held.len(), IDLE);
 }
 
-/// Half a head each: they are given up, and make room for others.
+/// Connections with half a head each: they are closed, and make space for others.
 #[test]
 fn slow_heads_keep_nobody_out_for_long() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "50")]);

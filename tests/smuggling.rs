@@ -1,5 +1,5 @@
-//! Test 8 of the guarantees: no request is framed differently by the proxy and by what is behind it. Every case is sent raw,
-//! to a proxy before an upstream that writes down what it sees, and to one before the real backend.
+//! Test 8 of the guarantees: the proxy and the servers behind it never frame a request differently. Every case is sent raw,
+//! to a proxy before an upstream that records what it receives, and to one before the real backend.
 
 mod h2;
 mod table;
@@ -13,18 +13,18 @@ use crate::support::raw;
 use crate::support::recorder::{Message, Recorder};
 use crate::support::{self, Folder};
 
-/// Every case's bytes, with its number in its targets, and what must come of it.
+/// Every case's bytes, with its number in its targets, and the expected outcome.
 fn cases() -> Vec<(String, Outcome)> {
     let posts = POSTS
         .iter()
         .map(|(head, body, outcome)| (format!("POST /api/{{n}} HTTP/1.1\r\nHost: a\r\n{head}\r\n{body}"), *outcome));
     let whole = WHOLE.iter().map(|(request, outcome)| ((*request).to_owned(), *outcome));
     let numbered = posts.chain(whole).enumerate();
-    // Four digits each, so that what counts the bytes of a target may do so.
+    // Four digits each, so that a case may depend on its target's length.
     numbered.map(|(n, (request, outcome))| (request.replace("{n}", &format!("{:04}", 1000 + n)), outcome)).collect()
 }
 
-/// Sends each case and checks what its client is told; `passed` is what whoever is behind the proxy says to a whole request.
+/// Sends each case and checks the client's response; `passed` accepts the statuses with which the upstream answers a whole request.
 fn send_all(proxy: &Cruddur, passed: impl Fn(u16) -> bool) {
     for (request, outcome) in cases() {
         let (whole, refused) = match outcome {
@@ -76,7 +76,7 @@ fn the_backend_answers_the_requests_that_the_proxy_saw_and_no_others() {
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
     send_all(&proxy, |status| (200..500).contains(&status));
-    // Nothing is left on the pooled connections that would answer others.
+    // Nothing is left on the pooled connections that could answer other requests.
     for _ in 0..20 {
         assert_eq!(proxy.get("/api/activities/home").status, 200);
     }

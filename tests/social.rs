@@ -64,7 +64,7 @@ fn a_crud_is_deleted_with_all_that_hangs_on_it() {
     });
 }
 
-/// Each is done, or finds nothing there any more.
+/// Each request succeeds, or finds that the crud no longer exists.
 #[test]
 fn a_crud_may_be_deleted_while_others_are_at_it() {
     engines::each(&[], |cruddur| {
@@ -122,7 +122,7 @@ fn the_newest_replies_that_are_left_come_with_a_crud() {
             thread["replies"].as_array().unwrap().iter().map(|reply| uuid(reply).to_owned()).collect()
         };
         let newest = |left: &[String]| left.iter().rev().take(20).cloned().collect::<Vec<_>>();
-        // Those beyond the newest are on further pages, and each once.
+        // Older ones are on further pages, each exactly once.
         let status = format!("/api/activities/@{}/status/{}", me.handle, uuid(&crud));
         for first in [path.clone(), status, format!("{path}?limit=7")] {
             let (mut next, mut all) = (first, Vec::new());
@@ -245,7 +245,7 @@ fn what_is_asked_twice_with_a_key_is_done_once() {
     });
 }
 
-/// At the same time too: whoever comes second waits for the first one's answer.
+/// With simultaneous requests too: a later request waits for the first one's response.
 #[test]
 fn a_key_that_comes_many_times_at_once_is_done_once() {
     engines::each(&[], |cruddur| {
@@ -303,7 +303,7 @@ fn faults_are_made_where_they_are_asked_for_and_refused_in_production() {
     let parent = format!("00-{trace}-46422517bae0bb00-01");
     let home = format!("{}/api/activities/home", slow.backend);
     assert_eq!(http::request("GET", &home, &[("traceparent", &parent)]).status, 200);
-    // The replies to each of the four cruds are asked for alone.
+    // The replies to each of the four cruds are queried separately.
     let spans = viewer.spans(trace, 7);
     let statements: Vec<_> =
         spans.iter().filter(|span| span["source"] == "otlp" && span["name"] == "SELECT activities").collect();

@@ -1,4 +1,4 @@
-//! When spans end, and what fails them, by what a collector gets of the real services.
+//! When spans end, and what marks them as failed, as a collector receives them from the real services.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +15,12 @@ use crate::support::{Folder, eventually};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 const POSTS: usize = 500;
-/// Of a post: SERVER and CLIENT of the proxy, SERVER and INTERNAL of the backend, and at least a transaction's five statements.
+/// The spans of a post: SERVER and CLIENT of the proxy, SERVER and INTERNAL of the backend, and at least a transaction's five statements.
 const LEAST: usize = 9;
-/// The flag of a span whose parent is another process's.
+/// The flag of a span whose parent is in another process.
 const REMOTE: u32 = 0x200;
 
-/// Keeps both cores busy, so that every thread is now and then kept from running.
+/// Keeps both cores busy, so that every thread is occasionally delayed.
 fn while_busy(run: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -45,7 +45,7 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// The spans that end after their parent, each with its parent's name and by how many nanoseconds.
+/// The spans that end after their parent, each with its parent's name and the difference in nanoseconds.
 fn outlasting(spans: &[Span]) -> Vec<String> {
     let parents: HashMap<&[u8], &Span> = spans.iter().map(|span| (span.span_id.as_slice(), span)).collect();
     let late = spans.iter().filter_map(|span| {

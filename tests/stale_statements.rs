@@ -1,4 +1,4 @@
-//! Statements that a connection has prepared and that the server does not run any more, because an operator has changed a table meanwhile: nobody
+//! Prepared statements that the server no longer runs, because an operator has changed a table meanwhile: no client
 //! notices, and nothing is written twice.
 
 use std::thread;
@@ -10,10 +10,10 @@ use crate::support::person::Person;
 use crate::support::postgres;
 use crate::support::witness::Witness;
 
-/// More than the backend has connections.
+/// More clients than the backend has connections.
 const CLIENTS: usize = 16;
 
-/// What each client does: a statement of every kind, on every connection that the backend has. The second reply comes with a key that has been used.
+/// Each client's requests: a statement of every kind, on every connection that the backend has. The second reply reuses an idempotency key.
 fn act(me: &Person, round: &str, client: usize) {
     let crud = me.crud(&format!("crud {round} {client}"));
     let crud = format!("/api/activities/{}", crud["uuid"].as_str().unwrap());
@@ -49,7 +49,7 @@ async fn a_table_that_changes_under_prepared_statements_fails_no_request() {
             });
         };
         all("before");
-        // Each of them changes what some statement of a read and of a write returns.
+        // Each change alters the result type of some statement of a read and of a write.
         for change in [
             "ALTER TABLE activities ALTER COLUMN message TYPE varchar(1000)",
             "ALTER TABLE activities ALTER COLUMN expires_at TYPE timestamptz(6)",

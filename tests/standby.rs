@@ -1,4 +1,4 @@
-//! A PostgreSQL server with a standby: one that is away costs no sessions, and one that takes over is found without a restart.
+//! A PostgreSQL server with a standby: an absent standby uses up no sessions, and a promoted standby is found without a restart.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -16,10 +16,10 @@ use crate::support::writer::{Writer, kept};
 use crate::support::{eventually, http};
 
 const WRITERS: usize = 8;
-/// What the backend may have at its server in all, and for writing.
+/// The most sessions that the backend may have at its server: in all, and for writing.
 const SESSIONS: [i64; 2] = [12, 4];
 
-/// A COMMIT that waits for a standby is ended by no time limit, and does not notice that its client is gone.
+/// No time limit ends a COMMIT that waits for a standby, and the COMMIT does not notice that its client is gone.
 #[test]
 fn a_standby_that_is_away_costs_no_sessions() {
     let Some(server) = PostgresServer::start() else { return };
@@ -31,7 +31,7 @@ fn a_standby_that_is_away_costs_no_sessions() {
     let (over, put_off) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; WRITERS]);
     let retried = json!({"message": "only once", "ttl": "1-day"});
     let post = || me.post_with("/api/activities", &[("idempotency-key", "only-once")], &retried).status;
-    // The server acknowledges nothing any more once it has read its configuration again.
+    // The server acknowledges nothing once it has reloaded its configuration.
     eventually("a post that is put off", || (post() == 503).then_some(()));
     thread::scope(|scope| {
         for count in &put_off {
@@ -47,7 +47,7 @@ fn a_standby_that_is_away_costs_no_sessions() {
         let all = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend%'";
         let write = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend writes%'";
         let _over = Over(&over);
-        // Long enough for each writer's place to have been given up more than once.
+        // Long enough for each writer's permit to have been given up more than once.
         eventually("posts that are put off", || {
             let sessions = [all, write].map(|count| witness.number(count));
             let within = sessions[0] <= SESSIONS[0] && sessions[1] <= SESSIONS[1];
@@ -63,7 +63,7 @@ fn a_standby_that_is_away_costs_no_sessions() {
     writer.keep(address, "All is well.");
 }
 
-/// A primary crashes and its standby is promoted. What was acknowledged is kept, everything else is put off, and writes go on by themselves.
+/// A primary crashes and its standby is promoted. Acknowledged writes are kept, all others get a 503, and writes resume without intervention.
 #[test]
 fn a_standby_that_is_promoted_takes_over() {
     let Some(primary) = PostgresServer::start() else { return };
@@ -72,7 +72,7 @@ fn a_standby_that_is_promoted_takes_over() {
     let address = backend.backend.as_str();
     let writer = Writer::at(address);
     let standby = primary.standby();
-    // From here on nothing is acknowledged that the standby does not have.
+    // From here on, only what the standby has is acknowledged.
     primary.set("synchronous_standby_names", "*");
     let (over, put_off, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -103,7 +103,7 @@ fn a_standby_that_is_promoted_takes_over() {
         wire.cut();
         wire.lead_to(&standby.url());
         wire.mend();
-        // It takes connections, and no writes.
+        // The standby accepts connections, but no writes.
         backend.says("cannot execute ");
         more("posts that are put off at a standby", &|| put_off.load(Relaxed));
         assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "a standby is read");
@@ -114,7 +114,7 @@ fn a_standby_that_is_promoted_takes_over() {
     assert_eq!(Witness::of(&standby.url()).missing(&acknowledged), Vec::<Uuid>::new());
 }
 
-/// Ends the load also if a test fails.
+/// Ends the load even if a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {

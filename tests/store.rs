@@ -1,4 +1,4 @@
-//! The store's story, from an empty database to a reopened one, told on each engine.
+//! The store's story, from an empty database to a reopened one, run on each engine.
 
 use backend::domain::{Activity, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
 use backend::store::{Deletion, FIRST_USER, Outcome};
@@ -19,7 +19,7 @@ async fn the_story_on_sqlite() {
     story(&database(format!("sqlite:{}/deep/cruddur.db", folder.path().display()))).await;
 }
 
-/// Each finds the tables made, and made once.
+/// Each starter finds the tables created, and created only once.
 #[tokio::test]
 async fn several_starters_on_an_empty_sqlite_do_not_meet() {
     let folder = Folder::new();
@@ -40,7 +40,7 @@ async fn the_story_on_postgresql() {
     }
 }
 
-/// On the very image that docker-compose.yml names.
+/// On the exact image that docker-compose.yml names.
 #[tokio::test]
 async fn the_story_on_postgresql_in_a_container_of_its_own() {
     let container = GenericImage::new("postgres", "17-trixie")
@@ -62,7 +62,7 @@ fn a_running_backend_deletes_what_has_expired() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // A day longer than it lived, in case the clock is wrong.
+    // A day past its lifetime, in case the clock is wrong.
     let created = backend::store::now() - TimeDelta::hours(26);
     let (store, crud) = runtime.block_on(async {
         let store = open(&database(url.clone())).await;
@@ -159,7 +159,7 @@ async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>)
 }
 
 async fn pages_follow_one_another_without_gap(store: &Store, now: DateTime<Utc>) {
-    // All of one moment, so that only their ids keep them apart.
+    // All at the same moment, so that only their ids distinguish them.
     for number in 0..5 {
         create(store, &format!("page {number}"), Ttl::OneHour, now).await;
     }
@@ -193,7 +193,7 @@ async fn words_are_found_in_any_case_and_all_must_be_there(store: &Store, now: D
     assert!(later.iter().all(|trend| trend.hashtag != "ünïque"), "{later:?}");
 }
 
-/// Each of many writers at the same time is counted once.
+/// Each of many simultaneous writers is counted once.
 async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTime<Utc>) {
     let crud = create(store, "Who likes this?", Ttl::OneHour, now).await;
     let mut users = Vec::new();
@@ -275,7 +275,7 @@ async fn reply(store: &Store, user: &User, parent: Uuid, text: &str, now: DateTi
     }
 }
 
-/// Nothing is kept of what was answered, since nobody asks with a key.
+/// Stores no response, since no request here has a key.
 fn no_answer(_: &Activity) -> (String, String) {
     Default::default()
 }

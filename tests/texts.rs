@@ -1,4 +1,4 @@
-//! What people write: what is blank, what a name may not hold, how characters are counted, and that no text leaves its place on the page.
+//! Texts by users: which are blank, what a name may not contain, how characters are counted, and that no text leaves its place on the page.
 
 use fantoccini::Locator;
 use serde_json::{Value, json};
@@ -63,12 +63,12 @@ fn characters_are_counted_as_a_person_counts() {
         let me = cruddur.person();
         let post = |message: String| me.post("/api/activities", &json!({"message": message, "ttl": "1-hour"})).status;
         assert_eq!((post(FAMILY.repeat(280)), post(FAMILY.repeat(281))), (200, 422));
-        // One cluster to Unicode.
+        // Unicode counts it as one cluster.
         assert_eq!(post("🔥\u{200d}".repeat(3_000)), 422);
     });
 }
 
-/// Names as a database may hold them from before they were restricted.
+/// Names that a database may hold from before they were restricted.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_text_leaves_its_place_on_the_page() {
     let data = Folder::new();
@@ -91,7 +91,7 @@ async fn no_text_leaves_its_place_on_the_page() {
         let lefts: Vec<f64> = line.as_array().unwrap().iter().map(|left| left.as_f64().unwrap()).collect();
         assert!(lefts.is_sorted(), "the name, the handle and the age follow one another: {lefts:?}");
     }
-    // The page counts as the API does.
+    // The page counts characters as the API does.
     let count = format!(
         "return import('/page.js').then(({{ lengthOf }}) => [lengthOf('{}'), lengthOf('{}')])",
         FAMILY.repeat(3),

@@ -1,4 +1,4 @@
-//! One request, one trace: the edges from the page's request to the SQL statement, as OTLP and as X-Ray tell them.
+//! One request, one trace: the edges from the page's request to the SQL statement, in OTLP and in X-Ray's format.
 
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
     assert_eq!(statement["attributes"]["sql"]["database_type"], database);
     assert_eq!((&statement["service"], &statement["attributes"]["namespace"]), (&json!("backend"), &json!("remote")));
 
-    // Who made a trace: the services, and the database that they called.
+    // The trace's services: ours, and the database that they called.
     let list = http::get(&format!("{}/api/traces", cruddur.viewer)).json();
     let summary = list.as_array().unwrap().iter().find(|trace| trace["trace_id"] == TRACE).unwrap();
     assert_eq!(summary["root_path"], "/api/activities/home");

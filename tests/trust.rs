@@ -1,5 +1,5 @@
-//! Whom the proxy believes: whose baggage goes on, and that no caller makes us record a trace. What is believed of a client's
-//! address, scheme and host is tested in `edge`.
+//! Which callers the proxy trusts: whose baggage is propagated, and that no caller can make us record a trace. `edge` tests what is
+//! believed about a client's address, scheme and host.
 
 use crate::support::cruddur::Cruddur;
 use crate::support::http;
@@ -7,7 +7,7 @@ use crate::support::upstream::{Upstream, values};
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
-/// What a proxy with these variables sends on of a request with these headers.
+/// The head that a proxy with these variables forwards for a request with these headers.
 fn forwarded(variables: &[(&str, &str)], headers: &[(&str, &str)]) -> Vec<String> {
     let upstream = Upstream::start();
     let variables: Vec<_> = variables.iter().copied().chain([("CRUDDUR_UPSTREAM", &*upstream.address)]).collect();
@@ -36,7 +36,7 @@ fn a_stranger_cannot_have_a_trace_recorded_or_chosen() {
             assert!(values(&head, "x-amzn-trace-id")[0].ends_with(";Sampled=0"));
         }
     }
-    // Who is trusted decides.
+    // A trusted caller decides.
     let head = forwarded(
         &[("TRACE_TRUST", "always"), ("OTEL_TRACES_SAMPLER", "parentbased_always_off")],
         &[("traceparent", &parent)],

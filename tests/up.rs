@@ -18,7 +18,7 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
     let ended = cruddur.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
     let accounts = accounts(&ended);
-    // Twenty requests: two spans in the proxy, three in the backend, where the start has six of its own.
+    // Twenty requests make two spans each in the proxy and three in the backend, whose start makes six more.
     for (service, spans) in [("frontend-proxy", 40), ("backend", 66)] {
         for destination in ["otlp", "xray"] {
             let account = accounts.iter().find(|account| account.starts_with(&format!("{service}: {destination}: ")));
@@ -66,7 +66,7 @@ fn every_fault_is_reported_at_once_before_anything_starts() {
             ("CRUDDUR_BACKEND_LISTEN", &taken),
             ("CRUDDUR_VIEWER_LISTEN", "127.0.0.1:0"),
             ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
-            // A file stands where a folder would have to be made.
+            // A file is at the path where a folder would have to be created.
             ("CRUDDUR_DATA", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml/data")),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:canary@collector"),
             ("HONEYCOMB_API_KEY", "two words"),
@@ -169,7 +169,7 @@ fn it_can_be_stopped_while_a_database_is_silent() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://me:canary@{}/cruddur", silent.local_addr().unwrap());
     let backend = Cruddur::spawn(&["backend"], &[("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)]);
-    // It has connected, so that it waits for an answer.
+    // The service has connected, and now waits for a response.
     let (_connection, _) = silent.accept().unwrap();
     assert_eq!(backend.stop().status.code(), Some(0));
 }

@@ -1,4 +1,4 @@
-//! A database of an earlier version is brought to this one, however long that takes and however many backends start.
+//! A database of an earlier version is upgraded to this one, however long that takes and however many backends start.
 
 use sqlx::migrate::{Migrate, Migration, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -16,7 +16,7 @@ const EARLIER: [(i64, &str, &str); 3] = [
     (3, "accounts", include_str!("../crates/backend/migrations/0003_accounts.sql")),
 ];
 
-/// Cruds, of which each tenth is a reply to the one before it: as many as a server's site has, and as a workspace has.
+/// The number of cruds, as on a server's site and in a workspace. Each tenth is a reply to the one before it.
 const CRUDS_POSTGRESQL: i64 = 600_000;
 const CRUDS_SQLITE: i64 = 20_000;
 
@@ -72,7 +72,7 @@ fn assert_upgraded(url: &str, cruds: i64, release: impl FnOnce()) {
     first.says("bringing the database to version ");
     let second = Cruddur::starting_backend(&[("DATABASE_URL", url)]);
     second.says("waiting for another process that opens the database");
-    // By now every time limit of a request's statement has passed, and so has SQLite's for a lock.
+    // By now, every time limit on a request's statement and SQLite's limit on waiting for a lock have passed.
     eventually("progress after 8 s", || {
         let said = first.said();
         let seconds = said

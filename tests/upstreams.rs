@@ -1,4 +1,4 @@
-//! A route with several servers, of which some fail, and servers that are too slow.
+//! A route with several servers: some of them fail, and some are too slow.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use crate::proxy::{read, read_head};
 use crate::support::cruddur::Cruddur;
 use crate::support::{Folder, eventually, http};
 
-/// A server that answers, and that can be made to die as a process does.
+/// A server that answers, and that can be made to stop as if its process had died.
 struct Server {
     address: SocketAddr,
     served: Arc<AtomicUsize>,
@@ -45,7 +45,7 @@ impl Server {
         server
     }
 
-    /// Its port is closed, and so is every connection, whatever was under way.
+    /// Closes its port and every connection, whatever is in progress.
     fn die(&self) {
         self.dead.store(true, SeqCst);
         drop(TcpStream::connect(self.address).unwrap());
@@ -120,7 +120,7 @@ fn who_has_the_fewest_requests_gets_the_next() {
     let quick = Server::start("127.0.0.1:0");
     let (slow_address, quick_address) = (slow.local_addr().unwrap().to_string(), quick.address.to_string());
     let (proxy, _folder) = proxy(&[&slow_address, &quick_address], "", &[]);
-    // Equals take turns: one of the first two requests comes to the slow one, which keeps it.
+    // Equal upstreams take turns: one of the first two requests goes to the slow one, which holds it.
     let held: Vec<_> = (0..2)
         .map(|_| {
             let mut client = client(&proxy);
@@ -191,7 +191,7 @@ fn a_name_is_looked_up() {
     assert_eq!(proxy.get("/api/x").status, 200);
 }
 
-/// A trace of one request that times out in some way, and the spans' `error.type`s, the CLIENT's first.
+/// Makes one request that times out in some way, and returns the `error.type`s of its spans, the CLIENT's first.
 fn error_types(limit: &str, play: impl FnOnce(TcpStream, &TcpListener)) -> Vec<Value> {
     const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();

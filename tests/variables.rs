@@ -1,12 +1,12 @@
-//! OpenTelemetry's variables, as a platform sets them for every service: none of them stops one, and what is done otherwise than
-//! they ask is one line each.
+//! OpenTelemetry's variables, as a platform sets them for every service: none of them stops a service, and each deviation from
+//! them is logged in one line.
 
 use crate::support::Folder;
 use crate::support::cruddur::{Cruddur, run};
 use crate::support::honeycomb::Honeycomb;
 use crate::support::http;
 
-/// The backend alone, which has spans of its start, with its own database.
+/// The backend alone, with its own database; its start makes spans.
 fn backend(variables: &[(&str, &str)]) -> (Cruddur, Folder) {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];

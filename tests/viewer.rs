@@ -1,4 +1,4 @@
-//! The viewer's inputs and what it does with bytes that are not traces.
+//! The viewer's inputs, and its handling of bytes that are not traces.
 
 use std::io::Write;
 use std::net::UdpSocket;
@@ -58,7 +58,7 @@ fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
     assert_eq!((&trace["errors"], &trace["sources"]), (&json!(1), &json!({"otlp": 1, "xray": 0})));
 }
 
-/// Protobuf's mapping to JSON, by which other exporters write; what OTLP forbids costs no neighbour, and the sender learns the reason.
+/// Other exporters use Protobuf's JSON mapping. A value that OTLP forbids costs no neighbouring value, and the sender gets the reason.
 #[test]
 fn a_bad_value_costs_that_value_alone() {
     let viewer = Cruddur::service("trace-viewer", &[]);
@@ -132,7 +132,7 @@ fn it_merges_a_segment_with_the_span_of_its_trace() {
     assert_eq!(http::get(&format!("{}/api/status", viewer.viewer)).json()["rejected"], 3);
 }
 
-/// Two levels, in a spelling that reading and writing again would change.
+/// Two levels, in a notation that parsing and serialising would change.
 const SEGMENT: &str = r#"{"id":"00000000000000a1", "name":"<b>backend</b>","trace_id":"1-5759e988-bd862e3fe1be46a994272793",
     "start_time":1700000000.250000,"end_time":17000000005e-1,"unknown":{"z":1,"a":"\u003cb\u003e"},"fault":true,
     "annotations":{"n":1.0},"metadata":{"default":{"</script>":"é"}},
@@ -161,7 +161,7 @@ fn a_document_is_told_byte_for_byte_with_its_size() {
         })
     };
     assert_eq!(list(&count(1)).json()["documents"][0]["in_progress"], true);
-    // The whole replaces what was sent before its end; senders pad a datagram to the length of another.
+    // The whole segment replaces the one sent in progress; senders may pad a datagram to the length of another.
     send(&format!("{SEGMENT}      "));
     send(ALONE);
     let answer = list(&count(2));
@@ -266,7 +266,7 @@ fn a_failure_is_a_status_in_the_encoding_of_the_request() {
     let answer = http::send(&url, &[("content-type", "text/plain")], b"{}");
     assert_eq!((answer.status, answer.header("content-type")), (415, "application/json"));
 
-    // Nothing is said of spans where all were accepted.
+    // If all spans were accepted, the response does not mention spans.
     assert_eq!(http::post(&url, &json!({})).json(), json!({}));
     assert!(http::send(&url, &[("content-type", "application/x-protobuf")], b"").body.is_empty());
 }
@@ -295,7 +295,7 @@ fn a_small_body_that_unpacks_to_much_takes_little_memory() {
     };
     assert_eq!(bomb(&vec![0; 32 * 1024 * 1024]).status, 413);
 
-    // A service with a name of a megabyte and 600 spans, each of which has it.
+    // A service with a name of a megabyte and 600 spans, each of which carries the name.
     let field = |number: u8, body: &[u8]| {
         let mut bytes = vec![number << 3 | 2];
         let mut length = body.len();

@@ -1,4 +1,4 @@
-//! What W3C's trace-context suite asks, both levels at its strictest, of the real proxy with `--trust always`: each of its cases by
+//! The requirements of W3C's trace-context suite, both levels at its strictest, for the real proxy with `--trust always`: each of its cases by
 //! name, in our own words. `tests/w3c-suite` runs the suite itself.
 
 use std::collections::BTreeSet;
@@ -11,18 +11,18 @@ use crate::support::upstream::{Upstream, values};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 
-/// What becomes of the trace that a request names.
+/// The outcome for the trace that a request names.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Trace {
-    /// It goes on, below a span of the proxy's.
+    /// The trace continues, below a span of the proxy's.
     Kept,
-    /// Another begins.
+    /// A new trace starts.
     New,
 }
 use Trace::{Kept, New};
 
-/// A case of the suite, or of ours; header lines as they are sent, in which `T` stands for the trace id, `S` for the span id
-/// and `V` for a whole valid value; what becomes of the trace; the tracestate that goes on.
+/// A case of the suite, or of ours: its name; header lines as sent, in which `T` stands for the trace id, `S` for the span id
+/// and `V` for a whole valid value; the outcome for the trace; and the forwarded tracestate.
 type Row = (&'static str, &'static [&'static str], Trace, &'static str);
 
 const NO_STATE: &str = "";
@@ -117,7 +117,7 @@ const ROWS: &[Row] = &[
     ("multiple_requests_without_traceparent", &[], New, NO_STATE),
     ("multiple_requests_with_illegal_traceparent", &["traceparent: 00-00000000000000000000000000000000-S-01"], New, NO_STATE),
     ("propagates_random_flag", &["traceparent: 00-T-S-02"], Kept, NO_STATE),
-    // Beyond the suite.
+    // Cases beyond the suite.
     ("ours: bytes that are no ASCII", &["traceparent: V", "tracestate: a=caf\u{e9}"], Kept, NO_STATE),
     ("ours: bytes that are no ASCII", &["traceparent: V\u{e9}"], New, NO_STATE),
     ("ours: bytes that are no ASCII", &["traceparent: V", "traceparent: \u{e9}"], New, NO_STATE),
@@ -186,7 +186,7 @@ fn every_case_of_the_suite_has_a_row() {
 fn expand(text: &str) -> String {
     let keys: String = ('a'..='z').chain('0'..='9').chain("_-*/".chars()).collect();
     let values: String = ('!'..='~').filter(|c| !matches!(c, ',' | '=')).collect();
-    // In one pass: what is written out is not looked at again.
+    // In one pass: expanded text is not expanded again.
     let mut out = String::new();
     let mut rest = text;
     'next: while !rest.is_empty() {
@@ -215,7 +215,7 @@ fn expand(text: &str) -> String {
     out
 }
 
-/// A header line with the ids in it, in bytes of Latin-1.
+/// A header line with the ids filled in, as Latin-1 bytes.
 fn line(text: &str) -> Vec<u8> {
     let (name, value) = text.split_once(':').unwrap();
     let value = if name.eq_ignore_ascii_case("tracestate") {
@@ -226,7 +226,7 @@ fn line(text: &str) -> Vec<u8> {
     format!("{name}:{value}\r\n").chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
 }
 
-/// What the upstream gets for these header lines.
+/// The head that the upstream gets for these header lines.
 fn forwarded(proxy: &Cruddur, upstream: &Upstream, lines: &[&str]) -> Vec<String> {
     let mut client = TcpStream::connect(proxy.page.trim_start_matches("http://")).unwrap();
     let mut request = b"GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n".to_vec();
@@ -259,7 +259,7 @@ fn traceparent(head: &[String]) -> (String, String, u8) {
 #[test]
 fn what_the_suite_asks_holds_of_what_the_proxy_sends_on() {
     let upstream = Upstream::start();
-    // The command line's word, against the variable's.
+    // The command line overrides the variable.
     let proxy = Cruddur::service_with(
         "frontend-proxy",
         &["--trust", "always"],

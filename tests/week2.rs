@@ -1,5 +1,5 @@
-//! The bootcamp's unmodified React frontend of week 2: its sign-in is a mock, and its requests carry no credentials. Each request of its pages, as a
-//! browser makes it, and the fields that the pages read of the responses.
+//! The bootcamp's unmodified React frontend of week 2: its sign-in is a mock, and its requests carry no credentials. The tests make each request of its
+//! pages as a browser does, and check the fields that the pages read in the responses.
 
 use fantoccini::Locator;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const ACTIVITY: [&str; 6] = ["uuid", "display_name", "handle", "message", "creat
 const COUNTS: [&str; 3] = ["likes_count", "replies_count", "reposts_count"];
 const MESSAGE: [&str; 5] = ["uuid", "display_name", "handle", "message", "created_at"];
 
-/// A page in a browser: it reads a response only if that names the page's origin.
+/// A page in a browser: it can read a response only if the response names the page's origin.
 struct Page<'a> {
     base: &'a str,
     origin: &'a str,
@@ -81,7 +81,7 @@ fn the_original_frontend_of_week_2_works_whole() {
         assert_eq!(reply["reply_to_activity_uuid"], crud["uuid"]);
         let said = page.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": "bayko"}));
 
-        // Another user does something that andrewbrown is notified of.
+        // Another user does something that causes a notification for andrewbrown.
         let other = cruddur.person();
         other.post(&path, &json!({"message": "and another"}));
         let notifications = page.get("/api/activities/notifications");
@@ -178,7 +178,7 @@ fn week_2_mode_is_announced_and_refused_in_production_and_with_an_issuer() {
     }
 }
 
-/// The page is opened by another name of the machine than `FRONTEND_URL` has.
+/// The page is opened under another name of the machine than the one in `FRONTEND_URL`.
 #[test]
 fn a_page_at_another_origin_is_logged_once_with_both() {
     let data = Folder::new();
@@ -191,7 +191,7 @@ fn a_page_at_another_origin_is_logged_once_with_both() {
     }
     let warning = cruddur.says("http://127.0.0.1:3000");
     assert!(warning.contains(FRONTEND) && warning.contains("FRONTEND_URL"), "{warning}");
-    // Neither the configured origin, nor the API's own, nor any number of others fill the log.
+    // Neither the configured origin, nor the API's own, nor any number of other origins fill the log.
     Page { base: &cruddur.backend, origin: FRONTEND }.get("/api/activities/home");
     Page { base: &cruddur.backend, origin: &cruddur.backend }.try_get("/api/activities/home");
     for port in 5000..5050 {
@@ -205,8 +205,8 @@ fn a_page_at_another_origin_is_logged_once_with_both() {
     );
 }
 
-/// The frontend and the API behind the proxy, as one origin: the proxy forwards what the backend recognises the page by. Cruddur's own page
-/// announces the mode.
+/// The frontend and the API behind the proxy, as one origin: the proxy forwards the headers by which the backend recognises the page. Cruddur's
+/// own page announces the mode.
 #[tokio::test(flavor = "multi_thread")]
 async fn week_2_mode_works_through_the_proxy_and_is_announced_on_the_page() {
     let data = Folder::new();

@@ -1,4 +1,4 @@
-//! What the repository says about itself.
+//! Checks of the repository's own files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Two versions of OpenTelemetry compile, and give empty trace ids.
+/// Two versions of OpenTelemetry would compile, but produce empty trace ids.
 #[test]
 fn there_is_one_version_of_opentelemetry() {
     let lock = text("Cargo.lock");
@@ -22,8 +22,8 @@ fn there_is_one_version_of_opentelemetry() {
     }
 }
 
-/// Cargo unifies features, and every service is in one binary: what one crate switches on, all have. Of what reads bytes from
-/// outside, each feature is listed here, so that none comes in unnoticed (as gzip for request bodies once did).
+/// Cargo unifies features, and every service is in one binary, so a feature that one crate enables is on for all. For crates that read bytes
+/// from outside, each feature is listed here, so that none is added unnoticed (as gzip for request bodies once was).
 #[test]
 fn what_reads_bytes_from_outside_has_the_features_that_are_listed() {
     let expected = [
@@ -54,7 +54,7 @@ fn what_reads_bytes_from_outside_has_the_features_that_are_listed() {
     }
 }
 
-/// The workspaces that people click open start as the README says.
+/// The workspaces that people open with one click start as the README says.
 #[test]
 fn every_way_to_open_the_workspace_runs_the_readmes_commands() {
     let readme = text("README.md");
@@ -66,7 +66,7 @@ fn every_way_to_open_the_workspace_runs_the_readmes_commands() {
     }
 }
 
-/// Every file that a page of the book or the README links to is there, and every page is in the summary.
+/// Every file that a page of the book or the README links to exists, and every page is in the summary.
 #[test]
 fn no_link_in_the_documentation_is_dead() {
     let mut pages = vec![root().join("README.md")];
@@ -90,7 +90,7 @@ fn no_link_in_the_documentation_is_dead() {
     }
 }
 
-/// Whatever a variable is called in the documentation, some code or the compose file reads it.
+/// Some code, or the compose file, reads every variable named in the documentation.
 #[test]
 fn every_documented_variable_is_read_somewhere() {
     let mut sources = String::new();
@@ -101,7 +101,7 @@ fn every_documented_variable_is_read_somewhere() {
         |word: &str| ["CRUDDUR_", "HONEYCOMB_", "OTEL_", "AWS_XRAY_"].iter().any(|prefix| word.starts_with(prefix));
     let compose = text("docker-compose.yml");
     let configuration = text("docs/src/configuration.md");
-    // Patterns of names, most of which are ignored: a test in `telemetry` compares them with the code.
+    // This section has patterns of names, most of which are ignored; a test in `telemetry` compares them with the code.
     let (before, specification) =
         configuration.split_once("\n## Variables of OpenTelemetry's specification\n").unwrap();
     let (_, after) = specification.split_once("\n## ").unwrap();

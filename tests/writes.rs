@@ -1,5 +1,5 @@
-//! Test 1 of the guarantees: what was acknowledged is kept, although other clients go away in the middle of their posts. And
-//! why the backend writes in tasks of their own: the same clients make a handler lose posts that does not.
+//! Test 1 of the guarantees: whatever was acknowledged is kept, although other clients disconnect in the middle of their posts. Also
+//! shows why the backend writes in separate tasks: with the same clients, a handler that does not do so loses posts.
 
 use std::sync::Mutex;
 use std::thread;
@@ -49,8 +49,8 @@ async fn clients_that_go_away_take_no_acknowledged_post_along() {
     .unwrap();
 }
 
-/// Were this not so, the rule would be for nothing. A future that is dropped within `begin()` gives its connection back in a
-/// transaction that nobody ends; a statement of the other route there is lost with the next rollback.
+/// Without this loss, the rule would be unnecessary. A future that is dropped within `begin()` returns its connection inside a
+/// transaction that no one ends. A statement that the other route then runs there is lost with the next rollback.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_goes_with_its_client_loses_acknowledged_posts() {
     let Some(database) = postgres::database().await else { return };
@@ -70,7 +70,7 @@ async fn a_handler_that_goes_with_its_client_loses_acknowledged_posts() {
     assert!(lost > 0);
 }
 
-/// Posts to `cut` whose clients are gone at 0 to 8 ms, and after each two posts that wait: the ids of those acknowledged.
+/// Posts to `cut` with clients that disconnect after 0 to 8 ms, each followed by two posts that wait; returns the acknowledged ids.
 fn load(backend: &str, writer: &Writer, cut: &str) -> Vec<Uuid> {
     let acknowledged = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -92,7 +92,7 @@ fn load(backend: &str, writer: &Writer, cut: &str) -> Vec<Uuid> {
     acknowledged
 }
 
-/// A handler as one writes it at first: it is a future that goes with its connection. One route needs a transaction, another
+/// A handler in its obvious form: a future that ends with its connection. One route needs a transaction, the other
 /// does not, and both use one pool.
 async fn serve_naively(listener: TcpListener, pool: PgPool) {
     loop {
@@ -124,7 +124,7 @@ async fn keep(pool: &PgPool, in_a_transaction: bool) -> sqlx::Result<Uuid> {
     Ok(uuid)
 }
 
-/// A whole request; none where the client is gone before.
+/// A whole request; `None` if the client disconnects first.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     while !request.ends_with(b"}") {

@@ -1,4 +1,4 @@
-//! What we send to the X-Ray daemon is what X-Ray takes: every document of every kind of request, by the schema of its own.
+//! Every document that we send to the X-Ray daemon, for every kind of request, is valid by X-Ray's own schema.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -9,8 +9,8 @@ use crate::support::{Folder, http, schema};
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
-/// Pages, lists, posts, replies, wrong input, what is not there, headers of other tracers, characters that are none of X-Ray's,
-/// and what is longer than a field of its.
+/// Pages, lists, posts, replies, invalid input, missing resources, headers of other tracers, characters that X-Ray does not allow,
+/// and values longer than X-Ray's fields.
 #[test]
 fn every_request_makes_valid_documents() {
     let daemon = Daemon::start();
@@ -99,7 +99,7 @@ fn every_request_makes_valid_documents() {
         served.push((answer.trace_id(), status));
     }
     for (trace, status) in served {
-        // The one that the page asks is a segment of the proxy's at least, and says how it went.
+        // The page's request has at least a segment of the proxy, with its status.
         let spans = daemon.spans(&trace, 1);
         let proxy = segment(&spans, "frontend-proxy");
         assert_eq!(proxy["http"]["response"]["status"], status, "{proxy:#}");
@@ -117,7 +117,7 @@ fn every_request_makes_valid_documents() {
     assert_eq!(daemon.stop().len(), made, "each span is in a document");
 }
 
-/// A database that lost a table is a fault with a cause, an upstream that is away is one without, and both are valid.
+/// A database that lost a table is a fault with a cause, an unreachable upstream is a fault without one, and both are valid.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_a_valid_document() {
     let daemon = Daemon::start();
@@ -145,7 +145,7 @@ async fn a_fault_is_a_valid_document() {
     assert!(spans.iter().all(|span| span["fault"] == true), "{spans:#?}");
 }
 
-/// A validator that takes everything would prove nothing.
+/// A validator that accepts everything would prove nothing.
 #[test]
 fn what_x_ray_would_not_take_is_told() {
     let valid = json!({"id": "70de5b6f19ff9a0a", "name": "backend", "trace_id": "1-581cf771-a006649127e371903a2de979",
@@ -153,7 +153,7 @@ fn what_x_ray_would_not_take_is_told() {
         "http": {"request": {"url": "u".repeat(250)}, "response": {"status": 200}},
         "subsegments": [{"id": "53995c3f42cd8ad8", "name": "db", "namespace": "remote", "start_time": 1.0, "in_progress": true}]});
     let read = |document: &Value| {
-        // A map of serde_json is in the order of its keys: the id is put first by hand.
+        // A serde_json map is ordered by key, so the id is put first by hand.
         let mut rest = document.clone();
         let id = rest.as_object_mut().unwrap().remove("id").unwrap_or_default();
         schema::read(format!("{{\"id\":{id},{}", &rest.to_string()[1..]).as_bytes())

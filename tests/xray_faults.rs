@@ -1,5 +1,5 @@
-//! The X-Ray daemon in trouble: it goes away under load and comes back, or never reads. Requests are answered, and whatever was
-//! made is delivered or counted, by the ids of what arrived.
+//! The X-Ray daemon in trouble: it goes away under load and comes back, or never reads. Requests are answered, and every span
+//! is delivered or counted, according to the ids that arrived.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
@@ -22,7 +22,7 @@ fn backend(data: &Folder, daemon: &str) -> Cruddur {
     Cruddur::service("backend", &variables)
 }
 
-/// The daemon's account, which is exact at every moment.
+/// The daemon's counts, which are exact at every moment.
 fn account(backend: &str) -> Value {
     let account = http::get(&format!("{backend}/health/telemetry")).json()["destinations"][0].clone();
     assert_eq!(account["name"], "xray");
@@ -39,9 +39,9 @@ fn dropped(account: &Value) -> u64 {
     account["dropped"].as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// Asks in two threads while `meanwhile` runs; every request is answered.
+/// Sends requests in two threads while `meanwhile` runs; every request is answered.
 fn under_load<T>(backend: &str, meanwhile: impl FnOnce() -> T) -> T {
-    /// The load ends with what it is for, even where that fails.
+    /// Ends the load after `meanwhile`, even if that panics.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -104,7 +104,7 @@ fn a_daemon_that_never_reads_delays_no_request_and_no_exit() {
     let account = settled(backend);
     assert!(account["last_error"].as_str().unwrap().contains("does not read"), "{account}");
     assert!(cruddur.stop().status.success());
-    // What counts as delivered waits in its buffer, and nothing else does.
+    // Everything counted as delivered waits in the socket's buffer, and nothing else does.
     hung.set_nonblocking(true).unwrap();
     let (mut buffer, mut waiting) = (vec![0; 65_536], BTreeSet::new());
     while let Ok(length) = hung.recv(&mut buffer) {

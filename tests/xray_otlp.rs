@@ -1,5 +1,5 @@
-//! X-Ray's own OTLP endpoint, before a fake of AWS that checks every signature: spans arrive from whichever place has the
-//! credentials, refusals are counted and told in AWS' words, and no secret is in anything that is said.
+//! X-Ray's own OTLP endpoint, before a fake of AWS that checks every signature. Spans arrive with credentials from every supported
+//! source, refusals are counted and reported in AWS's words, and no output contains a secret.
 
 use std::fs;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::{Folder, eventually, http};
 
 const KEYS: [(&str, &str); 3] =
     [("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_SESSION_TOKEN", TOKEN)];
-/// Everything that the libraries say too.
+/// Logs everything, including the libraries' output.
 const LOUD: (&str, &str) = ("RUST_LOG", "trace");
 
 /// A backend that sends to the fake.
@@ -35,7 +35,7 @@ impl Run {
         Self { backend: Cruddur::service("backend", &variables), _data: data }
     }
 
-    /// One request, and the trace that it came with.
+    /// Sends one request, and returns its trace id.
     fn ask(&self) -> String {
         let trace = uuid::Uuid::now_v7().simple().to_string();
         let parent = format!("00-{trace}-00f067aa0ba902b7-01");
@@ -44,7 +44,7 @@ impl Run {
         trace
     }
 
-    /// X-Ray's account, once it is as it shall be.
+    /// X-Ray's counts, once `done` accepts them.
     fn account(&self, done: impl Fn(&Value) -> bool) -> Value {
         eventually("the account", || {
             let ledger = http::get(&format!("{}/health/telemetry", self.backend.backend)).json();
@@ -61,7 +61,7 @@ impl Run {
     }
 }
 
-/// No secret is in a text, nor the whole id of a key.
+/// Asserts that a text contains no secret, nor the whole id of a key.
 fn assert_silent(text: &str) {
     for secret in [ID, SECRET, TOKEN, ASK] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -72,7 +72,7 @@ fn delivered(account: &Value) -> bool {
     account["created"].as_u64() > Some(0) && account["delivered"] == account["created"]
 }
 
-/// A request through a backend with these variables arrives, as a whole.
+/// Asserts that all spans of a request through a backend with these variables arrive.
 fn arrives(variables: &[(&str, &str)], from: &str) {
     let aws = Aws::start();
     let run = Run::start(&aws, &[variables, &[("AWS_REGION", REGION)]].concat());
@@ -178,7 +178,7 @@ fn a_wrong_key_is_said_once_and_the_destination_left_alone() {
 #[test]
 fn what_aws_repeats_of_a_request_is_masked() {
     let aws = Aws::start();
-    // Its id and its token are known, its secret is another: AWS answers with what it would have signed.
+    // The key's id and the token are valid, but the secret is wrong: AWS's response repeats what should have been signed.
     let run = Run::start(
         &aws,
         &[("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", "another"), ("AWS_SESSION_TOKEN", TOKEN)],
@@ -303,7 +303,7 @@ fn the_doctor_asks_x_ray_whether_it_takes_a_span() {
         detail.ends_with("ExpiredTokenException: The security token included in the request is expired"),
         "{detail}"
     );
-    // Nobody is at the container's endpoint.
+    // Nothing listens at the container's endpoint.
     let nobody = [at, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/credentials")];
     let checks = doctor(&nobody);
     let (name, status, detail) = checks.last().unwrap();

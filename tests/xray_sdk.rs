@@ -1,5 +1,5 @@
 //! The X-Ray SDK for Python, from PyPI, as the service behind our proxy and as the client before it: one trace, the right
-//! parents, and one decision on sampling. Its own documents go to the viewer, which shows them.
+//! parents, and one sampling decision. Its own documents go to the viewer, which shows them.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::support::{Folder, cannot_run, eventually, http, python};
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 const CALLER: &str = "46422517bae0bb00";
 
-/// A service as the SDK's own middleware for a framework makes one: it reads the header, and begins a segment by it.
+/// A service like those that the SDK's framework middleware creates: it reads the header, and starts a segment from it.
 const SERVICE: &str = r"
 import http.server
 from aws_xray_sdk.core import xray_recorder
@@ -77,7 +77,7 @@ fn sdk() -> Option<PathBuf> {
     python
 }
 
-/// A service with the SDK, its address, and our proxy before it; both send to `viewer`.
+/// A service with the SDK, and our proxy before it; both send to `viewer`.
 fn behind(python: &Path, viewer: &Cruddur) -> (Running, Cruddur) {
     let mut service = Command::new(python);
     service.args(["-c", SERVICE]).env("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray).stdout(Stdio::piped());
@@ -92,7 +92,7 @@ fn behind(python: &Path, viewer: &Cruddur) -> (Running, Cruddur) {
     (service, proxy)
 }
 
-/// What the viewer has of a trace, once that are `count` segments and subsegments.
+/// The viewer's spans of a trace, once it has `count` segments and subsegments.
 fn trace(viewer: &Cruddur, trace_id: &str, count: u64) -> Vec<Value> {
     eventually(format!("{count} segments and subsegments of {trace_id}"), || {
         let answer = http::get(&format!("{}/api/traces/{trace_id}", viewer.viewer));
@@ -135,7 +135,7 @@ fn the_sdk_behind_our_proxy_continues_our_trace() {
     assert_eq!(known(&viewer), [id]);
 }
 
-/// Not sampled for us is not sampled for the service behind us.
+/// A trace that we do not sample is not sampled by the service behind us.
 #[test]
 fn the_sdk_behind_our_proxy_keeps_our_decision() {
     let Some(python) = sdk() else { return };
@@ -147,13 +147,13 @@ fn the_sdk_behind_our_proxy_keeps_our_decision() {
     let answer = http::request("GET", &url, &[("x-amzn-trace-id", &header)]);
     let sent = String::from_utf8(answer.body.clone()).unwrap();
     assert!(sent.starts_with(&format!("Root=1-{epoch}-{unique};Parent=")) && sent.contains(";Sampled=0"), "{sent}");
-    // Had that one been sampled, it would have come before the next.
+    // If that trace had been sampled, it would have arrived before the next one.
     let next = http::get(&url).trace_id();
     trace(&viewer, &next, 4);
     assert_eq!(known(&viewer), [next]);
 }
 
-/// What the client says: its trace id, its subsegment's id, the status, and our `Server-Timing`.
+/// The client's output: its trace id, its subsegment's id, the status, and our `Server-Timing`.
 fn call(python: &Path, cruddur: &Cruddur, sampled: &str, variables: &[(&str, &str)]) -> (String, String, String) {
     let mut client = Command::new(python);
     client.args(["-c", CLIENT, cruddur.page.trim_start_matches("http://"), sampled]);
@@ -171,7 +171,7 @@ fn trace_id(root: &str) -> String {
     root.trim_start_matches("1-").replace('-', "")
 }
 
-/// By the flags of the context in our `Server-Timing`.
+/// Reads the context's flags in our `Server-Timing`.
 fn is_sampled(timing: &str) -> bool {
     let flags = timing.trim_end_matches('"').rsplit('-').next().unwrap();
     u8::from_str_radix(flags, 16).unwrap() & 1 == 1
@@ -185,7 +185,7 @@ fn the_sdk_before_our_proxy_is_continued() {
     let (root, subsegment, timing) = call(&python, &cruddur, "1", &[]);
     let id = trace_id(&root);
     assert!(timing.contains(&id) && is_sampled(&timing), "{timing}");
-    // Ours are five; the SDK's a segment, its subsegment, and one for each of the three functions that it patches.
+    // Five spans are ours. The SDK's are a segment, its subsegment, and one for each of the three functions that it patches.
     let spans = trace(&cruddur, &id, 10);
     let server = find(&spans, "segment", "frontend-proxy");
     assert_eq!(server["parent_span_id"], subsegment);
@@ -195,7 +195,7 @@ fn the_sdk_before_our_proxy_is_continued() {
     assert_eq!(own["attributes"]["annotations"]["kind"], "before");
 }
 
-/// An SDK that does not sample says so: with ids of its own, or, as by default, with ids of zeros.
+/// An SDK that does not sample says so, either with its own ids or, by default, with ids of zeros.
 #[test]
 fn the_sdk_before_our_proxy_decides_that_nothing_is_recorded() {
     let Some(python) = sdk() else { return };
@@ -206,7 +206,7 @@ fn the_sdk_before_our_proxy_decides_that_nothing_is_recorded() {
     let (root, _, timing) = call(&python, &cruddur, "0", &[]);
     assert!(!timing.contains(&trace_id(&root)) && !is_sampled(&timing), "{timing}");
     assert_eq!(trace_id(&root), "0".repeat(32));
-    // Had one of them been sampled, it would have come before the next.
+    // If one of them had been sampled, it would have arrived before the next one.
     let next = cruddur.get("/api/activities/home").trace_id();
     cruddur.spans(&next, 5);
     let mut known = known(&cruddur);
