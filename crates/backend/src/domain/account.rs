@@ -1,4 +1,4 @@
-//! What an account is made of, and what signs in.
+//! The parts of an account, and the credentials that sign in.
 
 use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;
@@ -7,40 +7,40 @@ use unicode_normalization::char::is_combining_mark;
 use super::Invalid;
 use super::text::{is_blank, length, line, printable};
 
-/// By which others call somebody: 1 to 30 of `a-z`, `0-9` and `_`.
+/// The name by which users refer to one another: 1 to 30 of `a-z`, `0-9` and `_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handle(String);
 
-/// How somebody is shown: one line of 1 to 50 characters.
+/// The name that others see: one line of 1 to 50 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DisplayName(String);
 
-/// What somebody says of themselves: at most 160 characters.
+/// A user's self-description: at most 160 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bio(String);
 
-/// An address in lower case. Only sending to it would tell whether it is one.
+/// An address in lower case. Only sending to it would show whether it exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email(String);
 
-/// What somebody signs in as: a handle, or an address.
+/// The login of a sign-in: a handle, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login(String);
 
-/// What somebody signs in with. Never shown.
+/// The secret of a sign-in. Never shown.
 #[derive(Debug, Clone)]
 pub struct Password(SecretString);
 
-/// What a session, or a link, is known by: 256 random bits in base64url. Never shown but to whom it belongs.
+/// The token of a session or of a link: 256 random bits in base64url. Shown only to its owner.
 #[derive(Debug, Clone)]
 pub struct Token(SecretString);
 
-/// What may be tried only so often.
+/// A kind of attempt that is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// What is limited, such as `sign-in`.
     pub kind: &'static str,
-    /// How often within a quarter of an hour.
+    /// The most attempts within a quarter of an hour.
     pub most: i64,
 }
 
@@ -57,7 +57,7 @@ impl Handle {
         }
     }
 
-    /// One as near to `text` as may be. Of an address it is what stands before the host: a handle is told to everyone.
+    /// The handle nearest to `text`. From an address it takes the part before the host, because everyone sees a handle.
     pub fn like(text: &str) -> Self {
         let name = text.trim().trim_start_matches('@').split('@').next().unwrap_or_default();
         let plain = name.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
@@ -105,7 +105,7 @@ impl Bio {
 }
 
 impl Email {
-    /// As long as one that mail can be sent to may be.
+    /// The longest address to which mail can be sent.
     pub const MAX: usize = 254;
 
     pub fn parse(text: &str) -> Result<Self, Invalid> {
@@ -126,7 +126,7 @@ impl Email {
 }
 
 impl Login {
-    /// Whatever is longer is nobody's.
+    /// A longer text is no user's login.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = text.trim().trim_start_matches('@').to_lowercase();
         if text.is_empty() { Err(Invalid::LoginBlank) } else { Ok(Self(text.chars().take(Email::MAX).collect())) }
@@ -141,7 +141,7 @@ impl Password {
     pub const MIN: usize = 10;
     pub const MAX: usize = 256;
 
-    /// One that somebody chooses.
+    /// A password that a user chooses.
     pub fn choose(text: &str) -> Result<Self, Invalid> {
         match text.chars().count() {
             0 => Err(Invalid::PasswordBlank),
@@ -151,7 +151,7 @@ impl Password {
         }
     }
 
-    /// One that somebody signs in with.
+    /// A password that a user signs in with.
     pub fn given(text: &str) -> Result<Self, Invalid> {
         match text.chars().count() {
             0 => Err(Invalid::PasswordBlank),
@@ -160,7 +160,7 @@ impl Password {
         }
     }
 
-    /// One that was made, and not chosen.
+    /// A generated password.
     pub(crate) fn random(text: &str) -> Self {
         Self(text.into())
     }
@@ -171,7 +171,7 @@ impl Password {
 }
 
 impl Token {
-    /// Whatever was sent: only the store knows whether it is one.
+    /// Accepts any text: only the store knows whether it is a token.
     pub fn given(text: &str) -> Self {
         Self(text.into())
     }
@@ -182,13 +182,13 @@ impl Token {
 }
 
 impl Attempt {
-    /// To sign in as somebody from one address, with a wrong password.
+    /// Sign-ins as one user from one address, with a wrong password.
     pub const LOGIN_FROM_ADDRESS: Self = Self { kind: "sign-in as, from", most: 10 };
-    /// To sign in as somebody from anywhere: a guess from many addresses.
+    /// Sign-ins as one user from anywhere: a guess from many addresses.
     pub const LOGIN: Self = Self { kind: "sign-in as", most: 100 };
-    /// To sign in from one address as anybody: one password for many.
+    /// Sign-ins from one address as any user: one password for many.
     pub const ADDRESS: Self = Self { kind: "sign-in from", most: 100 };
-    /// To sign up from one address.
+    /// Sign-ups from one address.
     pub const SIGN_UP: Self = Self { kind: "sign-up from", most: 100 };
 }
 

@@ -28,7 +28,7 @@ impl Message {
     pub const MAX_REPLY: usize = 1024;
     pub const MAX_DIRECT: usize = 1024;
 
-    /// Of at most `max` characters.
+    /// Parses a text of at most `max` characters.
     pub fn parse(text: &str, max: usize) -> Result<Self, Invalid> {
         let message = printable(text);
         let message = message.trim();
@@ -47,7 +47,7 @@ impl Message {
 }
 
 impl Ttl {
-    /// From the longest to the shortest.
+    /// All lifetimes, from the longest to the shortest.
     pub const ALL: [Self; 7] = [
         Self::ThirtyDays,
         Self::SevenDays,

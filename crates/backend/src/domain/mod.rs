@@ -16,7 +16,7 @@ pub use words::{Term, Word, words};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Someone who cruds.
+/// A user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     pub uuid: Uuid,
@@ -25,7 +25,7 @@ pub struct User {
     pub bio: String,
 }
 
-/// What a user is shown of themselves.
+/// A user's own data, as shown to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub user: User,
@@ -61,14 +61,14 @@ pub struct Profile {
     pub cruds_count: i64,
 }
 
-/// What somebody does about another's crud.
+/// A reaction to another user's crud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
     Like,
     Repost,
 }
 
-/// That somebody did something about a crud of mine.
+/// A notification: another user reacted or replied to a crud of the reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     pub uuid: Uuid,
@@ -77,7 +77,7 @@ pub struct Notification {
     pub handle: String,
     pub display_name: String,
     pub created_at: DateTime<Utc>,
-    /// The reply, or my crud.
+    /// The reply, or the reader's crud.
     pub activity: Activity,
 }
 
@@ -88,7 +88,7 @@ pub struct Trend {
     pub count: i64,
 }
 
-/// A conversation as one of the two sees it in their list: the other, and what was said last.
+/// A conversation as one of the two sees it in their list: the other member, and the latest message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
     pub uuid: Uuid,
@@ -98,7 +98,7 @@ pub struct Conversation {
     pub created_at: DateTime<Utc>,
 }
 
-/// What one of two said to the other.
+/// A message from one of the two members to the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectMessage {
     pub uuid: Uuid,
@@ -109,12 +109,12 @@ pub struct DirectMessage {
     pub created_at: DateTime<Utc>,
 }
 
-/// What has its place in a list by when it was made.
+/// An item whose position in a list depends on when it was made.
 pub trait Listed {
     fn place(&self) -> Cursor;
 }
 
-/// What is wrong with an input; the codes are the original's, its spelling too.
+/// A fault in an input. The codes are the original's, including its spelling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
     #[error("ttl_blank")]
@@ -158,7 +158,7 @@ pub enum Invalid {
 }
 
 impl Reaction {
-    /// As it is kept.
+    /// The form in which it is kept.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Like => "like",

@@ -14,11 +14,11 @@ pub struct Page {
     pub before: Cursor,
 }
 
-/// 1 to 100 items; 20 unless told otherwise.
+/// 1 to 100 items; 20 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limit(u8);
 
-/// The place in a list after which a page begins.
+/// The position in a list after which a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Cursor {
     pub created_at: DateTime<Utc>,
@@ -41,7 +41,7 @@ impl Page {
         Self { limit, before: Cursor { created_at: end_of_time, uuid: Uuid::max() } }
     }
 
-    /// The items that follow a page; `None` where it was not full, so that nothing follows.
+    /// The items that follow a page; `None` if the page was not full, so that nothing follows.
     pub fn after<T: Listed>(self, items: &[T]) -> Option<Self> {
         let last = items.last().filter(|_| items.len() >= usize::from(self.limit.0))?;
         Some(Self { before: last.place(), ..self })

@@ -1,4 +1,4 @@
-//! What texts may hold, whether they show anything, and how they are counted. The page counts in the same way (`forms.js`).
+//! Which characters texts may hold, whether a text shows anything, and how its length is counted. The page counts in the same way (`forms.js`).
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
@@ -8,13 +8,13 @@ use unicode_segmentation::UnicodeSegmentation;
 const MAX_MARKS: usize = 6;
 /// Scalar values that count as one character if they are one grapheme cluster. The longest emoji of families have 10.
 const CLUSTER: usize = 16;
-/// What shows nothing although its category is that of letters or symbols: the fillers of Hangul, the blanks of Braille and of hieroglyphs, a note
+/// Characters that show nothing although their category is that of letters or symbols: the fillers of Hangul, the blanks of Braille and of hieroglyphs, a note
 /// without a head, and a placeholder.
 const BLANKS: [char; 9] =
     ['\u{115f}', '\u{1160}', '\u{2800}', '\u{3164}', '\u{ffa0}', '\u{fffc}', '\u{13441}', '\u{13442}', '\u{1d159}'];
 
-/// In NFC, without control characters except newlines, and with a bounded number of marks on each base. Control characters go first: they would
-/// keep characters apart that NFC composes.
+/// The text in NFC, without control characters except newlines, and with a bounded number of marks on each base. Control characters are removed first: they
+/// would keep characters apart that NFC composes.
 pub fn printable(text: &str) -> String {
     let mut marks = 0;
     let composed = text.chars().filter(|c| *c == '\n' || !c.is_control()).nfc();
@@ -32,7 +32,7 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// One line for a place among others: without the controls of direction, which would turn what follows round or show one name as another.
+/// One line to show among others: without the controls of direction, which would reverse the text after them or show one name as another.
 pub(super) fn line(text: &str) -> String {
     let text: String = text.chars().filter(|c| !is_bidi_control(*c)).collect();
     printable(&text).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -56,7 +56,7 @@ pub(super) fn length(text: &str) -> usize {
     text.graphemes(true).map(|cluster| cluster.chars().count().div_ceil(CLUSTER)).sum()
 }
 
-/// Shows nothing by itself: `Default_Ignorable_Code_Point` without its marks, other format characters, and [`BLANKS`].
+/// Whether a character alone shows nothing: `Default_Ignorable_Code_Point` without its marks, other format characters, and [`BLANKS`].
 fn is_ignorable(c: char) -> bool {
     let is_reserved = matches!(c, '\u{2065}' | '\u{fff0}'..='\u{fff8}' | '\u{e0000}'..='\u{e0fff}');
     c.general_category() == GeneralCategory::Format || is_reserved || BLANKS.contains(&c)

@@ -1,5 +1,5 @@
-//! What a text can be found by. A word is a run of letters, digits, marks and `_`, or one symbol such as `💣`; a hashtag is a word with a
-//! letter in it behind a `#`, and stands both with its sign and without. Case does not matter.
+//! The words by which a text can be found. A word is a run of letters, digits, marks and `_`, or one symbol such as `💣`. A hashtag is a word with a letter in
+//! it after a `#`, and can be found both with its sign and without. Case does not matter.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 use super::Invalid;
 use super::text::{is_blank, printable};
 
-/// Of a text so many are kept; the rest cannot be found.
+/// The most words that are kept of a text; its remaining words cannot be found.
 const MAX_WORDS: usize = 256;
-/// Of a word so many characters count.
+/// The most characters that count in a word.
 const MAX_CHARS: usize = 64;
 
-/// What a crud can be found by, in lower case; a hashtag's begins with `#`.
+/// A word by which a crud can be found, in lower case; a hashtag's begins with `#`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Word(String);
 
-/// What to look for: words that must all be there.
+/// A search term: words that must all occur.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Term(Vec<Word>);
 
@@ -44,12 +44,12 @@ pub fn words(text: &str) -> Vec<Word> {
 }
 
 impl Term {
-    /// Of more words the longest are looked for, which are the rarest.
+    /// Of more words, only the longest are looked for, because they are the rarest.
     pub const MAX_WORDS: usize = 8;
     pub const MAX_CHARS: usize = 1024;
 
     /// # Errors
-    /// Nothing to see is in it.
+    /// The term has no visible character.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let text = printable(text);
         if is_blank(&text) {
@@ -65,7 +65,7 @@ impl Term {
         Ok(Self(words))
     }
 
-    /// The rarest, by their length, first; none where nothing can be found by it, as `?!`.
+    /// The rarest words first, by their length. Empty if nothing can be found by the term, as with `?!`.
     pub fn words(&self) -> &[Word] {
         &self.0
     }
@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_written_is_found(text in ".{0,300}") {
-            // As it is kept: a message's text.
+            // In the form that is kept: a message's text.
             let kept = words(&printable(&text));
             if let Ok(term) = Term::parse(&text) {
                 prop_assert!(term.words().iter().all(|word| kept.contains(word)));

@@ -80,7 +80,7 @@ pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body
             (account, session)
         }
     };
-    // Whoever was signed in here before is no longer.
+    // A user who was signed in here before is signed out.
     if let Ok(Some(before)) = token(&request) {
         state.store.end_session(&before, now).await?;
     }
@@ -118,13 +118,13 @@ pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -
     Ok(response.json(json::Account::from(me.into_account())))
 }
 
-/// Where accounts are an issuer's, nobody signs up, in or out here.
+/// If an issuer has the accounts, no user signs up, in or out here.
 pub(super) async fn not_here() -> Problem {
     Problem::not_found("accounts are the issuer's: sign up, in and out there, and come with its token")
 }
 
-/// A right password shows whose the login is, and ends the count against it. The address's own count stays, or the owner of one account could
-/// guess at others for ever.
+/// A right password shows that the caller owns the login, and resets the count against it. The address's own count stays: otherwise the owner of one account
+/// could guess at others for ever.
 async fn authenticate(
     state: &State,
     login: &Login,
@@ -141,7 +141,7 @@ async fn authenticate(
     Ok(account)
 }
 
-/// Gives an attempt that is within its bounds a place in the line for a hasher. An attempt that a bound or the line refuses does not count.
+/// Gives an attempt within its bounds a place in the line for a hasher. An attempt that a bound or the line refuses does not count.
 async fn admit(state: &State, bounds: &[Bound<'_>], address: &str, now: DateTime<Utc>) -> Result<Place, Problem> {
     refuse(state.store.refused_until(bounds, now).await?, now)?;
     let place = Place::take(address).ok_or_else(crowded)?;
@@ -153,7 +153,7 @@ async fn count(state: &State, bounds: &[Bound<'_>], now: DateTime<Utc>) -> Resul
     if state.store.count_attempt(bounds, now).await? {
         return Ok(());
     }
-    // An attempt at the same time was the last one.
+    // A concurrent attempt was the last one that the bound allows.
     refuse(state.store.refused_until(bounds, now).await?.or(Some(now)), now)
 }
 
@@ -186,7 +186,7 @@ fn crowded() -> Problem {
     Problem::unavailable("too many sign in or up at the same time; try again")
 }
 
-/// The client's address as limits count it.
+/// The client's address in the form that limits count.
 fn address(request: &HttpRequest) -> String {
     network(client(request).address).to_string()
 }

@@ -1,5 +1,5 @@
-//! The handlers of cruds: read the request into the domain's types, ask the store, answer. Each is a span, within the request's and around
-//! those of its SQL.
+//! The handlers of cruds: each parses the request into the domain's types, calls the store and responds. Each is a span, within the request's and around those
+//! of its SQL.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
@@ -39,7 +39,7 @@ pub(super) async fn home(
             span.set("app.now", &answer.now);
             span.set("app.result_length", answer.length);
         });
-        // Whoever shared another's query finds its SQL by the link.
+        // A request that shared another's query finds its SQL by the link.
         if let Some(span) = answer.span.as_ref().filter(|span| Span::current().context().as_ref() != Some(span)) {
             Span::current().link(span);
         }
@@ -239,7 +239,7 @@ pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn)
     }
 }
 
-/// A crud with a page of its replies, and where those go on.
+/// A crud with a page of its replies, and the page that follows.
 async fn thread(state: &State, uuid: &str, query: &List) -> Result<(Thread, Option<Page>), Problem> {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let uuid = Uuid::try_parse(uuid).map_err(|_| no_such_crud())?;
@@ -256,7 +256,7 @@ pub(super) fn no_such_user() -> Problem {
     Problem::not_found("no such user")
 }
 
-/// Where a crud is, and what is answered to whoever posted it.
+/// The location of a crud, and the response for the client that posted it.
 fn kept_activity(activity: &crate::domain::Activity) -> (String, String) {
     kept(format!("/api/activities/{}", activity.uuid), &json::Activity::from(activity.clone()))
 }

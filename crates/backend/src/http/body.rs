@@ -1,4 +1,4 @@
-//! A body of JSON that is an object. To serde a list of the right values in the right order would be one as well.
+//! A JSON body that must be an object. Serde would also accept a list of the right values in the right order.
 
 use std::fmt;
 use std::marker::PhantomData;

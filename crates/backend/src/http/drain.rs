@@ -1,4 +1,4 @@
-//! Readiness, and the end of a server: from the order to stop on, it is not ready, and every request that it has accepted gets a response before the
+//! Readiness, and the end of a server. From the order to stop on, the server is not ready, and every request that it has accepted gets a response before the
 //! drain ends. A request that waits for a silent database then gets 503; its write still runs to its end.
 
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::problem::{self, Problem};
 use super::{Answer, State};
 
-/// What is left of the drain for responses to be written once requests wait no longer.
+/// The part of the drain in which responses are written after requests have stopped waiting.
 const WRITE: Duration = Duration::from_secs(1);
 
-/// How far the end of this server has come.
+/// How far the shutdown of this server has come.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Drain {
     begun: CancellationToken,
@@ -25,7 +25,7 @@ pub(super) struct Drain {
 }
 
 impl Drain {
-    /// Begins a drain that takes `seconds`, and completes when no request may wait any longer.
+    /// Starts a drain that takes `seconds`, and completes when no request may wait any longer.
     pub(super) async fn run(&self, seconds: u64) {
         self.begun.cancel();
         sleep(Duration::from_secs(seconds).saturating_sub(WRITE)).await;
@@ -33,7 +33,7 @@ impl Drain {
     }
 }
 
-/// Gives a request that still waits at the end of the drain a response.
+/// Gives a response to a request that still waits at the end of the drain.
 pub(super) async fn answer_in_time<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,

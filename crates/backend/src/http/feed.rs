@@ -1,6 +1,6 @@
-//! The home page's list, which everyone reads and which is the same for everyone. Whoever asks for a stretch of it shares a query with all
-//! others who ask the same worker before that query begins: under load a few queries answer many requests, and yet nobody is told anything
-//! older than their request. Keeps nothing once it is answered. Workers share no query, because to wake another thread costs more than it saves.
+//! The home page's list, which everyone reads and which is the same for everyone. Requests for the same stretch share a query if they reach the same worker
+//! before that query begins. Under load a few queries serve many requests, and yet no response is older than its request. Keeps no result after its responses.
+//! Workers share no query, because waking another thread costs more than it saves.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,31 +18,31 @@ use super::json;
 use crate::domain::Page;
 use crate::store::{self, Store, now};
 
-/// Stretches that may be asked for at the same time before those that nobody asks for any more are cleared away.
+/// Stretches that may be requested at the same time before the unused ones are cleared away.
 const LANES: usize = 64;
 
-/// Who is being answered now, by one worker.
+/// The requests that one worker is serving now.
 #[derive(Default)]
 pub(super) struct Feed {
     lanes: RefCell<HashMap<Page, Weak<Lane>>>,
 }
 
-/// What was answered to everyone who shared a query.
+/// The result for every request that shared a query.
 pub(super) struct Answer {
     pub(super) body: Bytes,
     pub(super) next: Option<Page>,
     pub(super) length: usize,
-    /// When the query began, as `app.now` tells it.
+    /// When the query began, as `app.now` records it.
     pub(super) now: String,
     /// The span in which the query ran.
     pub(super) span: Option<SpanContext>,
 }
 
-/// Those who ask for one stretch. Its queries come one after the other.
+/// The requests for one stretch. Its queries run one after the other.
 #[derive(Default)]
 struct Lane {
     turn: Mutex<()>,
-    /// The query that has not begun, if somebody waits for it.
+    /// The query that has not begun, if a request waits for it.
     boarding: RefCell<Option<Rc<Flight>>>,
 }
 
@@ -50,20 +50,20 @@ type Outcome = Result<Rc<Answer>, Arc<store::Error>>;
 type Flight = OnceCell<Outcome>;
 
 impl Feed {
-    /// Who goes away does not take the others' query along: another of them makes it.
+    /// If a waiting client disconnects, another request runs the shared query.
     pub(super) async fn home(&self, store: &Store, page: Page) -> Outcome {
         let lane = self.lane(page);
         let flight = Rc::clone(lane.boarding.borrow_mut().get_or_insert_default());
         let fly = || async {
             let _turn = lane.turn.lock().await;
-            // Those whose requests have arrived come along: at first the runtime looks for them, then they board.
+            // Requests that have arrived still join: in the first turn the runtime finds them, in the second they board.
             yield_now().await;
             yield_now().await;
-            // Whoever asks from here on asks for something newer.
+            // A request that comes from here on needs a newer result.
             lane.boarding.borrow_mut().take_if(|boarding| Rc::ptr_eq(boarding, &flight));
             fetch(store, page).await.map(Rc::new).map_err(Arc::new)
         };
-        // In a box, so that those who only come along carry no query's future about.
+        // In a box, so that requests that only join do not hold a query's future.
         flight.get_or_init(|| Box::pin(fly())).await.clone()
     }
 

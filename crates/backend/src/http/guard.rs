@@ -1,5 +1,5 @@
-//! What every request must satisfy before a handler sees it: a host that this listener answers to, and JSON in a write's body. And
-//! whose page made a write: the [session](super::session) asks that before it acts on a cookie.
+//! What every request must satisfy before a handler sees it: a host that this listener serves, and JSON in a write's body. Also decides which site's page made
+//! a write: the [session](super::session) checks that before it acts on a cookie.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -17,7 +17,7 @@ use super::problem::Problem;
 
 type Checked<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
 
-/// A middleware that answers only to the [`AllowedHosts`] among the app's data.
+/// A middleware that serves only the [`AllowedHosts`] among the app's data.
 pub(super) async fn host<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Checked<B> {
     let checked = request.app_data::<AllowedHosts>().map_or(Ok(()), |hosts| {
         let target = request.uri().authority().map(Authority::as_str);
@@ -33,8 +33,8 @@ pub(super) async fn host<B: MessageBody + 'static>(request: ServiceRequest, next
     }
 }
 
-/// A middleware that takes no body in a write but `application/json`: a browser sends that to another origin only after a preflight,
-/// unlike the types of a form.
+/// A middleware that accepts no body in a write except `application/json`. A browser sends that to another origin only after a preflight, unlike the types of a
+/// form.
 pub(super) async fn json<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Checked<B> {
     if is_read(request.method()) || is_json(request.headers()) || !has_body(&mut request).await {
         passed(request, next).await
@@ -47,9 +47,8 @@ pub(super) fn is_read(method: &Method) -> bool {
     [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
 }
 
-/// Whether a page of this site or of a configured origin made a request, or no browser did. A browser sends `Sec-Fetch-Site` over
-/// HTTPS and to this machine, and `Origin` with every write; `same-site` includes pages of other ports. A client that sends neither
-/// holds its cookie knowingly.
+/// Whether a request came from a page of this site or of a configured origin, or from no browser. A browser sends `Sec-Fetch-Site` over HTTPS and to this
+/// machine, and `Origin` with every write; `same-site` includes pages of other ports. A client that sends neither holds its cookie knowingly.
 pub(super) fn is_ours(request: &HttpRequest, configured: &[Origin]) -> bool {
     let headers = request.headers();
     let mut origins = headers.get_all(ORIGIN);
@@ -68,7 +67,7 @@ pub(super) fn is_ours(request: &HttpRequest, configured: &[Origin]) -> bool {
     }
 }
 
-/// Whether a byte of a body comes; none of it can be read afterwards. A chunked one may be empty.
+/// Whether a body has any bytes; the body cannot be read afterwards. A chunked body may be empty.
 async fn has_body(request: &mut ServiceRequest) -> bool {
     let headers = request.headers();
     let is_chunked = headers.contains_key(TRANSFER_ENCODING);

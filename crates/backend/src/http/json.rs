@@ -186,7 +186,7 @@ impl From<Thread> for Status {
 }
 
 impl Profile {
-    /// `issued_id` is the issuer's id of the user, where accounts are an issuer's.
+    /// `issued_id` is the issuer's id of the user, if an issuer has the accounts.
     pub(super) fn new(
         domain::Profile { user, cruds_count }: domain::Profile,
         issued_id: Option<Option<String>>,

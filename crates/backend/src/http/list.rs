@@ -1,4 +1,4 @@
-//! Stretches of lists: which one a request asks for, and where it goes on.
+//! Stretches of lists: which one a request asks for, and where the next one starts.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -16,7 +16,7 @@ pub(super) fn page(limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Pr
     })
 }
 
-/// A list, and in its `Link` header where it goes on.
+/// A list, with the start of the next stretch in its `Link` header.
 pub(super) fn list(request: &HttpRequest, next: Option<Page>, body: impl serde::Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(link) = link(request, next) {
@@ -25,7 +25,7 @@ pub(super) fn list(request: &HttpRequest, next: Option<Page>, body: impl serde::
     response.json(body)
 }
 
-/// The address of this request, but for the stretch.
+/// The address of this request, with another stretch.
 pub(super) fn link(request: &HttpRequest, next: Option<Page>) -> Option<HeaderValue> {
     let next = next?;
     let kept = request

@@ -1,4 +1,4 @@
-//! The handlers of messages. Nobody is told what is in a conversation that is not theirs.
+//! The handlers of messages. A conversation's content is disclosed only to its two members.
 
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Path, Query};
@@ -102,14 +102,14 @@ pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempoten
     answered(said.map(Some), kept_message, no_such_conversation)
 }
 
-/// Whom a message is for, as the request says it.
+/// The recipient of a message, as the request names it.
 enum To<'a> {
     Handle(&'a str),
     Group(&'a str),
 }
 
 impl<'a> To<'a> {
-    /// A conversation that is named rules; the original told its two kinds of requests apart that way.
+    /// A named conversation takes precedence, as in the original, which told its two kinds of requests apart that way.
     fn read(body: &'a NewMessage) -> Result<Self, Invalid> {
         if let Some(group) = body.message_group_uuid.as_deref() {
             return if group.trim().is_empty() { Err(Invalid::MessageGroupUuidBlank) } else { Ok(Self::Group(group)) };

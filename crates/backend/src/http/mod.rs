@@ -51,7 +51,7 @@ use session::Accounts;
 
 const MAX_BODY: usize = 64 * 1024;
 
-/// A bound server: it has its port, and answers once it runs.
+/// A bound server: it has its port, and serves once it runs.
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
@@ -67,7 +67,7 @@ struct State {
     origins: Origins,
     shape: Shape,
     faults: Faults,
-    /// Of these routes; made once.
+    /// The OpenAPI document of these routes; made once.
     document: Bytes,
     drain: Drain,
 }
@@ -77,7 +77,7 @@ type Answer = Result<HttpResponse, Problem>;
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("{0} cannot be listened on: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
     /// A worker does not start.
@@ -86,7 +86,7 @@ pub enum Error {
 }
 
 impl Server {
-    /// Listens; port 0 takes a free one, which [`Server::addr`] tells.
+    /// Listens on the configured address. Port 0 takes a free one, which [`Server::addr`] returns.
     ///
     /// # Errors
     /// The address is taken.
@@ -106,7 +106,7 @@ impl Server {
         Self { bounds, ..self }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -233,7 +233,7 @@ fn no_account_routes(app: &mut ServiceConfig) {
     }
 }
 
-/// A resource that takes these methods, and HEAD where it takes GET. Whatever else comes is told so.
+/// A resource with these methods, and with HEAD if it has GET. Any other method gets a response that lists them.
 fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
     let allowed = routes.iter().map(|(method, _)| if method == Method::GET { "GET, HEAD" } else { method.as_str() });
     let allowed = allowed.collect::<Vec<_>>().join(", ");
@@ -243,7 +243,7 @@ fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
     })
 }
 
-/// A resource that is read by GET, and so by HEAD.
+/// A resource that clients read by GET, and so by HEAD.
 fn read(path: &str, route: Route) -> Resource {
     at(path, [(Method::GET, route)])
 }
@@ -272,7 +272,7 @@ async fn test_error() -> Answer {
     Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was asked for; find it in the trace".to_owned()))
 }
 
-/// Where `CRUDDUR_FAULTS` says so, some requests fail, as if something were wrong.
+/// Makes some requests fail, as if something were wrong, if `CRUDDUR_FAULTS` is set to do so.
 async fn fail_as_asked<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -287,7 +287,7 @@ async fn fail_as_asked<B: MessageBody + 'static>(
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
-/// No body is decoded: pages send none that is compressed, and what is not inflated cannot grow.
+/// No body is decoded: pages send no compressed ones, and a body that is not inflated cannot grow.
 async fn refuse_encoded<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
@@ -321,7 +321,7 @@ async fn metrics() -> HttpResponse {
     HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)
 }
 
-/// What a preflight is refused with is a problem too.
+/// The refusal of a preflight is a problem document too.
 fn refusal<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
     let error = response.response().error().and_then(actix_web::Error::as_error::<CorsError>);
     let Some(why) = error.map(ToString::to_string) else {
@@ -331,7 +331,7 @@ fn refusal<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<Eith
     ServiceResponse::new(request, Problem::bad_request(why).error_response()).map_into_right_body()
 }
 
-/// Pages of these origins alone may call the API; a page that this API's own proxy serves needs none.
+/// Only pages of these origins may call the API. A page that this API's own proxy serves needs no configured origin.
 fn cors(origins: &[Origin]) -> Cors {
     let cors = Cors::default()
         .allowed_methods([Method::OPTIONS, Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE])

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: what is asked twice with one key is done once, and answered alike.
+//! `Idempotency-Key`: two equal requests with one key act once and get the same response.
 
 use std::future::{Ready, ready};
 
@@ -20,7 +20,7 @@ use crate::store::{Key, Once, Outcome};
 pub(super) struct Idempotency(Option<(Key, String)>);
 
 impl Idempotency {
-    /// What is asked: bodies that say the same in other spaces or another order are one.
+    /// Identifies the request by its key, path and body. Bodies that differ only in spaces or in the order of fields are equal.
     pub(super) fn of(self, body: &impl Serialize) -> Option<Once> {
         let (key, path) = self.0?;
         let body = serde_json::to_vec(body).unwrap_or_default();
@@ -58,12 +58,12 @@ impl IntoParams for Idempotency {
     }
 }
 
-/// What is kept to be answered again: where the new thing is, and its JSON.
+/// What is kept for a repeated response: the location of the new item, and its JSON.
 pub(super) fn kept(location: String, body: &impl Serialize) -> (String, String) {
     (location, serde_json::to_string(body).unwrap_or_default())
 }
 
-/// Answers with what was made, now or before.
+/// Responds with the item that was made, now or before.
 pub(super) fn answered<T>(
     outcome: Outcome<Option<T>>,
     kept: fn(&T) -> (String, String),

@@ -75,7 +75,7 @@ const CODES: [Invalid; 19] = [
 
 const TTLS: [&str; 7] = ["30-days", "7-days", "3-days", "1-day", "12-hours", "3-hours", "1-hour"];
 
-/// As JSON: where accounts are an issuer's, without what is there for our own alone.
+/// The document as JSON. If an issuer has the accounts, it leaves out the parts for our own accounts alone.
 pub(super) fn document(accounts: &Accounts) -> String {
     let mut document = Document::openapi();
     if accounts.are_issued() {
@@ -137,23 +137,23 @@ impl Modify for Shared {
     }
 }
 
-/// Of the methods that our routes take.
+/// The operations with the methods that our routes accept.
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
 }
 
-/// An operation's id is its own, and one handler may be two operations.
+/// Gives each operation its own id, because one handler may be two operations.
 fn tell_apart(path: &mut PathItem) {
     if let (Some(post), Some(_)) = (&mut path.post, &path.put) {
         post.operation_id.iter_mut().for_each(|id| id.push_str("_by_post"));
     }
 }
 
-/// What its own attributes do not say.
+/// Adds what an operation's own attributes do not specify.
 fn complete(operation: &mut Operation) {
     let mut parameters = operation.parameters.iter().flatten();
     let is_list = parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"));
-    // Where one of the ways to be known is none, nobody need be.
+    // If one of the alternatives requires no credentials, nor does the operation.
     let is_somebodys = operation.security.as_ref().is_some_and(|ways| !ways.contains(&SecurityRequirement::default()));
     let responses = &mut operation.responses.responses;
     if let Some(RefOr::T(list)) = responses.get_mut("200").filter(|_| is_list) {

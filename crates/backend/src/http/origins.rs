@@ -1,4 +1,4 @@
-//! The origins whose pages may call the API: whether a page of one made a request, and a warning for the first pages of other origins.
+//! The origins whose pages may call the API: decides whether a page of one made a request, and warns of the first pages of other origins.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use telemetry::actix::client;
 
 use crate::config::Origin;
 
-/// A warning for each origin that any client makes up would flood the log.
+/// Without a limit, a client that makes up origins would flood the log with warnings.
 const MOST_REPORTED: usize = 4;
 /// The longest name of a host, its scheme and its port.
 const MOST_BYTES: usize = 270;
@@ -77,7 +77,7 @@ fn origin(headers: &HeaderMap, name: &HeaderName) -> Option<Origin> {
     (origin.len() <= MOST_BYTES).then(|| origin.parse().ok())?
 }
 
-/// Whether the page has the origin at which the client sees this API: then no origin needs to be configured.
+/// Whether the page has the same origin as this API has for the client. In that case no origin needs to be configured.
 fn is_own(request: &ServiceRequest, origin: &Origin) -> bool {
     let is_same = request.headers().get("sec-fetch-site").is_some_and(|site| site == "same-origin");
     let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);

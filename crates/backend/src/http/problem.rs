@@ -1,6 +1,5 @@
-//! What is answered when something is wrong: the original's list of codes for a wrong input (422), and `application/problem+json`
-//! ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)) with the trace id for everything else. A 5xx is logged here, once, and
-//! never tells the caller its cause.
+//! Error responses: the original's list of codes for an invalid input (422), and `application/problem+json` ([RFC
+//! 9457](https://www.rfc-editor.org/rfc/rfc9457)) with the trace id for everything else. A 5xx is logged here, once, and its cause is never sent to the caller.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,22 +16,22 @@ use crate::cognito::Refused;
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
 
-/// A request that is not answered with what it asked for.
+/// A request that failed or was refused.
 #[derive(Debug)]
 pub(super) enum Problem {
     /// All codes that apply.
     Invalid(Vec<Invalid>),
     Other(StatusCode, String),
-    /// What the route takes instead.
+    /// The methods that the route accepts.
     MethodNotAllowed(String),
     /// The body has a content encoding.
     Encoded,
-    /// Too many attempts; in so many seconds there may be another.
+    /// Too many attempts; the next one is allowed after this many seconds.
     TooMany {
         seconds: u64,
     },
     Store(Arc<store::Error>),
-    /// One that `CRUDDUR_FAULTS` asks for.
+    /// A fault configured in `CRUDDUR_FAULTS`.
     Asked,
 }
 
@@ -135,7 +134,7 @@ impl ResponseError for Problem {
         let span = Span::current();
         let trace_id = telemetry::propagation::trace_id(&span);
         if let Self::Store(error) = self {
-            // What the database says may hold values: it goes to the log, and not with the span. A log record names the trace.
+            // The database's message may hold values: it goes to the log, and not with the span. A log record names the trace.
             span.exception("backend::store::Error", error.in_short(), "");
             let error: &dyn std::error::Error = &**error;
             tracing::error!(parent: None, trace_id, error, "the store failed");

@@ -1,5 +1,5 @@
-//! Who asks: by the session's cookie, or by the same token as a bearer's; where accounts are an issuer's, by a token of its alone.
-//! A write that a page of another origin made does not act on a cookie, unless that origin is configured.
+//! Identifies the caller: by the session's cookie or by the same token as a bearer token. If an issuer has the accounts, only by one of its tokens. A write
+//! from a page of another origin does not act on a cookie, unless that origin is configured.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,24 +21,24 @@ use crate::store::{FIRST_USER, Session, now};
 
 const COOKIE: &str = "cruddur_session";
 
-/// How somebody is known.
+/// How callers are identified.
 pub(super) enum Accounts {
-    /// By a session.
+    /// By sessions.
     Own,
-    /// By a token of an issuer's.
+    /// By an issuer's tokens.
     Issued(Tokens),
 }
 
-/// Whoever asks, signed in or not.
+/// The caller, signed in or not.
 pub(super) struct Visitor(Option<SignedIn>);
 
-/// Somebody who is signed in. A request of anybody else is answered with 401.
+/// A signed-in caller. Requests of other callers get 401.
 pub(super) enum SignedIn {
-    /// By a session, and the token that it is known by.
+    /// By a session; with the token that identifies it.
     Session(Session, Token),
     /// By an issuer's token.
     Bearer(Account),
-    /// In week 2 mode, by the origin of the page alone.
+    /// In week 2 mode, only by the origin of the page.
     Week2(Account),
 }
 
@@ -52,7 +52,7 @@ impl From<config::Accounts> for Accounts {
 }
 
 impl Accounts {
-    /// Nobody signs up, in or out here.
+    /// Whether an issuer has the accounts, so that no user signs up, in or out here.
     pub(super) fn are_issued(&self) -> bool {
         matches!(self, Self::Issued(_))
     }
@@ -91,7 +91,7 @@ impl FromRequest for Visitor {
         Box::pin(async move {
             match identify(&request).await? {
                 Ok(signed_in) => Ok(Self(Some(signed_in))),
-                // What everyone may see is shown to them too.
+                // Such a caller still sees what everyone may see.
                 Err(_) => Ok(Self(None)),
             }
         })
@@ -108,7 +108,7 @@ impl FromRequest for SignedIn {
     }
 }
 
-/// What a session's request says it is by.
+/// The token of a request's session.
 pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
     if let Some(token) = bearer(request) {
         return Ok(Some(token));
@@ -122,14 +122,14 @@ pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
     Ok(Some(Token::given(cookie.value())))
 }
 
-/// Another scheme is meant for somebody before us.
+/// Another scheme is meant for a proxy in front of this server.
 fn bearer(request: &HttpRequest) -> Option<Token> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (_, token) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
     Some(Token::given(token.trim()))
 }
 
-/// Who asks, or why that cannot be told: then they are a visitor like any other. The outer error is the request's end.
+/// The caller, or why it cannot be identified: then it is a visitor like any other. The outer error ends the request.
 async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Problem> {
     let Some(state) = request.app_data::<Data<State>>() else { return Ok(Err(Problem::unauthorized())) };
     match &state.accounts {
@@ -153,8 +153,8 @@ async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Pr
     }
 }
 
-/// The first user, if this request without credentials may act as such: the original's frontend of week 2 has a mock for a sign-in, and its
-/// backend took every request for this user's.
+/// The first user, if this request without credentials may act as that user. The original's frontend of week 2 has a mock for a sign-in, and its backend
+/// treated every request as this user's.
 async fn week2(request: &HttpRequest, state: &State) -> Result<Option<SignedIn>, Problem> {
     if state.shape != Shape::Week2 || !state.origins.made(request) {
         return Ok(None);
@@ -162,12 +162,12 @@ async fn week2(request: &HttpRequest, state: &State) -> Result<Option<SignedIn>,
     Ok(state.store.account(FIRST_USER).await?.map(SignedIn::Week2))
 }
 
-/// Keeps a token with the browser, where no script reads it and no other site sends it along.
+/// Keeps a token in the browser, out of reach of scripts and of other sites' requests.
 pub(super) fn cookie<'a>(request: &HttpRequest, token: &'a Token) -> Cookie<'a> {
     cookie_of(request, token.expose(), Duration::seconds(Session::MAX_AGE))
 }
 
-/// Takes it away again.
+/// Removes the token from the browser.
 pub(super) fn no_cookie(request: &HttpRequest) -> Cookie<'static> {
     cookie_of(request, "", Duration::ZERO)
 }

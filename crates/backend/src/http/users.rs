@@ -1,4 +1,4 @@
-//! The handlers of users, and of what is going on.
+//! The handlers of users, and of trends.
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
@@ -44,7 +44,7 @@ pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
     Ok(HttpResponse::Ok().json(json::all::<_, json::Trend>(trends)))
 }
 
-/// A profile as a response has it.
+/// A profile in the form of a response.
 pub(super) async fn shown(state: &State, profile: Profile) -> Result<json::Profile, Problem> {
     let issued_id =
         if state.accounts.are_issued() { Some(state.store.issued_id(profile.user.uuid).await?) } else { None };

@@ -35,7 +35,7 @@ const ADMIT: Statement = statement(
      VALUES ($1, $2, $3, $4, '', $5, $6) ON CONFLICT DO NOTHING",
 );
 
-/// What somebody signs up with.
+/// The details of a sign-up.
 #[derive(Debug)]
 pub struct Registration {
     pub handle: Handle,
@@ -44,7 +44,7 @@ pub struct Registration {
     pub password: Password,
 }
 
-/// A handle or an address is somebody else's.
+/// The handle or the address belongs to another user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken;
 
@@ -78,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// The account with this login and password. Takes as long if the login is unknown.
+    /// The account with this login and password. Takes equally long if the login is unknown.
     ///
     /// # Errors
     /// A statement failed, or a kept hash cannot be read.
@@ -105,8 +105,8 @@ impl Store {
         }))
     }
 
-    /// Whom an issuer of tokens means by `subject`; somebody new gets `handle`, or one like it that is free. From here on the
-    /// request's spans say who it is, as [`Store::session`] does.
+    /// The account that an issuer of tokens identifies by `subject`. A new user gets `handle`, or a similar one that is free. From here on the request's spans
+    /// name the user, as with [`Store::session`].
     ///
     /// # Errors
     /// A statement failed.
@@ -116,15 +116,15 @@ impl Store {
         }
         let (store, subject, handle) = (self.clone(), subject.to_owned(), handle.clone());
         self.write(async move {
-            // A second request of the same person may be as far.
+            // A concurrent request of the same user may have come as far.
             let told = sha256(&[subject.as_bytes()]);
-            // Somebody may have the first two on purpose; nobody can have the last.
+            // Another user may have chosen the first two on purpose; no user can have chosen the last.
             let random = Uuid::now_v7().simple().to_string();
             for suffix in [String::new(), format!("_{}", told.split_at(8).0), format!("_{}", random.split_at(20).1)] {
                 let uuid = Uuid::now_v7();
                 let base: String = handle.as_str().chars().take(Handle::MAX - suffix.len()).collect();
                 let handle = format!("{base}{suffix}");
-                // Unique, as the column asks, and nobody's: the token says no address.
+                // Unique, as the column requires, and belongs to no user: the token has no address.
                 let email = format!("{}@token.invalid", uuid.simple());
                 run!(&store, ADMIT, uuid, &handle, &handle, &email, &subject, now)?;
                 if let Some(account) = store.by_subject(&subject).await? {
@@ -136,7 +136,7 @@ impl Store {
         .await
     }
 
-    /// The account of this handle. The request's spans name its user, as [`Store::session`] does.
+    /// The account of this handle. The request's spans name its user, as with [`Store::session`].
     ///
     /// # Errors
     /// The statement failed.
@@ -144,7 +144,7 @@ impl Store {
         self.account_by(BY_HANDLE, handle).await
     }
 
-    /// The id that the issuer has given to a user; `None` for a user who has never come with a token.
+    /// The issuer's id for a user; `None` for a user who has never presented a token.
     ///
     /// # Errors
     /// The statement failed.

@@ -11,13 +11,13 @@ use super::statement::{Statement, statement};
 use super::{Error, Store, read};
 use crate::domain::{Activity, Limit, Page, Profile, Thread, Ttl};
 
-/// The newest replies that come with a crud; the rest is counted in `replies_count`.
+/// How many of the newest replies accompany a crud. The remaining ones are only counted, in `replies_count`.
 const REPLIES: i64 = 20;
 
 pub(super) type Row = (Uuid, String, String, String, DateTime<Utc>, DateTime<Utc>, i64, i64, i64, Option<Uuid>);
 
-/// The text of a statement that selects activities `a` which live at `$1`, by its `FROM` and what follows in its `WHERE`. SQLite reads tables that are
-/// joined by `CROSS JOIN` in the order in which they are written; left the choice, it begins with all that lives.
+/// The text of a statement that selects the activities `a` living at `$1`, from its `FROM` and the end of its `WHERE`. SQLite reads tables joined by `CROSS
+/// JOIN` in the order in which they are written. Left to choose, it would start with all living rows.
 macro_rules! activities {
     ($from:expr, $rest:expr) => {
         concat!(
@@ -31,7 +31,7 @@ macro_rules! activities {
 }
 pub(super) use activities;
 
-/// The newest cruds of one lifetime that lie before `($2, $3)`: those that live were made after `$since`.
+/// The newest cruds of one lifetime before `($2, $3)`. Those that are living were made after `$since`.
 macro_rules! of_lifetime {
     ($hours:literal, $since:literal) => {
         concat!(
@@ -45,7 +45,7 @@ macro_rules! of_lifetime {
     };
 }
 
-/// The feed's stretch: one of an index for each lifetime, merged. Neither what has expired nor what lies deeper is looked at.
+/// The feed's stretch: one range of an index for each lifetime, merged. Reads neither expired rows nor deeper ones.
 macro_rules! feed {
     () => {
         concat!(
@@ -68,8 +68,8 @@ macro_rules! feed {
     };
 }
 
-/// The feed's cruds, and the newest `$12` replies to each, in one go, so that both are of one moment. Where none has been deleted
-/// their numbers tell which; elsewhere those are the ones above the next older one.
+/// The feed's cruds and the newest `$12` replies to each, in one statement, so that both are from the same moment. If no reply to a crud has been deleted,
+/// their numbers identify the newest. Otherwise the newest are those numbered above the next older reply.
 const HOME: Statement = statement(
     "SELECT",
     "activities",
@@ -132,7 +132,7 @@ impl Store {
         Ok(threads(cruds, replies))
     }
 
-    /// As it is not done: the fault `n-plus-one`.
+    /// The wrong way to read it: the fault `n-plus-one`.
     async fn home_crud_by_crud(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
         let rows = read!(self, CRUDS, |reader| feed(CRUDS, now, page).fetch_all(reader))?;
         let mut threads = Vec::new();
@@ -207,7 +207,7 @@ impl Store {
     }
 }
 
-/// A statement about the feed, with what all of these ask for.
+/// A statement about the feed, with the values that all of these need.
 fn feed<'q, D>(statement: Statement, now: DateTime<Utc>, page: Page) -> QueryAs<'q, D, Row, <D as Database>::Arguments>
 where
     D: Database,

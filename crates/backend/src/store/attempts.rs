@@ -8,7 +8,7 @@ use super::statement::{Statement, statement};
 use super::{Error, Store, read, transaction, within};
 use crate::domain::Attempt;
 
-/// How long attempts count, from the first on.
+/// How long attempts count, starting with the first.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
 
 const MADE: Statement = statement(
@@ -31,7 +31,7 @@ const FORGET: Statement = statement("DELETE", "attempts", "DELETE FROM attempts 
 pub type Bound<'a> = (Attempt, &'a [&'a str]);
 
 impl Store {
-    /// The time until which there may be no more attempts: that of the first bound that has been reached. Only reads.
+    /// When attempts are allowed again, by the first bound that has been reached. Only reads.
     ///
     /// # Errors
     /// A statement failed.
@@ -53,8 +53,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Counts an attempt against each bound, or against none if one has been reached; then returns whether it has counted. It decides between
-    /// attempts that [`Store::refused_until`] let through at the same time.
+    /// Counts an attempt against each bound, or against none if one has been reached. Returns whether it has counted. It decides between attempts that
+    /// [`Store::refused_until`] let through at the same time.
     ///
     /// # Errors
     /// A statement failed; nothing is counted.
@@ -82,10 +82,10 @@ impl Store {
         .await
     }
 
-    /// Counts anew for these bounds.
+    /// Resets the counts of these bounds.
     ///
     /// # Errors
-    /// A statement failed; what was counted stays.
+    /// A statement failed; the counts stay.
     pub async fn forget_attempts(&self, bounds: &[Bound<'_>]) -> Result<(), Error> {
         let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| subject(*attempt, by)).collect();
         self.transact(move |store| {

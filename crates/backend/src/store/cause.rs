@@ -1,5 +1,5 @@
-//! Why a database cannot be used, with the fix: one table from what a driver or a server reports to what its operator does about
-//! it. Quotes a server's own message, which names users, databases and tables, and never a password.
+//! Why a database cannot be used, with the fix: one table from what a driver or a server reports to what the operator does about it. Quotes the server's own
+//! message, which names users, databases and tables but never a password.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -130,7 +130,7 @@ impl Cause {
         match error {
             sqlx::Error::Io(error) => Self::new(error.to_string(), file_fix(error)),
             sqlx::Error::Database(error) => {
-                // The kind of a result stands above its lowest byte.
+                // The detail of an extended result code is above its lowest byte.
                 let code = error.code().and_then(|code| code.parse::<i64>().ok()).map(|code| code & 0xff);
                 let fix = code.and_then(|code| BY_CODE.iter().find(|(known, _)| *known == code));
                 let fix = fix.map_or("move the file away, or set CRUDDUR_DATA to another folder", |(_, fix)| fix);
@@ -177,7 +177,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A name as SQL has it.
+/// A name, quoted for SQL.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -214,13 +214,13 @@ fn reported(server: &Postgres, error: &dyn DatabaseError) -> String {
     fix.to_owned()
 }
 
-/// The fix where no session could be opened.
+/// The fix if no session could be opened.
 fn unconnected(server: &Postgres, error: &io::Error) -> &'static str {
     const CERTIFICATE: &str = "invalid peer certificate: ";
     let text = error.to_string();
     let is_socket = server.host().starts_with('/');
     match error.kind() {
-        // Only then are files read.
+        // Files are read only in this case.
         ErrorKind::NotFound if !is_socket => {
             "correct the files that sslrootcert, sslcert and sslkey name in DATABASE_URL"
         }
@@ -236,7 +236,7 @@ fn unconnected(server: &Postgres, error: &io::Error) -> &'static str {
         _ if text.contains("failed to lookup address information") => {
             "correct the host in DATABASE_URL, or make its name resolve"
         }
-        // rustls' own words: its error's type is none of ours.
+        // rustls' own message: its error type is not one of this crate's.
         _ => match text.split_once(CERTIFICATE).map(|(_, why)| why) {
             None if error.kind() == ErrorKind::InvalidData => {
                 "correct the server's TLS settings, or set sslmode=disable in DATABASE_URL"

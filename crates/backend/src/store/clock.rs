@@ -1,8 +1,7 @@
-//! Nothing is deleted by one machine's clock alone. A clock that is ahead would take every living crud and session for expired, and what has been
-//! deleted does not come back when the clock is corrected. So expired rows are kept for a day, and are deleted up to a *horizon* that the
-//! database keeps. The horizon follows the clock, but only twice as fast as the time that this process has measured itself running: a clock that jumps
-//! has to be wrong for a day before a living row is lost, and a laptop that slept for a week catches up in another. On PostgreSQL the
-//! server's clock must agree as well.
+//! Nothing is deleted by one machine's clock alone. To a clock that is ahead, every living crud and session would seem expired, and deleted rows do not come
+//! back when the clock is corrected. So expired rows are kept for a day, and are deleted up to a *horizon* that the database keeps. The horizon follows the
+//! clock, but only twice as fast as the time that this process has measured itself running. A clock that jumps has to be wrong for a day before a living row is
+//! lost, and a laptop that slept for a week catches up in another. On PostgreSQL the server's clock must agree as well.
 
 use std::time::Duration;
 
@@ -14,16 +13,16 @@ use tracing::subscriber::NoSubscriber;
 use super::statement::{Statement, statement};
 use super::{Engine, Error, Store, answered, now, read_of, run};
 
-/// How much longer rows are kept than they live.
+/// How long rows are kept after they expire.
 const GRACE: TimeDelta = TimeDelta::days(1);
 /// How fast the horizon may follow the clock.
 const CATCH_UP: u32 = 2;
-/// The horizon is written when it has moved this far: each time is a write on an idle database.
+/// The horizon is written once it has moved this far: each time is a write on an idle database.
 const STEP: TimeDelta = TimeDelta::minutes(10);
 /// How far the clocks of the backend and the database's server may differ.
 pub(super) const TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 
-/// An upgraded database begins at its newest row: that late it has certainly been.
+/// An upgraded database starts at its newest row: the time has certainly reached that.
 const BEGIN: Statement = statement(
     "INSERT",
     "progress",
@@ -45,7 +44,7 @@ pub(super) struct Horizon {
 }
 
 impl Horizon {
-    /// Moves on with the time that has passed since it was looked at, but never beyond the clock.
+    /// Advances with the time that has passed since the last call, but never beyond the clock.
     fn advance(&mut self, clock: DateTime<Utc>) {
         let passed = self.measured.elapsed();
         self.measured += passed;
@@ -58,7 +57,7 @@ fn follow(horizon: DateTime<Utc>, passed: Duration, clock: DateTime<Utc>) -> Dat
     clock.min(horizon.checked_add_signed(most).unwrap_or(clock))
 }
 
-/// Rounded, since the time of the server's response is part of it.
+/// Rounded, because the difference includes the time of the server's response.
 pub(super) fn seconds(difference: TimeDelta) -> i64 {
     let milliseconds = difference.num_milliseconds();
     (milliseconds + 500 * milliseconds.signum()) / 1000
@@ -67,7 +66,7 @@ pub(super) fn seconds(difference: TimeDelta) -> i64 {
 /// Gives a database its horizon if it has none.
 pub(super) async fn begin(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
     let kept = store.clone();
-    // It reads a whole table, once in a database's life.
+    // This reads a whole table, once in a database's life.
     let begin = async move { run!(&kept, BEGIN, now) }.with_subscriber(NoSubscriber::new());
     store.write(async move { Ok(begin.await?) }).await?;
     Ok(())
@@ -76,25 +75,25 @@ pub(super) async fn begin(store: &Store, now: DateTime<Utc>) -> Result<(), Error
 /// Why a balancer should send requests to another backend.
 #[derive(Debug, thiserror::Error)]
 pub enum NotReady {
-    /// The database does not answer.
+    /// The database does not respond.
     #[error("{}", .0.in_short())]
     Database(#[from] Error),
-    /// What has expired by one clock lives by the other.
+    /// A row that has expired by one clock may be living by the other.
     #[error("the database server's clock differs from this machine's by {} s", seconds(*.0))]
     Clock(TimeDelta),
 }
 
 impl Store {
-    /// Whether the database answers, and has the same time.
+    /// Succeeds if the database responds and its clock agrees with this machine's.
     ///
     /// # Errors
-    /// It has not.
+    /// The database does not respond, or the clocks differ.
     pub async fn readiness(&self) -> Result<(), NotReady> {
         let difference = self.clock_difference().await?;
         if difference.abs() > TOLERANCE { Err(NotReady::Clock(difference)) } else { Ok(()) }
     }
 
-    /// How far the clock of the database's server is ahead of this machine's; an embedded database has none of its own, and is only read.
+    /// How far the clock of the database's server is ahead of this machine's. An embedded database has no separate clock and is only read.
     pub(super) async fn clock_difference(&self) -> Result<TimeDelta, Error> {
         let pools = match &*self.engine {
             Engine::Postgres(pools, _) => pools,
@@ -108,12 +107,12 @@ impl Store {
             async { read_of!(pools.readers, |reader| sqlx::query_as::<_, (DateTime<Utc>,)>(SERVER).fetch_one(reader)) };
         let before = now();
         let (server,) = answered(ask).await?;
-        // The server may have answered at any time in between.
+        // The server may have responded at any time in between.
         let after = now();
         Ok(if server < before { server - before } else { (server - after).max(TimeDelta::zero()) })
     }
 
-    /// Up to when rows that have expired may be deleted. `horizon` is what the last call has left.
+    /// The time up to which expired rows may be deleted. `horizon` is what the last call left.
     pub(super) async fn deletable_until(&self, horizon: &mut Option<Horizon>) -> Result<DateTime<Utc>, Error> {
         let clock = now();
         let horizon = match horizon {

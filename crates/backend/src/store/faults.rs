@@ -1,5 +1,4 @@
-//! Faults that are asked for, to have something to find in a trace. Off unless `CRUDDUR_FAULTS` says otherwise, and never in
-//! production.
+//! Configured faults, which give a trace something to find. Off unless `CRUDDUR_FAULTS` enables them, and never for production.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +7,24 @@ use std::time::Duration;
 /// Which faults are on: `slow-query:200ms,n-plus-one,error:5%`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// How much longer each statement takes.
+    /// Delay added to each statement.
     pub slow_query: Option<Duration>,
-    /// The replies on the home page are asked for crud by crud.
+    /// The home page queries the replies crud by crud.
     pub n_plus_one: bool,
-    /// Of a hundred requests so many fail.
+    /// The percentage of requests that fail.
     pub error_percent: u8,
 }
 
-/// Why a text names no faults.
+/// Why a text is not a valid list of faults.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is no fault")]
 pub struct NotAFault(String);
 
 impl Faults {
-    /// None at all.
+    /// No faults.
     pub const NONE: Self = Self { slow_query: None, n_plus_one: false, error_percent: 0 };
 
-    /// No longer than a client waits.
+    /// At most as long as a client waits.
     const SLOWEST: u64 = 10_000;
 
     pub(super) async fn slow_down(self) {
@@ -60,7 +59,7 @@ impl FromStr for Faults {
     }
 }
 
-/// As it is read.
+/// In the format that is parsed.
 impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let faults = [

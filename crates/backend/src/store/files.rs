@@ -1,6 +1,6 @@
-//! The files of an embedded database. SQLite goes on writing to a file that has been deleted, moved or replaced, and reports success; the next start would
-//! find nothing of it. So each write is followed by a look at whether the database and its log are still those that its connection has open: two
-//! system calls, where the write itself has waited for the disk.
+//! The files of an embedded database. If a file has been deleted, moved or replaced, SQLite keeps writing to it and reports success; the next start would find
+//! none of those writes. So after each write, the store checks that the database and its log are still the files that its connection has open. That costs two
+//! system calls, whereas the write itself has waited for the disk.
 
 use std::fs;
 use std::io;
@@ -13,12 +13,12 @@ use crate::config::Embedded;
 /// A file's device and number.
 type Identity = (u64, u64);
 
-/// Which files a database consists of.
+/// The files that a database consists of.
 #[derive(Debug)]
 pub(super) struct Files {
     database: PathBuf,
     log: PathBuf,
-    /// Of the database since the store was opened, and of the log since its writer was.
+    /// The database's identity since the store was opened, and the log's since its writer was opened.
     opened: Mutex<Option<(Identity, Identity)>>,
 }
 
@@ -41,10 +41,10 @@ impl Files {
         Ok(())
     }
 
-    /// Whether the files are those of the writer.
+    /// Checks that the files are still those of the writer.
     ///
     /// # Errors
-    /// They are not.
+    /// The files are others.
     pub(super) fn check(&self) -> Result<(), sqlx::Error> {
         let found = self.found()?;
         let opened = *self.opened.lock().unwrap_or_else(PoisonError::into_inner);

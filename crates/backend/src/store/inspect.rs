@@ -1,5 +1,4 @@
-//! What a database must be for the store to work on it, found out without changing anything: by the backend before it migrates,
-//! and by `cruddur doctor`.
+//! Checks that the store can work on a database, without changing anything. The backend runs it before it migrates, and so does `cruddur doctor`.
 
 use sqlx::migrate::AppliedMigration;
 use sqlx::postgres::PgRow;
@@ -14,14 +13,14 @@ use crate::config::{self, Postgres};
 /// A database that can be used.
 #[derive(Debug)]
 pub struct Inspection {
-    /// What it is.
+    /// A description of the database.
     pub found: String,
-    /// What works, but may not be what is meant.
+    /// A setting that works, but may not be intended.
     pub note: Option<String>,
 }
 
-/// The server, the rights of the session's role, and how many more connections fit. `has_…_privilege` takes one right each time: of
-/// several with commas between, any would do.
+/// The server, the rights of the session's role, and how many more connections fit. `has_…_privilege` accepts one right in each call: given several separated
+/// by commas, it is true if the role has any of them.
 const FACTS: &str = "SELECT current_setting('server_version') AS version, current_setting('server_encoding') AS encoding, \
     pg_is_in_recovery() AS is_standby, current_setting('transaction_read_only') = 'on' AS is_read_only, \
     current_schema()::text AS schema, coalesce(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
@@ -43,7 +42,7 @@ struct Facts {
     free: i64,
 }
 
-/// Looks at a server.
+/// Inspects a server.
 pub(super) async fn server(server: &Postgres, connection: &mut PgConnection) -> Result<Inspection, Cause> {
     let failed = |error: sqlx::Error| Cause::of_server(server, &error);
     let row = answered(sqlx::raw_sql(AssertSqlSafe(facts())).fetch_one(&mut *connection)).await;
@@ -67,11 +66,11 @@ pub(super) async fn server(server: &Postgres, connection: &mut PgConnection) -> 
     Ok(Inspection { found: format!("version {}", facts.version), note })
 }
 
-/// Looks into the file of an embedded database, where there is one.
+/// Inspects the file of an embedded database, if there is one.
 pub(super) async fn file(database: &config::Database, file: &config::Embedded) -> Result<Inspection, Cause> {
     let note = database.exposure();
     if std::fs::metadata(&file.path).is_ok_and(|file| file.len() > 0) {
-        // Without a log no other process has it open, and none is made.
+        // Without a log, no other process has the file open, and this one makes no log.
         let is_at_rest = !file.beside("-wal").exists();
         let options = SqliteConnectOptions::new().filename(&file.path).read_only(true).immutable(is_at_rest);
         let failed = |error: sqlx::Error| Cause::of(database, &error);
@@ -147,7 +146,7 @@ impl Facts {
         }
     }
 
-    /// What pending migrations need.
+    /// Checks the rights that pending migrations need.
     fn check_changes(&self, role: &str, schema: &str) -> Result<(), Cause> {
         if !self.may_create {
             let fix = format!("as the owner: GRANT CREATE ON SCHEMA {schema} TO {role}");

@@ -1,4 +1,4 @@
-//! Every statement about messages. A conversation is of two; its id is made of theirs.
+//! Every statement about messages. A conversation has two members; its id is derived from theirs.
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -52,7 +52,7 @@ const MESSAGES: Statement = statement(
      ORDER BY m.created_at DESC, m.uuid DESC LIMIT $4 + 0",
 );
 
-/// Within a transaction: keeps what one says to the other.
+/// Within a transaction: keeps a message from one member to the other.
 macro_rules! say {
     ($store:expr, $tx:ident, $user:expr, $other:expr, $said:expr) => {{
         let said: &DirectMessage = $said;
@@ -83,18 +83,18 @@ macro_rules! say {
 }
 pub(super) use say;
 
-/// What a conversation is to somebody.
+/// A user's access to a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// They are one of the two; the other.
+    /// The user is one of the two members; this is the other.
     Member(Uuid),
-    /// It is others'.
+    /// The conversation belongs to other users.
     Forbidden,
     NotFound,
 }
 
 impl Store {
-    /// The conversations of `user`, the one in which something was said last first.
+    /// The conversations of `user`, the one with the latest message first.
     ///
     /// # Errors
     /// The statement failed.
@@ -116,7 +116,7 @@ impl Store {
         Ok(rows.into_iter().map(conversation).collect())
     }
 
-    /// What a conversation is to `user`.
+    /// The access of `user` to a conversation.
     ///
     /// # Errors
     /// A statement failed.
@@ -133,7 +133,7 @@ impl Store {
         Ok(if exists > 0 { Access::Forbidden } else { Access::NotFound })
     }
 
-    /// What was said in a conversation, newest first. Whether somebody may read it, [`Store::access`] tells.
+    /// The messages of a conversation, newest first. Does not check access: [`Store::access`] does.
     ///
     /// # Errors
     /// The statement failed.
@@ -155,7 +155,7 @@ impl Store {
         Ok(rows.into_iter().map(message).collect())
     }
 
-    /// Keeps what `user` says to `other`.
+    /// Keeps a message from `user` to `other`.
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
@@ -196,7 +196,7 @@ pub(super) fn new(user: &User, other: Uuid, message: &str, now: DateTime<Utc>) -
     }
 }
 
-/// The id of the conversation of two, whichever of them begins it.
+/// The id of the conversation between two users, whichever of them starts it.
 pub fn conversation(one: Uuid, other: Uuid) -> Uuid {
     let (first, second) = if one < other { (one, other) } else { (other, one) };
     let hash = Sha256::new().chain_update(first.as_bytes()).chain_update(second.as_bytes()).finalize();

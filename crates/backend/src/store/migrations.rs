@@ -1,5 +1,5 @@
-//! The tables, version by version. A migration that has been released is never changed; its line endings do not count. sqlx's
-//! `migrate!` would read the same folder, at the price of compiling both database drivers a second time for its macro.
+//! The tables, version by version. A released migration is never changed, except that line endings do not count. sqlx's `migrate!` would read the same folder,
+//! at the price of compiling both database drivers a second time for its macro.
 
 use std::borrow::Cow;
 
@@ -38,13 +38,13 @@ pub(super) async fn run(connection: &mut impl Migrate, progress: &mut Progress) 
     let is_applied = |migration: &Migration| {
         applied.iter().any(|applied| (applied.version, &applied.checksum) == (migration.version, &migration.checksum))
     };
-    // sqlx would need the right to create tables even then.
+    // Even with nothing to run, sqlx would need the right to create tables.
     if applied.len() == migrations.len() && migrations.iter().all(is_applied) {
         return Ok(());
     }
     let newest = applied.iter().map(|migration| migration.version).max().unwrap_or(0);
     let migrator = Migrator { migrations: Cow::Owned(migrations), locking: false, ..Migrator::DEFAULT };
-    // The last version in any case: that checks what has been applied before.
+    // Always includes the last version: running it checks what has been applied before.
     for (version, description, _) in
         MIGRATIONS.into_iter().filter(|(version, ..)| *version > newest || *version == LATEST)
     {
@@ -54,7 +54,7 @@ pub(super) async fn run(connection: &mut impl Migrate, progress: &mut Progress) 
     Ok(())
 }
 
-/// What has run on a database. Changes nothing.
+/// The migrations that have run on a database. Changes nothing.
 pub(super) async fn applied(connection: &mut impl Migrate) -> Result<Vec<AppliedMigration>, MigrateError> {
     match connection.list_applied_migrations(&Migrator::DEFAULT.table_name).await {
         Err(MigrateError::Execute(sqlx::Error::Database(error))) if is_missing(&*error) => Ok(Vec::new()),
@@ -67,8 +67,7 @@ fn is_missing(error: &dyn DatabaseError) -> bool {
     error.code().is_some_and(|code| code == "42P01") || error.message().starts_with("no such table")
 }
 
-/// Every migration, with the checksum that the database may have of it: a program that was built from files with CRLF recorded the
-/// checksum of those.
+/// Every migration, with the checksum that the database may have of it: a program built from files with CRLF recorded the checksum of those.
 fn migrations(applied: &[AppliedMigration]) -> Vec<Migration> {
     let migration = |(version, description, text): (i64, &'static str, &str)| {
         let of = |text: String| {
@@ -91,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// Checksums as a database keeps them that a program has migrated which was built from files with `ending`.
+    /// The checksums in a database migrated by a program that was built from files with `ending`.
     fn kept(ending: &str) -> Vec<AppliedMigration> {
         let checksum = |text: &str| {
             let text = text.replace("\r\n", "\n").replace('\n', ending);

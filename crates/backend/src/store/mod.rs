@@ -1,6 +1,6 @@
-//! Users and cruds, on SQLite or PostgreSQL. One SQL text serves both: `on!` runs one sqlx expression on whichever is open,
-//! inside a CLIENT span. A write runs to its end whether or not its caller waits, so that what was answered is kept.
-//! Everything that has expired is as if it were not there. Validates nothing: `domain` has.
+//! Users and cruds, on SQLite or PostgreSQL. One SQL text serves both: `read!` and `on_writer!` run one sqlx expression on the open engine, inside a CLIENT
+//! span. A write runs to its end even if its caller stops waiting, so that every acknowledged write is kept. Expired rows are treated as absent. Validates
+//! nothing: `domain` already has.
 
 mod accounts;
 mod activities;
@@ -66,7 +66,7 @@ use readers::{Readers, Writers};
 use statement::Statement;
 
 const CLOSE: Duration = Duration::from_secs(1);
-/// For a server to answer, a free connection included: longer than it may itself take for a statement.
+/// Time limit for a response from a database server, including the wait for a free connection. Longer than the server's own limit for a statement.
 const ANSWER: Duration = Duration::from_secs(8);
 /// The open database. Cheap to clone.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ pub struct Store {
     runtime: Handle,
     faults: Faults,
     bounds: Bounds,
-    /// A crud was deleted that the sweeper has to finish.
+    /// Notified when the sweeper must finish the deletion of a crud.
     deleted: Arc<Notify>,
 }
 
@@ -85,23 +85,22 @@ enum Engine {
     Postgres(Pools<Postgres>, Server),
 }
 
-/// SQLite has one writer. On PostgreSQL those that write are a pool of their own, because each of its connections is asked for more when it comes
-/// back.
+/// SQLite has one writer. On PostgreSQL the writing connections are a separate pool, because each of them is checked for more when it comes back.
 struct Pools<DB: Database> {
     readers: Arc<Readers<DB>>,
     writers: Writers<DB>,
 }
 
-/// What is reported of a database server.
+/// Details of a database server for reports.
 struct Server {
     host: String,
     port: u16,
     database: String,
-    /// How many connections to it there may be in all.
+    /// Maximum number of connections to the server.
     connections: u32,
 }
 
-/// Why the store could not do what it was asked.
+/// Why a store operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder of the embedded database cannot be used.
@@ -116,16 +115,16 @@ pub enum Error {
     /// A statement failed.
     #[error("a statement failed")]
     Statement(#[from] sqlx::Error),
-    /// The task of a write ended without an answer.
+    /// A write's task ended without a result.
     #[error("a write was interrupted")]
     Interrupted(#[from] tokio::task::JoinError),
-    /// A password could not be hashed, or a kept hash not be read.
+    /// A password could not be hashed, or a kept hash could not be read.
     #[error("a password could not be hashed or compared: {0}")]
     Password(String),
 }
 
 impl Error {
-    /// What failed, without a word of the database's.
+    /// What failed, without the database's own message.
     pub fn in_short(&self) -> &'static str {
         match self {
             Self::Folder(_) | Self::Open(..) => "the database does not open",
@@ -138,7 +137,7 @@ impl Error {
         }
     }
 
-    /// A statement failed at the database, which could be reached.
+    /// Whether the database was reachable and a statement failed there.
     fn is_of_a_statement(&self) -> bool {
         matches!(self, Self::Statement(sqlx::Error::Database(_)))
     }
@@ -149,7 +148,7 @@ impl Error {
     }
 }
 
-/// Runs one sqlx expression on a connection that reads, of whichever engine is open, in the statement's span.
+/// Runs one sqlx expression on a reading connection of the open engine, in the statement's span.
 macro_rules! read {
     ($store:expr, $statement:expr, |$connection:ident| $run:expr) => {{
         let store: &$crate::store::Store = $store;
@@ -163,7 +162,7 @@ macro_rules! read {
     }};
 }
 
-/// The same of one engine. It reads, and so can be run again where a connection that was kept turns out to be lost.
+/// `read!` for one engine. A read can be repeated if a kept connection turns out to be lost.
 macro_rules! read_of {
     ($readers:expr, |$connection:ident| $run:expr) => {{
         let (mut again, mut is_renewed) = (false, false);
@@ -189,7 +188,7 @@ macro_rules! read_of {
     }};
 }
 
-/// Runs one sqlx expression on the writer of whichever engine is open, in the statement's span.
+/// Runs one sqlx expression on the open engine's writer, in the statement's span.
 macro_rules! on_writer {
     ($store:expr, $statement:expr, |$connection:ident| $run:expr) => {{
         let store: &$crate::store::Store = $store;
@@ -207,7 +206,7 @@ macro_rules! on_writer {
     }};
 }
 
-/// The same of one engine, once more if nothing was done because the statement was stale.
+/// `on_writer!` for one engine. Runs the expression once more if nothing was done because the statement was stale.
 macro_rules! on_writer_of {
     ($writers:expr, |$connection:ident| $run:expr) => {{
         let mut is_renewed = false;
@@ -231,7 +230,7 @@ macro_rules! on_writer_of {
     }};
 }
 
-/// Runs a statement on the writer with these values, and tells how many rows it touched.
+/// Runs a statement on the writer with these values, and returns how many rows it affected.
 macro_rules! run {
     ($store:expr, $statement:expr $(, $value:expr)*) => {
         $crate::store::on_writer!($store, $statement, |connection| async {
@@ -241,9 +240,9 @@ macro_rules! run {
     };
 }
 
-/// Runs a block in a transaction of whichever engine is open, commits it, and is the block's value. What leaves the block by `?` or
-/// `return` rolls back. Only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection. If it is
-/// `planned`, PostgreSQL plans its statements, and what they cascade to, for their values.
+/// Runs a block in a transaction of the open engine and commits it. Evaluates to the block's value. Leaving the block by `?` or `return` rolls back. Use it
+/// only within [`Store::write`]: a transaction that is dropped while it begins stays open on its connection. If it is `planned`, PostgreSQL plans its
+/// statements, and those that they cascade to, for their values.
 macro_rules! transaction {
     ($store:expr, |$tx:ident| $block:block) => {
         $crate::store::transaction!($store, $crate::store::statement::BEGIN, |$tx| $block)
@@ -271,7 +270,7 @@ macro_rules! transaction {
     }};
 }
 
-/// The same of one engine.
+/// `transaction!` for one engine.
 macro_rules! transaction_of {
     ($store:ident, $pools:ident, $begin:expr, $text:expr, |$tx:ident| $block:block) => {{
         let begin = async {
@@ -323,11 +322,11 @@ impl Engine {
 }
 
 impl Store {
-    /// Opens the database, brings its tables to this version, and fills it with the first users and cruds where it is
-    /// empty, after their password has been announced. Must be called on the runtime that outlives the store.
+    /// Opens the database, brings its tables to this version, and fills it with the first users and cruds if it is empty. Announces their password before
+    /// keeping them. Must be called on the runtime that outlives the store.
     ///
     /// # Errors
-    /// [`Error`] says which of these failed.
+    /// [`Error`] names the step that failed.
     pub async fn open(
         database: &config::Database,
         faults: Faults,
@@ -369,7 +368,7 @@ impl Store {
         }
     }
 
-    /// How many connections it may have, in one line.
+    /// The limit on its connections, in one line.
     pub fn bounds(&self) -> String {
         let (readers, writers, all, variable) = match &*self.engine {
             Engine::Sqlite(Pools { readers, writers }) => {
@@ -382,8 +381,7 @@ impl Store {
         format!("at most {all} connections to the database, {writers} for writes and {readers} for reads{variable}")
     }
 
-    /// Waits for the writes that have begun, then closes every connection. A database that does not answer is not waited
-    /// for longer than a second.
+    /// Waits for the writes that have begun, then closes every connection. Waits at most a second for a database that does not respond.
     pub async fn close(&self) {
         self.writes.close();
         let close = async {
@@ -395,7 +393,7 @@ impl Store {
         }
     }
 
-    /// Runs a write in a task of its own, so that a caller that goes away does not cut it off half way.
+    /// Runs a write in a separate task, so that a caller that disconnects does not interrupt it.
     async fn write<T: Send + 'static>(
         &self,
         write: impl Future<Output = Result<T, Error>> + Send + 'static,
@@ -404,7 +402,7 @@ impl Store {
         task.await?
     }
 
-    /// Runs a transaction as [`Store::write`] does, and once more if one of its statements was stale. Then nothing of the first run is kept.
+    /// Runs a transaction as [`Store::write`] does, and once more if one of its statements was stale. The second run keeps nothing of the first.
     async fn transact<T, F>(&self, transaction: impl Fn(Self) -> F + Send + 'static) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -423,8 +421,8 @@ impl Store {
         .await
     }
 
-    /// Runs what one statement does in its span, and records how it failed. Takes it pinned: to take a connection from a pool is a future of
-    /// kilobytes, which each future that it is moved into would hold and copy once more.
+    /// Runs a statement in its span, and records how it failed. Accepts the future pinned: acquiring a connection from a pool is a future of kilobytes, and
+    /// each future that it is moved into would hold and copy it again.
     async fn in_span<T>(
         &self,
         statement: &Statement,
@@ -444,13 +442,13 @@ impl Store {
     }
 }
 
-/// The present, as exactly as both databases keep it.
+/// The current time, to the precision that both databases keep.
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }
 
-/// What a database server answers in time. It bounds its statements itself; one that has fallen silent would be waited for
-/// until TCP gives up, a quarter of an hour later.
+/// Bounds the wait for a database server's response. A server bounds its statements itself. For a server that has fallen silent, a caller would wait until TCP
+/// gives up, a quarter of an hour later.
 async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
     let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"));
     timeout(ANSWER, answer).await.map_err(silent)?

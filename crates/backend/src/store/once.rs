@@ -1,5 +1,5 @@
-//! Requests that may come twice, as a client that got no answer sends them: with the same `Idempotency-Key` they do once what they
-//! ask, and are answered alike. The answer is written in the transaction that does it.
+//! Requests that a client may repeat because it received no response. With the same `Idempotency-Key` they act once and get the same response. That response is
+//! written in the transaction that acts.
 
 use std::str::FromStr;
 
@@ -11,21 +11,21 @@ use super::statement::{Statement, statement};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key(String);
 
-/// A key and the hash of what was asked with it.
+/// A key and the hash of the request sent with it.
 #[derive(Debug, Clone)]
 pub struct Once {
     pub(super) key: String,
     pub(super) request_hash: String,
 }
 
-/// What became of a write that may have come before.
+/// The outcome of a write that may be a repetition.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// It was done now.
+    /// The write was done now.
     Done(T),
-    /// It had been done: what was answered then, and the `Location`.
+    /// The write had been done before; this is its response and `Location`.
     Before { location: String, answer: String },
-    /// The key has been used to ask for something else.
+    /// The key has been used for a different request.
     AnotherRequest,
 }
 
@@ -39,7 +39,7 @@ impl<T> Outcome<T> {
     }
 }
 
-/// Why a text is no key.
+/// Why a text is not a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Idempotency-Key must be 1 to 255 visible characters of ASCII")]
 pub struct NotAKey;
@@ -54,13 +54,13 @@ impl FromStr for Key {
 }
 
 impl Once {
-    /// `request` is whatever tells one request from another: its path and body.
+    /// `request` is whatever distinguishes one request from another: its path and body.
     pub fn new(key: Key, request: &[&[u8]]) -> Self {
         Self { key: key.0, request_hash: sha256(request) }
     }
 }
 
-/// In hex, of parts that cannot be taken for other parts.
+/// In hex. The parts are delimited, so that they cannot be confused with other parts.
 pub(super) fn sha256(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -87,7 +87,7 @@ pub(super) const KEEP: Statement = statement(
     "UPDATE idempotency_keys SET location = $3, answer = $4 WHERE user_uuid = $1 AND key = $2",
 );
 
-/// Within a transaction: claims the key, or leaves with what was answered to it.
+/// Within a transaction: claims the key, or returns early with the response kept for it.
 macro_rules! claim {
     ($store:expr, $tx:ident, $user:expr, $once:expr, $now:expr) => {
         if let Some(once) = $once {
@@ -116,7 +116,7 @@ macro_rules! claim {
     };
 }
 
-/// Within the transaction that claimed it: keeps what is answered.
+/// Within the transaction that claimed the key: keeps the response.
 macro_rules! keep {
     ($store:expr, $tx:ident, $user:expr, $once:expr, $answer:expr) => {
         if let Some(once) = $once {

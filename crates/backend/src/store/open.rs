@@ -1,4 +1,4 @@
-//! Opens the two engines, each with what keeps an acknowledged write and bounds every wait.
+//! Opens the two engines, each with the settings that keep an acknowledged write and bound every wait.
 
 use std::io;
 use std::sync::Arc;
@@ -20,29 +20,29 @@ use crate::config::{Database, Embedded, Postgres, private};
 
 /// Connections to an embedded database that read at the same time.
 const CONNECTIONS: u32 = 8;
-/// For a server to take the first connection.
+/// Time limit for a server to accept the first connection.
 const OPEN: Duration = Duration::from_secs(10);
-/// For a server that starts to accept connections.
+/// Time limit for a server that is about to accept connections.
 const STARTING: Duration = Duration::from_secs(30);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
 /// The longest that SQLite can wait for a lock: 24 days.
 const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// What bounds the statements of an engine.
+/// The time limits on an engine's statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bounds {
     /// The time limits of requests.
     Requests,
-    /// None: to prepare a database takes as long as it is large.
+    /// None: preparing a database takes longer the larger it is.
     Start,
 }
 
 impl Bounds {
-    /// Set once a session is open: a pooler may refuse them among the parameters of its start. With the keep-alives the server notices within two
-    /// minutes that a network has lost this client, and not after two hours. Every statement is written for one plan: left the choice, the
-    /// server plans the feed's at each execution, which takes three times as long as to run it, because it expects more rows behind a bound
-    /// that it does not know than there are, and so a dearer plan.
+    /// Set once a session is open: a pooler may refuse these settings among its start parameters. With the keep-alives the server notices within two minutes,
+    /// instead of two hours, that a network has lost this client. Every statement is written for one plan. Left to choose, the server plans the feed's at each
+    /// execution, which takes three times as long as running it. The reason is that it expects more rows behind an unknown bound than there are, and so a
+    /// costlier plan.
     fn of_a_session(self) -> &'static str {
         match self {
             Self::Requests => {
@@ -70,7 +70,7 @@ pub(super) async fn engine(database: &Database, bounds: Bounds) -> Result<Engine
 /// One connection writes, many read.
 async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> {
     let busy = if bounds == Bounds::Start { FOR_EVER } else { BUSY };
-    // SQLite would make it readable for everyone. Its log and index get the file's own mode.
+    // SQLite would make the file readable for everyone. Its log and index get the file's own mode.
     private().open(&file.path)?;
     let options = SqliteConnectOptions::new()
         .filename(&file.path)
@@ -78,9 +78,9 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(busy)
         .foreign_keys(true);
-    // A pool would report its own time-out, and not why no connection could be opened. A program that keeps the whole file is not waited for.
+    // A pool would report its own time-out, and not why no connection could be opened. This does not wait for a program that keeps the whole file locked.
     options.clone().busy_timeout(BUSY).connect().await?.close().await?;
-    // A ping is a hand-over to the connection's thread and back; one that is released has just answered one.
+    // A ping is a hand-over to the connection's thread and back; a released connection has just answered one.
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE).test_before_acquire(false);
     // The writer comes first: it makes the file that the readers open.
     let writer = pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));
@@ -90,7 +90,7 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
     let writer = writer.idle_timeout(None).max_lifetime(None).after_connect(move |connection, _| {
         let files = Arc::clone(&opened);
         Box::pin(async move {
-            // Opens the log.
+            // This opens the log.
             connection.fetch_one("SELECT count(*) FROM sqlite_schema").await?;
             files.open()
         })
@@ -104,11 +104,11 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
     Ok(Engine::Sqlite(Pools { readers, writers: Writers::new(writer, Renewal::default(), Some(files)) }))
 }
 
-/// A transaction that a full disk has ended is none that sqlx knows to have ended: its connection would begin no other, and there is one
-/// that writes. Such a connection is closed, and another takes its place.
+/// If a full disk ends a transaction, sqlx does not notice. The connection would begin no other transaction, and it is the only one that writes. Such a
+/// connection is closed and replaced.
 async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
     if connection.is_in_transaction() {
-        // Behind a rollback that is still on its way.
+        // The ping comes after any rollback that is still on its way.
         connection.ping().await?;
     }
     Ok(!connection.is_in_transaction())
@@ -117,7 +117,7 @@ async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Err
 /// Checks whether a database can be used, and makes nothing: neither a table nor a folder.
 ///
 /// # Errors
-/// It cannot be used.
+/// The database cannot be used.
 pub async fn reach(database: &Database) -> Result<Inspection, Error> {
     database.check()?;
     let inspection = match database {
@@ -127,8 +127,7 @@ pub async fn reach(database: &Database) -> Result<Inspection, Error> {
     Ok(inspection.map_err(|cause| Unusable::new(database, cause))?)
 }
 
-/// Opens a session of its own and finds out whether the server can be used. A pool would try again until its time is up, and then report
-/// that and not the cause.
+/// Opens a separate session and checks whether the server can be used. A pool would retry until its time is up, and then report the time-out and not the cause.
 async fn probe(server: &Postgres, patience: Duration) -> Result<Inspection, Cause> {
     let failed = |error: sqlx::Error| Cause::of_server(server, &error);
     let mut connection = connect(&server.options, patience).await.map_err(failed)?;
@@ -143,8 +142,8 @@ async fn probe(server: &Postgres, patience: Duration) -> Result<Inspection, Caus
     inspection
 }
 
-/// Whether two connections are served by the same session, or one by several, as by a pooler in transaction mode: what is set or prepared in
-/// a session would be another's. The two take turns, so that a pooler is found out whichever free session it takes next.
+/// Whether two connections share a session, or one connection uses several, as behind a pooler in transaction mode. Settings and prepared statements of a
+/// session would then be another connection's. The two take turns, so that a pooler is detected whichever free session it picks next.
 async fn share_sessions(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let (first, second) = (session(one).await?, session(other).await?);
     for _ in 0..2 {
@@ -155,7 +154,7 @@ async fn share_sessions(one: &mut PgConnection, other: &mut PgConnection) -> Res
     Ok(false)
 }
 
-/// A session's name among all of its server's. The statement is not prepared: a pooler may have given the name to another connection's.
+/// The name of a session, unique at its server. The statement is not prepared: a pooler may have given the name to another connection's statement.
 async fn session(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let name = sqlx::raw_sql("SELECT concat(pg_backend_pid(), ' of ', pg_postmaster_start_time()) AS name");
     let row = answered(name.fetch_one(connection)).await?;
@@ -183,7 +182,7 @@ fn is_starting(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "57P03")
 }
 
-/// A session that holds what a start needs.
+/// Opens the session in which a start does its work.
 pub(super) async fn starter(server: &Postgres) -> Result<PgConnection, Cause> {
     probe(server, STARTING).await?;
     let failed = |error: sqlx::Error| Cause::of_server(server, &error);
@@ -192,13 +191,13 @@ pub(super) async fn starter(server: &Postgres) -> Result<PgConnection, Cause> {
     Ok(connection)
 }
 
-/// Connections that read, and those that write.
+/// Opens the connections that read, and those that write.
 async fn postgres(server: &Postgres, bounds: Bounds) -> Result<Engine, Cause> {
     let failed = |error: sqlx::Error| Cause::of_server(server, &error);
     let connections = &server.connections;
     let [reading, writing] =
         if bounds == Bounds::Start { [1, 1] } else { [connections.readers(), connections.writers()] };
-    // Not the time for which a caller waits: a connection that is being opened is not given up with it.
+    // This is not a caller's waiting time: a connection that is being opened outlives its caller's wait.
     let pool = |connections| {
         let pool = PgPoolOptions::new().max_connections(connections).acquire_timeout(OPEN);
         pool.after_connect(move |connection, _| Box::pin(set_up(connection, bounds)))

@@ -1,5 +1,5 @@
-//! Which failures of a database pass by themselves, so that a client may come back: what an operator, a failover or a full disk does to it for a while.
-//! Everything else is a fault of this program or of the tables.
+//! Which database failures are temporary, so that a client may retry: those that an operator, a failover or a full disk causes for a while. Every other failure
+//! is a fault of this program or of the tables.
 
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
@@ -24,10 +24,10 @@ const POSTGRESQL: [&str; 14] = [
 /// SQLite's primary [result codes](https://www.sqlite.org/rescode.html): BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
 const SQLITE: [u32; 9] = [5, 6, 7, 8, 9, 10, 13, 14, 15];
 
-/// Trying again later may help.
+/// Whether a later retry may help.
 pub(super) fn passes(error: &sqlx::Error) -> bool {
     match error {
-        // A connection that ends while it is being made is a wrong answer to sqlx.
+        // sqlx reports a connection that ends while it is being opened as an invalid response.
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) | sqlx::Error::BeginFailed => true,
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {
@@ -42,8 +42,8 @@ pub(super) fn passes(error: &sqlx::Error) -> bool {
     }
 }
 
-/// A statement cannot be run any more as this connection has prepared it: a table has changed, or the server has forgotten the statement. Nothing
-/// of it was done.
+/// Whether this connection's prepared statement can no longer be run: a table has changed, or the server has forgotten the statement. The statement has done
+/// nothing.
 pub(super) fn is_stale(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| matches!(&*code, "0A000" | "26000"))

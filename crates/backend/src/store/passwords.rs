@@ -1,6 +1,6 @@
-//! Hashes passwords with argon2id: off the runtime's threads and two at a time. Each hasher keeps its 19 MiB for the next password, because
-//! blocks of that size that many threads allocate and free stay with the allocator, once for each thread. A request first takes a place in a
-//! bounded line, of which one address gets at most half: a crowd at one address leaves room for all others.
+//! Hashes passwords with argon2id: off the runtime's threads and two at a time. Each hasher keeps its 19 MiB for the next password. If many threads allocated
+//! and freed blocks of that size, the allocator would keep a block for each thread. A request first takes a place in a bounded line. One address gets at most
+//! half of the line, so that a crowd at one address leaves space for all others.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ const HASHERS: usize = 2;
 /// Requests that wait for a hasher or use one: about a second's work.
 const PLACES: usize = 64;
 const PLACES_PER_ADDRESS: usize = PLACES / 2;
-/// Stands in for the hash of an unknown login, so that the response takes as long. No password has it.
+/// Replaces the hash of an unknown login, so that the response takes equally long. No password matches it.
 const NO_HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
@@ -36,7 +36,7 @@ pub struct Place {
     address: String,
 }
 
-/// The addresses whose requests stand in line, each with its number of places.
+/// The addresses of the requests in the line, each with its number of places.
 #[derive(Debug)]
 struct Line(Mutex<BTreeMap<String, usize>>);
 
@@ -89,7 +89,7 @@ pub(super) async fn hash(place: Option<Place>, password: Password) -> Result<Str
     .await
 }
 
-/// Compares a password with the hash that is kept for a login. Takes as long if there is none.
+/// Compares a password with the hash that is kept for a login. Takes equally long if there is none.
 pub(super) async fn verify(place: Place, kept: Option<String>, password: Password) -> Result<bool, Error> {
     on_a_hasher(Some(place), move |memory| {
         let hash = PasswordHash::new(kept.as_deref().unwrap_or(NO_HASH))?;
@@ -117,8 +117,8 @@ fn output(
     Ok(Output::new(&output)?)
 }
 
-/// Runs `work` on the next free hasher. A client that disconnects leaves it running: until it ends it keeps its place, its permit and its
-/// memory, or a client that keeps disconnecting would have any number of them.
+/// Runs `work` on the next free hasher. If the client disconnects, the work goes on and keeps its place, its permit and its memory until it ends. Otherwise a
+/// client that keeps disconnecting could hold any number of them.
 async fn on_a_hasher<T: Send + 'static>(
     place: Option<Place>,
     work: impl FnOnce(&mut [Block]) -> password_hash::Result<T> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Every statement that writes cruds and replies. Whatever goes with one (its words, its parent's counts, whom it is told to, what was
-//! answered) is written in its transaction.
+//! Every statement that writes cruds and replies. Everything that belongs to one (its words, its parent's counts, its notification, the kept response) is
+//! written in its transaction.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::words::index;
 use super::{Error, Once, Outcome, Store, transaction, within};
 use crate::domain::{Activity, Message, Ttl, User, words};
 
-/// Rows that may hang on a crud which is deleted in one transaction.
+/// The most dependent rows for which a crud is deleted in one transaction.
 const LIGHT: i64 = 500;
 
 pub(super) const CREATE: Statement = statement(
@@ -19,7 +19,7 @@ pub(super) const CREATE: Statement = statement(
     "activities",
     "INSERT INTO activities (uuid, user_uuid, message, ttl_hours, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
 );
-/// Numbers the reply, and locks its parent, so that two replies are not given one number.
+/// Numbers the reply, and locks its parent, so that no two replies get the same number.
 pub(super) const NUMBER: Statement = statement(
     "UPDATE",
     "activities",
@@ -42,7 +42,7 @@ const OWNER: Statement = statement(
     "activities",
     "SELECT user_uuid, reply_to_activity_uuid, likes_count + reposts_count, replies_made FROM activities WHERE uuid = $1 AND expires_at > $2",
 );
-/// What hangs on a crud's replies: each of them, its reactions, and `$2` if it has replies of its own.
+/// The number of rows that depend on a crud's replies: each reply, its reactions, and `$2` if it has replies as well.
 const REPLIES_WEIGHT: Statement = statement(
     "SELECT",
     "activities",
@@ -57,8 +57,8 @@ const EXPIRE: Statement =
 const UNCOUNT: Statement =
     statement("UPDATE", "activities", "UPDATE activities SET replies_count = replies_count - 1 WHERE uuid = $1");
 
-/// Within a transaction: has a crud to itself before what hangs on it, as its deletion has. Where some begin at the other end, two wait for one
-/// another until the server ends one of them. On SQLite the transaction has all to itself.
+/// Within a transaction: locks a crud before the rows that depend on it, as its deletion does. If some transactions started with those rows, two would wait for
+/// one another until the server ends one of them. On SQLite a transaction has the whole database to itself.
 macro_rules! lock {
     ($store:expr, $tx:ident, $uuid:expr) => {
         if matches!(*$store.engine, $crate::store::Engine::Postgres(..)) {
@@ -87,8 +87,7 @@ macro_rules! post {
     }};
 }
 
-/// Within a transaction: keeps a reply, which expires with its parent; is the reply as it was kept, or `None` where the parent does
-/// not live.
+/// Within a transaction: keeps a reply, which expires with its parent. Evaluates to the kept reply, or to `None` if the parent is not living.
 macro_rules! answer {
     ($store:expr, $tx:ident, $user:expr, $parent:expr, $reply:expr) => {{
         let reply: Activity = $reply;
@@ -130,18 +129,18 @@ macro_rules! answer {
 }
 pub(super) use {answer, lock, post};
 
-/// What became of a wish to delete a crud.
+/// The outcome of a request to delete a crud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
     Done,
-    /// It is another's.
+    /// The crud belongs to another user.
     Forbidden,
-    /// It does not live.
+    /// The crud is not living.
     NotFound,
 }
 
 impl Store {
-    /// Keeps a new crud. With `once`, `answer` gives the `Location` and the body that are kept with it.
+    /// Keeps a new crud. With `once`, also keeps the `Location` and the body that `answer` returns.
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
@@ -170,7 +169,7 @@ impl Store {
         .await
     }
 
-    /// Keeps a reply to the crud `parent`, with which it will expire; `None` where no such crud lives.
+    /// Keeps a reply to the crud `parent`, with which it will expire. Returns `None` if no such crud is living.
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
@@ -201,8 +200,7 @@ impl Store {
         .await
     }
 
-    /// Deletes a crud of `user`'s with its replies and reactions. If they are many, the crud and its replies expire here, and the sweeper deletes
-    /// them.
+    /// Deletes a crud of `user` with its replies and reactions. If these are many, the crud and its replies expire here, and the sweeper deletes them.
     ///
     /// # Errors
     /// A statement failed; the crud is still there, or has expired and some of its replies have not yet.
@@ -219,7 +217,7 @@ impl Store {
     }
 }
 
-/// What became of it, and whether nothing is left of it.
+/// The outcome, and whether nothing is left of the crud.
 async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Result<(Deletion, bool), Error> {
     Ok(transaction!(store, planned, |tx| {
         type Row = (Uuid, Option<Uuid>, i64, i64);
@@ -254,7 +252,7 @@ async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Re
                 .execute(connection))?
             .rows_affected()
         };
-        // Two may delete it at the same time.
+        // Two requests may delete the crud at the same time.
         if deleted == 0 {
             return Ok((Deletion::NotFound, true));
         }
@@ -265,7 +263,7 @@ async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Re
     }))
 }
 
-/// A crud or reply that nobody has done anything about yet.
+/// A crud or reply without reactions or replies yet.
 pub(super) fn new(
     user: &User,
     message: &str,

@@ -1,14 +1,14 @@
-//! What keeps an acknowledged write on SQLite, asked of the database itself: where its file lies on something that cannot have a
-//! write-ahead log, SQLite goes on without one and says nothing.
+//! Reads back from SQLite the settings that keep an acknowledged write. If the storage cannot support a write-ahead log, SQLite goes on without one and reports
+//! nothing.
 
 use std::time::Duration;
 
 use sqlx::sqlite::SqlitePool;
 
-/// Finds out whether a pool's connections have what they were opened with.
+/// Checks that a pool's connections have the settings with which they were opened.
 ///
 /// # Errors
-/// They have not, or do not say.
+/// They do not, or do not report their settings.
 pub(super) async fn in_force(pool: &SqlitePool, busy: Duration) -> Result<(), sqlx::Error> {
     let (log, sync, keys, wait): (String, i64, i64, i64) = sqlx::query_as(
         "SELECT journal_mode, synchronous, foreign_keys, timeout FROM pragma_journal_mode, pragma_synchronous, \
@@ -32,7 +32,7 @@ mod tests {
 
     use super::*;
 
-    /// A database in memory has no write-ahead log, whatever it is asked for.
+    /// A database in memory has no write-ahead log, even if one is requested.
     #[tokio::test]
     async fn a_database_without_them_is_refused() {
         let options = SqliteConnectOptions::new().in_memory(true).busy_timeout(Duration::from_secs(5));

@@ -1,5 +1,4 @@
-//! Every statement about likes and reposts, and about what somebody is notified of. A crud's counts change in the transaction in
-//! which the reaction does.
+//! Every statement about likes, reposts and notifications. A crud's counts change in the same transaction as the reaction.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use super::statement::{Statement, statement};
 use super::{Error, Store, read, transaction, within};
 use crate::domain::{Activity, Notification, Page, Reaction, User};
 
-/// Who did what and when, and then a crud as in every other list.
+/// The actor, the action and its time, followed by a crud as in every other list.
 type Notified = (
     Uuid,
     String,
@@ -53,7 +52,7 @@ const NOTIFICATIONS: Statement = statement(
      ORDER BY r.created_at DESC, r.uuid DESC LIMIT $5 + 0",
 );
 
-/// Within a transaction: adds to a count of a crud's; is the crud as it is then, or `None` where it does not live.
+/// Within a transaction: adds to one of a crud's counts. Evaluates to the updated crud, or to `None` if it is not living.
 macro_rules! counted {
     ($store:expr, $tx:ident, $uuid:expr, $count:expr, $more:expr, $now:expr) => {{
         let (count, more): (Statement, i64) = ($count, $more);
@@ -72,7 +71,7 @@ macro_rules! counted {
 }
 
 impl Store {
-    /// Likes or reposts a crud, or finds that it was; the crud with its new counts, or `None` where no such crud lives.
+    /// Likes or reposts a crud, unless that was already done. Returns the crud with its current counts, or `None` if no such crud is living.
     ///
     /// # Errors
     /// A statement failed; nothing has changed.
@@ -100,8 +99,7 @@ impl Store {
         .await
     }
 
-    /// Takes a like or repost back, or finds that there is none; the crud with its new counts, or `None` where no such crud
-    /// lives.
+    /// Takes back a like or repost, if there is one. Returns the crud with its current counts, or `None` if no such crud is living.
     ///
     /// # Errors
     /// A statement failed; nothing has changed.
@@ -127,7 +125,7 @@ impl Store {
         .await
     }
 
-    /// What others did about the living cruds of `user`, newest first.
+    /// The reactions and replies of others to the living cruds of `user`, newest first.
     ///
     /// # Errors
     /// The statement failed.

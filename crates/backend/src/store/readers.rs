@@ -1,6 +1,6 @@
-//! The connections that read. sqlx pings a connection that comes back to its pool, and on a server one that leaves it too: a hand-over to the
-//! connection's thread and back on SQLite, a round trip to a server, as the statement itself is. So whoever has read keeps the connection
-//! out of the pool, for the next one. The pool opens, counts and closes connections, and soon has back what nobody uses.
+//! The connections that read. sqlx pings a connection that returns to its pool, and on a server also one that leaves it. A ping costs a hand-over to the
+//! connection's thread and back on SQLite, and a round trip to a server, as the statement itself does. So a reader keeps its connection out of the pool, for
+//! the next reader. The pool opens, counts and closes connections, and soon gets unused ones back.
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -15,16 +15,16 @@ use tokio::time::{sleep, timeout};
 
 use super::files::Files;
 
-/// How long a connection that nobody uses is kept, and between two looks at those that are.
+/// How long an unused connection is kept, and the interval between checks of the kept ones.
 const IDLE: Duration = Duration::from_secs(1);
-/// How long a connection may be out of its pool, which asks how old it is and whether it lives.
+/// How long a connection may be out of its pool, which checks its age and whether it lives.
 const OUT: Duration = Duration::from_secs(60);
 /// How long a caller waits for a connection.
 const ACQUIRE: Duration = Duration::from_secs(2);
-/// What PostgreSQL says to a connection that it ends: by somebody's order or because it shuts down, and after a crash.
+/// The SQLSTATEs with which PostgreSQL ends a connection: at an operator's order or a shutdown, and after a crash.
 const GONE: [&str; 2] = ["57P01", "57P02"];
 
-/// When the connections of a pool became stale, if they have: those that were opened before are replaced. What they have prepared is wrong
+/// When the connections of a pool became stale, if they have. Connections that were opened before are replaced, because their prepared statements are wrong
 /// since then.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
@@ -43,19 +43,19 @@ impl Renewal {
 /// A pool, and those of its connections that are kept for the next statement.
 pub(super) struct Readers<DB: Database> {
     pool: Pool<DB>,
-    /// As many as the pool may have connections: who has one finds a kept connection, or the pool has another, or has it back soon.
+    /// As many permits as the pool may have connections. A permit's holder gets a kept connection, or one that the pool has or soon regains.
     places: Arc<Semaphore>,
     kept: Mutex<Kept<DB>>,
-    /// Where the kept ones are looked after.
+    /// The runtime that looks after the kept connections.
     runtime: Handle,
     renewal: Renewal,
 }
 
 struct Kept<DB: Database> {
-    /// The last one that was used is on top, so that under little load the others are given back.
+    /// The last one that was used is on top, so that under little load the others go back to the pool.
     connections: Vec<Idle<DB>>,
     is_looked_after: bool,
-    /// How many wait for the pool: what is on its way back there has left its place already.
+    /// How many callers wait for the pool. A connection on its way back there has already released its permit.
     waiting: usize,
 }
 
@@ -66,8 +66,7 @@ struct Idle<DB: Database> {
     by: ThreadId,
 }
 
-/// A connection for one statement. Dropped, it goes back to its pool: where a statement failed or was not waited for, the pool is to ask how
-/// the connection is.
+/// A connection for one statement. When dropped, it goes back to its pool: after a statement that failed or was abandoned, the pool must check the connection.
 pub(super) struct Reader<DB: Database> {
     pub(super) connection: PoolConnection<DB>,
     was_kept: bool,
@@ -83,15 +82,15 @@ impl<DB: Database> Readers<DB> {
         Arc::new(Self { pool, places, kept, runtime: Handle::current(), renewal })
     }
 
-    /// How many connections it may have.
+    /// The maximum number of its connections.
     pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
     }
 
-    /// A kept one, else one of the pool's; one of the pool's in any case where it must be `asked` whether it lives.
+    /// A kept connection, else one of the pool's. Always one of the pool's if the connection must be `asked` whether it lives.
     ///
     /// # Errors
-    /// None is free in the time that the pool gives, none can be opened, or they are closed.
+    /// No connection is free within the pool's time limit, none can be opened, or they are closed.
     pub(super) async fn take(&self, asked: bool) -> Result<Reader<DB>, sqlx::Error> {
         let take = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
@@ -107,8 +106,8 @@ impl<DB: Database> Readers<DB> {
         timeout(ACQUIRE, take).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    /// The one that this thread was the last to use, whose memory and socket are near, else any. Where there is none, whoever keeps one from
-    /// here on knows that somebody waits.
+    /// The connection that this thread used last, whose memory and socket are near, else any. If none is kept, every caller that could keep one from here on
+    /// knows that another waits.
     fn take_kept(&self, asked: bool) -> Result<Idle<DB>, Waiting<'_, DB>> {
         let this = thread::current().id();
         let mut kept = self.kept();
@@ -125,7 +124,7 @@ impl<DB: Database> Readers<DB> {
     pub(super) fn keep(self: &Arc<Self>, reader: Reader<DB>) {
         let Reader { connection, out_since, place, .. } = reader;
         let mut kept = self.kept();
-        // With the lock held: `close` takes it once nobody gets a place any more.
+        // The lock is held: `close` takes it once no caller gets a permit any more.
         let is_over = out_since.elapsed() >= OUT || self.renewal.replaces(out_since.elapsed());
         if self.places.is_closed() || kept.waiting > 0 || is_over {
             return;
@@ -135,12 +134,12 @@ impl<DB: Database> Readers<DB> {
             self.runtime.spawn(look_after(Arc::downgrade(self)));
         }
         drop(kept);
-        // Whoever waits for it finds the connection.
+        // The permit's next holder finds the connection.
         drop(place);
     }
 
-    /// Whether a statement failed because its connection, which nobody had asked how it is, is gone. Then the other kept ones may be as
-    /// well, and go back to the pool, which asks.
+    /// Whether a statement failed because its connection, which had not been checked, is gone. Then the other kept ones may be gone as well, and go back to the
+    /// pool, which checks them.
     pub(super) fn is_lost(&self, reader: &Reader<DB>, error: &sqlx::Error) -> bool {
         let is_gone = match error {
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
@@ -154,16 +153,16 @@ impl<DB: Database> Readers<DB> {
         is_lost
     }
 
-    /// Closes the pool, which waits for the statements that run.
+    /// Closes the pool, which waits for running statements.
     pub(super) async fn close(&self) {
         self.places.close();
-        // From here on the pool asks none that comes back.
+        // From here on the pool pings no connection that comes back.
         let closed = self.pool.close();
         self.let_go();
         closed.await;
     }
 
-    /// Replaces all connections, because what they have prepared is stale.
+    /// Replaces all connections, because their prepared statements are stale.
     pub(super) fn renew(&self) {
         self.renewal.renew();
         self.let_go();
@@ -174,7 +173,7 @@ impl<DB: Database> Readers<DB> {
         drop(kept);
     }
 
-    /// Gives back whom nobody has used and who has been out for long, and tells whether any is left.
+    /// Gives back connections that are unused or have been out for long, and returns whether any is left.
     fn give_back(&self) -> bool {
         let is_due = |idle: &mut Idle<DB>| idle.used.elapsed() >= IDLE || idle.out_since.elapsed() >= OUT;
         let mut kept = self.kept();
@@ -195,8 +194,8 @@ fn places<DB: Database>(pool: &Pool<DB>) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(pool.options().get_max_connections() as usize))
 }
 
-/// A connection of the pool, which may have to open it, in a task of its own. A caller that gives up must not end a connection that is being opened:
-/// the server would go on with it, and the pool would not count it. It goes to the pool instead, and `place` bounds how many do.
+/// Acquires a connection of the pool, which may have to open it, in a separate task. A caller that gives up must not end a connection that is being opened: the
+/// server would go on with it, and the pool would not count it. The connection goes to the pool instead, and `place` bounds how many do.
 async fn acquire<DB: Database>(
     pool: &Pool<DB>,
     runtime: &Handle,
@@ -222,21 +221,21 @@ impl<DB: Database> Writers<DB> {
         Self { places: places(&pool), pool, runtime: Handle::current(), renewal, files }
     }
 
-    /// Replaces all connections, because what they have prepared is stale.
+    /// Replaces all connections, because their prepared statements are stale.
     pub(super) fn renew(&self) {
         self.renewal.renew();
     }
 
-    /// Whether what has just been committed is where the next start will look for it.
+    /// Checks that what has just been committed is where the next start will look for it.
     ///
     /// # Errors
-    /// It is not.
+    /// It is elsewhere.
     pub(super) fn check(&self) -> Result<(), sqlx::Error> {
         self.files.as_ref().map_or(Ok(()), |files| files.check())
     }
 
     /// # Errors
-    /// None is free in time, none can be opened, or they are closed.
+    /// No connection is free in time, none can be opened, or they are closed.
     pub(super) async fn acquire(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
         let acquire = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
@@ -245,7 +244,7 @@ impl<DB: Database> Writers<DB> {
         timeout(ACQUIRE, acquire).await.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|(connection, _)| connection)
     }
 
-    /// How many connections there may be.
+    /// The maximum number of connections.
     pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
     }
@@ -255,7 +254,7 @@ impl<DB: Database> Writers<DB> {
     }
 }
 
-/// Somebody waits for the pool.
+/// A caller that waits for the pool.
 struct Waiting<'r, DB: Database>(&'r Readers<DB>);
 
 impl<DB: Database> Drop for Waiting<'_, DB> {
@@ -266,13 +265,13 @@ impl<DB: Database> Drop for Waiting<'_, DB> {
 
 impl<DB: Database> Drop for Readers<DB> {
     fn drop(&mut self) {
-        // A connection goes back to its pool in a task, wherever it is dropped.
+        // A dropped connection goes back to its pool in a task, on whatever thread it is dropped.
         let _runtime = self.runtime.enter();
         self.let_go();
     }
 }
 
-/// Gives back those that are due, until none is kept.
+/// Gives back the connections that are due, until none is kept.
 async fn look_after<DB: Database>(readers: Weak<Readers<DB>>) {
     loop {
         sleep(IDLE).await;
@@ -300,7 +299,7 @@ mod tests {
         let reader = readers.take(false).await.unwrap();
         assert_eq!(readers.pool.num_idle(), 0);
         readers.keep(reader);
-        // The pool, which is not asked, would have it back only after a ping.
+        // This does not use the pool, which would have the connection back only after a ping.
         let _reader = readers.take(false).await.unwrap();
         assert_eq!((readers.pool.size(), readers.pool.num_idle()), (1, 0));
         readers.keep(readers.take(false).await.unwrap());
@@ -329,7 +328,7 @@ mod tests {
         readers.take(false).await.unwrap();
     }
 
-    /// A connection that is on its way back to the pool has no place any more: who has that waits for it, or for the next one.
+    /// A connection on its way back to the pool has no permit any more. The permit's next holder waits for that connection, or for the next one.
     #[tokio::test]
     async fn who_waits_for_the_pool_is_not_passed_by() {
         let readers = readers(2).await;

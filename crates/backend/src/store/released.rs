@@ -1,7 +1,7 @@
-//! What happens to a connection to a server between two users. One that was given up may still be at work there: a COMMIT that waits for a standby is
-//! ended by no time limit and does not notice that its client has gone. If the pool counted that connection as closed, each retry would add a
-//! session, until the server has none left for anyone. So a connection keeps its place in the pool until the server has answered, or until
-//! the server itself reports that no session of the pool is at work any more: then the connection was lost on the way.
+//! What happens to a connection to a server between two users. An abandoned connection may still be at work there: no time limit ends a COMMIT that waits for a
+//! standby, and the COMMIT does not notice that its client has gone. If the pool counted that connection as closed, each retry would add a session, until the
+//! server had none left. So a connection keeps its place in the pool until the server has responded. It also gives it up if the server reports that no session
+//! of the pool is at work any more: then the connection was lost on the way.
 
 use std::future::{Future, ready};
 use std::io;
@@ -18,10 +18,10 @@ use super::ANSWER;
 use super::open::connect;
 use super::readers::Renewal;
 
-/// A statement may not run that long. A session that does is waiting for something else.
+/// No statement may run that long. A session that does is waiting for something else.
 const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND state <> 'idle' \
      AND state_change < clock_timestamp() - interval '5 seconds' AND pid <> pg_backend_pid()";
-/// Released connections share an inspection of the server for so long.
+/// How long released connections share an inspection of the server.
 const INSPECTED: Duration = Duration::from_secs(2);
 
 /// The sessions of one pool, by the name that they have at the server.
@@ -57,10 +57,9 @@ impl Sessions {
         (Arc::new(Self { options: inspector, name, renewal, inspection }), own)
     }
 
-    /// A future that is dropped within `begin()` leaves its connection in a transaction of which sqlx knows nothing: what others
-    /// write there is acknowledged, and lost with the next rollback. BEGIN comes first because ROLLBACK alone warns each time that
-    /// there is nothing to roll back; so there is a warning where something was. A server that has become a standby keeps its connections, and
-    /// takes no writes on them.
+    /// A future that is dropped within `begin()` leaves its connection in a transaction that sqlx does not know of. Later writes there are acknowledged, and
+    /// lost with the next rollback. BEGIN comes first because ROLLBACK alone warns each time that there is nothing to roll back. With BEGIN, a warning means
+    /// that there was a transaction. A server that has become a standby keeps its connections, and accepts no writes on them.
     pub(super) fn writing(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
         self.fresh(pool).after_release(move |connection, held| {
             let sessions = Arc::clone(&self);
@@ -72,7 +71,7 @@ impl Sessions {
         })
     }
 
-    /// sqlx waits without a bound for what a connection answers when it comes back.
+    /// sqlx waits without a bound for the response of a connection that comes back.
     pub(super) fn reading(self: Arc<Self>, pool: PgPoolOptions) -> PgPoolOptions {
         self.fresh(pool).after_release(move |connection, held| {
             let sessions = Arc::clone(&self);
@@ -92,14 +91,14 @@ impl Sessions {
         })
     }
 
-    /// Waits for an answer as long as the server may be at work on it.
+    /// Waits for a response as long as the server may be at work on it.
     async fn answer<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
         let mut answer = pin!(answer);
         loop {
             if let Ok(answered) = timeout(ANSWER, &mut answer).await {
                 return answered;
             }
-            // No session can be opened either at a server that cannot be reached: its place in the pool is worth nothing until then.
+            // At an unreachable server, no session can be opened either: until it can be reached, the connection's place in the pool is worth nothing.
             if self.inspect().await == Inspection::AtRest {
                 let lost = "the connection was lost: its server has no session of this pool at work";
                 return Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, lost)));

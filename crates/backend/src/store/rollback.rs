@@ -1,5 +1,5 @@
-//! A transaction that rolls back where it is dropped, in a span of its own. sqlx's thread for SQLite gets the statement together with a
-//! clone of the current span, and holds it until the statement has run: without this the use case would end with that.
+//! A transaction that rolls back when it is dropped, in a separate span. sqlx's thread for SQLite gets the statement with a clone of the current span, and
+//! holds the clone until the statement has run. Without this module the use case's span would end only then.
 
 use std::ops::{Deref, DerefMut};
 

@@ -1,5 +1,5 @@
-//! The first users, cruds and messages, into an empty database only. Whoever inserts the first user fills the rest in the same
-//! transaction; a second starter that comes at the same time waits and finds it done.
+//! The first users, cruds and messages, for an empty database only. The process that inserts the first user inserts the remaining rows in the same transaction.
+//! A second starter that comes at the same time waits and finds them done.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::words::index;
 use super::{Error, Store, messages, passwords, posts, sessions, transaction, within};
 use crate::domain::{Activity, DirectMessage, Password, Ttl, User, words};
 
-/// Whom the one-time link of `cargo run` signs in.
+/// The user that the one-time link of `cargo run` signs in.
 pub const FIRST_USER: &str = "andrewbrown";
 
 const USERS: [(&str, &str, &str); 4] = [
@@ -26,7 +26,7 @@ const USERS: [(&str, &str, &str); 4] = [
     ("londo", "Londo", "Posts briefly. So does everyone here."),
 ];
 
-/// Their handles.
+/// The handles of the first users.
 pub const FIRST_USERS: [&str; 4] = [USERS[0].0, USERS[1].0, USERS[2].0, USERS[3].0];
 
 /// Handle, age in minutes, life, text, and replies: handle, age in minutes, text.
@@ -61,7 +61,7 @@ const CRUDS: [Seed; 4] = [
     ),
 ];
 
-/// Who says what to whom, and how many minutes ago.
+/// Sender, recipient, age in minutes, and text.
 const MESSAGES: [(&str, &str, i64, &str); 3] = [
     ("bayko", FIRST_USER, 75, "Your homework's P90 went up at noon. Was that you?"),
     (FIRST_USER, "bayko", 70, "A missing index. The trace had it in one line."),
@@ -76,8 +76,8 @@ const USER: Statement = statement(
 );
 const ANY_USER: Statement = statement("SELECT", "users", "SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1) AS one");
 
-/// Fills an empty database; leaves any other as it is. The password of its users is announced before they are kept: a process that is
-/// killed at any moment has announced the password of users that exist.
+/// Fills an empty database; leaves any other unchanged. Announces the password of its users before keeping them. So even a process that is killed at any moment
+/// has announced the password of every user that exists.
 pub(super) async fn run(
     store: &Store,
     now: DateTime<Utc>,
@@ -90,7 +90,7 @@ pub(super) async fn run(
     let password = sessions::random_password();
     let hash = passwords::hash(None, password.clone()).await?;
     let kept = store.clone();
-    // One span for all of it: whoever opens the first trace does not want to read fifty statements.
+    // One span for all of it: the first trace that a reader opens should not hold fifty statements.
     let span = tracing::info_span!("seed");
     let announce = move || announce(&password);
     let fill = async move { fill(&kept, &hash, now, announce).with_subscriber(NoSubscriber::new()).await };

@@ -1,4 +1,4 @@
-//! Every statement about who is signed in. Tokens are kept as hashes alone.
+//! Every statement about sessions. Tokens are kept only as hashes.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -14,11 +14,11 @@ use super::users::user;
 use super::{Error, Store, on_writer, read, run};
 use crate::domain::{Account, Password, Token};
 
-/// How long somebody stays signed in who does not come back.
+/// How long a user who does not come back stays signed in.
 const LIFE: TimeDelta = TimeDelta::days(30);
 /// The age at which a session gets another token.
 const ROTATE: TimeDelta = TimeDelta::days(1);
-/// How long the token before it is still good: for requests that are on their way.
+/// How long the previous token stays valid, for requests that are on their way.
 const OVERLAP: TimeDelta = TimeDelta::minutes(1);
 const LINK: TimeDelta = TimeDelta::hours(1);
 
@@ -46,7 +46,7 @@ const REDEEM: Statement = statement(
     "DELETE FROM sign_in_links WHERE token_hash = $1 AND expires_at > $2 RETURNING user_uuid",
 );
 
-/// Who is signed in.
+/// A signed-in user.
 #[derive(Debug, Clone)]
 pub struct Session {
     pub account: Account,
@@ -57,14 +57,14 @@ impl Session {
     /// How long a browser keeps the token, in seconds.
     pub const MAX_AGE: i64 = LIFE.num_seconds();
 
-    /// It is time for another token.
+    /// Whether the session is due for another token.
     pub fn is_old(&self, now: DateTime<Utc>) -> bool {
         now - self.since > ROTATE
     }
 }
 
 impl Store {
-    /// Signs `user` in; the token is told once, here.
+    /// Signs `user` in. Reveals the token only here, once.
     ///
     /// # Errors
     /// The statement failed.
@@ -78,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// Who is signed in by this token. From here on the request's spans say so, this statement's and those around it too.
+    /// The session of this token. From here on the request's spans name its user: this statement's span and the spans around it too.
     ///
     /// # Errors
     /// The statement failed.
@@ -98,7 +98,7 @@ impl Store {
         }))
     }
 
-    /// Gives a session another token; the one before is good for a minute more.
+    /// Gives a session another token; the previous one stays valid for a minute more.
     ///
     /// # Errors
     /// A statement failed.
@@ -108,7 +108,7 @@ impl Store {
         Ok(next)
     }
 
-    /// Signs out at `when`. A token that is no session's is none afterwards either.
+    /// Ends the token's session at `when`. Does nothing for a token without a session.
     ///
     /// # Errors
     /// The statement failed.
@@ -121,7 +121,7 @@ impl Store {
         .await
     }
 
-    /// A token that signs the user of this handle in, once, within an hour; `None` where there is no such user.
+    /// A token that signs in the user of this handle, once, within an hour; `None` if there is no such user.
     ///
     /// # Errors
     /// The statement failed.
@@ -135,7 +135,7 @@ impl Store {
         .await
     }
 
-    /// Signs in by what [`Store::offer_sign_in`] offered; `None` where it is no such token, or one that was used.
+    /// Signs in with a token from [`Store::offer_sign_in`]; `None` if the token is unknown or was used.
     ///
     /// # Errors
     /// A statement failed.

@@ -1,5 +1,5 @@
-//! Everything that must be done to a database before it serves requests: migrations, the index of words, the first users. This work has no time
-//! limit, because it takes as long as the database is large. It reports its progress. One process at a time does it, and others wait.
+//! Everything that must be done to a database before it serves requests: migrations, the index of words, the first users. This work has no time limit, because
+//! it takes longer the larger the database is. It reports its progress. One process at a time does it, and others wait.
 
 use std::fmt::Display;
 use std::fs::{File, TryLockError};
@@ -18,7 +18,7 @@ use crate::domain::Password;
 
 /// Work that takes less is not reported.
 const SILENT: Duration = Duration::from_secs(1);
-/// Between two lines of progress.
+/// The interval between two lines of progress.
 const EVERY: Duration = Duration::from_secs(3);
 
 /// Keeps other starters waiting until it is dropped.
@@ -50,7 +50,7 @@ async fn take(database: &Database) -> Result<Turn, Error> {
         Database::Sqlite(file) => {
             let path = file.path.with_extension("lock");
             let lock = private().open(&path).map_err(sqlx::Error::Io)?;
-            // Not `lock`, whose thread would keep a process that is asked to stop meanwhile.
+            // Not `lock`: its thread would keep a process running that is ordered to stop meanwhile.
             loop {
                 match lock.try_lock() {
                     Ok(()) => return Ok(Turn::Sqlite(lock)),
@@ -67,7 +67,7 @@ async fn take(database: &Database) -> Result<Turn, Error> {
     }
 }
 
-/// Reports work that takes long, a line every few seconds.
+/// Reports work that takes long, with a line every few seconds.
 pub(super) struct Progress {
     begun: Instant,
     next: Instant,

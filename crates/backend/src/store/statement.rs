@@ -10,8 +10,8 @@ use tracing::Span;
 
 use super::Engine;
 
-/// A SQL text and what it is called in a trace. `LIMIT $n + 0` and not `LIMIT $n`: SQLite looks at the value of a bare variable there while
-/// it plans, and so plans again for each value that is bound, which costs many times what the statement does.
+/// A SQL text and its name in a trace. Write `LIMIT $n + 0` and not `LIMIT $n`: SQLite looks at the value of a bare variable there while it plans. It then
+/// plans again for each value that is bound, which costs many times what the statement does.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
     pub(super) operation: &'static str,
@@ -25,17 +25,17 @@ pub(super) const fn statement(operation: &'static str, collection: &'static str,
 }
 
 pub(super) const BEGIN: Statement = statement("BEGIN", "", "BEGIN");
-/// Every statement else is planned once for all values (`open.rs`). With one crud of many replies, that plan looks for the replies of each of them
-/// in the whole table.
+/// Every other statement is planned once for all values (`open.rs`). For one crud with many replies, such a plan searches the whole table for the replies of
+/// each of them.
 pub(super) const BEGIN_PLANNED: Statement =
     statement("BEGIN", "", "BEGIN; SET LOCAL plan_cache_mode = force_custom_plan");
-/// Where a database makes what was written survive, and so where the time of most writes goes.
+/// The statement with which a database makes writes durable, and so where the time of most writes goes.
 pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
 /// Its span ends when the statement is handed over: no caller waits for it.
 pub(super) const ROLLBACK: Statement = statement("ROLLBACK", "", "ROLLBACK");
 
 impl Statement {
-    /// Ends where it is dropped: sqlx's thread for SQLite holds a clone until after it has answered.
+    /// The span ends when it is dropped: sqlx's thread for SQLite holds a clone until after it has responded.
     pub(super) fn span(&self, engine: &Engine) -> OwnedSpan {
         OwnedSpan::within_current("sql", |span| {
             let name = match self.collection {
@@ -63,7 +63,7 @@ impl Statement {
     }
 }
 
-/// Records a failure by its kind; what the database said about it may hold values and stays out.
+/// Records a failure by its kind. The database's message may hold values and is not recorded.
 pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
     let Err(error) = result else { return };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);

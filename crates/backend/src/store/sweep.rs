@@ -1,6 +1,6 @@
-//! Deletes expired rows that no response shows any more. Nothing depends on when it runs. A transaction deletes a bounded number of rows, so that no
-//! writer waits long for it and no time limit ends it, however much hangs on one crud: reactions go first, then replies, then their parents. A batch
-//! that fails is tried again in smaller ones, and a row that cannot be deleted is skipped: it stops neither its neighbours nor the other tables.
+//! Deletes expired rows that no response shows any more. Nothing depends on when it runs. A transaction deletes a bounded number of rows, however much depends
+//! on one crud, so that no writer waits long for it and no time limit ends it. Reactions go first, then replies, then their parents. A batch that fails is
+//! retried in smaller ones. A row that cannot be deleted is skipped: it stops neither its neighbours nor the other tables.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -14,9 +14,9 @@ use super::clock::{self, Horizon, TOLERANCE};
 use super::statement::{Statement, statement};
 use super::{Engine, Error, Store, answered, read_of, transaction, within};
 
-/// Between two sweeps.
+/// The interval between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);
-/// Rows that are deleted at once.
+/// Rows that are deleted together.
 const BATCH: u32 = 500;
 /// Rows of a table that one sweep skips because they cannot be deleted.
 const SKIPS: u32 = 20;
@@ -34,7 +34,7 @@ macro_rules! next {
     };
 }
 
-/// The earliest rows of a table that have expired by `$1`, by the table's key and the column that says so.
+/// The earliest rows of a table that have expired by `$1`, by the table's key and its expiry column.
 macro_rules! expired {
     ($table:literal, $key:literal, $column:literal) => {
         statement(
@@ -59,7 +59,7 @@ macro_rules! expired {
     };
 }
 
-/// A crud may have more reactions than a batch has room for.
+/// A crud may have more reactions than fit in a batch.
 const REACTIONS: Statement = statement(
     "DELETE",
     "reactions",
@@ -112,7 +112,7 @@ impl Store {
         Ok(deleted)
     }
 
-    /// Sweeps each minute, and whenever a crud was deleted that the sweeper has to finish. Makes a trace only if there is something to delete.
+    /// Sweeps every minute, and whenever the sweeper must finish the deletion of a crud. Makes a trace only if there is something to delete.
     pub(crate) async fn keep_swept(&self) -> Infallible {
         let mut sweeper = Sweeper::default();
         loop {
@@ -127,7 +127,7 @@ impl Store {
                 _ => {}
             }
             sweeper.is_away = swept.is_err();
-            // Elapsed or notified, it is time for the next sweep.
+            // Whether the time has elapsed or a notification has come, the next sweep is due.
             timeout(EVERY, self.deleted.notified()).await.ok();
         }
     }
@@ -143,7 +143,7 @@ impl Store {
             );
         }
         sweeper.clock_differs = differs;
-        // Deleted cruds go in any case.
+        // Deleted cruds are removed in any case.
         let end = if differs { DELETED } else { self.deletable_until(&mut sweeper.horizon).await?.max(DELETED) };
         if self.has_expired(end).await? {
             self.sweep_all(end, &mut sweeper.failing).instrument(tracing::info_span!("sweep")).await?;
@@ -171,10 +171,10 @@ impl Store {
         Ok(())
     }
 
-    /// How many rows were deleted, and why others could not be.
+    /// Returns how many rows were deleted, and why others could not be.
     ///
     /// # Errors
-    /// The database cannot be reached: then the other tables' turn can wait as well.
+    /// The database cannot be reached, so the other tables can wait as well.
     async fn sweep_table(&self, table: Statement, end: DateTime<Utc>) -> Result<(u64, Option<Error>), Error> {
         let (mut most, mut skip, mut all, mut failure) = (BATCH, 0, 0, None);
         loop {
@@ -232,7 +232,7 @@ impl Store {
         .await
     }
 
-    /// Looked up without a span: most of the time nothing has.
+    /// This looks without a span: most of the time nothing has expired.
     async fn has_expired(&self, end: DateTime<Utc>) -> Result<bool, Error> {
         let keys = end - KEYS;
         let any = async {

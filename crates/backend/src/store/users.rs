@@ -1,4 +1,4 @@
-//! Every statement that reads users, or changes what they say of themselves.
+//! Every statement that reads users, or changes their profiles.
 
 use uuid::Uuid;
 
@@ -6,7 +6,7 @@ use super::statement::{Statement, statement};
 use super::{Error, Store, read, run};
 use crate::domain::{Bio, DisplayName, User};
 
-/// Users that are suggested at once.
+/// Users that are suggested together.
 const SUGGESTED: i64 = 5;
 
 pub(super) type Row = (Uuid, String, String, String);
@@ -18,7 +18,7 @@ const SUGGEST: Statement = statement(
     "users",
     "SELECT uuid, handle, display_name, bio FROM users ORDER BY created_at DESC, uuid DESC LIMIT $1 + 0",
 );
-/// Whoever did something about another's crud, or replied to it, has read them.
+/// A user who reacted to another's crud, or replied to it, has read that other user.
 const SUGGEST_TO: Statement = statement(
     "SELECT",
     "users",
@@ -34,7 +34,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn user(&self, handle: &str) -> Result<Option<User>, Error> {
-        // PostgreSQL's text has no NUL, and so no handle has one.
+        // PostgreSQL's text has no NUL, so no handle has one.
         if handle.contains('\0') {
             return Ok(None);
         }
@@ -42,7 +42,7 @@ impl Store {
         Ok(row.map(user))
     }
 
-    /// The newest users, without `to` and those whom they have read.
+    /// The newest users, without `to` and the users whom `to` has read.
     ///
     /// # Errors
     /// The statement failed.
@@ -59,10 +59,10 @@ impl Store {
         Ok(rows.into_iter().map(user).collect())
     }
 
-    /// Keeps what a user says of themselves.
+    /// Keeps a user's display name and bio.
     ///
     /// # Errors
-    /// The statement failed; it is as it was.
+    /// The statement failed; nothing has changed.
     pub async fn describe(&self, user: &User, display_name: DisplayName, bio: Bio) -> Result<User, Error> {
         let described =
             User { display_name: display_name.as_str().to_owned(), bio: bio.as_str().to_owned(), ..user.clone() };

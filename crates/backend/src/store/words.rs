@@ -1,5 +1,5 @@
-//! Every statement about what cruds are found by. A plain table of words serves both engines with one text, where each has a full text
-//! index of its own kind.
+//! Every statement about the words by which cruds are found. A plain table of words serves both engines with one text, whereas each engine has its own kind of
+//! full-text index.
 
 use chrono::{DateTime, Utc};
 use sqlx::QueryBuilder;
@@ -15,7 +15,7 @@ use crate::domain::{Activity, Page, Term, Trend, Word, words};
 
 /// Words that one statement inserts.
 pub(super) const AT_ONCE: usize = 8;
-/// The newest uses of hashtags, of which the most frequent are told.
+/// How many of the newest uses of hashtags the trends are counted from.
 const USES: i64 = 10_000;
 const TRENDS: i64 = 10;
 
@@ -28,7 +28,7 @@ pub(super) const INDEX: Statement = statement(
      ($14, $2, $3, $4, $15), ($16, $2, $3, $4, $17), ($18, $2, $3, $4, $19) ON CONFLICT DO NOTHING",
 );
 
-/// Finds what has the word `$5`, and each of the further ones.
+/// Finds cruds with the word `$5` and each of the further words.
 macro_rules! search {
     ($($further:literal)*) => {
         statement(
@@ -50,7 +50,7 @@ macro_rules! search {
     };
 }
 
-/// One for each number of words.
+/// One statement for each number of words.
 const SEARCH: [Statement; Term::MAX_WORDS] = [
     search!(),
     search!("$6"),
@@ -127,7 +127,7 @@ impl Store {
         Ok(rows.into_iter().map(activity).collect())
     }
 
-    /// The hashtags that the newest living cruds have most often.
+    /// The most frequent hashtags of the newest living cruds.
     ///
     /// # Errors
     /// The statement failed.
@@ -142,8 +142,8 @@ impl Store {
     }
 }
 
-/// Indexes the cruds that a version without this table has kept. Each batch is a transaction that also records how far it came, so that an
-/// interrupted start goes on from there.
+/// Indexes the cruds that a version without this table has kept. Each batch is a transaction that also records its progress, so that an interrupted start
+/// resumes from there.
 pub(super) async fn index_all(store: &Store, progress: &mut Progress) -> Result<(), Error> {
     let Some(mut last) = indexed_up_to(store).await? else { return Ok(()) };
     let mut all = 0;
@@ -159,7 +159,7 @@ pub(super) async fn index_all(store: &Store, progress: &mut Progress) -> Result<
     }
 }
 
-/// `None` if all cruds have been.
+/// The last indexed crud; `None` if all cruds have been indexed.
 async fn indexed_up_to(store: &Store) -> Result<Option<Uuid>, Error> {
     type Reached = (Option<Uuid>,);
     let reached = read!(store, INDEXED, |reader| sqlx::query_as::<_, Reached>(INDEXED.text).fetch_optional(reader))?;
@@ -173,7 +173,7 @@ async fn indexed_up_to(store: &Store) -> Result<Option<Uuid>, Error> {
     }
 }
 
-/// Indexes the next cruds: how many, and the last of them; `None` if there are no more.
+/// Indexes the next cruds. Returns how many, and the last of them; `None` if there are no more.
 async fn index_batch(store: Store, after: Uuid) -> Result<Option<(usize, Uuid)>, Error> {
     Ok(transaction!(&store, |tx| {
         type Crud = (Uuid, String, DateTime<Utc>, DateTime<Utc>);
