@@ -29,11 +29,11 @@ use crate::span::rules::ByRules;
 use crate::span::sampler::{Root, Sampler};
 use crate::{propagation, relay};
 
-/// The whole of shutdown, all destinations together.
+/// Time limit of the whole shutdown, for all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// A service's running telemetry, which ends with this guard: dropping it does what [`Telemetry::shutdown`] does, so that a `main` that
-/// returns early or panics loses no span either.
+/// A service's running telemetry, which ends with this guard. Dropping the guard does what [`Telemetry::shutdown`] does, so a
+/// `main` that returns early or panics loses no span either.
 #[must_use = "telemetry ends when this is dropped"]
 pub struct Telemetry {
     book: Book,
@@ -43,22 +43,22 @@ pub struct Telemetry {
 /// Why telemetry could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
-    /// This process has a `tracing` subscriber.
+    /// This process already has a `tracing` subscriber.
     #[error("telemetry is installed in this process already: {0}")]
     Subscriber(#[from] tracing_subscriber::util::TryInitError),
-    /// No thread could be started for a destination, or to ask for sampling rules.
+    /// A thread for a destination, or for polling sampling rules, could not be started.
     #[error("a thread of telemetry does not start: {0}")]
     Thread(#[from] io::Error),
 }
 
-/// What the ledger calls a destination's spans, and its log records.
+/// Names in the ledger: of a destination's spans, and of its log records.
 const HONEYCOMB: [&str; 2] = ["honeycomb", "honeycomb-logs"];
 const OTLP: [&str; 2] = ["otlp", "otlp-logs"];
 
-/// What starting a destination needs to know.
+/// What is needed to start a destination.
 struct Start<'a> {
     resource: &'a Resource,
-    /// The attributes that X-Ray shall index.
+    /// The attributes that X-Ray must index.
     indexed: &'a [String],
     sampler: &'a Sampler,
     pace: Pace,
@@ -66,15 +66,15 @@ struct Start<'a> {
 }
 
 impl Config {
-    /// Starts telemetry for this process and prints, on standard error, a line for each destination: on or off, why and
-    /// where to. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
+    /// Starts telemetry for this process and prints, on standard error, a line for each destination: on or off, why, and its
+    /// address. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
     ///
     /// # Errors
-    /// [`InstallError`] where the process has a `tracing` subscriber.
+    /// [`InstallError`] if the process already has a `tracing` subscriber.
     pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
         let service = self.service.as_deref().unwrap_or(service);
         let found = self.detectors.iter().flat_map(|detector| detect(service, detector));
-        // What a person has written comes last, and wins.
+        // Attributes that a person has configured come last, and win.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, self.service_version.as_deref(), &attributes);
         for warning in &self.warnings {
@@ -119,13 +119,13 @@ impl Config {
 }
 
 impl Telemetry {
-    /// What became of every span so far.
+    /// The ledger now: the outcome of every span so far.
     pub fn ledger(&self) -> Ledger {
         self.book.ledger()
     }
 
-    /// Delivers what is queued, in at most three seconds, prints the ledger on standard error and returns it. Spans that
-    /// end later are counted as dropped.
+    /// Delivers the queued spans, in at most three seconds, prints the ledger on standard error and returns it. Spans that end
+    /// later are counted as dropped.
     pub fn shutdown(mut self) -> Ledger {
         self.close()
     }
@@ -153,7 +153,7 @@ impl Console {
     /// Logs on standard error and traces nothing: for a process that observes others.
     ///
     /// # Errors
-    /// [`InstallError`] where the process has a `tracing` subscriber.
+    /// [`InstallError`] if the process already has a `tracing` subscriber.
     pub fn install(self) -> Result<(), InstallError> {
         let sampler = Sampler { root: Root::Off, parent_based: false };
         let (limits, queues, logs) = (Limits::default(), Vec::new(), Vec::new());
@@ -201,7 +201,7 @@ impl Start<'_> {
         };
         let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
         let origin = Arc::new(crate::xray::Origin::new(self.resource, self.indexed));
-        // Datagrams of one socket at a time, so that their pace can be kept.
+        // Datagrams go out on one socket at a time, so that their pace can be kept.
         let pace = Pace { flights: 1, ..self.pace };
         Queue::start(destination, pace, move || crate::xray::Daemon::new(address.clone(), Arc::clone(&origin)))
             .map(Some)
@@ -232,7 +232,7 @@ impl Start<'_> {
         Ok(None)
     }
 
-    /// The target of a destination that is on; says which it is.
+    /// The target of a destination that is on. Prints whether the destination is on, and why.
     #[cfg(any(feature = "honeycomb", feature = "xray"))]
     fn decide<T>(
         &self,
@@ -256,7 +256,7 @@ impl Start<'_> {
     }
 }
 
-/// The sampler of this service, and whom to ask for its rules.
+/// The sampler of this service, and the server to poll for its rules.
 fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByRules>, Central)>) {
     match sampling {
         Sampling::Plain(sampler) => (sampler, None),
@@ -281,7 +281,7 @@ fn ask_for_rules(_: &Arc<ByRules>, _: Central) -> io::Result<()> {
     Ok(())
 }
 
-/// What `detector` knows of the process; says so where that is nothing.
+/// The attributes that `detector` finds; prints why if it finds none.
 fn detect(service: &str, detector: &Detector) -> Vec<(String, String)> {
     match ask(detector) {
         Ok(found) => found.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -297,7 +297,7 @@ fn ask(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
     Err("built without the feature \"honeycomb\"".to_owned())
 }
 
-/// A line on standard error. That it cannot be written is no reason to stop a service.
+/// Prints a line on standard error. A line that cannot be written must not stop a service.
 fn say(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
@@ -310,10 +310,10 @@ mod tests {
     use super::*;
     use crate::testing::endpoint;
 
-    /// How a `main` of the test below ends.
+    /// Names the way in which a `main` ends in the test below.
     const ENDING: &str = "TELEMETRY_TEST_ENDING";
 
-    /// Runs [`ends`] in a process of its own, and returns what it has printed.
+    /// Runs [`ends`] in a separate process and returns its output.
     fn printed(ending: &str) -> String {
         let url = endpoint(|_| ("200 OK", String::new())).to_string();
         let output = Command::new(std::env::current_exe().unwrap())

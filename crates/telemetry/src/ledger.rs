@@ -1,8 +1,8 @@
-//! The ledger: what became of each span. At any moment, for each destination,
-//! `created = delivered + queued + dropped`, exactly. Counts nothing itself: the pipeline does, under one lock.
+//! The ledger: the outcome of each span. At any moment, for each destination, `created = delivered + queued + dropped`,
+//! exactly. Counts nothing itself: the pipeline does, under one lock.
 //!
-//! It can be read in code ([`current`]), as JSON (it is [`Serialize`]), as Prometheus text ([`Ledger::prometheus`]), and is
-//! printed when telemetry shuts down.
+//! The ledger is available in code ([`current`]), as JSON (it is [`Serialize`]) and as Prometheus text
+//! ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,36 +12,37 @@ use serde::{Serialize, Serializer};
 
 use crate::pipeline::Queue;
 
-/// A service's accounts, one for each destination that is on.
+/// A service's counts, one [`Account`] for each destination that is on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     /// The name under which the service's spans appear.
     pub service: String,
-    /// In the order in which they were started.
+    /// The destinations, in the order in which they were started.
     pub destinations: Vec<Account>,
 }
 
-/// The account of one destination. All figures are spans since the start.
+/// The counts of one destination. All figures are spans since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; of log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
+    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; for log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
     pub name: &'static str,
-    /// What is spoken there: `otlp_http` or `xray_udp`.
+    /// The destination's protocol: `otlp_http` or `xray_udp`.
     pub kind: &'static str,
-    /// Where it is.
+    /// The destination's address.
     pub endpoint: String,
     /// Spans handed to this destination.
     pub created: u64,
-    /// Spans it has taken. For X-Ray's UDP that means handed to the network: it cannot tell more.
+    /// Spans that the destination accepted. For X-Ray's UDP that means handed to the network, because UDP confirms nothing
+    /// more.
     pub delivered: u64,
-    /// Spans that wait, are on their way, or will be sent again.
+    /// Spans that wait, are being sent, or will be retried.
     pub queued: u64,
     /// Spans that will not arrive, by reason.
     pub dropped: BTreeMap<Reason, u64>,
-    /// Spans that were changed to fit the destination, by what was done. They are counted above all the same, delivered or dropped.
+    /// Spans that were changed to fit the destination, by kind of change. They are also counted above, as delivered or dropped.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<Alteration, u64>,
-    /// What the destination said last when it did not take spans.
+    /// The last error: why the destination did not accept spans.
     pub last_error: Option<String>,
 }
 
@@ -50,14 +51,14 @@ pub struct Account {
 pub enum Reason {
     /// The queue was at its bound.
     QueueFull,
-    /// The destination answered, and refused it.
+    /// The destination responded, and refused the span.
     Refused,
-    /// The destination answered with a success that is no response of OTLP, as a web page is: nothing confirms that it took
-    /// anything.
+    /// The destination responded with a success that is not an OTLP response, such as a web page: nothing confirms that it
+    /// accepted anything.
     Unconfirmed,
-    /// The destination did not answer.
+    /// The destination did not respond.
     Unreachable,
-    /// It is larger than the destination takes.
+    /// The span is larger than the destination accepts.
     TooLarge,
     /// The exporter panicked.
     Panicked,
@@ -65,18 +66,18 @@ pub enum Reason {
     Shutdown,
 }
 
-/// What was done to a span that the destination would not have taken as it was. X-Ray alone asks for this.
+/// What was done to a span that the destination would not have accepted unchanged. Only X-Ray needs this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Alteration {
-    /// A field was cut or stripped of characters that it may not have; the metadata still has it whole.
+    /// A field was cut, or stripped of characters that it must not contain; the metadata still has it whole.
     Truncated,
     /// Metadata, then stacks, then SQL and long texts were left out, because a document would have been too large.
     Shrunk,
-    /// It found no room in its parent's document and went as a document of its own.
+    /// The span did not fit in its parent's document, and was sent separately.
     Split,
 }
 
-/// What is needed to draw up the ledger at any moment.
+/// What is needed to make the ledger at any moment.
 #[derive(Clone)]
 pub(crate) struct Book {
     pub(crate) service: String,
@@ -88,14 +89,14 @@ pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 static BOOK: OnceLock<Book> = OnceLock::new();
 
-/// This process's ledger as it stands; `None` before telemetry is installed.
+/// This process's ledger now; `None` before telemetry is installed.
 pub fn current() -> Option<Ledger> {
     BOOK.get().map(Book::ledger)
 }
 
 /// Makes `book` the one that [`current`] reads. A process installs telemetry once, as it has one `tracing` subscriber.
 pub(crate) fn open(book: Book) {
-    // A second book cannot come: the subscriber was installed first.
+    // There cannot be a second book: the subscriber was installed first.
     drop(BOOK.set(book));
 }
 
@@ -117,7 +118,7 @@ impl Ledger {
             ("dropped_total", "counter", "Spans that will not arrive, by reason."),
             ("altered_total", "counter", "Spans that were changed to fit the destination, by what was done."),
         ];
-        // The format knows three escapes.
+        // The format has three escapes.
         let service = self.service.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         for (name, kind, help) in counts {
             let name = format!("telemetry_spans_{name}");
@@ -139,12 +140,12 @@ impl Account {
         self.dropped.values().sum()
     }
 
-    /// What is counted.
+    /// The unit of the counts.
     fn unit(&self) -> &'static str {
         if self.name.ends_with("-logs") { "log records" } else { "spans" }
     }
 
-    /// The samples of one metric: a further label, and the count.
+    /// The samples of one metric: an additional label, and the count.
     fn samples(&self, metric: &str) -> Vec<(String, u64)> {
         match metric {
             "telemetry_spans_created_total" => vec![(String::new(), self.created)],

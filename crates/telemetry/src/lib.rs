@@ -1,12 +1,12 @@
 //! OpenTelemetry for a service, in one call.
 //!
-//! [`Config::from_env`] reads what the environment says and reports every fault at once, [`Config::install`] starts it and
-//! prints one line for each destination, and [`Telemetry::shutdown`], or dropping the guard, delivers what is left and prints the
-//! [`ledger`]: each span that was created is delivered, queued, or dropped for a reason. Services make spans with `tracing`, and with
-//! [`http`] for requests; [`propagation`] carries the trace from one service to the next.
+//! [`Config::from_env`] reads the environment and reports every fault together. [`Config::install`] starts telemetry and prints
+//! one line for each destination. [`Telemetry::shutdown`], or dropping the guard, delivers the remaining spans and prints the
+//! [`ledger`]: each span that was created is delivered, queued, or dropped for a reason. Services make spans with `tracing`,
+//! and with [`http`] for requests; [`propagation`] carries the trace from one service to the next.
 //!
-//! A span is handed to a bounded queue for each destination and never waits: no exporter runs on a request's path. Sends
-//! nothing anywhere unless a variable asks for it.
+//! A span goes to a bounded queue for each destination and never waits: no exporter runs on a request's path. Sends nothing
+//! unless a variable turns a destination on.
 //!
 //! ```no_run
 //! let config = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION"));
@@ -60,13 +60,13 @@ pub mod http;
 mod otlp;
 #[cfg(feature = "honeycomb")]
 pub mod probe;
-/// [`annotate`](xray::annotate), [`begin_subsegment`](xray::begin_subsegment) and their like are there without the feature,
-/// too: what they make are spans.
+/// [`annotate`](xray::annotate), [`begin_subsegment`](xray::begin_subsegment) and similar functions exist without the feature
+/// too, because they make spans.
 #[cfg(feature = "xray")]
 pub mod xray;
 #[cfg(not(feature = "xray"))]
 pub mod xray {
-    //! Segments by hand: they are spans, and go elsewhere where there is no daemon.
+    //! Segments made by hand. They are spans, and go to the other destinations if there is no daemon.
     pub use crate::subsegment::*;
 }
 #[cfg(feature = "xray-otlp")]

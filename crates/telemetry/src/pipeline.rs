@@ -1,6 +1,6 @@
-//! From a span's end to its destination. Each destination has a bounded queue and a worker thread of its own, so that a slow
-//! one delays no other; a span that finds its queue full is dropped and counted, never waited for. All counts of a
-//! destination change under one lock, in the same step as the queue. Knows no exporter but through [`Exporter`].
+//! From a span's end to its destination. Each destination has a bounded queue and its own worker threads, so that a slow
+//! destination delays no other. A span never waits for space: if the queue is full, the span is dropped and counted. All counts
+//! of a destination change under one lock, in the same step as the queue. Reaches exporters only through [`Exporter`].
 
 mod delivery;
 #[cfg(test)]
@@ -14,9 +14,9 @@ use std::{io, thread};
 use crate::ledger::{Account, Alteration, Reason};
 use crate::span::Record;
 
-/// What a queue keeps of a record beside its bytes, rounded up.
+/// Memory that a queue uses for a record besides the record's bytes, rounded up.
 const OVERHEAD: usize = 64;
-/// Records that are worth an export of their own before the delay is over.
+/// Number of waiting records that are exported before the delay has ended.
 const FULL: usize = 1_024;
 
 /// The bounds of one destination's queue, in number, in size and in time.
@@ -24,21 +24,21 @@ const FULL: usize = 1_024;
 pub(crate) struct Pace {
     /// Records that may wait for, or be on their way to, the destination.
     pub(crate) queue: usize,
-    /// The same in bytes.
+    /// Bytes of the records that may wait or be on their way.
     pub(crate) queue_bytes: usize,
     /// Records in one export.
     pub(crate) batch: usize,
-    /// The same in bytes, before compression; a single record may be larger.
+    /// Bytes of the records in one export, before compression; a single record may be larger.
     pub(crate) batch_bytes: usize,
-    /// How long a record waits for others to travel with.
+    /// How long a record waits for others, to be exported with them.
     pub(crate) delay: Duration,
-    /// Exports at the same time, each on a thread of its own.
+    /// Exports at the same time, each on a separate thread.
     pub(crate) flights: usize,
-    /// The pause before a batch is sent again; each further one is twice as long.
+    /// The pause before a batch is retried; each further pause is twice as long.
     pub(crate) pause: Duration,
-    /// The longest pause that we choose.
+    /// The longest pause that this crate chooses.
     pub(crate) longest_pause: Duration,
-    /// The longest that a destination may ask for.
+    /// The longest pause that a destination may request.
     pub(crate) longest_asked: Duration,
 }
 
@@ -58,80 +58,82 @@ impl Default for Pace {
     }
 }
 
-/// What the ledger says of a destination beside its counts.
+/// What the ledger records of a destination besides its counts.
 pub(crate) struct Destination {
     pub(crate) name: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) endpoint: String,
 }
 
-/// Delivers batches to one destination. Runs on a thread of its own and may block, for a bounded time.
+/// Delivers batches to one destination. Runs on a separate thread and may block, for a bounded time.
 pub(crate) trait Exporter: Send + 'static {
     fn export(&mut self, batch: &[Record]) -> Outcome;
 }
 
-/// What became of a batch: whatever is not dropped was delivered.
+/// The outcome of a batch: each record that is not dropped was delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
     pub(crate) dropped: BTreeMap<Reason, usize>,
-    /// Those that were changed.
+    /// Records that were changed.
     pub(crate) altered: BTreeMap<Alteration, usize>,
     pub(crate) error: Option<String>,
-    /// What the destination remarks on a batch that it took.
+    /// The destination's remark on a batch that it accepted.
     pub(crate) warning: Option<String>,
-    /// The whole batch may be sent again, not before this time. If it is not, it is dropped as said.
+    /// The whole batch may be retried once this time has passed. If it is not retried, it is dropped as recorded here.
     pub(crate) again_after: Option<Duration>,
-    /// The destination takes nothing from us for this time: what comes meanwhile is dropped for the same reason, unsent.
+    /// The destination accepts nothing from us for this time: records that come meanwhile are dropped unsent, for the same
+    /// reason.
     pub(crate) closed_for: Option<Duration>,
 }
 
-/// One destination's queue and account.
+/// One destination's queue and counts.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// There is a batch, or the end is near: for each worker its own.
+    /// Signals that there is a batch, or that the end is near. Each worker has its own.
     work: Box<[Condvar]>,
-    /// Something has been settled, or the end is near: for whoever waits for the end, and for pauses.
+    /// Signals that records have been settled, or that the end is near: for the thread that waits for the end, and for pauses.
     settled: Condvar,
     pace: Pace,
 }
 
 struct State {
     phase: Phase,
-    /// The workers that wait for work. The last one worked last: its buffers are warm and its connection is open, so it is the
-    /// next, and the others are for when it is on its way.
+    /// The workers that wait for work. The last in the list worked last, so it is the next to work: its buffers are warm and
+    /// its connection is open. The others are for when it is busy sending.
     idle: Vec<usize>,
     waiting: VecDeque<Record>,
-    /// When the first of those that wait came, or was left behind by a batch.
+    /// When the first waiting record came, or was left behind by a batch.
     since: Instant,
-    /// Of all that is queued: waiting or on its way.
+    /// Bytes of all queued records: waiting or on their way.
     bytes: usize,
-    /// Of those that wait alone.
+    /// Bytes of the waiting records alone.
     waiting_bytes: usize,
     on_the_way: usize,
-    /// The destination asked for, or needs, a pause until then.
+    /// The destination requested, or needs, a pause until then.
     not_before: Option<Instant>,
     closed: Option<Closed>,
-    /// When each kind of trouble was said last.
+    /// When each kind of trouble was last logged.
     said: BTreeMap<Trouble, Instant>,
     account: Account,
 }
 
-/// Why a destination takes nothing from us, and how long.
+/// Why the destination accepts nothing from us, and until when.
 struct Closed {
     until: Instant,
     reason: Reason,
     error: String,
 }
 
-/// What is told apart in what is said on the console: why, whether nothing is taken any more, and whether it will be tried again.
+/// What distinguishes kinds of trouble on the console: the reason, whether the destination accepts nothing any more, and
+/// whether the batch will be retried.
 type Trouble = (Option<Reason>, bool, bool);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Takes no more records, delivers what it has.
+    /// Accepts no more records, and delivers the queued ones.
     Draining,
-    /// Whatever was left has been counted as dropped.
+    /// The remaining records have been counted as dropped.
     Closed,
 }
 
@@ -141,7 +143,7 @@ impl Outcome {
         self.error = Some(error.into());
     }
 
-    /// What became of another part of the batch.
+    /// Adds the outcome of another part of the batch.
     pub(crate) fn add(&mut self, part: Self) {
         for (reason, count) in part.dropped {
             *self.dropped.entry(reason).or_default() += count;
@@ -155,7 +157,7 @@ impl Outcome {
 }
 
 impl Queue {
-    /// A queue and the threads that empty it, each into an exporter that `make` makes.
+    /// Makes a queue and starts the threads that empty it, each into an exporter that `make` makes.
     pub(crate) fn start<E: Exporter>(
         to: Destination,
         pace: Pace,
@@ -197,7 +199,7 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Takes a record, or counts it as dropped. Never waits for the destination.
+    /// Queues a record, or counts it as dropped. Never waits for the destination.
     pub(crate) fn push(&self, record: Record) {
         let size = record.len() + OVERHEAD;
         let mut state = self.lock();
@@ -215,20 +217,20 @@ impl Queue {
                 state.since = Instant::now();
             }
             state.waiting.push_back(record);
-            // A worker sleeps until there is a first record, one of them until there is a batch.
+            // One worker is woken for the first record, and one when there is a batch.
             if complete || state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
                 self.wake(state);
             }
         }
     }
 
-    /// The account as it stands.
+    /// The counts now.
     pub(crate) fn account(&self) -> Account {
         let state = self.lock();
         Account { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.account.clone() }
     }
 
-    /// Takes no more records from now on; [`Queue::close`] waits for those it has.
+    /// Accepts no more records from now on; [`Queue::close`] waits for the queued ones.
     pub(crate) fn drain(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Open {
@@ -238,7 +240,7 @@ impl Queue {
         self.settled.notify_all();
     }
 
-    /// Waits until everything is delivered or `deadline` has come, and counts the rest as dropped.
+    /// Waits until everything is delivered or `deadline` has come, and counts the remaining records as dropped.
     pub(crate) fn close(&self, deadline: Instant) {
         let mut state = self.lock();
         while state.queued() > 0 {
@@ -263,7 +265,7 @@ impl Queue {
         self.pace.batch.clamp(1, FULL)
     }
 
-    /// Wakes a worker if one is idle, without the lock, which is the first that it wants.
+    /// Wakes a worker if one is idle. Releases the lock before, because a woken worker needs it first.
     fn wake(&self, mut state: MutexGuard<'_, State>) {
         let last = state.idle.pop();
         drop(state);
@@ -272,7 +274,7 @@ impl Queue {
         }
     }
 
-    /// Lets a worker wait for work, so long if there is a limit.
+    /// Lets a worker wait for work, for at most `time` if it is given.
     fn rest<'q>(
         &'q self,
         worker: usize,
@@ -289,7 +291,7 @@ impl Queue {
         state
     }
 
-    /// The next batch: a full one, or what there is once its first record has waited long enough. `None` at the end.
+    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` at the end.
     fn next(&self, worker: usize) -> Option<Vec<Record>> {
         let mut state = self.lock();
         loop {
@@ -304,7 +306,7 @@ impl Queue {
             let full = state.waiting.len() >= self.full() || state.waiting_bytes >= self.pace.batch_bytes;
             let complete = draining || full;
             let due = if complete { None } else { Some(state.since + self.pace.delay) };
-            // A pause holds for every batch, whichever of them was refused.
+            // A pause applies to every batch, whichever batch was refused.
             let due = due.max(state.not_before.filter(|_| !draining));
             let left = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
             if left.is_zero() {
@@ -332,7 +334,7 @@ impl Queue {
 
     fn settle(&self, batch: &[Record], outcome: Outcome) {
         let mut state = self.lock();
-        // A batch that comes back after the end has been counted there.
+        // A batch that comes back after the end was already counted when the queue closed.
         if state.phase != Phase::Closed {
             state.on_the_way -= batch.len();
             state.bytes -= batch.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
@@ -350,7 +352,7 @@ impl Queue {
         self.settled.notify_all();
     }
 
-    /// A panic while the lock is held leaves the counts as they were; they stay usable.
+    /// A panic while the lock is held leaves the counts as they were, so they stay usable.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -368,7 +370,7 @@ impl State {
     }
 }
 
-/// Drains all queues at once and closes them within `timeout`.
+/// Drains all queues together and closes them within `timeout`.
 pub(crate) fn close(queues: &[Arc<Queue>], timeout: Duration) {
     let deadline = Instant::now() + timeout;
     for queue in queues {

@@ -1,6 +1,6 @@
-//! The workers of a queue: each sends batch after batch, again where that may help, and not at all to a destination that is
-//! closed to us. A pause that one of them was asked for holds for all. Changes no count itself: it hands each outcome back to
-//! the queue.
+//! The workers of a queue. Each worker sends batch after batch, retries if that may help, and sends nothing to a destination
+//! that is closed to us. A pause that one worker was asked for applies to all. Changes no count itself: it returns each outcome
+//! to the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -10,14 +10,14 @@ use super::{Closed, Exporter, Outcome, Phase, Queue};
 use crate::ledger::Reason;
 use crate::span::{Record, layer};
 
-/// One line for each kind of trouble in this time.
+/// At most one line for each kind of trouble in this time.
 const QUIET: Duration = Duration::from_secs(60);
-/// How often a batch is sent again before it is given up.
+/// How often a batch is retried before it is given up.
 pub(super) const RETRIES: u32 = 6;
 
 impl Queue {
-    /// Empties the queue, until it is drained, into an exporter of `make`; into a new one after a panic. Each worker has a
-    /// number of its own.
+    /// Empties the queue into an exporter of `make` until the queue is drained. After a panic it makes a new exporter. Each
+    /// worker has a number of its own.
     pub(super) fn run<E: Exporter>(&self, worker: usize, make: impl Fn() -> E) {
         layer::exports();
         let mut exporter = make();
@@ -27,7 +27,7 @@ impl Queue {
         }
     }
 
-    /// What becomes of a batch of this size while the destination is closed to us.
+    /// The outcome of a batch of this size while the destination is closed to us.
     fn refusal(&self, size: usize) -> Option<Outcome> {
         let state = self.lock();
         let closed = state.closed.as_ref().filter(|closed| Instant::now() < closed.until)?;
@@ -36,7 +36,7 @@ impl Queue {
         Some(outcome)
     }
 
-    /// Sends a batch, again and again where that may help.
+    /// Sends a batch, and retries it if that may help.
     fn deliver<E: Exporter>(&self, exporter: &mut E, make: &impl Fn() -> E, batch: &[Record]) -> Outcome {
         let mut retries = 0;
         loop {
@@ -51,18 +51,19 @@ impl Queue {
                 Some(asked) if retries < RETRIES && self.pause(asked, self.backoff(retries)) => retries += 1,
                 _ => return outcome,
             }
-            // Another worker may have been told meanwhile that nothing is taken from us.
+            // Another worker may have learned meanwhile that the destination is closed to us.
             if let Some(refusal) = self.refusal(batch.len()) {
                 return refusal;
             }
         }
     }
 
-    /// Remembers what an outcome says of the destination, and says it once a minute. Told before the batch is settled: it
-    /// may be sent again for minutes.
+    /// Records what an outcome means for the destination, and logs it at most once a minute. Called before the batch is
+    /// settled, because the batch may be retried for minutes.
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
-        // A success lifts nothing: it may have been on its way before the pause was asked for. Both end by themselves.
+        // A success lifts neither pause nor closure: it may have been on its way before the pause was requested. Both end when
+        // their time is over.
         let Some(error) = outcome.error.as_ref().or(outcome.warning.as_ref()) else { return };
         if outcome.error.is_some() {
             state.account.last_error = Some(error.clone());
@@ -82,15 +83,15 @@ impl Queue {
         }
     }
 
-    /// The pause before retry number `retries`: doubled each time, and shortened by up to a half, so that services that
-    /// failed together do not come back together.
+    /// The pause before retry number `retries`: doubled each time, and shortened by up to a half, so that services that failed
+    /// together do not retry together.
     fn backoff(&self, retries: u32) -> Duration {
         let longest = self.pace.pause.saturating_mul(1 << retries.min(16)).min(self.pace.longest_pause);
         longest.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Waits as long as the destination has asked for, and at least our own time, and tells whether to try again. A queue that is told to drain
-    /// ends the wait early and tries once more.
+    /// Waits as long as the destination has requested, and at least `own`, and returns whether to retry. Draining the queue
+    /// ends the wait early and allows one more try.
     fn pause(&self, asked: Duration, own: Duration) -> bool {
         let until = Instant::now() + asked.min(self.pace.longest_asked).max(own);
         let mut state = self.lock();

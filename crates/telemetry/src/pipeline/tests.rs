@@ -1,4 +1,4 @@
-//! Each outcome of an export, and what the account says of it at every step.
+//! Each outcome of an export, and the counts at every step.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -7,7 +7,7 @@ use super::*;
 
 type What = fn(usize) -> Outcome;
 
-/// An exporter that does with each batch what the test says next.
+/// An exporter that handles each batch as the test says next.
 struct Told(Arc<Mutex<Receiver<What>>>);
 
 impl Exporter for Told {
@@ -154,7 +154,7 @@ fn a_destination_that_is_closed_to_us_is_not_asked_again() {
     while queue.account().queued > 0 {
         thread::yield_now();
     }
-    // Nothing more is told: an exporter that was asked would wait for ever.
+    // The test sends nothing more: an exporter that was called would wait for ever.
     push(&queue, 3);
     let account = shut(&queue, LONG);
     assert_eq!(account.dropped, BTreeMap::from([(Reason::Refused, 5)]));

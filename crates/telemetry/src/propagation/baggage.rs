@@ -1,5 +1,5 @@
-//! [W3C Baggage](https://www.w3.org/TR/baggage/): a list of members that travels with the trace as it came, percent-encoding and
-//! properties kept. What is over the limits is dropped whole, never cut within a member.
+//! [W3C Baggage](https://www.w3.org/TR/baggage/): a list of members that travels with the trace as it came, percent-encoding
+//! and properties kept. Baggage over the limits is dropped whole, never cut within a member.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ const MAX_MEMBERS: usize = 64;
 /// Bytes of one list.
 const MAX_BYTES: usize = 8_192;
 
-/// The members whose keys `keep` takes; `None` where there are none, or where the list is over its limits or not one.
+/// The members whose keys `keep` accepts; `None` if there are none, or if the list is over its limits or invalid.
 pub(super) fn extract(headers: &impl Headers, keep: impl Fn(&str) -> bool) -> Option<Arc<str>> {
     let mut kept = String::new();
     let (mut members, mut bytes) = (0, 0);
@@ -34,7 +34,7 @@ pub(super) fn extract(headers: &impl Headers, keep: impl Fn(&str) -> bool) -> Op
     (members <= MAX_MEMBERS && bytes <= MAX_BYTES + 1 && !kept.is_empty()).then(|| kept.into())
 }
 
-/// The key of a member whose characters are those of the standard.
+/// The key of a member, if its characters are those of the standard.
 fn key(member: &str) -> Option<&str> {
     let (pair, properties) = member.split_once(';').unwrap_or((member, ""));
     let (key, value) = pair.split_once('=')?;
@@ -90,7 +90,7 @@ mod tests {
         #[test]
         fn any_text_is_baggage_or_none(text in ".{0,200}|([a-z=;, %]{0,200})") {
             if let Some(kept) = read(&[&text]) {
-                // What is kept is read again as itself.
+                // The kept list is read back unchanged.
                 prop_assert_eq!(read(&[&kept]), Some(kept));
             }
         }

@@ -1,4 +1,4 @@
-//! What comes in and what then goes out, a line for each case.
+//! Incoming headers and the outgoing headers that follow, a line for each case.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::trace::v1::Span as Recorded;
@@ -13,22 +13,23 @@ const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
 const PARENT: &str = "53995c3f42cd8ad8";
 
-/// What a request brings: lines of `name: value`, where `X` stands for X-Ray's header, `T` for traceparent and `R` for a root.
+/// The headers of a request: lines of `name: value`, where `X` stands for X-Ray's header, `T` for traceparent and `R` for a
+/// root.
 struct Given {
     lines: &'static str,
     trust: &'static str,
-    /// Our sampler, where nobody else decides.
+    /// What our sampler decides if no other service has decided.
     samples: bool,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Debug, PartialEq)]
 struct Then {
     /// X-Ray's header of the next request: `R` for the root that came, `N` for a new one, without the parent.
     next: String,
-    /// The parent of the SERVER span, where it is recorded.
+    /// The parent of the SERVER span, if it is recorded.
     parent: Option<String>,
-    /// X-Ray's header of the response, spelt alike.
+    /// X-Ray's header of the response, written in the same way.
     answer: Option<String>,
     /// `conflict`, and the span that is linked to.
     marks: String,
@@ -110,7 +111,7 @@ const REQUEST: Served<'_> = Served {
     version: None,
 };
 
-/// Whether our sampler takes what nobody has decided.
+/// Whether our sampler takes traces for which no service has decided.
 const ON: bool = true;
 const OFF: bool = false;
 const NO_PARENT: &str = "";
@@ -139,13 +140,13 @@ const CASES: &[Case] = &[
     ("X: Sampled=? ; Parent = 53995c3f42cd8ad8;Root=R", "always", ON, "Root=R;Sampled=1", PARENT, "Root=R;Sampled=1", ""),
     ("X: Root=R;Parent=0000000000000000;Sampled=1", "always", ON, "Root=R;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R;Parent=none;Sampled=0", "always", ON, "Root=R;Sampled=0", NO_PARENT, NO_ANSWER, ""),
-    // The lineage goes on as it came, and what is none costs only itself.
+    // The lineage is propagated unchanged; if it is invalid, only the lineage is lost.
     ("X: Root=R;Lineage=a87bd80c:1|68fd508a:5;Sampled=1", "always", ON,
      "Root=R;Sampled=1;Lineage=a87bd80c:1|68fd508a:5", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R;Lineage=1:b:0;Sampled=?", "always", OFF, "Root=R;Sampled=0;Lineage=1:b:0", NO_PARENT, "Root=R;Sampled=0", ""),
     ("X: Root=R;Lineage=a b;Sampled=1", "always", ON, "Root=R;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R;Unknown=1;Unknown=2;x;=;Sampled=1", "always", ON, "Root=R;Sampled=1", NO_PARENT, NO_ANSWER, ""),
-    // What is said twice, or not as an id, is not said.
+    // A field or header that comes twice, or with an invalid id, counts as missing.
     ("X: Root=R\nX: Root=R", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R\nX: Root=1-11111111-222222222222222222222222", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R, Root=R", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
@@ -153,7 +154,7 @@ const CASES: &[Case] = &[
     ("X: Root=R;Sampled=0;Sampled=0", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=1-00000000-000000000000000000000000", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Parent=53995c3f42cd8ad8;Sampled=?", "always", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
-    // What an SDK of X-Ray's does not record has ids of zeros.
+    // The header of an X-Ray SDK for a request that is not recorded has ids of zeros.
     ("X: Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0", "always", ON,
      "Root=N;Sampled=0", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=1", "always", OFF,
@@ -162,7 +163,7 @@ const CASES: &[Case] = &[
      "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01\nX: Root=1-00000000-000000000000000000000000;Sampled=0", "always", ON,
      "Root=R;Sampled=1", PARENT, NO_ANSWER, ""),
-    // W3C wins; an X-Ray header of the same trace adds what W3C cannot say.
+    // W3C wins; an X-Ray header of the same trace adds what W3C cannot express.
     ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00\nX: Root=R;Sampled=1", "always", ON,
      "Root=R;Sampled=0", NO_PARENT, NO_ANSWER, ""),
     ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01\nX: Root=R;Sampled=?;Lineage=1:b:0", "always", OFF,
@@ -180,7 +181,7 @@ const CASES: &[Case] = &[
     ("T: 00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01\ntracestate: vendor=1", "always", ON,
      "Root=R;Sampled=1", PARENT, NO_ANSWER, ""),
     ("T: 00-not-one-01\nX: Root=R;Sampled=0", "always", ON, "Root=R;Sampled=0", NO_PARENT, NO_ANSWER, ""),
-    // Who is not trusted chooses nothing, and without a span there is nothing to link to.
+    // An untrusted caller chooses nothing, and without a span there is nothing to link to.
     ("X: Root=R;Sampled=?;Lineage=1:b:0", "link", OFF, "Root=N;Sampled=0", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R;Sampled=0", "link", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, ""),
     ("X: Root=R;Parent=53995c3f42cd8ad8;Sampled=0", "link", ON, "Root=N;Sampled=1", NO_PARENT, NO_ANSWER, "link 53995c3f42cd8ad8"),

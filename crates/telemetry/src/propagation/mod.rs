@@ -1,10 +1,10 @@
-//! How a trace goes from one service to the next: [`extract`] reads what a request brought, [`outgoing`] gives what the next
-//! request must carry, with one trace id in every header. `OTEL_PROPAGATORS` chooses among W3C's `tracecontext` and `baggage`,
-//! and `xray`; all three are on by default. Valid W3C context wins over X-Ray's; where both are valid and disagree, the span
-//! is linked to the other and says `trace.context.conflict`.
+//! How a trace goes from one service to the next. [`extract`] reads the context of a request, and [`outgoing`] gives the
+//! headers of the next request, with one trace id in every header. `OTEL_PROPAGATORS` chooses among W3C's `tracecontext` and
+//! `baggage`, and `xray`; all three are on by default. Valid W3C context wins over X-Ray's. If both are valid and disagree, the
+//! span is linked to the other and has the attribute `trace.context.conflict`.
 //!
 //! An X-Ray header without a `Parent`, as a load balancer sends it, names a trace and no span: the first span here has no
-//! parent, but that trace id. Without such a name there is nothing to link to, either.
+//! parent, but that trace id. Without the name of a span there is nothing to link to, either.
 
 mod baggage;
 #[cfg(test)]
@@ -30,32 +30,32 @@ pub use trust::{NotTrust, Trust};
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
 pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];
 
-/// Stands for a value that is no visible ASCII: no parser takes it, so that it spoils what it comes with.
+/// Stands for a value that is not visible ASCII: no parser accepts it, so that it invalidates what it comes with.
 pub(crate) const UNREADABLE: &str = "\u{0}";
 
-/// Where header values are looked up; implemented for the header maps of `http` 1 and of actix-web.
+/// Looks up header values; implemented for the header maps of `http` 1 and of actix-web.
 pub trait Headers {
-    /// Each value of the header `name` (lower case), in order; one that is not visible ASCII must not be left out, but given
-    /// as a text that is none either.
+    /// Each value of the header `name` (lower case), in order. A value that is not visible ASCII must not be left out, but
+    /// given as a text that is not visible ASCII either.
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str>;
 }
 
-/// What a request brought: the span to continue from, or the one to be linked to.
+/// The context of a request: the span to continue from, or the span to link to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Incoming {
-    /// Without a span id where a trace was named and no span of it.
+    /// Without a span id if a trace was named without a span.
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
-    /// What came with W3C's header: of the parent, or of the link where there is no parent.
+    /// The tracestate of W3C's header: of the parent, or of the link if there is no parent.
     pub(crate) state: State,
     pub(crate) baggage: Option<Arc<str>>,
-    /// Of X-Ray's header, as it came.
+    /// The lineage of X-Ray's header, unchanged.
     pub(crate) lineage: Option<Arc<str>>,
-    /// The parent's side has not decided whether the trace is recorded: our sampler does.
+    /// The parent's side has not decided whether the trace is recorded, so our sampler does.
     pub(crate) undecided: bool,
     /// The caller wants to know whether the trace is recorded: see [`answer`].
     pub(crate) asked: bool,
-    /// X-Ray's header disagreed with W3C's. Where it named a span, the link is to that.
+    /// X-Ray's header disagreed with W3C's. If it named a span, the link is to that span.
     conflict: bool,
 }
 
@@ -71,7 +71,7 @@ static CHOSEN: OnceLock<Propagators> = OnceLock::new();
 
 /// Makes `propagators` those of this process. A process installs telemetry once.
 pub(crate) fn choose(propagators: Propagators) {
-    // A second choice cannot come: the subscriber was installed first.
+    // There cannot be a second choice: the subscriber was installed first.
     let _ = CHOSEN.set(propagators);
 }
 
@@ -79,19 +79,19 @@ fn chosen() -> Propagators {
     CHOSEN.get().copied().unwrap_or_default()
 }
 
-/// Reads the trace context of a request that came from `peer`. Bad headers count as none.
+/// Reads the trace context of a request that came from `peer`. Invalid headers count as missing.
 pub fn extract(headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
     chosen().extract(headers, trust, peer)
 }
 
-/// The headers of a request that is made within `span`; none where `span` is not traced.
+/// The headers of a request that is made within `span`; none if `span` is not traced.
 pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(4);
     inject(span, |name, value| headers.push((name, value.to_owned())));
     headers
 }
 
-/// Gives `set` the headers of a request that is made within `span`, one after the other: [`outgoing`] without its copies.
+/// Passes to `set` the headers of a request that is made within `span`, one after the other: [`outgoing`] without its copies.
 pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
@@ -115,8 +115,8 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     });
 }
 
-/// Gives `tell` what a caller is told of the span that served it: the value of a `Server-Timing` response header, the
-/// [`trace_id`], and the [`answer`] to who asked.
+/// Passes to `tell` what the caller learns of the span that served it: the value of a `Server-Timing` response header, the
+/// [`trace_id`], and the [`answer`] if the caller requested it.
 pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
     served(span, |open| {
         let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
@@ -130,8 +130,8 @@ pub fn traceparent(span: &Span) -> Option<String> {
     served(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
 }
 
-/// The response header, name and value, by which a caller that asked with `Sampled=?` is told whether the trace is recorded;
-/// `None` where nobody asked. `span` is the one that [`server_span`](crate::http::server_span) gave.
+/// The response header, name and value, that reports whether the trace is recorded to a caller that sent `Sampled=?`; `None` if
+/// the caller sent no such request. `span` is the one that [`server_span`](crate::http::server_span) gave.
 pub fn answer(span: &Span) -> Option<(&'static str, String)> {
     served(span, |open| open.asked.then(|| (xray::FIELD, xray::answer(&open.context))))?
 }
@@ -141,18 +141,18 @@ pub fn trace_id(span: &Span) -> Option<String> {
     served(span, |open| open.context.trace_id().to_string())
 }
 
-/// Looks at a span that is one.
+/// Looks at a real span, not at one that only propagates a context.
 fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
     span::with_open(span, |open| (!open.passes).then(|| look(open)))?
 }
 
 impl Incoming {
-    /// A request brought nothing.
+    /// Whether the request brought no context.
     pub(crate) fn is_empty(&self) -> bool {
         self.parent.is_none() && self.link.is_none() && self.baggage.is_none()
     }
 
-    /// Tells the span that continues this what it must know.
+    /// Records this context on the span that continues it.
     pub(crate) fn tell(&self, span: &mut Recording) {
         if let Some(link) = &self.link {
             let state = if self.parent.is_none() { self.state.header() } else { None };
@@ -181,7 +181,7 @@ impl Propagators {
                 Incoming { parent: Some(parent), state, baggage: baggage(), ..Incoming::default() }
             }
             (trust::Verdict::Continue, Some(parent), Some(other)) => {
-                // What is said of another trace is not said of this one.
+                // What is known of another trace does not apply to this one.
                 let same = other.context.trace_id() == parent.trace_id();
                 let asked = same && other.asks();
                 let lineage = other.lineage.clone().filter(|_| same);

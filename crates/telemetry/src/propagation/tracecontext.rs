@@ -1,5 +1,5 @@
 //! [W3C Trace Context Level 2](https://www.w3.org/TR/trace-context-2/): `traceparent` and `tracestate`. An invalid traceparent
-//! drops both, an invalid tracestate only itself.
+//! drops both; an invalid tracestate drops only itself.
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
@@ -10,7 +10,7 @@ use crate::ascii::Ascii;
 /// `sampled`, and Level 2's `random`; other flags are cleared.
 const KNOWN_FLAGS: u8 = 0x03;
 
-/// The span that is named, and the list that came with it.
+/// The span that the header names, and the list that came with it.
 pub(super) fn extract(headers: &impl Headers) -> Option<(SpanContext, State)> {
     let mut traceparents = headers.values("traceparent");
     let (trace, span, flags) = parse(traceparents.next()?)?;
@@ -25,7 +25,7 @@ pub(super) fn traceparent(context: &SpanContext) -> Ascii<55> {
     fill(Ascii(*b"00-00000000000000000000000000000000-0000000000000000-00"), 0, context)
 }
 
-/// The same for `Server-Timing`.
+/// `traceparent` in the form of `Server-Timing`.
 pub(super) fn server_timing(context: &SpanContext) -> Ascii<74> {
     let empty = *b"traceparent;desc=\"00-00000000000000000000000000000000-0000000000000000-00\"";
     fill(Ascii(empty), "traceparent;desc=\"".len(), context)

@@ -1,6 +1,6 @@
 //! `tracestate` of [W3C Trace Context Level 2](https://www.w3.org/TR/trace-context-2/#tracestate-header): a list of members as
-//! one text. Several headers are one list. Empty members are dropped, and of two members with one key the later, which costs
-//! no other member. A list with an invalid member or with more than 32 is invalid. Not OpenTelemetry's `TraceState`, which refuses
+//! one text. Several headers form one list. Empty members are dropped. If two members have one key, only the later one is
+//! dropped. A list with an invalid member or with more than 32 is invalid. OpenTelemetry's `TraceState` is not used: it refuses
 //! keys of Level 2 (`foo@`, `a@b@c`) and Level 1's longest tenants, and is copied member by member for each span.
 
 use std::sync::Arc;
@@ -10,12 +10,12 @@ const MAX_MEMBERS: usize = 32;
 /// Bytes of a key, and of a value.
 const MAX_LENGTH: usize = 256;
 
-/// A list without faults; to clone it copies nothing.
+/// A valid list; cloning it copies nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State(Option<Arc<str>>);
 
 impl State {
-    /// The list that these headers say together.
+    /// Parses the list that these headers form together.
     pub(super) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut list = String::new();
         let mut keys: Vec<&str> = Vec::new();
@@ -27,7 +27,7 @@ impl State {
             if !is_key(key) || !is_value(value) {
                 return None;
             }
-            // The list begins with what was written last.
+            // The newest members come first in the list.
             if keys.contains(&key) {
                 continue;
             }
@@ -44,7 +44,7 @@ impl State {
         Self((!list.is_empty()).then(|| list.into()))
     }
 
-    /// As the header's value; `None` where there is none to send.
+    /// The header's value; `None` if there is none to send.
     pub(crate) fn header(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -54,7 +54,8 @@ impl State {
         self.members().filter_map(|member| member.split_once('=')).find(|(own, _)| *own == key).map(|(_, value)| value)
     }
 
-    /// With this member first, in place of an earlier one with its key; the last goes where there would be too many.
+    /// The list with this member first, replacing an earlier one with its key. The last member is dropped if there would be too
+    /// many.
     #[must_use]
     pub(crate) fn with(&self, key: &str, value: &str) -> Self {
         let mut list = [key, "=", value].concat();
@@ -62,7 +63,7 @@ impl State {
         Self::of(&list)
     }
 
-    /// Without the member of this key.
+    /// The list without the member of this key.
     #[must_use]
     pub(crate) fn without(&self, key: &str) -> Self {
         if self.get(key).is_none() {
@@ -89,7 +90,7 @@ fn has_key(member: &str, key: &str) -> bool {
     member.strip_prefix(key).is_some_and(|rest| rest.starts_with('='))
 }
 
-/// Level 2's: `@` is a character like others, but not the first.
+/// Level 2's rule: `@` is allowed like other characters, but not first.
 fn is_key(key: &str) -> bool {
     let first = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
     let other = |byte: u8| first(byte) || matches!(byte, b'_' | b'-' | b'*' | b'/' | b'@');
@@ -174,7 +175,7 @@ mod tests {
             if let Some(state) = State::parse(values.iter().map(String::as_str)) {
                 let keys: Vec<_> = state.members().filter_map(|member| member.split_once('=')).map(|(key, _)| key).collect();
                 prop_assert!((1..keys.len()).all(|index| !keys[..index].contains(&keys[index])), "{:?}", keys);
-                // What goes out is read again as itself.
+                // The header's value is read back unchanged.
                 prop_assert_eq!(State::parse(state.header().into_iter()), Some(state.clone()));
                 prop_assert_eq!(State::parse(state.with("ot", "th:8").header().into_iter()), Some(state.with("ot", "th:8")));
                 prop_assert_eq!(state.with("ot", "th:8").without("ot"), state.without("ot"));

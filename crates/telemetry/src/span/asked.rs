@@ -1,5 +1,5 @@
-//! What a request asks for, told to the sampler before its span begins: the sampler decides where the span is made, which
-//! knows fields but no request. Costs a look at one flag where no sampler wants it.
+//! Passes a request to the sampler before its span starts: the sampler decides when the span is made, and then sees fields but
+//! no request. Costs a look at one flag if no sampler wants it.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,14 +8,15 @@ use wire::Request;
 
 use crate::http::{Served, bounded};
 
-/// Some sampler of this process decides by requests.
+/// Whether a sampler of this process decides by requests.
 static WANTED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static ASKED: RefCell<Option<Asked>> = const { RefCell::new(None) };
 }
 
-/// A request whose span is about to begin. Its texts are bounded, and so is what a pattern takes to match them.
+/// A request whose span is about to start. The length of its texts is bounded, and so is the cost of matching them with a
+/// pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
     method: Box<str>,
@@ -23,7 +24,7 @@ pub(crate) struct Asked {
     path: Box<str>,
 }
 
-/// Declares that a sampler of this process wants to know requests.
+/// Declares that a sampler of this process needs requests.
 pub(crate) fn want() {
     WANTED.store(true, Ordering::Relaxed);
 }
@@ -37,14 +38,14 @@ pub(crate) fn tell(request: &Served<'_>) {
     }
 }
 
-/// The request whose span begins.
+/// The request whose span starts now.
 pub(crate) fn take() -> Option<Asked> {
-    // A thread that ends may make a span after what it kept for others.
+    // A thread that ends may make a span after its thread-local values are gone.
     if WANTED.load(Ordering::Relaxed) { ASKED.try_with(RefCell::take).unwrap_or_default() } else { None }
 }
 
 impl Asked {
-    /// As rules see it.
+    /// The request as rules see it.
     pub(crate) fn of<'a>(&'a self, service: &'a str, service_type: &'a str) -> Request<'a> {
         let Self { method, host, path } = self;
         Request { service, service_type, method: Some(method), host: host.as_deref(), path: Some(path) }

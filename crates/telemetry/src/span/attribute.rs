@@ -1,5 +1,5 @@
-//! OTLP's `KeyValue` of an attribute, of a span, an event or a log record alike. Nearly every one is a short text or a small number,
-//! and is written in few pieces.
+//! OTLP's `KeyValue`: an attribute of a span, an event or a log record. Nearly every one is a short text or a small number, and
+//! is written in few pieces.
 
 use std::ops::Range;
 
@@ -14,7 +14,7 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
             text_head(out, field, key, text.len());
             out.extend_from_slice(text.as_bytes());
         }
-        // The status codes, ports and counts among the numbers.
+        // Small numbers, such as status codes, ports and counts.
         Value::Int(int @ 0..0x20_0000) if key.len() < 0x80 - 8 => {
             let key_length = low(key.len());
             let [first, second, third] = [int, int >> 7, int >> 14].map(|int| int.to_le_bytes()[0] & 0x7f);
@@ -32,13 +32,13 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
     }
 }
 
-/// Each length in the encoding of a text of so many bytes is one byte, which it is of nearly every attribute.
+/// Whether each length in the encoding of a text of this many bytes is one byte, as it is in nearly every attribute.
 #[inline(always)]
 pub(super) fn is_short(key: &str, length: usize) -> bool {
     key.len() + length < 0x80 - 6
 }
 
-/// Appends what comes before such a text, its heads together, and a key that is a constant as one.
+/// Appends what comes before such a text. Its heads are written together, and a constant key as one piece.
 #[inline(always)]
 pub(super) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
     out.reserve(key.len() + length + 8);
@@ -81,14 +81,14 @@ pub(crate) struct Attributes {
     field: u8,
     encoding: Vec<u8>,
     lengths: u64,
-    /// How many more there may be, and how many were dropped.
+    /// How many more attributes may be added, and how many were dropped.
     left: u32,
     pub(crate) dropped: u32,
     value_bytes: usize,
 }
 
 impl Attributes {
-    /// Of a message that has them as `field`: at most `most`, their texts cut at `value_bytes`.
+    /// For a message whose attributes are `field`: at most `most` of them, with texts cut at `value_bytes`.
     pub(crate) fn new(field: u8, most: u32, value_bytes: usize) -> Self {
         Self { field, encoding: Vec::new(), lengths: 0, left: most, dropped: 0, value_bytes }
     }
@@ -122,7 +122,7 @@ impl Attributes {
     }
 }
 
-/// Where the attribute `key` is among those that follow `start`, with nothing between them: OTLP's keys are unique.
+/// The position of the attribute `key` among those that follow `start`, with nothing between them. OTLP's keys are unique.
 pub(super) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usize>> {
     let mut at = start;
     let mut rest = encoding.get(at..)?;
@@ -141,7 +141,7 @@ pub(super) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usi
     None
 }
 
-/// A length as [`head`] writes it, and what follows.
+/// Reads a length as [`head`] writes it, and returns it with the bytes after it.
 fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut length = 0;
     for (index, byte) in bytes.iter().take(5).enumerate() {
@@ -153,7 +153,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// The bit of a key's length, modulo 64: most keys that are not there are known by it.
+/// The bit of a key's length, modulo 64: it is enough to tell that most absent keys are absent.
 pub(super) fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
 }
@@ -163,7 +163,7 @@ fn low(length: usize) -> u8 {
     low
 }
 
-/// At most so many bytes, cut between characters.
+/// Cuts a text to at most this many bytes, between characters.
 pub(super) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }

@@ -1,10 +1,10 @@
 //! `tracing`'s events: each becomes an event of its span, or a log record with the ids of its span.
 //!
-//! What goes wrong is an error in the trace, without a line of the application's. An ERROR event fails its span and becomes its
-//! `exception` event, where Honeycomb and X-Ray look for it, also if events are log records. The error is the field `error`, as
-//! `#[instrument(err)]` writes it, or any field that is a `dyn Error`; else the event's message. A second event for the
-//! same failure of one span is an ordinary event. An event of another level is one that the application has dealt with: it has
-//! the error's attributes under its own name, and does not fail the span.
+//! Each failure is an error in the trace, without any code in the application. An ERROR event fails its span and becomes its
+//! `exception` event, where Honeycomb and X-Ray look for it, even if events are log records. The error is the field `error`, as
+//! `#[instrument(err)]` writes it, or any field that is a `dyn Error`; otherwise it is the event's message. A second event for
+//! the same failure of one span is an ordinary event. An event of another level is a failure that the application has handled:
+//! it has the error's attributes under its own name, and does not fail the span.
 
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
@@ -25,12 +25,12 @@ use otlp::wire::{bytes, field_len, fixed64, head, number};
 const OF_SPAN: u8 = 3;
 const OF_LOG: u8 = 6;
 
-/// The field by which an event without a span names its trace.
+/// The field in which an event without a span names its trace.
 const TRACE_ID: &str = "trace_id";
 /// Severity, by OpenTelemetry's numbers.
 const INFO: u64 = 9;
 
-/// The field by which `tracing`'s own macros name an error that is not given as a `dyn Error`.
+/// The field in which `tracing`'s own macros name an error that is not given as a `dyn Error`.
 const ERROR: &str = "error";
 
 /// An event's fields, encoded.
@@ -38,19 +38,19 @@ pub(super) struct EncodedEvent {
     message: String,
     attributes: Attributes,
     is_log: bool,
-    /// The span that an event without one names, as OpenTelemetry's
+    /// The trace that an event without a span names, as OpenTelemetry's
     /// [formats without OTLP](https://opentelemetry.io/docs/specs/otel/compatibility/logging_trace_context/) do.
     trace: Option<TraceId>,
-    /// It fails its span: its level is ERROR.
+    /// Whether the event fails its span: its level is ERROR.
     pub(super) is_failure: bool,
-    /// The message of the error that it carries.
+    /// The message of the event's error.
     error: Option<String>,
-    /// What an event without a message is called: its place in the source.
+    /// The name of an event without a message: its place in the source.
     name: &'static str,
 }
 
 impl EncodedEvent {
-    /// What `event` says, for the events of a span.
+    /// Encodes `event` for the events of a span.
     pub(super) fn of_span(event: &Event<'_>, limits: Limits) -> Self {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
@@ -68,7 +68,7 @@ impl EncodedEvent {
         Self { message: String::new(), attributes, is_log, trace: None, is_failure, error: None, name }
     }
 
-    /// An error that is known by its text alone: the word before a bracket is the type of one that was formatted by `Debug`.
+    /// Records an error of which only the text is known. If `Debug` formatted the error, its type is the word before a bracket.
     fn error_text(&mut self, text: &str) {
         if let Some(kind) = type_in(text) {
             self.attributes.set(EXCEPTION_TYPE, Value::Text(kind));
@@ -79,7 +79,7 @@ impl EncodedEvent {
 }
 
 impl Recording {
-    /// Adds what happened to the span's events.
+    /// Adds an event to the span's events.
     pub(super) fn happened(&mut self, mut event: EncodedEvent) {
         let message = mem::take(&mut event.message);
         let mut name = if message.is_empty() { event.name } else { &message };
@@ -105,7 +105,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     let mut encoded = EncodedEvent::new(event, metadata, attributes);
     encoded.attributes.set("target", Value::Text(metadata.target()));
     event.record(&mut encoded);
-    // The trace that the event happened in counts; another trace is one of its attributes.
+    // The trace in which the event happened counts; a different trace is one of the event's attributes.
     if let Some(trace) = encoded.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
         encoded.attributes.set(TRACE_ID, Value::Text(&trace.to_string()));
     }
@@ -135,7 +135,7 @@ fn body(record: &mut Vec<u8>, message: &str) {
     bytes(record, 1, message.as_bytes());
 }
 
-/// Of 32 hex digits in lower case, and no others.
+/// Parses exactly 32 hex digits in lower case.
 fn trace_id(text: &str) -> Option<TraceId> {
     let is_one = text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     TraceId::from_hex(text).ok().filter(|trace| is_one && *trace != TraceId::INVALID)
@@ -146,19 +146,19 @@ pub(crate) fn kind(error: &dyn Debug) -> Option<String> {
     type_in(&format!("{error:?}")).map(str::to_owned)
 }
 
-/// The word that a derived `Debug` begins with. What follows may hold anything and stays out.
+/// The first word of a derived `Debug`. The text after it may hold anything and is left out.
 fn type_in(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(end)?;
-    // A message begins with a word too: a type's name has nothing, or a bracket, behind it.
+    // A message begins with a word too, but only a type's name is followed by nothing or by a bracket.
     let is_name = rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {");
     (is_name && word.starts_with(char::is_uppercase)).then_some(word)
 }
 
-/// What continues a line of [`causes`], because a message may have several.
+/// Begins each further line of a message in [`causes`], because a message may have several lines.
 pub(crate) const CONTINUED: &str = "\n\t";
 
-/// The causes of an error, each on a line: what Rust has for a stack trace. Further lines of a message are indented by a tab.
+/// The causes of an error, one per line: Rust's equivalent of a stack trace. Further lines of a message are indented by a tab.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = String::new();
     let mut cause = error.source();
@@ -185,7 +185,7 @@ impl Visit for EncodedEvent {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message = value.to_owned(),
-            // What the bridge from `log` says of its own callsite.
+            // Fields in which the bridge from `log` describes its own callsite.
             key if key.starts_with("log.") => {}
             TRACE_ID if self.is_log && trace_id(value).is_some() => self.trace = trace_id(value),
             ERROR => self.error_text(value),

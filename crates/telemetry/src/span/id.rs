@@ -1,5 +1,5 @@
-//! Ids of new traces and spans. A trace id begins with the epoch second, which X-Ray asks for, and is random in its other 96
-//! bits, which is more than the 56 that W3C's Level 2 calls random.
+//! Ids of new traces and spans. A trace id begins with the epoch second, which X-Ray requires. Its other 96 bits are random,
+//! which is more than the 56 that W3C's Level 2 calls random.
 
 use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use rand::RngExt;
@@ -7,7 +7,7 @@ use rand::RngExt;
 /// W3C's flag for a trace id whose last 56 bits are random.
 pub(crate) const RANDOM: TraceFlags = TraceFlags::new(0x02);
 
-/// A trace id that begins at `now`, in nanoseconds since 1970.
+/// A trace id for a trace that starts at `now`, in nanoseconds since 1970.
 pub(crate) fn trace(now: u64) -> TraceId {
     let second = (now / 1_000_000_000) & u64::from(u32::MAX);
     let random: u128 = rand::rng().random();

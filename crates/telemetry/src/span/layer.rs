@@ -1,7 +1,7 @@
-//! The layer that makes spans of `tracing`'s: decides first whether a span is sampled, writes its fields straight into its
-//! encoding, and hands the encoding to every queue when the span ends. A span ends when its owner says so ([`end`]), else when
-//! its last clone is dropped. One that a panic leaves or closes has failed. What happens on an exporter's own thread is neither
-//! traced nor exported, so that no export can cause another.
+//! The layer that turns `tracing`'s spans into exported ones. It first decides whether a span is sampled, writes the span's
+//! fields straight into its encoding, and hands the encoding to every queue when the span ends. A span ends when its owner ends
+//! it ([`end`]), otherwise when its last clone is dropped. A span that a panic leaves or closes has failed. Spans and events on
+//! an exporter's own thread are neither traced nor exported, so that no export can cause another.
 
 mod before;
 #[cfg(test)]
@@ -32,29 +32,29 @@ use crate::propagation::Incoming;
 
 pub(crate) use before::{HTTP, calling, continuing, serving, within_current};
 
-/// The libraries that carry spans: a span of theirs would make the exporters trace themselves.
+/// The libraries that carry spans: if their spans were recorded, the exporters would trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
 
 thread_local! {
-    /// This thread exports.
+    /// Whether this thread exports.
     static EXPORTS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// The target of the spans of requests.
 const REQUESTS: &str = "telemetry::http";
 
-/// Spans to queues, events to the console and to the span they happen in.
+/// Sends spans to queues, and events to the console and to the span in which they happen.
 pub(crate) struct Layer {
     pub(crate) sampler: Sampler,
     pub(crate) limits: Limits,
-    /// Where spans go.
+    /// The queues for spans.
     pub(crate) queues: Vec<Arc<Queue>>,
-    /// Where events go as log records.
+    /// The queues for events as log records.
     pub(crate) logs: Vec<Arc<Queue>>,
     pub(crate) console: Console,
     /// Which spans are made.
     pub(crate) levels: SpanLevels,
-    /// No spans are made; what requests bring goes on as it came.
+    /// No spans are made; the context that a request brought is propagated unchanged.
     pub(crate) disabled: bool,
 }
 
@@ -96,7 +96,7 @@ impl Layer {
         }
     }
 
-    /// None where spans are not made and there is nothing to pass on.
+    /// `None` if no span is made and there is nothing to propagate.
     fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
         if self.disabled {
             return pass(incoming, parent);
@@ -150,9 +150,10 @@ impl Layer {
     }
 }
 
-/// What stands for a span where none are made, as OpenTelemetry's
-/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) has it:
-/// the context that a request brought, unchanged, and its baggage. One that leaves the decision to us is not: nobody here decides.
+/// Replaces a span if no spans are made, as OpenTelemetry's
+/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
+/// the context that a request brought, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
+/// because no sampler decides here.
 fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     let of =
         |context, carried| Some(Open { context, carried, recording: None, asked: false, within: None, passes: true });
@@ -207,7 +208,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_record(&self, id: &Id, values: &span::Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        // Taken out, as in `record_with`: a value's `Debug` is others' code.
+        // Taken out, as in `record_with`: a value's `Debug` is foreign code.
         let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         let back = |recording| {
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
@@ -229,7 +230,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let span = ctx.event_span(event);
-        // Copied: nothing is locked while the event's values are formatted and written.
+        // Copied, so that nothing is locked while the event's values are formatted and written.
         let (context, recorded) = span
             .as_ref()
             .and_then(|span| {
@@ -262,7 +263,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
-        // Here too: what catches the panic may be inside whatever holds the span.
+        // Checked here too, because the panic may be caught inside the code that holds the span.
         if std::thread::panicking()
             && let Some(span) = ctx.span(id)
             && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
@@ -273,7 +274,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
-        // The rest is dropped with the registry's span.
+        // The remaining state is dropped with the registry's span.
         let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
         if let Some(recording) = recording {
             self.deliver(recording);

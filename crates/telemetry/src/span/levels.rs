@@ -1,5 +1,5 @@
-//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` says otherwise. A span that is not made is
-//! as if its code were not there: what happens within it belongs to the span around it.
+//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` says otherwise. If a span is not
+//! made, what happens within it belongs to the span around it.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use tracing_subscriber::filter::Targets;
 pub(crate) struct SpanLevels(Targets);
 
 impl SpanLevels {
-    /// `TRACE_LEVEL`. One that names targets alone changes nothing for the others.
+    /// Reads `TRACE_LEVEL`. A value that names only targets changes nothing for the others.
     pub(crate) fn read(settings: &mut Settings) -> Self {
         settings.parse("TRACE_LEVEL", "a level such as debug, or info,tower_http=debug").unwrap_or_default()
     }
@@ -31,9 +31,9 @@ impl FromStr for SpanLevels {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A word that is not a level would be a target with all its spans, and a typing error a silent filter.
+        // A word that is not a level would be a target with all its spans, so a typing error would be a silent filter.
         let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-        // Patterns over spans and fields, which others' filters have, would be a target too.
+        // Patterns over spans and fields, which other filters support, would be a target too.
         let is_wrong = |part: &&str| part.contains('[') || (!part.contains('=') && !is_level(part));
         if let Some(part) = text.split(',').map(str::trim).find(is_wrong) {
             return Err(format!("\"{part}\" is neither a level nor target=level"));

@@ -1,14 +1,14 @@
-//! Spans: made with `tracing`'s macros, told more through [`SpanExt`].
+//! Spans: made with `tracing`'s macros; [`SpanExt`] records more on them.
 //!
-//! A span ends when the work it stands for ends. With `tracing` that is when its last clone is dropped, also if a library holds
-//! one for longer, as sqlx's thread for SQLite does: make the spans of such calls with [`OwnedSpan`], or call [`SpanExt::end`].
+//! A span ends when the work it stands for ends. With `tracing` that is when its last clone is dropped, even if a library holds
+//! one for longer, as sqlx's thread for SQLite does. Make the spans of such calls with [`OwnedSpan`], or call [`SpanExt::end`].
 //!
-//! What goes wrong is an error in the trace, without a line of the application's. An ERROR event fails its span and becomes its
-//! `exception` event: `#[tracing::instrument(err)]` writes one. So does a panic that leaves or closes the span.
+//! Each failure is an error in the trace, without any code in the application. An ERROR event fails its span and becomes its
+//! `exception` event: `#[tracing::instrument(err)]` writes one. A panic that leaves or closes the span does the same.
 //!
 //! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and
-//! `otel.status_description` of a `tracing` span give its name, kind and status; every other field is an attribute. A span
-//! that is not sampled costs its ids and nothing else: attributes are not built.
+//! `otel.status_description` of a `tracing` span give its name, kind and status; every other field is an attribute. A span that
+//! is not sampled costs only its ids: no attributes are built.
 //!
 //! ```
 //! use telemetry::span::SpanExt;
@@ -64,8 +64,9 @@ pub enum Value<'a> {
     Text(&'a str),
 }
 
-/// How much a span may hold; more is counted in the span as dropped. The variables are OpenTelemetry's
-/// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` and its like, with its defaults, but for the length of values, which it does not limit.
+/// How much a span may hold; the excess is counted in the span as dropped. The variables are OpenTelemetry's
+/// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` and similar, with its defaults except for the length of values, which OpenTelemetry does
+/// not limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
     pub(crate) attributes: u32,
@@ -75,9 +76,9 @@ pub(crate) struct Limits {
     pub(crate) event_attributes: u32,
     /// Attributes of one log record.
     pub(crate) log_attributes: u32,
-    /// Of a text of a span, in bytes.
+    /// Length of a span's text, in bytes.
     pub(crate) value_bytes: usize,
-    /// Of a text of a log record, in bytes.
+    /// Length of a log record's text, in bytes.
     pub(crate) log_value_bytes: usize,
 }
 
@@ -95,40 +96,40 @@ impl Default for Limits {
     }
 }
 
-/// What the layer keeps of a span while it is open.
+/// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
     pub(crate) context: SpanContext,
-    /// Travels to every span within and to every service that is called. Most carry nothing.
+    /// Propagated to every span within and to every service that is called. `None` for most spans.
     pub(crate) carried: Option<Arc<Carried>>,
-    /// `None` where the span is not sampled.
+    /// `None` if the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
-    /// Whoever made the request wants to know whether it is.
+    /// The caller wants to know whether the span is recorded.
     pub(crate) asked: bool,
-    /// The span around it, if it does not keep that one open: see [`OwnedSpan`].
+    /// The span around this one, if this one does not keep it open: see [`OwnedSpan`].
     pub(crate) within: Option<Id>,
-    /// No span, but what a request brought: it is passed on, and nobody is told that we served it.
+    /// Not a span, but the context that a request brought: it is propagated, and no response names it as the span that served.
     pub(crate) passes: bool,
 }
 
-/// What a span passes on to the spans within it.
+/// What a span propagates to the spans within it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Carried {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) baggage: Option<Arc<str>>,
-    /// Of X-Ray's header.
+    /// The lineage of X-Ray's header.
     pub(crate) lineage: Option<Arc<str>>,
     pub(crate) state: State,
-    /// How many requests each sampled one stands for, where it is known and not one.
+    /// How many requests each sampled one stands for, if that is known and not one.
     pub(crate) sample_rate: Option<i64>,
 }
 
-/// What a `tracing` span can be told beyond its fields. Does nothing to a span that is not recorded.
+/// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.
 pub trait SpanExt {
-    /// Tells several things with one look-up; `tell` is not called unless the span is recorded. What `tell` itself does to
-    /// this span by another way is lost.
+    /// Records several things with one look-up; `tell` is not called unless the span is recorded. Anything that `tell` records
+    /// on this span other than through its argument is lost.
     fn record_with(&self, tell: impl FnOnce(&mut Recording));
 
-    /// Sets an attribute, in place of an earlier one with this key.
+    /// Sets an attribute, replacing an earlier one with this key.
     fn set<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
         self.record_with(|span| span.set(key, value));
     }
@@ -138,32 +139,32 @@ pub trait SpanExt {
         self.record_with(|span| span.fail(kind));
     }
 
-    /// Adds an `exception` event: its type, message and stack, each left out where it is empty.
+    /// Adds an `exception` event with its type, message and stack; empty ones are left out.
     fn exception(&self, kind: &str, message: &str, stacktrace: &str) {
         self.record_with(|span| span.exception(kind, message, stacktrace));
     }
 
-    /// The span's ids, by which others link to it. They are those of a span whether or not it is recorded; `None` where our layer does
-    /// not know it.
+    /// The span's ids, by which others link to it; they exist whether or not the span is recorded. `None` if our layer does not
+    /// know the span.
     fn context(&self) -> Option<SpanContext>;
 
-    /// Links to a span that has to do with this one and is not its parent: what it did, it did for this one too.
+    /// Links to a related span that is not this one's parent: the work of the linked span was done for this one too.
     fn link(&self, to: &SpanContext) {
         self.record_with(|span| span.link(to, None));
     }
 
-    /// Ends the span now, whoever holds clones of it. What is recorded on it later is ignored; spans that begin within it later still
-    /// have it as their parent.
+    /// Ends the span now, even if there are clones of it. What is recorded on it later is ignored; spans that start within it
+    /// later still have it as their parent.
     fn end(&self);
 
-    /// Says on whose behalf the request is served: `user.id` on this span, on those around it, and on all that begin within
-    /// them from now on.
+    /// Records the user for whom the request is served: `user.id` on this span, on those around it, and on all that start
+    /// within them from now on.
     fn user(&self, id: &str);
 }
 
 impl SpanExt for Span {
     fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
-        // Taken out, so that the span is not locked while others' code runs: what that logs is this span's event.
+        // Taken out, so that the span is not locked while foreign code runs: an event that this code logs belongs to this span.
         let taken = with_open(self, |open| open.recording.take()).flatten();
         let back = |recording| {
             with_open(self, |open| open.recording = Some(recording));
@@ -202,7 +203,7 @@ impl SpanExt for Span {
 /// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
 pub(crate) const USER_ID: &str = "user.id";
 
-/// A number that JSON does not have, as [protobuf's JSON mapping](https://protobuf.dev/programming-guides/json/) writes it.
+/// A number that JSON cannot represent, as [protobuf's JSON mapping](https://protobuf.dev/programming-guides/json/) writes it.
 pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
     match number {
         f64::INFINITY => Some("Infinity"),
@@ -214,7 +215,7 @@ pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
 /// The sampling rule by which a local root was sampled.
 pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
 
-/// Tells `span` what runs no code of others: [`SpanExt::record_with`] with one look-up less.
+/// Records on `span` without foreign code: [`SpanExt::record_with`] with one look-up less.
 pub(crate) fn tell(span: &Span, tell: impl FnOnce(&mut Recording)) {
     with_open(span, |open| open.recording.as_deref_mut().map(tell));
 }
@@ -228,7 +229,7 @@ pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Op
     })?
 }
 
-/// A recording that others' code is told of: it goes back to its span although that panics.
+/// A recording lent to foreign code; restored to its span even on panic.
 struct Lent<F: FnMut(Box<Recording>)> {
     recording: Option<Box<Recording>>,
     back: F,
@@ -284,7 +285,7 @@ impl From<u16> for Value<'_> {
     }
 }
 
-/// A length; one beyond 2^63 is told as that.
+/// A length; one beyond 2^63 is recorded as the largest `i64`.
 impl From<usize> for Value<'_> {
     fn from(number: usize) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))

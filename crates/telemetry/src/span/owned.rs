@@ -1,4 +1,5 @@
-//! A span whose end is its owner's. Its clones, which libraries take by `Span::current()`, neither prolong it nor the spans around it.
+//! A span that ends when its owner ends it. Its clones, which libraries take by `Span::current()`, prolong neither it nor the
+//! spans around it.
 
 use std::ops::Deref;
 
@@ -23,13 +24,13 @@ use super::{Recording, SpanExt};
 pub struct OwnedSpan(Span);
 
 impl OwnedSpan {
-    /// Begins a span within the current one, which does not stay open because of it. `record` is called once, before the span begins,
-    /// unless the span is not sampled. Its target, for `TRACE_LEVEL`, is `telemetry::span`.
+    /// Starts a span within the current one, and does not keep the current one open. `record` is called once, before the span
+    /// starts, unless the span is not sampled. The new span's target, for `TRACE_LEVEL`, is `telemetry::span`.
     pub fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Self {
         Self(layer::within_current(name, record))
     }
 
-    /// Owns the end of a span that others have made.
+    /// Owns the end of a span that other code has made.
     #[cfg(feature = "actix")]
     pub(crate) fn of(span: Span) -> Self {
         Self(span)

@@ -1,13 +1,13 @@
-//! A span read back out of its encoding, without a copy or a look at its texts: for destinations that speak something else
-//! than OTLP.
+//! A span read back out of its encoding, without copying its texts or looking at them: for destinations whose protocol is not
+//! OTLP.
 
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
 use super::recording::{IS_REMOTE, field};
 use otlp::wire::{Field, Fields};
 
-/// A text as it stands in an encoding. It was a `str` when it was written, and is looked at once more by who needs one again:
-/// most texts are only copied.
+/// A text as it is in an encoding. It was a `str` when it was written, and most texts are only copied. Code that needs a `str`
+/// again has the text checked once more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Text<'a>(&'a [u8]);
 
@@ -23,14 +23,14 @@ pub(crate) enum Scalar<'a> {
 /// A key and its value.
 pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
-/// What tells a span from those that say the same: its ids and its times, with which its encoding begins. Tracestate and flags stand
-/// there too.
+/// What distinguishes a span from others with the same content: its ids and its times, with which its encoding begins.
+/// Tracestate and flags are there too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) trace: TraceId,
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
-    /// The parent is another process's.
+    /// The parent is a span of another process.
     pub(crate) parent_is_remote: bool,
     /// Nanoseconds since 1970.
     pub(crate) start: u64,
@@ -38,7 +38,7 @@ pub(crate) struct Head {
     pub(crate) end: u64,
 }
 
-/// What an ended span says. Reading another span into it reuses its lists.
+/// The content of an ended span. Reading another span into it reuses its lists.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     pub(crate) name: Text<'a>,
@@ -48,7 +48,7 @@ pub(crate) struct Reading<'a> {
     /// The spans that this one is linked to.
     pub(crate) links: Vec<(TraceId, SpanId)>,
     pub(crate) failed: bool,
-    /// Why it failed, in words; empty where that is not known.
+    /// Why the span failed, in words; empty if that is not known.
     pub(crate) description: Text<'a>,
 }
 
@@ -70,7 +70,7 @@ impl<'a> Text<'a> {
         self.0
     }
 
-    /// In bytes.
+    /// Length in bytes.
     pub(crate) fn len(self) -> usize {
         self.0.len()
     }
@@ -79,9 +79,9 @@ impl<'a> Text<'a> {
         self.0.is_empty()
     }
 
-    /// At most so many characters.
+    /// At most this many characters.
     pub(crate) fn first(self, characters: usize) -> Self {
-        // A text of so few bytes has no more characters.
+        // A text of this many bytes or fewer has no more characters.
         if self.len() <= characters {
             return self;
         }
@@ -90,7 +90,7 @@ impl<'a> Text<'a> {
         Self(self.0.get(..end).unwrap_or(self.0))
     }
 
-    /// What follows `prefix`.
+    /// The text after `prefix`.
     pub(crate) fn after(self, prefix: &str) -> Option<Self> {
         self.0.strip_prefix(prefix.as_bytes()).map(Self)
     }
@@ -109,7 +109,7 @@ impl<'a> From<&'a str> for Text<'a> {
 }
 
 impl Head {
-    /// Of the bytes of [`super::Recording::finish`], and what follows it there.
+    /// Reads the head of the bytes that [`super::Recording::finish`] returns, and returns the bytes after it too.
     pub(crate) fn of(record: &[u8]) -> (Self, &[u8]) {
         const PARENT: u64 = field::PARENT as u64;
         const START: u64 = field::START as u64;
@@ -134,17 +134,17 @@ impl Head {
         (head, fields.0)
     }
 
-    /// The parent, where it is a span of this process.
+    /// The parent, if it is a span of this process.
     pub(crate) fn local_parent(&self) -> Option<SpanId> {
         self.parent.filter(|_| !self.parent_is_remote)
     }
 }
 
-/// Of an attribute's field, which is bytes.
+/// The key of an attribute's field, which is bytes.
 const ATTRIBUTE_KEY: u8 = field::ATTRIBUTE << 3 | 2;
 
 impl<'a> Reading<'a> {
-    /// Of nothing yet.
+    /// A span without content.
     pub(crate) fn empty() -> Self {
         Self {
             name: Text::default(),
@@ -157,7 +157,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// What `said`, which follows a [`Head`], says, instead of what it held.
+    /// Reads `said`, the bytes after a [`Head`], in place of the earlier content.
     pub(crate) fn read(&mut self, said: &'a [u8]) {
         self.attributes.clear();
         self.events.clear();
@@ -166,7 +166,7 @@ impl<'a> Reading<'a> {
         (self.failed, self.description) = (false, Text::default());
         let mut fields = Fields(said);
         loop {
-            // The attributes, which are most of a span, stand one behind the other.
+            // The attributes, which are most of a span, follow one another.
             while let [ATTRIBUTE_KEY, length @ ..0x80, rest @ ..] = fields.0
                 && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length))
             {
@@ -240,7 +240,7 @@ fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
 /// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
 #[inline]
 fn attribute(bytes: &[u8]) -> Attribute<'_> {
-    // Nearly every one has a short key, and is a short text or a small number.
+    // Nearly every attribute has a short key, and is a short text or a small number.
     if let [0x0a, length @ ..0x80, rest @ ..] = bytes
         && let Some((key, value)) = rest.split_at_checked(usize::from(*length))
     {

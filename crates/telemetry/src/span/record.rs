@@ -1,4 +1,4 @@
-//! A span that has ended, or a log record, as it waits in the queues of all destinations: its bytes, once.
+//! A span that has ended, or a log record, as it waits in the queues of all destinations: its bytes exist once.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use crate::resource::Resource;
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     encoding: Arc<[u8]>,
-    /// Who made it, where that is not this process.
+    /// The process that made the record, if it is not this process.
     maker: Option<Arc<Resource>>,
 }
 
 impl Record {
-    /// The same, made by another process.
+    /// The same record, made by another process.
     pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
         Self { maker: Some(Arc::clone(maker)), ..self }
     }
 
-    /// Whether `maker` made it; `None` is this process.
+    /// Whether `maker` made the record; `None` is this process.
     pub(crate) fn is_of(&self, maker: Option<&Arc<Resource>>) -> bool {
         self.maker.as_ref().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
     }
 
-    /// Who made the records of `batch`, this process aside. Nearly always nobody.
+    /// The makers of the records of `batch`, without this process. Nearly always none.
     pub(crate) fn makers(batch: &[Self]) -> Vec<Arc<Resource>> {
         let mut makers: Vec<Arc<Resource>> = Vec::new();
         for maker in batch.iter().filter_map(|record| record.maker.as_ref()) {

@@ -1,5 +1,5 @@
-//! A span while it is open, and its bytes once it has ended. An attribute is written into OTLP's encoding at once, so that
-//! nothing is built that must be copied, converted or dropped later: the bytes that [`Recording::finish`] returns are the
+//! A span while it is open, and its bytes once it has ended. An attribute is written into OTLP's encoding immediately, so that
+//! nothing is built that must be copied, converted or dropped later. The bytes that [`Recording::finish`] returns are the
 //! `Span` message that every destination shares. Bounded by [`Limits`]; does no I/O.
 
 use std::borrow::Cow;
@@ -33,13 +33,13 @@ pub(crate) mod field {
     pub(crate) const LINK: u8 = 13;
     pub(crate) const DROPPED_LINKS: u8 = 14;
     pub(crate) const STATUS: u8 = 15;
-    /// Above 15: its key takes two bytes, see [`super::FLAGS_KEY`].
+    /// Above 15: the field's key is two bytes, see [`super::FLAGS_KEY`].
     pub(crate) const FLAGS: u64 = 16;
 }
 
 /// The key of field 16, four bytes.
 const FLAGS_KEY: [u8; 2] = [0x85, 0x01];
-/// Says that the next bit is meant.
+/// Declares that the next bit is meaningful.
 const HAS_IS_REMOTE: u32 = 0x100;
 pub(crate) const IS_REMOTE: u32 = 0x200;
 
@@ -52,12 +52,12 @@ pub struct Recording {
     /// Nanoseconds since 1970.
     start: u64,
     pub(crate) limits: Limits,
-    /// The encoding: up to `attributes_at` the ids and the times, of which the end is filled in when it comes; then attributes and
-    /// nothing else.
+    /// The encoding. Up to `attributes_at` it has the ids and the times, of which the end is filled in when it comes; then
+    /// attributes and nothing else.
     encoding: Vec<u8>,
     attributes_at: usize,
     attributes: u32,
-    /// A bit for each length that an attribute's key has, the lengths modulo 64: a key whose bit is not set is not there.
+    /// A bit for each length that an attribute's key has, the lengths modulo 64: a key whose bit is not set is absent.
     lengths: u64,
     dropped_attributes: u32,
     /// Events and links, encoded as fields of the span.
@@ -65,7 +65,7 @@ pub struct Recording {
     events: u32,
     /// The message of the last exception; `None` if there is none.
     failure: Option<String>,
-    /// The span began in a destructor that a panic ran: that panic is not its own.
+    /// The span started in a destructor that a panic ran: that panic is not the span's own.
     began_unwinding: bool,
     is_unwound: bool,
     dropped_events: u32,
@@ -80,7 +80,7 @@ enum Code {
     Error,
 }
 
-/// The parent of a span, as far as its encoding tells.
+/// The parent of a span, as far as its encoding records it.
 #[derive(Clone, Copy)]
 pub(crate) struct Parent {
     pub(crate) id: SpanId,
@@ -93,17 +93,17 @@ thread_local! {
     static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes of a span after which nothing is added to it: what Honeycomb takes of an event.
+/// The size of a span, in bytes, from which nothing is added to it: Honeycomb's limit for an event.
 const MOST: usize = 1_000_000;
 const SPARES: usize = 8;
-/// The name of the event that tells of an exception.
+/// The name of the event that records an exception.
 pub(super) const EXCEPTION: &str = "exception";
 const BUFFER: usize = 1_024;
 /// The type of the exception that ended a span by unwinding.
 const PANIC: &str = "panic";
 
 impl Recording {
-    /// One that began at `start`, in nanoseconds since 1970, with this tracestate.
+    /// A recording that started at `start`, in nanoseconds since 1970, with this tracestate.
     pub(crate) fn start(
         name: &str,
         context: &SpanContext,
@@ -133,9 +133,9 @@ impl Recording {
         span
     }
 
-    /// One that says nothing, in the buffers of an ended one if there is any.
+    /// An empty recording, in the buffers of an ended one if there is any.
     fn spare() -> Box<Self> {
-        // A thread that ends may make a span after its buffers.
+        // A thread that ends may make a span after its buffers are gone.
         let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
         spare.map_or_else(Self::new, |mut span| {
             span.forget();
@@ -167,7 +167,7 @@ impl Recording {
         })
     }
 
-    /// Says nothing any more, and keeps its buffers. In place: it is large, and this is done for each span.
+    /// Clears the content, and keeps the buffers. Works in place, because a recording is large and this is done for each span.
     fn forget(&mut self) {
         // Each field by name, so that none is forgotten.
         let Self {
@@ -210,7 +210,7 @@ impl Recording {
         }
     }
 
-    /// The same, put together of parts.
+    /// Gives the span another name, put together from parts.
     pub(crate) fn name_of<const N: usize>(&mut self, parts: [&str; N]) {
         self.name.clear();
         for part in parts {
@@ -218,13 +218,13 @@ impl Recording {
         }
     }
 
-    /// Says which side of an exchange the span is.
+    /// Sets which side of an exchange the span is.
     pub fn kind(&mut self, kind: SpanKind) {
         self.kind = kind;
     }
 
-    /// Sets an attribute, in place of an earlier one with this key. Texts are cut at the limit; beyond the limit of their
-    /// number, attributes are counted as dropped.
+    /// Sets an attribute, replacing an earlier one with this key. Texts are cut at the limit; attributes beyond the limit of
+    /// their number are counted as dropped.
     pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if self.lengths & bit(key) != 0
             && let Some(place) = find(&self.encoding, self.attributes_at, key)
@@ -235,7 +235,7 @@ impl Recording {
         self.add(key, value.into());
     }
 
-    /// Sets an attribute whose key is known not to be there.
+    /// Sets an attribute whose key is known to be absent.
     #[inline(always)]
     pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if self.has_no_room() {
@@ -247,7 +247,7 @@ impl Recording {
         attribute(&mut self.encoding, field::ATTRIBUTE, key, value.into(), self.limits.value_bytes);
     }
 
-    /// The same of a text in parts, of which `most` bytes are kept.
+    /// Sets an attribute whose key is known to be absent to a text in parts, of which `most` bytes are kept.
     pub(crate) fn add_joined<const N: usize>(&mut self, key: &str, parts: [&str; N], most: usize) {
         let length = parts.iter().map(|part| part.len()).sum();
         if length > most.min(self.limits.value_bytes) || !is_short(key, length) || self.has_no_room() {
@@ -267,8 +267,8 @@ impl Recording {
         self.code(Code::Error);
     }
 
-    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception: not if the span has one for the same
-    /// failure, because a function may log its error and return it too.
+    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception. It is not if the span has one for
+    /// the same failure, because a function may log its error and return it too.
     pub(super) fn fails_anew(&mut self, message: &str) -> bool {
         let message = cut(message, self.limits.value_bytes);
         self.code(Code::Error);
@@ -284,7 +284,7 @@ impl Recording {
         !is_known
     }
 
-    /// Marks the span as failed by a panic, once. Its message is known to the process's panic hook alone.
+    /// Marks the span as failed by a panic, once. Only the process's panic hook knows the panic's message.
     pub(super) fn unwind(&mut self) {
         if !self.began_unwinding && !std::mem::replace(&mut self.is_unwound, true) {
             self.exception(PANIC, "the thread panicked", "");
@@ -292,7 +292,7 @@ impl Recording {
         }
     }
 
-    /// By the name of a status code; any other text changes nothing.
+    /// Sets the status by the name of its code; any other text changes nothing.
     pub(crate) fn status(&mut self, code: &str) {
         match code {
             _ if code.eq_ignore_ascii_case("error") => self.code(Code::Error),
@@ -301,7 +301,8 @@ impl Recording {
         }
     }
 
-    /// [Ok is final](https://opentelemetry.io/docs/specs/otel/trace/api/#set-status): only the application sets it.
+    /// Sets the status code. [Ok is final](https://opentelemetry.io/docs/specs/otel/trace/api/#set-status): only the
+    /// application sets it.
     fn code(&mut self, code: Code) {
         if self.status != Code::Ok {
             self.status = code;
@@ -313,7 +314,7 @@ impl Recording {
         self.description.push_str(cut(description, self.limits.value_bytes));
     }
 
-    /// Counts what somebody else dropped, or we of what they told.
+    /// Counts what another process dropped, or what we dropped of its data.
     pub(crate) fn drop_more(&mut self, attributes: u32, events: u32, links: u32) {
         self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
         self.dropped_events = self.dropped_events.saturating_add(events);
@@ -331,7 +332,7 @@ impl Recording {
         self.event(EXCEPTION, &attributes);
     }
 
-    /// Whether it has an `exception` event.
+    /// Whether the span has an `exception` event.
     pub fn has_exception(&self) -> bool {
         self.failure.is_some()
     }
@@ -341,7 +342,7 @@ impl Recording {
         self.event_at(now(), name, attributes);
     }
 
-    /// The same at another time.
+    /// Adds an event with these encoded attributes, at another time.
     pub(crate) fn event_at(&mut self, nanoseconds: u64, name: &str, attributes: &[u8]) {
         if self.events >= self.limits.events || self.is_full() {
             self.dropped_events += 1;
@@ -371,10 +372,10 @@ impl Recording {
         bytes(&mut self.more, field::LINK, &link);
     }
 
-    /// The whole span, ended at `end`, in nanoseconds since 1970, or where it began if the clock went back meanwhile.
+    /// The whole span, ended at `end`, in nanoseconds since 1970, or at its start if the clock went back meanwhile.
     pub(crate) fn finish(mut self: Box<Self>, end: u64) -> Record {
         let encoding = &mut self.encoding;
-        // The last of what stands before the attributes.
+        // The end is the last field before the attributes.
         if let Some(place) = encoding.get_mut(..self.attributes_at).and_then(|head| head.last_chunk_mut()) {
             *place = end.max(self.start).to_le_bytes();
         }
@@ -398,7 +399,7 @@ impl Recording {
         record
     }
 
-    /// Leaves its buffers to the next span of this thread, unless they are large.
+    /// Leaves the buffers to the next span of this thread, unless they are large.
     fn leave(self: Box<Self>) {
         let Self { encoding, more, name, description, .. } = &*self;
         let texts = name.capacity() + description.capacity();
@@ -413,12 +414,12 @@ impl Recording {
         }
     }
 
-    /// Another attribute is not added.
+    /// Whether another attribute may not be added.
     fn has_no_room(&self) -> bool {
         self.attributes >= self.limits.attributes || self.is_full()
     }
 
-    /// It holds so much that nothing more is added.
+    /// Whether the span holds so much that nothing more is added.
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
     }
@@ -458,7 +459,7 @@ mod tests {
     use super::*;
     use crate::span::reading::{Head, Reading, Scalar};
 
-    /// A value, and what it is in OTLP.
+    /// A value, and its form in OTLP.
     fn values() -> impl Strategy<Value = Any> {
         prop_oneof![
             (0_u32..64).prop_flat_map(|bits| 0..=i64::MAX >> bits).prop_map(Any::IntValue),

@@ -1,6 +1,6 @@
-//! Decides by X-Ray's sampling rules: the central ones for an hour after they came, else local ones. Counts, for each central
-//! rule, what it took, until that has been reported; what was not when the process ends is told to nobody. Each decision holds one
-//! short lock of the rule that it is by. Asks nobody: who does, tells what it was answered.
+//! Decides by X-Ray's sampling rules: the central ones for an hour after they came, otherwise the local ones. Counts the
+//! requests that each central rule took until they have been reported; unreported counts are lost at exit. Each decision holds,
+//! for a short time, one lock of the rule that decides. Sends no requests; the poller passes in responses.
 
 #[cfg(test)]
 mod tests;
@@ -15,26 +15,26 @@ use wire::{Request, Rule, Rules};
 use super::asked::{self, Asked};
 use super::sampler::Threshold;
 
-/// How long central rules hold, in seconds.
+/// How long central rules are valid, in seconds.
 const LIVES: u64 = 3_600;
 
-/// The rules of a service, and what they have taken.
+/// The rules of a service, and the counts of what they took.
 #[derive(Debug)]
 pub(crate) struct ByRules {
-    /// As the service's segments are named, which is what a rule's `ServiceName` is compared with.
+    /// The name of the service's segments, with which a rule's `ServiceName` is compared.
     service: String,
     service_type: &'static str,
-    /// As a line at start shows them.
+    /// The rules as a line at start shows them.
     shown: String,
     local: Table,
     central: RwLock<Option<Arc<Table>>>,
 }
 
-/// Rules in their order; the last takes what no other does.
+/// Rules in their order; the last takes the requests that no other takes.
 #[derive(Debug)]
 struct Table {
     entries: Vec<Entry>,
-    /// The last second in which they hold.
+    /// The last second in which the rules are valid.
     until: u64,
 }
 
@@ -42,17 +42,17 @@ struct Table {
 struct Entry {
     rule: Rule,
     name: Arc<str>,
-    /// Outlives the rules: those of the same name go on counting.
+    /// Outlives the rules: new rules of the same name continue its counts.
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Debug)]
 struct State {
     reservoir: Reservoir,
-    /// For what the reservoir leaves.
+    /// The rate for requests that the reservoir leaves.
     rate: Threshold,
     counts: Counts,
-    /// Some request has matched the rule: its statistics are reported.
+    /// At least one request has matched the rule, so its statistics are reported.
     matched: bool,
 }
 
@@ -64,17 +64,17 @@ struct Counts {
     borrowed: u64,
 }
 
-/// What the rules say of a trace.
+/// What the rules decide for a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Verdict {
     pub(crate) sampled: bool,
-    /// What decided where the reservoir did not.
+    /// The threshold that decided if the reservoir did not.
     pub(crate) by_rate: Option<Threshold>,
     pub(crate) rule: Option<Arc<str>>,
 }
 
 impl ByRules {
-    /// Of the service of this name, which is one for X-Ray, by `local` rules until others come.
+    /// Rules for the service of this name and of this X-Ray type, by `local` rules until central ones come.
     pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
         asked::want();
         let entry = |rule: &Rule| Entry::new(rule, Reservoir::local(rule.reservoir()));
@@ -82,7 +82,7 @@ impl ByRules {
         Self { service, service_type, shown, local, central: RwLock::new(None) }
     }
 
-    /// Decides for a trace of these 56 random bits that begins `now`, with what is known of its request.
+    /// Decides for a trace of these 56 random bits that starts `now`, with what is known of its request.
     pub(crate) fn decide(&self, now: SystemTime, random: u64, asked: Option<&Asked>) -> Verdict {
         let service = self.service.as_str();
         let request = asked
@@ -95,7 +95,7 @@ impl ByRules {
         }
     }
 
-    /// Central rules came `now`. Tells whether they are others than before.
+    /// Replaces the central rules by those that came `now`. Returns whether they differ from the earlier ones.
     pub(crate) fn learn(&self, rules: &Rules, now: SystemTime) -> bool {
         let before = self.central();
         let mut states: HashMap<&str, &Arc<Mutex<State>>> = HashMap::new();
@@ -118,7 +118,7 @@ impl ByRules {
         others
     }
 
-    /// What each central rule that was ever matched has taken since the last report, which begins anew.
+    /// What each central rule that was ever matched has taken since the last report. The counts start anew.
     pub(crate) fn report(&self, client_id: &str, now: SystemTime) -> Vec<Statistics> {
         let table = self.central();
         let mut statistics = Vec::new();
@@ -139,7 +139,7 @@ impl ByRules {
         statistics
     }
 
-    /// A report was not taken: it counts again. That of a rule which is gone has nobody to go to.
+    /// Counts again what a failed report had counted. Counts of a rule that no longer exists are lost.
     pub(crate) fn give_back<'a>(&self, statistics: impl IntoIterator<Item = &'a Statistics>) {
         let table = self.central();
         for told in statistics {
@@ -152,7 +152,7 @@ impl ByRules {
         }
     }
 
-    /// A rule's rate and quota from now on.
+    /// Sets a rule's rate and quota from now on.
     pub(crate) fn aim(&self, target: &Target) {
         let table = self.central();
         let Some(entry) = table.as_ref().and_then(|table| table.named(&target.rule_name)) else { return };
@@ -181,7 +181,7 @@ impl Table {
         let taken = state.reservoir.take(second);
         let by_rate = taken.is_none().then_some(state.rate);
         let sampled = by_rate.is_none_or(|rate| rate.takes(random));
-        // As in AWS's SDKs, what is borrowed is not among what is sampled.
+        // As in AWS's SDKs, borrowed requests are not among the sampled ones.
         let count = if taken == Some(Taken::Borrowed) { &mut state.counts.borrowed } else { &mut state.counts.sampled };
         *count += u64::from(sampled);
         Verdict { sampled, by_rate, rule: Some(Arc::clone(&entry.name)) }
@@ -205,7 +205,7 @@ impl std::fmt::Display for ByRules {
     }
 }
 
-/// No change is left half way, so that a state holds after a panic too.
+/// No change is left half done, so a state is valid after a panic too.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

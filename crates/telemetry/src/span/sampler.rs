@@ -1,9 +1,10 @@
-//! Which traces are recorded: OpenTelemetry's samplers, decided before anything of a span is built. A ratio is decided by the
-//! trace id's 56 random bits, the same in every service, and carried in the `ot` entry of tracestate as its
+//! Which traces are recorded: OpenTelemetry's samplers, which decide before anything of a span is built. A ratio is decided by
+//! the trace id's 56 random bits, the same in every service. The ratio is carried in the `ot` entry of tracestate as its
 //! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
-//! many requests it stands for. A caller may bring other random bits in that entry, its `rv`: they decide instead, and go on as they
-//! came. Honeycomb reads that from `SampleRate`, a whole number. If it is none, some traces have the next
-//! lower number and some the next higher, chosen by the trace id too, so that sums are right in expectation.
+//! many requests it stands for. A caller may send other random bits in that entry, its `rv`: they decide instead, and are
+//! propagated unchanged. Honeycomb reads the number of requests from `SampleRate`, a whole number. If the number is not whole,
+//! some traces have the next lower number and some the next higher, chosen by the trace id too, so that sums are right in
+//! expectation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ const ENTRY: &str = "ot";
 /// A decision for each trace.
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
-    /// For a trace that begins here.
+    /// For a trace that starts here.
     pub(crate) root: Root,
     /// A trace that comes with a decision keeps it.
     pub(crate) parent_based: bool,
@@ -34,11 +35,11 @@ pub(crate) enum Root {
     On,
     Off,
     Ratio(Threshold),
-    /// Traces whose request is taken by X-Ray's rules.
+    /// Traces whose request X-Ray's rules take.
     Rules(Arc<ByRules>),
 }
 
-/// The part of [`RANGE`] that a ratio does not sample: traces whose random bits are at least this are.
+/// The part of [`RANGE`] that a ratio does not sample. A trace is sampled if its random bits are at least this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threshold(u64);
 
@@ -46,11 +47,11 @@ pub(crate) struct Threshold(u64);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) sampled: bool,
-    /// What goes on to the next service.
+    /// The tracestate for the next service.
     pub(crate) state: State,
-    /// How many requests a sampled one stands for; `None` where that is one, or unknown.
+    /// How many requests a sampled one stands for; `None` if that is one, or unknown.
     pub(crate) rate: Option<i64>,
-    /// The sampling rule that decided, here.
+    /// The sampling rule that decided, if it was decided here.
     pub(crate) rule: Option<Arc<str>>,
 }
 
@@ -81,8 +82,8 @@ impl Threshold {
 }
 
 impl Sampler {
-    /// The decision for a span in `trace` that begins `now` in this process, below the remote span `parent`, which came with
-    /// `state`, if there is one.
+    /// The decision for a span in `trace` that starts `now` in this process. `parent` is its remote parent, if there is one,
+    /// and `state` came with that.
     pub(crate) fn decide(
         &self,
         trace: TraceId,
@@ -108,7 +109,7 @@ impl Sampler {
                         (verdict.sampled, verdict.by_rate, verdict.rule)
                     }
                 };
-                // What another's ratio said does not hold for a decision of our own; its random bits do.
+                // A decision of our own ignores another service's ratio, but uses its random bits.
                 let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|at| sampled && *at > 0);
                 let parts = [threshold.map(|at| format!("th:{}", hex(at))), brought.map(|rv| format!("rv:{rv:014x}"))];
                 let entry = parts.into_iter().flatten().collect::<Vec<_>>().join(";");
@@ -119,7 +120,7 @@ impl Sampler {
     }
 }
 
-/// 14 hex digits without the zeros at their end.
+/// 14 hex digits without trailing zeros.
 fn hex(threshold: u64) -> String {
     let digits = format!("{threshold:014x}");
     let significant = digits.trim_end_matches('0');
@@ -132,13 +133,13 @@ fn random(trace: TraceId) -> u64 {
     u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
-/// What an entry's threshold means for `trace`.
+/// The rate that an entry's threshold means for `trace`.
 fn rate_of_entry(entry: &str, trace: TraceId) -> Option<i64> {
     let digits = value(entry, "th:").filter(|digits| (1..=14).contains(&digits.len()))?;
     rate(number(&format!("{digits:0<14}"))?, brought(entry).unwrap_or_else(|| random(trace)))
 }
 
-/// The random bits that an entry brings, by which others have decided.
+/// The random bits in an incoming entry, by which other services have decided.
 fn brought(entry: &str) -> Option<u64> {
     value(entry, "rv:").filter(|digits| digits.len() == 14).and_then(number)
 }
@@ -261,7 +262,7 @@ mod tests {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: true };
             let count = counted(|trace| sampler.decide(trace, None, State::default(), UNIX_EPOCH));
             assert!((count / 100_000.0 - 1.0).abs() < 0.02, "{count} at {ratio}");
-            // The next service is told the same, also by one that brings its own random bits.
+            // The next service gets the same rate, also with incoming random bits.
             let count = counted(|trace| {
                 let Decision { sampled, state, rate, .. } = sampler.decide(trace, None, State::default(), UNIX_EPOCH);
                 let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn random_bits_of_an_entry_decide_its_rate() {
-        // Of 2/3 half of the traces count for two.
+        // At 2/3, half of the traces count for two.
         let th = "th:55555555555555";
         assert_eq!(rate_of_entry(&format!("{th};rv:55555555555555"), trace(u64::MAX)), Some(2));
         assert_eq!(rate_of_entry(&format!("rv:ffffffffffffff;{th}"), trace(0x55_5555_5555_5555)), None);

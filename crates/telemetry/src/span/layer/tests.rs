@@ -157,7 +157,7 @@ fn limits_hold_and_what_they_drop_is_counted() {
 #[error("no disk")]
 struct Disk;
 
-/// OTLP requires unique keys: the last value of one stands.
+/// OTLP requires unique keys: the last value of a key wins.
 #[test]
 fn a_key_is_once_in_an_event_and_in_a_log_record() {
     let twice = || {
@@ -334,7 +334,7 @@ fn where_spans_are_not_made_what_a_request_brought_goes_on() {
         }
         assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());
         assert!(propagation::trace_id(&span).is_none(), "nobody served it");
-        // Whoever leaves the decision to us, or names no span, is passed on without a trace.
+        // A context that leaves the decision to us, or names no span, is propagated without a trace.
         for said in [
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?",
             "Root=1-5759e988-bd862e3fe1be46a994272793",
@@ -376,7 +376,8 @@ impl fmt::Debug for Chatty {
     }
 }
 
-/// Under a scoped dispatcher `tracing` lets nothing nest; under a process's own it does, so this asks the layer itself.
+/// Under a scoped dispatcher `tracing` lets nothing nest. Under a process's own dispatcher it does, so this test calls the
+/// layer itself.
 #[test]
 fn a_value_that_logs_while_it_is_shown_stops_nothing() {
     let status = std::process::Command::new(std::env::current_exe().unwrap())

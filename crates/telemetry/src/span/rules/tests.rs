@@ -9,7 +9,7 @@ use crate::span::sampler::{Root, Sampler};
 use crate::span::{Limits, SAMPLING_RULE};
 use crate::testing::{attribute, recorded};
 
-/// The random bits of a trace that no rate but 1 takes.
+/// The random bits of a trace that only a rate of 1 takes.
 const UNLUCKY: u64 = 1;
 
 fn at(second: u64) -> SystemTime {
@@ -142,7 +142,7 @@ fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<Str
     told
 }
 
-/// `/yes` is taken, all else is not.
+/// `/yes` is sampled, nothing else is.
 fn yes_alone() -> Value {
     json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
         {"host": "localhost", "http_method": "get", "url_path": "/yes", "fixed_target": 0, "rate": 1}]})

@@ -1,4 +1,4 @@
-//! What goes wrong is an error in the trace, without a line of the application's.
+//! Each failure is an error in the trace, without any code in the application.
 
 use super::*;
 
@@ -97,7 +97,7 @@ fn an_error_reaches_the_span_in_which_a_function_is_called_and_only_that_one() {
     fn helper() {
         tracing_log::log::error!("from the log crate");
     }
-    // As `try_init` of the registry does it: the bridge speaks to the subscriber of the moment.
+    // As `try_init` of the registry does: the bridge uses the subscriber of the moment.
     let _ = tracing_log::LogTracer::init();
     let spans = spans(|| {
         tracing::error!("outside of any span");
@@ -118,7 +118,7 @@ fn a_status_of_ok_is_final() {
     assert_eq!(spans[0].status.as_ref().unwrap().code(), StatusCode::Ok);
 }
 
-/// Whether a span failed by a panic, by the names of spans in the order in which they ended.
+/// Whether each span failed by a panic, by the names of spans in the order in which they ended.
 fn panicked(run: impl FnOnce()) -> Vec<(String, bool)> {
     let by_panic = |span: &Span| {
         let kinds = span.events.iter().filter_map(|event| attribute(&event.attributes, "exception.type"));
