@@ -1,4 +1,4 @@
-//! What the environment says about this service. Opens nothing.
+//! This service's settings from the environment. Opens nothing.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -11,12 +11,12 @@
 //! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | the whole |
 //! | `CRUDDUR_ENV` | `production` refuses faults and `week2` | `development` |
 //! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
-//! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of whom a token signs in once; it is told in the ready line | nobody |
-//! | `AUTH_MODE` | `local`: people sign up here; `cognito`: they come with a user pool's tokens | `local` |
+//! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of a user whom a token signs in once; the ready line contains the token | none |
+//! | `AUTH_MODE` | `local`: users sign up here; `cognito`: they present a user pool's tokens | `local` |
 //! | `AWS_COGNITO_USER_POOL_ID` | the user pool | none |
-//! | `AWS_COGNITO_USER_POOL_CLIENT_ID` | the app client that the tokens are made for | none |
-//! | `AWS_REGION`, else `AWS_DEFAULT_REGION` | the pool's region, where its id does not begin with one | none |
-//! | `AUTH_ISSUER` | another issuer in the pool's place, as the tokens' `iss` has it | the pool |
+//! | `AWS_COGNITO_USER_POOL_CLIENT_ID` | the app client for which the tokens are issued | none |
+//! | `AWS_REGION`, else `AWS_DEFAULT_REGION` | the pool's region, if its id does not begin with one | none |
+//! | `AUTH_ISSUER` | another issuer instead of the pool, exactly as in the tokens' `iss` | the pool |
 
 mod accounts;
 mod database;
@@ -40,28 +40,28 @@ pub(crate) use shape::Shape;
 /// The backend's settings.
 #[derive(Debug)]
 pub struct Config {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: SocketAddr,
-    /// Where users and cruds are kept.
+    /// The database of users and cruds.
     pub database: Database,
-    /// Origins whose pages may call the API, beside the one that serves it.
+    /// Origins whose pages may call the API, besides the one that serves it.
     pub origins: Vec<Origin>,
-    /// The hosts that are answered to.
+    /// The hosts that the listener serves.
     pub hosts: AllowedHosts,
-    /// The proxies that are believed about their clients.
+    /// The proxies whose headers about their clients are trusted.
     pub trust: Trust,
     /// The frontend that the API is for.
     pub shape: Shape,
-    /// What is made to go wrong.
+    /// The faults to inject.
     pub faults: Faults,
-    /// Whose accounts count.
+    /// Which accounts are accepted.
     pub accounts: Accounts,
-    /// Whom a token is made for that signs in once; nobody where accounts are not our own.
+    /// The user whom a one-time token signs in; `None` if an issuer has the accounts.
     pub one_time_sign_in: Option<String>,
 }
 
 impl Config {
-    /// From `settings`, which remembers the faults.
+    /// Reads `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0);
@@ -84,7 +84,7 @@ impl Config {
     }
 }
 
-/// None in production, whatever is configured.
+/// The faults to inject: none in production, whatever is configured.
 pub fn faults(settings: &mut Settings) -> Faults {
     const EXPECTED: &str = "some of slow-query:200ms, n-plus-one and error:5%, with commas between";
     let faults = settings.parse("CRUDDUR_FAULTS", EXPECTED).unwrap_or(Faults::NONE);
@@ -104,7 +104,7 @@ enum Environment {
     Production,
 }
 
-/// Why a text is none of the words that a variable may have.
+/// Why a text is not one of a variable's permitted words.
 #[derive(Debug, thiserror::Error)]
 #[error("it is none of them")]
 pub struct NoneOfThem;

@@ -1,5 +1,5 @@
-//! The keys that an issuer publishes ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)): what is read of them, and how they
-//! are asked for. No redirect is followed and no proxy is used; of an answer at most 64 KiB are read. Blocks.
+//! The keys that an issuer publishes ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)): how they are requested and which parts are read. Follows no redirect
+//! and uses no proxy. Reads at most 64 KiB of a response. Blocks.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 const MAX_BODY: u64 = 64 * 1024;
 const MAX_KEYS: usize = 64;
-/// Of a modulus, in bytes: 2,048 to 8,192 bits.
+/// The permitted length of a modulus, in bytes: 2,048 to 8,192 bits.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// An RSA key that signs tokens.
@@ -24,22 +24,22 @@ pub(super) struct Key {
     e: Vec<u8>,
 }
 
-/// Why there are no keys.
+/// Why no keys could be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum NoKeys {
-    /// The issuer did not answer, or not to the end, or with too much.
+    /// The issuer did not respond, or its response was incomplete or too long.
     #[error("{0} did not answer: {1}; check AUTH_ISSUER or the user pool's id, and this machine's way there")]
     Silent(String, ureq::Error),
-    /// It answered something else.
+    /// The issuer's response was of another kind.
     #[error("{0} answered {1}; check AUTH_ISSUER or the user pool's id")]
     Status(String, u16),
-    /// What it answered cannot be used.
+    /// The issuer's keys cannot be used.
     #[error("{0} answered {1}; check AUTH_ISSUER or the user pool's id")]
     Useless(String, &'static str),
 }
 
 impl NoKeys {
-    /// A name of the kind of trouble, for a span.
+    /// The kind of failure, for a span.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Silent(_, ureq::Error::Timeout(_)) => "timeout",
@@ -66,7 +66,7 @@ pub(super) fn agent() -> ureq::Agent {
         .new_agent()
 }
 
-/// Asks for the keys at `url`; there is at least one.
+/// Requests the keys at `url`; returns at least one.
 pub(super) fn fetch(agent: &ureq::Agent, url: &str) -> Result<Vec<Key>, NoKeys> {
     let silent = |error| NoKeys::Silent(url.to_owned(), error);
     let mut answer = agent.get(url).call().map_err(silent)?;
@@ -93,7 +93,7 @@ struct Published {
     e: String,
 }
 
-/// The keys that sign with RS256. What is for something else is left out, as the RFC asks.
+/// The keys that sign with RS256. Keys for other purposes are skipped, as the RFC asks.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Key>, &'static str> {
     let Ok(Set { keys }) = serde_json::from_slice(body) else { return Err("what is no set of keys") };
     if keys.len() > MAX_KEYS {
@@ -117,7 +117,7 @@ impl Key {
     }
 }
 
-/// Big-endian, without the zeros that some write before it.
+/// Decodes a big-endian number, without the leading zeros that some issuers write.
 fn number(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
     let first = bytes.iter().position(|byte| *byte != 0)?;

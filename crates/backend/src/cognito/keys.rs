@@ -1,6 +1,6 @@
-//! The issuer's keys, kept. They are asked for by the first token, by a token of a key that is not among them, and after an
-//! hour, and stay as they are while the issuer does not answer. However many tokens come, forged or not, one request to the
-//! issuer is under way at a time, one in thirty seconds is made for an unknown key, and one in two seconds while none is known.
+//! Keeps the issuer's keys. They are requested for the first token, for a token whose key is unknown, and after an hour, and stay unchanged while the issuer
+//! does not respond. However many tokens come, forged or not, at most one request to the issuer is in progress. An unknown key causes at most one request in
+//! thirty seconds, or in two seconds while no key is known.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use tracing::Span;
 use super::Refused;
 use super::jwks::{self, Key, NoKeys};
 
-/// After a request that was made for an unknown key, until the next may be.
+/// The interval after a request for an unknown key, until the next one is allowed.
 const REFRESH: Duration = Duration::from_secs(30);
-/// After a request that failed while no key is known; what `Retry-After` says is as long.
+/// The interval after a request that failed while no key is known; `Retry-After` has the same value.
 const RETRY: Duration = Duration::from_secs(2);
-/// The age at which they are asked for again: a key that the issuer has withdrawn is good no longer.
+/// The age at which the keys are requested again: a key that the issuer has withdrawn is no longer valid.
 const OLD: Duration = Duration::from_secs(3_600);
-/// Between two lines about an issuer that does not answer.
+/// The interval between two log lines about an issuer that does not respond.
 const QUIET: Duration = Duration::from_secs(60);
 
 /// An issuer's keys.
@@ -27,7 +27,7 @@ pub(super) struct Keys {
     url: String,
     agent: ureq::Agent,
     known: RwLock<Known>,
-    /// Who has it may ask the issuer.
+    /// Its holder may send a request to the issuer.
     turn: Arc<Mutex<Turn>>,
 }
 
@@ -37,7 +37,7 @@ struct Known {
     since: Option<Instant>,
 }
 
-/// When what may be done next.
+/// When the next request and the next log line are allowed.
 #[derive(Debug, Default)]
 struct Turn {
     ask: Option<Instant>,
@@ -49,14 +49,14 @@ impl Keys {
         Self { url, agent: jwks::agent(), known: RwLock::default(), turn: Arc::default() }
     }
 
-    /// The key of this name. Waits for the issuer only where it is not among those that are known.
+    /// The key of this name. Waits for the issuer only if the key is not known.
     pub(super) async fn find(self: &Arc<Self>, kid: &str) -> Result<Arc<Key>, Refused> {
         if let Some(key) = self.known(kid) {
             self.keep_fresh();
             return Ok(key);
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
-        // Whoever had the turn before may have got it.
+        // The previous holder of the turn may have fetched the key.
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
@@ -79,7 +79,7 @@ impl Keys {
         self.known.read().unwrap_or_else(PoisonError::into_inner).since
     }
 
-    /// Nobody waits for what this asks.
+    /// Requests the keys if they are old, without making a caller wait.
     fn keep_fresh(self: &Arc<Self>) {
         let now = Instant::now();
         let is_old = self.since().is_some_and(|since| now.saturating_duration_since(since) >= OLD);
@@ -91,7 +91,7 @@ impl Keys {
         }
     }
 
-    /// Asks the issuer, off the runtime. Holds the turn to the end, whether or not the request that began it is still there.
+    /// Requests the keys from the issuer, off the runtime. Holds the turn to the end, even if the request that started it has gone.
     fn ask(self: &Arc<Self>, mut turn: OwnedMutexGuard<Turn>) -> JoinHandle<()> {
         let (keys, parent) = (Arc::clone(self), Span::current());
         spawn_blocking(move || {
@@ -138,7 +138,7 @@ impl Turn {
         self.ask.is_none_or(|from| now >= from)
     }
 
-    /// Holds if nothing else is said of it, as where the one who asks does not come back.
+    /// Sets a limit that holds unless a later step changes it, for example if the task that sends the request never returns.
     fn begin(&mut self, now: Instant) {
         self.ask = Some(now + REFRESH);
     }

@@ -1,9 +1,8 @@
-//! Who comes with a token of an issuer's: of a user pool of Amazon Cognito's, or of another that makes them as it does
-//! ([its documentation](https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html)).
+//! Identifies the bearer of an issuer's token: a token of an Amazon Cognito user pool, or of another issuer that makes them in the same way ([its
+//! documentation](https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-tokens-verifying-a-jwt.html)).
 //!
-//! A token is good that is signed with RS256 by a key that the issuer publishes, that says it is the issuer's, for our client,
-//! and that it is the time for it. Believes nothing of a token before its signature was found right, but which key to look
-//! for. Knows no users, and keeps no tokens.
+//! A valid token is signed with RS256 by a key that the issuer publishes, names the issuer and our client, and is used within its period of validity. Until the
+//! signature has been verified, only the name of the key is used. Knows no users, and keeps no tokens.
 
 mod jwks;
 mod keys;
@@ -26,16 +25,16 @@ pub(crate) struct Tokens {
     keys: Arc<Keys>,
 }
 
-/// Whom a good token is about.
+/// The bearer of a valid token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bearer {
-    /// The issuer and whom it means: another issuer may mean somebody else by the same name.
+    /// The issuer and its name for the user: another issuer may mean another user by the same name.
     pub(crate) subject: String,
-    /// What they are called, where nobody else is.
+    /// The preferred handle of the user, if it is free.
     pub(crate) handle: Handle,
 }
 
-/// Why a token says nothing of who comes with it. Quotes nothing of it.
+/// Why a token does not identify its bearer. Quotes nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("this is no token of the issuer's; send one as `Authorization: Bearer TOKEN`")]
@@ -54,7 +53,7 @@ pub(crate) enum Refused {
     Expired,
     #[error("the token is not good yet; is the issuer's clock right, and ours?")]
     Early,
-    /// Not the token's fault: no key was ever had.
+    /// The token is not at fault: no key has ever been received.
     #[error("the issuer of accounts does not answer; try again")]
     Away,
 }
@@ -65,7 +64,7 @@ impl Tokens {
         Self { issuer, keys }
     }
 
-    /// Whom this token is about.
+    /// The bearer of this token.
     pub(crate) async fn bearer(&self, token: &Token, now: DateTime<Utc>) -> Result<Bearer, Refused> {
         let token = Unverified::parse(token.expose())?;
         let key = self.keys.find(token.kid()).await?;
@@ -73,10 +72,10 @@ impl Tokens {
     }
 }
 
-/// Asks an issuer for its keys, and tells how many of them are for us. Blocks.
+/// Requests the keys of an issuer, and returns how many of them can be used here. Blocks.
 ///
 /// # Errors
-/// Why there are none.
+/// [`NoKeys`] says why there are none.
 pub fn reach(issuer: &Issuer) -> Result<usize, NoKeys> {
     jwks::fetch(&jwks::agent(), &issuer.keys()).map(|keys| keys.len())
 }

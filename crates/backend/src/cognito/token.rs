@@ -1,5 +1,5 @@
-//! A token's three parts ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)), its signature
-//! ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515), RS256 alone), and what it claims. Does no I/O and reads no clock.
+//! A token's three parts ([RFC 7519](https://www.rfc-editor.org/rfc/rfc7519)), its signature ([RFC 7515](https://www.rfc-editor.org/rfc/rfc7515), RS256 alone),
+//! and its claims. Does no I/O and reads no clock.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,14 +12,14 @@ use super::{Bearer, Refused};
 use crate::config::Issuer;
 use crate::domain::Handle;
 
-/// In bytes; a user pool's have some 1,000, and more with many groups.
+/// The longest token, in bytes; a user pool's have some 1,000, and more with many groups.
 const MAX: usize = 16 * 1024;
-/// How far the issuer's clock may be from ours, in seconds.
+/// The permitted difference between the issuer's clock and ours, in seconds.
 const LEEWAY: i64 = 30;
-/// By [OpenID Connect](https://openid.net/specs/openid-connect-core-1_0.html#IDToken).
+/// The longest subject by [OpenID Connect](https://openid.net/specs/openid-connect-core-1_0.html#IDToken).
 const MAX_SUBJECT: usize = 255;
 
-/// A token of which nothing is known to be true.
+/// A token of which nothing has been verified.
 pub(super) struct Unverified<'a> {
     kid: String,
     signed: &'a str,
@@ -27,7 +27,7 @@ pub(super) struct Unverified<'a> {
     signature: Vec<u8>,
 }
 
-/// What the issuer says, since its key signed it.
+/// The issuer's claims, since its key signed them.
 #[derive(Deserialize)]
 pub(super) struct Claims {
     iss: String,
@@ -36,9 +36,9 @@ pub(super) struct Claims {
     nbf: Option<i64>,
     #[serde(rename = "token_use")]
     purpose: String,
-    /// Of access tokens.
+    /// The client of an access token.
     client_id: Option<String>,
-    /// Of id tokens.
+    /// The client of an id token.
     aud: Option<Audience>,
     username: Option<String>,
     #[serde(rename = "cognito:username")]
@@ -56,7 +56,7 @@ enum Audience {
 struct Header {
     alg: String,
     kid: Option<String>,
-    /// What must be understood; nothing of it is.
+    /// Extensions that the recipient must understand. None is supported.
     crit: Option<IgnoredAny>,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Unverified<'a> {
         Ok(Self { kid, signed, claims, signature: bytes(signature)? })
     }
 
-    /// Which of the issuer's keys is said to have signed it.
+    /// The name of the key that allegedly signed the token.
     pub(super) fn kid(&self) -> &str {
         &self.kid
     }
@@ -90,7 +90,7 @@ impl<'a> Unverified<'a> {
 }
 
 impl Claims {
-    /// Whom it is about, where it is for us, now.
+    /// The bearer of the token, if it is for our client and valid now.
     pub(super) fn bearer(self, issuer: &Issuer, now: DateTime<Utc>) -> Result<Bearer, Refused> {
         if self.iss != issuer.name() {
             return Err(Refused::AnotherIssuer);
@@ -113,7 +113,7 @@ impl Claims {
         Ok(Bearer { subject: format!("{} {}", self.iss, self.sub), handle: Handle::like(&name) })
     }
 
-    /// A token that is for others too is not for us: they could come with it.
+    /// A token that is for other clients too is rejected: they could present it.
     fn is_for(&self, client: &str) -> bool {
         match (self.purpose.as_str(), &self.aud) {
             ("access", _) => self.client_id.as_deref() == Some(client),
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::config::{Accounts, Config};
 
-    /// Made by `openssl`, whose private key is gone. Expires at 1,800,003,600.
+    /// Made by `openssl`; its private key has been deleted. Expires at 1,800,003,600.
     const N: &str = "\
         2lsZWlgJN6MjeBA5Yu4aLb7rqlTYEqRFcicddh_XOTKcvJMO_9HMlLTFAWykycbjmm9C0Qeq4glnxPF2Lzrg0xD1Ppj9DcOftnP3\
         IBROqCWnrFO4do9MqGzUcBeEeNY4SFCYjAUCRLs7A6SA-nt17WBkx_OXLQrxRMC5RpdnMKglLvxZSMPZxUsiNxL_UFJzDWx6ZgFn\

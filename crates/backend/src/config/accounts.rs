@@ -1,4 +1,4 @@
-//! Whose accounts count: Cruddur's own, or those of an issuer of tokens. Opens nothing.
+//! Which accounts are accepted: Cruddur's own, or those of an issuer of tokens. Opens nothing.
 
 use std::str::FromStr;
 
@@ -7,23 +7,23 @@ use telemetry::Url;
 
 use super::NoneOfThem;
 
-/// Whose accounts count.
+/// Which accounts are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accounts {
-    /// Cruddur's: people sign up here, and have sessions.
+    /// Cruddur's own: users sign up here, and have sessions.
     Own,
-    /// An issuer's: people come with a token of its.
+    /// An issuer's: users present one of its tokens.
     Issued(Issuer),
 }
 
-/// Whose tokens are good: a user pool of Amazon Cognito's, or another that makes them as it does.
+/// Whose tokens are valid: those of an Amazon Cognito user pool, or of another issuer that makes them in the same way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     address: Address,
     client: String,
 }
 
-/// An issuer by its address, letter for letter as it stands in `iss`.
+/// An issuer by its address, exactly as in `iss`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Address(String);
 
@@ -33,14 +33,14 @@ enum Mode {
     Cognito,
 }
 
-/// `us-east-1_AbCdEf123`.
+/// A user pool's id, such as `us-east-1_AbCdEf123`.
 struct Pool(String);
 
-/// `us-east-1`.
+/// A region, such as `us-east-1`.
 struct Region(String);
 
 impl Accounts {
-    /// Reads every variable in every mode, so that one that is wrong is told before it matters.
+    /// Reads every variable in every mode, so that an invalid one is reported before it matters.
     pub(super) fn read(settings: &mut Settings) -> Self {
         let mode = Mode::read(settings);
         let client = settings.text("AWS_COGNITO_USER_POOL_CLIENT_ID");
@@ -62,7 +62,7 @@ impl Accounts {
     }
 }
 
-/// Whether accounts are an issuer's, also if one of its settings is missing.
+/// Whether an issuer has the accounts, even if one of its settings is missing.
 pub(super) fn are_issued(settings: &mut Settings) -> bool {
     Mode::read(settings) == Mode::Cognito
 }
@@ -73,7 +73,7 @@ impl Mode {
     }
 }
 
-/// A pool's id begins with its region; that of an emulator's may not.
+/// A pool's id begins with its region; an emulator's pool id may not.
 fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address> {
     let mend = "give the user pool's id, such as us-east-1_AbCdEf123, or an issuer of your own in AUTH_ISSUER";
     let Some(pool) = pool else {
@@ -97,23 +97,23 @@ fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address
 }
 
 impl Issuer {
-    /// As the tokens' `iss` has it.
+    /// The issuer's name, as in the tokens' `iss`.
     pub fn name(&self) -> &str {
         &self.address.0
     }
 
-    /// Where its keys are.
+    /// The address of the issuer's keys.
     pub fn keys(&self) -> String {
         format!("{}/.well-known/jwks.json", self.address.0.trim_end_matches('/'))
     }
 
-    /// Whom the tokens must be made for.
+    /// The client for which the tokens must be issued.
     pub fn client(&self) -> &str {
         &self.client
     }
 }
 
-/// Why a text is no issuer's address.
+/// Why a text is not an issuer's address.
 #[derive(Debug, thiserror::Error)]
 enum NotAnIssuer {
     #[error("it must begin with https://, or http:// on this machine")]
@@ -156,7 +156,7 @@ impl FromStr for Mode {
 impl FromStr for Pool {
     type Err = NoneOfThem;
 
-    /// It becomes a part of an address.
+    /// Allows only plain characters, because the id becomes part of an address.
     fn from_str(text: &str) -> Result<Self, NoneOfThem> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if text.contains('_') && text.chars().all(plain) { Ok(Self(text.to_owned())) } else { Err(NoneOfThem) }

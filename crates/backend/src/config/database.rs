@@ -1,4 +1,4 @@
-//! Which database the environment names. Opens none, but makes an embedded database's folder.
+//! Which database the environment names. Opens no database, but makes an embedded database's folder.
 
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
@@ -12,10 +12,10 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::postgres_url::{self, Defaults, Fault};
 
-/// Where users and cruds are kept.
+/// The database of users and cruds.
 #[derive(Clone)]
 pub enum Database {
-    /// A file, made where it does not exist.
+    /// A file, created if it does not exist.
     Sqlite(Embedded),
     /// A server.
     Postgres(Box<Postgres>),
@@ -25,7 +25,7 @@ pub enum Database {
 #[derive(Clone)]
 pub struct Embedded {
     pub(crate) path: PathBuf,
-    /// The data folder, where the file is in it: it holds nothing else.
+    /// The data folder, if the file is in it; the folder holds nothing else.
     data: Option<PathBuf>,
 }
 
@@ -36,13 +36,13 @@ pub struct Postgres {
     pub(crate) connections: Connections,
 }
 
-/// How many connections to a server one backend has at most: a third of them write, the others read. Of four or more, one is kept for finding out
-/// what became of the others.
+/// How many connections to a server one backend has at most. A third of them write, the others read. Of four or more, one is kept for finding out what became
+/// of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(u32);
 
 impl Database {
-    /// The database's variables alone. A wrong URL is not quoted: it holds a password.
+    /// Reads only the database's variables. An invalid URL is not quoted, because it holds a password.
     pub fn read(settings: &mut Settings) -> Self {
         let data = PathBuf::from(settings.text("CRUDDUR_DATA").unwrap_or_else(|| "./.cruddur".to_owned()));
         let connections = settings.parse("CRUDDUR_DATABASE_CONNECTIONS", "a number from 2 to 1000").unwrap_or_default();
@@ -61,7 +61,7 @@ impl Database {
             Fault("is not a SQLite path; give sqlite: and the path of a file, without options and without a colon");
         if let Some(path) = url.strip_prefix("sqlite:") {
             let path = path.strip_prefix("//").unwrap_or(path);
-            // Not `:memory:`, which each connection would have for itself, and no options, which would be part of the name.
+            // Not `:memory:`, because each connection would have its own, and no options, because they would be part of the name.
             let plain = !path.is_empty() && !path.ends_with('/') && !path.contains(['?', ':']);
             let file = Embedded { path: PathBuf::from(path), data: None };
             return plain.then_some(Self::Sqlite(file)).ok_or(NOT_A_PATH);
@@ -75,10 +75,10 @@ impl Database {
         Ok(Self::Postgres(Box::new(Postgres { options, connections })))
     }
 
-    /// Makes the folder of an embedded database, for its owner alone, where it does not exist, and [checks](Self::check) it.
+    /// Makes the folder of an embedded database, for its owner alone, if it does not exist, and [checks](Self::check) it.
     ///
     /// # Errors
-    /// It cannot be made or written.
+    /// The folder cannot be made, or the database or folder cannot be written.
     pub fn prepare(&self) -> Result<(), NotWritable> {
         if let Self::Sqlite(file) = self {
             let folder = file.folder();
@@ -88,11 +88,11 @@ impl Database {
         self.check()
     }
 
-    /// Checks that an embedded database and its folder can be written or, where there is no folder, that one can be made. Leaves nothing
-    /// behind: a folder made by one user's check would be closed to the user who starts the backend.
+    /// Checks that an embedded database and its folder can be written or, if there is no folder, that one can be made. Leaves nothing behind: a folder made by
+    /// one user's check would be closed to the user who starts the backend.
     ///
     /// # Errors
-    /// They cannot be.
+    /// They cannot be written or made.
     pub(crate) fn check(&self) -> Result<(), NotWritable> {
         let Self::Sqlite(file) = self else { return Ok(()) };
         let (path, folder) = (&file.path, existing(file.folder()));
@@ -136,7 +136,7 @@ impl Embedded {
         self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
-    /// The file that SQLite keeps next to it, by the end of its name.
+    /// The path of a file that SQLite keeps next to the database, by the end of its name.
     pub(crate) fn beside(&self, end: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(end);
@@ -146,12 +146,12 @@ impl Embedded {
 
 /// The folder itself if it exists, else the nearest one above it that does.
 fn existing(folder: &Path) -> &Path {
-    // A dangling link exists: no folder can be made in its place.
+    // A dangling link exists: no folder can be made at its path.
     let is_missing = |path: &Path| path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
     folder.ancestors().find(|path| !is_missing(path)).unwrap_or(Path::new("."))
 }
 
-/// Opens a file, made for its owner alone where it does not exist.
+/// Options that open a file, and create it for its owner alone if it does not exist.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).create(true).mode(0o600);
@@ -306,7 +306,7 @@ mod tests {
     }
 
     proptest! {
-        /// The canary stands within a password, among all that could end it early.
+        /// The canary is inside a password, among all the characters that could end it early.
         #[test]
         fn no_piece_of_a_password_is_shown(
             before in "[/?#@:%&=,\\[\\]a0 ]{0,6}", after in "[/?#@:%&=,\\[\\]a0 ]{0,6}",

@@ -36,7 +36,7 @@ const CHANNEL_BINDING: Fault =
 const SESSION: Fault =
     Fault("has an unsupported target_session_attrs; give read-write or primary, or remove it: only a primary is used");
 
-/// Those of libpq's parameters that change nothing here: every wait has its own bound, and text is UTF-8.
+/// Those of libpq's parameters that change nothing here: every wait has a separate bound, and text is UTF-8.
 const WITHOUT_EFFECT: [&str; 14] = [
     "client_encoding",
     "connect_timeout",
@@ -57,7 +57,7 @@ const WITHOUT_EFFECT: [&str; 14] = [
 /// Parameters by libpq's names, decoded.
 type Parameters = BTreeMap<&'static str, String>;
 
-/// Those of libpq's variables that sqlx would misread: a wrong value would be ignored, and `allow` would mean no TLS. It reads the others.
+/// Those of libpq's variables that sqlx would misread: an invalid value would be ignored, and `allow` would mean no TLS. sqlx reads the others.
 #[derive(Default)]
 pub(super) struct Defaults(Parameters);
 
@@ -82,7 +82,7 @@ impl Defaults {
     }
 }
 
-/// Reads a URL. What it does not say is from `defaults` and libpq's other variables, or is libpq's default.
+/// Reads a URL. Settings that it omits come from `defaults` and libpq's other variables, or are libpq's defaults.
 pub(super) fn parse(url: &str, Defaults(defaults): &Defaults) -> Result<PgConnectOptions, Fault> {
     let rest = ["postgres://", "postgresql://"].iter().find_map(|scheme| url.strip_prefix(scheme)).ok_or(NOT_A_URL)?;
     let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
@@ -111,7 +111,7 @@ pub(super) fn parse(url: &str, Defaults(defaults): &Defaults) -> Result<PgConnec
             parameters.insert(name, value);
         }
     }
-    // An empty one is as good as none.
+    // An empty parameter counts as missing.
     parameters.retain(|_, value| !value.is_empty());
     for (name, value) in defaults {
         parameters.entry(*name).or_insert_with(|| value.clone());
@@ -139,7 +139,7 @@ fn host_and_port(address: &str) -> Result<(&str, &str), Fault> {
     }
 }
 
-/// A parameter that means something here; `None` for one without effect.
+/// A parameter that has an effect here; `None` for one without effect.
 fn parameter(name: &str, value: String) -> Result<Option<(&'static str, String)>, Fault> {
     const NAMES: [&str; 11] = [
         "host",
@@ -168,7 +168,7 @@ fn parameter(name: &str, value: String) -> Result<Option<(&'static str, String)>
     }
 }
 
-/// Refuses what sqlx would misread, and settles in which points libpq differs from it.
+/// Refuses parameters that sqlx would misread, and resolves the differences between libpq and sqlx.
 fn check(parameters: &mut Parameters) -> Result<(), Fault> {
     if let Some(port) = parameters.get("port") {
         let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -184,7 +184,7 @@ fn check(parameters: &mut Parameters) -> Result<(), Fault> {
     }
     let is_socket = host.starts_with('/');
     let has_root = parameters.contains_key("sslrootcert");
-    // The system's certificates, which always count; libpq then verifies the name too.
+    // `system` means the system's certificates, which always count; libpq then verifies the name too.
     let system = parameters.get("sslrootcert").is_some_and(|file| file == "system");
     if system {
         parameters.remove("sslrootcert");
@@ -192,7 +192,7 @@ fn check(parameters: &mut Parameters) -> Result<(), Fault> {
     let mode = parameters.get("sslmode").map(String::as_str);
     let mode = match mode {
         None | Some("disable" | "prefer" | "verify-ca" | "verify-full") => mode,
-        // sqlx would not try TLS.
+        // With `allow`, sqlx would not try TLS.
         Some("allow") => Some("prefer"),
         Some("require") if has_root => Some("verify-ca"),
         Some("require") => mode,
@@ -209,7 +209,7 @@ fn check(parameters: &mut Parameters) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Percent-decoded. Refuses what libpq does: `%` without two hex digits, and NUL; and what is not UTF-8.
+/// Percent-decodes a text. Refuses `%` without two hex digits and NUL, as libpq does, and also text that is not UTF-8.
 fn decode(text: &str) -> Result<String, Fault> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -229,8 +229,8 @@ fn decode(text: &str) -> Result<String, Fault> {
     String::from_utf8(bytes).map_err(|_| PERCENT)
 }
 
-/// The one form that sqlx cannot misread: every value a parameter, every byte of it encoded that is not a letter or digit. sqlx then adds
-/// what the password file has for it.
+/// Writes the one form that sqlx cannot misread: every value is a parameter, and every byte of it is encoded unless it is a letter or digit. sqlx then adds the
+/// password file's entry for it.
 fn encode(parameters: &Parameters) -> String {
     let mut url = "postgres:?".to_owned();
     for (name, value) in parameters {

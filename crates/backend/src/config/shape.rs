@@ -10,14 +10,14 @@ use crate::store::FIRST_USER;
 /// The frontend that the API is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// Any that signs in. A profile is the user and a page of their cruds.
+    /// Any frontend that signs in. A profile is the user and a page of their cruds.
     Whole,
-    /// The original of week 2. A profile is the plain list of cruds, and requests of its pages without credentials act as the first user.
+    /// The original of week 2. A profile is the plain list of cruds, and requests from its pages without credentials act as the first user.
     Week2,
 }
 
 impl Config {
-    /// What week 2 mode permits; `None` in any other.
+    /// A notice of what week 2 mode permits; `None` in any other mode.
     pub fn week2_notice(&self) -> Option<String> {
         let origins: Vec<_> = self.origins.iter().map(Origin::as_str).collect();
         (self.shape == Shape::Week2).then(|| match origins.as_slice() {

@@ -146,7 +146,7 @@ proptest! {
         user in "[^\0]{1,12}", secret in "[^\0]{1,12}", name in "[^\0]{1,12}", port in 1..=u16::MAX,
     ) {
         let url = |user: &str| format!("postgres://{}:{}@db:{port}/{}", encoded(user), encoded(&secret), encoded(&name));
-        // sqlx's own URL, which has the password, does not encode a user.
+        // sqlx's own URL, which contains the password, does not encode a user.
         prop_assert_eq!(password(&format!("postgres://me:{}@db", encoded(&secret))), Some(secret.clone()));
         prop_assert_eq!(read(&url(&user)), ("db".to_owned(), port, user, Some(name)));
     }
