@@ -1,12 +1,12 @@
-//! The HTTP client of all that ask or send: it follows no redirect, with which a key would go along, uses no proxy of the
-//! environment, says who it is, and gives up in time. A status is an answer, whatever it is. Blocks, so it has no place on a
-//! request's way.
+//! The HTTP client of every part that queries or sends. It follows no redirects (they would leak keys), uses no proxy from the
+//! environment, identifies itself, and has a time limit. Every status counts as a response, not as an error. Blocks, so it must
+//! not be used while a request is served.
 
 use std::time::Duration;
 
 use crate::tls::Tls;
 
-/// A client that waits so long for a connection, and for the whole of an exchange.
+/// A client with time limits for connecting and for the whole of an exchange.
 pub(crate) fn agent(connect: Duration, total: Duration, tls: &Tls) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)

@@ -1,7 +1,7 @@
-//! Asks the platform about the process: ECS and EC2 over HTTP, Kubernetes through the files of the pod, each only where
-//! `OTEL_RESOURCE_DETECTORS` names it. Everything is asked once, at start, within two seconds a detector; an answer of more
-//! than 64 KiB or a redirect counts as none, and no proxy is used: these addresses exist on the machine alone. Reads no
-//! variable. Does not find `k8s.cluster.name`, which only EKS' own API tells, nor a container's id behind version 2 of
+//! Queries the platform about the process: ECS and EC2 over HTTP, Kubernetes through the pod's files, each only if
+//! `OTEL_RESOURCE_DETECTORS` names it. Everything is queried once, at start, within two seconds per detector. A response of more
+//! than 64 KiB or a redirect counts as none. No proxy is used, because these addresses exist only on this machine. Reads no
+//! variable. Does not detect `k8s.cluster.name`, which only EKS' own API reports, nor a container's id under version 2 of
 //! cgroups, which hides it from the container.
 //!
 //! Sources: [ECS](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html),
@@ -21,21 +21,21 @@ use crate::config::Detector;
 use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(1);
-/// All that one detector may take.
+/// The most time that one detector may take.
 const TOTAL: Duration = Duration::from_secs(2);
-/// Of one answer, in bytes.
+/// The most bytes of one response.
 const ANSWER: u64 = 64 * 1024;
 
 const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// The attributes that a detector found. Those that a platform does not tell are left out: an empty one would replace what
-/// an earlier detector has found.
+/// The attributes that a detector found. Attributes that a platform does not report are omitted: an empty one would replace the
+/// value that an earlier detector found.
 type Found = Vec<(&'static str, String)>;
 
-/// Asks `detector`.
+/// Runs `detector`.
 ///
 /// # Errors
-/// Why it found nothing, for a line at start.
+/// Why the detector found nothing, for a log line at start.
 pub(crate) fn ask(detector: &Detector) -> Result<Found, String> {
     let mut found = match detector {
         Detector::Ecs(None) => Err("ECS_CONTAINER_METADATA_URI_V4 is not set".to_owned())?,
@@ -101,7 +101,7 @@ fn ec2(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
     ])
 }
 
-/// What the texts of a pod say: its name, its namespace, and the control groups of this process.
+/// The attributes from a pod's texts: its name, its namespace, and the control groups of this process.
 fn eks(pod: &str, namespace: &str, cgroup: &str) -> Found {
     vec![
         ("cloud.provider", "aws".to_owned()),
@@ -123,12 +123,12 @@ fn container(cgroup: &str) -> Option<&str> {
     })
 }
 
-/// A member of an object, empty where it is no text.
+/// A text member of an object; empty if it is missing or not a text.
 pub(crate) fn text(json: &Json, name: &str) -> String {
     json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
-/// Asks one platform, several questions within one time.
+/// Queries one platform, with one time limit for several requests.
 pub(crate) struct Asker {
     agent: ureq::Agent,
     deadline: Instant,
@@ -140,11 +140,11 @@ impl Asker {
         Self { agent, deadline: Instant::now() + TOTAL }
     }
 
-    /// The token with which an instance's metadata is asked.
+    /// Requests the token for reading an instance's metadata.
     pub(crate) fn token(&self, endpoint: &Url) -> Result<String, String> {
         let request = Request::put(endpoint.join("/latest/api/token").as_str());
         let request = request.header("x-aws-ec2-metadata-token-ttl-seconds", "60");
-        // Without it the empty body would come in chunks, which not everybody who plays this service reads.
+        // Without this header the empty body would be sent in chunks, which not every emulator of this service can read.
         let token = self.ask(request.header("content-length", "0"))?;
         String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())
     }
@@ -159,7 +159,7 @@ impl Asker {
         serde_json::from_slice(&answer).map_err(|error| format!("what was answered is not JSON: {error}"))
     }
 
-    /// What is answered. Errors do not hold the address: that of ECS is what lets a caller ask.
+    /// Returns the response's body. Errors do not contain the address: knowing the address of ECS is enough to query it.
     pub(crate) fn ask(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = request.body(()).map_err(|error| error.to_string())?;
@@ -266,7 +266,7 @@ mod tests {
         let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
         let cases: [(&'static str, String, &str); 5] = [
             ("404 Not Found", String::new(), "answered 404"),
-            // ureq takes the head of a redirect as it takes any other.
+            // ureq reads the head of a redirect like any other.
             ("302 Found", elsewhere.to_string(), "answered 302"),
             ("200 OK", " ".repeat(70_000), "cannot be read"),
             ("200 OK", "<html>".to_owned(), "is not JSON"),
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_is_silent_is_left_in_time() {
-        // Connections are taken by the kernel, and nobody answers.
+        // The kernel accepts connections, but no server responds.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let start = Instant::now();

@@ -1,6 +1,7 @@
-//! Spans that other programs made and that are delivered with ours: into the same queues and the same ledger, as spans of another service. The caller
-//! decides which senders are admitted, by a token in each span. Here every byte is hostile: a message that is not OTLP is refused whole, an invalid span
-//! is rejected and counted, and of its attributes only those of an allow list stay. Knows no HTTP; keeps nothing between messages.
+//! Spans that other programs made and that are delivered with ours: into the same queues and the same ledger, as spans of another
+//! service. The caller decides which senders are admitted, by a token in each span. Every byte is treated as hostile: a message
+//! that is not OTLP is refused as a whole, an invalid span is rejected and counted, and only attributes on an allow list are
+//! kept. Knows no HTTP; keeps nothing between messages.
 
 #[cfg(test)]
 mod tests;
@@ -21,25 +22,25 @@ use crate::pipeline::Queue;
 use crate::resource::Resource;
 use crate::span::{Attributes, Limits, Parent, Record, Recording, Value, id, nanoseconds};
 
-/// The attribute that brings a span's token. It is not recorded.
+/// The attribute that carries a span's token. It is not recorded.
 pub const TOKEN: &str = "telemetry.relay.token";
-/// Says on each span that another service made it.
+/// Marks each span as made by another service.
 const RELAYED: &str = "telemetry.relayed";
 
-/// Spans of one message; the others are rejected.
+/// The most spans of one message; further spans are rejected.
 const SPANS: usize = 512;
-/// What is read of a span. No link is recorded.
+/// The bounds for reading a span. No link is recorded.
 const BOUNDS: Bounds = Bounds { attributes: 128, events: 32, links: 0, inner_attributes: 16 };
-/// Of a name or a key, in bytes.
+/// The most bytes of a name or a key.
 const NAME: usize = 128;
 
-/// How long ago a span may have begun.
+/// How long ago a span may have started.
 const OLDEST: Duration = Duration::from_secs(60 * 60);
-/// How far a span may lie in the future, for clocks that differ.
+/// How far in the future a span may end, because clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// What an attribute's key may begin with: nothing that counts for more than one request, names a person or a machine, or
-/// means something to X-Ray's documents.
+/// The allowed prefixes of an attribute's key. They exclude attributes that apply to more than one request, identify a person or
+/// a machine, or have a meaning in X-Ray's documents.
 const ALLOWED: [&str; 9] = [
     "browser.",
     "cruddur.",
@@ -51,57 +52,57 @@ const ALLOWED: [&str; 9] = [
     "server.",
     "url.",
 ];
-/// What of a URL is not recorded.
+/// The parts of a URL that are not recorded.
 const QUERY: [&str; 2] = ["url.query", "url.fragment"];
 const URL: &str = "url.full";
 
-/// Takes spans of some services and of no others.
+/// Accepts spans of some services, and of no others.
 #[derive(Debug)]
 pub struct Relay {
     makers: Vec<Arc<Resource>>,
 }
 
-/// The spans of a message that are taken, and what is wrong with the others.
+/// The accepted spans of a message, and why the others were rejected.
 #[derive(Debug, Default)]
 pub struct Taken {
     records: Vec<Record>,
-    /// Spans that are not taken.
+    /// The number of rejected spans, by reason.
     pub rejected: BTreeMap<Rejection, u64>,
 }
 
-/// Why a span is not taken.
+/// Why a span is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rejection {
-    /// It is of a service that is not relayed.
+    /// Its service is not relayed.
     Service,
     /// It has no valid ids or no name, or is neither INTERNAL nor CLIENT.
     Invalid,
     /// It began more than an hour ago, ends before it begins, or lies in the future.
     Time,
-    /// It has no token that is good for its trace.
+    /// It has no token that is valid for its trace.
     Token,
-    /// The message has 512 spans without it.
+    /// The message already has 512 accepted spans.
     TooMany,
 }
 
 static QUEUES: OnceLock<Vec<Arc<Queue>>> = OnceLock::new();
 
-/// Makes `queues` those that relayed spans go to. A process installs telemetry once.
+/// Sets the queues that receive relayed spans. A process installs telemetry once.
 pub(crate) fn open(queues: Vec<Arc<Queue>>) {
-    // A second time cannot come: the subscriber was installed first.
+    // This cannot happen twice: the subscriber was installed first.
     drop(QUEUES.set(queues));
 }
 
 impl Relay {
-    /// Takes spans whose resource has one of these for `service.name`. Of a resource nothing else is believed.
+    /// Accepts spans whose resource has one of these as its `service.name`. Nothing else in a resource is trusted.
     pub fn new<'s>(services: impl IntoIterator<Item = &'s str>) -> Self {
         Self { makers: services.into_iter().map(|name| Arc::new(Resource::named(name))).collect() }
     }
 
-    /// Reads the spans of `message` for which `admits`, given the trace id and the token, says so. Nothing is delivered yet.
+    /// Reads the spans of `message` that `admits` accepts, given the trace id and the token. Nothing is delivered yet.
     ///
     /// # Errors
-    /// The message is not OTLP, and nothing of it is taken: why.
+    /// Why the message is not OTLP; none of its spans is accepted.
     pub fn read(
         &self,
         encoding: Encoding,
@@ -156,7 +157,7 @@ impl Relay {
     }
 }
 
-/// The span as we encode our own.
+/// Encodes the span in the same form as our own spans.
 fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
     let flags = TraceFlags::SAMPLED | id::RANDOM;
     let context = SpanContext::new(trace, SpanId::from_bytes(span.span_id), flags, true, TraceState::NONE);
@@ -177,7 +178,7 @@ fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
         }
     }
     for event in &span.events {
-        // Outside its span, an event means nothing.
+        // An event outside the time of its span is meaningless.
         if !(span.start..=span.end).contains(&event.time) {
             events = events.saturating_add(1);
             continue;
@@ -198,7 +199,7 @@ fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
     recording.finish(span.end)
 }
 
-/// What is recorded of an attribute, if anything.
+/// The value to record for an attribute; `None` if it is not allowed.
 fn allowed<'v>(key: &str, value: &'v Any<'_>) -> Option<Value<'v>> {
     let is_allowed = key.len() <= NAME && ALLOWED.iter().any(|prefix| key.starts_with(prefix)) && !QUERY.contains(&key);
     match value {
@@ -217,7 +218,7 @@ fn cut(name: &str) -> &str {
 }
 
 impl Taken {
-    /// Hands the spans to every destination's queue, as our own are when they end. Never waits.
+    /// Pushes the spans to every destination's queue, as for our own spans when they end. Never waits.
     pub fn deliver(&self) {
         for record in &self.records {
             for queue in QUEUES.get().into_iter().flatten() {
@@ -226,17 +227,17 @@ impl Taken {
         }
     }
 
-    /// Spans that are taken.
+    /// The number of accepted spans.
     pub fn accepted(&self) -> usize {
         self.records.len()
     }
 
-    /// Spans that were not taken.
+    /// The number of rejected spans.
     pub fn total_rejected(&self) -> u64 {
         self.rejected.values().sum()
     }
 
-    /// `ExportTraceServiceResponse`, with what was rejected and why.
+    /// `ExportTraceServiceResponse`, with the number of rejected spans and the reasons.
     pub fn answer(&self, encoding: Encoding) -> Vec<u8> {
         let reasons: Vec<String> =
             self.rejected.iter().map(|(why, count)| format!("{count} {}", why.words())).collect();
@@ -245,7 +246,7 @@ impl Taken {
 }
 
 impl Rejection {
-    /// For the one who sent them.
+    /// The reason in words, for the sender.
     fn words(self) -> &'static str {
         match self {
             Self::Service => "of a service that is not relayed here",

@@ -1,4 +1,4 @@
-//! A message is read the same in both encodings, and whatever is wrong with it is said.
+//! A message is read the same way in both encodings, and every fault in it is reported.
 
 use std::time::UNIX_EPOCH;
 
@@ -47,7 +47,7 @@ fn message(service: &str, spans: &[Json]) -> Json {
     json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "x"}, "spans": spans}]}]})
 }
 
-/// What becomes of a message in both encodings, which is the same.
+/// The result of reading a message, which is the same in both encodings.
 fn read(message: &Json) -> (BTreeMap<Rejection, u64>, Vec<Record>) {
     let relay = Relay::new(["cruddur-page"]);
     let admits = |trace: &str, token: &str| trace == TRACE && token == "good";
@@ -164,7 +164,7 @@ proptest! {
         }
     }
 
-    /// A message with one byte changed may be another message; it is never more spans, and each has valid ids.
+    /// A message with one changed byte may be a different message. It never has more spans, and each has valid ids.
     #[test]
     fn a_changed_byte_makes_no_span_without_ids(at in 0usize..600, byte: u8) {
         let decoded: ExportTraceServiceRequest = serde_json::from_value(message("cruddur-page", &[span()])).unwrap();

@@ -1,5 +1,5 @@
-//! Metadata of a segment until it closes: values as JSON, by namespace and key. Bounded: what does not fit is left out whole and
-//! counted, so that what is written is JSON always.
+//! Metadata of a segment until it closes: values as JSON, by namespace and key. Bounded: a value that does not fit is omitted as
+//! a whole and counted, so that the output is always valid JSON.
 
 use std::io::{self, Write};
 
@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use super::object;
 
-/// Bytes of all keys and values of one segment: more than a segment document can carry.
+/// The most bytes of all keys and values of one segment: more than a segment document can carry.
 const MOST: usize = 64 * 1024;
-/// Namespaces that begin so are X-Ray's own.
+/// Namespaces with this prefix are X-Ray's own.
 const RESERVED: &str = "AWS.";
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Metadata {
 #[derive(Debug)]
 struct Entry {
     namespace: String,
-    /// As JSON, and so is the value.
+    /// JSON text, like the value.
     key: String,
     value: String,
 }
@@ -34,7 +34,7 @@ impl Entry {
 }
 
 impl Metadata {
-    /// Keeps `value`, in place of an earlier one of this namespace and key.
+    /// Keeps `value`, and replaces an earlier value of this namespace and key.
     pub(super) fn put(&mut self, namespace: &str, key: &str, value: &impl Serialize) {
         let of_key = json(&key, MOST);
         let old =
@@ -57,14 +57,14 @@ impl Metadata {
         }
     }
 
-    /// An object for each namespace, of at most `limit` bytes, and how many values are in none.
+    /// Returns an object of at most `limit` bytes for each namespace, and the number of omitted values.
     pub(super) fn objects(&mut self, limit: usize) -> (Vec<(String, String)>, u32) {
         let mut left_out = self.left_out;
         let mut objects: Vec<(String, String)> = Vec::new();
         for Entry { namespace, key, value } in self.entries.drain(..) {
             let at = objects.iter().position(|(own, _)| *own == namespace);
             let so_far = at.and_then(|at| objects.get(at)).map_or(0, |(_, object)| object.len());
-            // A bracket or comma before, a colon between, the bracket at the end.
+            // A bracket or comma before the key, a colon after it, and the bracket at the end.
             if so_far + 1 + key.len() + 1 + value.len() + 1 > limit {
                 left_out = left_out.saturating_add(1);
                 continue;
@@ -81,14 +81,14 @@ impl Metadata {
     }
 }
 
-/// `None` where it is longer, or where JSON has no form for it.
+/// Returns `None` if the JSON is longer than `most`, or if JSON cannot represent the value.
 fn json(value: &(impl Serialize + ?Sized), most: usize) -> Option<String> {
     let mut text = Bounded { text: Vec::new(), most };
     serde_json::to_writer(&mut text, value).ok()?;
     String::from_utf8(text.text).ok()
 }
 
-/// Takes so many bytes, and then none.
+/// Accepts up to `most` bytes; a write beyond that fails.
 struct Bounded {
     text: Vec<u8>,
     most: usize,

@@ -1,9 +1,9 @@
-//! Segments and subsegments by hand, for people who come from Python's `xray_recorder`: annotations, metadata, and a name that
-//! is known when the program runs. Each is a `tracing` span like any other: it goes to every destination, whether or not the
-//! daemon is one, and what begins within it nests below it. Closing one takes it away, and leaving its block closes it, so
-//! that it cannot be closed twice or forgotten. Does nothing where the trace is not sampled.
+//! Segments and subsegments for manual instrumentation, for users of Python's `xray_recorder`: annotations, metadata, and names
+//! that are known only at run time. Each is a `tracing` span like any other: it goes to every destination, whether or not the
+//! daemon is one, and spans that begin within it nest below it. Closing a segment consumes it, and leaving its block closes it,
+//! so that it cannot be closed twice or forgotten. Does nothing if the trace is not sampled.
 //!
-//! A segment bears the service's name in X-Ray; the name that it began with is in its metadata.
+//! In X-Ray, a segment has the service's name; the name that it began with is in its metadata.
 
 mod metadata;
 mod object;
@@ -25,16 +25,16 @@ pub(crate) use self::object::Object;
 use crate::propagation::Incoming;
 use crate::span::{self, SpanExt, Value, layer};
 
-/// The page for people who come from Python, whose code is compiled.
+/// The page for users of the Python SDK; its code is compiled.
 #[cfg(all(doctest, feature = "actix"))]
 #[doc = include_str!("../../../../docs/src/xray-recorder.md")]
 struct FromPython;
 
-/// How many values of metadata were left out.
+/// The number of omitted metadata values.
 const LEFT_OUT: &str = "xray.metadata.left_out";
 
-/// Sets an annotation of `span`: a key by which X-Ray finds traces, `annotation.KEY` elsewhere. Of the key, X-Ray takes letters,
-/// digits and `_`, and other characters become `_`; a text may have 1,000 characters, and a trace 50 annotations.
+/// Sets an annotation of `span`: a key by which X-Ray finds traces, named `annotation.KEY` elsewhere. X-Ray accepts letters,
+/// digits and `_` in a key; other characters become `_`. A text may have 1,000 characters, and a trace 50 annotations.
 ///
 /// ```
 /// use telemetry::xray;
@@ -46,7 +46,7 @@ pub fn annotate<'v>(span: &Span, key: &str, value: impl Into<Value<'v>>) {
     span.record_with(|span| span.set(&format!("annotation.{key}"), value));
 }
 
-/// Begins the first span of this process in a trace: a new one, or the one that a request or message brought.
+/// Begins the first span of this process in a trace: a new trace, or the trace of an incoming request or message.
 ///
 /// ```
 /// use telemetry::propagation::{Incoming, Trust, extract};
@@ -64,9 +64,9 @@ pub fn begin_segment(name: impl Into<Cow<'static, str>>, incoming: &Incoming) ->
     Scope::of(named(layer::continuing(incoming, || tracing::info_span!(parent: None, "segment")), name))
 }
 
-/// Begins a span below that in which the thread is; the thread is in it until it is closed. It ends then, or where what began
-/// within it is open still, with the last of that. Do not hold it over an `.await`, where the thread goes on to others' work:
-/// [`capture`] is for that.
+/// Begins a span below the thread's current span, and makes it current until it is closed. The span ends when it is closed or, if
+/// spans that began within it are still open, with the last of those. Do not hold it over an `.await`, where the thread continues
+/// with other tasks' work: use [`capture`] for that.
 ///
 /// ```
 /// use telemetry::xray;
@@ -93,7 +93,8 @@ pub fn in_subsegment<T>(name: impl Into<Cow<'static, str>>, work: impl FnOnce(&m
     work(&mut begin_subsegment(name))
 }
 
-/// Runs asynchronous `work` in a subsegment, from when it is first polled. Cancelled, it is closed where it was.
+/// Runs asynchronous `work` in a subsegment, from its first poll. If the work is cancelled, the subsegment is closed at that
+/// moment.
 ///
 /// ```
 /// use telemetry::xray;
@@ -131,14 +132,14 @@ fn named(span: Span, name: impl Into<Cow<'static, str>>) -> Segment {
     Segment { span, limit, metadata: Metadata::default(), panicking: std::thread::panicking() }
 }
 
-/// A segment or subsegment that is open, and is closed when it is dropped. A panic that goes through it marks it as failed.
+/// An open segment or subsegment, which is closed when it is dropped. A panic that unwinds through it marks it as failed.
 #[derive(Debug)]
 pub struct Segment {
     span: Span,
-    /// Bytes of an attribute's text; `None` where nothing is recorded.
+    /// The most bytes of an attribute's text; `None` if nothing is recorded.
     limit: Option<usize>,
     metadata: Metadata,
-    /// It began while a panic unwound, which is none of its own.
+    /// Whether it began while a panic was already unwinding; that panic does not mark it as failed.
     panicking: bool,
 }
 
@@ -148,11 +149,11 @@ impl Segment {
         annotate(&self.span, key, value);
     }
 
-    /// Keeps a value to be read beside the segment, by namespace (Python's is `default`) and key, in place of an earlier one. It
-    /// is written as JSON when the segment closes, an object for each namespace. An object has the length of an attribute
-    /// (8,192 bytes, unless `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` says otherwise), and all of them 64 KiB: a value that does
-    /// not fit, that JSON has no form for, that nests deeper than 15, or in a namespace that is empty or begins with `AWS.`, is left out and counted in
-    /// `xray.metadata.left_out`.
+    /// Keeps a value that is shown with the segment, by namespace (Python's is `default`) and key. It replaces an earlier value
+    /// of the same namespace and key. Values are written as JSON when the segment closes, in one object for each namespace. An
+    /// object is limited to the length of an attribute (8,192 bytes, unless `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` says
+    /// otherwise), and all objects together to 64 KiB. A value is omitted and counted in `xray.metadata.left_out` if it does not
+    /// fit, JSON cannot represent it, it nests deeper than 15, or its namespace is empty or begins with `AWS.`.
     pub fn metadata(&mut self, namespace: &str, key: &str, value: &impl Serialize) {
         if self.limit.is_some() {
             self.metadata.put(namespace, key, value);
@@ -176,7 +177,7 @@ impl Segment {
         });
     }
 
-    /// The span that it is, for all else that a span can be told.
+    /// The segment's span, for everything else that a span can record.
     ///
     /// ```
     /// use telemetry::propagation::outgoing;
@@ -191,7 +192,7 @@ impl Segment {
         &self.span
     }
 
-    /// Closes it, now.
+    /// Closes the segment now.
     pub fn close(self) {
         drop(self);
     }
@@ -216,10 +217,10 @@ impl Drop for Segment {
     }
 }
 
-/// A [`Segment`] that the thread is in.
+/// A [`Segment`] that is the current span of its thread.
 #[derive(Debug)]
 pub struct Scope {
-    // Told first, left then.
+    // Dropped in this order: the segment is recorded first, then the thread leaves its span.
     segment: Segment,
     entered: EnteredSpan,
 }
@@ -230,7 +231,7 @@ impl Scope {
         Self { segment, entered }
     }
 
-    /// Closes it, now: the thread is in the one around it again.
+    /// Closes the segment now, and makes the enclosing span current again.
     pub fn close(self) {
         let Self { segment, entered } = self;
         segment.close();

@@ -1,9 +1,9 @@
-//! JSON that whoever reads a document can read: no deeper than it must be, with no number and no character that some parsers
-//! take and others refuse. One value that is not would cost the whole document.
+//! JSON that every reader of a document can parse: limited in depth, and without numbers or characters that some parsers accept
+//! and others refuse. A single invalid value would cost the whole document.
 
 use serde_json::Value;
 
-/// How deep objects and lists may nest: documents nest too, and readers stop somewhere.
+/// How deep objects and lists may nest: documents nest too, and readers stop at some depth.
 const DEEPEST: usize = 16;
 
 /// An object, as text in its shortest form.
@@ -11,7 +11,7 @@ const DEEPEST: usize = 16;
 pub(crate) struct Object(String);
 
 impl Object {
-    /// `None` where `text` is no object, or not fit for a document.
+    /// Returns `None` if `text` is not an object, or is not valid in a document.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let value = parse(text).filter(Value::is_object)?;
         Some(Self(value.to_string()))
@@ -22,7 +22,7 @@ impl Object {
     }
 }
 
-/// Whether `text` may stand in an object of a document.
+/// Whether `text` is valid as a value in an object of a document.
 pub(super) fn fits(text: &str) -> bool {
     parse(text).is_some_and(|value| depth(&value) < DEEPEST)
 }
@@ -31,7 +31,7 @@ fn parse(text: &str) -> Option<Value> {
     serde_json::from_str(text).ok().filter(|value| depth(value) <= DEEPEST)
 }
 
-/// serde_json bounds what it reads, and so this.
+/// Recursion is safe: serde_json limits the depth of what it reads.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),

@@ -104,7 +104,7 @@ fn an_exception_and_a_panic_mark_it_as_failed() {
     assert_eq!(of(panics, "metadata.default").as_deref(), Some(r#"{"before":1}"#), "what was said is kept");
 }
 
-/// Is pending once.
+/// Returns `Pending` once.
 async fn pause() {
     let mut first = true;
     std::future::poll_fn(|_| if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }).await;
@@ -163,7 +163,7 @@ fn metadata_that_does_not_fit_is_counted_and_never_cut() {
     assert_eq!(of(&spans[0], "xray.metadata.left_out").as_deref(), Some("1"));
 }
 
-/// A value that must not be looked at.
+/// A value that must never be serialised.
 struct Unwanted;
 
 impl Serialize for Unwanted {
@@ -209,7 +209,7 @@ fn each_line_of_the_page_for_python_is_in_its_code_that_is_compiled() {
     for cell in cells {
         // A bar within a table is escaped.
         let line = cell.split('`').next().unwrap().replace("\\|", "|");
-        // What a block holds is left out of the table.
+        // The table omits the content of blocks.
         for part in line.split('…') {
             assert!(code.contains(part.trim()), "{part:?} of the table is in no block of code");
         }

@@ -1,6 +1,7 @@
-//! Credentials as they are needed: those that end are asked for again five minutes before they do, those of a file after five
-//! minutes, and all but the environment's after a refusal. Where the place does not answer, those that are held are good until
-//! their end. One question at a time, whichever worker has it, and each within the time of a [detector](crate::detectors).
+//! Credentials, fetched when they are needed. Credentials that expire are fetched again five minutes before they do, those of a
+//! file after five minutes, and all except those of the environment after a refusal. If the source does not respond, the held
+//! credentials are used until they expire. Only one worker queries the source at a time, and each query has the time limit of a
+//! [detector](crate::detectors).
 
 use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +15,12 @@ use crate::address::Url;
 use crate::config::credentials::{Credentials, Source, Token};
 use crate::detectors::{Asker, text};
 
-/// Before their end, and after a file was read.
+/// How long before they expire credentials are fetched again, and how long after a file was read.
 const EARLY: Duration = Duration::from_secs(5 * 60);
-/// A place is not asked more often than this, whatever end it tells.
+/// A source is queried no more often than this, whatever expiry it reports.
 const OFTEN: Duration = Duration::from_secs(10);
 
-/// The credentials of one place.
+/// The credentials of one source.
 pub(super) struct Wallet {
     source: Source,
     held: Mutex<Option<Held>>,
@@ -27,7 +28,7 @@ pub(super) struct Wallet {
 
 struct Held {
     credentials: Arc<Credentials>,
-    /// When the place is asked again; `None` for what never changes.
+    /// When the source is queried again; `None` if the credentials never change.
     ask_again: Option<SystemTime>,
 }
 
@@ -41,7 +42,7 @@ impl Wallet {
         Self { source, held: Mutex::new(held) }
     }
 
-    /// Credentials that are good now.
+    /// Returns credentials that are valid now.
     ///
     /// # Errors
     /// Why there are none.
@@ -62,14 +63,14 @@ impl Wallet {
             Err(why) => {
                 let old = held.as_mut().filter(|held| held.credentials.expires.is_none_or(|end| now < end));
                 let old = old.ok_or_else(|| format!("{}: {why}", self.source))?;
-                // Who does not answer takes its time for that, and every export would wait for it.
+                // A source that does not respond takes its whole time limit to fail, and every export would wait for that.
                 old.ask_again = Some(now + OFTEN);
                 Ok(Arc::clone(&old.credentials))
             }
         }
     }
 
-    /// They were refused: the place is asked before the next request.
+    /// Forgets refused credentials: the source is queried before the next request.
     pub(super) fn forget(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(self.source, Source::Environment(_)) {
@@ -133,7 +134,7 @@ fn instance(url: &Url) -> Result<Credentials, String> {
     credentials(&asker.json(url, &format!("{ROLES}{role}"), Some(&token))?)
 }
 
-/// Of the answer's JSON, in which both agree.
+/// Reads credentials from the JSON of a response, whose format both services share.
 fn credentials(answer: &Json) -> Result<Credentials, String> {
     let token = Some(text(answer, "Token")).filter(|token| !token.is_empty());
     let keys = Credentials::new(
@@ -149,7 +150,7 @@ fn credentials(answer: &Json) -> Result<Credentials, String> {
     Ok(Credentials { expires: time(&text(answer, "Expiration")), ..keys })
 }
 
-/// `2026-11-22T19:10:20Z`, with a fraction or without; `None` for any other text.
+/// Parses `2026-11-22T19:10:20Z`, with or without a fraction; `None` for any other text.
 fn time(text: &str) -> Option<SystemTime> {
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
     let clock = clock.split_once('.').map_or(clock, |(clock, _)| clock);
@@ -157,7 +158,7 @@ fn time(text: &str) -> Option<SystemTime> {
     let mut next = |range: std::ops::RangeInclusive<u64>| parts.next()?.filter(|part| range.contains(part));
     let (year, month, day) = (next(1970..=9999)?, next(1..=12)?, next(1..=31)?);
     let (hour, minute, second) = (next(0..=23)?, next(0..=59)?, next(0..=60)?);
-    // Counted from March, so that a leap day is a year's last: http://howardhinnant.github.io/date_algorithms.html
+    // Years are counted from March, so that a leap day is a year's last: http://howardhinnant.github.io/date_algorithms.html
     let year = if month <= 2 { year - 1 } else { year };
     let days = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = year * 365 + year / 4 - year / 100 + year / 400 + days;
@@ -244,7 +245,7 @@ mod tests {
         assert_eq!(at(0).as_deref(), Ok("A12:46:00"));
         assert_eq!(at(4).as_deref(), Ok("A12:46:00"));
         assert_eq!(at(5).as_deref(), Ok("A12:56:00"), "five minutes before the end of the first");
-        // The place fails from now on.
+        // The source fails from now on.
         assert_eq!(at(19).as_deref(), Ok("A12:56:00"));
         let why = at(20).unwrap_err();
         assert!(why.starts_with("the container's endpoint: ") && why.contains("500"), "{why}");

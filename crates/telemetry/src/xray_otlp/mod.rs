@@ -1,6 +1,6 @@
-//! X-Ray's own OTLP endpoint: OTLP/HTTP whose every request is [signed](sign) with AWS' credentials, anew for each attempt. A
-//! span that is larger than X-Ray takes is dropped and counted; the bounds of a batch keep a request within its own. No
-//! credentials are in any error, whatever X-Ray repeats of a request.
+//! X-Ray's own OTLP endpoint: OTLP/HTTP in which every request is [signed](sign) with AWS credentials, anew for each attempt. A
+//! span that is larger than X-Ray accepts is dropped and counted. The bounds of a batch keep a request within X-Ray's own limits.
+//! No error contains credentials, even if X-Ray repeats parts of a request.
 //!
 //! The limits: [X-Ray's OTLP endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
 
@@ -21,9 +21,9 @@ use sign::{Scope, sign};
 
 /// The service that requests are signed for.
 const SERVICE: &str = "xray";
-/// Of one span, in bytes.
+/// The most bytes of one span.
 const SPAN: usize = 200_000;
-/// Of one request.
+/// The most spans of one request.
 const SPANS: usize = 10_000;
 
 /// Sends batches of spans to X-Ray.
@@ -32,13 +32,13 @@ pub(crate) struct XrayOtlp {
     signer: Arc<Signer>,
 }
 
-/// Signs for a region with the credentials of one place, which all workers share.
+/// Signs requests for a region with the credentials of one source, which all workers share.
 pub(crate) struct Signer {
     region: String,
     wallet: Wallet,
 }
 
-/// What X-Ray takes in one request: 5 MB and 10,000 spans.
+/// The most that X-Ray accepts in one request: 5 MB and 10,000 spans.
 pub(crate) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
     // JSON is up to five times as long.
     let part = if endpoint.protocol == Protocol::Json { 2 } else { 1 };
@@ -50,7 +50,7 @@ impl Signer {
         Self { region: to.region.clone(), wallet: Wallet::new(to.source.clone()) }
     }
 
-    /// What is in the wallet, for a person.
+    /// Describes the current credentials for a person.
     pub(crate) fn credentials(&self) -> Result<String, String> {
         self.wallet.get().map(|credentials| credentials.to_string())
     }
@@ -85,7 +85,7 @@ impl XrayOtlp {
             Err(why) => {
                 let mut outcome = Outcome::default();
                 outcome.lose(batch.len(), Reason::Unreachable, format!("no credentials to sign with: {why}"));
-                // The place may have them at the next attempt.
+                // The source may have credentials at the next attempt.
                 outcome.again_after = Some(Duration::ZERO);
                 return outcome;
             }
@@ -93,7 +93,7 @@ impl XrayOtlp {
         let scope = Scope { region: &self.signer.region, service: SERVICE, time: SystemTime::now() };
         let mut outcome = self.otlp.send(batch, |request| sign(&credentials, &scope, request));
         if outcome.closed_for.is_some() {
-            // They may be expired, or revoked: whoever wrote them may have written others.
+            // The credentials may be expired or revoked, and the source may already have new ones.
             self.signer.wallet.forget();
         }
         if let Some(error) = outcome.error.as_mut().filter(|error| is_about_time(error)) {
@@ -103,7 +103,8 @@ impl XrayOtlp {
     }
 }
 
-/// Whether AWS refuses for the time in the signature. It has many words for that; a session that is expired is not meant.
+/// Whether AWS refuses a request because of the time in its signature. AWS has many phrases for that; an expired session is not
+/// meant.
 fn is_about_time(error: &str) -> bool {
     ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed", "RequestExpired"]
         .iter()

@@ -12,15 +12,15 @@ use ureq::http::{HeaderName, HeaderValue};
 use crate::config::credentials::Credentials;
 use crate::otlp::{Signature, Unsigned};
 
-/// What a signature is good for.
+/// The region, service and time for which a signature is valid.
 pub(crate) struct Scope<'a> {
     pub(crate) region: &'a str,
     pub(crate) service: &'a str,
-    /// It is good for five minutes around this.
+    /// The signature is valid for five minutes before and after this.
     pub(crate) time: SystemTime,
 }
 
-/// The headers that sign `request`, and what must not be repeated of them.
+/// The headers that sign `request`, and the secrets in them that must not be repeated.
 ///
 /// # Errors
 /// The request's address or its headers cannot be sent.
@@ -42,7 +42,7 @@ pub(crate) fn sign(credentials: &Credentials, scope: &Scope<'_>, request: &Unsig
     let headers = request.headers.iter().copied();
     let request = SignableRequest::new(request.method, request.url, headers, SignableBody::Bytes(request.body))
         .map_err(|error| error.to_string())?;
-    // The crate traces what it is given, whole key ids among it.
+    // The crate emits trace events with its input, including whole key ids.
     let signed = with_default(NoSubscriber::default(), || http_request::sign(request, &params));
     let signed = signed.map_err(|error| error.to_string())?;
     let (instructions, _) = signed.into_parts();
@@ -51,7 +51,7 @@ pub(crate) fn sign(credentials: &Credentials, scope: &Scope<'_>, request: &Unsig
     for (name, value) in instructions.headers() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         if name == "authorization" {
-            // The rest of it is words that AWS may need to say what is wrong.
+            // The other words of the header are not secret, and AWS may need them to explain an error.
             let own = value.rsplit_once("Signature=").map_or(value, |(_, own)| own);
             signature.secrets.push(SecretString::from(own));
         }
@@ -75,7 +75,7 @@ mod tests {
     /// 2015-08-30T12:36:00Z, the time of AWS' vectors.
     const TIME: Duration = Duration::from_secs(1_440_938_160);
 
-    /// The folder of AWS' published vectors, which come with the crate that is tested through.
+    /// The folder of AWS' published vectors, which are part of the signing crate.
     fn vectors() -> PathBuf {
         let metadata = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--locked", "--all-features", "--manifest-path"])
@@ -106,8 +106,8 @@ mod tests {
         of("authorization").unwrap().to_owned()
     }
 
-    /// What our function makes of a vector's request, and what AWS has published. `None` for a vector of a mode in which
-    /// nothing is sent to X-Ray.
+    /// Our signature of a vector's request, and the one that AWS has published. `None` if the vector uses a mode that is never
+    /// used with X-Ray.
     fn vector(folder: &Path) -> Option<(String, String)> {
         let text = |file| std::fs::read_to_string(folder.join(file)).ok();
         let context: Value = serde_json::from_str(&text("context.json")?).unwrap();
@@ -118,11 +118,11 @@ mod tests {
         }
         let (request, signed) = (text("request.txt")?, text("header-signed-request.txt")?);
         if signed.lines().next()?.split(' ').count() != 3 || !signed.lines().next()?.is_ascii() {
-            // Its path is no URL's before it is escaped, and is signed as if it had been escaped once.
+            // The path is not valid in a URL until it is escaped, and is signed as if it had been escaped once.
             return None;
         }
         let (head, body) = request.split_once("\n\n").unwrap_or((request.trim_end(), ""));
-        // A value over several lines, as HTTP once allowed, is one with spaces.
+        // A value over several lines, as HTTP once allowed, is equal to one with spaces.
         let head = head.replace("\n ", " ");
         let mut lines = head.lines();
         let line = lines.next()?;
@@ -131,7 +131,8 @@ mod tests {
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"))?.1.trim();
         let url = format!("https://{host}{target}");
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
-        // To X-Ray the body's hash is no header of its own; a vector that signs one has it among what it expects.
+        // Requests to X-Ray have no separate header for the body's hash. If a vector signs one, it is part of the expected
+        // output.
         let hash = signed.lines().find_map(|line| line.strip_prefix("x-amz-content-sha256:"));
         headers.extend(hash.map(|hash| ("x-amz-content-sha256", hash)));
         let request = Unsigned { method, url: &url, headers: &headers, body: body.as_bytes() };
@@ -166,7 +167,7 @@ mod tests {
         }
     }
 
-    /// From the suite's first edition, in which the body's hash is no header.
+    /// From the suite's first edition, in which no header contains the body's hash.
     #[test]
     fn a_body_is_signed_without_a_header_for_its_hash() {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
