@@ -1,6 +1,6 @@
 //! What a client accepts: media types and encodings with their qualities,
-//! [RFC 9110 §12.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5), and the entity tags that it has. Total on any text; what
-//! cannot be read counts as not said.
+//! [RFC 9110 §12.5](https://www.rfc-editor.org/rfc/rfc9110#section-12.5), and the entity tags that it has. Reads any text; an
+//! invalid part counts as absent.
 
 use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, HeaderValue, IF_NONE_MATCH};
@@ -10,14 +10,14 @@ type Quality = u16;
 
 const BEST: Quality = 1_000;
 
-/// Whether HTML is wanted more than JSON. Who takes anything is a program.
+/// Whether the client prefers HTML to JSON. A client that accepts anything counts as a program.
 pub(crate) fn prefers_html(accept: Option<&HeaderValue>) -> bool {
     let Some(accept) = accept.and_then(|accept| accept.to_str().ok()) else { return false };
     let json = ["application/problem+json", "application/json"].map(|kind| quality_of_type(accept, kind));
     quality_of_type(accept, "text/html") > json.into_iter().max().unwrap_or_default()
 }
 
-/// Whether an answer may be, and is best, compressed with gzip.
+/// Whether the client accepts a response in gzip, and prefers it.
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut gzip = None;
     let mut identity = None;
@@ -35,13 +35,13 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     gzip > 0 && gzip >= identity.unwrap_or_default()
 }
 
-/// Whether the client has what `tag` names, by the weak comparison that `If-None-Match` asks for.
+/// Whether the client has the version named by `tag`, by the weak comparison that `If-None-Match` requires.
 pub(crate) fn has(headers: &HeaderMap, tag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(Tags).any(|own| own == "*" || own == tag)
 }
 
-/// How much `accept` wants `kind`: by the range that says most about it.
+/// The quality that `accept` gives `kind`, by its most specific matching range.
 fn quality_of_type(accept: &str, kind: &str) -> Quality {
     let main = kind.split('/').next().unwrap_or_default();
     let rank = |range: &str| match range.split_once('/') {
@@ -54,7 +54,7 @@ fn quality_of_type(accept: &str, kind: &str) -> Quality {
     ranges.max_by_key(|(rank, _)| *rank).map_or(0, |(_, quality)| quality)
 }
 
-/// The items of a list, and their `q`; other parameters do not matter here.
+/// The items of a list, each with its `q`; other parameters do not matter here.
 fn items(list: &str) -> impl Iterator<Item = (&str, Quality)> {
     list.split(',').filter_map(|item| {
         let mut parts = item.split(';').map(str::trim);
@@ -64,7 +64,7 @@ fn items(list: &str) -> impl Iterator<Item = (&str, Quality)> {
     })
 }
 
-/// `0`, `1`, or up to three digits behind a dot.
+/// `0`, `1`, or up to three digits after a dot.
 fn quality_of(text: &str) -> Option<Quality> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let digits = part.len() <= 3 && part.bytes().all(|byte| byte.is_ascii_digit());
@@ -76,7 +76,7 @@ fn quality_of(text: &str) -> Option<Quality> {
     }
 }
 
-/// The entity tags of a list, without what makes them weak. A tag may hold a comma.
+/// The entity tags of a list, without the prefix that marks a weak one. A tag may contain a comma.
 struct Tags<'a>(&'a str);
 
 impl<'a> Iterator for Tags<'a> {

@@ -1,5 +1,5 @@
-//! Each request's account, from its head to the last byte of its answer: counted in the [metrics](crate::metrics), and written to
-//! the access log where there is one. Knows paths by their route's template only, and no query string.
+//! The record of each request, from its head to the last byte of its response: counted in the [metrics](crate::metrics), and
+//! written to the access log if that is on. Knows paths only by their route's template, and no query string.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -13,27 +13,27 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::metrics::{Metrics, RouteId};
 
-/// A request that is not over.
+/// A request that has not ended.
 pub(crate) struct Account {
     metrics: Arc<Metrics>,
     route: RouteId,
-    /// 0 until there is an answer.
+    /// 0 until there is a response.
     status: u16,
     began: Instant,
     entry: Option<Box<Entry>>,
 }
 
-/// What the access log says beside.
+/// Further values for the access log.
 struct Entry {
     method: &'static str,
     peer: IpAddr,
-    /// The peer, until it is known for which client it speaks.
+    /// The peer, until the client that it speaks for is known.
     client: IpAddr,
     trace_id: String,
     bytes: u64,
 }
 
-/// An answer's body, which closes the account when it is over or given up.
+/// A response's body, which closes the record when it ends or is abandoned.
 pub(crate) struct Accounted<B> {
     body: B,
     account: Account,
@@ -46,20 +46,20 @@ impl Account {
         Self { metrics, route: RouteId::OTHER, status: 0, began: Instant::now(), entry: None }
     }
 
-    /// The request is written to the log when it is over.
+    /// Has the request written to the log when it ends.
     pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
         let (method, peer) = (telemetry::http::known(method.as_str()), peer.to_canonical());
         self.entry = Some(Box::new(Entry { method, peer, client: peer, trace_id: String::new(), bytes: 0 }));
     }
 
-    /// The client that the peer speaks for.
+    /// Records the client that the peer speaks for.
     pub(crate) fn client(&mut self, client: IpAddr) {
         if let Some(entry) = &mut self.entry {
             entry.client = client;
         }
     }
 
-    /// This one is not worth a line.
+    /// Excludes the request from the log.
     pub(crate) fn unlogged(&mut self) {
         self.entry = None;
     }
@@ -68,14 +68,14 @@ impl Account {
         self.route = self.metrics.route(template);
     }
 
-    /// The trace it belongs to; asked for where there is a log.
+    /// Records the request's trace; calls `id` only if there is a log.
     pub(crate) fn trace(&mut self, id: impl FnOnce() -> Option<String>) {
         if let Some(entry) = &mut self.entry {
             entry.trace_id = id().unwrap_or_default();
         }
     }
 
-    /// The answer, whose body keeps the account open.
+    /// The response, whose body keeps the record open.
     pub(crate) fn answer<B>(mut self, response: Response<B>) -> Response<Accounted<B>> {
         self.status = response.status().as_u16();
         response.map(|body| Accounted { body, account: self })
@@ -87,7 +87,7 @@ impl Drop for Account {
         let duration = self.began.elapsed();
         self.metrics.end(self.route, self.status, duration);
         let Some(entry) = &self.entry else { return };
-        // No span's event: it would be in each trace once more.
+        // Not an event of a span: each trace would repeat it.
         tracing::info!(
             target: "frontend_proxy::access",
             parent: None,

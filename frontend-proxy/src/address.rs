@@ -1,11 +1,12 @@
-//! Whom a request is for: one `Host` that is an authority, as [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2)
-//! asks, the same as the target's own where that has one.
+//! The host that a request is for. It comes from one `Host` that is a valid authority, as
+//! [RFC 9112 §3.2](https://www.rfc-editor.org/rfc/rfc9112#section-3.2) requires. If the target has an authority too, both must
+//! be the same.
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Version, header};
 use settings::host::Authority;
 
-/// Whether it is said, and in one way alone. From then on `Host` says it, in HTTP/2 too.
+/// Whether the host is given, and unambiguous. Afterwards `Host` always contains it, in HTTP/2 too.
 pub(crate) fn settle(request: &mut Parts) -> bool {
     if request.method == Method::CONNECT {
         return false;

@@ -1,5 +1,5 @@
-//! Answers' bodies on their way out, and what becomes of spans whose client goes away. A forwarded body drives the connection
-//! that it comes from, and keeps the spans of its request open until its last byte has passed. Buffers no more than one read.
+//! Responses' bodies on their way to the client, and the end of spans whose client disconnects. A forwarded body drives the
+//! connection that it comes from. It keeps its request's spans open until its last byte has passed. Buffers at most one read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,10 +18,10 @@ use crate::upstream::chunked::Piece;
 use crate::upstream::connection::Connection;
 use crate::upstream::exchange::Upload;
 
-/// A body of our own, or one that streams through. In a box: an answer changes hands a dozen times before it is written.
+/// The proxy's own body, or a forwarded one. Boxed: a response is moved a dozen times before it is written.
 pub(crate) type Outgoing = Either<Full<Bytes>, Box<Forwarded>>;
 
-/// A span whose work is under way. Dropped before it is over, the work was given up, because the client has gone.
+/// A span whose work is under way. If it is dropped before the work ends, the client has disconnected.
 pub(crate) struct UnderWay(Option<Span>);
 
 impl UnderWay {
@@ -29,7 +29,7 @@ impl UnderWay {
         Self(Some(span.clone()))
     }
 
-    /// Of a span that is handed over: unless others hold it too, it ends when this is over.
+    /// Takes over a span: unless others hold it too, it ends when the work ends.
     pub(crate) fn of(span: Span) -> Self {
         Self(Some(span))
     }
@@ -39,12 +39,12 @@ impl UnderWay {
         self.0.as_ref().unwrap_or(&NONE)
     }
 
-    /// Ends well, or in a way that is recorded already.
+    /// Ends the work as a success, or after a failure that is already recorded.
     pub(crate) fn over(&mut self) {
         self.0 = None;
     }
 
-    /// The same; the span is for whoever has still to say something of it.
+    /// Like `over`, but returns the span to a caller that has more to record.
     pub(crate) fn into_span(mut self) -> Span {
         self.0.take().unwrap_or_else(Span::none)
     }
@@ -62,7 +62,7 @@ impl Drop for UnderWay {
     }
 }
 
-/// Why a body ends before it is whole. The client sees its connection break.
+/// Why a body ends early. The client sees its connection break.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     #[error("the upstream broke off")]
@@ -86,28 +86,28 @@ impl Broken {
 
 /// An upstream's body on its way to the client.
 pub(crate) struct Forwarded {
-    /// While the upstream is still needed.
+    /// Present while the upstream is still needed.
     answer: Option<Answer>,
-    /// What came with the head, where that was all.
+    /// The body, if all of it arrived with the head.
     last: Option<Bytes>,
-    /// Why it ends too early. Told when what came before has had its turn to be written.
+    /// Why the body ends early. Returned one poll later, so that earlier data can be written.
     broken: Option<Broken>,
     server: UnderWay,
     client: UnderWay,
 }
 
-/// An answer of which some is still to come.
+/// A response that has not arrived completely.
 pub(crate) struct Answer {
     pub(crate) connection: Box<Connection>,
     pub(crate) rest: Rest,
-    /// What of the request had not been sent when the answer began.
+    /// The part of the request that had not been sent when the response started.
     pub(crate) upload: Option<Upload>,
-    /// How long the connection may wait for another request afterwards; none if it carries no other.
+    /// How long the connection may wait for another request afterwards; `None` if it may carry no other.
     pub(crate) wait: Option<Duration>,
     pub(crate) lease: Lease,
-    /// How long nothing may come.
+    /// How long the upstream may send nothing.
     pub(crate) idle: Duration,
-    /// A deadline is set for what comes next.
+    /// A deadline is set for the next bytes.
     pub(crate) awaited: bool,
 }
 
@@ -139,7 +139,7 @@ impl Forwarded {
 }
 
 impl Answer {
-    /// The connection is for the next request, if nothing is left on it.
+    /// Keeps the connection for the next request, if no bytes are left on it.
     fn end(self) {
         if let Some(wait) = self.wait
             && self.upload.is_none()
@@ -154,7 +154,7 @@ impl Answer {
             if let Some(upload) = &mut self.upload {
                 match upload.poll(&mut self.connection, cx) {
                     Poll::Ready(Ok(())) => self.upload = None,
-                    // The answer counts, whatever becomes of the request; nothing more is written of one that broke off.
+                    // The response counts, whatever happens to the request. After a failed upload nothing more is written.
                     Poll::Ready(Err(_)) => (self.upload, self.wait) = (None, None),
                     Poll::Pending => {}
                 }
@@ -182,7 +182,7 @@ impl Answer {
         }
     }
 
-    /// What has come already.
+    /// Takes the bytes that have arrived already.
     fn take(&mut self) -> Result<Option<Frame<Bytes>>, Malformed> {
         let input = &mut self.connection.input;
         let data = match &mut self.rest {

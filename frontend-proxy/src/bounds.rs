@@ -1,5 +1,5 @@
-//! How many connections there may be, by the settings and by the files that the process may have open, and how much memory they
-//! take at most.
+//! How many connections there may be, given the settings and the process's limit of open files, and how much memory they use at
+//! most.
 
 use std::fmt;
 use std::num::ParseIntError;
@@ -13,30 +13,30 @@ use crate::places::REFUSALS;
 use crate::upstream::answer;
 use crate::upstream::connection::MOST_ROOM;
 
-/// File descriptors for everything that is no connection of a client that is served, or to an upstream.
+/// File descriptors for everything except the connections of served clients and to upstreams.
 const OTHER_FILES: u64 = 64 + REFUSALS as u64;
-/// The part of all connections that one client may have, and how many at least.
+/// The fraction of all connections that one client may have, and the least number it may have.
 const SHARE: usize = 10;
 const LEAST_SHARE: usize = 10;
-/// TLS's own buffers of a connection, in bytes: a record each way, and what rustls lets wait.
+/// TLS's own buffers of a connection, in bytes: a record each way, and the data that rustls may hold.
 const TLS: usize = 128 * 1024;
-/// The buffers of a connection to an upstream: the head that is sent; the answer's head, and a read behind it.
+/// The buffers of a connection to an upstream: the request's head, the response's head, and a read after it.
 const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_ROOM;
-/// Connections at the same time.
+/// A number of concurrent connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(usize);
 
-/// How many connections there may be, and what they may take.
+/// How many connections there may be, and how much memory each may use.
 ///
-/// For each, at most: the two buffers of hyper with a part of a body on its way between them, and a head that comes in pieces; or
-/// HTTP/2's window, and what waits of an answer; with TLS its buffers; and those of a connection to an upstream. Each request of
-/// an HTTP/2 connection takes the place of a connection.
+/// For each connection, at most: hyper's two buffers, a part of a body between them, and a partial head; or HTTP/2's window and
+/// the waiting part of a response. TLS adds its buffers, and an upstream connection its own. Each request of an HTTP/2
+/// connection takes a connection's permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub(crate) connections: usize,
-    /// Those of one client.
+    /// The connections of one client.
     pub(crate) each: usize,
-    /// Fewer than were asked for, with so many file descriptors.
+    /// The limit of file descriptors, if it allows fewer connections than configured.
     files: Option<u64>,
     bytes: usize,
 }
@@ -48,14 +48,14 @@ impl Bounds {
         is_secure: bool,
         files: Option<u64>,
     ) -> Self {
-        // One for each client, and a third as many for upstreams: most connections have no request under way. Where more have, the
-        // requests that find no file are answered with 502.
+        // One for each client, and a third as many for upstreams: most connections have no request under way. If more have one,
+        // requests without a file descriptor are answered with 502.
         let room = files.map_or(usize::MAX, |files| {
             usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
-        // A head that is not whole yet, what hyper reads, and what it writes, which may be one piece of an answer more. A buffer that
-        // grows may have room for twice what is in it.
+        // A partial head, hyper's read buffer, and its write buffer, which may hold one more piece of a response. A buffer that
+        // grows may have twice the capacity that it needs.
         let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_ROOM);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
@@ -84,13 +84,13 @@ impl Default for Connections {
     }
 }
 
-/// Why a text is not a number of connections.
+/// Why a text is not a valid number of connections.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotConnections {
-    /// It is no number.
+    /// It is not a number.
     #[error(transparent)]
     Number(#[from] ParseIntError),
-    /// None, or more than a process should have.
+    /// Zero, or more than a process should have.
     #[error("it is not from 1 to 100000")]
     Range,
 }
@@ -104,7 +104,7 @@ impl FromStr for Connections {
     }
 }
 
-/// As many open files as the process may have; the number, where there is one.
+/// Raises the limit of open files as far as the process may; returns the limit, if there is one.
 pub(crate) fn raise_file_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {

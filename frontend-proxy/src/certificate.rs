@@ -1,5 +1,5 @@
-//! The certificate that the proxy shows, from two PEM files that can be read again while it runs. Says nothing of the key, and
-//! does not ask whether a name or a time is right: the clients do.
+//! The certificate that the proxy shows, from two PEM files that can be reread while it runs. Never reveals the key. Does not
+//! check names or validity times: the clients do.
 
 use std::fmt;
 use std::io;
@@ -17,10 +17,10 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 
 const CERTIFICATE: &str = "CRUDDUR_PROXY_CERTIFICATE";
 const KEY: &str = "CRUDDUR_PROXY_KEY";
-/// Of either file, in bytes.
+/// The largest size of either file, in bytes.
 const LIMIT: u64 = 1024 * 1024;
 
-/// The certificate in force. Its clones are the same one.
+/// The active certificate. Its clones share it.
 #[derive(Clone)]
 pub(crate) struct Certificate(Arc<Shown>);
 
@@ -44,20 +44,20 @@ pub(crate) enum Fault {
     /// The file of the key cannot be read.
     #[error("{0} cannot be read ({1}); name a PEM file of the certificate's private key, without a password")]
     Key(PathBuf, String),
-    /// They do not belong together, or nothing here can sign with such a key.
+    /// The files do not belong together, or no algorithm here can sign with such a key.
     #[error("{0} is not the key of {1} ({2}); name the two files that were made together")]
     Pair(PathBuf, PathBuf, rustls::Error),
 }
 
 impl Fault {
-    /// The variable that it is about.
+    /// The variable that the fault is about.
     fn variable(&self) -> &'static str {
         if let Self::Certificate(..) = self { CERTIFICATE } else { KEY }
     }
 }
 
 impl Certificate {
-    /// From `settings`, which remembers the faults; none where no variable is set.
+    /// Reads the files named in `settings`, which records the faults; `None` if no variable is set.
     pub(crate) fn read(settings: &mut Settings) -> Option<Self> {
         let (certificate, key) = match (settings.text(CERTIFICATE), settings.text(KEY)) {
             (Some(certificate), Some(key)) => (certificate, key),
@@ -81,10 +81,10 @@ impl Certificate {
         }
     }
 
-    /// Reads the files again, for connections that come. Blocks on them.
+    /// Rereads the files, for new connections. Blocks on the files.
     ///
     /// # Errors
-    /// They are not right; the certificate stays what it was.
+    /// The files are invalid; the certificate does not change.
     pub(crate) fn reload(&self) -> Result<(), Fault> {
         let next = self.0.files.load()?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = next;

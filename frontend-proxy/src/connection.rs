@@ -1,5 +1,5 @@
-//! One connection from its first byte to its last: TLS where it is spoken, then HTTP/2 where its preface comes, else HTTP/1.
-//! Closes those on which nothing goes on, and tells all to end when the server is about to.
+//! One connection from its first byte to its last: TLS if the client uses it, then HTTP/2 if its preface arrives, else HTTP/1.
+//! Closes idle connections, and ends all connections when the server is about to stop.
 
 mod http2;
 mod open;
@@ -36,20 +36,20 @@ use crate::transport::Transport;
 use crate::wire::{Deadlines, MARK, Wire};
 pub(crate) use http2::{SEND, STREAM_WINDOW, WINDOW};
 
-/// hyper's buffers of a connection, in bytes, each way: a whole head, and the line after it.
+/// The size of hyper's buffers of a connection, in bytes, in each direction: a whole head, and the line after it.
 pub(crate) const BUFFER: usize = HEAD + 8 * 1024;
-/// How long a connection that is refused may wait for the first byte of its request: a refusal that comes before may be taken
-/// for the response to nothing. Each step until its end may take as long.
+/// How long a refused connection may wait for the first byte of its request. A refusal sent earlier may be taken for the
+/// response to nothing. Each later step until the connection ends may take as long.
 const REFUSED: Duration = Duration::from_secs(1);
-/// How long a stop waits for a head that has begun.
+/// How long a stopping server waits for the remainder of a head.
 const HEADED: Duration = Duration::from_secs(2);
 
-/// How long a client may take for what.
+/// How long each step of a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) deadlines: Deadlines,
     pub(crate) handshake: Duration,
-    /// A connection is closed on which nothing goes on for so long, or up to twice that.
+    /// A connection is closed after it has been idle for this long, or for up to twice as long.
     pub(crate) idle: Duration,
 }
 
@@ -67,7 +67,7 @@ impl Default for Limits {
     }
 }
 
-/// What all connections share.
+/// The state that all connections share.
 pub(crate) struct Server {
     pub(crate) service: Arc<Service>,
     pub(crate) tls: Option<TlsAcceptor>,
@@ -77,7 +77,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Serves until either side has had enough.
+    /// Serves until either side ends the connection.
     pub(crate) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
@@ -86,7 +86,7 @@ impl Server {
         mut draining: watch::Receiver<bool>,
     ) {
         let _open = self.service.metrics.connection();
-        // Small answers go out at once; that a socket does not know the option is no reason not to serve it.
+        // Sends small responses immediately. A socket without this option is served all the same.
         drop(stream.set_nodelay(true));
         let opened = tokio::select! {
             biased;
@@ -100,17 +100,17 @@ impl Server {
         let wire = opened.wire(&exchange, self.limits.deadlines, Some(place));
         let served = match refusal {
             Some(refusal) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
-            // Most connections are none of HTTP/2, and need not have room for it.
+            // Boxed: most connections do not use HTTP/2 and need no space for its state.
             None if http2 => Box::pin(self.http2(wire.unscanned(), connection, exchange, Ok(share), draining)).await,
             None => self.http1(wire, connection, exchange, draining).await,
         };
-        // What goes wrong on a connection is the client's affair; requests that fail are logged where they do.
+        // An error on a connection is the client's concern; a failed request is logged where it fails.
         if let Err(error) = served {
             tracing::debug!(error = &error as &dyn std::error::Error, "a connection ended early");
         }
     }
 
-    /// Answers whatever is requested with `refusal`, and closes the connection.
+    /// Answers any request with `refusal`, and closes the connection.
     pub(crate) async fn refuse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, refusal: Refusal) {
         drop(stream.set_nodelay(true));
         let Ok(Some(opened)) = self.open(stream, Some(refusal)).await else { return };
@@ -126,7 +126,7 @@ impl Server {
                 self.http1(wire.refused(refusal), connection, exchange, ending).await
             }
         };
-        // A connection of HTTP/2 does not end with its first response.
+        // An HTTP/2 connection does not end with its first response.
         let ends = async {
             sleep(REFUSED).await;
             end.send_replace(true);
@@ -148,7 +148,7 @@ impl Server {
         let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
         let answer = service_fn(move |mut request: Request<Incoming>| {
             let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
-            // Before the connection is read again, which would be over if its client has ended its side.
+            // Runs before the connection is read again: the read would end it if the client has ended its side.
             let active = exchange.begin(None);
             async move {
                 let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
@@ -156,19 +156,19 @@ impl Server {
                 let (mut request, body) = request.into_parts();
                 let mut response = match refusal {
                     Some(refusal) => {
-                        // Nobody knows what it was.
+                        // The refused request's method is unknown.
                         request.method = Method::from_bytes(b"_OTHER").unwrap_or_default();
                         service.refuse(refusal, &request, connection)
                     }
                     None => service.answer(&mut request, Received::recorded(body, &exchange), connection).await,
                 };
-                // The task that watches this connection may learn of the end only after this response has gone.
+                // The task that watches this connection may learn of the stop only after this response has been sent.
                 if service.draining.load(Relaxed) || is_last(&response, request.version, &exchange) {
                     announce_end(&mut response, request.version);
                 }
                 if wish {
                     exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
-                    // What follows on this connection may have been read already, and waits for this.
+                    // The bytes that follow on this connection may have been read already, and wait for this decision.
                     poll_fn(|cx| Poll::Ready(cx.waker().clone())).await.wake();
                 }
                 Ok::<_, Infallible>(response.map(|body| active.answer(body, None)))
@@ -184,7 +184,7 @@ impl Server {
         self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, pending(), draining).await
     }
 
-    /// Drives a connection, and has it end where it is idle, abused, or the server is about to.
+    /// Drives a connection, and ends it if it is idle or abused, or if the server is about to stop.
     async fn watch<C: Future<Output = hyper::Result<()>>>(
         &self,
         mut connection: Pin<&mut C>,
@@ -197,10 +197,10 @@ impl Server {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut seen, mut told) = (None, false);
         let mut abused = pin!(abused);
-        // A request whose head has begun is one under way, of which hyper knows nothing yet.
+        // A request whose head has started is under way, but hyper does not know of it yet.
         let mut stops = pin!(async {
             let _: Result<_, RecvError> = draining.wait_for(|draining| *draining).await;
-            // It is not waited for until all else is cut off.
+            // This wait ends before the server cuts off the remaining connections.
             let _: Result<_, Elapsed> = timeout(HEADED, exchange.headed()).await;
         });
         loop {
@@ -220,17 +220,17 @@ impl Server {
 }
 
 /// Whether no further request can follow this response on its HTTP/1 connection. If some of the request's body is still to
-/// come, the connection ends with the response rather than read it
-/// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)); and only its end can end a body of unknown length to
-/// a client of HTTP/1.0, which knows no chunks.
+/// come, the connection ends with the response, and the body is not read
+/// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)). A body of unknown length ends the connection of an
+/// HTTP/1.0 client too: HTTP/1.0 has no chunks, so only the connection's end marks the body's end.
 fn is_last<B: Body>(response: &Response<B>, version: Version, exchange: &Exchange) -> bool {
     let is_old = version == Version::HTTP_10;
     let is_unknown = || response.body().size_hint().exact().is_none();
     exchange.is_receiving() || is_old && (is_unknown() || response.headers().contains_key(header::CONNECTION))
 }
 
-/// Says that the connection ends with this response, which is of the request's version: to one of HTTP/1.1 for a client of
-/// HTTP/1.0, hyper would add `keep-alive`.
+/// Announces that the connection ends with this response. Gives the response the request's version: hyper would add
+/// `keep-alive` to an HTTP/1.1 response for an HTTP/1.0 client.
 fn announce_end<B>(response: &mut Response<B>, version: Version) {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return;
@@ -242,8 +242,8 @@ fn announce_end<B>(response: &mut Response<B>, version: Version) {
     }
 }
 
-/// Whether the request wishes for another protocol. What it could say of that with a body, it could not say without doubt
-/// about where the other protocol begins: it is answered as if it had not wished.
+/// Whether the request asks to switch protocols. If it has a body, the start of the other protocol would be ambiguous: such a
+/// request loses its `Upgrade` header and is answered as an ordinary one.
 fn take_wish(request: &mut Request<Incoming>) -> bool {
     let wish = request.extensions().get::<OnUpgrade>().is_some();
     if wish && !request.body().is_end_stream() {

@@ -1,10 +1,10 @@
-//! Lets pages of the configured origins read the proxy's own errors, as the backend lets them read its answers: without these headers a
-//! browser hides the error, and blames CORS.
+//! Lets pages of the configured origins read the proxy's own errors, as the backend does for its responses. Without these
+//! headers a browser hides the error, and blames CORS.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use settings::origin::{EXPOSED_HEADERS, Origin};
 
-/// The origins whose pages may read.
+/// The origins whose pages may read errors.
 pub(crate) struct Cors {
     origins: Vec<Origin>,
     exposed: Option<HeaderValue>,
@@ -15,7 +15,7 @@ impl Cors {
         Self { origins, exposed: HeaderValue::from_str(&EXPOSED_HEADERS.join(", ")).ok() }
     }
 
-    /// Adds to the headers of an error what a page of `origin` needs. A cache must not give it to a page of another.
+    /// Adds to an error those headers that a page of `origin` needs. A cache must not serve it to a page of another origin.
     pub(crate) fn allow(&self, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
         if self.origins.is_empty() {
             return;

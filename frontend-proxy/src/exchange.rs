@@ -1,5 +1,5 @@
-//! What the two sides of one connection tell each other: the side that reads and writes bytes, and the side that answers
-//! requests. Counts requests, and says when nothing is going on.
+//! State shared by the two sides of one connection: the side that reads and writes bytes, and the side that answers requests.
+//! Counts requests, and reports when the connection is idle.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use crate::framing::Refusal;
 use crate::places::Place;
 
-/// Requests given up by the client before it is called an abuse of HTTP/2, where they are more than half of all.
+/// Cancelled requests at which an HTTP/2 connection counts as abused, if they are more than half of all its requests.
 const CUT: u32 = 100;
-/// The states of a wish for another protocol.
+/// The states of a request to switch protocols.
 const UNDECIDED: u8 = 0;
 const GRANTED: u8 = 1;
 const DECLINED: u8 = 2;
@@ -25,10 +25,10 @@ pub(crate) struct Exchange {
     upgrade: AtomicU8,
     requests: AtomicU32,
     active: AtomicU32,
-    /// A part of a head has come.
+    /// A part of a head has arrived.
     heading: AtomicBool,
     headed: Notify,
-    /// The body of the HTTP/1 request under way has not come to its end.
+    /// The body of the HTTP/1 request under way has not ended yet.
     receiving: AtomicBool,
     cut: AtomicU32,
     abused: Notify,
@@ -36,7 +36,7 @@ pub(crate) struct Exchange {
 
 impl Exchange {
     pub(crate) fn refuse(&self, refusal: Refusal) {
-        // The first one closes the connection.
+        // The first refusal closes the connection.
         let _: Result<(), Refusal> = self.refusal.set(refusal);
     }
 
@@ -44,12 +44,12 @@ impl Exchange {
         self.refusal.get().copied()
     }
 
-    /// The request that wished for another protocol is answered.
+    /// Records the response to the request to switch protocols.
     pub(crate) fn decide_upgrade(&self, granted: bool) {
         self.upgrade.store(if granted { GRANTED } else { DECLINED }, Relaxed);
     }
 
-    /// What was decided, told once.
+    /// The decision on the upgrade; returned only once.
     pub(crate) fn upgrade(&self) -> Option<bool> {
         match self.upgrade.swap(UNDECIDED, Relaxed) {
             UNDECIDED => None,
@@ -57,7 +57,7 @@ impl Exchange {
         }
     }
 
-    /// A request begins; it is over when what this returns is dropped.
+    /// Records the start of a request. The request has ended when the returned value is dropped.
     pub(crate) fn begin(self: &Arc<Self>, place: Option<Place>) -> Active {
         self.requests.fetch_add(1, Relaxed);
         self.active.fetch_add(1, Relaxed);
@@ -69,7 +69,7 @@ impl Exchange {
         self.receiving.store(receiving, Relaxed);
     }
 
-    /// Whether a response that starts now starts before the end of its request.
+    /// Whether a response that starts now would start before the end of its request.
     pub(crate) fn is_receiving(&self) -> bool {
         self.receiving.load(Relaxed)
     }
@@ -79,7 +79,7 @@ impl Exchange {
         self.active.load(Relaxed) > 0
     }
 
-    /// Whether a part of a head has come, and the rest is waited for.
+    /// Records whether part of a head has arrived and the remainder is awaited.
     pub(crate) fn head(&self, heading: bool) {
         self.heading.store(heading, Relaxed);
         if !heading {
@@ -91,21 +91,21 @@ impl Exchange {
         self.heading.load(Relaxed)
     }
 
-    /// Completes when no head is waited for any more.
+    /// Completes when no head is awaited any more.
     pub(crate) async fn headed(&self) {
         while self.is_heading() {
             self.headed.notified().await;
         }
     }
 
-    /// Whether nothing has gone on since this was asked before with the same `seen`.
+    /// Whether nothing has happened since the last call with the same `seen`.
     pub(crate) fn is_idle(&self, seen: &mut Option<u32>) -> bool {
         let requests = self.requests.load(Relaxed);
         let before = seen.replace(requests);
         before == Some(requests) && self.active.load(Relaxed) == 0 && !self.is_heading()
     }
 
-    /// Completes when the client has opened and given up requests as no client does that wants answers.
+    /// Completes when the client has opened and cancelled so many requests that it cannot want responses.
     pub(crate) async fn abused(&self) {
         self.abused.notified().await;
     }
@@ -116,17 +116,17 @@ impl Exchange {
 pub(crate) struct Active {
     exchange: Arc<Exchange>,
     over: bool,
-    /// Of a request of HTTP/2.
+    /// The permit of an HTTP/2 request.
     place: Option<Place>,
 }
 
 impl Active {
-    /// The answer has no body, whatever its head says.
+    /// Records that the response has no body, whatever its head says.
     pub(crate) fn finish(&mut self) {
         self.over = true;
     }
 
-    /// The answer is all there is to it, but for its body.
+    /// The response is complete except for its body.
     pub(crate) fn answer<B: Body>(mut self, body: B, progress: Option<Arc<Progress>>) -> Answer<B> {
         self.over |= body.is_end_stream();
         Answer { body, active: self, progress }
@@ -146,7 +146,7 @@ impl Drop for Active {
     }
 }
 
-/// Whether an answer's body waits for its client.
+/// Whether a response's body waits for its client.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     waiting: AtomicBool,
@@ -154,7 +154,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Whether the client has taken nothing since this was asked before with the same `seen`, though there was something.
+    /// Whether the client has taken nothing since the last call with the same `seen`, although there was something to take.
     pub(crate) fn is_stalled(&self, seen: &mut Option<u32>) -> bool {
         let frames = self.frames.load(Relaxed);
         let before = seen.replace(frames);
@@ -162,7 +162,7 @@ impl Progress {
     }
 }
 
-/// An answer's body, which keeps its request under way until its last byte is taken.
+/// A response's body, which keeps its request under way until its last byte is taken.
 pub(crate) struct Answer<B> {
     body: B,
     active: Active,

@@ -1,6 +1,6 @@
 //! How HTTP/1 requests follow each other on a connection, by the strictest reading of
-//! [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112): whatever two readers could frame differently is refused. Looks at each
-//! byte of a head once, at chunked bodies' size lines, and at no byte of a body's data; copies nothing and does no I/O.
+//! [RFC 9112](https://www.rfc-editor.org/rfc/rfc9112): a request that two readers could frame differently is refused. Looks at
+//! each byte of a head once, at chunked bodies' size lines, and at no byte of a body's data; copies nothing and does no I/O.
 
 mod chunked;
 mod refusal;
@@ -10,12 +10,12 @@ use memchr::{memchr, memchr_iter};
 
 pub use refusal::Refusal;
 
-/// Of a request's head, in bytes.
+/// Largest request head, in bytes.
 pub const HEAD: usize = 64 * 1024;
-/// Header fields of a request.
+/// Most header fields of a request.
 pub const FIELDS: usize = 100;
 
-/// Follows one connection.
+/// Follows the requests of one connection.
 #[derive(Debug)]
 pub struct Scanner(State);
 
@@ -24,39 +24,39 @@ enum State {
     Head {
         /// The empty line that may precede a request has been seen.
         blank: bool,
-        /// How much of the head was looked at in vain for its end.
+        /// How many bytes of the head have been searched for its end, without finding it.
         searched: usize,
     },
     Length(u64),
     Chunked(Chunked),
-    /// A request wants another protocol; whether it gets it, and what follows, is not known yet.
+    /// A request asks for another protocol. The decision, and thus what follows, is not known yet.
     Upgrading,
     Tunnel,
 }
 
-/// What becomes of the bytes that a scanner was shown.
+/// What the scanner decided about the bytes it was shown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scanned {
-    /// So many may be read by whoever parses them.
+    /// How many bytes may be passed to the parser.
     pub pass: usize,
-    /// And the others.
+    /// What to do with the remaining bytes.
     pub rest: Rest,
 }
 
-/// What becomes of the bytes that may not be read yet.
+/// What to do with the bytes that may not be read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rest {
-    /// There are none.
+    /// There are no such bytes.
     None,
-    /// They are to be shown again with what follows them: they are a part of a head, or may be no HTTP at all.
+    /// Show the bytes again with those that follow: they are part of a head, or may not be HTTP at all.
     Hold,
-    /// They begin a request that is refused, and nothing after it can be framed.
+    /// The bytes start a request that is refused; nothing after it can be framed.
     Refuse(Refusal),
-    /// They are in a body that cannot be framed.
+    /// The bytes are in a body that cannot be framed.
     Broken,
 }
 
-/// How a request goes on after its head.
+/// What follows a request's head.
 #[derive(Debug, Default)]
 struct Framing {
     length: Option<u64>,
@@ -71,7 +71,7 @@ impl Default for Scanner {
 }
 
 impl Scanner {
-    /// Looks at bytes that follow all that was passed before.
+    /// Scans bytes that follow everything passed before.
     #[inline]
     pub fn scan(&mut self, bytes: &[u8]) -> Scanned {
         let mut pass = 0;
@@ -87,34 +87,34 @@ impl Scanner {
         }
     }
 
-    /// The last request's wish for another protocol is granted: what follows is not HTTP/1.
+    /// The last request's upgrade is granted: what follows is not HTTP/1.
     pub fn tunnel(&mut self) {
         self.0 = State::Tunnel;
     }
 
-    /// It is not granted.
+    /// The upgrade is declined: HTTP/1 continues.
     pub fn stay(&mut self) {
         if let State::Upgrading = self.0 {
             self.0 = State::HEAD;
         }
     }
 
-    /// Whether nothing is read before it is known what follows.
+    /// Whether an upgrade is still undecided; until it is, no further bytes pass.
     pub fn is_upgrading(&self) -> bool {
         matches!(self.0, State::Upgrading)
     }
 
-    /// Whether all that was passed is whole requests, and HTTP/1 is still spoken.
+    /// Whether everything passed so far is whole requests, and the connection still uses HTTP/1.
     pub fn is_between(&self) -> bool {
         matches!(self.0, State::Head { searched: 0, .. } | State::Upgrading)
     }
 
-    /// Whether the client is in the midst of a message.
+    /// Whether the client is in the middle of a body.
     pub fn is_within(&self) -> bool {
         matches!(self.0, State::Length(_) | State::Chunked(_))
     }
 
-    /// How many of these bytes may pass next; none where more are needed.
+    /// How many of these bytes may pass next; 0 if more bytes are needed.
     fn step(&mut self, bytes: &[u8]) -> Result<usize, Rest> {
         match &mut self.0 {
             State::Head { blank, .. } if !*blank && bytes.starts_with(b"\r\n") => {
@@ -173,7 +173,7 @@ impl Framing {
         }
     }
 
-    /// What the fields that say something of framing mean, told apart by their names' lengths.
+    /// Reads the fields that affect framing, distinguished by the lengths of their names.
     fn take(&mut self, name: &[u8], value: &[u8], old: bool) -> Result<(), Refusal> {
         match name.len() {
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = !old,
@@ -195,15 +195,16 @@ impl Framing {
     }
 }
 
-/// Whether an empty line is here, by the most lenient reading: whoever ends a head so waits for an answer.
+/// Whether the bytes contain an empty line, by the most lenient reading. A client that ends a head this way is waiting for a
+/// response.
 fn ends(bytes: &[u8]) -> bool {
     memchr_iter(b'\n', bytes)
         .any(|at| bytes.get(at + 1..).is_some_and(|rest| rest.starts_with(b"\n") || rest.starts_with(b"\r\n")))
 }
 
-/// A head's length and what follows it, where it is all there.
+/// A head's length and what follows it; `None` if the head is incomplete.
 fn head(bytes: &[u8]) -> Result<Option<(usize, Framing)>, Refusal> {
-    // What cannot begin a request is not waited for; it may be another protocol's first word.
+    // A first byte that cannot start a request is refused immediately: it may belong to another protocol.
     if !bytes.first().is_some_and(|first| is_token(*first)) {
         return Err(if bytes.starts_with(b"\n") { Refusal::BareLineFeed } else { Refusal::RequestLine });
     }
@@ -242,7 +243,7 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, Framing)>, Refusal> {
     if framing.chunked && framing.length.is_some() {
         return Err(Refusal::Encoding);
     }
-    // One CR for each line: the request's, each field's and the empty one.
+    // One CR for each line: the request line, each field and the empty line.
     if !is_clean(bytes.get(..length).unwrap_or_default(), fields + 2) {
         return Err(Refusal::Control);
     }
@@ -252,7 +253,7 @@ fn head(bytes: &[u8]) -> Result<Option<(usize, Framing)>, Refusal> {
 /// Takes the first line, without its end.
 fn line<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
     let Some((line, rest)) = memchr(b'\n', bytes).and_then(|end| bytes.split_at_checked(end)) else {
-        // Whoever takes CR for the end of a line may wait for an answer already.
+        // A client that uses a bare CR as a line end may be waiting for a response already.
         let bare = memchr(b'\r', bytes).is_some_and(|at| at + 1 < bytes.len());
         return if bare { Err(Refusal::Control) } else { Ok(None) };
     };
@@ -260,7 +261,7 @@ fn line<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, Refusal> {
     line.strip_suffix(b"\r").map(Some).ok_or(Refusal::BareLineFeed)
 }
 
-/// Whether it is of HTTP/1.0.
+/// Whether the request is HTTP/1.0.
 fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     let (line, old) = match (line.strip_suffix(b" HTTP/1.1"), line.strip_suffix(b" HTTP/1.0")) {
         (Some(line), _) => (line, false),
@@ -276,7 +277,7 @@ fn request_line(line: &[u8]) -> Result<bool, Refusal> {
     if method.iter().all(|byte| is_token(*byte)) && is_target(target) { Ok(old) } else { Err(Refusal::RequestLine) }
 }
 
-/// Whether whoever parses the head takes this target, and as a whole: a fragment would be cut off.
+/// Whether the parser accepts this target, and keeps it whole: a fragment would be cut off.
 fn is_target(target: &[u8]) -> bool {
     let usual = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~%?&=+,:;@!$'()*".contains(byte);
     if target.first() == Some(&b'/') && target.iter().all(usual) {
@@ -287,18 +288,18 @@ fn is_target(target: &[u8]) -> bool {
 
 fn length(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
-    // Eighteen digits are no overflow.
+    // Eighteen digits cannot overflow.
     let right = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
     right.then(|| digits.iter().fold(0, |length, digit| length * 10 + u64::from(digit - b'0')))
 }
 
-/// No control character but tabs, and line ends in so many lines.
+/// Whether the head has no control character except tabs and the line ends of exactly `lines` lines.
 fn is_clean(head: &[u8], lines: usize) -> bool {
     let other = |byte: u8| (byte < b' ') & (byte != b'\t') & (byte != b'\r') & (byte != b'\n') | (byte == 0x7f);
     !head.iter().fold(false, |found, byte| found | other(*byte)) && memchr_iter(b'\r', head).count() == lines
 }
 
-/// The characters of [a token](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2), but for the underscore.
+/// The characters of [a token](https://www.rfc-editor.org/rfc/rfc9110#section-5.6.2), except the underscore.
 const TOKEN: [bool; 256] = {
     let mut token = [false; 256];
     let (mut at, all) = (0, *b"!#$%&'*+-.^`|~");

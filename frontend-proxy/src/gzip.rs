@@ -1,12 +1,12 @@
-//! Compression that is done once, at start, also for a page of which a line is another in each answer:
-//! [deflate](https://www.rfc-editor.org/rfc/rfc1951) lets blocks that were compressed apart stand beside one that is not. What an
-//! answer costs then is copying, and a checksum that is put together from parts.
+//! Compression that is done once, at start, even for a page with one line that differs in each response.
+//! [Deflate](https://www.rfc-editor.org/rfc/rfc1951) allows separately compressed blocks next to an uncompressed one. Each
+//! response then costs only copying, and a checksum that is combined from parts.
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 
 /// No name, no time, an unknown system: [RFC 1952 §2.3](https://www.rfc-editor.org/rfc/rfc1952#section-2.3).
 const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 255];
-/// The bytes that one block without compression can hold.
+/// The most bytes that one uncompressed block can hold.
 const STORED: usize = 65_535;
 
 /// The part of a page before, or after, the line that changes.
@@ -15,13 +15,13 @@ pub(crate) struct Part {
     crc: Crc,
 }
 
-/// `content` compressed, where that makes it smaller.
+/// `content` compressed; `None` if that does not make it smaller.
 pub(crate) fn whole(content: &[u8]) -> Option<Vec<u8>> {
     let packed = joined(&Part::new(content, false)?, b"", &Part::new(b"", true)?)?;
     (packed.len() < content.len()).then_some(packed)
 }
 
-/// A gzip file of `before`, `line`, and `after`, which is a last part. `None` where the line is longer than a block.
+/// A gzip file of `before`, `line` and `after`; `after` must be a last part. `None` if the line is longer than a block.
 pub(crate) fn joined(before: &Part, line: &[u8], after: &Part) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(HEAD.len() + before.blocks.len() + line.len() + after.blocks.len() + 16);
     out.extend_from_slice(&HEAD);
@@ -44,11 +44,11 @@ pub(crate) fn joined(before: &Part, line: &[u8], after: &Part) -> Option<Vec<u8>
 }
 
 impl Part {
-    /// Compresses `content`; the `last` part ends the file. `None` where the compressor fails, which it has no reason to.
+    /// Compresses `content`; the `last` part ends the file. `None` if the compressor fails, which it has no reason to do.
     pub(crate) fn new(content: &[u8], last: bool) -> Option<Self> {
         let mut compress = Compress::new(Compression::best(), false);
         let mut blocks = Vec::with_capacity(content.len() + content.len() / 1_000 + 64);
-        // A full flush ends at a whole byte, and nothing after it refers to what was before.
+        // A full flush ends at a whole byte, and nothing after it refers to earlier data.
         let flush = if last { FlushCompress::Finish } else { FlushCompress::Full };
         let status = compress.compress_vec(content, &mut blocks, flush).ok()?;
         let is_whole =

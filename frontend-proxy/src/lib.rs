@@ -1,10 +1,11 @@
-//! The reverse proxy at the edge: it begins or continues the trace of each request, sends it on to the upstream of its route
-//! with the trace in its headers, streaming both ways, and serves Cruddur's page and takes its spans.
+//! The reverse proxy at the edge. It starts or continues the trace of each request and forwards the request to the upstream of
+//! its route, with the trace in its headers, streaming both ways. It also serves Cruddur's page and receives the page's spans.
 //!
-//! [`Config`] says where to listen, whom to trust and where to forward to, [`Server`] does it, [`Reloader`] reads routes and
-//! certificate again. A request comes in by `server`, `connection`, `wire` and `framing`; `service` decides what becomes of it;
-//! `routes`, `forward` and `upstream` send it on; `page`, `relay`, `problem` and `respond` answer it here. Keeps no forwarded
-//! body, and of requests nothing but counts, how upstreams served, and how often who sent spans: all of it bounded.
+//! [`Config`] holds where to listen, which peers to trust and where to forward to. [`Server`] runs the proxy. [`Reloader`]
+//! rereads the routes and the certificate. A request enters through `server`, `connection`, `wire` and `framing`; `service`
+//! decides how to handle it. `routes`, `forward` and `upstream` forward it; `page`, `relay`, `problem` and `respond` answer it
+//! here. The proxy keeps no forwarded body. Of requests it keeps only counts, how upstreams served, and how often each client
+//! sent spans, all bounded.
 
 mod accept;
 mod account;

@@ -1,12 +1,12 @@
-//! How often each client may ask, and all together: buckets that fill with time. Bounded: where there are more clients than it
-//! remembers, those whose bucket is full again are forgotten, and a new one finds no room until there is one.
+//! How often each client may send, and all clients together: buckets that fill with time. Bounded: if there are too many
+//! clients to remember, those with a full bucket are forgotten. If none can be forgotten, a new client is refused.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How much a bucket holds, and how much flows into it in a second.
+/// How much a bucket holds, and how much is added each second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
     pub(crate) burst: f64,
@@ -26,7 +26,7 @@ struct State {
     each: HashMap<Client, Bucket>,
 }
 
-/// Who counts as one: an address, or of IPv6 the network that a household has.
+/// What counts as one client: an IPv4 address, or the IPv6 network that a household has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Client {
     V4([u8; 4]),
@@ -40,13 +40,13 @@ struct Bucket {
 }
 
 impl Limit {
-    /// For so many `clients` at a time.
+    /// Remembers at most `clients` clients at a time.
     pub(crate) fn new(each: Rate, all: Rate, clients: usize, now: Instant) -> Self {
         let state = State { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
         Self { each, all, clients, state: Mutex::new(state) }
     }
 
-    /// Takes so many, or tells how long it takes until there are so many. More than a bucket holds is never there.
+    /// Takes `count`, or returns how long it takes until `count` are available. More than a bucket holds is never available.
     pub(crate) fn take(&self, client: IpAddr, count: f64, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let client = Client::of(client);

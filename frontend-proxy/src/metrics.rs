@@ -1,25 +1,25 @@
-//! What the proxy counts of itself, for Prometheus, by OpenTelemetry's
-//! [names](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/): requests by route template and class of status. Nothing
-//! waits for a lock on a request's path, and there are only so many routes: what a client sends is never a label.
+//! The proxy's own counts, for Prometheus, by OpenTelemetry's
+//! [names](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/): requests by route template and class of status. No
+//! request waits for a lock. The number of routes is bounded: data from a client is never a label.
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Routes that are told apart; the rest is one.
+/// Most routes that are counted separately; all others are counted as one.
 const ROUTES: usize = 64;
-/// Of a histogram, in microseconds: some of those that OpenTelemetry advises.
+/// A histogram's bounds, in microseconds: some of those that OpenTelemetry recommends.
 const BOUNDS: [u64; 11] =
     [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
-/// By the first digit of the status; requests whose client was gone before there was one come first.
+/// By the status's first digit; the first class is for requests whose client disconnected before there was a status.
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
-/// Our own answers that say that an upstream failed.
+/// The statuses of the proxy's own responses to an upstream's failure.
 const FAILURES: [u16; 3] = [502, 503, 504];
 
 /// All counts.
 pub(crate) struct Metrics {
-    /// Filled from the first on.
+    /// Filled in order, from the first one.
     routes: [OnceLock<Route>; ROUTES],
     other: Route,
     active: AtomicI64,
@@ -27,7 +27,7 @@ pub(crate) struct Metrics {
     failures: [AtomicU64; FAILURES.len()],
 }
 
-/// Of one route.
+/// The counts of one route.
 pub(crate) struct Route {
     template: Box<str>,
     classes: [Histogram; CLASSES.len()],
@@ -35,17 +35,17 @@ pub(crate) struct Route {
 
 #[derive(Default)]
 struct Histogram {
-    /// The last is for what takes longer than all bounds.
+    /// The last is for durations above all bounds.
     counts: [AtomicU64; BOUNDS.len() + 1],
     microseconds: AtomicU64,
 }
 
-/// Which route of [`Metrics`].
+/// The index of a route in [`Metrics`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RouteId(usize);
 
 impl RouteId {
-    /// No route, or one too many.
+    /// No route, or a route beyond the bound.
     pub(crate) const OTHER: Self = Self(ROUTES);
 }
 
@@ -60,7 +60,7 @@ impl Metrics {
         }
     }
 
-    /// The route with this template, which is new or known.
+    /// The route with this template, which may be new.
     pub(crate) fn route(&self, template: &str) -> RouteId {
         let place = |route: &OnceLock<Route>| &*route.get_or_init(|| Route::new(template)).template == template;
         self.routes.iter().position(place).map_or(RouteId::OTHER, RouteId)
@@ -75,7 +75,7 @@ impl Metrics {
         self.active.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A request is over; `status` is 0 where there was none.
+    /// Records the end of a request; `status` is 0 if there was none.
     pub(crate) fn end(&self, route: RouteId, status: u16, duration: Duration) {
         self.active.fetch_sub(1, Ordering::Relaxed);
         if let Some(histogram) = self.of(route).classes.get(usize::from(status / 100)) {
@@ -83,20 +83,20 @@ impl Metrics {
         }
     }
 
-    /// We answered so ourselves.
+    /// Counts one of the proxy's own responses.
     pub(crate) fn answered(&self, status: u16) {
         if let Some((_, count)) = FAILURES.iter().zip(&self.failures).find(|(own, _)| **own == status) {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// A connection is open as long as what this gives.
+    /// Counts a connection as open until the returned value is dropped.
     pub(crate) fn connection(self: &std::sync::Arc<Self>) -> OpenConnection {
         self.connections.fetch_add(1, Ordering::Relaxed);
         OpenConnection(std::sync::Arc::clone(self))
     }
 
-    /// In [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
+    /// Writes the counts in [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
     pub(crate) fn prometheus(&self, text: &mut String) {
         const REQUESTS: &str = "http_server_request_duration_seconds";
         // Writing to a String does not fail.
@@ -160,7 +160,7 @@ impl Histogram {
         self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
     }
 
-    /// Nothing where nothing was counted.
+    /// Writes nothing if nothing was counted.
     fn prometheus(&self, text: &mut String, name: &str, labels: &str) {
         let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let total: u64 = counts.iter().sum();
@@ -178,7 +178,7 @@ impl Histogram {
     }
 }
 
-/// Microseconds as a number of seconds, exactly.
+/// Microseconds as an exact number of seconds.
 fn seconds(microseconds: u64) -> String {
     let text = format!("{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

@@ -9,25 +9,25 @@
 use secrecy::SecretString;
 use settings::Settings;
 
-/// Characters of a key.
+/// The least number of characters of a key.
 const KEY: usize = 32;
-/// Services, and bytes of a name.
+/// Most services, and most bytes of a name.
 const SERVICES: usize = 16;
 const NAME: usize = 200;
 
-/// How the proxy deals with pages, and what it tells of requests.
+/// How the proxy treats pages, and whether it logs requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    /// Whose spans are relayed; nobody's where it is empty.
+    /// The services whose spans are relayed; if empty, none are.
     pub(crate) relay_services: Vec<String>,
-    /// The key of tokens.
+    /// The key that signs tokens.
     pub(crate) relay_key: Option<SecretString>,
     /// Whether each request is logged.
     pub(crate) access_log: bool,
 }
 
 impl Options {
-    /// From `settings`, which remembers the faults.
+    /// Reads the options from `settings`, which records the faults.
     pub(crate) fn read(settings: &mut Settings) -> Self {
         let relay_key = settings.text("CRUDDUR_RELAY_KEY");
         if relay_key.as_ref().is_some_and(|key| key.len() < KEY) {

@@ -1,6 +1,6 @@
-//! Cruddur's page: files inside the binary, compressed and tagged once, at start. The page itself is another one in each answer,
-//! because its head names the span that served it: it has no tag and is not stored, so that no cached page speaks of a trace
-//! that is over.
+//! Cruddur's page: files inside the binary, compressed and tagged once, at start. The page itself differs in each response,
+//! because its head names the span that served it. It has no tag and is not stored, so that no cached page names a trace that
+//! has ended.
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -11,16 +11,16 @@ use crate::body::Outgoing;
 use crate::respond::{plain, typed};
 use crate::{accept, gzip};
 
-/// Where the page's head says which span served it.
+/// Where the page's head names the span that served it.
 const PLACE: &str = "<!-- traceparent -->";
 
-/// As strict as the page allows. Scripts may not even make markup of text: the page makes none.
+/// As strict as the page allows. Scripts may not even turn text into markup: the page never does.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
     connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types 'none'";
 const PERMISSIONS_POLICY: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
 
-/// All that can be read here, by path.
+/// All files that can be read here, by path.
 pub(crate) struct Pages {
     home: Home,
     files: Vec<File>,
@@ -40,7 +40,7 @@ struct Variant {
     tag: HeaderValue,
 }
 
-/// The page, but for one line.
+/// The page, except for one line.
 struct Home {
     before: &'static str,
     after: &'static str,
@@ -113,7 +113,7 @@ impl File {
         Self {
             path,
             content_type,
-            // Hex digits are a header's value.
+            // Hex digits are a valid header value.
             content: Variant {
                 content: Bytes::from_static(content),
                 tag: tag("").unwrap_or(HeaderValue::from_static("")),
@@ -122,7 +122,7 @@ impl File {
         }
     }
 
-    /// The file, or that the client has it. Its name says no version, so that the client asks each time.
+    /// The file, or a 304 if the client has it. Its name contains no version, so the client checks each time.
     pub(crate) fn answer(&self, asked: &HeaderMap) -> Response<Outgoing> {
         let packed = self.packed.as_ref().filter(|_| accept::takes_gzip(asked));
         let variant = packed.unwrap_or(&self.content);

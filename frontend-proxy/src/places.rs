@@ -1,7 +1,7 @@
-//! How many connections there may be at the same time, and further requests of HTTP/2: all clients together, and each client by
-//! itself, so that none keeps the others out. A client is an address, or of IPv6 a /64 network. Peers that are trusted speak
-//! for many clients, as a balancer does, and have no bound of their own. Costs a connection one look-up, and a request none.
-//! Those beyond the bounds are refused, and have a bound too.
+//! Limits concurrent connections, and further requests of HTTP/2, for all clients together and for each client, so that no
+//! client locks out the others. A client is an address, or for IPv6 a /64 network. Trusted peers speak for many clients, as a
+//! balancer does, and have no bound of their own. Costs one look-up for a connection, and none for a request. Connections
+//! beyond the bounds are refused; the number of those being refused is bounded too.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::framing::Refusal;
 
-/// Connections that are being refused at the same time.
+/// Most connections that are being refused at the same time.
 pub(crate) const REFUSALS: usize = 192;
-/// Clients that are remembered before those without a connection are looked for.
+/// How many clients are remembered before those without a connection are looked for.
 const FEW: usize = 64;
 
 pub(crate) struct Places {
@@ -29,36 +29,36 @@ pub(crate) struct Places {
 #[derive(Default)]
 struct Clients {
     places: HashMap<IpAddr, Weak<Semaphore>>,
-    /// With so many, those without a connection are forgotten.
+    /// The number of clients at which those without a connection are forgotten.
     sweep_at: usize,
 }
 
-/// The places that one client may take.
+/// The permits that one client may take.
 #[derive(Clone)]
 pub(crate) struct Share {
     all: Arc<Semaphore>,
     own: Option<Arc<Semaphore>>,
 }
 
-/// One of as many connections, or requests beside the first of an HTTP/2 connection, as there may be at the same time.
+/// A permit for one connection, or for one request beyond the first of an HTTP/2 connection.
 #[derive(Debug)]
 pub(crate) struct Place {
     _all: OwnedSemaphorePermit,
     _own: Option<OwnedSemaphorePermit>,
 }
 
-/// The connections that are being refused, the oldest first. Each takes a second or two, most of which is spent on waiting for
-/// its client; if there are too many, the oldest gives way.
+/// The connections that are being refused, the oldest first. Each takes a second or two, mostly waiting for its client. If
+/// there are too many, the oldest is dropped.
 #[derive(Default)]
 pub(crate) struct Refusals(VecDeque<oneshot::Sender<Infallible>>);
 
 impl Places {
-    /// For so many at the same time, of them `each` of one client that `trust` does not cover.
+    /// Allows `all` at the same time, and `each` for one client that `trust` does not cover.
     pub(crate) fn new(all: usize, each: usize, trust: Trust) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), each, trust, clients: Mutex::default() }
     }
 
-    /// How many a client may have.
+    /// How many permits a client may have.
     pub(crate) fn each(&self) -> usize {
         self.each
     }
@@ -89,7 +89,7 @@ impl Clients {
 
 impl Share {
     /// # Errors
-    /// The client has all that it may have, or all are taken.
+    /// The client has all permits that it may have, or all are taken.
     pub(crate) fn take(&self) -> Result<Place, Refusal> {
         let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
         let own = self.own.as_ref().map(take).transpose().map_err(|_| Refusal::Crowd)?;
@@ -99,7 +99,7 @@ impl Share {
 }
 
 impl Refusals {
-    /// One more; what is returned completes when it has to give way.
+    /// Adds a connection; the returned receiver completes when the connection must give way.
     pub(crate) fn add(&mut self) -> oneshot::Receiver<Infallible> {
         if self.0.len() >= REFUSALS {
             self.0.retain(|one| !one.is_closed());

@@ -1,6 +1,6 @@
-//! An error of ours, told to a person as a page and to a program as `application/problem+json`,
-//! [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457): what went wrong, how to mend it where that is known, and the trace in which
-//! it happened. The page is whole in itself: it needs no further file, and runs no script.
+//! One of the proxy's own errors, sent to a person as a page and to a program as `application/problem+json`,
+//! [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457). It contains what went wrong, how to fix it if that is known, and the
+//! trace in which it happened. The page is self-contained: it needs no further file, and runs no script.
 
 use std::sync::LazyLock;
 
@@ -17,7 +17,7 @@ use crate::respond::typed;
 
 const STYLE: &str = include_str!("../static/error.css");
 
-/// The page's one style is known by its hash.
+/// The policy allows the page's one style by its hash.
 static CONTENT_SECURITY_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
     let hash = base64(&Sha256::digest(STYLE));
     let policy = format!(
@@ -26,7 +26,7 @@ static CONTENT_SECURITY_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(||
     HeaderValue::from_str(&policy).ok()
 });
 
-/// What is told; an answer has it among its extensions until it is known for whom it is.
+/// The content of an error. A response keeps it among its extensions until its format is chosen.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem {
     status: StatusCode,
@@ -56,7 +56,7 @@ impl Problem {
         Self { status, detail: detail.to_owned(), trace: Trace::of(span) }
     }
 
-    /// For a program.
+    /// The error for a program.
     pub(crate) fn json(&self) -> Response<Outgoing> {
         let mut body = serde_json::json!({
             "type": "about:blank",
@@ -70,7 +70,7 @@ impl Problem {
         typed(self.status, "application/problem+json", body.to_string().into())
     }
 
-    /// For a person. The trace is linked to where there is a viewer of traces.
+    /// The error for a person. Links to the trace if there is a trace viewer.
     fn html(&self, has_viewer: bool) -> Bytes {
         let status = self.status.as_u16();
         let title = self.status.canonical_reason().unwrap_or("Error");
@@ -92,7 +92,7 @@ impl Problem {
     }
 }
 
-/// What a person can do.
+/// What the person can do.
 fn mend(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "Check the address, or go to the <a href=\"/\">start page</a>.",
@@ -107,7 +107,7 @@ fn mend(status: StatusCode) -> &'static str {
     }
 }
 
-/// A detail as a sentence of a page: nothing in it is markup.
+/// A detail as a sentence of a page, with all markup escaped.
 fn sentence(detail: &str) -> String {
     let mut text = String::with_capacity(detail.len() + 8);
     for (index, char) in detail.char_indices() {
@@ -125,7 +125,7 @@ fn sentence(detail: &str) -> String {
     text
 }
 
-/// With `=` at its end, as a policy wants it.
+/// Base64 with `=` at its end, as a policy requires.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -139,7 +139,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// An answer that tells a problem, as a page.
+/// Turns a response with a problem into a page.
 pub(crate) fn as_page(mut response: Response<Outgoing>, has_viewer: bool) -> Response<Outgoing> {
     let Some(page) = response.extensions().get::<Problem>().map(|problem| problem.html(has_viewer)) else {
         return response;

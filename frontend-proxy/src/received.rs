@@ -1,5 +1,6 @@
-//! What a client sends: over which connection, on behalf of which client, and its body on its way to an upstream, within a limit of bytes and of time.
-//! Keeps nothing of it, and takes no time from a client for what an upstream does not read.
+//! What a client sends: the connection, the client that the peer speaks for, and the body on its way to an upstream, within
+//! limits of bytes and time. Keeps none of the body. Time in which the upstream does not read does not count against the
+//! client.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -18,20 +19,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::exchange::Exchange;
 
-/// Of a body whose route says nothing else, in bytes.
+/// The largest body if its route sets no limit, in bytes.
 pub(crate) const BYTES: u64 = 1024 * 1024;
-/// How long a client may let a body be waited for, in total.
+/// How long the proxy waits for a client's body, in total.
 pub(crate) const DURATION: Duration = Duration::from_secs(30);
 
 /// The connection that a request came over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
-    /// By TLS.
+    /// The connection uses TLS.
     pub(crate) secure: bool,
 }
 
-/// A request's client, and the peer that is connected in its place.
+/// A request's client, and the connected peer, which may speak for the client.
 #[derive(Debug)]
 pub(crate) struct Caller {
     pub(crate) client: Client<'static>,
@@ -42,7 +43,7 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// What is believed of the client, once its `Host` is settled.
+    /// The client as far as it is trusted, once its `Host` is settled.
     pub(crate) fn of(request: &Parts, connection: Connection, trust: &Trust) -> Self {
         let peer = telemetry::http::peer(connection.peer);
         let connected = Client {
@@ -60,19 +61,19 @@ pub(crate) struct Received {
     body: Incoming,
     /// How many bytes may still come.
     left: u64,
-    /// How long the client may still be waited for.
+    /// How much longer the client may be waited for.
     patience: Duration,
-    /// Since when it is waited for.
+    /// When the current wait for the client started.
     since: Option<Instant>,
-    /// Of the last time that it was, or is, waited for.
+    /// The deadline of the current or the last wait.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// Nothing comes after it.
+    /// The fault that ended the body.
     fault: Option<Fault>,
-    /// The HTTP/1 connection that has to learn when the body has come whole.
+    /// The HTTP/1 connection that must learn when the whole body has arrived.
     exchange: Option<Arc<Exchange>>,
 }
 
-/// Why a body did not come whole.
+/// Why a body did not arrive completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("the request's body is larger than is taken here")]
@@ -84,7 +85,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// What the client is told, with the fault's text as the detail.
+    /// The status that the client gets, with the fault's text as the detail.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,12 +96,12 @@ impl Fault {
 }
 
 impl Received {
-    /// With the limits for all.
+    /// A body with the default limits.
     pub(crate) fn new(body: Incoming) -> Self {
         Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, fault: None, exchange: None }
     }
 
-    /// As [`Received::new`], for a request of HTTP/1: `exchange` records whether its body has come whole, because the
+    /// Like [`Received::new`], for an HTTP/1 request: `exchange` records whether the whole body has arrived, because the
     /// connection carries no further request if it has not.
     pub(crate) fn recorded(body: Incoming, exchange: &Arc<Exchange>) -> Self {
         let receiving = !body.is_end_stream();
@@ -108,10 +109,10 @@ impl Received {
         Self { exchange: receiving.then(|| Arc::clone(exchange)), ..Self::new(body) }
     }
 
-    /// With the limits of a route, before anything is read of it.
+    /// Applies a route's limits, before any of the body is read.
     ///
     /// # Errors
-    /// The client says itself that it is too large.
+    /// The client's own headers show that the body is too large.
     pub(crate) fn limited(self, bytes: u64, duration: Duration) -> Result<Self, Fault> {
         if self.body.size_hint().lower() > bytes {
             return Err(Fault::TooLarge);

@@ -1,6 +1,7 @@
-//! Spans of the page, on their way to where ours go: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf. From pages of this origin
-//! alone, so often and so many at a time, and only of traces that we served: each span has the [`token`](crate::token) of its
-//! trace. Adds no header and no key: what is taken goes through our own queues. Remembers nothing but how often who asked.
+//! Relays the page's spans to the destination of the proxy's own: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf. Accepts
+//! them only from pages of this origin, within rate limits, and only for traces that the proxy served: each span has the
+//! [`token`](crate::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues. Remembers
+//! only how often each client sent.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -23,27 +24,27 @@ use crate::received::{Fault, Received};
 use crate::respond::plain;
 use crate::token::Tokens;
 
-/// Of a message as it is sent, and of one that was compressed.
+/// The largest message as sent, and the largest after decompression, in bytes.
 const SENT: u64 = 512 * 1024;
 const INFLATED: u64 = 2 * 1024 * 1024;
-/// How long a message may take to come.
+/// How long a message may take to arrive.
 const DURATION: Duration = Duration::from_secs(10);
-/// Messages at the same time.
+/// Concurrent messages.
 const AT_ONCE: usize = 64;
-/// Messages: a page that is used sends one every two seconds. Many pages may come through one address.
+/// The rates of messages: a page in use sends one every two seconds. Many pages may share one address.
 const EACH: Rate = Rate { burst: 60.0, per_second: 20.0 };
 const ALL: Rate = Rate { burst: 500.0, per_second: 200.0 };
-/// Spans: they must not push ours out of the queues.
+/// The rates of spans: the page's must not push the proxy's own out of the queues.
 const EACH_SPANS: Rate = Rate { burst: 2_048.0, per_second: 200.0 };
 const ALL_SPANS: Rate = Rate { burst: 8_192.0, per_second: 2_000.0 };
-/// Addresses that are remembered.
+/// How many addresses are remembered.
 const CLIENTS: usize = 4_096;
 
-/// The order in which metrics tell rejections.
+/// The order of rejections in the metrics.
 const REJECTIONS: [Rejection; 5] =
     [Rejection::Service, Rejection::Invalid, Rejection::Time, Rejection::Token, Rejection::TooMany];
 
-/// Takes the page's spans.
+/// Receives the page's spans.
 pub(crate) struct Relay {
     reader: telemetry::relay::Relay,
     tokens: Arc<Tokens>,
@@ -54,16 +55,16 @@ pub(crate) struct Relay {
     rejected: [AtomicU64; REJECTIONS.len()],
 }
 
-/// Why a message is not taken.
+/// Why a message is refused.
 struct Refusal {
     status: StatusCode,
     why: String,
-    /// A further header.
+    /// An additional header.
     header: Option<(header::HeaderName, HeaderValue)>,
 }
 
 impl Relay {
-    /// For spans of these services, with these tokens.
+    /// Accepts spans of these services, with these tokens.
     pub(crate) fn new(services: &[String], tokens: Arc<Tokens>) -> Self {
         let now = Instant::now();
         Self {
@@ -127,7 +128,7 @@ impl Relay {
         Ok(taken.answer(encoding))
     }
 
-    /// For Prometheus: spans of pages, by what became of them.
+    /// Writes, for Prometheus, how many spans of pages were accepted and rejected.
     pub(crate) fn prometheus(&self, text: &mut String) {
         const NAME: &str = "frontend_proxy_relay_spans_total";
         let accepted = self.accepted.load(Ordering::Relaxed);
@@ -166,13 +167,13 @@ fn later(after: Duration) -> Refusal {
         .with((header::RETRY_AFTER, after))
 }
 
-/// By `Sec-Fetch-Site`, or by `Origin` if the browser does not send that.
+/// Decided by `Sec-Fetch-Site`, or by `Origin` if the browser does not send that.
 fn is_same_origin(headers: &HeaderMap, client: &Client<'_>) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     match (text("sec-fetch-site"), text("origin")) {
         (Some(site), _) => site == "same-origin",
         (None, Some(origin)) => {
-            // Without TLS here, a balancer that is not trusted may have ended it.
+            // Without TLS here, an untrusted balancer may have ended it.
             let secured = Client { scheme: "https", ..client.clone() };
             client.is_origin(origin) || secured.is_origin(origin)
         }
@@ -211,7 +212,7 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
     Ok(is_packed)
 }
 
-/// The whole of a body, in one piece: it may come in many small ones.
+/// The whole body in one piece: it may arrive in many small pieces.
 async fn whole(mut body: Received) -> Result<Vec<u8>, Fault> {
     let mut message = Vec::new();
     while let Some(frame) = body.frame().await {

@@ -1,4 +1,4 @@
-//! The proxy's own responses, and the headers that every one of them has.
+//! The proxy's own responses, and their common headers.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -17,12 +17,13 @@ use crate::{accept, problem};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// A page asks with it for the token of the trace that serves it, and is told it.
+/// A page requests the token of the trace that serves it with this header, and gets it in the same header.
 pub(crate) const TRACE_TOKEN: HeaderName = HeaderName::from_static("trace-token");
 
-/// A year: who came by TLS comes by TLS again.
+/// A year: a client that came over TLS must use TLS again.
 const HSTS: &str = "max-age=31536000";
-/// What each answer of ours says, unless it says something else: it is what it says it is, and nobody else's part.
+/// The headers of each of the proxy's own responses, unless the response sets them itself. No browser may guess another type,
+/// and no other site may embed the response.
 static OURS: [(HeaderName, HeaderValue); 4] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -30,18 +31,18 @@ static OURS: [(HeaderName, HeaderValue); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// That the process answers; whether its upstreams do is not asked.
+/// Reports that the process responds; does not check its upstreams.
 pub(crate) fn alive() -> Response<Outgoing> {
     plain(StatusCode::NO_CONTENT, Bytes::new())
 }
 
-/// What became of every span.
+/// The ledger of all spans.
 pub(crate) fn ledger() -> Response<Outgoing> {
     let ledger = serde_json::to_vec(&ledger::current()).unwrap_or_default();
     typed(StatusCode::OK, "application/json", ledger.into())
 }
 
-/// The same for Prometheus, and what the proxy counts beside.
+/// The ledger in Prometheus' format, and the proxy's further counts.
 pub(crate) fn metrics(write: impl FnOnce(&mut String)) -> Response<Outgoing> {
     let mut text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
     write(&mut text);
@@ -54,7 +55,7 @@ pub(crate) fn redirect(to: &'static str) -> Response<Outgoing> {
     response
 }
 
-/// An error, with the trace in which it happened; as JSON, unless [`finish`] finds that a person asked.
+/// An error, with the trace in which it happened; as JSON, unless [`finish`] finds that the client prefers HTML.
 pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response<Outgoing> {
     let problem = Problem::new(status, detail, span);
     let mut response = problem.json();
@@ -62,19 +63,19 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
     response
 }
 
-/// For a method that changes something, where nothing can be changed.
+/// The response to a method that changes something, if the resource is read-only.
 pub(crate) fn read_only(span: &Span) -> Response<Outgoing> {
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
-/// Whether this is an error of ours.
+/// Whether this is one of the proxy's own errors.
 pub(crate) fn is_problem(response: &Response<Outgoing>) -> bool {
     response.extensions().get::<Problem>().is_some()
 }
 
-/// What must be known of a request when it is answered.
+/// Request details needed to build its response.
 pub(crate) struct Asked {
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
@@ -95,14 +96,14 @@ impl Asked {
     }
 }
 
-/// An answer of ours as it leaves; an upstream's is left as it is.
+/// Completes one of the proxy's own responses before it leaves; an upstream's response does not change.
 pub(crate) fn finish(
     response: Response<Outgoing>,
     asked: &Asked,
     cors: &Cors,
     has_viewer: impl FnOnce() -> bool,
 ) -> Response<Outgoing> {
-    // What switches protocols has no body, and is an upstream's too.
+    // A response that switches protocols has no body, and is an upstream's too.
     if matches!(response.body(), Either::Right(_)) || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return response;
     }
@@ -132,8 +133,8 @@ pub(crate) fn finish(
     response
 }
 
-/// Tells the caller which span served it, and whether it is recorded where that was asked. An upstream's own word on this is
-/// replaced: to the caller, we are the server.
+/// Adds to a response which span served it and, if the caller asked, whether that is recorded. Replaces the upstream's headers
+/// about this: to the caller, the proxy is the server.
 pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     response.headers_mut().remove("x-amzn-trace-id");
     propagation::tell(span, |timing, id, answer| {
@@ -147,7 +148,7 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
     response
 }
 
-/// Tells a page the token of the trace in which it was served.
+/// Adds the token of the trace in which a page was served.
 pub(crate) fn tell_token<B>(response: &mut Response<B>, token: &str) {
     if let Ok(token) = HeaderValue::from_str(token) {
         response.headers_mut().insert(TRACE_TOKEN, token);

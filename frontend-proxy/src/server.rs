@@ -1,4 +1,4 @@
-//! Listens, serves as many connections at a time as it says at start, and finishes what it has accepted before it stops.
+//! Listens, serves at most the number of connections logged at start, and finishes what it has accepted before it stops.
 
 use std::future::Future;
 use std::io;
@@ -23,10 +23,10 @@ use crate::streams::Streams;
 
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
-/// Between two lines that say that connections cannot be accepted, or that a client has too many.
+/// The least time between two warnings that connections cannot be accepted, or that a client has too many.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
-/// A bound proxy: it has its port, and answers once it runs.
+/// A bound proxy: it holds its port, and serves once it runs.
 pub struct Server {
     listener: TcpListener,
     addr: SocketAddr,
@@ -36,27 +36,27 @@ pub struct Server {
     bounds: Bounds,
 }
 
-/// Puts the routes file and the certificate into force again, while a server runs.
+/// Reloads the routes file and the certificate while a server runs.
 #[derive(Clone)]
 pub struct Reloader(Arc<Service>, Option<Certificate>);
 
 /// Why the proxy cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The address cannot be listened on.
+    /// The proxy cannot listen on the address.
     #[error("{0} cannot be listened on: {1}; set CRUDDUR_PROXY_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
-    /// The TLS that was built in does not work.
+    /// The built-in TLS does not work.
     #[error("TLS cannot be spoken: {0}; unset CRUDDUR_PROXY_CERTIFICATE")]
     Tls(rustls::Error),
 }
 
 impl Server {
-    /// Listens; port 0 takes a free one, which [`Server::addr`] tells. Must be called on a tokio runtime. Raises the process's
-    /// limit of open files as far as it may.
+    /// Listens; port 0 takes a free port, which [`Server::addr`] returns. Must be called on a tokio runtime. Raises the
+    /// process's limit of open files as far as it may.
     ///
     /// # Errors
-    /// The address is taken or not ours.
+    /// The address is already in use or is not an address of this machine.
     pub async fn bind(config: Config) -> Result<Self, Error> {
         let listen = |error| Error::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).await.map_err(listen)?;
@@ -68,23 +68,23 @@ impl Server {
         Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, places, bounds })
     }
 
-    /// Where it listens.
+    /// The address on which the proxy listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What reads the routes file and the certificate again; none where there is neither.
+    /// Rereads the routes file and the certificate; `None` if there is neither.
     pub fn reloader(&self) -> Option<Reloader> {
         let certificate = self.tls.as_ref().map(|(_, certificate)| certificate.clone());
         (self.service.has_file() || certificate.is_some()).then(|| Reloader(Arc::clone(&self.service), certificate))
     }
 
-    /// `https` where it has a certificate.
+    /// `https` if the proxy has a certificate.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 
-    /// What it will take at most.
+    /// The most connections that the proxy accepts, and the most memory that they may use.
     pub fn bounds(&self) -> Bounds {
         self.bounds
     }
@@ -122,7 +122,7 @@ impl Server {
             }
         }
         service.draining.store(true, Relaxed);
-        // Whoever has connected already has been accepted, as far as it can know.
+        // A client that has connected already considers its connection accepted.
         while let Some(Ok((stream, peer))) = now(listener.accept()).await {
             accepting.take(stream, peer);
         }
@@ -133,7 +133,7 @@ impl Server {
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
         }
-        // Their spans end here, before the ledger is closed.
+        // The spans of these connections end here, before the ledger is closed.
         connections.shutdown().await;
         server.streams.shutdown().await;
         service.close().await;
@@ -141,8 +141,8 @@ impl Server {
 }
 
 impl Reloader {
-    /// Reads the files and puts them into force; where the routes have faults, or the certificate has, these stay as they are.
-    /// Either is logged in one line. Blocks on the files.
+    /// Rereads the files and activates them. If the routes or the certificate have faults, the current ones stay active. Logs
+    /// one line for each. Blocks on the files.
     pub fn reload(&self) {
         let Self(service, certificate) = self;
         service.reload();
@@ -164,8 +164,8 @@ struct Accepting {
 }
 
 impl Accepting {
-    /// A connection beyond the bound is answered with 503, not left to wait: whoever sends requests here can go elsewhere, and
-    /// so can a balancer.
+    /// Answers a connection beyond the bound with 503 instead of leaving it to wait: the client, or a balancer, can try another
+    /// server.
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
         let share = server.places.share(telemetry::http::peer(peer));
@@ -185,7 +185,7 @@ impl Accepting {
         }
     }
 
-    /// A balancer that is not trusted looks like a client with many connections.
+    /// An untrusted balancer looks like a client with many connections.
     fn warn(&mut self, refusal: Refusal, peer: SocketAddr) {
         if refusal == Refusal::Crowd && self.warned.is_none_or(|last| last.elapsed() >= COMPLAINT) {
             self.warned = Some(Instant::now());
@@ -197,7 +197,7 @@ impl Accepting {
         }
     }
 
-    /// Out of file descriptors, most likely: the connections that end will free some.
+    /// Most likely the process is out of file descriptors: connections that end will free some.
     async fn complain(&mut self, error: &io::Error) {
         if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
             self.complained = Some(Instant::now());
@@ -207,7 +207,7 @@ impl Accepting {
     }
 }
 
-/// What `future` gives without waiting.
+/// The value of `future` if it is ready without waiting.
 async fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;

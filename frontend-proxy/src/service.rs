@@ -1,4 +1,4 @@
-//! Decides what becomes of a request: an answer of our own, or one from the upstream of its route, within a SERVER span where
+//! Decides how to handle a request: the proxy's own response, or one from the upstream of its route, within a SERVER span if
 //! the route is traced.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,20 +31,20 @@ use crate::token::Tokens;
 /// Where pages send spans.
 const RELAY: &str = "/v1/traces";
 
-/// All that answering a request needs.
+/// Everything that answering a request needs.
 pub(crate) struct Service {
-    /// The server is about to stop; whoever sends it requests should send them elsewhere.
+    /// The server is about to stop; clients should send their requests elsewhere.
     pub(crate) draining: AtomicBool,
     trust: Trust,
     hosts: AllowedHosts,
     cors: Cors,
-    /// Replaced whole; a request keeps the table that it began with.
+    /// Replaced as a whole; a request keeps the table that it started with.
     routes: RwLock<Arc<Routes>>,
     source: Source,
     forwarder: Forwarder,
     pages: Pages,
     tokens: Arc<Tokens>,
-    /// `None` where nobody's spans are relayed.
+    /// `None` if no service's spans are relayed.
     relay: Option<Relay>,
     access_log: bool,
     pub(crate) metrics: Arc<Metrics>,
@@ -75,12 +75,12 @@ impl Service {
         Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the routes are of a file.
+    /// Whether the routes come from a file.
     pub(crate) fn has_file(&self) -> bool {
         self.source.file.is_some()
     }
 
-    /// Reads the routes file again, and says what came of it. Blocks on the file.
+    /// Rereads the routes file, and logs the result. Blocks on the file.
     pub(crate) fn reload(&self) {
         match self.source.read_again() {
             Ok(rules) => {
@@ -96,12 +96,12 @@ impl Service {
         }
     }
 
-    /// Ends what outlives its request.
+    /// Ends what outlives its request, such as tunnels.
     pub(crate) async fn close(&self) {
         self.forwarder.close().await;
     }
 
-    /// The answer to a request that is not looked at.
+    /// The response to a request that is refused unread.
     pub(crate) fn refuse(
         &self,
         refusal: Refusal,
@@ -162,7 +162,7 @@ impl Service {
             let detail = "a path has no . or .. between its slashes";
             return respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
-        // A route for everything leaves the relay its path: the pages behind it send spans too.
+        // A route for every path does not cover the relay's path: the pages behind that route send spans too.
         let relay = self.relay.as_ref().filter(|_| path == RELAY);
         let route = routes.find(path).filter(|route| relay.is_none() || route.rule.prefix != "/");
         match path {
@@ -204,14 +204,14 @@ impl Service {
         }
     }
 
-    /// By the `Host` itself: a page whose name was made to resolve to this machine can write any other header.
+    /// Decided by the `Host` itself: a page whose name was made to resolve to this machine can write any other header.
     fn shows_traces_to(&self, request: &Parts) -> bool {
         let hosts = request.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-        // Only HTTP/1.0 has come so far without one, which no page can send.
+        // By now only an HTTP/1.0 request can lack a `Host`, and no page can send one.
         matches!(self.hosts.check(None, hosts), Ok(()) | Err(HostFault::Missing))
     }
 
-    /// For whoever operates this.
+    /// The endpoints for operators.
     fn operation(&self, path: &str) -> Response<Outgoing> {
         match path {
             "/health/ready" if self.draining.load(Ordering::Relaxed) => {
@@ -226,7 +226,7 @@ impl Service {
         }
     }
 
-    /// The page, which knows the span that serves it, and may send spans of its trace.
+    /// The page. It carries the context of the span that serves it, and may send spans of its trace.
     fn page(&self, request: &Parts, span: &Span) -> Response<Outgoing> {
         let Some(context) = propagation::traceparent(span) else {
             return self.pages.home(&request.headers, &[]);
@@ -237,7 +237,7 @@ impl Service {
         self.pages.home(&request.headers, meta)
     }
 
-    /// What lets a page send spans of the trace of `span`; none of one that is not recorded.
+    /// The token with which a page may send spans of `span`'s trace; `None` if the trace is not recorded.
     fn token(&self, span: &Span) -> Option<String> {
         self.relay.as_ref()?;
         let trace = Trace::of(span)?;
@@ -293,7 +293,7 @@ impl Service {
     }
 }
 
-/// What a request that is traced asks for; the template is part of the span's name.
+/// The destination of a traced request; the template is part of the span's name.
 #[derive(Clone, Copy)]
 enum Destination<'a> {
     Page,

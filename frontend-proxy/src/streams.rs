@@ -1,5 +1,5 @@
-//! The requests of HTTP/2 connections, each a task of its own, which is over when its client takes nothing of the answer. Knows
-//! nothing of what is asked.
+//! The requests of HTTP/2 connections, each in a separate task. A task ends when its client takes nothing of the response. Does
+//! not inspect the requests.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,17 +11,17 @@ use tokio::time::sleep;
 
 use crate::exchange::Progress;
 
-/// Requests of HTTP/2 connections, each a task, that end with the server.
+/// The requests of HTTP/2 connections, each in a task, which end with the server.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Streams(Arc<Mutex<JoinSet<()>>>);
 
 impl Streams {
-    /// What runs the streams of one connection, each of which may wait for its client for so long.
+    /// Runs the streams of one connection, each of which may wait for its client for at most `limit`.
     pub(crate) fn executor(&self, limit: Duration) -> Bounded {
         Bounded { streams: self.clone(), limit }
     }
 
-    /// Cuts off those that are left.
+    /// Cuts off the remaining streams.
     pub(crate) async fn shutdown(&self) {
         let mut streams = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         streams.shutdown().await;
@@ -29,16 +29,16 @@ impl Streams {
 }
 
 tokio::task_local! {
-    /// Of the stream whose task this is.
+    /// The progress of the stream that this task runs.
     static PROGRESS: Arc<Progress>;
 }
 
-/// Of the stream in whose task this is asked.
+/// The progress of the current task's stream.
 pub(crate) fn progress() -> Option<Arc<Progress>> {
     PROGRESS.try_with(Arc::clone).ok()
 }
 
-/// An HTTP/2 client that takes nothing of an answer is waited for as long as one of HTTP/1, though its connection is well.
+/// Ends a stream whose client takes nothing of the response, after as long as in HTTP/1, even if its connection is healthy.
 #[derive(Clone)]
 pub(crate) struct Bounded {
     streams: Streams,

@@ -1,6 +1,6 @@
-//! Who may send spans of a trace: whoever was told its token when we served it. A token is a time and a keyed hash of it and of
-//! the trace id, so that nothing has to be remembered, and several proxies with one key know each other's. It is good for a
-//! quarter of an hour and for one trace.
+//! Decides who may send spans of a trace: a client that got the trace's token when the proxy served it. A token is a time and a
+//! keyed hash of the time and the trace id. So nothing has to be remembered, and several proxies with one key accept each
+//! other's tokens. A token is valid for a quarter of an hour and for one trace.
 
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,28 +9,28 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// How long a token is good for, and the page's spans can be sent.
+/// How long a token is valid, and the page's spans can be sent.
 const GOOD: Duration = Duration::from_secs(15 * 60);
-/// Of other proxies' clocks.
+/// How far another proxy's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
-/// Of the hash, in bytes; the rest is not needed.
+/// The length of the hash, in bytes; the remaining bytes are not needed.
 const HASH: usize = 16;
-/// What the key is for, so that it may be another's key too.
+/// The key's purpose, so that the same key may serve other purposes too.
 const PURPOSE: &[u8] = b"cruddur trace token 1\0";
 
-/// Makes tokens, and knows them again.
+/// Issues tokens, and checks them.
 pub(crate) struct Tokens(Hmac<Sha256>);
 
 impl Tokens {
-    /// With this key, or with a random one of this process.
+    /// Uses this key, or a random one of this process.
     pub(crate) fn new(key: Option<&SecretString>) -> Self {
         let random: [u8; 32] = rand::random();
         let key = key.map_or(&random[..], |key| key.expose_secret().as_bytes());
-        // Any length will do; were it refused, a key of nobody else's would be used.
+        // HMAC accepts a key of any length, so the fallback is never used.
         Self(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default())))
     }
 
-    /// The token of a trace, by its id in hex: milliseconds since 1970, and the hash.
+    /// The token of a trace, given the trace id in hex: milliseconds since 1970, and the hash.
     pub(crate) fn issue(&self, trace: &str, now: SystemTime) -> String {
         let time = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let hash = self.hash(trace, &time.to_string()).finalize().into_bytes();
@@ -42,7 +42,7 @@ impl Tokens {
         token
     }
 
-    /// Whether `token` is one for this trace and not too old.
+    /// Whether `token` is valid for this trace and not too old.
     pub(crate) fn admit(&self, trace: &str, token: &str, now: SystemTime) -> bool {
         let Some((time, hash)) = token.split_once('-') else { return false };
         let Some(hash) = unhex(hash) else { return false };

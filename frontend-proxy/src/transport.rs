@@ -1,4 +1,4 @@
-//! What carries a connection's bytes: TCP, or TLS on it.
+//! The transport of a connection's bytes: TCP, or TLS over it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

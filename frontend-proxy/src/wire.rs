@@ -1,9 +1,9 @@
-//! A connection's bytes between the socket and hyper. Each byte from an HTTP/1 client passes the [`Scanner`] first; a head is
-//! passed on whole, and in the place of one that is refused a request stands that only this can make, so that the answer to it
-//! is made and sent like every other, after those to earlier requests. A head that drips in, and a client that does not take
-//! its answer, have their deadlines here. A client that ends its side after whole requests still gets their answers: the end is
-//! passed on after them, or when the client was sent nothing for a while, since one that has gone away looks the same. Answers
-//! nothing itself.
+//! A connection's bytes between the socket and hyper. The [`Scanner`] sees each byte from an HTTP/1 client first. A head is
+//! passed on whole. A refused head is replaced by a request that only this module can create. Its response is thus made and
+//! sent like every other, after the responses to earlier requests. This module also enforces two deadlines: for a head that
+//! arrives slowly, and for a client that does not read its response. A client that ends its side after whole requests still
+//! gets their responses. That end is passed on after the responses, or when nothing was written to the client for a while: a
+//! client that has disconnected looks the same. This module answers no request itself.
 
 mod write;
 
@@ -22,18 +22,18 @@ use crate::exchange::Exchange;
 use crate::framing::{Refusal, Rest, Scanned, Scanner};
 use crate::places::Place;
 
-/// Stands for a request that is refused; no client can send it, for a name with an underscore is refused itself.
+/// Replaces a refused request. No client can send it, because a header name with an underscore is refused.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection: close\r\n\r\n";
-/// The header that marks it.
+/// The header that marks the replacement.
 pub(crate) const MARK: &str = "_refused";
-/// Bytes of another protocol that may wait for the answer to the wish for it.
+/// Bytes of another protocol that may wait for the response to the upgrade request.
 const EARLY: usize = 4 * 1024;
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     /// For a head, from its first byte.
     pub(crate) head: Duration,
-    /// Until it takes anything of what is written to it.
+    /// Until the client accepts any byte that is written to it.
     pub(crate) write: Duration,
     /// Between two writes to a client that has ended its side.
     pub(crate) ended: Duration,
@@ -44,35 +44,35 @@ pub(crate) struct Wire<S> {
     scanner: Scanner,
     exchange: Arc<Exchange>,
     deadlines: Deadlines,
-    /// Read, and not passed on yet.
+    /// Bytes read but not yet passed on.
     held: BytesMut,
-    /// The deadline of the first head, of which a part had come before.
+    /// The deadline of the first head, if a part of it was read earlier.
     until: Option<Instant>,
-    /// So many of them may be passed on.
+    /// How many of the held bytes may be passed on.
     cleared: usize,
-    /// So many of them the scanner has seen.
+    /// How many of the held bytes the scanner has seen.
     shown: usize,
     end: End,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
-    /// The client has ended its side, and requests of it are under way: until when that is not passed on.
+    /// Set once the client has ended its side while its requests are under way: the end is passed on at this deadline.
     ended: Option<Pin<Box<Sleep>>>,
     linger: Option<(usize, Pin<Box<Sleep>>)>,
-    /// Free again when the connection is gone, be it a tunnel by then.
+    /// Held until the connection closes, even if it has become a tunnel.
     _place: Option<Place>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Open,
-    /// Nothing that follows is passed on.
+    /// Nothing after the refused request is passed on.
     Refused,
-    /// A body broke off; so does reading.
+    /// A body is invalid: reading ends there.
     Broken,
 }
 
 impl<S> Wire<S> {
-    /// A connection of which `first` has been read already, the begin of a head that has time `until` then.
+    /// Wraps a connection from which `first` has been read already. If `first` starts a head, `until` is the head's deadline.
     pub(crate) fn new(
         io: S,
         first: BytesMut,
@@ -99,20 +99,20 @@ impl<S> Wire<S> {
         }
     }
 
-    /// One that speaks no HTTP/1: everything passes.
+    /// A connection that does not use HTTP/1: all bytes pass.
     pub(crate) fn unscanned(mut self) -> Self {
         self.scanner.tunnel();
         self
     }
 
-    /// One whose first request is refused, whatever it is.
+    /// A connection whose first request is refused, whatever it is.
     pub(crate) fn refused(mut self, refusal: Refusal) -> Self {
         self.held.clear();
         self.refuse(refusal);
         self
     }
 
-    /// Puts the request that stands for the refused one behind what is cleared.
+    /// Appends the replacement of the refused request to the cleared bytes.
     fn refuse(&mut self, refusal: Refusal) {
         self.exchange.refuse(refusal);
         self.held.extend_from_slice(REFUSED);
@@ -121,7 +121,7 @@ impl<S> Wire<S> {
         self.headed();
     }
 
-    /// No head is waited for.
+    /// Records that no head is awaited.
     fn headed(&mut self) {
         if self.head.take().is_some() {
             self.exchange.head(false);
@@ -134,7 +134,7 @@ impl<S> Wire<S> {
         self.settle(rest, pass);
     }
 
-    /// What becomes of the held bytes from `pass` on.
+    /// Handles the held bytes from `pass` on.
     fn settle(&mut self, rest: Rest, pass: usize) {
         let until = self.until.take().filter(|_| pass == 0);
         match rest {
@@ -142,7 +142,7 @@ impl<S> Wire<S> {
             Rest::Hold if self.scanner.is_upgrading() => self.headed(),
             Rest::Hold => {
                 let limit = self.deadlines.head;
-                // A head that begins behind another one has its own time.
+                // A head that starts after another one has its own deadline.
                 if pass > 0 || self.head.is_none() {
                     let until = until.unwrap_or_else(|| Instant::now() + limit);
                     self.head = Some(Box::pin(sleep_until(until)));
@@ -168,12 +168,13 @@ impl<S> Wire<S> {
         self.held.advance(length);
         (self.cleared, self.shown) = (self.cleared - length, self.shown - length);
         if self.held.is_empty() {
-            // An idle connection holds no memory for heads that come in pieces.
+            // An idle connection holds no memory for partial heads.
             self.held = BytesMut::new();
         }
     }
 
-    /// The client has ended its side. That is passed on at once where it cuts a message off, or no request is under way.
+    /// Handles a client that has ended its side. The end is passed on immediately if it cuts off a message, or if no request is
+    /// under way.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.scanner.is_between() || !self.exchange.is_active() {
             return Poll::Ready(Ok(()));
@@ -185,7 +186,7 @@ impl<S> Wire<S> {
 }
 
 impl<S: AsyncRead + Unpin> Wire<S> {
-    /// Straight into the reader's buffer, from which only the part of a head is taken back.
+    /// Reads straight into the reader's buffer. Only a partial head is taken back from it.
     fn poll_read_through(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
@@ -200,7 +201,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// How many more bytes are held now.
+    /// Reads into the held bytes; returns how many bytes were added.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut bytes = [0; 4096];
         let mut buf = ReadBuf::new(&mut bytes);
@@ -221,7 +222,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             }
             match wire.end {
                 End::Open => {}
-                // Not the end of the connection: hyper would take the answer back.
+                // Does not report the end of the connection: hyper would then drop the response.
                 End::Refused => return Poll::Pending,
                 End::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }

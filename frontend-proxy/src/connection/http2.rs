@@ -1,4 +1,4 @@
-//! A connection of HTTP/2: each of its requests takes a place, and what HTTP/1 would refuse in a head is refused here.
+//! An HTTP/2 connection: each of its requests takes a permit. A head that HTTP/1 would refuse is refused here.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,18 +22,18 @@ use crate::streams;
 use crate::transport::Transport;
 use crate::wire::Wire;
 
-/// Of HTTP/2: requests at the same time, and bytes of them that may wait here.
+/// HTTP/2's limits: concurrent requests, and bytes of them that may wait here.
 const STREAMS: u32 = 100;
 pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(crate) const WINDOW: u32 = 256 * 1024;
 /// Bytes of a request's header list that h2 accepts. A list larger than a head may be is refused by [`refusal`] with a reason;
 /// h2 refuses one larger than this with a bare 431.
 const LIST: u32 = 128 * 1024;
-/// What HTTP/2 counts for a field besides its bytes, <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>.
+/// Bytes that HTTP/2 adds to the size of each field, <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>.
 const FIELD: usize = 32;
-/// Bytes of one answer that may wait for its client.
+/// Bytes of one response that may wait for its client.
 pub(crate) const SEND: usize = 64 * 1024;
-/// Streams that were reset before they were taken, or by us.
+/// How many streams may be reset before they are accepted, and how many the server itself may reset.
 const RESETS: usize = 100;
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
@@ -90,7 +90,7 @@ impl Server {
     }
 }
 
-/// What an HTTP/1 head would be refused for that HTTP/2 has framed.
+/// Applies HTTP/1's limits to an HTTP/2 head. HTTP/2 itself ensures the framing.
 fn refusal(request: &Parts) -> Option<Refusal> {
     let headers = &request.headers;
     let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
@@ -98,7 +98,7 @@ fn refusal(request: &Parts) -> Option<Refusal> {
     if list > HEAD {
         return Some(Refusal::TooLarge);
     }
-    // HTTP/2 may bring cookies one by one: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
+    // HTTP/2 may send cookies one by one: https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3
     let further_cookies = headers.get_all(header::COOKIE).iter().count().saturating_sub(1);
     if headers.len() - further_cookies > FIELDS {
         return Some(Refusal::TooMany);

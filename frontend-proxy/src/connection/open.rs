@@ -1,4 +1,4 @@
-//! The first bytes of a connection, which say what is spoken.
+//! The first bytes of a connection, which show the protocol.
 
 use std::io;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::transport::Transport;
 use crate::wire::{Deadlines, Wire};
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The first byte of a TLS handshake, which begins no request.
+/// The first byte of a TLS handshake; no HTTP request starts with it.
 const HANDSHAKE: u8 = 0x16;
 
 pub(super) struct Opened {
     pub(super) transport: Transport,
-    /// What was read to find out.
+    /// The bytes that were read to find the protocol.
     first: BytesMut,
-    /// The deadline of the head that they begin.
+    /// The deadline of the head that `first` starts.
     until: Option<Instant>,
     pub(super) http2: bool,
     pub(super) refusal: Option<Refusal>,
@@ -37,8 +37,8 @@ impl Opened {
 }
 
 impl Server {
-    /// Waits for the first bytes, which say what is spoken; none where nothing came. One that is to be refused is waited for
-    /// no longer than [`REFUSED`], and is taken for HTTP/1 then.
+    /// Waits for the first bytes, which show the protocol; `None` if none came. A connection that is to be refused is waited
+    /// for no longer than [`REFUSED`], and then counts as HTTP/1.
     pub(super) async fn open(&self, stream: TcpStream, mut refusal: Option<Refusal>) -> io::Result<Option<Opened>> {
         let is_refused = refusal.is_some();
         let within = |limit: Duration| if is_refused { REFUSED } else { limit };
@@ -68,7 +68,7 @@ impl Server {
             match timeout_at(until, transport.read_buf(&mut first)).await {
                 Ok(read) => match read? {
                     0 => return Ok(None),
-                    // They are the first.
+                    // These are the first bytes.
                     length if length == first.len() => until = Instant::now() + head,
                     _ => {}
                 },

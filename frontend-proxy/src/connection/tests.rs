@@ -18,7 +18,7 @@ const QUICK: Limits = Limits {
     handshake: Duration::from_secs(10),
 };
 
-/// Where a server listens that closes idle connections at once, as they go.
+/// Starts a server that closes each connection soon after it becomes idle, and returns its address.
 async fn start(upstream: &str) -> SocketAddr {
     start_with(upstream, QUICK).await
 }
@@ -47,7 +47,7 @@ async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
     addr
 }
 
-/// All that comes on a connection until it is closed.
+/// Everything that arrives on a connection until it is closed.
 async fn read(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
@@ -65,7 +65,7 @@ async fn a_connection_on_which_nothing_goes_on_is_closed() {
     }
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(&[PREFACE, &[0, 0, 0, 4, 0, 0, 0, 0, 0]].concat()).await.unwrap();
-    // Its settings, and that it goes away; it waits for an answer to its ping then.
+    // The server sends its settings and a GOAWAY frame, then waits for a response to its ping.
     let mut bytes = Vec::new();
     while !bytes.windows(5).any(|frame| frame == [0, 0, 8, 7, 0]) {
         assert!(stream.read_buf(&mut bytes).await.unwrap() > 0, "{bytes:?}");
@@ -79,7 +79,7 @@ async fn a_request_that_takes_its_time_is_not_idle() {
     let mut busy = TcpStream::connect(addr).await.unwrap();
     busy.write_all(b"GET /api/x HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let (mut server, _) = upstream.accept().await.unwrap();
-    // Others are found idle meanwhile, three times.
+    // Meanwhile, three other connections are found idle.
     for _ in 0..3 {
         let mut other = TcpStream::connect(addr).await.unwrap();
         other.write_all(GET).await.unwrap();

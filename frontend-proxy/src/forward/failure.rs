@@ -1,11 +1,11 @@
-//! What the client and the CLIENT span are told of an attempt that came to nothing.
+//! The response and the `error.type` for an attempt that failed.
 
 use http::StatusCode;
 
 use crate::upstream::exchange::Broken;
 
 impl Broken {
-    /// 502 where the upstream cannot be reached or does not speak HTTP, 504 where it takes too long, to connect too.
+    /// 502 if the upstream cannot be reached or does not speak HTTP; 504 if it takes too long, including to connect.
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Request(fault) => fault.status(),
@@ -26,7 +26,7 @@ impl Broken {
         }
     }
 
-    /// It is the server's fault, not the client's.
+    /// Whether the fault is the upstream's rather than the client's.
     pub(super) fn is_upstream(&self) -> bool {
         !matches!(self, Self::Request(_))
     }

@@ -1,6 +1,6 @@
-//! The head of a request as an upstream receives it: the client's, without the headers of one hop, and with our own on the trace
-//! and on the client. What is said of the client is said once: the forms agree, and no claim of another goes beside them. Does no
-//! I/O.
+//! The request head that an upstream receives: the client's head without hop-by-hop headers, plus the proxy's own headers about
+//! the trace and the client. The proxy states each fact about the client once, in agreeing forms, and passes on no conflicting
+//! claim. Does no I/O.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use tracing::Span;
 use crate::field::{is_claim, is_hop_by_hop, is_ours, write as field};
 use crate::upstream::exchange::{Framing, Upload};
 
-/// As `Via` names us.
+/// The proxy's name in `Via`.
 const PSEUDONYM: &str = "frontend-proxy";
-/// Bytes of most heads.
+/// The size of most heads, in bytes.
 const ROOM: usize = 1_024;
 
-/// What is written besides the client's own head.
+/// Forwarding context beyond the client's own head.
 pub(super) struct ForwardContext<'a> {
     pub(super) client: &'a Client<'a>,
     /// The peer may make claims, such as `X-Forwarded-User`.
@@ -40,7 +40,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context
     out.reserve(ROOM);
     texts(out, &[request.method.as_str(), " ", context.path, " HTTP/1.1\r\nhost: ", context.host, "\r\n"]);
     let named = named(&request.headers);
-    // Whether any has come of those that are looked for below: in most requests none has.
+    // Whether the request has any headers of the kinds handled below: most requests have none.
     let (mut hop_by_hop, mut ours) = (false, false);
     for (name, value) in &request.headers {
         if is_hop_by_hop(name) {
@@ -81,7 +81,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context
     out.extend_from_slice(b"\r\n");
 }
 
-/// What the client's `Connection` names, but for what says nothing of a header.
+/// The headers that the client's `Connection` names. Options that name no header are left out.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
     let names = options(headers, &header::CONNECTION)
         .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"));
@@ -92,8 +92,9 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
     has_option(headers, &header::TE, b"trailers")
 }
 
-/// The client wants another protocol, and says so as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8) asks.
-/// Another HTTP is none: its requests would pass by the routes, and by all that is held back of strangers.
+/// Whether the client asks for another protocol as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)
+/// requires. Another version of HTTP does not count: its requests would bypass the routes and the filters for untrusted
+/// clients.
 pub(super) fn upgrades(headers: &HeaderMap, version: http::Version) -> bool {
     version == http::Version::HTTP_11
         && headers.contains_key(header::UPGRADE)
@@ -101,13 +102,13 @@ pub(super) fn upgrades(headers: &HeaderMap, version: http::Version) -> bool {
         && !options(headers, &header::UPGRADE).any(is_http)
 }
 
-/// Whether a protocol, with a version or without, is HTTP, or is TLS in which HTTP would go on.
+/// Whether a protocol, with or without a version, is HTTP, or is TLS, which could carry HTTP.
 fn is_http(protocol: &[u8]) -> bool {
     let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
     [b"http".as_slice(), b"h2", b"h2c", b"tls"].iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
-/// The client waits to be asked for its body.
+/// Whether the client waits for a 100 (Continue) before it sends its body.
 pub(super) fn expects(request: &Parts) -> bool {
     request.version != http::Version::HTTP_10 && has_option(&request.headers, &header::EXPECT, b"100-continue")
 }
@@ -131,7 +132,7 @@ fn forwarded(out: &mut Vec<u8>, client: &Client<'_>) {
         IpAddr::V6(_) => ["forwarded: for=\"[", &text, "]\""],
     };
     match host {
-        // It is a name or an address, in which nothing has to be escaped.
+        // The host is a name or an address, so no character needs escaping.
         Some(host) => {
             texts(out, &["x-forwarded-host: ", host, "\r\n"]);
             texts(out, &node);
@@ -142,7 +143,8 @@ fn forwarded(out: &mut Vec<u8>, client: &Client<'_>) {
     texts(out, &[";proto=", scheme, "\r\n"]);
 }
 
-/// The proxies that the request came through, if `any` header is there that the proxy writes itself.
+/// The proxies that the request came through. Reads the request's own `Via` only if `any` header is present that the proxy
+/// writes itself.
 fn via(out: &mut Vec<u8>, request: &Parts, any: bool) {
     let version = match request.version {
         http::Version::HTTP_10 => "1.0",
@@ -157,7 +159,7 @@ fn via(out: &mut Vec<u8>, request: &Parts, any: bool) {
     texts(out, &[version, " ", PSEUDONYM, "\r\n"]);
 }
 
-/// All cookies in one field: HTTP/2 may bring them one by one, <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3>.
+/// All cookies in one field: HTTP/2 may send them one by one, <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3>.
 fn cookies(out: &mut Vec<u8>, headers: &HeaderMap) {
     let mut cookies = headers.get_all(header::COOKIE).iter();
     if let Some(first) = cookies.next() {
@@ -179,7 +181,7 @@ mod tests {
 
     use super::*;
 
-    /// The fields that are written of a client.
+    /// The fields that are written for a client.
     fn written(client: &Client<'_>) -> HeaderMap {
         let mut out = Vec::new();
         forwarded(&mut out, client);

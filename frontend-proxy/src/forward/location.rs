@@ -1,5 +1,5 @@
-//! `Location` and `Content-Location` as the client can follow them. An upstream that names its own address means itself, which the
-//! client knows by another scheme, host and prefix. Does no I/O.
+//! Rewrites `Location` and `Content-Location` so that the client can follow them. An upstream that names its own address means
+//! itself, but the client knows it by another scheme, host and prefix. Does no I/O.
 
 use http::header::{self, HeaderMap, HeaderValue};
 use settings::host::Authority;
@@ -7,7 +7,7 @@ use telemetry::forwarded::Client;
 
 use crate::routes::Rule;
 
-/// What the upstream calls itself, and how the client sees it.
+/// The upstream's own names, and its address as the client sees it.
 pub(super) struct View<'a> {
     /// The upstream's authority, and the `Host` that it was sent.
     pub(super) own: [&'a str; 2],
@@ -25,7 +25,7 @@ impl View<'_> {
         }
     }
 
-    /// `None` if the reference is not to the upstream itself, or is right as it is.
+    /// `None` if the reference does not point to the upstream itself, or needs no change.
     fn rewritten(&self, reference: &str) -> Option<String> {
         let Some((named, rest)) = absolute(reference) else {
             return self.prefixed(reference).filter(|_| reference.starts_with('/'));
@@ -37,7 +37,7 @@ impl View<'_> {
             let authorities = Authority::parse(authority).zip(Authority::parse(own));
             authorities.is_some_and(|(one, other)| one.is_same(other, named))
         };
-        // An upstream is reached by HTTP alone, and may call the client's host so too.
+        // An upstream is reached over plain HTTP only, so it may also use `http` with the client's host.
         let is_own = named == "http" && self.own.into_iter().chain(host).any(is);
         let is_clients = named == *scheme && host.is_some_and(is);
         if !is_own && !is_clients {
@@ -48,7 +48,7 @@ impl View<'_> {
         Some(host.map_or_else(|| path.clone(), |host| format!("{scheme}://{host}{path}")))
     }
 
-    /// The path with the prefix that the upstream did not see; `None` if nothing is missing.
+    /// The path with the prefix that was stripped for the upstream; `None` if nothing is missing.
     fn prefixed(&self, path: &str) -> Option<String> {
         let Rule { prefix, strip_prefix, .. } = self.rule;
         let is_missing = *strip_prefix && !path.starts_with(prefix.as_str());
@@ -56,7 +56,7 @@ impl View<'_> {
     }
 }
 
-/// The scheme of a reference that names a host, and what follows `//`. Without a scheme it is that of the upstream.
+/// The scheme of a reference that names a host, and what follows `//`. A reference without a scheme has the upstream's.
 fn absolute(reference: &str) -> Option<(&'static str, &str)> {
     let (scheme, rest) = reference.split_once("//")?;
     let is = |name: &str| scheme.eq_ignore_ascii_case(name);

@@ -1,6 +1,6 @@
-//! Forwarding: a request goes to a server of its upstream, to another one where that failed before it can have done anything,
-//! and its answer streams back. Each attempt is a CLIENT span; the last one and the SERVER span end with the answer's last byte.
-//! Bodies are not kept, so that a request of whose body something has been read is never sent twice.
+//! Forwarding: sends a request to a server of its upstream, or to another server if that one failed before it can have acted.
+//! The response streams back. Each attempt is a CLIENT span; the last one and the SERVER span end with the response's last
+//! byte. Bodies are not kept, so a request is never sent twice once any of its body has been read.
 
 mod failure;
 mod headers;
@@ -34,12 +34,12 @@ use crate::upstream::{Lease, Server, Servers};
 use location::View;
 use tunnel::{Tunnel, Tunnels};
 
-/// Sends requests on.
+/// Forwards requests.
 pub(crate) struct Forwarder {
     tunnels: Tunnels,
 }
 
-/// A request on its way, through all its attempts.
+/// A request being forwarded, through all its attempts.
 struct Sent<'a> {
     request: &'a Parts,
     upload: Upload,
@@ -47,32 +47,32 @@ struct Sent<'a> {
     servers: &'a Servers,
     client: &'a Client<'a>,
     is_trusted: bool,
-    /// With its query, as the upstream gets it.
+    /// The path with its query, as the upstream gets it.
     path: &'a str,
     /// The client has asked for another protocol.
     upgrades: bool,
 }
 
-/// An attempt that came to an answer.
+/// An attempt that got a response.
 struct Answered {
     connection: Box<Connection>,
     head: Head,
-    /// All of the request is with the upstream.
+    /// The whole request has been sent to the upstream.
     sent: bool,
 }
 
-/// An attempt that did not.
+/// An attempt that got no response.
 struct Failed {
     broken: Broken,
     /// Nothing of the request has left this machine.
     unsent: bool,
-    /// The connection had served others before.
+    /// The connection had served other requests before.
     reused: bool,
 }
 
 impl Answered {
-    /// Some servers, as actix's, refuse a head that is too large for them with this status alone. The client gets the reason in
-    /// the form of our own refusals.
+    /// Whether the response is a 431 without a body. Some servers, such as actix's, refuse a head that is too large with only
+    /// this status. The client then gets the reason in the form of the proxy's own errors.
     fn is_bare_431(&self) -> bool {
         let Head { status, rest, .. } = &self.head;
         *status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && matches!(rest, Rest::Length(0))
@@ -84,12 +84,12 @@ impl Forwarder {
         Self { tunnels: Tunnels::default() }
     }
 
-    /// Ends the tunnels, which know no end of a request.
+    /// Ends the tunnels: no request's end would end them.
     pub(crate) async fn close(&self) {
         self.tunnels.close().await;
     }
 
-    /// Sends a request on to one of the servers of `route`, within its SERVER span if it is traced.
+    /// Forwards a request to one of the servers of `route`, within its SERVER span if it is traced.
     pub(crate) async fn forward(
         &self,
         request: &mut Parts,
@@ -104,7 +104,7 @@ impl Forwarder {
         let framed = request.headers.contains_key(header::CONTENT_LENGTH);
         let upload = Upload::new(body, framed, headers::expects(request));
         let path = route.rule.forwarded(request.uri.path_and_query().map_or("/", PathAndQuery::as_str));
-        // A target with a host may have a query and no path.
+        // A target that includes a host may have a query but no path.
         let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
         let (rule, servers, upgrades) = (&route.rule, &route.servers, upgrade.is_some());
         let Caller { client, is_trusted, .. } = caller;
@@ -112,7 +112,7 @@ impl Forwarder {
         self.attempt(sent, upgrade, server).await
     }
 
-    /// Tries until there is an answer or no sense in trying again.
+    /// Tries until there is a response or until another attempt makes no sense.
     async fn attempt(&self, mut sent: Sent<'_>, upgrade: Option<OnUpgrade>, server: &Span) -> Response<Outgoing> {
         let path = sent.path.split_once('?').map_or(sent.path, |(path, _)| path);
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
@@ -147,7 +147,7 @@ impl Forwarder {
             client.fail(broken.kind());
             let stale = failed.reused && matches!(broken, Broken::Unanswered);
             if stale {
-                // Whatever ended one connection that waited has ended the others.
+                // Whatever closed one idle connection has closed the others too.
                 lease.server().forget();
             } else if broken.is_upstream() {
                 sent.servers.failed(lease.server());
@@ -164,7 +164,7 @@ impl Forwarder {
         }
     }
 
-    /// The answer as the client gets it.
+    /// The response that the client gets.
     fn answer(
         &self,
         answered: Answered,
@@ -181,7 +181,7 @@ impl Forwarder {
         let own = [lease.server().authority(), sent.host(lease.server())];
         View { own, client: sent.client, rule: sent.rule }.rewrite(response.headers_mut());
         if matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
-            // Of these two statuses alone `Upgrade` is kept, which has to be named here.
+            // Only these two statuses keep `Upgrade`, and `Connection` has to name it.
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
         }
         let body = if head.status == StatusCode::SWITCHING_PROTOCOLS
@@ -207,7 +207,7 @@ impl Forwarder {
 }
 
 impl Sent<'_> {
-    /// The `Host` that a server is sent.
+    /// The `Host` that is sent to a server.
     fn host<'s>(&'s self, server: &'s Server) -> &'s str {
         match &self.rule.host {
             Host::Upstream => server.authority(),
@@ -216,7 +216,7 @@ impl Sent<'_> {
         }
     }
 
-    /// One attempt; `fresh` on a connection of its own.
+    /// Makes one attempt; if `fresh`, on a new connection.
     async fn once(&mut self, lease: &Lease, span: &Span, fresh: bool) -> Result<Answered, Failed> {
         let (limits, now) = (self.servers.limits(), Instant::now());
         let deadline = now + limits.answer;
@@ -253,8 +253,9 @@ impl Sent<'_> {
         }
     }
 
-    /// Where the upstream cannot have done anything, every request is; where it took a request and closed the connection
-    /// without a byte, one that means the same twice. One that was not answered in time is not: it may be at work.
+    /// Whether the request may be repeated. Every request may be repeated if the upstream cannot have acted on it. An
+    /// idempotent request may also be repeated if the upstream closed the connection without a byte. A request that timed out
+    /// may not: the upstream may be at work on it.
     fn may_repeat(&self, failed: &Failed) -> bool {
         let idempotent =
             matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);

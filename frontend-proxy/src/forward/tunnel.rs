@@ -1,5 +1,5 @@
-//! What follows after both sides have agreed on another protocol: bytes go both ways, each way until its own end, as long as
-//! any come. Looks at none of them.
+//! Carries bytes after both sides have agreed on another protocol. Each direction runs until its own end. A tunnel that is idle
+//! for too long ends. Does not inspect the bytes.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -19,21 +19,21 @@ use crate::body::UnderWay;
 use crate::upstream::Lease;
 use crate::upstream::connection::{Connection, Timer};
 
-/// Bytes that a read has room for, each way.
+/// The buffer size of a read, in bytes, for each direction.
 const ROOM: usize = 8 * 1024;
 
-/// The tunnels that are open: no more than there are clients.
+/// The open tunnels: at most as many as there are clients.
 #[derive(Default)]
 pub(super) struct Tunnels(Mutex<JoinSet<()>>);
 
-/// A tunnel that is about to begin.
+/// A tunnel that is about to open.
 pub(super) struct Tunnel {
     pub(super) client: OnUpgrade,
     pub(super) upstream: Box<Connection>,
     pub(super) idle: Duration,
-    /// The server has the request for as long.
+    /// Counts the request as the server's for as long as the tunnel is open.
     pub(super) _lease: Lease,
-    /// SERVER and CLIENT.
+    /// The SERVER and the CLIENT span.
     pub(super) spans: [UnderWay; 2],
 }
 
@@ -44,14 +44,14 @@ impl Tunnels {
         tunnels.spawn(tunnel.run());
     }
 
-    /// Ends them all.
+    /// Ends all tunnels.
     pub(super) async fn close(&self) {
         let mut tunnels = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         tunnels.shutdown().await;
     }
 }
 
-/// Why a tunnel ended before both sides had said all.
+/// Why a tunnel ended before both sides had finished.
 #[derive(Clone, Copy)]
 enum Ended {
     Client,
@@ -94,20 +94,20 @@ impl Tunnel {
     }
 }
 
-/// One direction.
+/// One direction of a tunnel.
 struct Way {
     buffer: BytesMut,
-    /// What was written may not have gone out yet.
+    /// Written bytes may not have been flushed yet.
     unflushed: bool,
-    /// Something has come or gone since this was last asked.
+    /// Bytes have been read or written since this was last checked.
     moved: bool,
-    /// Nothing more comes.
+    /// The source has ended.
     read: bool,
-    /// And that has been said.
+    /// The end has been passed on.
     over: bool,
 }
 
-/// Which end failed.
+/// The end of a direction that failed.
 enum At {
     From,
     To,

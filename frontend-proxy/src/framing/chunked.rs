@@ -1,9 +1,9 @@
-//! A chunked body's size lines and trailers, by [RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1), a byte at
-//! a time; its data is skipped.
+//! A chunked body's size lines and trailers, by [RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1), read one
+//! byte at a time; the data is skipped.
 
-/// Digits of a size: more would be zeros or too much.
+/// Most digits of a chunk's size: more would be leading zeros or too large.
 const DIGITS: u8 = 15;
-/// Bytes of all extensions and trailers of one body.
+/// Most bytes of all extensions and trailers of one body.
 const EXTRA: u16 = 8 * 1024;
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ enum At {
     Data(u64),
     DataReturn,
     DataEnd,
-    /// At the start of a line of the trailers.
+    /// At the start of a trailer line.
     Trailer,
     TrailerName,
     TrailerValue,
@@ -41,7 +41,7 @@ impl Default for At {
 }
 
 impl Chunked {
-    /// How many of `bytes` belong to this body, and whether that is its end; nothing where it is not framed as it should be.
+    /// How many of `bytes` belong to this body, and whether the body ends there; `None` if its framing is invalid.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<(usize, bool)> {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {

@@ -1,35 +1,35 @@
-//! Why a request is refused before it is parsed, and what its client is told.
+//! Why a request is refused before it is parsed, and the response that its client gets.
 
 use http::StatusCode;
 
 /// Why a request is refused before it is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not `METHOD target HTTP/1.1`.
+    /// The first line is not `METHOD target HTTP/1.1`.
     #[error("the request line is not right")]
     RequestLine,
-    /// A tunnel is asked for.
+    /// The request asks for a tunnel (`CONNECT`).
     #[error("no tunnels are made here")]
     Connect,
-    /// LF without CR.
+    /// A line ends with LF without CR.
     #[error("a line ends without a carriage return")]
     BareLineFeed,
     /// CR without LF, or a control character.
     #[error("the head has a control character")]
     Control,
-    /// A line begins with white space.
+    /// A line starts with white space.
     #[error("a header is folded")]
     Folded,
-    /// A name is empty, has a space, or is no token.
+    /// A header name is empty, has a space, or is not a token.
     #[error("a header's name is not right")]
     Name,
-    /// Some servers behind read `_` as `-`.
+    /// Some servers behind the proxy read `_` as `-`.
     #[error("a header's name has an underscore")]
     Underscore,
-    /// Not digits alone, or more than once.
+    /// The length has other characters than digits, or appears more than once.
     #[error("the content length is not right")]
     Length,
-    /// Not exactly `chunked`, more than once, in HTTP/1.0, or beside a length.
+    /// The coding is not exactly `chunked`, appears more than once, in HTTP/1.0, or together with a length.
     #[error("the transfer encoding is not right")]
     Encoding,
     /// The head has more than [`HEAD`](super::HEAD) bytes.
@@ -38,22 +38,22 @@ pub enum Refusal {
     /// The head has more than [`FIELDS`](super::FIELDS) header fields.
     #[error("the request has too many headers")]
     TooMany,
-    /// The head did not come in time.
+    /// The head did not arrive in time.
     #[error("the request's head did not come in time")]
     TooSlow,
-    /// TLS is spoken here.
+    /// The port uses TLS.
     #[error("this port speaks HTTPS alone")]
     NotSecure,
-    /// No more connections are served.
+    /// The server has as many connections as it may have.
     #[error("too many connections are open; try again later")]
     Full,
-    /// Its client has as many connections as one may have.
+    /// The client has as many connections as one client may have.
     #[error("too many connections are open from this address; close some, or try again later")]
     Crowd,
 }
 
 impl Refusal {
-    /// What the client is told, with the refusal's text as the detail.
+    /// The status that the client gets, with the refusal's text as the detail.
     pub fn status(self) -> StatusCode {
         match self {
             Self::TooLarge | Self::TooMany => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -131,7 +131,7 @@ fn what_follows_a_wish_for_another_protocol_waits() {
     assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Rest::Refuse(Refusal::RequestLine) });
     scanner.tunnel();
     assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 7, rest: Rest::None });
-    // With a body, or of HTTP/1.0, there is no such wish.
+    // A request with a body, or of HTTP/1.0, cannot ask for an upgrade.
     assert_eq!(
         scanned("POST / HTTP/1.1\r\nupgrade: h2c\r\ncontent-length: 1\r\n\r\naGET / HTTP/1.1\r\n\r\n"),
         Rest::None
@@ -139,7 +139,7 @@ fn what_follows_a_wish_for_another_protocol_waits() {
     assert_eq!(scanned("GET / HTTP/1.0\r\nupgrade: h2c\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Rest::None);
 }
 
-/// How many bytes pass, and what becomes of the others, where they come in pieces of at most so many.
+/// How many bytes pass, and what happens to the others, if the bytes arrive in pieces of at most `most` bytes.
 fn in_pieces(pieces: &[Vec<u8>], most: usize) -> (usize, Rest) {
     let mut scanner = Scanner::default();
     let (mut held, mut passed, mut rest) = (Vec::new(), 0, Rest::None);
@@ -155,7 +155,7 @@ fn in_pieces(pieces: &[Vec<u8>], most: usize) -> (usize, Rest) {
     (passed, rest)
 }
 
-/// What hyper makes of these bytes: each request's body, or that it could not be read.
+/// How hyper reads these bytes: each request's body, or `None` if the body could not be read.
 fn hypers_reading(bytes: &[u8]) -> Vec<Option<Bytes>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
@@ -173,7 +173,7 @@ fn hypers_reading(bytes: &[u8]) -> Vec<Option<Bytes>> {
         client.shutdown().await.unwrap();
         let connection =
             hyper::server::conn::http1::Builder::new().half_close(true).serve_connection(TokioIo::new(server), service);
-        // What it cannot read it says in its answers; they are not asked for here.
+        // hyper reports invalid requests in its responses; this test does not check them.
         let mut answers = Vec::new();
         let (_, read) = tokio::join!(connection, client.read_to_end(&mut answers));
         read.unwrap();
@@ -181,7 +181,7 @@ fn hypers_reading(bytes: &[u8]) -> Vec<Option<Bytes>> {
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
-/// How many bytes the scanner passes, how many requests they begin, and whether the last one is complete.
+/// How many bytes the scanner passes, how many requests they start, and whether the last one is complete.
 fn our_reading(bytes: &[u8]) -> (usize, usize, bool) {
     let mut scanner = Scanner::default();
     let (mut passed, mut requests) = (0, 0);
@@ -194,7 +194,7 @@ fn our_reading(bytes: &[u8]) -> (usize, usize, bool) {
     (passed, requests, !scanner.is_within())
 }
 
-/// Pieces of requests, right and wrong, of which the tests put together what nobody would think of.
+/// Pieces of valid and invalid requests, which the tests combine in ways that no author would think of.
 fn pieces() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let known = select(vec![
         "GET / HTTP/1.1\r\n",
@@ -248,7 +248,7 @@ proptest! {
         let whole = Scanner::default().scan(&pieces.concat());
         let (passed, rest) = in_pieces(&pieces, most);
         match whole.rest {
-            // In pieces the head's end is waited for before it is looked at.
+            // If a head arrives in pieces, it is checked only after its end.
             Rest::Refuse(_) => prop_assert!(matches!(rest, Rest::Refuse(_) | Rest::Hold) && passed == whole.pass),
             Rest::Broken => prop_assert!(rest == Rest::Broken && passed >= whole.pass),
             _ => prop_assert_eq!((passed, rest), (whole.pass, whole.rest)),

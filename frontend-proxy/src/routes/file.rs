@@ -1,4 +1,4 @@
-//! The routes file, read. TOML is walked as it was parsed rather than deserialized, which would stop at the first fault. Opens
+//! Reads the routes file. The parsed TOML is walked rather than deserialized, which would stop at the first fault. Opens
 //! nothing.
 
 use std::ops::Range;
@@ -14,10 +14,10 @@ use super::{MAX_PATH, VIEWER, Variables};
 use crate::config::Upstream;
 use crate::upstream::Limits;
 
-/// Routes of one file.
+/// Most routes in one file.
 const MAX_ROUTES: usize = 256;
 
-/// The whole of what a route may say; every other key is a fault.
+/// All keys that a route may have; every other key is a fault.
 const KEYS: [&str; 17] = [
     "prefix",
     "upstreams",
@@ -44,11 +44,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// The routes that `text` describes; what is wrong with it is remembered in `faults`, by `name` and line.
+/// The routes that `text` describes; records each fault in `faults`, by `name` and line.
 pub(super) fn parse(text: &str, name: &str, variables: &Variables, faults: &mut Settings) -> Vec<Rule> {
     let mut reader = Reader { text, name, variables, faults };
     let (document, errors) = DeTable::parse_recoverable(text);
-    // A file that is empty, or cut off before its first route, is a mistake: it would make every path not found.
+    // An empty file, or one cut off before its first route, is a mistake: with it, every path would be not found.
     if errors.is_empty() && document.get_ref().is_empty() {
         reader.fault(0..0, "the file has no routes; write at least one [[route]]");
     }
@@ -93,7 +93,7 @@ impl Reader<'_> {
         rules
     }
 
-    /// `None` where it has no prefix by which a further fault could be told.
+    /// `None` if the route has no prefix by which to report a further fault.
     fn rule(&mut self, at: Range<usize>, table: &DeTable<'_>) -> Option<Rule> {
         for key in table.keys().filter(|key| !KEYS.contains(&&**key.get_ref())) {
             let mend = nearest(key.get_ref(), &KEYS).map_or_else(String::new, |known| format!("; is `{known}` meant?"));
@@ -165,7 +165,7 @@ impl Reader<'_> {
         self.variables.viewer.as_ref().is_some_and(|viewer| upstreams.contains(viewer))
     }
 
-    /// Also the variable that is not set, where that leaves none.
+    /// The upstreams, and the variable that is not set if that leaves none.
     fn upstreams(&mut self, at: Range<usize>, table: &DeTable<'_>) -> (Vec<Upstream>, Option<&'static str>) {
         let mut missing = None;
         let Some(list) = find(table, "upstreams") else {
@@ -195,7 +195,7 @@ impl Reader<'_> {
                 }
                 (None, Ok(upstream)) => upstream,
                 (None, Err(error)) => {
-                    // A password may stand before an @.
+                    // A password may come before an @.
                     let shown = if text.contains('@') { "the text".to_owned() } else { format!("{text:?}") };
                     let mend = "give one such as \"http://127.0.0.1:4567\", without a path";
                     self.fault(at, format!("{shown} is no upstream ({error}); {mend}"));

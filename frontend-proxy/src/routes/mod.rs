@@ -1,5 +1,5 @@
-//! Where requests go: the longest prefix that a path begins with decides. A table is read from a TOML file, or is Cruddur's
-//! own, and is never changed: a reload makes another, which keeps the servers that stay. Reads one file, opens nothing else.
+//! Where requests go: the longest prefix of a path decides. A table is read from a TOML file, or is Cruddur's own. It never
+//! changes: a reload makes a new table, which keeps the servers of unchanged routes. Reads one file, opens nothing else.
 
 mod file;
 mod reader;
@@ -19,24 +19,24 @@ use crate::config::Upstream;
 use crate::upstream::Servers;
 pub(crate) use rule::{Host, Rule};
 
-/// Bytes of a prefix or a template.
+/// Largest prefix or template, in bytes.
 const MAX_PATH: usize = 256;
-/// Bytes of a routes file.
+/// Largest routes file, in bytes.
 const MAX_FILE: u64 = 256 * 1024;
-/// The prefix of the viewer of traces.
+/// The prefix of the trace viewer.
 const VIEWER: &str = "/traces/";
 /// Cruddur's own routes.
 const CRUDDUR: &str = include_str!("cruddur.toml");
 
-/// Where routes are read from, at start and again.
+/// The source of the routes, at start and at each reload.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// `None` where Cruddur's own routes are used.
+    /// `None` if Cruddur's own routes are used.
     pub(crate) file: Option<PathBuf>,
     pub(crate) variables: Variables,
 }
 
-/// What `$CRUDDUR_UPSTREAM` and `$CRUDDUR_VIEWER` mean in a routes file.
+/// The values of `$CRUDDUR_UPSTREAM` and `$CRUDDUR_VIEWER` in a routes file.
 #[derive(Debug, Clone)]
 pub(crate) struct Variables {
     pub(crate) upstream: Upstream,
@@ -44,7 +44,7 @@ pub(crate) struct Variables {
 }
 
 impl Source {
-    /// What the file says, without fault or with each fault remembered.
+    /// The rules in the file; records each fault in `settings`.
     pub(crate) fn read(&self, settings: &mut Settings) -> Vec<Rule> {
         let Some(path) = &self.file else {
             return file::parse(CRUDDUR, "the routes of its own", &self.variables, settings);
@@ -63,10 +63,10 @@ impl Source {
         }
     }
 
-    /// The same, once more.
+    /// Reads the rules again.
     ///
     /// # Errors
-    /// All that is wrong with the file.
+    /// All faults of the file.
     pub(crate) fn read_again(&self) -> Result<Vec<Rule>, Faults> {
         let mut settings = Settings::from_pairs(&[]);
         let rules = self.read(&mut settings);
@@ -74,11 +74,11 @@ impl Source {
     }
 }
 
-/// The table of routes in force.
+/// The table of active routes.
 #[derive(Debug)]
 pub(crate) struct Routes(Vec<Route>);
 
-/// A route in force.
+/// An active route.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) rule: Rule,
@@ -99,8 +99,8 @@ impl Routes {
         Self(Vec::new()).next(rules).0
     }
 
-    /// The table that comes after this one; servers of a route whose upstreams and limits stay are kept with all that they
-    /// know.
+    /// The table that follows this one. Keeps the servers of a route whose upstreams and limits do not change, with their
+    /// state.
     pub(crate) fn next(&self, rules: Vec<Rule>) -> (Self, Changes) {
         let mut changes = Changes::default();
         let mut table: Vec<Route> = Vec::with_capacity(rules.len());
@@ -119,7 +119,7 @@ impl Routes {
             table.push(Route { rule, servers });
         }
         changes.removed = self.0.len() - changes.kept - changes.changed;
-        // The first that a path begins with is then the longest.
+        // The first matching prefix is then the longest.
         table.sort_by_key(|route| std::cmp::Reverse(route.rule.prefix.len()));
         (Self(table), changes)
     }
@@ -128,12 +128,12 @@ impl Routes {
         self.0.iter().find(|route| path.starts_with(&route.rule.prefix))
     }
 
-    /// The route of the viewer of traces. A route for everything is none.
+    /// The route of the trace viewer. A route for every path does not count.
     pub(crate) fn viewer(&self) -> Option<&Route> {
         self.0.iter().find(|route| route.rule.prefix == VIEWER)
     }
 
-    /// Whether traces are shown behind this.
+    /// Whether a trace viewer is available behind this proxy.
     pub(crate) fn has_viewer(&self) -> bool {
         self.viewer().is_some_and(|route| route.rule.missing.is_none())
     }
@@ -143,17 +143,17 @@ impl Routes {
     }
 }
 
-/// A path without `.` and `..`, however they are spelt. A client leaves them out
-/// ([RFC 3986 §5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4)); whoever sends them on may have them followed by an
-/// upstream, out of the route that was chosen.
+/// Whether a path has no `.` or `..` segment in any spelling. A client removes such segments
+/// ([RFC 3986 §5.2.4](https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4)). If they were forwarded, an upstream might follow
+/// them out of the chosen route.
 pub(crate) fn is_straight(path: &str) -> bool {
-    // Most paths have none of these signs, and are looked at no further.
+    // Most paths have none of these characters and need no further check.
     let bytes = path.as_bytes();
     let follows_slash = |dot: usize| dot == 0 || bytes.get(dot - 1) == Some(&b'/');
     if memchr2(b'%', b'\\', bytes).is_none() && !memchr_iter(b'.', bytes).any(follows_slash) {
         return true;
     }
-    // To some a backslash is a slash, and a segment has parameters.
+    // Some servers read a backslash as a slash, and a segment may have parameters.
     let name = |segment: &str| segment.split(';').next().is_some_and(|name| matches!(name, "." | ".."));
     let leads_away = |path: &str| path.split(['/', '\\']).any(name);
     if !path.contains('%') {

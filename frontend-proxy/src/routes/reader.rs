@@ -1,4 +1,4 @@
-//! Values of a TOML document as the routes file wants them, each fault remembered with its line and its mend. Knows no route.
+//! Reads the routes file's values from a TOML document; records each fault with its line and its fix. Knows no route.
 
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -12,13 +12,13 @@ use toml::de::{DeTable, DeValue};
 use super::Variables;
 use super::units::{Size, Span};
 
-/// Entries of one list.
+/// Most entries of one list.
 const MAX_LIST: usize = 64;
 
 /// A document that is being read.
 pub(super) struct Reader<'a> {
     pub(super) text: &'a str,
-    /// What the document is called in faults.
+    /// The document's name in faults.
     pub(super) name: &'a str,
     pub(super) variables: &'a Variables,
     pub(super) faults: &'a mut Settings,
@@ -114,13 +114,13 @@ pub(super) fn span_of(table: &DeTable<'_>, key: &str) -> Range<usize> {
     find(table, key).map_or(0..0, Spanned::span)
 }
 
-/// The key of `keys` that differs least from `key`, in at most two letters.
+/// The key of `keys` that is closest to `key`, with at most two letters of difference.
 pub(super) fn nearest<'k>(key: &str, keys: &[&'k str]) -> Option<&'k str> {
     let distance = |known: &&&str| edits(key, known);
     keys.iter().min_by_key(distance).copied().filter(|known| edits(key, known) <= 2)
 }
 
-/// Letters to insert, remove or change. Only for keys, which are short: what is longer is far from any.
+/// How many letters to insert, remove or change. Only for keys, which are short: a longer text is far from every key.
 fn edits(one: &str, other: &str) -> usize {
     if one.len() > 32 {
         return usize::MAX;

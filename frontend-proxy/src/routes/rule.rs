@@ -1,4 +1,4 @@
-//! What the routes file says of one route, and how `--check` shows it. Does nothing.
+//! One route's settings in the routes file, and how `--check` shows them. Does nothing.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,46 +12,46 @@ use crate::config::Upstream;
 use crate::received;
 use crate::upstream::Limits;
 
-/// What holds for the paths that begin with one prefix.
+/// The settings of all paths that start with one prefix.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
-    /// Begins and ends with `/`; a path belongs here that begins with it.
+    /// Starts and ends with `/`; matches every path that starts with it.
     pub(crate) prefix: String,
-    /// At least one, unless `missing` says why there is none.
+    /// At least one, unless `missing` names why there is none.
     pub(crate) upstreams: Vec<Upstream>,
-    /// The variable that would name the upstream, and is not set.
+    /// The unset variable that would name the upstream.
     pub(crate) missing: Option<&'static str>,
-    /// `http.route` of spans whose path none of `templates` fits.
+    /// `http.route` of spans whose path matches none of `templates`.
     pub(crate) template: String,
-    /// The first that fits is `http.route`.
+    /// The first that matches is `http.route`.
     pub(crate) templates: Vec<Template>,
     pub(crate) traced: bool,
-    /// Paths that are not traced though the route is.
+    /// Paths that are not traced even if the route is.
     pub(crate) untraced: Vec<String>,
-    /// The prefix is left out of the path before it is sent on, but for its last slash.
+    /// The prefix, except its last slash, is removed from the path before the request is forwarded.
     pub(crate) strip_prefix: bool,
-    /// For GET and HEAD alone.
+    /// Only GET and HEAD are accepted.
     pub(crate) read_only: bool,
-    /// It leads to the viewer of traces, which is not for every host.
+    /// The route leads to the trace viewer, which not every host may reach.
     pub(crate) shows_traces: bool,
-    /// What the upstream is sent as `Host`.
+    /// The `Host` that is sent to the upstream.
     pub(crate) host: Host,
     pub(crate) limits: Limits,
     pub(crate) body: Body,
 }
 
-/// What an upstream is sent as `Host`.
+/// The `Host` that is sent to an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Host {
-    /// Its own address.
+    /// The upstream's own address.
     Upstream,
-    /// What the client addressed.
+    /// The client's `Host`.
     Client,
     /// A fixed name, perhaps with a port.
     Named(String),
 }
 
-/// Why a text is not a `Host` that can be sent.
+/// Why a text is not a valid `Host`.
 #[derive(Debug, thiserror::Error)]
 #[error("it is no host")]
 pub(crate) struct NotAHost;
@@ -63,19 +63,19 @@ impl FromStr for Host {
         match text {
             "$upstream" => Ok(Self::Upstream),
             "$client" => Ok(Self::Client),
-            // A name may begin with a dollar sign; a misspelt variable is more likely.
+            // A name may start with a dollar sign, but a misspelt variable is more likely.
             _ if !text.starts_with('$') && Authority::parse(text).is_some() => Ok(Self::Named(text.to_owned())),
             _ => Err(NotAHost),
         }
     }
 }
 
-/// What a request's body may take.
+/// The limits of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Body {
-    /// In bytes.
+    /// The largest size, in bytes.
     pub(crate) limit: u64,
-    /// How long its client may let it be waited for, in total.
+    /// How long the proxy waits for the client's body, in total.
     pub(crate) timeout: Duration,
 }
 
@@ -86,7 +86,7 @@ impl Default for Body {
 }
 
 impl Rule {
-    /// The name by which spans of a request for `path` are known.
+    /// The template that names the spans of a request for `path`.
     pub(crate) fn template(&self, path: &str) -> &str {
         self.templates.iter().find(|template| template.fits(path)).map_or(&self.template, Template::as_str)
     }
@@ -95,14 +95,14 @@ impl Rule {
         self.traced && !self.untraced.iter().any(|untraced| untraced == path)
     }
 
-    /// The path, and its query, as the upstream gets it.
+    /// The path with its query, as the upstream gets it.
     pub(crate) fn forwarded<'a>(&self, path: &'a str) -> &'a str {
         let strip = if self.strip_prefix { self.prefix.trim_end_matches('/') } else { "" };
         path.strip_prefix(strip).unwrap_or(path)
     }
 }
 
-/// One line.
+/// Written on one line.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<12} -> ", self.prefix)?;

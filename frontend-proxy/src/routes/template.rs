@@ -1,10 +1,10 @@
-//! Templates of paths: `/api/activities/{uuid}`. What names a span, so that no path ever does. Matched segment by segment as
-//! the path came, without decoding.
+//! Templates of paths, such as `/api/activities/{uuid}`. They name spans, so that no path ever does. Matched segment by segment
+//! against the path as it arrived, without decoding.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A path in which segments are left open.
+/// A path with open segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
     text: String,
@@ -14,15 +14,15 @@ pub(crate) struct Template {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Segment {
     Literal(String),
-    /// `{name}`: anything but nothing, behind what stands before the brace.
+    /// `{name}`: at least one character, after the text before the brace.
     Open {
         before: String,
     },
-    /// `*` at the end: one segment or more, empty ones too.
+    /// `*` at the end: one or more segments, which may be empty.
     Rest,
 }
 
-/// Why a text is no template.
+/// Why a text is not a valid template.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotATemplate {
     #[error("it does not begin with /")]

@@ -13,7 +13,7 @@ fn read(text: &str) -> Result<Vec<Rule>, Vec<String>> {
     faults.map(|()| rules).map_err(|faults| faults.to_string().lines().map(str::to_owned).collect())
 }
 
-/// The route of a file with these keys.
+/// The rule of a route with these keys.
 pub(crate) fn rule_of(keys: &str) -> Rule {
     read(&format!("[[route]]\n{keys}")).unwrap().remove(0)
 }

@@ -1,4 +1,4 @@
-//! Durations and sizes as the routes file writes them: a whole number and its unit, nothing between them.
+//! Durations and sizes as written in the routes file: a whole number directly followed by its unit.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,12 +12,12 @@ pub(crate) struct Span(pub(crate) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Size(pub(crate) u64);
 
-/// Why a text is no duration or size.
+/// Why a text is not a valid duration or size.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not a whole number and {0}")]
 pub(crate) struct NotAQuantity(&'static str);
 
-/// Largest first, so that what is shown is short.
+/// Largest first, so that the displayed value is short.
 const DURATIONS: [(&str, u64); 3] = [("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -43,7 +43,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// In the largest unit that it is a whole number of.
+/// Writes the value in the largest unit that divides it.
 fn shown(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let largest = units.iter().find(|(_, factor)| value >= *factor && value.is_multiple_of(*factor));
     let (unit, factor) = largest.or(units.last()).copied().unwrap_or(("", 1));

@@ -1,5 +1,5 @@
-//! The head of an answer: parsed strictly, its framing decided by [RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3),
-//! and what is for one hop only left behind. Does no I/O.
+//! The head of a response: parsed strictly, its framing decided by
+//! [RFC 9112 §6.3](https://www.rfc-editor.org/rfc/rfc9112#section-6.3), its hop-by-hop headers removed. Does no I/O.
 
 use std::time::Duration;
 
@@ -10,30 +10,30 @@ use http::{Method, StatusCode};
 use super::chunked::Chunked;
 use crate::field::{is_hop_by_hop, is_trailer};
 
-/// Of a head, in bytes.
+/// The largest head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;
 const FIELDS: usize = 100;
-/// How long before its server would close a connection no further request is sent on it: the request would cross the close.
+/// The proxy stops reusing a connection this long before the server would close it: a later request would cross the close.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// An answer is not HTTP, or cannot be told where it ends.
+/// A response is not HTTP, or its end cannot be determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the answer is not HTTP: {0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug)]
 pub(crate) struct Head {
     pub(crate) status: StatusCode,
-    /// Without those of this hop, except where the status is incomplete without one: `Upgrade` with 101 and 426,
-    /// `Proxy-Authenticate` with 407.
+    /// The headers without the hop-by-hop ones. Exceptions are those without which the status is incomplete: `Upgrade` with 101
+    /// and 426, `Proxy-Authenticate` with 407.
     pub(crate) headers: HeaderMap,
     pub(crate) rest: Rest,
-    /// How long the connection may wait for another request afterwards; none if it carries no other.
+    /// How long the connection may wait for another request afterwards; `None` if it may carry no other.
     pub(crate) wait: Option<Duration>,
 }
 
-/// What is still to come of a body.
+/// The part of a body that is still to come.
 #[derive(Debug)]
 pub(crate) enum Rest {
     Length(u64),
@@ -42,7 +42,7 @@ pub(crate) enum Rest {
 }
 
 impl Rest {
-    /// Told by what has come: nothing more will.
+    /// Whether the bytes so far show that the body has ended.
     pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
@@ -60,7 +60,7 @@ struct Place {
 }
 
 impl Head {
-    /// Takes a head from `input` once it is whole; `method` is that of the request.
+    /// Takes a head from `input` once it is complete; `method` is the request's.
     pub(crate) fn take(input: &mut BytesMut, method: &Method) -> Result<Option<Self>, Malformed> {
         let mut places = [Place::default(); FIELDS];
         let (length, status, minor, count) = {
@@ -136,7 +136,7 @@ impl Head {
             let option = option.trim_ascii();
             closes |= option.eq_ignore_ascii_case(b"close");
             match HeaderName::from_bytes(option) {
-                // It frames the message, or is what we have decided to keep.
+                // This field frames the message, or the code above has already decided to keep it.
                 Ok(header::CONTENT_LENGTH | header::UPGRADE) | Err(_) => {}
                 Ok(name) => drop(headers.remove(name)),
             }
@@ -159,7 +159,7 @@ impl Head {
     }
 }
 
-/// The fields of trailers that may come after a body: none that frames, routes or describes the message.
+/// Parses the trailers that may follow a body. Drops every field that frames, routes or describes the message.
 pub(crate) fn fields(lines: &Bytes) -> Result<HeaderMap, Malformed> {
     let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
     let read = httparse::parse_headers(lines, &mut parsed).map_err(|_| Malformed("its trailers cannot be read"))?;
@@ -185,8 +185,8 @@ fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malfor
     Ok((name, value.map_err(|_| Malformed("a field has no value"))?))
 }
 
-/// How long a connection may wait by a [`Keep-Alive`](https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1) such as
-/// `timeout=5, max=100`, less a margin; not at all if `max` leaves no request. Other parameters do not matter.
+/// How long a connection may wait according to a [`Keep-Alive`](https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1) such
+/// as `timeout=5, max=100`, less a margin. Zero if `max` leaves no request. Other parameters do not matter.
 fn keep_alive(value: &[u8]) -> Duration {
     let mut wait = Duration::MAX;
     for parameter in value.split(|byte| matches!(byte, b',' | b';')) {
@@ -202,7 +202,7 @@ fn keep_alive(value: &[u8]) -> Duration {
     wait
 }
 
-/// Digits and nothing else; several of the same, as a list, are not taken.
+/// Only digits; a list of several equal values is not accepted.
 fn decimal(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     digits.then(|| str::from_utf8(text).ok()?.parse().ok())?

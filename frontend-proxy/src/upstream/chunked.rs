@@ -1,14 +1,14 @@
-//! The chunked coding of an answer's body, [RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1), as it comes in.
-//! Strict: line ends are CRLF, sizes have a bound, extensions are dropped. Keeps nothing but its place; does no I/O.
+//! Decodes the chunked coding of a response's body, [RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1), as it
+//! arrives. Strict: line ends are CRLF, sizes have a bound, extensions are dropped. Keeps only its position; does no I/O.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
 use super::answer::{Malformed, fields};
 
-/// Hex digits of a chunk's size: less than 2^60.
+/// Most hex digits of a chunk's size: less than 2^60.
 const DIGITS: u8 = 15;
-/// Bytes of one chunk's extensions, and of all trailers.
+/// Most bytes of one chunk's extensions, and of all trailers.
 const MORE: usize = 4_096;
 
 /// How far a body has been read.
@@ -22,15 +22,15 @@ enum Place {
         size: u64,
         digits: u8,
     },
-    /// Within an extension of which so much has passed.
+    /// Within an extension, of which `passed` bytes have been read.
     Extension {
         size: u64,
         passed: usize,
     },
-    /// Before the LF of the line of a size.
+    /// Before the LF that ends a size line.
     SizeEnd(u64),
     Data(u64),
-    /// Before the CR, or else the LF, that ends a chunk's data.
+    /// Before the CR that ends a chunk's data; with `feed`, before its LF.
     DataEnd {
         feed: bool,
     },
@@ -38,12 +38,12 @@ enum Place {
     End,
 }
 
-/// What a look at the input gave.
+/// The result of reading the input.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Piece {
     Data(Bytes),
     Trailers(HeaderMap),
-    /// More must come.
+    /// More input is needed.
     More,
     End,
 }
@@ -80,7 +80,7 @@ impl Chunked {
         }
     }
 
-    /// Up to the empty line that ends them.
+    /// Reads up to the empty line that ends the trailers.
     fn trailers(&mut self, input: &mut BytesMut) -> Result<Piece, Malformed> {
         if input.starts_with(b"\r\n") {
             input.advance(2);
@@ -96,7 +96,7 @@ impl Chunked {
 }
 
 impl Place {
-    /// Of all places in which a byte is looked at alone.
+    /// The position after `byte`. Covers every position that is advanced one byte at a time.
     fn after(self, byte: u8) -> Result<Self, Malformed> {
         let place = match (self, byte) {
             (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
 
-    /// The data and trailers of `pieces`, which come one after the other.
+    /// The data and trailers of `pieces`, which arrive one after the other.
     fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, HeaderMap, bool), Malformed> {
         let (mut chunked, mut input) = (Chunked::new(), BytesMut::new());
         let (mut data, mut trailers) = (Vec::new(), HeaderMap::new());

@@ -1,5 +1,5 @@
-//! A connection to an upstream's server: what has been read of it, what is to be written, and one deadline. It is driven by
-//! whoever waits for it, the request or its answer's body, and has no task of its own. Knows no HTTP.
+//! A connection to an upstream's server: the bytes read from it, the bytes to write, and one deadline. The request or the
+//! response's body that waits for it drives it; it has no task of its own. Knows no HTTP.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -12,18 +12,18 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes that a read has room for, at first and at most.
+/// The buffer size of a read, in bytes: at first, and at most.
 const ROOM: usize = 8 * 1024;
 pub(crate) const MOST_ROOM: usize = 32 * 1024;
-/// Bytes of a request's head that a connection keeps room for.
+/// The largest buffer for request heads that a connection keeps, in bytes.
 const KEPT: usize = 8 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// When it was made.
+    /// When the connection was opened.
     pub(super) since: Instant,
-    /// The server's address; `None` if the connection was lost at once.
+    /// The server's address; `None` if the connection was lost immediately.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) input: BytesMut,
     room: usize,
@@ -31,15 +31,15 @@ pub(crate) struct Connection {
     timer: Timer,
 }
 
-/// What is to be written, in this order.
+/// The bytes to write, in this order.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
-    /// A head, or the line before a chunk.
+    /// A head, or the size line of a chunk.
     pub(crate) head: Vec<u8>,
     written: usize,
     pub(crate) data: Bytes,
     pub(crate) tail: &'static [u8],
-    /// Something of the request that is being written has gone out.
+    /// Some bytes of the current request have been sent.
     pub(crate) begun: bool,
 }
 
@@ -50,10 +50,10 @@ impl Connection {
         Self { stream, since, peer, input: BytesMut::new(), room: ROOM, output: Output::default(), timer }
     }
 
-    /// Reads more: how many bytes came, none at the end.
+    /// Reads more; returns how many bytes arrived, or 0 at the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.input.reserve(self.room);
-        // There may be more room, which would make for longer pieces.
+        // The buffer may have more space, which would make longer pieces.
         let mut input = (&mut self.input).limit(self.room);
         let read = ready!(pin!(self.stream.read_buf(&mut input)).poll(cx));
         if read.as_ref().is_ok_and(|length| *length == self.room) {
@@ -62,13 +62,13 @@ impl Connection {
         Poll::Ready(read)
     }
 
-    /// Writes all there is to write.
+    /// Writes everything that is waiting to be written.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { stream, output, .. } = self;
         while !output.is_empty() {
             let head = output.head.get(output.written..).unwrap_or_default();
             let stream = Pin::new(&mut *stream);
-            // Most requests are a head alone, which takes the kernel less by itself.
+            // Most requests are only a head, and a plain write costs the kernel less.
             let written = if output.data.is_empty() && output.tail.is_empty() {
                 stream.poll_write(cx, head)
             } else {
@@ -84,7 +84,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// From now on [`Connection::poll_deadline`] waits for this.
+    /// Sets the deadline that [`Connection::poll_deadline`] waits for.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.timer.set(deadline);
     }
@@ -93,25 +93,25 @@ impl Connection {
         self.timer.poll(cx)
     }
 
-    /// Nothing has come that nobody asked for, and the other side has not closed, as far as is known.
+    /// Whether no unrequested bytes have arrived and the other side, as far as is known, has not closed.
     pub(crate) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         self.input.is_empty() && self.poll_fill(cx).is_pending()
     }
 
-    /// Before the next request.
+    /// Prepares the connection for the next request.
     pub(crate) fn rest(&mut self) {
         self.room = ROOM;
         self.output.begun = false;
         if self.output.head.capacity() > KEPT {
             self.output.head = Vec::new();
         }
-        // A large answer leaves no large buffer to those that wait.
+        // An idle connection does not keep the large buffer of a large response.
         if self.input.is_empty() && self.input.capacity() > 2 * ROOM {
             self.input = BytesMut::new();
         }
     }
 
-    /// The socket, and what has been read of it: for another protocol.
+    /// The socket, and the bytes already read from it: for another protocol.
     pub(crate) fn parts(&mut self) -> (&mut TcpStream, BytesMut) {
         (&mut self.stream, std::mem::take(&mut self.input))
     }
@@ -136,8 +136,8 @@ impl Output {
     }
 }
 
-/// One deadline that moves with every request. tokio's timer is only told of an earlier one: it goes off at times, and is set
-/// again, which costs less than to set it for each request.
+/// One deadline that moves with every request. tokio's timer is reset immediately only for an earlier deadline. Otherwise it
+/// fires now and then and is set again, which costs less than setting it for each request.
 #[derive(Debug)]
 pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,

@@ -1,5 +1,5 @@
-//! A request and its answer on one connection: what is written of the request while its answer is awaited, and how an attempt
-//! can break. Does not decide what becomes of a broken one.
+//! A request and its response on one connection: how the request is written while its response is awaited, and how an attempt
+//! can fail. Does not decide what happens after a failure.
 
 use std::future::poll_fn;
 use std::io::Write as _;
@@ -17,12 +17,12 @@ use super::connection::Connection;
 use crate::field;
 use crate::received::{Fault, Received};
 
-/// How long a client that waits to be asked for its body is left waiting for an upstream that says nothing.
+/// How long a client that waits for a 100 (Continue) may wait for an upstream that sends nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Answers before the answer.
+/// Most informational responses before the final one.
 const INFORMATIONAL: usize = 16;
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
     #[error(transparent)]
@@ -31,7 +31,7 @@ pub(crate) enum Broken {
     Connect,
     #[error("the upstream did not take the connection in time")]
     ConnectTimeout,
-    /// Before the first byte of an answer.
+    /// The connection closed before the first byte of a response.
     #[error("the upstream closed the connection without an answer")]
     Unanswered,
     #[error("the upstream broke off")]
@@ -42,32 +42,32 @@ pub(crate) enum Broken {
     Timeout,
 }
 
-/// The body of a request on its way out.
+/// A request's body while it is sent.
 pub(crate) struct Upload {
     body: Received,
     framing: Framing,
-    /// Something was asked of the body: it cannot be sent again.
+    /// The body has been polled: it cannot be sent again.
     pub(crate) touched: bool,
-    /// The client waits to be asked for the body, until then at the latest.
+    /// The client waits for a 100 (Continue), at most until this time.
     withheld: Option<Instant>,
-    /// All that has come is written: the client is waited for.
+    /// All bytes received so far are written: the client is waited for.
     starved: bool,
 }
 
 /// How a request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// Without a word about it.
+    /// The request has no framing headers.
     None,
-    /// So many bytes are left.
+    /// How many bytes are left.
     Length(u64),
     Chunked,
-    /// All has been handed over.
+    /// The whole body has been handed over.
     Over,
 }
 
 impl Upload {
-    /// `framed` where the request says itself that it has a body, though an empty one.
+    /// `framed` if the request itself states that it has a body, even an empty one.
     pub(crate) fn new(body: Received, framed: bool, waits: bool) -> Self {
         let framing = match body.size_hint().exact() {
             Some(0) if !framed => Framing::None,
@@ -86,7 +86,7 @@ impl Upload {
         self.withheld.is_some()
     }
 
-    /// Hands over what comes until all has been written.
+    /// Hands over the body as it arrives, until all has been written.
     pub(crate) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Stuck>> {
         self.starved = false;
         loop {
@@ -105,8 +105,8 @@ impl Upload {
         }
     }
 
-    /// Sends the body before the client gets the answer that has come already, because no client can be asked for a body after
-    /// that; whether it was sent whole. Sent or not, the client gets its answer after a second.
+    /// Sends the body before the client gets the response that has arrived already: after that, no client can be asked for a
+    /// body. Returns whether the whole body was sent. Sent or not, the client gets its response after a second.
     async fn send_late(&mut self, connection: &mut Connection) -> bool {
         connection.set_deadline(Instant::now() + PATIENCE);
         let poll = |cx: &mut Context<'_>| match self.poll(connection, cx) {
@@ -116,7 +116,7 @@ impl Upload {
         poll_fn(poll).await
     }
 
-    /// Takes the next piece of the body; whether it is still to come.
+    /// Takes the next piece of the body; returns whether that piece is still to come.
     fn prepare(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<bool, Stuck> {
         if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
             return Ok(false);
@@ -132,7 +132,7 @@ impl Upload {
             Some(Err(frame)) => {
                 if self.framing == Framing::Chunked {
                     output.head.extend_from_slice(b"0\r\n");
-                    // HTTP/2 may bring names that no head is taken with.
+                    // HTTP/2 allows names that a head here must not have.
                     let passes = |name: &HeaderName| field::is_trailer(name) && !name.as_str().contains('_');
                     for (name, value) in frame.trailers_ref().into_iter().flatten().filter(|(name, _)| passes(name)) {
                         field::write(&mut output.head, name.as_str(), value.as_bytes());
@@ -144,7 +144,7 @@ impl Upload {
             None => {
                 match self.framing {
                     Framing::Chunked => output.head.extend_from_slice(b"0\r\n\r\n"),
-                    // Less came than was said.
+                    // Fewer bytes arrived than the request's length.
                     _ => return Err(Stuck::Request(Fault::Broken)),
                 }
                 self.framing = Framing::Over;
@@ -159,7 +159,7 @@ impl Upload {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
                 *left = left.checked_sub(length).ok_or(Stuck::Request(Fault::Broken))?;
             }
-            // An empty chunk would be the last.
+            // An empty chunk would end the body.
             _ if data.is_empty() => return Ok(()),
             _ => {
                 // Writing to a Vec does not fail.
@@ -172,17 +172,17 @@ impl Upload {
     }
 }
 
-/// Why a body goes no further.
+/// Why a body cannot be sent further.
 pub(crate) enum Stuck {
     Request(Fault),
     Connection,
 }
 
-/// Writes what `connection` was given and then `upload`, until the head of the answer has come. Whether all of the upload has
-/// been written comes with it.
+/// Writes the contents of `connection` and then `upload`, until the head of the response has arrived. Also returns whether the
+/// whole upload has been written.
 ///
-/// A connection on which an answer came before the end of its request carries no other: the upstream may never read what is
-/// left, or take it for the next request.
+/// A connection whose response came before the end of its request carries no further request: the upstream may never read the
+/// remaining bytes, or may take them for the next request.
 pub(crate) async fn exchange(
     connection: &mut Connection,
     upload: &mut Upload,
@@ -200,15 +200,15 @@ pub(crate) async fn exchange(
     if !sent || refuses_body && upload.touched {
         head.wait = None;
     }
-    // The upstream has decided without asking for the body. Of a success it reads the body yet, which is now asked for; of
-    // anything else the client decides whether to send it.
+    // The upstream has responded without asking for the body. After a success it still reads the body, so the client is asked
+    // for it now. After any other status the client decides whether to send it.
     if upload.withheld.take().is_some() && head.status.is_success() {
         sent = upload.send_late(connection).await;
     }
     Ok((head, sent))
 }
 
-/// The time in which the client is waited for is not the upstream's, and moves the `deadline`.
+/// Time spent waiting for the client does not count against the upstream: it moves the `deadline`.
 async fn first_head(
     connection: &mut Connection,
     upload: &mut Upload,
@@ -223,7 +223,7 @@ async fn first_head(
             match upload.poll(connection, cx) {
                 Poll::Ready(Ok(())) => sent = true,
                 Poll::Ready(Err(Stuck::Request(fault))) => return Poll::Ready(Err(Broken::Request(fault))),
-                // It may have answered before it closed.
+                // The upstream may have responded before it closed.
                 Poll::Ready(Err(Stuck::Connection)) => stuck = true,
                 Poll::Pending => {}
             }

@@ -1,15 +1,15 @@
-//! What is thought of a server, by how it served: after several failures in a row it is left out for a while, which doubles up
-//! to a bound each time that a single request, sent to see, fails too. Asks the server nothing by itself.
+//! A server's health, judged by its responses. After several failures in a row the server is skipped for a pause. After the
+//! pause a single request probes it. Each failed probe doubles the pause, up to a bound. Sends no requests of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Failures in a row after which a server is left out.
+/// Failures in a row after which a server is skipped.
 const FAILURES: u32 = 3;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const DOUBLINGS: u32 = 5;
 
-/// Times are since the start of whoever asks.
+/// Times are relative to the caller's start.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     failures: AtomicU32,
@@ -22,9 +22,9 @@ pub(crate) struct Health {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
     Well,
-    /// Its pause is over: one request may see whether it is well again.
+    /// Its pause has ended: one request may probe whether it is healthy again.
     Due,
-    /// Left out until this time, in milliseconds.
+    /// Skipped until this time, in milliseconds.
     Out(u64),
 }
 
@@ -40,22 +40,22 @@ impl Health {
         }
     }
 
-    /// Whether the caller is the one that sees.
+    /// Whether the caller makes the probe.
     pub(crate) fn begin_probe(&self) -> bool {
         !self.probing.swap(true, Relaxed)
     }
 
-    /// However it went.
+    /// Ends the probe, whatever its result.
     pub(crate) fn end_probe(&self) {
         self.probing.store(false, Relaxed);
     }
 
-    /// Whether it was out before.
+    /// Whether the server was skipped before this success.
     pub(crate) fn succeeded(&self) -> bool {
         self.failures.load(Relaxed) > 0 && self.failures.swap(0, Relaxed) >= FAILURES
     }
 
-    /// For how long the server is out from now on, if that is new.
+    /// How long the server is skipped from now on; `None` if this failure starts no pause.
     pub(crate) fn failed(&self, now: Duration) -> Option<Duration> {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         let out = milliseconds(now) < self.out_until.load(Relaxed);

@@ -1,6 +1,6 @@
-//! The servers that the requests of a route go to: which of them takes the next one, over which connection, and how long each
-//! step may take. A server is chosen by how few requests it has; one that failed several times in a row is left out for a
-//! while. Opens nothing before a request comes, and does not know what is forwarded.
+//! The servers that a route's requests go to: which server takes the next request, over which connection, and how long each
+//! step may take. The server with the fewest requests is chosen; a server that failed several times in a row is skipped for a
+//! while. Opens no connection before a request arrives, and does not know what is forwarded.
 
 pub(crate) mod answer;
 pub(crate) mod chunked;
@@ -19,18 +19,18 @@ use crate::config::Upstream;
 use health::Standing;
 pub(crate) use server::{Lease, Server};
 
-/// How long an upstream may take, and how often a request is tried again.
+/// How long an upstream may take, and how often a request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Until a connection stands, the look-up of the server's name included.
+    /// Until a connection is established, including the look-up of the server's name.
     pub(crate) connect: Duration,
-    /// From a request's first byte to the head of its answer, but for the time in which its client is waited for.
+    /// From a request's first byte to the head of its response, not counting the time spent waiting for the client.
     pub(crate) answer: Duration,
-    /// Between two pieces of an answer's body.
+    /// Between two pieces of a response's body.
     pub(crate) idle: Duration,
-    /// Without a byte either way, once both sides have agreed on another protocol, as a WebSocket.
+    /// Without a byte in either direction, once both sides have agreed on another protocol such as WebSocket.
     pub(crate) tunnel: Duration,
-    /// Of a connection, beyond which it carries no further request.
+    /// The age of a connection beyond which it carries no further request.
     pub(crate) age: Duration,
     /// Attempts after the first, for requests that may be repeated.
     pub(crate) retries: u32,
@@ -54,13 +54,13 @@ impl Default for Limits {
 pub(crate) struct Servers {
     servers: Vec<Arc<Server>>,
     limits: Limits,
-    /// Where the search for the next one begins, so that equals take turns.
+    /// Where the search for the next server starts, so that equal servers take turns.
     turn: AtomicUsize,
     started: Instant,
 }
 
 impl Servers {
-    /// Where there are no servers, every request is answered with 502.
+    /// Without servers, every request is answered with 502.
     pub(crate) fn new(servers: Vec<Upstream>, limits: Limits) -> Self {
         let servers = servers.into_iter().map(|server| Arc::new(Server::new(server, limits.age))).collect();
         Self { servers, limits, turn: AtomicUsize::default(), started: Instant::now() }
@@ -70,8 +70,8 @@ impl Servers {
         self.limits
     }
 
-    /// The server for the next request: the one with the fewest of those that are well and not `tried`; else, rather than
-    /// none, the one whose pause is over first.
+    /// The server for the next request: the healthy one, not among `tried`, with the fewest requests. If there is none, the one
+    /// whose pause ends first.
     pub(crate) fn choose(&self, tried: &[Arc<str>]) -> Option<Lease> {
         if let [only] = self.servers.as_slice() {
             return Some(Lease::new(Arc::clone(only), false));

@@ -1,6 +1,6 @@
-//! One server of an upstream: its connections that wait for another request, the last used first, and how it has served.
-//! Its name is looked up each time that a connection is made, and no connection is used beyond a certain age: a server that
-//! has moved would keep its requests at the old address for as long as they follow each other. Bounded; holds no request.
+//! One server of an upstream: its idle connections, the last used first, and its health. Its name is looked up for each new
+//! connection. No connection is used beyond a certain age: otherwise requests in close succession would still go to the old
+//! address of a server that has moved. Bounded; holds no request.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -17,22 +17,22 @@ use super::connection::Connection;
 use super::health::Health;
 use crate::config::Upstream;
 
-/// Connections that wait, and for how long.
+/// How many connections may wait for a request, and for how long.
 const WAITING: usize = 256;
 const WAIT: Duration = Duration::from_secs(60);
-/// How often those are looked for that have waited too long or that the server has closed.
+/// How often to look for connections that have waited too long or that the server has closed.
 const SWEEP: Duration = Duration::from_secs(5);
-/// Names that are looked up at the same time, each on a thread.
+/// How many names are looked up at the same time, each on a thread.
 const LOOK_UPS: usize = 4;
-/// Addresses of a name that are tried.
+/// How many addresses of a name are tried.
 const ADDRESSES: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Server {
     upstream: Upstream,
-    /// Beyond which a connection carries no further request.
+    /// The age beyond which a connection carries no further request.
     age: Duration,
-    /// Where the host is an address.
+    /// The server's address; `None` if the host is a name.
     address: Option<SocketAddr>,
     waiting: Mutex<Vec<Waiting>>,
     swept: AtomicBool,
@@ -47,7 +47,7 @@ struct Waiting {
     until: Instant,
 }
 
-/// A request's hold on its server, for as long as it is there.
+/// Counts a request as its server's until dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
     server: Arc<Server>,
@@ -74,7 +74,7 @@ impl Server {
         self.upstream.authority()
     }
 
-    /// A connection that waits, on which nothing has come and which is not known to be closed.
+    /// An idle connection on which nothing has arrived and which is not known to be closed.
     pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
         let now = Instant::now();
         loop {
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Forgets every connection that waits: one of them was dead.
+    /// Drops every idle connection: one of them was dead.
     pub(crate) fn forget(&self) {
         let forgotten = std::mem::take(&mut *self.waiting());
         drop(forgotten);
@@ -96,13 +96,13 @@ impl Server {
             Some(address) => TcpStream::connect(address).await?,
             None => self.connect_by_name().await?,
         };
-        // That a socket does not know the option is no reason not to use it.
+        // A socket without this option is used all the same.
         drop(stream.set_nodelay(true));
         Ok(Box::new(Connection::new(stream, deadline)))
     }
 
     async fn connect_by_name(&self) -> io::Result<TcpStream> {
-        // The thread keeps its permit though nobody waits for it any more, so that slow look-ups do not take every thread.
+        // The thread keeps its permit even after its caller has gone, so that slow look-ups do not take every thread.
         let permit = Arc::clone(&self.look_ups).acquire_owned().await.map_err(io::Error::other)?;
         let (host, port) = self.upstream.host_and_port();
         let host = host.to_owned();
@@ -136,7 +136,7 @@ impl Server {
     }
 }
 
-/// Closes what has waited too long, as long as anything waits.
+/// Closes connections that have waited too long or were closed; ends when none is waiting.
 async fn sweep(server: Weak<Server>) {
     loop {
         sleep(SWEEP).await;
@@ -163,7 +163,7 @@ impl Lease {
         &self.server
     }
 
-    /// Lets another request have the connection, for as long as it may `wait` for one.
+    /// Keeps the connection for another request, for at most `wait`.
     pub(crate) fn keep(&self, connection: Box<Connection>, wait: Duration) {
         self.server.keep(connection, wait);
     }

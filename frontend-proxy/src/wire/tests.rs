@@ -23,7 +23,7 @@ fn wire(deadlines: Deadlines, first: &[u8]) -> (DuplexStream, Wire<DuplexStream>
     (client, Wire::new(server, BytesMut::from(first), None, Arc::clone(&exchange), deadlines, None), exchange)
 }
 
-/// Reads until nothing more comes, in pieces of at most so many bytes.
+/// Reads until nothing more arrives, in pieces of at most `most` bytes.
 async fn read(wire: &mut Wire<DuplexStream>, most: usize) -> Vec<u8> {
     let mut read = Vec::new();
     let mut piece = vec![0; most];
@@ -64,7 +64,7 @@ proptest! {
         let read = runtime().block_on(async {
             let (mut client, mut wire, _) = wire(LONG, first);
             let send = async move {
-                // The other side may have had enough.
+                // The other side may have closed already.
                 drop(client.write_all(rest).await);
                 drop(client);
             };
@@ -73,7 +73,7 @@ proptest! {
         if scanned.rest == Rest::Broken {
             prop_assert!(bytes.starts_with(&read) && read.len() >= scanned.pass);
         } else if read.len() != scanned.pass || !matches!(scanned.rest, Rest::Refuse(_)) {
-            // In pieces a head's end is waited for before it is refused.
+            // If a head arrives in pieces, it is refused only after its end.
             prop_assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&expected));
         }
     }

@@ -1,4 +1,4 @@
-//! What goes out on a connection: to a client that takes it in time, and with time for it to read the last response.
+//! The outgoing bytes of a connection. The client must accept them in time, and gets time to read the last response.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use super::{End, Wire};
 
-/// What a client may still send after the answer that closes its connection, and how long: closing at once would reset the
-/// connection and could take the answer with it.
+/// How many bytes a client may still send after the response that closes its connection, and for how long. Closing immediately
+/// would reset the connection and could destroy the response.
 const LINGER: (usize, Duration) = (1024 * 1024, Duration::from_secs(1));
 
 impl<S> Wire<S> {
-    /// Something went out to the client.
+    /// Records that bytes were sent to the client.
     fn wrote(&mut self) {
         self.write = None;
         if let Some(ended) = &mut self.ended {
@@ -24,7 +24,7 @@ impl<S> Wire<S> {
         }
     }
 
-    /// Whoever has not taken a byte for so long is given up.
+    /// Fails once the client has accepted no byte for the `write` deadline.
     fn stalled<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let limit = self.deadlines.write;
         let deadline = self.write.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -34,7 +34,7 @@ impl<S> Wire<S> {
 }
 
 impl<S: AsyncRead + Unpin> Wire<S> {
-    /// Takes what a client sends although its connection is over, until it ends it too.
+    /// Discards what a client sends after its connection has ended, until the client ends it too.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let (left, deadline) = self.linger.get_or_insert_with(|| (LINGER.0, Box::pin(sleep(LINGER.1))));
         let mut bytes = [0; 4096];
@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         let wire = self.get_mut();
         match Pin::new(&mut wire.io).poll_flush(cx) {
             Poll::Ready(flushed) => {
-                // The last answer has gone out: the end that was kept back is read now.
+                // The last response has been sent: the client's end, kept back until now, is read.
                 if wire.ended.is_some() && !wire.exchange.is_active() {
                     wire.ended = None;
                     cx.waker().wake_by_ref();
