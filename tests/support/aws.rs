@@ -1,13 +1,13 @@
-//! A fake of AWS' endpoints, which cannot be had without an account and the internet. What it does of the real ones' contract
-//! (../shared/reference/x-ray.md, and AWS' documentation of Signature Version 4 and of instance and container metadata):
+//! A fake of AWS's endpoints, which need an account and the internet. The part of the real contract that it covers
+//! (../shared/reference/x-ray.md, and AWS's documentation of Signature Version 4 and of instance and container metadata):
 //!
-//! - `POST /v1/traces` takes OTLP, plain or gzipped, whose signature it computes itself, by hand with HMAC, from the request as
-//!   it came: over all headers that are declared signed, among which there must be `host` and every `x-amz-` header. A key that
-//!   it does not know, another signature, another region or service, or a time five minutes off are a 403 in AWS' words;
-//! - more than 5 MB or 10,000 spans are a 413;
-//! - `GET /container` gives credentials to whoever knows the token, and an instance's role does by version 2 of its protocol.
+//! - `POST /v1/traces` accepts OTLP, plain or gzipped. The fake computes the signature itself, by hand with HMAC, from the request as
+//!   it arrived: over all headers that are declared signed, which must include `host` and every `x-amz-` header. An unknown key,
+//!   another signature, another region or service, or a time five minutes off get a 403 in AWS's words;
+//! - more than 5 MB or 10,000 spans get a 413;
+//! - `GET /container` gives credentials to a client with the token, and an instance's role does by version 2 of its protocol.
 //!
-//! And it can be told to refuse. It keeps nothing, computes nothing and forgets everything at its end.
+//! A test can also make it refuse requests. It keeps and computes nothing else, and loses everything when it ends.
 
 use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -29,7 +29,7 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ID: &str = "ASIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYcanarykey";
 pub(crate) const TOKEN: &str = "IQoJb3JpZ2luX2VjEJcanarytoken//////////wEaCXVzLWVhc3QtMSJHMEUCIQ==";
-/// What a container shows to get credentials.
+/// The token with which a container requests credentials.
 pub(crate) const ASK: &str = "a-canary-that-asks";
 
 /// A running fake.
@@ -38,7 +38,7 @@ pub(crate) struct Aws {
     state: Arc<State>,
 }
 
-/// An answer that it gives instead of its own, to so many requests.
+/// A response that replaces its own, for a number of requests.
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) status: u16,
@@ -55,7 +55,7 @@ struct State {
     taken: Mutex<Vec<Taken>>,
 }
 
-/// A request that it took.
+/// An accepted request.
 #[derive(Clone)]
 struct Taken {
     spans: Vec<Span>,
@@ -72,29 +72,29 @@ impl Aws {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&shared);
-                // A client that goes away in the middle is the end of its connection.
+                // If a client disconnects in the middle, its connection ends.
                 thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
         Self { url, state }
     }
 
-    /// It answers this from now on.
+    /// Sets the response to the next `times` requests.
     pub(crate) fn tell(&self, status: u16, error: &'static str, message: impl Into<String>, times: usize) {
         *self.state.told.lock().unwrap() = Some(Told { status, error, message: message.into(), times });
     }
 
-    /// Its clock is ahead of this machine's.
+    /// Sets how far its clock is ahead of this machine's.
     pub(crate) fn ahead(&self, time: Duration) {
         *self.state.ahead.lock().unwrap() = time;
     }
 
-    /// Every span taken so far.
+    /// Every span accepted so far.
     pub(crate) fn spans(&self) -> Vec<Span> {
         self.state.taken.lock().unwrap().iter().flat_map(|taken| taken.spans.clone()).collect()
     }
 
-    /// Every request that it took was compressed, and signed at the time that it was sent.
+    /// Asserts that every accepted request was compressed, and signed at the time that it was sent.
     pub(crate) fn assert_fresh(&self) {
         let taken = self.state.taken.lock().unwrap();
         assert!(!taken.is_empty());
@@ -169,7 +169,7 @@ fn take(request: &Request, state: &State) -> Answer {
     (200, "", "{}".to_owned())
 }
 
-/// The signature, step by step as AWS' documentation has it.
+/// The signature, computed step by step as in AWS's documentation.
 fn verify(request: &Request, ahead: Duration) -> Result<(), (&'static str, String)> {
     let wrong = |message: &str| ("IncompleteSignatureException", message.to_owned());
     let header = request.header("authorization");
@@ -210,7 +210,7 @@ fn verify(request: &Request, ahead: Duration) -> Result<(), (&'static str, Strin
     if hex(&hmac(&key, to_sign.as_bytes())) == signature {
         return Ok(());
     }
-    // The real one repeats the canonical request too, with the session's token.
+    // The real one also repeats the canonical request, with the session's token.
     let message = "The request signature we calculated does not match the signature you provided.";
     Err(("InvalidSignatureException", format!("{message} The Canonical String should have been '{canonical}'")))
 }
@@ -225,7 +225,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// How far a time of a signature is from `now`.
+/// The distance between a signature's time and `now`.
 fn age(date: &str, now: DateTime<Utc>) -> Duration {
     let Ok(date) = NaiveDateTime::parse_from_str(date, "%Y%m%dT%H%M%SZ") else { return Duration::MAX };
     let (date, now) = (SystemTime::from(date.and_utc()), SystemTime::from(now));

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Folder, cannot_run, http};
 
-/// A name that the browser resolves to this machine, though it is none of its own.
+/// A name that the browser resolves to this machine, although the machine does not have that name.
 pub(crate) const REBOUND: &str = "rebound.example";
 
 /// A browser that ends with its driver.
@@ -17,18 +17,18 @@ pub(crate) struct Browser {
     driver: Child,
     port: u16,
     pub(crate) client: Client,
-    /// Chromium's profiles and sockets, of which it leaves some behind.
+    /// The folder for Chromium's profiles and sockets, some of which it does not remove.
     _scratch: Folder,
 }
 
-/// A chromedriver and its port. One that ends before it has said its port, which was seen once among many tests that listen, is
+/// A chromedriver and its port. If it ends before it prints its port, as was seen once among many tests that listen, it is
 /// started again.
 fn driver(scratch: &Folder) -> std::io::Result<(Child, u16)> {
     for _ in 0..5 {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").env("TMPDIR", scratch.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn()?;
-        // It says on which port it was asked to start, which is 0, and then on which it did.
+        // It first prints the requested port, which is 0, and then the actual one.
         let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = said.find_map(|line| {
             let port = line.split_once("successfully on port ")?.1;
@@ -43,7 +43,7 @@ fn driver(scratch: &Folder) -> std::io::Result<(Child, u16)> {
 }
 
 impl Browser {
-    /// `None` where there is no chromedriver.
+    /// `None` if there is no chromedriver.
     pub(crate) async fn start() -> Option<Self> {
         let scratch = Folder::new();
         let Ok((driver, port)) = driver(&scratch) else {
@@ -65,7 +65,7 @@ impl Browser {
         Some(Self { driver, port, client: client.unwrap(), _scratch: scratch })
     }
 
-    /// What the console says since it was asked last: errors of scripts, of loading, and of content security policy.
+    /// The console's messages since the last call: errors of scripts, of loading, and of content security policy.
     pub(crate) async fn console(&self) -> Vec<String> {
         let session = self.client.session_id().await.unwrap().unwrap();
         let url = format!("http://127.0.0.1:{}/session/{session}/se/log", self.port);

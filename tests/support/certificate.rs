@@ -12,13 +12,13 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::{Folder, cannot_run};
 
-/// A certificate that signs itself, and its key.
+/// A self-signed certificate and its key.
 pub(crate) struct Certificate {
     folder: Folder,
 }
 
 impl Certificate {
-    /// None where there is no `openssl`, or no `curl` to look at what it makes.
+    /// `None` without `openssl`, or without `curl` to check the result.
     pub(crate) fn make() -> Option<Self> {
         for program in ["openssl", "curl"] {
             if Command::new(program).arg("version").output().is_err() {
@@ -31,7 +31,7 @@ impl Certificate {
         Some(certificate)
     }
 
-    /// Puts another pair in the place of this one.
+    /// Replaces this pair with a new one.
     pub(crate) fn renew(&self) {
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
@@ -53,7 +53,7 @@ impl Certificate {
         self.folder.path().join("key.pem")
     }
 
-    /// What a server needs that has it.
+    /// A server's TLS configuration with this certificate.
     pub(crate) fn server(&self) -> ServerConfig {
         let config = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
@@ -61,7 +61,7 @@ impl Certificate {
         config.with_single_cert(chain, PrivateKeyDer::from_pem_file(self.key()).unwrap()).unwrap()
     }
 
-    /// What tells the proxy of it.
+    /// The proxy's variables for this certificate.
     pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
         [
             ("CRUDDUR_PROXY_CERTIFICATE", self.file().to_str().unwrap().to_owned()),
@@ -76,7 +76,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// None where there is no `openssl`.
+    /// `None` without `openssl`.
     pub(crate) fn make() -> Option<Self> {
         if Command::new("openssl").arg("version").output().is_err() {
             cannot_run("openssl", "openssl is not installed");
@@ -87,17 +87,17 @@ impl Authority {
         Some(own)
     }
 
-    /// Its own certificate.
+    /// The authority's own certificate.
     pub(crate) fn file(&self) -> String {
         self.path("ca.pem")
     }
 
-    /// The folder of all its files.
+    /// The folder with all its files.
     pub(crate) fn folder(&self) -> String {
         self.folder.path().to_str().unwrap().to_owned()
     }
 
-    /// A certificate for this machine, and its key, by a name.
+    /// Issues a certificate for this machine, and returns its file and its key's, named after `name`.
     pub(crate) fn issue(&self, name: &str) -> [String; 2] {
         let (request, extensions) = (format!("{name}.csr"), format!("{name}.ext"));
         self.openssl(&["req", "-subj", "/CN=localhost"], name, &request);
@@ -113,7 +113,7 @@ impl Authority {
         [issued, key]
     }
 
-    /// What a server needs that has a certificate of this authority, and wants one of its clients if they must `show` it.
+    /// The TLS configuration of a server with a certificate of this authority. If `show` is set, clients must present one too.
     pub(crate) fn server(&self, show: bool) -> ServerConfig {
         let [certificate, key] = self.issue("server");
         let provider = Arc::new(default_provider());
@@ -135,7 +135,7 @@ impl Authority {
         self.folder.path().join(file).to_str().unwrap().to_owned()
     }
 
-    /// Makes `out` with a new key, `NAME.key`.
+    /// Makes the file `out`, with a new key in `NAME.key`.
     fn openssl(&self, arguments: &[&str], name: &str, out: &str) {
         let made = Command::new("openssl")
             .args(arguments)

@@ -1,4 +1,4 @@
-//! A clock that is wrong for one process: a library, loaded before all others, whose time is what a variable says.
+//! A wrong clock for one process: a library, loaded before all others, that returns the time in a variable.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -26,7 +26,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// `None` where there is no C compiler.
+    /// `None` without a C compiler.
     pub(crate) fn make() -> Option<Self> {
         let clock = Self { folder: Folder::new() };
         let source = clock.folder.path().join("clock.c");
@@ -43,7 +43,7 @@ impl Clock {
         self.folder.path().join("clock.so")
     }
 
-    /// What gives a process this time, in seconds since 1970.
+    /// The variables that give a process this time, in seconds since 1970.
     pub(crate) fn at(&self, seconds: i64) -> [(&'static str, String); 2] {
         let library = self.library().to_str().unwrap().to_owned();
         [("LD_PRELOAD", library), ("TEST_CLOCK_SECONDS", seconds.to_string())]

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, for what the shared one cannot be: behind passwords, with TLS, starting up, a standby.
+//! A PostgreSQL server for one test, in states that the shared one cannot have: behind passwords, with TLS, starting up, a standby.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Made, and not started; `None` where the server's programs are not installed.
+    /// Created, but not started; `None` if the server's programs are not installed.
     pub(crate) fn make() -> Option<Self> {
         let Some(binaries) = binaries() else {
             cannot_run("postgresql", "the programs of a PostgreSQL server are not installed");
@@ -50,7 +50,7 @@ impl Cluster {
         std::fs::write(file, format!("{before}\n{lines}\n")).unwrap();
     }
 
-    /// Starts it and waits until it answers, be it that it accepts no connections yet.
+    /// Starts it and waits until it responds, even if it accepts no connections yet.
     pub(crate) fn launch(&self) {
         let log = self.data().join("log");
         self.control(&["-W", "-l", log.to_str().unwrap(), "start"]);
@@ -67,14 +67,14 @@ impl Cluster {
         self.run("pg_ctl", &[&["-D", data.to_str().unwrap()], arguments].concat());
     }
 
-    /// A URL of the server, for `user` with what may stand behind the name.
+    /// A URL of the server, for `user` and the database `name`, which may include parameters.
     pub(crate) fn url(&self, user: &str, name: &str) -> String {
         format!("postgres://{user}@127.0.0.1:{}/{name}", self.port)
     }
 
     fn run(&self, program: &str, arguments: &[&str]) {
         let mut command = as_postgres(self.binaries.join(program).to_str().unwrap());
-        // A server that is started keeps what it inherits open.
+        // A server that is started keeps inherited outputs open.
         let output = command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).status();
         assert!(output.unwrap().success(), "{program} {arguments:?}");
     }
@@ -85,7 +85,7 @@ impl Drop for Cluster {
         let data = self.data();
         let mut stop = as_postgres(self.binaries.join("pg_ctl").to_str().unwrap());
         stop.args(["-D", data.to_str().unwrap(), "-m", "immediate", "stop"]).current_dir("/");
-        // It may not have been started.
+        // The server may not have been started.
         let _stopped: Result<Output, _> = stop.output();
     }
 }
@@ -98,7 +98,7 @@ fn binaries() -> Option<PathBuf> {
     ["initdb", "pg_ctl"].iter().all(|program| folder.join(program).exists()).then_some(folder)
 }
 
-/// A program run as the user `postgres` where this one is root: neither PostgreSQL nor pgbouncer runs as that.
+/// A program run as the user `postgres` if this process is root: neither PostgreSQL nor pgbouncer runs as root.
 pub(crate) fn as_postgres(program: &str) -> Command {
     if !rustix::process::geteuid().is_root() {
         return Command::new(program);
@@ -108,7 +108,7 @@ pub(crate) fn as_postgres(program: &str) -> Command {
     command
 }
 
-/// Lets programs that run as `postgres` write a folder.
+/// Makes a folder writable for programs that run as `postgres`.
 pub(crate) fn give_to_postgres(path: &Path) {
     if rustix::process::geteuid().is_root() {
         let path = path.to_str().unwrap();

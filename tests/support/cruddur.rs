@@ -1,5 +1,5 @@
-//! Processes of the binary under test, each on free ports and with an environment of its own: nothing of the developer's
-//! variables reaches it.
+//! Processes of the binary under test, each on free ports and with its own environment: none of the developer's
+//! variables reach it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,17 +21,17 @@ pub(crate) struct Cruddur {
     child: Child,
     lines: Receiver<String>,
     errors: Option<thread::JoinHandle<String>>,
-    /// What it has said on standard error so far.
+    /// Standard error so far.
     said: Arc<Mutex<String>>,
     pub(crate) page: String,
-    /// What the one-time link of `up` leads to.
+    /// The target of `up`'s one-time link.
     pub(crate) sign_in: String,
     pub(crate) backend: String,
     pub(crate) viewer: String,
     pub(crate) xray: String,
 }
 
-/// How a process ended and what it said.
+/// How a process ended, and its output.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) errors: String,
@@ -52,8 +52,8 @@ fn binary() -> PathBuf {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "-q", "-p", "cruddur", "--manifest-path", manifest]);
-        // What `cargo test` tells this process of the tests' package, `ring`'s build script would take for another of its own: it, and all
-        // that is built upon it, would be built again, and once more by the next `cargo test`.
+        // `cargo test` sets variables for the tests' package, which `ring`'s build script would take for changed ones of its own. It, and all
+        // that depends on it, would be rebuilt, and once more by the next `cargo test`.
         for variable in ["MANIFEST_DIR", "MANIFEST_LINKS", "PKG_NAME"] {
             build.env_remove(format!("CARGO_{variable}"));
         }
@@ -66,14 +66,14 @@ fn binary() -> PathBuf {
     test.parent().unwrap().parent().unwrap().join("cruddur")
 }
 
-/// A command with the variables that it is given and no others.
+/// A command whose only variables are those given.
 pub(crate) fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(binary());
     command.args(arguments).env_clear().envs(variables.iter().copied());
     command
 }
 
-/// The same, run by another program.
+/// The command, run by another program with its `own` arguments.
 pub(crate) fn under(program: &str, own: &[&str], arguments: &[&str], variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     let variables = FREE_PORTS.iter().chain(variables).copied();
@@ -81,14 +81,14 @@ pub(crate) fn under(program: &str, own: &[&str], arguments: &[&str], variables: 
     command
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command until it exits.
 pub(crate) fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
     let output = command(arguments, variables).stdin(Stdio::null()).output().unwrap();
     Ended { status: output.status, errors: String::from_utf8(output.stderr).unwrap() }
 }
 
 impl Cruddur {
-    /// `cruddur up` on free ports, its database in `data`; later variables win.
+    /// `cruddur up` on free ports, its database in `data`; `variables` override the defaults.
     pub(crate) fn up(data: &Folder, variables: &[(&str, &str)]) -> Self {
         let data = data.path().to_str().unwrap();
         let variables: Vec<_> = FREE_PORTS.iter().chain(&[("CRUDDUR_DATA", data)]).chain(variables).copied().collect();
@@ -115,7 +115,7 @@ impl Cruddur {
         Self::service_with(name, &[], variables)
     }
 
-    /// The same with more on its command line.
+    /// One service alone, with additional arguments.
     pub(crate) fn service_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let variables: Vec<_> = FREE_PORTS.iter().chain(variables).copied().collect();
         Self::service_of(name, &mut command(&[&[name], arguments].concat(), &variables))
@@ -126,12 +126,12 @@ impl Cruddur {
         Self::start(command).once_ready(name)
     }
 
-    /// A backend that may take its time until it is ready.
+    /// A backend that may not be ready yet.
     pub(crate) fn starting_backend(variables: &[(&str, &str)]) -> Self {
         Self::spawn(&["backend"], &[&FREE_PORTS[1..2], variables].concat())
     }
 
-    /// A service, once it has announced itself.
+    /// Waits until the service has announced itself.
     pub(crate) fn once_ready(mut self, name: &str) -> Self {
         let line = self.line_after_progress();
         let cruddur = &mut self;
@@ -181,7 +181,7 @@ impl Cruddur {
         }
     }
 
-    /// The next line of standard output. A process that reports progress on standard error is waited for, up to ten times the deadline.
+    /// The next line of standard output. If the process reports progress on standard error, waits up to ten times the deadline.
     fn line_after_progress(&mut self) -> String {
         for _ in 0..9 {
             let before = self.said().len();
@@ -206,24 +206,24 @@ impl Cruddur {
         }
     }
 
-    /// What `up` announces after its addresses.
+    /// The lines that `up` prints after its addresses.
     pub(crate) fn announced(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.line()).filter(|line| !line.starts_with("Post a crud"))).collect()
     }
 
-    /// What it has said on standard error so far.
+    /// Standard error so far.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
-    /// Waits for a line on standard error with `text` in it.
+    /// Waits for a line on standard error that contains `text`.
     pub(crate) fn says(&self, text: &str) -> String {
         eventually(format!("{text:?} on standard error"), || {
             self.said.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 
-    /// SIGTERM, and what came of it.
+    /// Sends SIGTERM, and returns how the process ended.
     pub(crate) fn stop(mut self) -> Ended {
         self.signal("TERM");
         self.wait()
@@ -238,7 +238,7 @@ impl Cruddur {
         signal(&self.child_id(service), name);
     }
 
-    /// The environment of the child process that runs this service, each variable with its value.
+    /// The environment of the child process that runs this service, as name and value.
     pub(crate) fn child_environment(&self, service: &str) -> Vec<String> {
         let environment = std::fs::read(format!("/proc/{}/environ", self.child_id(service))).unwrap();
         let variables = environment.split(|byte| *byte == 0).filter(|variable| !variable.is_empty());
@@ -246,7 +246,7 @@ impl Cruddur {
     }
 
     fn child_id(&self, service: &str) -> String {
-        // A child belongs to the thread that started it.
+        // Linux lists a child under the thread that started it.
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().flatten();
         let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
         children
@@ -258,7 +258,7 @@ impl Cruddur {
             .unwrap_or_else(|| panic!("no child runs {service}"))
     }
 
-    /// The most memory that this process has had, in KiB.
+    /// The peak memory of this process, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -270,7 +270,7 @@ impl Cruddur {
         Ended { status, errors: self.errors.take().unwrap().join().unwrap() }
     }
 
-    /// SIGKILL: it has no time for anything.
+    /// Sends SIGKILL, which leaves it no time to clean up.
     pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
@@ -280,7 +280,7 @@ impl Cruddur {
         http::get(&format!("{}{path}", self.page))
     }
 
-    /// Somebody new, signed in at the page's address, or the backend's where it runs alone.
+    /// A new user, signed in at the page's address, or at the backend's if it runs alone.
     pub(crate) fn person(&self) -> Person {
         Person::sign_up(if self.page.is_empty() { &self.backend } else { &self.page })
     }
@@ -289,7 +289,7 @@ impl Cruddur {
         http::post(&format!("{}{path}", self.page), body)
     }
 
-    /// The spans of a trace, once the viewer has `count` of each protocol, and each document of X-Ray's is valid.
+    /// The spans of a trace, once the viewer has `count` of each protocol; checks that each X-Ray document is valid.
     pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let url = format!("{}/api/traces/{trace_id}", self.viewer);
         let last = RefCell::new(Vec::new());

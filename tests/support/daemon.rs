@@ -1,6 +1,6 @@
-//! A stand-in for the X-Ray daemon's UDP side, because the daemon itself sends what it takes to AWS. What it does of the real
-//! one: it binds a UDP socket with the kernel's own buffer, as the daemon does, reads one datagram after the other, and takes
-//! what follows the first newline for a document. It keeps every datagram as it came, answers nothing, and sends nothing on.
+//! A stand-in for the X-Ray daemon's UDP side, because the daemon itself sends its input to AWS. The part of the real one that it
+//! covers: it binds a UDP socket with the kernel's own buffer, as the daemon does, reads one datagram after another, and treats
+//! the bytes after the first newline as a document. It keeps every datagram unchanged, answers nothing, and forwards nothing.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{eventually, schema};
 
-/// The line before a document, as the SDKs of AWS write it.
+/// The line before a document, as the AWS SDKs write it.
 const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 
 /// A running stand-in; its socket is closed when it is dropped.
@@ -29,10 +29,10 @@ impl Daemon {
         Self::at("127.0.0.1:0".parse().unwrap())
     }
 
-    /// Where one was before.
+    /// Starts one at an address that an earlier one had.
     pub(crate) fn at(address: SocketAddr) -> Self {
         let socket = UdpSocket::bind(address).unwrap();
-        // A closed socket is noticed by none that waits in it.
+        // Closing a socket does not wake a thread that waits in it.
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let address = socket.local_addr().unwrap();
         let (taken, over) = (Arc::default(), Arc::default());
@@ -53,7 +53,7 @@ impl Daemon {
         self.datagrams().iter().map(|datagram| document(datagram)).collect()
     }
 
-    /// Closes its socket: what is sent from now on is refused. The ids of all segments and subsegments that came before.
+    /// Closes its socket: later datagrams are refused. Returns the ids of all segments and subsegments that came before.
     pub(crate) fn stop(mut self) -> BTreeSet<String> {
         self.end();
         self.datagrams().iter().flat_map(|datagram| ids(datagram)).collect()
@@ -64,7 +64,7 @@ impl Daemon {
         drop(self.reader.take().map(thread::JoinHandle::join));
     }
 
-    /// The segments and subsegments of a trace, one by one, once there are so many.
+    /// The segments and subsegments of a trace, one by one, once there are `count`.
     pub(crate) fn spans(&self, trace_id: &str, count: usize) -> Vec<Value> {
         let (epoch, unique) = trace_id.split_at(8);
         let trace = format!("1-{epoch}-{unique}");
@@ -77,7 +77,7 @@ impl Daemon {
     }
 }
 
-/// The document of a datagram, which has the header line that the daemon wants, and is valid.
+/// The document of a datagram; checks the header line that the daemon requires, and that the document is valid.
 fn document(datagram: &[u8]) -> Value {
     let document = datagram.strip_prefix(HEADER);
     schema::document(document.unwrap_or_else(|| panic!("no header line: {}", String::from_utf8_lossy(datagram))))
@@ -88,7 +88,7 @@ pub(crate) fn ids(datagram: &[u8]) -> Vec<String> {
     unnested(&document(datagram)).iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The segment or subsegment and all that are nested in it, each with the parent that it has there and without its own.
+/// The segment or subsegment and all those nested in it, each with its parent's id and without its own children.
 pub(crate) fn unnested(document: &Value) -> Vec<Value> {
     let mut own = document.clone();
     let children = own.as_object_mut().unwrap().remove("subsegments");
@@ -108,7 +108,7 @@ fn read(socket: &UdpSocket, taken: &Mutex<Vec<Vec<u8>>>, over: &AtomicBool) {
     while !over.load(Relaxed) {
         drop(keep());
     }
-    // From here on everybody else is refused, and what came before is read: nothing that was sent is lost unsaid.
+    // From here on, all other senders are refused, and earlier datagrams are still read: no datagram is lost without an error.
     socket.connect("127.0.0.1:1").unwrap();
     while keep().is_ok() {}
 }

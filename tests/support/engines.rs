@@ -1,9 +1,9 @@
-//! A backend on each engine: what one answers, the other does too.
+//! A backend on each engine: both must respond alike.
 
 use super::cruddur::Cruddur;
 use super::{Folder, postgres};
 
-/// Runs a test with the URL of an empty database of each engine, PostgreSQL where there is a server.
+/// Runs a test with the URL of an empty database of each engine; PostgreSQL only if there is a server.
 pub(crate) fn each_database(test: impl Fn(&str)) {
     let data = Folder::new();
     test(&format!("sqlite:{}/cruddur.db", data.path().display()));
@@ -13,7 +13,7 @@ pub(crate) fn each_database(test: impl Fn(&str)) {
     }
 }
 
-/// Runs a test against a backend on SQLite, and against one on PostgreSQL where there is a server.
+/// Runs a test against a backend on SQLite, and against one on PostgreSQL if there is a server.
 pub(crate) fn each(variables: &[(&str, &str)], test: impl Fn(&Cruddur)) {
     let data = Folder::new();
     let sqlite = ("CRUDDUR_DATA", data.path().to_str().unwrap());

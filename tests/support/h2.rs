@@ -1,4 +1,4 @@
-//! HTTP/2 by hand, without TLS: frames whose headers are literals, so that they may be wrong.
+//! HTTP/2 by hand, without TLS: frames with literal headers, so that they may be invalid.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A connection that has said its preface.
+/// A connection that has sent its preface.
 pub(crate) fn connect(address: &str) -> TcpStream {
     let mut stream = raw::connect(address);
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
@@ -34,7 +34,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Headers as literals without indexing, their names new and nothing in Huffman's code.
+/// Headers as literals without indexing, with new names and no Huffman coding.
 pub(crate) fn block(headers: &[(String, String)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in headers {
@@ -48,13 +48,13 @@ pub(crate) fn block(headers: &[(String, String)]) -> Vec<u8> {
     block
 }
 
-/// A request that is right.
+/// A valid request.
 pub(crate) fn get(path: &str) -> Vec<(String, String)> {
     let headers = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)];
     headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
-/// The next frame; none at the end of the connection.
+/// The next frame; `None` at the end of the connection.
 pub(crate) fn next(stream: &mut TcpStream) -> Option<Frame> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).ok()?;
@@ -62,13 +62,13 @@ pub(crate) fn next(stream: &mut TcpStream) -> Option<Frame> {
     let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
     stream.read_exact(&mut payload).ok()?;
     if (kind, flags) == (PING, 0) {
-        // Whoever does not answer is waited for.
+        // The peer waits for the response to a PING.
         drop(stream.write_all(&frame(PING, 1, 0, &payload)));
     }
     Some(Frame { kind, stream: u32::from_be_bytes([s1, s2, s3, s4]), payload })
 }
 
-/// The status of the answer to one request; none where the stream or the connection is given up.
+/// The status of the response to one request; `None` if the stream or the connection is closed.
 pub(crate) fn request(address: &str, headers: &[(String, String)], data: &str) -> Option<u16> {
     let mut stream = connect(address);
     let end = if data.is_empty() { END_STREAM } else { 0 };
@@ -87,7 +87,7 @@ pub(crate) fn request(address: &str, headers: &[(String, String)], data: &str) -
     }
 }
 
-/// The first header of an answer: an entry of HPACK's static table, or a value in Huffman's code for the name of one.
+/// The first header of a response: an entry of HPACK's static table, or a Huffman-coded value for the name of one.
 pub(crate) fn status(block: &[u8]) -> u16 {
     match block {
         [0x88, ..] => 200,

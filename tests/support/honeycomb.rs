@@ -1,13 +1,13 @@
-//! A fake of Honeycomb, which cannot be had without an account and the internet. What it does of the real one's contract
-//! (../shared/reference/honeycomb.md, by Honeycomb's documentation and its open ingest library):
+//! A fake of Honeycomb, which needs an account and the internet. The part of the real contract that it covers
+//! (../shared/reference/honeycomb.md, from Honeycomb's documentation and its open ingest library):
 //!
-//! - `POST /v1/traces` and `/v1/logs` take protobuf or JSON, plain or gzipped; other content types are 415, other encodings and
-//!   bodies that cannot be read 400;
-//! - the key is in `x-honeycomb-team`: none, an unknown one, or one of a kind that cannot send is 401, a classic key also needs
-//!   `x-honeycomb-dataset`; the body of every refusal is a `Status` in the request's encoding;
-//! - `GET /1/auth` tells what a key is for.
+//! - `POST /v1/traces` and `/v1/logs` accept protobuf or JSON, plain or gzipped; other content types get 415, other encodings and
+//!   unreadable bodies 400;
+//! - the key is in `x-honeycomb-team`: a missing or unknown key, or one of a kind that cannot send, gets 401. A classic key also needs
+//!   `x-honeycomb-dataset`. The body of every refusal is a `Status` in the request's encoding;
+//! - `GET /1/auth` describes a key.
 //!
-//! And it can be told to be in any [`Trouble`]. It keeps nothing, computes nothing and forgets everything at its end.
+//! A test can also put it in any [`Trouble`]. It keeps and computes nothing else, and loses everything when it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -38,27 +38,27 @@ pub(crate) struct Honeycomb {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Trouble {
     None,
-    /// Answers this status so many times, with `Retry-After: 1`, then takes spans again.
+    /// Answers this status so many times, with `Retry-After: 1`, then accepts spans again.
     Busy(u16, usize),
     /// Answers this status, always.
     Refuses(u16),
     /// Answers after this time.
     Slow(Duration),
-    /// Takes the request and answers nothing.
+    /// Reads the request and sends no response.
     Hangs,
-    /// Closes the connection instead of answering.
+    /// Closes the connection instead of responding.
     Resets,
-    /// Answers a byte each 100 ms.
+    /// Sends a byte of the response each 100 ms.
     Drips,
-    /// Sends whoever asks to this address.
+    /// Redirects every client to this address.
     Redirects(String),
-    /// Takes all but one span of each request.
+    /// Accepts all but one span of each request.
     TakesAPart,
-    /// Takes everything, with a message of partial success that rejects nothing.
+    /// Accepts everything, with a message of partial success that rejects nothing.
     Warns,
-    /// Packs the body of every answer with gzip.
+    /// Compresses the body of every response with gzip.
     Packs,
-    /// Answers every request with this content type and body, as a success, and takes nothing.
+    /// Answers every request with this content type and body, as a success, and accepts nothing.
     Answers(&'static str, &'static str),
 }
 
@@ -68,7 +68,7 @@ struct State {
     trouble: Mutex<Option<Trouble>>,
     spans: Mutex<Vec<Span>>,
     logs: Mutex<Vec<LogRecord>>,
-    /// Heads of requests, and the bodies of those for traces as they came.
+    /// Heads of all requests, and the unchanged bodies of those for traces.
     heads: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Vec<u8>>>,
 }
@@ -80,17 +80,17 @@ pub(super) struct Request {
 }
 
 impl Honeycomb {
-    /// Takes spans that come with `key`, and refuses all others.
+    /// Accepts spans that come with `key`, and refuses all others.
     pub(crate) fn start(key: &str) -> Self {
         Self::troubled(key, Trouble::None)
     }
 
-    /// The same, in trouble.
+    /// A fake in trouble.
     pub(crate) fn troubled(key: &str, trouble: Trouble) -> Self {
         Self::listen(key, trouble, None)
     }
 
-    /// The same, behind TLS.
+    /// A fake behind TLS.
     pub(crate) fn encrypted(key: &str, tls: ServerConfig) -> Self {
         Self::listen(key, Trouble::None, Some(Arc::new(tls)))
     }
@@ -105,14 +105,14 @@ impl Honeycomb {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (state, tls) = (Arc::clone(&shared), tls.clone());
-                // A client that goes away in the middle is the end of its connection.
+                // If a client disconnects in the middle, its connection ends.
                 thread::spawn(move || match tls {
                     None => drop(serve(&stream, &state)),
                     Some(tls) => {
                         let session = ServerConnection::new(tls).unwrap();
                         let mut stream = StreamOwned::new(session, stream);
                         drop(serve(&mut stream, &state));
-                        // A close before everything is read would be a reset, which may take an alert back.
+                        // Closing before everything is read would cause a reset, which may discard an alert.
                         drop(stream.sock.shutdown(Shutdown::Write));
                         drop(std::io::copy(&mut stream.sock, &mut std::io::sink()));
                     }
@@ -122,23 +122,23 @@ impl Honeycomb {
         Self { url, state }
     }
 
-    /// From now on.
+    /// Puts the fake in this trouble from now on.
     pub(crate) fn get_into(&self, trouble: Trouble) {
         *self.state.trouble.lock().unwrap() = Some(trouble);
     }
 
-    /// The names of the spans taken so far that belong to this trace.
+    /// The names of this trace's spans accepted so far.
     pub(crate) fn spans(&self, trace_id: &str) -> Vec<String> {
         let id = u128::from_str_radix(trace_id, 16).unwrap().to_be_bytes();
         self.taken().iter().filter(|span| span.trace_id == id).map(|span| span.name.clone()).collect()
     }
 
-    /// Every span taken so far.
+    /// Every span accepted so far.
     pub(crate) fn taken(&self) -> Vec<Span> {
         self.state.spans.lock().unwrap().clone()
     }
 
-    /// Every log record taken so far.
+    /// Every log record accepted so far.
     pub(crate) fn logs(&self) -> Vec<LogRecord> {
         self.state.logs.lock().unwrap().clone()
     }
@@ -148,7 +148,7 @@ impl Honeycomb {
         self.state.heads.lock().unwrap().clone()
     }
 
-    /// The unpacked bodies of the spans taken so far.
+    /// The decompressed bodies of the trace requests so far.
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.bodies.lock().unwrap().clone()
     }
@@ -194,7 +194,7 @@ impl Request {
     }
 }
 
-/// A status line's end, the body's content type, and the body.
+/// The end of the status line, the body's content type, and the body.
 type Answer = (String, &'static str, Vec<u8>);
 
 fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
@@ -205,7 +205,7 @@ fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
         let trouble = state.trouble.lock().unwrap().clone().unwrap_or(Trouble::None);
         match trouble {
             Trouble::Slow(time) => sleep(time),
-            // Until whoever waits goes away.
+            // Waits until the client disconnects.
             Trouble::Hangs => return reader.read_exact(&mut [0]),
             Trouble::Resets => return Ok(()),
             _ => {}
@@ -291,7 +291,7 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
     }
 }
 
-/// Keeps what a body holds, and tells how many of its spans it did not take.
+/// Keeps a body's contents, and returns how many of its spans were rejected.
 fn take(request: &Request, state: &State, traces: bool, part: bool) -> Option<i64> {
     let body = request.unpacked()?;
     if !traces {
@@ -319,7 +319,7 @@ fn key_problem(request: &Request, own: &str) -> Option<&'static str> {
     let of_kind = |kind: &str| key.len() > 6 && key.starts_with("hc") && key.get(3..6) == Some(kind);
     let classic = key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase());
     if own.is_empty() {
-        // A collector, which wants no key.
+        // A collector requires no key.
         None
     } else if key.is_empty() {
         Some("missing 'x-honeycomb-team' header")

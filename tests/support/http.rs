@@ -1,4 +1,4 @@
-//! HTTP as a test wants it: a status is no error, and headers and JSON are at hand.
+//! HTTP for tests: an error status is not an `Err`, and headers and JSON are easy to reach.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use ureq::http::{HeaderMap, Response};
 
 use super::DEADLINE;
 
-/// An answer, read to its end.
+/// A response, read to its end.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -45,7 +45,7 @@ fn agent() -> ureq::Agent {
         .new_agent()
 }
 
-/// More than any answer has, in bytes.
+/// The bound on a response's body, in bytes; no response is larger.
 const MOST: u64 = 256 * 1024 * 1024;
 
 fn read(response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
@@ -54,7 +54,7 @@ fn read(response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }
 
-/// The status, where somebody answers.
+/// The status, or an error if no server responds.
 pub(crate) fn try_get(url: &str) -> Result<u16, ureq::Error> {
     agent().get(url).call().map(|response| response.status().as_u16())
 }
@@ -78,12 +78,12 @@ pub(crate) fn send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     send_by("POST", url, headers, body)
 }
 
-/// The same by another method.
+/// A request with a body, by another method.
 pub(crate) fn send_by(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
     try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
-/// The same, where somebody answers.
+/// A request with a body, or an error if no server responds.
 pub(crate) fn try_send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
     let request = headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |request, header| {
         request.header(header.0, header.1)

@@ -1,8 +1,8 @@
-//! A fake of a user pool of Amazon Cognito's, which cannot be had without an account and the internet. What it does of the real
-//! one's contract (its documentation of tokens and of how to verify them): it publishes its keys at `/.well-known/jwks.json`
+//! A fake of an Amazon Cognito user pool, which needs an account and the internet. The part of the real contract that it covers
+//! (from the documentation of tokens and of how to verify them): it publishes its keys at `/.well-known/jwks.json`
 //! below its address, and signs access and id tokens with RS256 by one of them, whose `kid` the header names.
 //!
-//! And it can be told to sign with another key, to publish something else, or to be away. It knows nobody: a test says what a
+//! A test can also make it sign with another key, publish something else, or be away. It has no users: a test decides what a
 //! token claims.
 
 use std::io::{BufReader, Write};
@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::cannot_run;
 use super::honeycomb::Request;
 
-/// Whom its tokens are for.
+/// The client for which it issues tokens.
 pub(crate) const CLIENT: &str = "5example2of3the4tests";
 
 /// A running fake.
@@ -37,7 +37,7 @@ pub(crate) struct Issuer {
 
 struct State {
     keys: Mutex<Vec<Pair>>,
-    /// A status line's end and a body, in place of its keys.
+    /// The end of a status line and a body, which replace its keys.
     told: Mutex<Option<(String, String)>>,
     away: Mutex<bool>,
     asked: Mutex<Vec<String>>,
@@ -50,7 +50,7 @@ struct Pair {
 }
 
 impl Issuer {
-    /// None where there is no `openssl`.
+    /// `None` without `openssl`.
     pub(crate) fn start() -> Option<Self> {
         let keys = Mutex::new(vec![Pair::make()?]);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -61,19 +61,19 @@ impl Issuer {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&shared);
-                // A client that goes away in the middle is the end of its connection.
+                // If a client disconnects in the middle, its connection ends.
                 thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
         Some(Self { url, state })
     }
 
-    /// What makes a backend take its tokens.
+    /// The variables with which a backend accepts its tokens.
     pub(crate) fn variables(&self) -> [(&'static str, &str); 3] {
         [("AUTH_MODE", "cognito"), ("AUTH_ISSUER", &self.url), ("AWS_COGNITO_USER_POOL_CLIENT_ID", CLIENT)]
     }
 
-    /// What the access token of somebody of this name claims.
+    /// The claims of an access token for a user of this name.
     pub(crate) fn access(&self, name: &str) -> Value {
         let now = Utc::now().timestamp();
         json!({
@@ -82,7 +82,7 @@ impl Issuer {
         })
     }
 
-    /// What the id token of the same person claims.
+    /// The claims of an id token for the same user.
     pub(crate) fn id(&self, name: &str) -> Value {
         let now = Utc::now().timestamp();
         json!({
@@ -91,19 +91,19 @@ impl Issuer {
         })
     }
 
-    /// Signed with its newest key.
+    /// Signs the claims with its newest key.
     pub(crate) fn sign(&self, claims: &Value) -> String {
         let keys = self.state.keys.lock().unwrap();
         let pair = keys.last().unwrap();
         pair.sign(&json!({"kid": pair.kid, "alg": "RS256"}), claims)
     }
 
-    /// The same with a header of one's own.
+    /// Signs the claims with a custom header.
     pub(crate) fn sign_with(&self, header: &Value, claims: &Value) -> String {
         self.state.keys.lock().unwrap().last().unwrap().sign(header, claims)
     }
 
-    /// A forgery: HS256, whose secret is the public key, as whoever fetches it can make it.
+    /// A forgery that any client can make: HS256, with the published public key as its secret.
     pub(crate) fn forge(&self, claims: &Value) -> String {
         let keys = self.state.keys.lock().unwrap();
         let pair = keys.last().unwrap();
@@ -119,18 +119,18 @@ impl Issuer {
         self.state.keys.lock().unwrap().last().unwrap().kid.clone()
     }
 
-    /// Another key signs from now on. The one before is published still.
+    /// Signs with a new key from now on. The previous key is still published.
     pub(crate) fn rotate(&self) {
         let pair = Pair::make().unwrap();
         self.state.keys.lock().unwrap().push(pair);
     }
 
-    /// It answers this in place of its keys: a status line's end, with headers if need be, and a body.
+    /// Sets a response instead of its keys: the end of the status line, with headers if needed, and a body.
     pub(crate) fn answers(&self, status: &str, body: impl Into<String>) {
         *self.state.told.lock().unwrap() = Some((status.to_owned(), body.into()));
     }
 
-    /// It closes every connection without a word, or does not any more.
+    /// Sets whether it closes every connection without a response.
     pub(crate) fn is_away(&self, away: bool) {
         *self.state.away.lock().unwrap() = away;
     }
@@ -149,7 +149,7 @@ impl Pair {
             return None;
         };
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        // As DER, some versions write PKCS #1 and others #8.
+        // As DER, some versions of OpenSSL write PKCS #1 and others PKCS #8.
         let key = RsaKeyPair::from_pkcs8(&made.stdout).or_else(|_| RsaKeyPair::from_der(&made.stdout)).unwrap();
         Some(Self { kid: Uuid::now_v7().to_string(), key })
     }
@@ -167,12 +167,12 @@ impl Pair {
     }
 }
 
-/// In base64url.
+/// A value as JSON in base64url.
 pub(crate) fn part(value: &Value) -> String {
     BASE64.encode(value.to_string())
 }
 
-/// The same number for the same name.
+/// Returns the same number for the same name.
 fn number_of(name: &str) -> u128 {
     let bytes = <sha2::Sha256 as sha2::Digest>::digest(name);
     u128::from_be_bytes(bytes[..16].try_into().unwrap())
@@ -186,7 +186,7 @@ fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
         if *state.away.lock().unwrap() {
             return Ok(());
         }
-        // A user pool is some way off.
+        // A real user pool is some distance away.
         sleep(Duration::from_millis(50));
         let keys = || state.keys.lock().unwrap().iter().map(Pair::published).collect::<Vec<_>>();
         let (status, body) = match (request.lines[0].as_str(), state.told.lock().unwrap().clone()) {

@@ -1,4 +1,4 @@
-//! What the tests share: processes of the binary under test, HTTP, databases, a browser, and fakes of what cannot be had.
+//! Shared parts of the tests: processes of the binary under test, HTTP, databases, a browser, and fakes of unavailable services.
 
 pub(crate) mod aws;
 pub(crate) mod browser;
@@ -33,10 +33,10 @@ use std::fmt::Display;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up on it.
+/// How long a test waits for anything before it gives up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Asks again until there is an answer, and gives up at the deadline with what was asked for.
+/// Repeats `ask` until it returns a value; panics at the deadline with `what`.
 pub(crate) fn eventually<T>(what: impl Display, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -48,7 +48,7 @@ pub(crate) fn eventually<T>(what: impl Display, mut ask: impl FnMut() -> Option<
     }
 }
 
-/// A test that cannot run here, for want of `what`: says so, and fails where `CI` is set and `TESTS_WITHOUT` does not name it.
+/// Reports that a test cannot run without `what`; fails if `CI` is set and `TESTS_WITHOUT` does not name it.
 pub(crate) fn cannot_run(what: &str, why: &str) {
     let mut settings = settings::Settings::from_env();
     let expected = settings.text("TESTS_WITHOUT").is_some_and(|without| without.split(',').any(|one| one == what));
@@ -56,12 +56,12 @@ pub(crate) fn cannot_run(what: &str, why: &str) {
     println!("skipped: {why}");
 }
 
-/// A port for a program that takes no 0.
+/// A port for a program that does not accept port 0.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// A folder of this test's own, removed at its end.
+/// This test's own folder, removed at its end.
 pub(crate) struct Folder(std::path::PathBuf);
 
 impl Folder {

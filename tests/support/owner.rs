@@ -1,4 +1,4 @@
-//! Who owns a database, and changes it past the backend.
+//! The owner of a database, who changes it directly, not through the backend.
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::runtime::Runtime;
@@ -13,12 +13,12 @@ pub(crate) struct Owner {
 }
 
 impl Owner {
-    /// Of the database at `url`.
+    /// The owner of the database at `url`.
     pub(crate) fn of(url: &str) -> Self {
         Self { runtime: Runtime::new().unwrap(), url: url.to_owned() }
     }
 
-    /// Of a new database; `None` where there is no server.
+    /// The owner of a new database; `None` if there is no server.
     pub(crate) fn of_new() -> Option<Self> {
         let runtime = Runtime::new().unwrap();
         let url = runtime.block_on(postgres::database())?;
@@ -37,7 +37,7 @@ impl Owner {
         self.url.rsplit_once('/').unwrap().1
     }
 
-    /// A new role that may sign in, by a password where the server wants one, and the database's URL for it.
+    /// A new role that may sign in, with a password if the server requires one, and the database's URL for it.
     pub(crate) fn role(&self) -> (String, String) {
         let role = format!("role_of_{}", self.name());
         self.run(&format!("CREATE ROLE {role} LOGIN PASSWORD 'canary'"));
@@ -49,7 +49,7 @@ impl Owner {
         format!("postgres://{user}@{}", self.url.rsplit_once('@').unwrap().1)
     }
 
-    /// Brings the tables to the present version.
+    /// Migrates the tables to the present version.
     pub(crate) fn migrate(&self) {
         drop(Cruddur::service("backend", &[("DATABASE_URL", &self.url)]));
     }

@@ -1,23 +1,23 @@
-//! Somebody who is signed in, and acts through the page's address or the backend's own.
+//! A signed-in user, who acts through the page's address or the backend's.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::http::{self, Answer};
 
-/// What all of them sign up with.
+/// The password of every test user.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
 pub(crate) struct Person {
     base: String,
-    /// As it goes in a `Cookie` header.
+    /// The value for a `Cookie` header.
     pub(crate) cookie: String,
     pub(crate) handle: String,
     pub(crate) uuid: String,
 }
 
 impl Person {
-    /// Somebody new.
+    /// Signs up a new user.
     pub(crate) fn sign_up(base: &str) -> Self {
         let handle = format!("p{}", &Uuid::now_v7().simple().to_string()[8..32]);
         let account = json!({
@@ -27,7 +27,7 @@ impl Person {
         Self::answered(base, &http::post(&format!("{base}/api/auth/signup"), &account))
     }
 
-    /// Whoever the answer to a sign-up or sign-in is about.
+    /// The user that the response to a sign-up or sign-in is about.
     pub(crate) fn answered(base: &str, answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         let text = |key: &str| answer.json()[key].as_str().unwrap().to_owned();
@@ -53,7 +53,7 @@ impl Person {
         http::send(&self.url(path), &[&own, headers].concat(), body.to_string().as_bytes())
     }
 
-    /// A crud of theirs that lives for a while.
+    /// A crud of this user's that lives for a while.
     pub(crate) fn crud(&self, message: &str) -> Value {
         let answer = self.post("/api/activities", &json!({"message": message, "ttl": "7-days"}));
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));

@@ -10,13 +10,13 @@ use super::{Folder, cannot_run, eventually, free_port};
 pub(crate) struct Pgbouncer {
     child: Child,
     _folder: Folder,
-    /// The database's URL with the pooler in the server's place.
+    /// The database's URL with the pooler instead of the server.
     pub(crate) url: String,
     pub(crate) port: u16,
 }
 
 impl Pgbouncer {
-    /// Before the database of a URL such as `postgres://user:password@host:port/name`; `None` where it is not installed. If `settings`
+    /// Starts one before the database of a URL such as `postgres://user:password@host:port/name`; `None` if it is not installed. If `settings`
     /// require passwords, the user `me` has `right`.
     pub(crate) fn before(url: &str, settings: &str) -> Option<Self> {
         if !pgbouncer("--version").status().is_ok_and(|status| status.success()) {
@@ -49,7 +49,7 @@ impl Pgbouncer {
 }
 
 fn pgbouncer(argument: &str) -> Command {
-    // Debian has it where only root looks.
+    // Debian installs it in a folder that is only on root's path.
     let path = std::env::join_paths(["/usr/sbin", "/usr/bin", "/sbin", "/bin"]).unwrap();
     let mut command = as_postgres("pgbouncer");
     command.arg(argument).env("PATH", path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

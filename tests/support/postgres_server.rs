@@ -1,4 +1,4 @@
-//! A PostgreSQL server of a test's own, which may stop it, reconfigure it or give it a standby.
+//! A PostgreSQL server for one test, which may stop it, reconfigure it or give it a standby.
 
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,7 @@ pub(crate) struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// An empty one; `None` where no server is installed.
+    /// An empty server; `None` if no server is installed.
     pub(crate) fn start() -> Option<Self> {
         let server = Self::prepare()?;
         let data = server.data();
@@ -28,7 +28,7 @@ impl PostgresServer {
         Some(server)
     }
 
-    /// A copy that follows `self`.
+    /// A standby that follows `self`.
     pub(crate) fn standby(&self) -> Self {
         let standby = Self::prepare().unwrap();
         let (port, data) = (self.port.to_string(), standby.data());
@@ -40,7 +40,7 @@ impl PostgresServer {
         standby
     }
 
-    /// Of the database `postgres`.
+    /// The URL of the database `postgres`.
     pub(crate) fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
@@ -60,7 +60,7 @@ impl PostgresServer {
         });
     }
 
-    /// As in a crash.
+    /// Stops it at once, as in a crash.
     pub(crate) fn stop(&self) {
         self.succeed("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
     }
@@ -75,7 +75,7 @@ impl PostgresServer {
             cannot_run("postgresql", "no server binaries of PostgreSQL; run tests/run, which installs them");
             return None;
         };
-        // Free at this moment, at least.
+        // The port is free now, at least.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = Self { folder: Folder::new(), binaries, port, runtime: Runtime::new().unwrap() };
         if is_root() {
@@ -107,7 +107,7 @@ impl PostgresServer {
         } else {
             Command::new(&program)
         };
-        // What it starts keeps its outputs open.
+        // A server that is started keeps its outputs open.
         command.args(arguments).current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         assert!(command.status().unwrap().success(), "{} {arguments:?}", program.display());
     }
@@ -125,7 +125,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
-/// The folder of the newest server's programs, as `tests/run` finds it.
+/// The folder of the newest server's programs, found as `tests/run` does.
 fn binaries() -> Option<PathBuf> {
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
     let newest = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok()).max()?;

@@ -1,13 +1,13 @@
-//! A Python with packages of PyPI, in an environment of its own under `target/` that is kept for the next time.
+//! A Python with packages from PyPI, in a separate environment under `target/` that is kept for the next run.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-/// Two tests at the same time would make one environment.
+/// Without this lock, two simultaneous tests would create the same environment.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// Imports a module, and compares the versions of the packages that have one named.
+/// Imports a module, and checks the versions of the packages that specify one.
 const HAS: &str = r"
 import importlib, importlib.metadata, sys
 importlib.import_module(sys.argv[1])
@@ -16,7 +16,7 @@ for package in sys.argv[2:]:
     assert version in ('', importlib.metadata.version(name))
 ";
 
-/// The interpreter, once it can import `module`, which the `packages` bring; `None` where that cannot be had.
+/// The interpreter, once it can import `module` from the `packages`; `None` if they cannot be installed.
 pub(crate) fn with(packages: &[&str], module: &str) -> Option<PathBuf> {
     let _making = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target/python");

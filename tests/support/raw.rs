@@ -1,14 +1,14 @@
-//! Bytes sent as they are, and the answers to them.
+//! Bytes sent unchanged, and the responses to them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
 use super::DEADLINE;
 
-/// The final statuses of the answers to `bytes`, at most so many, and whether the connection is closed behind them.
+/// The final statuses of the responses to `bytes`, at most `most`, and whether the connection then closes.
 pub(crate) fn exchange(address: &str, bytes: &[u8], most: usize) -> (Vec<u16>, bool) {
     let stream = connect(address);
-    // It may be closed before all is sent.
+    // The connection may be closed before all is sent.
     drop((&mut &stream).write_all(bytes));
     let mut reader = BufReader::new(&stream);
     let mut statuses = Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// The next answer that is not an interim one: its status and its body. None at the end of the connection.
+/// The next response that is not an interim one: its status and its body. `None` at the end of the connection.
 pub(crate) fn answer(reader: &mut impl BufRead) -> Option<(u16, Vec<u8>)> {
     loop {
         let mut first = String::new();

@@ -1,5 +1,5 @@
-//! An upstream of the tests' own that writes down each message as it is framed for it, by a reader that takes nothing but what
-//! cannot be read in two ways, and answers 200.
+//! The tests' own upstream. It records each message as it arrives framed, by a reader that accepts only
+//! unambiguous framing, and answers 200.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -24,10 +24,10 @@ struct Record {
 pub(crate) struct Message {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case.
+    /// Headers, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
-    /// It came to its end, and could be read.
+    /// Whether the body was valid and complete.
     pub(crate) whole: bool,
 }
 
@@ -50,7 +50,7 @@ impl Recorder {
         Self { address, record }
     }
 
-    /// What it has seen, once whoever sent it has closed all connections.
+    /// The messages received, once the sender has closed all connections.
     pub(crate) fn finish(self) -> Vec<Message> {
         eventually("the end of the upstream's connections", || (self.record.open.load(SeqCst) == 0).then_some(()));
         self.record.messages.lock().unwrap().clone()
@@ -123,7 +123,7 @@ impl Message {
     }
 }
 
-/// A line without its end, which must be CR LF.
+/// A line without its line end, which must be CR LF.
 fn line(reader: &mut impl BufRead) -> Option<String> {
     let mut line = Vec::new();
     reader.read_until(b'\n', &mut line).ok()?;

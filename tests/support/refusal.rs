@@ -1,4 +1,4 @@
-//! What `cruddur` says of a database that it cannot use.
+//! The output of `cruddur` for a database that it cannot use.
 
 use super::Folder;
 use super::cruddur::command;
@@ -24,7 +24,7 @@ pub(crate) fn assert_refused(url: &str, cause: &str, fix: &str) {
     }
 }
 
-/// The exit code of a command, and what it prints.
+/// The exit code of a command, and its output.
 pub(crate) fn output(name: &str, url: &str) -> (Option<i32>, String) {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("DATABASE_URL", url)];

@@ -1,6 +1,6 @@
-//! A fake of the TCP side of AWS's X-Ray daemon, which answers nobody without AWS credentials. What it does of the real one's
-//! contract: `POST /GetSamplingRules` gives rules, `POST /SamplingTargets` takes statistics and gives quotas. It gives no rules
-//! until it is opened, and refuses the first two statistics.
+//! A fake of the TCP side of AWS's X-Ray daemon, which needs AWS credentials to respond. The part of the real contract that it
+//! covers: `POST /GetSamplingRules` returns rules, `POST /SamplingTargets` accepts statistics and returns quotas. It returns no
+//! rules until it is opened, and refuses the first two statistics.
 
 use std::io::{BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::honeycomb::Request;
 
-/// Statistics that are refused before any are taken.
+/// How many statistics are refused before any are accepted.
 const REFUSED: usize = 2;
 
 /// A running fake.
@@ -24,21 +24,21 @@ pub(crate) struct Daemon {
 struct State {
     rules: Value,
     open: bool,
-    /// The rule, requests a second, and when that ends.
+    /// The rule, requests a second, and when the quota ends.
     quota: Option<(String, u64, u64)>,
     refused: usize,
     taken: Vec<Value>,
 }
 
-/// What was told of a rule, all together.
+/// The sum of all statistics of a rule.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) requests: u64,
     pub(crate) sampled: u64,
     pub(crate) borrowed: u64,
-    /// Statistics that were not taken.
+    /// Statistics that were refused.
     pub(crate) refused: usize,
-    /// Who told.
+    /// The clients that sent statistics.
     pub(crate) clients: Vec<String>,
 }
 
@@ -51,24 +51,24 @@ impl Daemon {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&shared);
-                // A client that goes away is the end of its connection.
+                // If a client disconnects, its connection ends.
                 thread::spawn(move || drop(serve(&stream, &state)));
             }
         });
         Self { address, state }
     }
 
-    /// Gives rules from now on.
+    /// Returns rules from now on.
     pub(crate) fn open(&self) {
         self.state.lock().unwrap().open = true;
     }
 
-    /// Gives this quota of a rule, until this second since 1970.
+    /// Sets this quota of a rule, until this second since 1970.
     pub(crate) fn give(&self, rule: &str, quota: u64, until: u64) {
         self.state.lock().unwrap().quota = Some((rule.to_owned(), quota, until));
     }
 
-    /// What was told of a rule so far.
+    /// The statistics of a rule so far.
     pub(crate) fn told(&self, rule: &str) -> Told {
         let state = self.state.lock().unwrap();
         let mut told = Told { refused: state.refused, ..Told::default() };

@@ -1,5 +1,5 @@
-//! Whether a document is one that X-Ray takes: by the JSON schema that ships inside the package `xray-lite`, and by what
-//! X-Ray's documentation asks for beyond it. The unit tests of `telemetry` use this file too. Knows nothing of spans.
+//! Whether X-Ray accepts a document: by the JSON schema that ships inside the package `xray-lite`, and by the further
+//! requirements of X-Ray's documentation. The unit tests of `telemetry` use this file too. Knows nothing of spans.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -18,10 +18,10 @@ struct Schema {
     subsegment: SchemaIndex,
 }
 
-/// A document that travels alone, as it was sent.
+/// A document that is sent alone, unchanged.
 ///
 /// # Panics
-/// Where it is not valid.
+/// The document is not valid.
 pub(crate) fn document(bytes: &[u8]) -> Value {
     match read(bytes) {
         Ok(document) => document,
@@ -29,7 +29,7 @@ pub(crate) fn document(bytes: &[u8]) -> Value {
     }
 }
 
-/// The same, or everything that is wrong with it.
+/// A document that is sent alone, or everything that is wrong with it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Value, String> {
     let document: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let mut faults = Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Value, String> {
     if bytes.len() > MOST_BYTES {
         faults.push(format!("{} bytes", bytes.len()));
     }
-    // The daemon matches what X-Ray rejects by the first of them.
+    // The daemon matches X-Ray's rejections to documents by the first id.
     let first =
         text(bytes).split_once("\"id\":\"").map(|(_, rest)| rest.split('"').next().unwrap_or_default().to_owned());
     if first.as_deref() != document["id"].as_str() {
@@ -62,7 +62,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Value, String> {
     if faults.is_empty() { Ok(document) } else { Err(faults.join("; ")) }
 }
 
-/// What holds across a document.
+/// Facts that are checked across a whole document.
 #[derive(Default)]
 struct Seen {
     ids: BTreeSet<String>,

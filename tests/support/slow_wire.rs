@@ -1,4 +1,4 @@
-//! A wire to a server that takes its time, and that can fall silent, be cut, or lose who is connected: a TCP proxy of the tests' own.
+//! A slow wire to a server, which can fall silent, be cut, or lose its connections: a TCP proxy of the tests' own.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 pub(crate) struct SlowWire {
-    /// The server's URL with this in its place.
+    /// The server's URL with this wire's address.
     pub(crate) url: String,
     line: Arc<Line>,
 }
@@ -20,11 +20,11 @@ struct Line {
 
 struct State {
     condition: Condition,
-    /// The host and port where it leads.
+    /// The host and port to which it leads.
     server: String,
-    /// How often everyone who was connected has been lost.
+    /// How often all existing connections have been lost.
     losses: usize,
-    /// Both ends of every connection that has been made.
+    /// Both ends of every connection made so far.
     streams: Vec<TcpStream>,
 }
 
@@ -33,12 +33,12 @@ enum Condition {
     Whole,
     /// Nothing is lost, and nothing arrives.
     Silent,
-    /// Every connection is closed, a new one at once.
+    /// Every connection is closed, new ones immediately.
     Cut,
 }
 
 impl SlowWire {
-    /// Before the server of a URL such as `postgres://user@host:port/name`.
+    /// Starts a wire before the server of a URL such as `postgres://user@host:port/name`.
     pub(crate) fn before(url: &str, round_trip: Duration) -> Self {
         let (user, rest) = url.rsplit_once('@').unwrap();
         let (server, name) = rest.split_once('/').unwrap();
@@ -50,7 +50,7 @@ impl SlowWire {
         let accepting = Arc::clone(&line);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // Nothing is accepted either while the wire is silent.
+                // While the wire is silent, nothing is accepted either.
                 let state = accepting.once_not_silent();
                 let (is_whole, server) = (state.condition == Condition::Whole, state.server.clone());
                 drop(state);
@@ -70,7 +70,7 @@ impl SlowWire {
         self.line.become_so(Condition::Cut);
     }
 
-    /// As when another server takes the address over: whoever is connected is answered no more, and not told.
+    /// As if another server had taken over the address: existing connections get no more responses, and no error.
     pub(crate) fn lose_connections(&self) {
         self.line.state.lock().unwrap().losses += 1;
     }
@@ -98,7 +98,7 @@ impl Line {
         state.condition = condition;
         if condition == Condition::Cut {
             for stream in state.streams.drain(..) {
-                // The other side may have closed it.
+                // The other side may already have closed it.
                 drop(stream.shutdown(Shutdown::Both));
             }
         }
@@ -121,7 +121,7 @@ impl Line {
         state.streams.extend([client, server]);
     }
 
-    /// Until one side closes; nothing once the connection is lost.
+    /// Carries bytes until one side closes; carries none once the connection is lost.
     fn carry(&self, mut from: TcpStream, mut to: TcpStream, losses: usize) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {

@@ -1,4 +1,4 @@
-//! A disk that is soon full.
+//! A disk with little space.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use super::cannot_run;
 pub(crate) struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// At a folder that exists; none where this may not be mounted.
+    /// Mounts one at a folder that exists; `None` if this process may not mount.
     pub(crate) fn of(folder: &Path, size: &str) -> Option<Self> {
         let size = format!("size={size}");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder).output();
@@ -27,7 +27,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Whoever still has a file open there keeps it until then.
+        // A process with an open file there keeps the disk until it closes the file.
         drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
     }
 }

@@ -50,7 +50,7 @@ fn serve(mut stream: TcpStream, tell: &SyncSender<Vec<String>>) -> std::io::Resu
         }
         let length = values(&head, "content-length").first().map_or(0, |length| length.parse().unwrap());
         reader.by_ref().take(length).read_to_end(&mut Vec::new())?;
-        // Who asks may have gone.
+        // The receiver may be gone.
         drop(tell.send(head));
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
     }

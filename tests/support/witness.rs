@@ -1,4 +1,4 @@
-//! What a database itself says that it holds, asked past the backend.
+//! Reads what a database holds directly, not through the backend.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 const ALL: &str = "SELECT uuid FROM activities";
 
-/// One who looks into the database of a URL.
+/// A reader of the database at a URL.
 pub(crate) struct Witness {
     url: String,
     pub(crate) runtime: Runtime,
@@ -24,7 +24,7 @@ impl Witness {
         &self.url
     }
 
-    /// Those that the database does not hold.
+    /// Those ids that the database does not hold.
     pub(crate) fn missing(&self, acknowledged: &[Uuid]) -> Vec<Uuid> {
         let held: HashSet<Uuid> = if self.is_sqlite() {
             self.sqlite(async |db| sqlx::query_scalar(ALL).fetch_all(db).await).into_iter().collect()
@@ -34,7 +34,7 @@ impl Witness {
         acknowledged.iter().filter(|uuid| !held.contains(uuid)).copied().collect()
     }
 
-    /// Whether an embedded database is whole in itself.
+    /// Asserts that an embedded database passes its integrity check.
     pub(crate) fn assert_integrity(&self) {
         let check = self.sqlite(async |db| sqlx::query_scalar("PRAGMA integrity_check").fetch_all(db).await);
         let check: Vec<String> = check;
@@ -43,12 +43,12 @@ impl Witness {
         assert!(broken.is_empty(), "{} rows refer to nothing", broken.len());
     }
 
-    /// Waits until no session of the backend's does anything, and finds none that has left a transaction open: what was
-    /// kept in it would be lost.
+    /// Waits until none of the backend's sessions is active, and asserts that none has left a transaction open: writes
+    /// in such a transaction would be lost.
     pub(crate) fn assert_no_transaction_is_open(&self) {
         super::eventually("rest at the database", || {
             let sessions = self.sessions();
-            // A moment between two statements of a transaction is none that is left open.
+            // A short moment between two statements of a transaction does not count as left open.
             let left = sessions.iter().find(|session| session.transaction_seconds > 5.0);
             assert!(left.is_none(), "{left:?} has been in a transaction for seconds");
             sessions.iter().all(|session| session.state == "idle").then_some(())
@@ -65,14 +65,14 @@ impl Witness {
         rows.into_iter().map(session).collect()
     }
 
-    /// Ends every session at this database but its own, and tells how many it were.
+    /// Ends every session at this database but its own, and returns how many there were.
     pub(crate) fn terminate_sessions(&self) -> usize {
         const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
         self.postgres(async |db| sqlx::query(TERMINATE).fetch_all(db).await).len()
     }
 
-    /// Changes the database past the backend.
+    /// Changes the database directly, not through the backend.
     pub(crate) fn execute(&self, sql: &str) {
         // The statements are the tests' own.
         let sql = AssertSqlSafe(sql.to_owned());
@@ -83,7 +83,7 @@ impl Witness {
         }
     }
 
-    /// A number that one row with one column has.
+    /// The number in a result of one row and one column.
     pub(crate) fn number(&self, sql: &'static str) -> i64 {
         if self.is_sqlite() {
             self.sqlite(async |db| sqlx::query_scalar(sql).fetch_one(db).await)
@@ -115,11 +115,11 @@ impl Witness {
     }
 }
 
-/// A session as PostgreSQL tells of it.
+/// A session as PostgreSQL reports it.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) state: String,
-    /// The last that it was asked.
+    /// Its latest query.
     pub(crate) query: String,
     pub(crate) transaction_seconds: f64,
 }

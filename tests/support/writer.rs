@@ -1,4 +1,4 @@
-//! Those who write: posts that wait for their answer, and posts whose client is gone before there is one.
+//! Clients that write: posts that wait for their response, and posts whose client disconnects before there is one.
 
 use std::io::Write;
 use std::thread;
@@ -12,36 +12,36 @@ use super::http::{self, Answer};
 use super::person::Person;
 use super::raw;
 
-/// A client's headers, with which it may write at any backend on the same database.
+/// A client's headers, with which it may write to any backend on the same database.
 #[derive(Clone)]
 pub(crate) struct Writer(Vec<(String, String)>);
 
 impl Writer {
-    /// Somebody new.
+    /// Signs up a new user.
     pub(crate) fn at(backend: &str) -> Self {
         Self(vec![("cookie".to_owned(), Person::sign_up(backend).cookie)])
     }
 
-    /// For whom it does not matter who writes.
+    /// A client without a user, for tests in which the author does not matter.
     pub(crate) fn nobody() -> Self {
         Self(Vec::new())
     }
 
-    /// A post that waits for its answer; an error where none comes.
+    /// A post that waits for its response; an error if none comes.
     pub(crate) fn post(&self, backend: &str, message: &str) -> Result<Answer, ureq::Error> {
         let headers = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let headers: Vec<_> = headers.chain([("content-type", "application/json")]).collect();
         http::try_send("POST", &format!("{backend}/api/activities"), &headers, body(message).to_string().as_bytes())
     }
 
-    /// The id of a crud that the backend says it has kept.
+    /// Posts, and returns the id of the crud that the backend has acknowledged.
     pub(crate) fn keep(&self, backend: &str, message: &str) -> Uuid {
         let answer = self.post(backend, message).unwrap();
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         kept(&answer)
     }
 
-    /// Posts to `path` and resets the connection so much later.
+    /// Posts to `path` and resets the connection after `later`.
     pub(crate) fn reset(&self, backend: &str, path: &str, later: Duration) {
         let body = body("the client of this is gone").to_string();
         let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n");
@@ -51,12 +51,12 @@ impl Writer {
         let mut stream = raw::connect(backend);
         stream.write_all(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
         thread::sleep(later);
-        // Closed without lingering, a connection is reset.
+        // If closed without lingering, a connection is reset.
         set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
     }
 }
 
-/// The id of the crud in an answer.
+/// The id of the crud in a response.
 pub(crate) fn kept(answer: &Answer) -> Uuid {
     answer.json()["uuid"].as_str().unwrap().parse().unwrap()
 }
