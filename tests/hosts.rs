@@ -23,7 +23,7 @@ fn private(cruddur: &Cruddur) -> [(&str, &'static str); 8] {
     ]
 }
 
-/// The status of the answer to a request with these lines after its method and path.
+/// The status of the response to a request with these lines after its method and path.
 fn status(address: &str, request: &str, rest: &str) -> u16 {
     // actix-web refuses an HTTP/1.0 POST without a length.
     let length = if request.starts_with("POST") { "content-length: 0\r\n" } else { "" };

@@ -1,4 +1,4 @@
-//! What the proxy serves by itself: files, the page with its trace, errors for people and programs, health, metrics, a log.
+//! The proxy's own responses: files, the page with its trace, errors for people and programs, health, metrics, a log.
 
 use std::io::Read;
 

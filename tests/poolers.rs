@@ -12,7 +12,7 @@ use crate::support::witness::Witness;
 use crate::support::writer::Writer;
 use crate::support::{Folder, eventually, http, postgres};
 
-/// A new database; `None` where there is no server.
+/// A new database; `None` if there is no server.
 fn database() -> Option<String> {
     Runtime::new().unwrap().block_on(postgres::database())
 }

@@ -185,7 +185,7 @@ fn the_page_is_served_with_its_trace_and_a_content_security_policy() {
     }
 }
 
-/// The lines of a message's head, byte by byte so that nothing of the body is taken.
+/// The lines of a message's head, read byte by byte so that none of the body is consumed.
 pub(crate) fn read_head(mut stream: &TcpStream) -> Vec<String> {
     let mut reader = BufReader::with_capacity(1, &mut stream);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! What people do with each other's cruds, over HTTP: likes, reposts, replies, notifications, messages, deletion, and doing a thing once.
+//! How users act on each other's cruds, over HTTP: likes, reposts, replies, notifications, messages, deletion, and idempotency.
 
 use std::thread;
 

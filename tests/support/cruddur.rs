@@ -45,7 +45,7 @@ const FREE_PORTS: [(&str, &str); 4] = [
     ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
 ];
 
-/// The binary, built if it is not: `cargo test` builds only what the test itself is made of.
+/// The binary, built if it is missing: `cargo test` builds only the test's own dependencies.
 fn binary() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

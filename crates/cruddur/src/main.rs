@@ -1,6 +1,6 @@
 //! The one binary: `cruddur up` starts every service as a separate process, and each other command is one service.
 //!
-//! Exit codes: 0 stopped as asked, 1 failed, 2 wrong command line, 64 wrong configuration.
+//! Exit codes: 0 stopped as requested, 1 failed, 2 wrong command line, 64 wrong configuration.
 
 mod cli;
 mod doctor;

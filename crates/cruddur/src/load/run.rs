@@ -19,7 +19,7 @@ use super::pace::{self, Turns};
 use super::summary::Loop;
 use super::visitor::{Run, Visitor};
 
-/// How long an interrupted run waits for answers.
+/// How long an interrupted run waits for responses.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The result of a run.

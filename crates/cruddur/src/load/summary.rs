@@ -179,7 +179,7 @@ pub(super) mod tests {
     use super::super::trace::Trace;
     use super::*;
 
-    /// Three requests in two seconds: one slow and recorded, one whose crud is gone, one without an answer.
+    /// Three requests in two seconds: one slow and recorded, one whose crud is gone, one without a response.
     pub(in super::super) fn summary(pace: Loop) -> Summary {
         let mut record = Record::default();
         let add = |route, milliseconds: u64, outcome: Result<u16, Failure>, trace: Option<(&str, bool)>| Sample {
