@@ -1,4 +1,4 @@
-// What can be done about a crud beside answering it: liked, reposted, shared, deleted.
+// Actions on a crud besides replying: like, repost, share, delete.
 
 import { wordsFor, SignInNeeded } from '/api.js';
 import { blowUp, byId, crudHash, say, setText } from '/page.js';
@@ -12,7 +12,7 @@ const PRESSED = 'cruddur.pressed';
 
 const urlOf = (uuid) => `/api/activities/${encodeURIComponent(uuid)}`;
 
-// Does it once at a time, and says below the crud why it could not be done.
+// Runs one attempt at a time, and shows below the crud why it failed.
 async function attempt(item, button, run) {
   const error = item.querySelector('.crud-error');
   if (button.ariaBusy === 'true') return;
@@ -29,7 +29,7 @@ async function attempt(item, button, run) {
 
 // ---- Liking and reposting
 
-// The API does not say what I liked, so that the tab remembers what was pressed in it, and by whom.
+// The API does not return the user's likes, so the tab remembers which buttons were pressed in it, and by which user.
 const pressed = new Set(JSON.parse(sessionStorage.getItem(PRESSED) ?? '[]'));
 const pressKey = (kind, uuid) => `${signedIn()?.handle} ${kind} ${uuid}`;
 

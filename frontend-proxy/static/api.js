@@ -1,4 +1,4 @@
-// The API, one trace for each thing that a person does, and its refusals in plain words.
+// The API, with one trace for each action of a user, and its refusals in plain words.
 
 import { interaction } from '/trace.js';
 import { showTrace } from '/latest.js';
@@ -29,7 +29,7 @@ const REFUSALS = {
   password_exceed_max_chars: 'A password has at most 256 characters.',
 };
 
-// What the person can be told; `codes` are the API's, of what was wrong in a form.
+// A refusal that can be shown to the user; `codes` are the API's, for faults in a form.
 class Refused extends Error {
   name = 'Refused';
 
@@ -43,13 +43,13 @@ export class SignInNeeded extends Refused {
   name = 'SignInNeeded';
 }
 
-// `name` is that of the browser's span.
+// `name` is the name of the browser's span.
 export const callApi = (name, ...call) => inOneTrace(name, (ask) => ask(...call));
 
-// Runs `run` with a function that calls the API, for what takes several calls.
+// Runs `run` with a function that calls the API, for actions that need several calls.
 export const inOneTrace = (name, run) => interaction(name, (fetch) => run((...call) => callWith(fetch, ...call)));
 
-// `words` say what a status means here. A quiet call is nothing that the person did.
+// `words` explain a status for this call. A quiet call is no action of the user.
 async function callWith(fetch, action, url, { words = {}, signal, quiet, ...call } = {}) {
   const started = performance.now();
   const response = await fetch(url, { signal, ...requestOf(call) }).catch(() => {
@@ -104,7 +104,7 @@ export function wordsFor(failure) {
 function traceIdOf(response, answer) {
   const timing = response.headers.get('server-timing') ?? '';
   const [, id, flags] = timing.match(/traceparent;desc="00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})"/) ?? [];
-  // The sampler may have decided against it: then there is nothing to look at.
+  // The sampler may have decided against the trace: then there is nothing to look at.
   if (flags && !(parseInt(flags, 16) & 1)) return null;
   return id ?? answer?.trace_id;
 }
@@ -112,7 +112,7 @@ function traceIdOf(response, answer) {
 function nextUrlOf(response) {
   const target = (response.headers.get('link') ?? '').match(/<([^>]*)>[^,<]*\brel="?next\b/)?.[1];
   if (!target) return null;
-  // Only path and query: behind a proxy the backend may name a host the browser cannot reach.
+  // Only path and query: behind a proxy the backend may name a host that the browser cannot reach.
   const { pathname, search } = new URL(target, location.origin);
   return pathname + search;
 }

@@ -1,4 +1,4 @@
-// The page's start: wires what is on it, and follows the address.
+// The page's start: wires its elements, and follows the address.
 
 import { loadExtras, wireExtras } from '/extras.js';
 import { openView, wireFeed } from '/feed.js';
@@ -15,12 +15,12 @@ const linkToken = () => location.hash.match(/^#\/sign-in\/(.+)$/)?.[1];
 function follow() {
   const token = linkToken();
   if (token) signInByLink(token);
-  // Who has begun to write goes on; everyone else is told where they are.
+  // A user who has begun to write keeps the focus; for all others it moves to the view's title.
   if (document.activeElement !== byId('crud-text')) byId('view-title').focus({ preventScroll: true });
   openView();
 }
 
-// A view that needs a session begins anew when that is another one's.
+// A view that needs a session reopens when the session changes to another user.
 function reopenForSession() {
   let before;
   whenSessionChanges(() => {

@@ -1,4 +1,4 @@
-// A crud on the page, with its replies, and what somebody did about one of mine.
+// A crud on the page with its replies, and notifications about the user's cruds.
 
 import { GONE, REACTIONS, paintReaction, react, share, wireDeletion } from '/actions.js';
 import { REPLY_MAX_CHARS } from '/api.js';
@@ -31,13 +31,13 @@ export function crudItem(activity, isReply = false) {
   return item;
 }
 
-// Oldest first, as one reads them.
+// Oldest first, in reading order.
 function replyItems(replies) {
   const inOrder = replies.toSorted((a, b) => Date.parse(a.created_at) - Date.parse(b.created_at));
   return inOrder.map((reply) => crudItem(reply, true));
 }
 
-// The first of those that a further page has brought gets the focus.
+// The first reply that a further page has added gets the focus.
 export function addOlderReplies(uuid, replies) {
   const list = document.querySelector(`#feed > [data-uuid="${CSS.escape(uuid)}"] .replies`);
   list?.prepend(...replyItems(replies));
@@ -79,7 +79,7 @@ function wireActions(item, activity) {
   });
 }
 
-// What depends on counts, and on who is signed in.
+// Updates the parts that depend on counts, and on the signed-in user.
 function paintActions(item) {
   const activity = activities.get(item);
   setText(item, '.reply-button .count', activity.replies_count || '');

@@ -1,11 +1,11 @@
-// The right column: a search, what is talked about, whom one could read; and how this Cruddur runs.
+// The right column: a search, trends, suggested users, and how this Cruddur runs.
 
 import { inOneTrace, refusal } from '/api.js';
 import { openView } from '/feed.js';
 import { byId, counted, linkTo, paintAvatar, profileHash, searchHash, setText, stamped } from '/page.js';
 import { signInElsewhere } from '/session.js';
 
-// What does not arrive is left out: nobody has asked for it.
+// A part that fails to load is omitted: the user has not requested it.
 export function loadExtras() {
   return inOneTrace('extras.load', (ask) => {
     const load = (url, paint) => ask('Load extras', url, { quiet: true }).then(({ answer }) => paint(answer), () => null);

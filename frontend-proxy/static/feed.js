@@ -1,4 +1,4 @@
-// The middle column: opens what the address names, and shows it page by page.
+// The middle column: opens the view that the address names, and shows it page by page.
 
 import { CRUD_MAX_CHARS, wordsFor, SignInNeeded } from '/api.js';
 import { wireComposer } from '/forms.js';
@@ -23,7 +23,7 @@ export async function openView() {
     await sessionIsKnown;
     if (load.signal.aborted) return;
     if (!signedIn()) return askFor(view);
-    // The address may mean more now than when nobody was known.
+    // The address may resolve to more now that the user is known.
     const { elsewhere } = viewAt(location.hash);
     if (elsewhere) return location.replace(elsewhere);
   }
@@ -88,7 +88,7 @@ async function loadPage(view, url) {
   }
 }
 
-// The button is gone for a while: what it has brought gets its focus.
+// The button is gone for a while: the first new item gets its focus.
 async function loadMore(view, url) {
   const { scrollHeight } = document.documentElement;
   const known = feed.children.length;
@@ -110,7 +110,7 @@ function setFeedState(state) {
   feed.ariaBusy = state === 'loading';
 }
 
-// A crud written between two pages pushes one already shown onto the next.
+// A crud that is written between two pages pushes one that is already shown onto the next.
 const isNew = ({ uuid }) => !feed.querySelector(`:scope > [data-uuid="${CSS.escape(uuid)}"]`);
 
 // ---- Writing a crud

@@ -1,10 +1,10 @@
-// Forms: sent once at a time, and told in words what was wrong with them.
+// Forms: sent once at a time, with their faults explained in words.
 
 import { hex } from '/trace.js';
 import { SignInNeeded, wordsFor } from '/api.js';
 import { lengthOf } from '/page.js';
 
-// `send` gets the fields. While `isReady` says no, the form cannot be sent.
+// `send` gets the fields. While `isReady` returns false, the form cannot be sent.
 export function wireForm(form, send, isReady = () => true) {
   const submit = form.querySelector('[type=submit]');
   let sending = false;
@@ -32,7 +32,7 @@ export function wireForm(form, send, isReady = () => true) {
   refresh();
 }
 
-// The dialog says it where a sign-in is needed.
+// The dialog shows the failure if a sign-in is needed.
 function showFailure(form, failure) {
   const error = form.querySelector('.form-error');
   error.hidden = !failure || failure instanceof SignInNeeded;
@@ -45,7 +45,7 @@ function showFailure(form, failure) {
   wrong[0]?.focus();
 }
 
-// A form for a text of so many characters. `send` gets also the key of this text.
+// A form for a text of at most `maxChars` characters. `send` also gets the key of this text.
 export function wireComposer(form, maxChars, send) {
   const text = form.elements.message;
   const counter = form.querySelector('.counter');
@@ -68,13 +68,13 @@ export function wireComposer(form, maxChars, send) {
   });
 }
 
-// The same text keeps its key until it has arrived: an answer that was lost must not make a second crud of the next attempt.
+// The same text keeps its key until it has arrived: after a lost response, the next attempt must not make a second crud.
 function keyring() {
   let last = null;
   let key = null;
   const keyFor = (fields) => {
     const written = JSON.stringify(fields);
-    // Not `randomUUID`, which there is on https and localhost alone.
+    // Not `randomUUID`, which exists only on https and localhost.
     if (written !== last) [last, key] = [written, hex(16)];
     return key;
   };

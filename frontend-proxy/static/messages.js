@@ -1,4 +1,4 @@
-// Conversations: their list, one of them, and writing in it.
+// Conversations: their list, a single one, and writing in it.
 
 import { REPLY_MAX_CHARS } from '/api.js';
 import { wireComposer } from '/forms.js';
@@ -29,7 +29,7 @@ export function messageItem({ uuid, handle, display_name, message, created_at })
   return item;
 }
 
-// Who has not written to somebody yet has no conversation with them, unlike who writes to nobody.
+// A 404 for an existing user means an empty conversation; for an unknown user it is an error.
 export async function conversationWith(handle, ask, action, url, options) {
   const name = encodeURIComponent(handle);
   try {
@@ -47,7 +47,7 @@ let receiver = null;
 
 export function openMessageForm(handle) {
   const form = byId('message-form');
-  // What was begun for one must not be sent to another.
+  // A text begun for one user must not be sent to another.
   if (receiver !== handle) form.reset();
   receiver = handle;
   form.ariaLabel = `Message to @${handle}`;

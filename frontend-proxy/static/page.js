@@ -1,10 +1,10 @@
-// Small tools for the page, and its clock: ages grow, fuses burn down. What anyone wrote becomes text nodes, never markup.
+// Small tools for the page, and its clock: ages grow, fuses burn down. Users' text becomes text nodes, never markup.
 
 const FADE_MS = 600;
 const NEWS_MS = 12_000;
 const HOUR_MS = 3_600_000;
 const SPANS = [[24 * HOUR_MS, 'd'], [HOUR_MS, 'h'], [HOUR_MS / 60, 'm'], [1000, 's']];
-// As the API reads them: a hashtag has a letter in it, and a handle is short and plain.
+// As the API parses them: a hashtag has a letter in it, and a handle is short and plain.
 const LINKS = /#(?=[\p{N}\p{M}_]*\p{L})[\p{L}\p{N}\p{M}_]+|(?<![\p{L}\p{N}_.@-])@[A-Za-z0-9_]{1,30}(?![\p{L}\p{N}_])/gu;
 
 export const byId = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@ const CLUSTER = 16;
 
 export const characters = (text) => Array.from(segmenter.segment(text.normalize('NFC')), ({ segment }) => segment);
 
-// As the API counts: what a person takes for one character, and a very long one as several.
+// As the API counts: one for each character that a person sees, and several for a very long one.
 export const lengthOf = (text) => characters(text).reduce((sum, one) => sum + Math.ceil([...one].length / CLUSTER), 0);
 
 export const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
@@ -42,7 +42,7 @@ export function linkTo(hash, text) {
   return Object.assign(link, { href: hash, textContent: text, dir: 'auto' });
 }
 
-// A text whose hashtags lead to a search, and whose handles lead to a profile.
+// A text whose hashtags link to a search, and whose handles link to a profile.
 export function linked(text) {
   const parts = [];
   let end = 0;

@@ -1,4 +1,4 @@
-// Somebody's profile; one's own can be changed.
+// A user's profile; users can edit their own.
 
 import { wireForm } from '/forms.js';
 import { byId, conversationHash, counted, linked, paintAvatar, say, setText } from '/page.js';
@@ -25,7 +25,7 @@ export function hideProfile() {
   paintProfileActions();
 }
 
-// Others are written to, oneself is edited.
+// Another user's profile offers a message, one's own an edit.
 export function paintProfileActions() {
   const isMine = shown !== null && isMe(shown.handle);
   byId('edit-profile').hidden = !isMine;

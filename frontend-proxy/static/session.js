@@ -1,4 +1,4 @@
-// Who is signed in. The cookie is not for scripts to see: the API says, at start and with each refusal.
+// The signed-in user. Scripts cannot see the cookie: the API identifies the user, at start and with each refusal.
 
 import { callApi, inOneTrace, SignInNeeded } from '/api.js';
 import { byId } from '/page.js';
@@ -20,7 +20,7 @@ export const signedIn = () => user;
 export const isMe = (handle) => user !== null && user.handle === handle;
 export const whenSessionChanges = (listener) => listeners.push(listener);
 
-// Whether somebody has signed in here. Who never has need not be asked for: the answer is known, and would be an error.
+// Whether a user has signed in here. If none ever has, no request is needed: the response would be an error.
 const MARK = 'cruddur-signed-in';
 
 export function become(next) {
@@ -28,12 +28,12 @@ export function become(next) {
   remember(user !== null);
   document.documentElement.dataset.session = user ? 'in' : 'out';
   nowKnown();
-  // Who pressed something before the first answer came was asked in vain.
+  // A user who pressed something before the first response saw the dialog without need.
   if (user) byId('auth-dialog').close();
   for (const listener of listeners) listener();
 }
 
-// Neither being signed out nor a server that is away is worth a word here: what needs more than this says so.
+// Reports neither a signed-out user nor an unreachable server: a call that needs more than this reports it.
 export function checkSession() {
   if (!mayBeSignedIn()) return become(null);
   return inOneTrace('session.check', async (ask) => {
@@ -55,7 +55,7 @@ function remember(isSignedIn) {
     if (isSignedIn) localStorage.setItem(MARK, 'yes');
     else localStorage.removeItem(MARK);
   } catch {
-    // Storage may be forbidden: then the API is asked each time.
+    // Storage may be forbidden: then each start sends a request to the API.
   }
 }
 
@@ -96,7 +96,7 @@ export function askToSignIn(reason, form = 'signin') {
   if (!isElsewhere) showForm(form);
 }
 
-// The style sheet takes away what leads to the forms, and them.
+// The style sheet hides the forms and the links to them.
 export function signInElsewhere() {
   isElsewhere = true;
   document.documentElement.dataset.accounts = 'issued';

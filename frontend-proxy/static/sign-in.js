@@ -26,7 +26,7 @@ export function wireSignIn() {
   whenSessionChanges(paintAccount);
 }
 
-// A password stays on the page no longer than it must.
+// A password stays on the page no longer than necessary.
 function enter(user, news) {
   byId('signin-form').reset();
   byId('signup-form').reset();
@@ -43,7 +43,7 @@ async function leave() {
   }
 }
 
-// The token must not stay in the history, whatever becomes of it.
+// The token must not stay in the history, even if the sign-in fails.
 export async function signInByLink(token) {
   history.replaceState(null, '', '#/');
   const words = { 401: 'This sign-in link has been used, or is not known: a link works once. Sign in with your password.', 404: ELSEWHERE };

@@ -1,5 +1,5 @@
-// The page's own spans, sent to /v1/traces of its own origin, which passes them on with its own. A span is sent once its trace has
-// a token: the proxy gives one with each page and each answer of a trace that it records. No text that anyone wrote is in a span.
+// The page's own spans, sent to /v1/traces of its own origin, which forwards them with its own. A span is sent once its trace has a token: the proxy gives one
+// with each page and each response of a trace that it records. No user's text is in a span.
 
 const SERVICE = 'cruddur-page';
 const TOKEN = 'telemetry.relay.token';
@@ -10,26 +10,26 @@ const BATCH = 64;
 const MOST_RESOURCES = 24;
 const WAIT_MS = 2000;
 const BACK_OFF_MS = 30_000;
-// Sampled, and its last 56 bits are random.
+// Sampled, with random last 56 bits.
 const FLAGS = '03';
 const REMOTE_PARENT = 0x301;
 const LOCAL_PARENT = 0x101;
 
 // ---- Traces and spans
 
-// All spans of a trace are sent with what is known of it when they are: its id may yet become the server's.
+// The spans of a trace use the trace's state at the time of sending: its id may yet become the server's.
 class Trace {
   constructor(id = newTraceId()) {
     Object.assign(this, { id, token: null, skew: 0, sent: false });
   }
 
-  // What an answer, or the page, says: who may send spans, and what time it is where it was made.
+  // Records what a response, or the page, reveals: the token that permits sending, and the server's time.
   learn(token, from, to) {
     const [, time] = token.match(/^(\d+)-[0-9a-f]{32}$/) ?? [];
     if (!time) return;
     this.token = token;
     const [low, high] = [performance.timeOrigin + from, performance.timeOrigin + to];
-    // Within the exchange, both clocks agree as far as anyone can tell.
+    // Within the exchange, both clocks agree as far as can be determined.
     this.skew = time < low - 1 || time > high + 1 ? time - (low + high) / 2 : 0;
   }
 }
@@ -70,10 +70,10 @@ class Span {
 
 export const hex = (bytes) => [...crypto.getRandomValues(new Uint8Array(bytes))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 
-// X-Ray asks that a trace id begins with its second.
+// X-Ray requires a trace id to begin with its start time in seconds.
 const newTraceId = () => Math.floor(Date.now() / 1000).toString(16).padStart(8, '0') + hex(12);
 
-// More digits than a number holds.
+// Has more digits than a number can hold.
 function nanoseconds(time, { skew }) {
   const ms = performance.timeOrigin + time + skew;
   const whole = Math.floor(ms);
@@ -98,7 +98,7 @@ const pageTrace = new Trace(pageTraceId);
 const load = new Span(pageTrace, 'documentLoad', INTERNAL, servedBy, 0);
 load.flags = REMOTE_PARENT;
 
-// The trace of this page's load, where it is recorded.
+// The trace of this page's load, if it is recorded.
 export const loadTraceId = pageIsSampled ? pageTraceId : null;
 
 const DOM_EVENTS = ['domInteractive', 'domContentLoadedEventEnd', 'domComplete', 'loadEventEnd'];
@@ -135,14 +135,14 @@ function finishLoad() {
   load.finish(navigation.loadEventEnd);
 }
 
-// Calls have spans of their own.
+// Calls have separate spans.
 function isOfThePage({ initiatorType, responseEnd, name }, loaded) {
   return !['fetch', 'xmlhttprequest', 'beacon'].includes(initiatorType) && responseEnd <= loaded && name.startsWith(location.origin);
 }
 
 // ---- What a person does, and the calls it takes
 
-// Runs `run`, which is given a `fetch`, as what a person did: in a trace of its own, or in the page's while that loads.
+// Runs `run` with a `fetch`, as one action of the user: in a separate trace, or in the page's while that loads.
 export async function interaction(name, run) {
   const isLoading = load.end === null && pageIsSampled;
   const trace = isLoading ? pageTrace : new Trace();
@@ -171,7 +171,7 @@ async function call(parent, url, options = {}) {
   });
   const headers = new Headers(options.headers);
   headers.set('trace-token', '?');
-  // Where the page is not recorded, the server decides anew, and the page follows.
+  // If the page is not recorded, the server decides anew, and the page follows.
   if (pageIsSampled) headers.set('traceparent', `00-${trace.id}-${span.id}-${FLAGS}`);
   try {
     const response = await fetch(url, { ...options, headers });
@@ -187,7 +187,7 @@ async function call(parent, url, options = {}) {
   }
 }
 
-// A proxy that does not trust this browser begins a trace of its own. Nothing is sent of ours yet: it becomes that one.
+// A proxy that does not trust this browser starts its own trace. No span has been sent yet, so this trace takes on that id.
 function follow(trace, response, from) {
   const token = response.headers.get('trace-token');
   const [, served] = (response.headers.get('server-timing') ?? '').match(/traceparent;desc="00-([0-9a-f]{32})-/) ?? [];
@@ -216,7 +216,7 @@ function schedule(ms) {
   timer ??= setTimeout(send, Math.max(ms, notBefore - performance.now()));
 }
 
-// Those whose trace has a token; one that is still running may get one.
+// The spans whose trace has a token; a trace that is still running may get one.
 function nextBatch() {
   const running = (span) => !span.trace.token && performance.now() - span.end < BACK_OFF_MS;
   const batch = waiting.filter(({ trace }) => trace.token).slice(0, BATCH);
@@ -267,7 +267,7 @@ window.addEventListener('pagehide', sendLast);
 if (pageIsSampled) {
   const [navigation] = performance.getEntriesByType('navigation');
   if (navigation) pageTrace.learn(meta('trace-token'), navigation.requestStart, navigation.responseStart);
-  // The load is over when its listeners are.
+  // The load ends when its listeners have run.
   if (document.readyState === 'complete') setTimeout(finishLoad);
   else window.addEventListener('load', () => setTimeout(finishLoad));
 }

@@ -1,4 +1,4 @@
-// What each address shows. The hash is the address: the server has one page.
+// The view for each address. The hash is the address: the server has one page.
 
 import { addOlderReplies, crudItem, notificationItem } from '/cruds.js';
 import { conversationItem, conversationWith, messageItem, openMessageForm } from '/messages.js';
@@ -6,7 +6,7 @@ import { profileHash } from '/page.js';
 import { showProfile } from '/profile.js';
 import { signedIn } from '/session.js';
 
-// The first that fits. `name` is that of the span, and has nothing of the address in it.
+// The first route that fits. `name` is the span's name, and contains nothing of the address.
 const ROUTES = [
   [/^#\/@([^/]+)\/status\/([^/]+)$/, crud],
   [/^#\/@([^/]+)$/, profile],
@@ -60,7 +60,7 @@ function profile(handle) {
   };
 }
 
-// Who is signed in has an address that others can open too.
+// The signed-in user's profile has an address that others can open too.
 function ownProfile() {
   const user = signedIn();
   return {
@@ -81,7 +81,7 @@ function crud(handle, uuid) {
     empty: 'This crud is gone.',
     words: { 404: 'This crud is gone: it expired, was deleted, or never was.' },
     entries: ({ activity, replies }) => [{ ...activity, replies }],
-    // What follows on a further page is replies alone.
+    // A further page contains only replies.
     addMore: ({ replies }) => addOlderReplies(uuid, replies),
   };
 }

@@ -1,4 +1,4 @@
-//! Request bodies, plain or compressed by gzip, whose memory is bounded in both forms: of one body, and of all that are arriving.
+//! Request bodies, plain or compressed by gzip. Memory is bounded in both forms: for one body, and for all that are arriving.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use flate2::read::MultiGzDecoder;
 use futures_util::StreamExt;
 use tokio::sync::{Semaphore, TryAcquireError};
 
-/// A part of a body that memory is reserved for.
+/// The part of a body for which memory is reserved at a time.
 const PART: usize = 64 * 1024;
 /// Parts of all bodies that are arriving: 64 MiB.
 const PARTS: usize = 1_024;
 
-/// How bodies are read by one listener.
+/// The limits within which one listener reads bodies.
 pub(crate) struct Bodies {
-    /// Bytes of a body once it is decoded.
+    /// The most bytes of a decoded body.
     limit: usize,
     room: Arc<Semaphore>,
 }
 
-/// Why a body is not read.
+/// Why a body is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Compressed otherwise than by gzip.
+    /// The body has a compression other than gzip.
     Encoding,
     TooLarge,
-    /// It took longer than the listener allows.
+    /// The body took longer than the listener allows.
     TooSlow,
-    /// Incomplete, or not what its encoding says.
+    /// The body is incomplete, or does not match its encoding.
     Broken,
-    /// Others need the memory.
+    /// Other bodies need the memory.
     NoRoom,
 }
 
@@ -41,10 +41,10 @@ impl Bodies {
         Self { limit, room: Arc::new(Semaphore::new(PARTS)) }
     }
 
-    /// The decoded body. Decoding starts once the whole body is here, and waits for nothing: one worker decodes one body at a time.
+    /// The decoded body. Decoding starts once the whole body has arrived, and waits for nothing: one worker decodes one body at a time.
     pub(crate) async fn read(&self, headers: &HeaderMap, mut payload: Payload) -> Result<Bytes, Refusal> {
         let is_compressed = is_compressed(headers)?;
-        // What cannot be compressed becomes a little longer.
+        // Gzip makes incompressible data a little longer.
         let limit = if is_compressed { self.limit + self.limit / 64 } else { self.limit };
         let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if length.is_some_and(|length: u64| u64::try_from(limit).is_ok_and(|limit| length > limit)) {

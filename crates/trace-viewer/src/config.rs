@@ -1,4 +1,4 @@
-//! What the environment says about the viewer. Opens nothing.
+//! The viewer's settings from the environment. Opens nothing.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -17,20 +17,20 @@ use crate::sampling::Source;
 /// The viewer's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where OTLP/HTTP is taken and the page is served.
+    /// The address that receives OTLP/HTTP and serves the page.
     pub listen: SocketAddr,
-    /// Where X-Ray datagrams are taken, and sampling rules asked for.
+    /// The address that receives X-Ray datagrams and serves sampling rules.
     pub xray: SocketAddr,
-    /// The hosts that the page, and OTLP, is served to.
+    /// The hosts to which the page and OTLP are served.
     pub(crate) hosts: AllowedHosts,
-    /// The hosts that sampling rules are served to.
+    /// The hosts to which sampling rules are served.
     pub(crate) xray_hosts: AllowedHosts,
-    /// Where sampling rules come from.
+    /// The source of the sampling rules.
     pub rules: Source,
 }
 
 impl Config {
-    /// From `settings`, which remembers the faults.
+    /// Reads `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
         let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");

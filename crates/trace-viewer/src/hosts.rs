@@ -1,5 +1,5 @@
-//! Each listener answers only to the hosts that are [allowed](AllowedHosts): to any other name, a page that lets it resolve to this
-//! machine would have the listener's origin, and could read every trace.
+//! Each listener serves only the hosts that are [allowed](AllowedHosts). Otherwise a page whose host name resolves to this machine would have the listener's
+//! origin, and could read every trace.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,7 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpResponse};
 use settings::allowed_hosts::{AllowedHosts, HostFault};
 
-/// How a listener words a refusal.
+/// Builds a listener's refusal.
 pub(crate) type Refuse = fn(StatusCode, HostFault) -> HttpResponse;
 
 /// A middleware that refuses a request for another host than the [`AllowedHosts`] among the app's data.

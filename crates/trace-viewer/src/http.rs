@@ -1,4 +1,4 @@
-//! The viewer over HTTP: OTLP in, the list and each trace out as JSON, and the page.
+//! The viewer over HTTP: receives OTLP, and serves the list and each trace as JSON, and the page.
 
 mod answer;
 mod documents;
@@ -23,7 +23,7 @@ use crate::body::Bodies;
 use crate::model::{Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId};
 use crate::store::{Counts, Key, Store, Summary};
 
-/// Of a body, decoded: several times what 512 spans take. An empty span takes two bytes of it, and sixty-four in memory.
+/// The most bytes of a decoded body: several times the size of 512 spans. An empty span takes two bytes there, and sixty-four in memory.
 pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Traces in a list.
 const LIST: usize = 200;
@@ -53,7 +53,7 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
     .default_service(web::to(|| async { problem(404, "no such page") }));
 }
 
-/// A resource that can only be read.
+/// A resource that is read-only.
 fn read(path: &str, route: Route) -> Resource {
     let get = guard::Any(guard::Get()).or(guard::Head());
     let refuse = || async {
@@ -73,7 +73,7 @@ pub(crate) fn headers() -> DefaultHeaders {
         .add(("cache-control", "no-cache"))
 }
 
-/// The newest traces, of which some may be evicted before they are written.
+/// The newest traces. Some may be evicted before they are written.
 struct Traces {
     store: Arc<Store>,
     ids: Vec<TraceId>,
@@ -134,7 +134,7 @@ async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResponse {
     let Some((summary, spans)) = state.store.trace(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };
-    // The summary's fields, and the spans as one more.
+    // The summary's fields, with the spans as an additional field.
     let mut before = serde_json::to_vec(&*summary).unwrap_or_default();
     before.pop();
     before.extend_from_slice(b",\"spans\":[");
@@ -183,7 +183,7 @@ async fn file(name: Path<String>) -> HttpResponse {
     HttpResponse::Ok().content_type(kind).body(content)
 }
 
-/// A span as the API tells it.
+/// A span in the API's format.
 #[derive(Serialize)]
 struct ShownSpan<'a> {
     trace_id: TraceId,
@@ -231,7 +231,7 @@ impl<'a> ShownSpan<'a> {
     }
 }
 
-/// Which service each span is of. A subsegment that came alone does not say: its OTLP twin does, or the segment above it.
+/// The service of each span. A subsegment that came alone does not name its service: its OTLP twin does, or the segment above it.
 struct Services<'a> {
     by_id: HashMap<SpanId, (Option<&'a Arc<str>>, Option<SpanId>)>,
 }
@@ -250,7 +250,7 @@ impl<'a> Services<'a> {
         if span.service.is_some() {
             return span.service.as_ref();
         }
-        // Parents may form a ring in a hostile trace; no honest one is this deep.
+        // In a hostile trace, parents may form a ring. No honest trace is this deep.
         const DEPTH: usize = 100;
         let mut id = Some(span.span_id);
         for _ in 0..DEPTH {
@@ -264,7 +264,7 @@ impl<'a> Services<'a> {
     }
 }
 
-/// A host that is not answered to.
+/// The response for a host that is not served.
 pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {
     problem(status.as_u16(), &fault.to_string())
 }

@@ -1,9 +1,8 @@
-//! A viewer of traces for one workspace: takes OTLP/HTTP and X-Ray datagrams, merges them by trace id, and shows a list and a
-//! waterfall.
+//! A viewer of traces for one workspace: receives OTLP/HTTP and X-Ray datagrams, merges them by trace id, and shows a list and a waterfall.
 //!
-//! `ingest` turns bytes into [`model`]'s spans, `store` keeps a bounded number of them in memory, `http` answers, and `sampling` for X-Ray's sampling rules. Every byte
-//! that comes in is treated as hostile. Sends nothing anywhere, keeps nothing on disk, and traces nothing itself: an
-//! observer of traces does not add to them.
+//! `ingest` turns bytes into [`model`]'s spans, `store` keeps a bounded number of them in memory, `http` serves them, and `sampling` serves X-Ray's sampling
+//! rules. Every incoming byte is treated as hostile. Sends nothing anywhere, keeps nothing on disk, and makes no spans itself: an observer of traces does not
+//! add to them.
 
 #![warn(clippy::indexing_slicing)]
 

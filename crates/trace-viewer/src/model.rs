@@ -1,4 +1,4 @@
-//! A span as the viewer keeps it, from whichever protocol it came, and X-Ray's document as it came.
+//! A span as the viewer keeps it, whichever protocol sent it, and X-Ray's document as it came.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct SpanId(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Nanos(pub u64);
 
-/// One operation, as one protocol told it.
+/// One operation, as one protocol reported it.
 #[derive(Debug, Clone)]
 pub struct Span {
     /// The trace it belongs to.
@@ -30,27 +30,27 @@ pub struct Span {
     pub span_id: SpanId,
     /// The span that it is a part of or was called by.
     pub parent: Option<SpanId>,
-    /// The service that did it; unknown for an X-Ray subsegment that came alone.
+    /// The service that performed the operation; unknown for an X-Ray subsegment that came alone.
     pub service: Option<Arc<str>>,
-    /// What was done.
+    /// The operation's name.
     pub name: String,
-    /// Which role it had.
+    /// The span's role.
     pub kind: Kind,
-    /// When it began.
+    /// When the operation started.
     pub start: Nanos,
     /// When it ended; `None` while it runs.
     pub end: Option<Nanos>,
-    /// What is known of it: OTLP's attributes, or an X-Ray document's fields.
+    /// The operation's details: OTLP's attributes, or an X-Ray document's fields.
     pub attributes: Map<String, Value>,
-    /// What happened during it.
+    /// The events during the operation.
     pub events: Vec<Event>,
-    /// What it has to do with beside its parent.
+    /// Related spans besides the parent.
     pub links: Vec<Link>,
-    /// How it ended.
+    /// How the operation ended.
     pub status: Status,
-    /// Who told.
+    /// The protocol that reported the span.
     pub source: Source,
-    /// Where an X-Ray document tells of it.
+    /// The part of an X-Ray document that describes the span.
     pub document: Option<Place>,
 }
 
@@ -73,15 +73,15 @@ pub struct Document {
     pub id: SpanId,
     /// The document that it is a part of or was called by.
     pub parent: Option<SpanId>,
-    /// What it is called.
+    /// The name of the segment or subsegment.
     pub name: String,
     /// [`Kind::Segment`] or [`Kind::Subsegment`].
     pub kind: Kind,
-    /// When it began.
+    /// When it started.
     pub start: Nanos,
-    /// Sent before it ended.
+    /// Whether it was sent before it ended.
     pub in_progress: bool,
-    /// When it came.
+    /// When the document arrived.
     pub received: Nanos,
     /// How many subsegments are nested in it, at any depth.
     pub subsegments: usize,
@@ -89,34 +89,34 @@ pub struct Document {
     pub text: Box<RawValue>,
 }
 
-/// Something that happened at a moment of a span.
+/// An event at a moment of a span.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
-    /// What.
+    /// The event's name.
     pub name: String,
-    /// When; X-Ray does not say it of exceptions.
+    /// The event's time; X-Ray gives none for exceptions.
     pub time: Option<Nanos>,
-    /// More about it.
+    /// Details of the event.
     pub attributes: Map<String, Value>,
 }
 
-/// Another span that has to do with this one, often of another trace.
+/// Another span that is related to this one, often of another trace.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Link {
     /// The trace of the other span.
     pub trace_id: TraceId,
-    /// Its id.
+    /// The other span's id.
     pub span_id: SpanId,
-    /// More about it.
+    /// Details of the link.
     pub attributes: Map<String, Value>,
 }
 
 /// How a span ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// Well, badly, or not said.
+    /// Success, failure, or unset.
     pub code: Code,
-    /// In words.
+    /// The status in words.
     pub message: Option<String>,
 }
 
@@ -145,7 +145,7 @@ pub enum Kind {
     Subsegment,
 }
 
-/// The protocol that told of a span.
+/// The protocol that reported a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
@@ -161,7 +161,7 @@ impl TraceId {
         bytes.try_into().map(u128::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
     }
 
-    /// From 32 hex digits.
+    /// Parses 32 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         digits.then(|| u128::from_str_radix(text, 16).ok())?.filter(|id| *id != 0).map(Self)
@@ -169,23 +169,23 @@ impl TraceId {
 }
 
 impl SpanId {
-    /// `None` for an id that is not 8 bytes or is all zero, which in a parent means that there is none.
+    /// `None` for an id that is not 8 bytes or is all zero. In a parent, all zero means that there is none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().map(u64::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
     }
 
-    /// From 16 hex digits.
+    /// Parses 16 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         digits.then(|| u64::from_str_radix(text, 16).ok())?.filter(|id| *id != 0).map(Self)
     }
 }
 
-/// What an entry of an index takes.
+/// The bytes of an index entry.
 const INDEX: usize = 64;
 
 impl Document {
-    /// About how much memory it takes, in bytes.
+    /// About how much memory the span takes, in bytes.
     pub fn size(&self) -> usize {
         INDEX + size_of::<Self>() + self.name.len() + self.text.get().len()
     }
@@ -197,7 +197,7 @@ impl Span {
         self.end.map(|end| end.ms_since(self.start))
     }
 
-    /// About how much memory it takes, in bytes.
+    /// About how much memory the document takes, in bytes.
     pub fn size(&self) -> usize {
         let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
         let service = self.service.as_ref().map_or(0, |service| service.len());
@@ -208,17 +208,17 @@ impl Span {
     }
 }
 
-/// Bytes of a name: names are repeated in every list of traces.
+/// The most bytes of a name: names are repeated in every list of traces.
 pub(crate) const NAME: usize = 256;
 
-/// The beginning of a name, cut between characters.
+/// The start of a name, cut between characters.
 pub(crate) fn short(mut name: String) -> String {
     name.truncate(name.floor_char_boundary(NAME));
     name.shrink_to_fit();
     name
 }
 
-/// What a map costs beyond its own struct: an entry of a B-tree, its key and its value.
+/// The cost of a map beyond its own struct: for each item an entry of a B-tree, the key and the value.
 fn size(map: &Map<String, Value>) -> usize {
     map.iter().map(|(key, value)| 64 + key.len() + value_size(value)).sum()
 }
@@ -233,13 +233,13 @@ fn value_size(value: &Value) -> usize {
 }
 
 impl Nanos {
-    /// By this machine's clock; 0 where it is wrong by half a century.
+    /// The time by this machine's clock; 0 if the clock is wrong by half a century.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Milliseconds from `start`; 0 where this is earlier.
+    /// Milliseconds since `start`; 0 if this is earlier.
     #[expect(clippy::cast_precision_loss, reason = "a duration that a float cannot hold exactly lasts 104 days")]
     pub fn ms_since(self, start: Self) -> f64 {
         self.0.saturating_sub(start.0) as f64 / 1e6

@@ -1,8 +1,7 @@
-//! X-Ray's sampling rules over HTTP, as the daemon answers for them on TCP: `POST /GetSamplingRules` and `POST /SamplingTargets`,
-//! from one file, which is read again whenever it is asked for. A rule's reservoir is divided among the processes that have
-//! reported on it within the last half minute, which is also how long a quota holds: the shares of them all are the reservoir,
-//! but for the ten seconds until each has heard of a new one. Without a file there is AWS's own default rule. Checks no
-//! signature, keeps nothing on disk, and forgets the processes when it stops.
+//! X-Ray's sampling rules over HTTP, as the daemon serves them on TCP: `POST /GetSamplingRules` and `POST /SamplingTargets`. The rules come from one file,
+//! which is read again for every request. A rule's reservoir is divided among the processes that have reported on it within the last half minute, which is also
+//! how long a quota is valid. The shares add up to the reservoir, except in the ten seconds until each process has learnt of a new one. Without a file, AWS's
+//! own default rule applies. Checks no signature, keeps nothing on disk, and forgets the processes when it stops.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -21,28 +20,28 @@ use xray::{Rule, Rules};
 
 use crate::body::{Bodies, Refusal};
 
-/// Characters of a process's id: SDKs send 24.
+/// The most characters of a process's id: SDKs send 24.
 const CLIENT_ID: usize = 64;
-/// Of a request's body, in bytes.
+/// The most bytes of a request's body.
 const MAX_BODY: usize = 256 * 1024;
 const INVALID: &str = "InvalidRequestException";
-/// How long a process counts after it has reported, and how long its quota holds, in seconds.
+/// How long a process counts after it has reported, and how long its quota is valid, in seconds.
 const LIVES: u64 = 30;
-/// After which a process shall report again, in seconds.
+/// The interval after which a process must report again, in seconds.
 const INTERVAL: u64 = 10;
-/// Processes, each with each rule that it reports on.
+/// The most pairs of a process and a rule that it reports on.
 const CLIENTS: usize = 1_000;
 
-/// Where rules come from.
+/// The source of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// The file.
     pub path: PathBuf,
-    /// Somebody asked for it: that it is missing is an error.
+    /// Whether the path was configured: then a missing file is an error.
     pub asked_for: bool,
 }
 
-/// The rules, and who samples by them.
+/// The rules, and the processes that sample by them.
 pub(crate) struct Sampling {
     bodies: Bodies,
     source: Source,
@@ -50,10 +49,10 @@ pub(crate) struct Sampling {
 }
 
 struct Inner {
-    /// What the rules were read from, or what could not be read; `None` where no file is.
+    /// The bytes from which the rules were read, or why the file could not be read; `None` if there is no file.
     file: Option<Result<Vec<u8>, ErrorKind>>,
     rules: Rules,
-    /// When they last became others, in seconds since 1970.
+    /// When the rules last changed, in seconds since 1970.
     changed: u64,
     /// When each process last reported on each rule.
     clients: BTreeMap<(String, String), u64>,
@@ -63,7 +62,7 @@ impl Sampling {
     /// Reads the file.
     ///
     /// # Errors
-    /// It is wrong, or missing and asked for.
+    /// The file is invalid, or it is configured and missing.
     pub(crate) fn open(source: Source) -> Result<Self, String> {
         let inner = Inner { file: None, rules: Rules::default(), changed: now(), clients: BTreeMap::new() };
         let sampling = Self { bodies: Bodies::new(MAX_BODY), source, inner: Mutex::new(inner) };
@@ -71,7 +70,7 @@ impl Sampling {
         Ok(sampling)
     }
 
-    /// What the file says now. Where it has become wrong the rules from before hold, which is said once.
+    /// The file's current rules. If the file has become invalid, the earlier rules stay active, and that is logged once.
     fn current(&self, now: u64) -> MutexGuard<'_, Inner> {
         let mut inner = self.lock();
         if let Err(problem) = inner.read(&self.source, now) {
@@ -80,14 +79,14 @@ impl Sampling {
         inner
     }
 
-    /// No method leaves the rules half way, so that they hold after a panic too.
+    /// No method leaves the rules half changed, so they are valid even after a panic.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    /// Takes the file's rules where it is another than the last time.
+    /// Applies the file's rules if the file has changed since the last time.
     fn read(&mut self, source: &Source, now: u64) -> Result<(), String> {
         let path = source.path.display();
         let file = match settings::read_file(&source.path, MAX_FILE_BYTES) {
@@ -114,7 +113,7 @@ impl Inner {
         Ok(())
     }
 
-    /// What a process may sample by a rule on which it has just reported.
+    /// How much a process may sample by a rule on which it has just reported.
     fn target(&mut self, statistics: &Statistics, now: u64) -> Option<Target> {
         let Statistics { rule_name: name, client_id: client, .. } = statistics;
         let rule = self.rules.iter().find(|rule| rule.name() == name)?;
@@ -129,7 +128,7 @@ impl Inner {
     }
 }
 
-/// A process's share of a rule's reservoir; what cannot be divided goes to the first, by their ids.
+/// A process's share of a rule's reservoir. The remainder goes to the first processes, in order of their ids.
 fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &str, now: u64) -> u32 {
     clients.retain(|_, seen| now <= *seen + LIVES);
     let own = (rule.name().to_owned(), client.to_owned());
@@ -138,7 +137,7 @@ fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &st
     }
     let of_rule = || clients.keys().filter(|(name, _)| name == rule.name()).map(|(_, client)| client.as_str());
     let all = u32::try_from(of_rule().count()).unwrap_or(u32::MAX).max(1);
-    // One that there is no room for gets nothing.
+    // A process that does not fit in the map gets nothing.
     let Some(place) = of_rule().position(|one| one == client) else { return 0 };
     let place = u32::try_from(place).unwrap_or(u32::MAX);
     let size = rule.reservoir();
@@ -148,7 +147,7 @@ fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &st
 pub(crate) fn routes(app: &mut ServiceConfig) {
     app.route("/GetSamplingRules", web::post().guard(guard::fn_guard(is_no_page)).to(rules))
         .route("/SamplingTargets", web::post().guard(guard::fn_guard(is_no_page)).to(targets))
-        // By which a doctor knows who listens here.
+        // `cruddur doctor` recognises the listener by this response.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
         .default_service(web::to(|| async {
             let said = "POST /GetSamplingRules and /SamplingTargets are all there is";
@@ -156,12 +155,12 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         }));
 }
 
-/// No browser asks for a page: any page may make one post here, and by that would divide our services' quotas.
+/// Refuses requests from pages. Any page may make one post here, and could thereby divide our services' quotas.
 fn is_no_page(request: &GuardContext<'_>) -> bool {
     !request.head().headers().contains_key(header::ORIGIN)
 }
 
-/// `POST /GetSamplingRules`, all on one page. Nothing in its body changes the answer.
+/// `POST /GetSamplingRules`, all on one page. The request's body does not affect the response.
 async fn rules(sampling: Data<Sampling>, request: HttpRequest, payload: Payload) -> HttpResponse {
     if let Err(refusal) = sampling.bodies.read(request.headers(), payload).await {
         return unreadable(refusal);
@@ -205,7 +204,7 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
     HttpResponse::Ok().json(answer)
 }
 
-/// A host that is not answered to.
+/// The response for a host that is not served.
 pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {
     problem(HttpResponse::build(status), INVALID, &fault.to_string())
 }
@@ -231,7 +230,7 @@ fn invalid(message: &str) -> HttpResponse {
     problem(HttpResponse::BadRequest(), INVALID, message)
 }
 
-/// As AWS's APIs in JSON tell an error.
+/// An error in the format of AWS's JSON APIs.
 fn problem(mut answer: HttpResponseBuilder, kind: &str, message: &str) -> HttpResponse {
     answer.insert_header(("x-amzn-errortype", kind)).json(json!({"__type": kind, "Message": message}))
 }

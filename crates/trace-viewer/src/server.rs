@@ -25,26 +25,26 @@ use crate::store::{BOUNDS, Store};
 
 const DRAIN_SECONDS: u64 = 2;
 const WORKERS: usize = 2;
-/// For each worker. An idle one costs about 20 KiB; what bodies and responses hold is bounded for all together.
+/// The most connections of each worker. An idle one costs about 20 KiB; the memory of bodies and responses is bounded for all together.
 const CONNECTIONS: usize = 512;
-/// The largest datagram that UDP has.
+/// The largest UDP datagram.
 const DATAGRAM: usize = 65_535;
-/// Datagrams that wait to be read. A socket's own buffer holds about ninety.
+/// The most datagrams that wait to be read. A socket's own buffer holds about ninety.
 const DATAGRAMS: usize = 512;
 
-/// How often UDP's free port may be taken in TCP.
+/// How many UDP ports are tried until one is also free in TCP.
 const TRIES: usize = 16;
 
-/// A bound viewer: it has its ports, and answers once it runs.
+/// A bound viewer: it has its ports, and serves once it runs.
 pub struct Server {
     listener: TcpListener,
     socket: UdpSocket,
-    /// For sampling rules, at the socket's address.
+    /// The listener for sampling rules, at the UDP socket's address.
     rules: TcpListener,
     sampling: Data<Sampling>,
     addr: SocketAddr,
     xray: SocketAddr,
-    /// Of the page, and of the rules.
+    /// The hosts of the page, and those of the rules.
     hosts: [AllowedHosts; 2],
     bounds: Bounds,
 }
@@ -52,10 +52,10 @@ pub struct Server {
 /// Why the viewer cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An address cannot be listened on.
+    /// The viewer cannot listen on an address.
     #[error("{0} cannot be listened on: {1}; set {2} to a free address")]
     Listen(SocketAddr, io::Error, &'static str),
-    /// The file of sampling rules is wrong.
+    /// The file of sampling rules is invalid.
     #[error("{0}; mend it, or set CRUDDUR_XRAY_RULES to another")]
     Rules(String),
     /// A worker does not start or fails.
@@ -64,10 +64,10 @@ pub enum Error {
 }
 
 impl Server {
-    /// Listens; port 0 takes a free one. Must be called on a tokio runtime.
+    /// Listens on the configured addresses; port 0 takes a free one. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// An address is taken, or the file of sampling rules is wrong.
+    /// An address is taken, or the file of sampling rules is invalid.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
         let http = |error| Error::Listen(config.listen, error, "CRUDDUR_VIEWER_LISTEN");
         let sampling = Data::new(Sampling::open(config.rules.clone()).map_err(Error::Rules)?);
@@ -90,12 +90,12 @@ impl Server {
         Self { bounds, ..self }
     }
 
-    /// Where OTLP is taken and the page is served.
+    /// The address that receives OTLP and serves the page.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Where X-Ray datagrams are taken, and sampling rules asked for.
+    /// The address that receives X-Ray datagrams and serves sampling rules.
     pub fn xray(&self) -> SocketAddr {
         self.xray
     }
@@ -162,7 +162,7 @@ async fn bind_daemon(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener,
     }
 }
 
-/// Empties the socket and does nothing else, so that a burst finds room in it.
+/// Empties the socket and does nothing else, so that a burst fits in it.
 async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Store>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
@@ -181,7 +181,7 @@ async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Stor
     }
 }
 
-/// Makes documents and spans of datagrams. What is none is counted.
+/// Makes documents and spans of datagrams. Invalid datagrams are counted.
 async fn read(mut taken: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
     while let Some(datagram) = taken.recv().await {
         match xray::datagram(&datagram, Nanos::now()) {

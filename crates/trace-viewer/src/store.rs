@@ -1,5 +1,5 @@
-//! The traces that are in memory: bounded in number, in spans and bytes of one trace, and in bytes of all. The trace that
-//! began to arrive first goes first. A span or document that comes again replaces itself. Reads no bytes and speaks no HTTP.
+//! The traces in memory. Their number is bounded, as are the spans and bytes of one trace, and the bytes of all. The trace that began to arrive first is
+//! evicted first. A span or document that arrives again replaces its earlier version. Reads no bytes and speaks no HTTP.
 
 mod documents;
 mod summary;
@@ -14,7 +14,7 @@ pub(crate) use self::summary::Summary;
 use self::summary::summarise;
 use crate::model::{Document, Kind, Source, Span, SpanId, TraceId};
 
-/// What may be kept.
+/// The bounds on what is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) traces: usize,
@@ -27,7 +27,7 @@ pub(crate) struct Bounds {
 pub(crate) const BOUNDS: Bounds =
     Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
 
-/// What is one span within a trace: a span of the same key replaces it.
+/// Identifies a span within a trace: a span with the same key replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     id: SpanId,
@@ -35,7 +35,7 @@ pub(crate) struct Key {
     kind: Kind,
 }
 
-/// The traces in memory, shared by all who add and read.
+/// The traces in memory, shared by all writers and readers.
 pub(crate) struct Store {
     bounds: Bounds,
     inner: Mutex<Inner>,
@@ -44,12 +44,12 @@ pub(crate) struct Store {
 #[derive(Default)]
 struct Inner {
     traces: HashMap<TraceId, Trace>,
-    /// By arrival of their first span.
+    /// The traces in order of their first span's arrival.
     order: VecDeque<TraceId>,
     counts: Counts,
 }
 
-/// What is in memory and what is not any more.
+/// Counts of what is in memory and of what no longer is.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub(crate) struct Counts {
     pub(crate) traces: usize,
@@ -64,7 +64,7 @@ pub(crate) struct Counts {
 struct Trace {
     spans: Vec<Arc<Span>>,
     places: HashMap<Key, usize>,
-    /// Each has a span of its own id, so that the bound of spans is theirs too.
+    /// Each document has a span with its id, so that the bound on spans limits the documents too.
     documents: HashMap<SpanId, Arc<Document>>,
     bytes: usize,
     summary: Option<Arc<Summary>>,
@@ -81,12 +81,12 @@ impl Store {
         Self { bounds, inner: Mutex::default() }
     }
 
-    /// Adds spans and makes room for them. Returns how many did not fit into their trace.
+    /// Adds spans, and evicts traces to make space. Returns how many did not fit into their trace.
     pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
         self.lock().add_all(spans, self.bounds)
     }
 
-    /// Counts what could not be read.
+    /// Counts spans or documents that could not be read.
     pub(crate) fn reject(&self, count: usize) {
         self.lock().counts.rejected += u64::try_from(count).unwrap_or(u64::MAX);
     }
@@ -101,7 +101,7 @@ impl Store {
         summaries
     }
 
-    /// What the list shows of a trace.
+    /// A trace's summary for the list.
     pub(crate) fn summary(&self, id: TraceId) -> Option<Arc<Summary>> {
         self.lock().traces.get_mut(&id)?.summary(id)
     }
@@ -132,7 +132,7 @@ impl Store {
         self.bounds
     }
 
-    /// No method leaves the counts half way, so that they hold after a panic too.
+    /// No method leaves the counts half changed, so they are valid even after a panic.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn an_error_is_counted_once_and_otlp_decides() {
         let store = Store::new(BOUNDS);
-        // What X-Ray calls an error of the client is none of the server's to OpenTelemetry.
+        // X-Ray's "error" is a client's error, which OpenTelemetry does not count as the server's.
         store.add(vec![span(1, 1, 0, Source::Otlp), failed(span(1, 1, 0, Source::Xray))]);
         store.add(vec![failed(span(1, 2, 1, Source::Otlp)), failed(span(1, 2, 1, Source::Xray))]);
         store.add(vec![failed(span(1, 3, 1, Source::Xray))]);

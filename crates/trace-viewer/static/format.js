@@ -12,7 +12,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// JSON whose integers are exact: one that a double would round becomes a BigInt.
+// JSON whose integers are exact: an integer that a double would round becomes a BigInt.
 export function parseExact(text) {
   if (!/[:[,]\s*-?\d{16}/.test(text)) return JSON.parse(text);
   return JSON.parse(text, (key, value, context) => {
@@ -25,7 +25,7 @@ export const toJson = (value) => JSON.stringify(value, (key, inner) => (typeof i
 
 export const byId = (id) => document.getElementById(id);
 
-// Control and bidirectional characters could make a name look like another one.
+// Control and bidirectional characters could make one name look like another.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 export function plain(text, length = 400) {
@@ -69,7 +69,7 @@ export function nanos(text) {
   return /^\d{1,20}$/.test(text ?? '') ? BigInt(text) : 0n;
 }
 
-// Date keeps milliseconds only; event offsets need what the sender measured.
+// Date keeps only milliseconds; event offsets need the precision that the sender measured.
 export function nanosOfRfc3339(text) {
   const [, seconds, fraction = '', zone] = /^([^.]+?)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)$/i.exec(text ?? '') ?? [];
   const ms = Date.parse(`${seconds}${zone}`);
@@ -79,7 +79,7 @@ export function nanosOfRfc3339(text) {
 
 export const xrayId = (traceId) => `1-${traceId.slice(0, 8)}-${traceId.slice(8)}`;
 
-// FNV-1a spread by the golden ratio; the arc leaves out red, which means an error.
+// FNV-1a spread by the golden ratio; the arc omits red, which means an error.
 export function hue(service) {
   let hash = 0x811c9dc5;
   for (let i = 0; i < service.length; i += 1) hash = Math.imul(hash ^ service.charCodeAt(i), 0x01000193);
@@ -96,7 +96,7 @@ export function niceStep(total, wanted) {
   return power * ([1, 2, 5].find((factor) => factor * power >= raw) ?? 10);
 }
 
-// Copies what `read` gives; where there is no clipboard (outside a secure context), `shown` is left selected for the user.
+// Copies the text that `read` returns. Without a clipboard (outside a secure context), `shown` is left selected for the user.
 export function copyButton(label, shown, read) {
   const button = el('button', { type: 'button', class: 'copy', 'aria-label': label, click: copy }, 'Copy');
   async function copy() {

@@ -1,14 +1,14 @@
-// JSON in the spelling that it was written in: JSON.parse would round its numbers, undo its escapes and put its keys in order.
-// Takes for granted that the text is JSON. What is folded is not in the page.
+// JSON exactly as it was written: JSON.parse would round its numbers, undo its escapes and reorder its keys. Assumes that the text is valid JSON. Folded parts
+// are not in the page.
 import { el, plain } from './format.js';
 
 const TOKEN = /[{}[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}[\],:"]+/g;
 const CLOSE = { '{': '}', '[': ']' };
-// Of a text, and of the members of an object or array, that are shown at once.
+// How many characters of a text, and members of an object or array, are shown at first.
 const LONGEST = 1000;
 const MOST = 200;
 
-// A tree of { key, text } and { key, brackets, items, start, end }, whose keys are as written, in quotes.
+// A tree of { key, text } and { key, brackets, items, start, end }; keys are as written, in quotes.
 export function parse(text) {
   const root = { items: [] };
   const stack = [root];
@@ -32,7 +32,7 @@ export function parse(text) {
 
 const member = (node, key) => node.items?.find((item) => item.key === `"${key}"`);
 
-// The part of a document that tells of this segment or subsegment.
+// The part of a document that describes this segment or subsegment.
 export function findById(node, id) {
   if (member(node, 'id')?.text.toLowerCase() === `"${id}"`) return node;
   for (const nested of member(node, 'subsegments')?.items ?? []) {
@@ -45,7 +45,7 @@ export function findById(node, id) {
 const kindOf = (text) => (text.startsWith('"') ? 'string' : 'scalar');
 const keyOf = (node) => (node.key === null ? [] : [el('span', { class: 'key' }, plain(node.key)), ': ']);
 
-// `comma` is what follows the value; members of the first levels are open.
+// `comma` follows the value; members of the first levels are open.
 export function tree(node, levels = 1, comma = '') {
   if (!node.items) return el('div', { class: 'line' }, ...keyOf(node), el('span', { class: kindOf(node.text) }, plain(node.text, LONGEST)), comma);
   const close = CLOSE[node.brackets] + comma;
@@ -66,7 +66,7 @@ function members(node, levels) {
   const more = (from) => {
     const to = Math.min(from + MOST, node.items.length);
     box.append(...node.items.slice(from, to).map((item, i) => {
-      // Other operations stand below, and have rows of their own.
+      // Other operations are listed below, in their own rows.
       const inner = item.key === '"subsegments"' ? 0 : levels;
       return tree(item, inner, from + i + 1 < node.items.length ? ',' : '');
     }));

@@ -1,5 +1,5 @@
-// A tree as a grid whose rows are in the page only while they are in view. What a row shows is its subclass's matter: that has
-// `cells(row, open)`, `details(row)` and `link(id)`.
+// A tree as a grid whose rows are in the page only while they are in view. A subclass decides what a row shows: it has `cells(row, open)`, `details(row)` and
+// `link(id)`.
 import { el } from './format.js';
 
 const ROW_PX = 26;
@@ -97,7 +97,7 @@ export class TreeGrid {
     }, ...this.cells(row, open));
   }
 
-  // What stands before the name in a row's first cell.
+  // The part before the name in a row's first cell.
   branch(row, open) {
     const toggle = el('span', { class: open ? 'toggle' : 'toggle leaf', 'data-open': open, 'aria-hidden': 'true' });
     const hidden = this.collapsed.has(row.id) ? el('span', { class: row.hiddenErrors ? 'hidden-count error' : 'hidden-count' }, `+${row.hidden}`) : '';
@@ -182,7 +182,7 @@ export class TreeGrid {
   }
 }
 
-// Every row comes out exactly once, whatever its parent says: a loop is entered at its earliest row.
+// Returns every row exactly once, whatever its parent is: a loop is entered at its earliest row.
 export function depthFirst(rowsById) {
   const byStart = [...rowsById.values()].sort((a, b) => (a.start < b.start ? -1 : Number(a.start > b.start)));
   const children = new Map();

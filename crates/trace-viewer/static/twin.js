@@ -1,7 +1,7 @@
-// What the two protocols tell of one operation, field by field.
+// The two protocols' reports of one operation, field by field.
 import { duration, el, nanos, offset, plain, timeOfDay, toJson } from './format.js';
 
-// Where X-Ray has a field for an attribute.
+// Attributes for which X-Ray has a separate field.
 const FIELD = {
   'aws.dynamodb.table_names': 'aws.table_name',
   'aws.request_id': 'aws.request_id',
@@ -23,7 +23,7 @@ const URLS = ['http.request.url', 'sql.url'];
 const IN_URL = ['db.namespace', 'server.address', 'server.port', 'url.path', 'url.scheme'];
 const FLAGS = ['throttle', 'error', 'fault'];
 const MARKS = { same: ['=', 'the same'], differs: ['≠', 'differs'], cut: ['≠', 'cut short'], alone: ['', 'told by one alone'] };
-// X-Ray's times have microseconds.
+// X-Ray's times are in microseconds.
 const ROUNDING = 1000n;
 
 export const flags = (fields) => FLAGS.filter((flag) => fields[flag] === true);
@@ -58,7 +58,7 @@ function cell(places) {
 const text = (value) => plain(typeof value === 'string' ? value : toJson(value), 4000);
 const equal = (a, b) => a === b || toJson(a) === toJson(b);
 
-// The name, the times and the outcome, which each protocol has in its own way.
+// The name, the times and the outcome, which each protocol represents differently.
 function common(otlp, xray, origin, places) {
   const time = (span, side) => (span[side] ? `${timeOfDay(span[side])}  ${offset(nanos(span[`${side}_unix_nano`]) - origin)}` : 'in progress');
   const near = (side) => {
@@ -120,7 +120,7 @@ class Places {
     this.keep('metadata', metadata);
   }
 
-  // What tells of the span itself lies beside its attributes, and may have the name of one.
+  // Values of the span itself are next to its attributes, and may have an attribute's name.
   keep(path, values) {
     for (const [key, value] of Object.entries(values)) {
       if (isObject(value)) this.keep(`${path}.${key}`, value);
@@ -143,7 +143,7 @@ class Places {
     return places;
   }
 
-  // An annotation's key has letters, digits and _ alone.
+  // An annotation's key has only letters, digits and _.
   ofAttribute(key) {
     const short = key.replace(/^annotation\./, '');
     const names = [FIELD[key], `annotations:${short}`, `annotations:${short.replace(/[^A-Za-z0-9_]/g, '_')}`, `metadata:${key}`];

@@ -32,7 +32,7 @@ function route() {
   }
 }
 
-// The other view shows the same operation, where it knows it.
+// The other view's link shows the same operation, if that view knows it.
 function linkViews() {
   const { selected } = view();
   for (const [name, target] of Object.entries(views)) {
@@ -52,7 +52,7 @@ function traceKey(event) {
   if (target.closest('button, a, summary')) {
     if (key === 'Enter' || key === ' ') return false;
   }
-  // The panel scrolls with the arrow keys once it has the focus; j and k go on moving.
+  // The arrow keys scroll the panel once it has the focus; j and k still move between rows.
   if (target.closest('.details') && key !== 'j' && key !== 'k' && key !== 'x') return false;
   if (key in moves) view().move(moves[key]);
   else if (key === 'ArrowRight') view().open();

@@ -6,7 +6,7 @@ import { TreeGrid, depthFirst } from './treegrid.js';
 import { twin } from './twin.js';
 
 const RETRY_MS = 2000;
-// X-Ray segments and batched spans come seconds after the first ones: look again while the trace is young.
+// X-Ray segments and batched spans arrive seconds after the first ones: reload while the trace is young.
 const YOUNG_MS = 30_000;
 const MOST_LINKS = 20;
 
@@ -19,7 +19,7 @@ export class Waterfall extends TreeGrid {
     byId('refresh').addEventListener('click', () => this.load());
   }
 
-  // Loads the trace even where it is not `active`: its head stands above every view.
+  // Loads the trace even if this view is not `active`: the trace's heading is above every view.
   show(traceId, spanId, active) {
     this.active = active;
     if (traceId === this.traceId) {
@@ -81,7 +81,7 @@ export class Waterfall extends TreeGrid {
   }
 
   missing() {
-    // What is on the screen stays useful after the server has evicted it.
+    // The content on the screen stays useful after the server has evicted it.
     if (this.text) return;
     this.state('error', `Trace ${this.traceId} is not here: not received yet, or evicted to make room. Looking again every two seconds.`);
     this.later();
@@ -92,7 +92,7 @@ export class Waterfall extends TreeGrid {
       const first = this.text === null;
       this.text = text;
       this.trace = parseExact(text);
-      // A subsegment that came without its segment does not say whose it is.
+      // A subsegment that came without its segment does not name its service.
       for (const span of this.trace.spans) span.service ??= 'unknown service';
       this.render(first);
     }
@@ -242,7 +242,7 @@ export class Waterfall extends TreeGrid {
   }
 }
 
-// One row for each operation: a span and its X-Ray twin are one, the two sides of a call with one id are two.
+// One row for each operation: a span and its X-Ray twin are one, but the two sides of a call with one id are two.
 function mergeTwins(spans) {
   const byId = new Map();
   for (const span of spans) {
@@ -265,7 +265,7 @@ function mergeTwins(spans) {
     row.links = row.records.find((span) => span.links.length > 0)?.links ?? [];
     row.start = nanos(row.main.start_unix_nano);
     row.end = row.main.end_unix_nano ? nanos(row.main.end_unix_nano) : null;
-    // OTLP's word where it told of the span: X-Ray's `error` is a 4xx, which may be the caller's alone.
+    // OTLP's status if OTLP reported the span: X-Ray's `error` is a 4xx, which may be the caller's error alone.
     row.error = row.main.status?.code === 'error';
   }
   placeCallers(merged);
@@ -275,7 +275,7 @@ function mergeTwins(spans) {
 const CALLER = '-caller';
 const SERVED = ['server', 'consumer', 'segment'];
 
-// B3 and Envoy give a call's client span and server span one id.
+// B3 and Envoy give a call's client span and server span the same id.
 function sides(records) {
   const isShared = ['otlp', 'xray'].some((source) => records.filter((span) => span.source === source).length > 1);
   const served = records.filter((span) => SERVED.includes(span.kind));
@@ -283,7 +283,7 @@ function sides(records) {
   return [served, records.filter((span) => !served.includes(span))];
 }
 
-// The server's row stands below its caller's. Other children are the server's, unless only the caller is of their service.
+// The server's row is below its caller's. Other children belong to the server, unless only the caller is of their service.
 function placeCallers(rows) {
   for (const row of rows.values()) {
     const own = rows.get(`${row.id}${CALLER}`);
@@ -296,7 +296,7 @@ function placeCallers(rows) {
 
 const has = (row, source) => row.records.some((span) => span.source === source);
 
-// A narrow window shows the letter alone.
+// A narrow window shows only the letter.
 const mark = (letter, rest) => el('abbr', { title: `Received over ${letter}${rest}` }, letter, el('span', { class: 'rest' }, rest));
 
 function title(row) {

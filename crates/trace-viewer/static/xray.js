@@ -13,7 +13,7 @@ export class Documents extends TreeGrid {
     this.hide();
   }
 
-  // Loads nothing before it is asked for: the documents of a large trace are large too.
+  // Loads nothing before the user opens it: the documents of a large trace are large too.
   show(traceId, id, active) {
     const known = traceId === this.traceId;
     if (!known) this.hide();
@@ -49,14 +49,14 @@ export class Documents extends TreeGrid {
   async refresh() {
     clearTimeout(this.timer);
     const { traceId } = this;
-    // The waterfall looks for a trace that is not here, and tells when it has come.
+    // The waterfall polls for a trace that has not arrived, and notifies this view when it has.
     if (!this.active || this.waterfall.text === null) return;
     try {
       const response = await fetch(`api/traces/${traceId}/xray`);
       const text = response.ok ? await response.text() : '';
       if (traceId !== this.traceId) return;
       if (response.ok) this.accept(text);
-      // What is on the screen stays useful after the server has evicted it.
+      // The content on the screen stays useful after the server has evicted it.
       else if (this.text === null) throw new Error(`HTTP ${response.status}`);
     } catch (error) {
       if (traceId !== this.traceId) return;
@@ -67,7 +67,7 @@ export class Documents extends TreeGrid {
 
   accept(text) {
     if (text === this.text) {
-      // The sizes are the waterfall's, and may have come just now.
+      // The sizes come from the waterfall, and may have just arrived.
       this.renderWindow(true);
       return;
     }
@@ -89,7 +89,7 @@ export class Documents extends TreeGrid {
     if (first) this.grid.focus({ preventScroll: true });
   }
 
-  // Where a trace is full, its spans are kept and not their documents.
+  // If a trace is full, its spans are kept but not their documents.
   unfit(documents) {
     const ids = new Set(this.waterfall.trace.spans.map((span) => span.document));
     for (const id of [undefined, ...documents.map((sent) => sent.id)]) ids.delete(id);
@@ -121,7 +121,7 @@ export class Documents extends TreeGrid {
       el('span', { class: 'count' }, size === null ? '–' : `${size.toLocaleString('en')} B`));
   }
 
-  // The trace says how much of a document each of its spans takes.
+  // The trace has the size of each span's part of a document.
   size(row) {
     if (row.sort !== 'nested') return row.document.bytes;
     const record = this.waterfall.rowsById.get(row.id)?.records.find((span) => span.document === row.document.id);
@@ -174,7 +174,7 @@ export class Documents extends TreeGrid {
     ];
   }
 
-  // Whoever moves fast through the rows waits for the last one alone.
+  // A user who moves fast through the rows waits only for the last one.
   latest() {
     this.loading?.abort();
     this.loading = new AbortController();

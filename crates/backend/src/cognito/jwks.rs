@@ -30,7 +30,7 @@ pub enum NoKeys {
     /// The issuer did not respond, or its response was incomplete or too long.
     #[error("{0} did not answer: {1}; check AUTH_ISSUER or the user pool's id, and this machine's way there")]
     Silent(String, ureq::Error),
-    /// The issuer's response was of another kind.
+    /// The issuer's response had an unexpected status.
     #[error("{0} answered {1}; check AUTH_ISSUER or the user pool's id")]
     Status(String, u16),
     /// The issuer's keys cannot be used.

@@ -1,5 +1,5 @@
-//! Responses that may be large, such as a trace: each is written part by part as its client reads it. What one holds is a part and
-//! the keys of what remains; the items stay in the store. All together hold bounded memory, and one more is refused.
+//! Responses that may be large, such as a trace: each is written part by part as its client reads it. A response holds one part and the keys of the remaining
+//! items; the items stay in the store. All responses together hold bounded memory, and one that does not fit is refused.
 
 use std::io::{self, Write};
 use std::pin::Pin;
@@ -13,26 +13,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem;
 
-/// Of all responses together, in KiB.
+/// The memory of all responses together, in KiB.
 const ROOM: u32 = 128 * 1024;
-/// Bytes of a part. The server takes the next when this one is nearly sent.
+/// The size of a part in bytes. The server requests the next part when this one is nearly sent.
 const PART: usize = 256 * 1024;
 
 /// Memory for responses.
 #[derive(Clone)]
 pub(crate) struct Room(Arc<Semaphore>);
 
-/// A list's items, in the store.
+/// The items of a list, in the store.
 pub(super) trait Items {
     type Item;
     fn count(&self) -> usize;
-    /// The item at an index; `None` if the list does without it.
+    /// The item at an index; `None` if the list can go on without it.
     ///
     /// # Errors
-    /// The list makes no sense without it.
+    /// The list is useless without the item.
     fn find(&self, index: usize) -> Result<Option<Arc<Self::Item>>, Evicted>;
     /// # Errors
-    /// Those of `to`.
+    /// The errors of `to`.
     fn write(&self, index: usize, item: &Self::Item, to: Part<'_>) -> serde_json::Result<()>;
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Evicted;
 
 impl Room {
     pub(crate) fn new() -> Self {
-        // A number of 32 bits is one of a machine's words.
+        // On every supported machine a word has at least 32 bits.
         Self(Arc::new(Semaphore::new(usize::try_from(ROOM).unwrap_or(usize::MAX))))
     }
 
@@ -85,7 +85,7 @@ struct Json<I: Items> {
     after: &'static str,
     /// The next item.
     index: usize,
-    /// Bytes of it that are in parts before this one, which is so for an item longer than a part.
+    /// The bytes of this item that earlier parts hold, if the item is longer than a part.
     written: usize,
     open: Option<Weak<I::Item>>,
     is_first: bool,
@@ -117,7 +117,7 @@ impl<I: Items> Json<I> {
             if self.items.write(self.index, &item, to).is_ok() {
                 (self.index, self.written, self.open) = (self.index + 1, 0, None);
             } else {
-                // Writing fails only where the part is full. Written again up to here, the item goes on.
+                // Writing fails only if the part is full. The next write skips what is written so far.
                 self.written += part.len() - before;
                 self.open = Some(Arc::downgrade(&item));
                 return Ok(part.into());
@@ -131,7 +131,7 @@ impl<I: Items> Json<I> {
     }
 }
 
-/// Where an item is written: what went into earlier parts is skipped, and what does not fit fails.
+/// The target of an item's bytes: skips those that earlier parts hold, and fails if the remaining ones do not fit.
 pub(super) struct Part<'a> {
     skip: usize,
     limit: usize,
@@ -171,11 +171,11 @@ impl Items for Nothing {
     }
 }
 
-/// A response's body, and the memory that it may hold.
+/// A response's body, and the memory reserved for it.
 struct Answer<I: Items> {
     part: Bytes,
     json: Json<I>,
-    /// The part before has just been handed out.
+    /// Whether a part has just been handed out.
     has_written: bool,
     _room: OwnedSemaphorePermit,
 }
@@ -193,7 +193,7 @@ impl<I: Items> MessageBody for Answer<I> {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        // One response must not keep its worker's others waiting for as long as the client reads fast.
+        // Otherwise a response with a fast client would keep its worker's other responses waiting.
         if std::mem::replace(&mut self.has_written, false) && !self.json.is_whole {
             cx.waker().wake_by_ref();
             return Poll::Pending;

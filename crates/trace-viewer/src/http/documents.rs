@@ -1,4 +1,4 @@
-//! X-Ray's documents of a trace: all with their sizes, or the text of one.
+//! A trace's X-Ray documents: the list of all with their sizes, or the text of one.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::{NO_SUCH_TRACE, NOT_A_TRACE_ID, State, problem};
 use crate::model::{Document, Kind, Nanos, SpanId, TraceId};
 use crate::store::Store;
 
-/// A document as the API tells it.
+/// A document in the API's format.
 #[derive(Serialize)]
 struct Shown<'a> {
     id: SpanId,
@@ -23,7 +23,7 @@ struct Shown<'a> {
     parent_id: Option<SpanId>,
     start: Nanos,
     bytes: usize,
-    /// What `bytes` may be at most to be sent.
+    /// The largest `bytes` with which a document can be sent.
     limit: usize,
     subsegments: usize,
     in_progress: bool,
@@ -86,7 +86,7 @@ pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResp
     state.room.list(before.into_bytes(), Documents { store: Arc::clone(&state.store), trace_id, ids }, "]}")
 }
 
-/// `GET /api/traces/{trace_id}/xray/{id}`: as it was sent.
+/// `GET /api/traces/{trace_id}/xray/{id}`: the document as it was sent.
 pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> HttpResponse {
     let Some(trace_id) = TraceId::parse(&ids.0) else {
         return problem(400, NOT_A_TRACE_ID);

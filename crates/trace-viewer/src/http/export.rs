@@ -33,7 +33,7 @@ pub(super) async fn export(state: Data<State>, request: HttpRequest, payload: Pa
     }
 }
 
-/// Another method.
+/// The response to any other method.
 pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
     let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "send OTLP by POST");
     Refusal { header: Some((ALLOW, "POST")), ..refusal }.response(encoding(request.headers()))
@@ -73,7 +73,7 @@ impl Refusal {
         Self { status, message: message.into(), header: None }
     }
 
-    /// In JSON if the request's encoding is unknown.
+    /// The response is JSON if the request's encoding is unknown.
     fn response(self, encoding: Option<Encoding>) -> HttpResponse {
         let Self { status, message, header } = self;
         let encoding = encoding.unwrap_or(Encoding::Json);

@@ -1,4 +1,4 @@
-//! From bytes to spans. What is not a span is counted by the caller, never a panic.
+//! Turns bytes into spans. The caller counts invalid spans; they never cause a panic.
 
 pub(crate) mod otlp;
 pub(crate) mod xray;

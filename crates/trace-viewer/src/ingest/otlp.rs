@@ -1,4 +1,4 @@
-//! OTLP's spans as the viewer keeps them. A faulty value or span costs no other, and the response says what was lost and why.
+//! OTLP's spans in the viewer's form. A faulty value or span affects no other, and the response reports what was lost and why.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,23 +9,23 @@ use serde_json::{Map, Value, json};
 
 use crate::model::{Code, Event, Kind, Link, NAME, Nanos, Source, Span, SpanId, Status, TraceId, short};
 
-/// What is kept of a span. OpenTelemetry's SDKs send at most 128 of each unless they are configured otherwise.
+/// The bounds of a span. OpenTelemetry's SDKs send at most 128 of each unless they are configured otherwise.
 const BOUNDS: Bounds = Bounds { attributes: 1_024, events: 1_024, links: 1_024, inner_attributes: 128 };
 
-/// The spans of a request, and what it lost.
+/// The spans of a request, and its losses.
 #[derive(Default)]
 pub(crate) struct Read {
     pub(crate) spans: Vec<Span>,
-    /// Spans, by the fault that cost them.
+    /// The number of rejected spans, by fault.
     rejected: BTreeMap<Fault, u64>,
-    /// Values of spans that were kept, likewise.
+    /// The number of lost values in spans that were kept, by fault.
     lost: BTreeMap<Fault, u64>,
 }
 
 /// Reads an `ExportTraceServiceRequest`.
 ///
 /// # Errors
-/// It is not one.
+/// The bytes are not a valid request.
 pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<Read, Malformed> {
     let mut read = Read::default();
     // The last resource's service, which all of its spans share.
@@ -59,7 +59,7 @@ impl Read {
         self.rejected.values().sum()
     }
 
-    /// What was lost, for the sender; empty if nothing was.
+    /// A report of the losses for the sender; empty if there were none.
     pub(crate) fn message(&self) -> String {
         let mut message = String::new();
         let spans = self.rejected.iter().map(|(fault, count)| ("spans rejected", fault, count));
@@ -137,7 +137,7 @@ fn value(value: Any<'_>) -> Value {
         Any::Text(text) => Value::String(text.into_owned()),
         Any::Bool(flag) => Value::Bool(flag),
         Any::Int(number) => json!(number),
-        // JSON has no number for these.
+        // JSON has no number for NaN or an infinity.
         Any::Double(number) if !number.is_finite() => Value::String(non_finite(number).to_owned()),
         Any::Double(number) => json!(number),
         Any::Array(values) => Value::Array(values.into_iter().map(self::value).collect()),
@@ -146,7 +146,7 @@ fn value(value: Any<'_>) -> Value {
     }
 }
 
-/// As [protobuf's JSON](https://protobuf.dev/programming-guides/json/) writes it.
+/// The number in the form of [protobuf's JSON](https://protobuf.dev/programming-guides/json/).
 fn non_finite(number: f64) -> &'static str {
     if number.is_nan() {
         "NaN"

@@ -1,4 +1,4 @@
-//! X-Ray segment documents: each is kept as it was sent, and it and every subsegment nested in it become spans.
+//! X-Ray segment documents: each is kept as it was sent. The document and every subsegment nested in it become spans.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use xray::{Cause, Exception, SegmentId};
 
 use crate::model::{Code, Document, Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
 
-/// Subsegments within one another. Ours are at most 24 deep.
+/// The deepest nesting of subsegments. Ours are at most 24 deep.
 const DEPTH: usize = 100;
 
-/// The fields of a document that a span has a place of its own for.
+/// The fields of a document that a span has separate fields for.
 const OWN: [&str; 10] =
     ["id", "name", "trace_id", "parent_id", "type", "start_time", "end_time", "in_progress", "subsegments", "cause"];
 
-/// What one datagram holds: its document, and the spans in it, that of the document last.
+/// The content of one datagram: its document and the spans in it, with the document's span last.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) document: Document,
@@ -26,7 +26,7 @@ pub(crate) struct Sent {
     pub(crate) left_out: usize,
 }
 
-/// Reads a datagram that came at `received`.
+/// Reads a datagram that arrived at `received`.
 pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<Sent, String> {
     let document = xray::datagram::document(bytes).map_err(|error| error.to_string())?;
     let text = text(document).ok_or("its document is not JSON")?;
@@ -91,7 +91,7 @@ impl<'a> Level<'a> {
     }
 }
 
-/// What every span of a datagram shares, and the spans.
+/// The values that all spans of a datagram share, and the spans.
 struct Tree {
     trace_id: TraceId,
     service: Option<Arc<str>>,
@@ -177,7 +177,7 @@ fn attributes(document: &xray::Document) -> Map<String, Value> {
     }
 }
 
-/// Takes the links out of a document's fields, unless there is something among them that is none.
+/// Takes the links out of a document's fields, unless one of them is invalid.
 fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
     let told: Option<Vec<Linked>> = fields.get("links").and_then(|links| Vec::deserialize(links).ok());
     let links: Option<Vec<Link>> = told.unwrap_or_default().into_iter().map(Linked::link).collect();
@@ -187,7 +187,7 @@ fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
     links.unwrap_or_default()
 }
 
-/// A link as a document tells it.
+/// A link in a document's format.
 #[derive(Deserialize)]
 struct Linked {
     trace_id: xray::TraceId,
@@ -203,7 +203,7 @@ impl Linked {
     }
 }
 
-/// Seconds as a float, to the microsecond, which is as exact as such a number is in this century.
+/// Converts seconds as a float, to the microsecond. Such a number is no more exact than that in this century.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -320,7 +320,7 @@ mod tests {
 
         #[test]
         fn any_tree_of_subsegments_is_as_many_spans(counts in proptest::collection::vec(0_usize..4, 0..5)) {
-            // Each number says how many subsegments the last one of the level above has.
+            // Each number is how many subsegments the last one of the level above has.
             let mut ids = 0;
             let mut leaf = || {
                 ids += 1;

@@ -6,7 +6,7 @@ use super::{Bounds, Inner, Key, Store};
 use crate::model::{Document, Source, Span, SpanId, TraceId};
 
 impl Store {
-    /// Adds what one datagram told. Where its trace has no room for all of it, the spans go first.
+    /// Adds the content of one datagram. If not all of it fits in its trace, spans take precedence.
     pub(crate) fn add_document(&self, document: Document, spans: Vec<Span>) {
         let mut inner = self.lock();
         inner.add_all(spans, self.bounds);
@@ -32,7 +32,7 @@ impl Inner {
         let Some(trace) = self.traces.get_mut(&document.trace_id) else {
             return;
         };
-        // Of a document whose own span did not fit, that span is counted.
+        // If the document's own span did not fit, that span has already been counted.
         let own = Key { id: document.id, source: Source::Xray, kind: document.kind };
         if !trace.places.contains_key(&own) {
             return;
@@ -58,7 +58,7 @@ mod tests {
     use crate::model::Nanos;
     use crate::store::BOUNDS;
 
-    /// A segment that takes about so many bytes more than the least one.
+    /// A segment that takes about `more` bytes more than the smallest one.
     fn segment(trace: u8, id: u8, more: usize) -> (Document, Vec<Span>) {
         let padding = "x".repeat(more);
         let text = format!(
@@ -130,7 +130,7 @@ mod tests {
         store.add_document(document, spans);
         assert_eq!((store.counts().spans, store.counts().rejected), (1, 1));
         assert!(store.documents(id).unwrap().is_empty());
-        // A smaller one fits, and a larger one that follows leaves nothing stale.
+        // A smaller document fits, and a larger one that follows leaves nothing stale.
         add(&store, segment(1, 1, 0));
         assert_eq!(store.documents(id).unwrap().len(), 1);
         add(&store, segment(1, 1, 1_000));

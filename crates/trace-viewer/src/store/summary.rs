@@ -1,4 +1,4 @@
-//! What is said of a trace as a whole. Knows its spans alone, not where they are kept.
+//! The summary of a trace. Knows only the trace's spans, not where they are kept.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId, short};
 /// Services that a summary names.
 const SERVICES: usize = 20;
 
-/// What a list says of a trace.
+/// A trace in the list.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Summary {
     pub(crate) trace_id: TraceId,
-    /// The name of the earliest span whose parent has not come; OTLP's name where both protocols told of it.
+    /// The name of the earliest span whose parent has not arrived; OTLP's name if both protocols reported the span.
     pub(crate) root_name: Option<String>,
-    /// The path that the root was asked for: many requests share a name.
+    /// The path of the root's request: many requests share a name.
     pub(crate) root_path: Option<String>,
-    /// Those that told of spans, and the databases that they called (X-Ray's inferred services); in order of appearance.
+    /// The services that reported spans, and the databases that they called (X-Ray's inferred services), in order of appearance.
     pub(crate) services: Vec<String>,
     pub(crate) start: Nanos,
     pub(crate) start_unix_nano: String,
     pub(crate) duration_ms: f64,
-    /// Operations: a span and its X-Ray twin are one.
+    /// The number of operations: a span and its X-Ray twin are one.
     pub(crate) span_count: usize,
-    /// Operations that failed.
+    /// The number of operations that failed.
     pub(crate) errors: usize,
     pub(crate) sources: Sources,
 }
@@ -42,16 +42,16 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summar
     let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
     let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
     let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
-    // X-Ray's times are rounded: among the spans of one operation OTLP's name is the one wanted.
+    // X-Ray's times are rounded, so among the spans of one operation OTLP's name is preferred.
     let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
-    // Of one id a protocol has two spans where they are the two sides of a call.
+    // A protocol has two spans with one id if they are the two sides of a call.
     let mut of_id: HashMap<SpanId, [usize; 2]> = HashMap::new();
     for span in spans {
         let [otlp, xray] = of_id.entry(span.span_id).or_default();
         *if span.source == Source::Otlp { otlp } else { xray } += 1;
     }
     let operations = of_id.values().map(|[otlp, xray]| otlp.max(xray)).sum();
-    // OTLP decides where both protocols have the operation.
+    // OTLP decides if both protocols have the operation.
     let decides =
         |span: &Span| span.source == Source::Otlp || of_id.get(&span.span_id).is_none_or(|[otlp, _]| *otlp == 0);
     let errors = spans.iter().filter(|span| span.status.code == Code::Error && decides(span)).count();
@@ -82,7 +82,7 @@ fn services(spans: &[Arc<Span>]) -> Vec<String> {
     names.take(SERVICES).collect()
 }
 
-/// The database that a span called: it sends no spans of its own.
+/// The database that a span called. Databases send no spans themselves.
 fn database(span: &Span) -> Option<&str> {
     let system = match span.source {
         Source::Otlp => span.attributes.get("db.system.name"),
