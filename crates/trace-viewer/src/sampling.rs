@@ -155,7 +155,7 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         }));
 }
 
-/// Refuses requests from pages. Any page may make one post here, and could thereby divide our services' quotas.
+/// Whether no page made a request. Any page may make one post here, and could thereby divide our services' quotas.
 fn is_no_page(request: &GuardContext<'_>) -> bool {
     !request.head().headers().contains_key(header::ORIGIN)
 }

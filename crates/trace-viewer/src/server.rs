@@ -32,7 +32,7 @@ const DATAGRAM: usize = 65_535;
 /// The most datagrams that wait to be read. A socket's own buffer holds about ninety.
 const DATAGRAMS: usize = 512;
 
-/// How many UDP ports are tried until one is also free in TCP.
+/// How many free UDP ports may turn out to be taken in TCP.
 const TRIES: usize = 16;
 
 /// A bound viewer: it has its ports, and serves once it runs.

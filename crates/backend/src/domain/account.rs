@@ -38,7 +38,7 @@ pub struct Token(SecretString);
 /// A kind of attempt that is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
-    /// What is limited, such as `sign-in`.
+    /// The limited action, such as `sign-in`.
     pub kind: &'static str,
     /// The most attempts within a quarter of an hour.
     pub most: i64,

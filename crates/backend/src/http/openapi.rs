@@ -153,7 +153,7 @@ fn tell_apart(path: &mut PathItem) {
 fn complete(operation: &mut Operation) {
     let mut parameters = operation.parameters.iter().flatten();
     let is_list = parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"));
-    // If one of the alternatives requires no credentials, nor does the operation.
+    // If one of the alternatives requires no credentials, neither does the operation.
     let is_somebodys = operation.security.as_ref().is_some_and(|ways| !ways.contains(&SecurityRequirement::default()));
     let responses = &mut operation.responses.responses;
     if let Some(RefOr::T(list)) = responses.get_mut("200").filter(|_| is_list) {

@@ -11,7 +11,7 @@ use super::words::index;
 use super::{Error, Once, Outcome, Store, transaction, within};
 use crate::domain::{Activity, Message, Ttl, User, words};
 
-/// The most dependent rows for which a crud is deleted in one transaction.
+/// The most dependent rows with which a crud is deleted in one transaction.
 const LIGHT: i64 = 500;
 
 pub(super) const CREATE: Statement = statement(

@@ -117,7 +117,7 @@ impl<I: Items> Json<I> {
             if self.items.write(self.index, &item, to).is_ok() {
                 (self.index, self.written, self.open) = (self.index + 1, 0, None);
             } else {
-                // Writing fails only if the part is full. The next write skips what is written so far.
+                // Writing fails only if the part is full. The next write skips the bytes written so far.
                 self.written += part.len() - before;
                 self.open = Some(Arc::downgrade(&item));
                 return Ok(part.into());
