@@ -147,7 +147,7 @@ fn share(clients: &mut BTreeMap<(String, String), u64>, rule: &Rule, client: &st
 pub(crate) fn routes(app: &mut ServiceConfig) {
     app.route("/GetSamplingRules", web::post().guard(guard::fn_guard(is_no_page)).to(rules))
         .route("/SamplingTargets", web::post().guard(guard::fn_guard(is_no_page)).to(targets))
-        // `cruddur doctor` recognises the listener by this response.
+        // Health checks can recognise the listener by this response.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
         .default_service(web::to(|| async {
             let said = "POST /GetSamplingRules and /SamplingTargets are all there is";
