@@ -75,7 +75,7 @@ impl Database {
         Ok(Self::Postgres(Box::new(Postgres { options, connections })))
     }
 
-    /// Makes the folder of an embedded database, for its owner alone, if it does not exist, and [checks](Self::check) it.
+    /// Makes the folder of an embedded database, for its owner alone, if it does not exist, and checks it.
     ///
     /// # Errors
     /// The folder cannot be made, or the database or folder cannot be written.
