@@ -1,13 +1,14 @@
 //! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
-//! the stable conventions' names and 5xx alone as errors, each with the `exception` that the handler returned: the name
-//! of its type and its `Display`, which leaves the process so. Continues every caller's trace: use it in services that only
-//! other services of yours reach. Health checks are not traced.
+//! the stable conventions' names. Only 5xx are errors, each with the `exception` that the handler returned: the name of its
+//! type and its `Display`, which leaves the process so. Continues every caller's trace: use it in services that only other
+//! services of yours reach. Health checks are not traced.
 //!
-//! [`client`] is the one place where such a service learns its client's address, scheme and host: by `X-Forwarded-*` if the app
-//! has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, else by the connection.
+//! [`client`] is the only place where such a service gets its client's address, scheme and host: from `X-Forwarded-*` if the
+//! app has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, otherwise from the connection.
 //!
-//! [`answer`], directly inside `TracingLogger`, answers a caller that asks by X-Ray's header whether its trace is recorded. It also ends
-//! the span with the last byte of the response, even if a task that the handler has spawned holds a clone of the span:
+//! [`answer`], directly inside `TracingLogger`, tells a caller whether its trace is recorded if the caller requests that by
+//! X-Ray's header. It also ends the span with the last byte of the response, even if a task that the handler has spawned holds
+//! a clone of the span:
 //!
 //! ```
 //! use actix_web::{App, middleware};
@@ -83,7 +84,7 @@ impl RootSpanBuilder for RootSpan {
         if let Some(error) = error.filter(|_| status.is_server_error()) {
             let error = error.as_response_error();
             span.record_with(|span| {
-                // Whoever knows more has told it.
+                // If there is an exception already, the code that recorded it knew more.
                 if !span.has_exception() {
                     span.exception(&kind(&error).unwrap_or_default(), &error.to_string(), "");
                 }
@@ -108,8 +109,8 @@ pub fn client(request: &HttpRequest) -> Client<'_> {
     }
 }
 
-/// A middleware that puts [`propagation::answer`] on the response, and ends the request's span with it: the span is that of the
-/// `TracingLogger` around it, which itself only sees responses.
+/// A middleware that puts [`propagation::answer`] on the response, and ends the request's span with the response. The span is
+/// that of the `TracingLogger` around it, which itself only sees responses.
 ///
 /// # Errors
 /// Those of the service within.
@@ -127,7 +128,7 @@ pub async fn answer<B: MessageBody>(
 }
 
 pin_project_lite::pin_project! {
-    /// A response's body that ends the request's span when it is dropped, which it is once it has been sent.
+    /// A response's body that ends the request's span when the body is dropped, which happens once it has been sent.
     #[doc(hidden)]
     pub struct Ended<B> {
         #[pin]
@@ -157,7 +158,7 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 #[derive(Default)]
 struct SpanHeaders<'a> {
     user_agent: Option<&'a HeaderValue>,
-    /// There is something to extract.
+    /// Whether there is a context to extract.
     carries_context: bool,
 }
 
@@ -175,12 +176,12 @@ impl<'a> SpanHeaders<'a> {
     }
 }
 
-/// What is asked by machines, again and again.
+/// Routes that machines request again and again.
 fn is_untraced(route: &str) -> bool {
     route.ends_with("/health-check") || route.starts_with("/health/") || route == "/metrics"
 }
 
-/// What [`propagation::FIELDS`] names, parsed: to look a text up, actix-web makes a name of it, each time.
+/// The names in [`propagation::FIELDS`], parsed: actix-web would make a name of a text at each look-up.
 static FIELDS: [HeaderName; 4] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),
@@ -188,7 +189,7 @@ static FIELDS: [HeaderName; 4] = [
     HeaderName::from_static("x-amzn-trace-id"),
 ];
 
-/// What [`Client::resolve_behind`] reads, parsed likewise.
+/// The names that [`Client::resolve_behind`] reads, parsed likewise.
 static X_FORWARDED: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),

@@ -11,7 +11,7 @@ use ::http::Uri;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url(String);
 
-/// A URL that is requested exactly as it is written, as OTLP's specification demands of the endpoint of one signal.
+/// A URL that is requested exactly as it is written, as OTLP's specification requires for the endpoint of one signal.
 pub(crate) struct ExactUrl(pub(crate) Url);
 
 /// The paths that OTLP appends to a base.
@@ -20,25 +20,25 @@ const SIGNALS: [&str; 4] = ["/v1/traces", "/v1/logs", "/v1/metrics", "/v1develop
 const GRPC_PORT: &str = ":4317";
 const HTTP_PORT: &str = ":4318";
 
-/// Of all regions, of China's, and the same with IPv6.
+/// Domains of all regions, of China's, and the same with IPv6.
 const XRAY_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
 
 /// The address of an X-Ray daemon: UDP for segments, TCP for sampling rules. Host names are resolved when used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonAddress {
-    /// `host:port` that takes segment documents.
+    /// `host:port` that receives segment documents.
     pub udp: String,
-    /// `host:port` that answers for sampling rules.
+    /// `host:port` that serves sampling rules.
     pub tcp: String,
 }
 
 impl Url {
-    /// Of a text that is known to be one.
+    /// Parses a text that is known to be a URL.
     pub(crate) fn of(url: &str) -> Self {
         Self(url.to_owned())
     }
 
-    /// Its text.
+    /// The text of the URL.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -48,8 +48,8 @@ impl Url {
         Self(format!("{}{path}", self.0))
     }
 
-    /// The base of this URL, whether it is one or names the endpoint of a signal: without query, trailing slash and the
-    /// path of a signal.
+    /// The base of this URL, whether it is one or names the endpoint of a signal: without query, trailing slash and a signal's
+    /// path.
     pub(crate) fn base(&self) -> Self {
         let (path, _) = self.split_query();
         let path = path.trim_end_matches('/');
@@ -68,12 +68,12 @@ impl Url {
         }
     }
 
-    /// Has neither path nor query.
+    /// Whether the URL has neither path nor query.
     pub(crate) fn is_bare(&self) -> bool {
         self.uri().is_some_and(|uri| uri.path() == "/" && uri.query().is_none())
     }
 
-    /// What stands behind the `?`.
+    /// The part after the `?`.
     pub(crate) fn query(&self) -> Option<&str> {
         self.split_query().1
     }
@@ -87,22 +87,22 @@ impl Url {
         self.uri().and_then(|uri| uri.host().map(str::to_ascii_lowercase)).unwrap_or_default()
     }
 
-    /// The port, of the scheme where none is written.
+    /// The port; the scheme's port if none is written.
     pub fn port(&self) -> u16 {
         self.uri().and_then(|uri| uri.port_u16()).unwrap_or(if self.is_encrypted() { 443 } else { 80 })
     }
 
-    /// Its scheme is `https`.
+    /// Whether the scheme is `https`.
     pub fn is_encrypted(&self) -> bool {
         self.0.starts_with("https://")
     }
 
-    /// The address is this machine's own.
+    /// Whether the address is this machine's own.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host())
     }
 
-    /// A key may go there: over TLS, or without leaving the machine.
+    /// Whether a key may go there: over TLS, or without leaving the machine.
     pub(crate) fn is_private(&self) -> bool {
         self.is_encrypted() || self.is_loopback()
     }
@@ -152,7 +152,7 @@ impl FromStr for Url {
 impl FromStr for ExactUrl {
     type Err = NotAnAddress;
 
-    /// Without a scheme as [`Url`] is.
+    /// Without a scheme, as for [`Url`].
     fn from_str(text: &str) -> Result<Self, NotAnAddress> {
         let url = match text.split_once("://") {
             Some((scheme, rest)) => format!("{}://{rest}", scheme.to_ascii_lowercase()),
@@ -164,7 +164,7 @@ impl FromStr for ExactUrl {
         if authority.as_str().contains('@') {
             return Err(NotAnAddress("it holds a user or password; send those in OTEL_EXPORTER_OTLP_HEADERS"));
         }
-        // `Authority` takes any text for a port.
+        // `Authority` accepts any text as a port.
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
         let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
         if authority.host().is_empty() || !is_port {

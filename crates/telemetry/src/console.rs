@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::span::not_finite;
 
-/// What the console shows, `RUST_LOG`, and how.
+/// What the console shows, by `RUST_LOG`, and in which form.
 #[derive(Debug, Clone)]
 pub struct Console {
     filter: Targets,
@@ -39,7 +39,7 @@ impl Console {
         let quiet = Targets::new()
             .with_default(LevelFilter::INFO)
             .with_target("actix_server", LevelFilter::WARN)
-            // An error for each request that cannot be read: whoever sends them would fill the log.
+            // actix reports an error for each request that cannot be read: its senders would fill the log.
             .with_target("actix_http::h1", LevelFilter::OFF);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
@@ -52,7 +52,7 @@ impl Console {
     }
 
     pub(crate) fn shows(&self, metadata: &Metadata<'_>) -> bool {
-        // ureq writes out every byte that it sends, and with them the keys.
+        // ureq logs every byte that it sends, including the keys.
         let dumps = metadata.target().starts_with("ureq") && *metadata.level() > Level::INFO;
         !dumps && self.filter.would_enable(metadata.target(), metadata.level())
     }
@@ -68,7 +68,7 @@ impl Console {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let line = self.line(metadata, fields, span);
-        // That a line cannot be written is no reason to stop a service.
+        // A line that cannot be written must not stop a service.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 
@@ -138,7 +138,7 @@ fn escape(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "{}", c.escape_default())
 }
 
-/// Those that JSON itself leaves as they are: DEL and the second set of control characters.
+/// Characters that JSON itself does not escape: DEL and the second set of control characters.
 fn escape_json(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "\\u{:04x}", u32::from(c))
 }
@@ -152,7 +152,7 @@ struct Fields {
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl Into<Json>) {
-        // What the bridge from `log` says of its own callsite.
+        // Fields in which the bridge from `log` describes its own callsite.
         if field.name().starts_with("log.") {
             return;
         }

@@ -1,7 +1,7 @@
-//! Spans of HTTP requests by OpenTelemetry's [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/),
-//! for any framework. Names are templates: no path, id or query ever becomes a name. Of a query string the keys are
-//! recorded and no value, and of whatever a caller can make long only the first 1,024 bytes are, so that a full queue has a
-//! size.
+//! Spans of HTTP requests by OpenTelemetry's
+//! [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/), for any framework. Names are
+//! templates: no path, id or query ever becomes a name. Only the keys of a query string are recorded, never a value. Of every
+//! text that a caller can make long, only the first 1,024 bytes are recorded, so that the size of a full queue is bounded.
 
 mod query;
 
@@ -27,23 +27,23 @@ const MAX_VALUE: usize = 1_024;
 /// A request that is being served.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Served<'a> {
-    /// As it came; unknown methods are recorded as `_OTHER`.
+    /// The method as it came; unknown methods are recorded as `_OTHER`.
     pub method: &'a str,
     /// The template of the route, `/api/activities/{uuid}`; `None` where no route matches.
     pub route: Option<&'a str>,
     /// The path without its query.
     pub path: &'a str,
-    /// What follows the path, without its `?`; the span tells its keys alone.
+    /// The text after the path, without its `?`; the span records only its keys.
     pub query: Option<&'a str>,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// The `Host` header or authority.
     pub host: Option<&'a str>,
-    /// Who is connected.
+    /// The address of the connected peer.
     pub peer: Option<IpAddr>,
     /// The port from which the peer is connected.
     pub peer_port: Option<u16>,
-    /// Who asks, where that is known not to be who is connected: behind a proxy that is trusted.
+    /// The client, if it is known not to be the peer: behind a trusted proxy.
     pub client: Option<IpAddr>,
     /// The `User-Agent` header.
     pub user_agent: Option<&'a str>,
@@ -51,7 +51,7 @@ pub struct Served<'a> {
     pub version: Option<&'a str>,
 }
 
-/// The SERVER span of a request, which continues what the request brought or is linked to it.
+/// The SERVER span of a request. It continues the context that the request brought, or is linked to it.
 pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
     let tell = |span: &mut Recording| {
@@ -131,12 +131,12 @@ pub enum Side {
     Client,
 }
 
-/// Records a response's status code, and that it is an error where the conventions say so.
+/// Records a response's status code, and an error if the conventions require it.
 pub fn record_status(span: &Span, side: Side, status: u16) {
     span::tell(span, |span| set_status(span, side, status));
 }
 
-/// Records a response on a CLIENT span, and by which connection it came: the server's address, and HTTP's version, `1.1`.
+/// Records a response on a CLIENT span, and its connection: the server's address, and HTTP's version, `1.1`.
 pub fn record_response(span: &Span, status: u16, peer: Option<SocketAddr>, version: &str) {
     span::tell(span, |span| {
         set_status(span, Side::Client, status);
@@ -164,12 +164,12 @@ pub fn record_error(span: &Span, kind: &str) {
     span.fail(kind);
 }
 
-/// The address of a peer as a span wants it.
+/// The address of a peer in the form that spans record.
 pub fn peer(address: SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
 
-/// The methods that the conventions know; every other is `_OTHER`, so that a caller cannot make up names.
+/// The methods that the conventions know; every other one is `_OTHER`, so that a caller cannot invent names.
 pub fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)
@@ -211,7 +211,7 @@ impl fmt::Write for AddressText {
     }
 }
 
-/// As its `Display`, which for IPv4 takes ten times as long.
+/// The same text as `Display`, which takes ten times as long for IPv4.
 pub fn address(peer: IpAddr) -> AddressText {
     let mut text = AddressText { bytes: [0; 39], length: 0 };
     match peer {
@@ -230,7 +230,7 @@ pub fn address(peer: IpAddr) -> AddressText {
 }
 
 fn split_port(authority: &str) -> (&str, Option<u16>) {
-    // A port is short: its colon is looked for from the end.
+    // A port is short, so its colon is searched from the end.
     let colon = authority.bytes().rposition(|byte| byte == b':');
     let parts = colon.and_then(|colon| Some((authority.get(..colon)?, authority.get(colon + 1..)?.parse().ok()?)));
     parts.map_or((authority, None), |(host, port)| (host, Some(port)))

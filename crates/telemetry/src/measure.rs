@@ -1,5 +1,5 @@
-//! For the bench beside this crate, which sees what users see: what a batch costs between its queue and the wire. Not a part of
-//! the crate's face; it may change at any time.
+//! For the bench next to this crate, which sees what users see: what a batch costs between its queue and the wire. Not a part
+//! of the crate's interface; it may change at any time.
 
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
@@ -16,17 +16,17 @@ pub struct Batch(Vec<Record>);
 pub struct Encoder(Otlp);
 
 impl Batch {
-    /// So many SERVER spans of nine attributes, which differ in their ids and times alone.
+    /// This many SERVER spans of nine attributes, which differ only in their ids and times.
     pub fn alike(count: usize) -> Self {
         Self((0..count).map(|_| span("/api/activities/home")).collect())
     }
 
-    /// The same of requests for a path each.
+    /// This many SERVER spans of requests, each for a different path.
     pub fn unlike(count: usize) -> Self {
         Self((0..count).map(|number| span(&format!("/api/activities/{number}"))).collect())
     }
 
-    /// Writes X-Ray's documents of the spans, and tells how many and their bytes.
+    /// Writes X-Ray's documents of the spans, and returns their number and their bytes.
     pub fn documents(&self) -> (usize, usize) {
         documents(&self.0)
     }
@@ -40,7 +40,7 @@ impl Encoder {
         Self(Otlp::new(endpoint, Signal::Traces, &[]))
     }
 
-    /// Makes the request's body, and tells its bytes; 0 where it cannot be made.
+    /// Makes the request's body, and returns its bytes; 0 if it cannot be made.
     pub fn encode(&mut self, batch: &Batch) -> usize {
         self.0.body(&batch.0).map_or(0, <[u8]>::len)
     }

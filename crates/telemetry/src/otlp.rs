@@ -1,9 +1,8 @@
-//! OTLP/HTTP, protobuf or JSON, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread, follows no
-//! redirect (the key would go along), uses no proxy of the environment, and tells the destination's own words when it
-//! refuses.
+//! OTLP/HTTP, protobuf or JSON, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread. Follows no
+//! redirects (they would leak the key), uses no proxy of the environment, and reports a refusal in the destination's own words.
 //!
-//! The exporter of `opentelemetry-otlp` is not used, because it reads `OTEL_EXPORTER_OTLP_HEADERS` by itself, so that with two
-//! destinations the key of one is sent to both, and because it drops the body of a refusal, which says why.
+//! The exporter of `opentelemetry-otlp` is not used. It reads `OTEL_EXPORTER_OTLP_HEADERS` on its own, so that with two
+//! destinations the key of one is sent to both. It also drops the body of a refusal, which says why.
 
 mod answer;
 mod json;
@@ -30,17 +29,17 @@ use answer::{receipt, said};
 pub(crate) use answer::told;
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// What is read of an answer; the rest is not needed to know what it says.
+/// The most that is read of a response; the remaining bytes are not needed to understand it.
 const ANSWER: u64 = 64 * 1024;
 
-/// Of gzip's window, the largest: 32 KiB.
+/// The size of gzip's window, the largest: 32 KiB.
 const WINDOW: u8 = 15;
 
-/// What the specification asks an exporter to call itself, before the product's own name.
+/// The name that the specification requires of an exporter, followed by the product's own name.
 const AGENT: &str =
     concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"), " cruddur-telemetry/", env!("CARGO_PKG_VERSION"));
 
-/// After a key was refused, until the next batch is sent with it: someone may have allowed it meanwhile.
+/// How long nothing is sent after a key was refused: an administrator may have allowed the key meanwhile.
 const CLOSED: Duration = Duration::from_secs(60);
 
 /// Sends batches of one signal to one OTLP/HTTP endpoint.
@@ -56,50 +55,50 @@ pub(crate) struct Otlp {
     responses: Vec<Protocol>,
     /// The version of the conventions that our spans follow, encoded as field 3 of both.
     schema: Vec<u8>,
-    /// Where the endpoint wants it.
+    /// Compresses, if the endpoint wants it.
     gzip: Option<Compress>,
-    /// The message of one export after the other, and the same compressed.
+    /// The message of one export at a time, and the same compressed.
     message: Vec<u8>,
     packed: Vec<u8>,
 }
 
-/// What is sent. The messages of both signals have the same shape.
+/// The signal that is sent. The messages of both signals have the same shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
     Traces,
     Logs,
 }
 
-/// A request that is about to be sent, for whoever signs it.
+/// A request that is about to be sent, for its signer.
 pub(crate) struct Unsigned<'a> {
     pub(crate) method: &'a str,
     pub(crate) url: &'a str,
-    /// Those that say what the body is.
+    /// Headers that describe the body.
     pub(crate) headers: &'a [(&'a str, &'a str)],
-    /// As it is sent: compressed, if it is.
+    /// The body as it is sent: compressed, if it is.
     pub(crate) body: &'a [u8],
 }
 
-/// What one attempt carries beside the endpoint's own headers.
+/// What one attempt carries besides the endpoint's own headers.
 #[derive(Default)]
 pub(crate) struct Signature {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// What the endpoint may repeat, and we do not.
+    /// Secrets that the endpoint may repeat, and this crate must not.
     pub(crate) secrets: Vec<SecretString>,
 }
 
-/// What the endpoint answered, as much of it as is read.
+/// The endpoint's response, as much of it as is read.
 struct Answer {
     status: StatusCode,
     kind: Option<HeaderValue>,
-    /// What AWS calls the error, in a header of its own.
+    /// AWS's name for the error, from a separate header.
     error: Option<HeaderValue>,
     retry_after: Option<Duration>,
     body: Vec<u8>,
 }
 
 impl Otlp {
-    /// Sends `signal` to `endpoint` as what `resource`, an encoded message, describes.
+    /// Sends `signal` to `endpoint` for the process that `resource`, an encoded message, describes.
     pub(crate) fn new(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Self {
         let agent = agent(CONNECT, endpoint.timeout, &endpoint.tls);
         let mut scope = Vec::new();
@@ -121,15 +120,15 @@ impl Otlp {
         }
     }
 
-    /// Takes a response in JSON too, whatever the request's encoding: as AWS, whose APIs answer in it, may have it.
+    /// Accepts a response in JSON too, whatever the request's encoding: AWS's APIs respond in JSON.
     #[cfg_attr(not(feature = "xray-otlp"), expect(dead_code, reason = "AWS alone needs it"))]
     pub(crate) fn or_json(mut self) -> Self {
         self.responses.push(Protocol::Json);
         self
     }
 
-    /// Makes the request's message, what `batch` has of each maker within one scope within one resource, and packs it as the
-    /// endpoint wants it.
+    /// Makes the request's message and packs it as the endpoint wants it. The records of each maker are in one scope within one
+    /// resource.
     pub(crate) fn body(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         self.message.clear();
         let (message, scope) = (&mut self.message, &self.scope);
@@ -139,7 +138,7 @@ impl Otlp {
         }
         for maker in &makers {
             let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
-            // What conventions another maker follows is not known.
+            // The conventions that another maker follows are not known.
             part(message, &as_field(maker.encoding()), scope, &[], of_maker);
         }
         if self.endpoint.protocol == Protocol::Json {
@@ -148,7 +147,7 @@ impl Otlp {
         let Some(gzip) = &mut self.gzip else { return Ok(&self.message) };
         gzip.reset();
         self.packed.clear();
-        // What cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
+        // Data that cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
         self.packed.reserve(self.message.len() + self.message.len() / 1_000 + 64);
         match gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
             Status::StreamEnd => Ok(&self.packed),
@@ -156,7 +155,7 @@ impl Otlp {
         }
     }
 
-    /// Sends a batch, with what `sign` adds to this attempt. Without a signature it is not sent.
+    /// Sends a batch, with what `sign` adds to this attempt. Without a signature the batch is not sent.
     pub(crate) fn send(
         &mut self,
         batch: &[Record],
@@ -178,7 +177,7 @@ impl Otlp {
         self.judge(batch.len(), sent, &signature)
     }
 
-    /// Those that say what the body is.
+    /// The headers that describe the body.
     fn headers(&self) -> Vec<(&'static str, &'static str)> {
         let kind = match self.endpoint.protocol {
             Protocol::Protobuf => "application/x-protobuf",
@@ -211,7 +210,7 @@ impl Otlp {
         let mut body = Vec::new();
         let read = response.body_mut().as_reader().take(ANSWER).read_to_end(&mut body);
         let status = response.status();
-        // What came of a refusal says why; a success may say that it took a part, and is not believed by halves.
+        // Even a part of a refusal's body says why. A success may report that only a part was accepted, so its body must be whole.
         if status.is_success() {
             read?;
         }
@@ -219,7 +218,7 @@ impl Otlp {
         Ok(Answer { status, kind, error, retry_after, body })
     }
 
-    /// What became of a batch of this size.
+    /// The outcome of a batch of this size.
     fn judge(&self, size: usize, sent: Result<Answer, ureq::Error>, signature: &Signature) -> Outcome {
         let mut outcome = Outcome::default();
         let url = &self.endpoint.url;
@@ -253,8 +252,8 @@ impl Otlp {
                 let words = said(kind.as_ref(), error.as_ref(), &answer);
                 let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
                 outcome.lose(size, reason, format!("{url} answered {status}{}", told(&words)));
-                // Those that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
-                // AWS has 400 for it too, and says so.
+                // The statuses that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
+                // AWS also uses 400 for this, and names the error.
                 if matches!(status.as_u16(), 429 | 502 | 503 | 504) || words.starts_with("Throttl") {
                     outcome.again_after = Some(retry_after.unwrap_or_default());
                 }
@@ -267,7 +266,8 @@ impl Otlp {
     }
 }
 
-/// The body of a response, without the gzip that its headers name. As it came if they name none, or it is not packed after all.
+/// The body of a response, without the gzip that its headers name. It is unchanged if they name none, or if it is not packed
+/// after all.
 pub(crate) fn unpacked(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
     let coding = headers.get("content-encoding").and_then(|coding| coding.to_str().ok()).unwrap_or_default();
     if !["gzip", "x-gzip"].iter().any(|gzip| coding.eq_ignore_ascii_case(gzip)) {
@@ -286,7 +286,7 @@ fn pause(after: &str) -> Option<Duration> {
     after.parse().map(Duration::from_secs).ok().or_else(|| until(after).map(Result::unwrap_or_default))
 }
 
-/// Appends `records` within one scope within one resource, both by the same `schema`.
+/// Appends `records` within one scope within one resource, both with the same `schema`.
 fn part<'a>(
     message: &mut Vec<u8>,
     resource: &[u8],
@@ -307,7 +307,7 @@ fn part<'a>(
     message.extend_from_slice(schema);
 }
 
-/// `payload` as field 1, which a resource and a scope are of what is around them.
+/// `payload` as field 1, which is the field of a resource and of a scope in the message around them.
 fn as_field(payload: &[u8]) -> Vec<u8> {
     let mut field = Vec::new();
     bytes(&mut field, 1, payload);

@@ -1,6 +1,6 @@
-//! Asks a destination, now, whether it would take what we send: for a doctor, not for a service. Each question blocks, for at
-//! most the endpoint's timeout, and is answered with what was found or with what is wrong and its fix. Sends no span and no log
-//! record: what is asked leaves no trace.
+//! Checks whether a destination would accept our data now: for a doctor, not for a service. Each check blocks, for at most the
+//! endpoint's timeout, and returns what was found, or what is wrong and its fix. Sends no span and no log record, so a check
+//! leaves no trace.
 
 mod speaker;
 
@@ -28,12 +28,12 @@ use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(10);
-/// Of an answer, in bytes.
+/// The most that is read of a response, in bytes.
 const ANSWER: u64 = 64 * 1024;
-/// A clock that is wrong by more puts spans where nobody looks.
+/// A clock that is wrong by more puts spans where users do not look.
 const SKEW: Duration = Duration::from_secs(30);
 
-/// What Honeycomb says of a key.
+/// What Honeycomb reports of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The team's name.
@@ -42,7 +42,7 @@ pub struct Identity {
     pub environment: String,
     /// Whether the key may send events.
     pub sends: bool,
-    /// What this machine's clock is ahead or behind, where the answer has a `Date`.
+    /// How far this machine's clock is ahead or behind, if the response has a `Date`.
     pub clock: Option<Clock>,
 }
 
@@ -51,7 +51,7 @@ pub struct Identity {
 pub struct Clock {
     /// The difference.
     pub skew: Duration,
-    /// This machine is ahead.
+    /// Whether this machine is ahead.
     pub ahead: bool,
 }
 
@@ -74,7 +74,7 @@ impl Clock {
 /// The addresses of a host's name.
 ///
 /// # Errors
-/// The name is not known.
+/// The name is unknown.
 pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let host = host.trim_matches(['[', ']']);
     match (host, port).to_socket_addrs() {
@@ -83,10 +83,10 @@ pub fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// A connection to one of a host's addresses, within two seconds each.
+/// Connects to one of a host's addresses, within two seconds each.
 ///
 /// # Errors
-/// Nobody takes it.
+/// No address accepts the connection.
 pub fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
     let mut problem = format!("{host} has no address");
     for address in resolve(host, port)? {
@@ -102,16 +102,16 @@ pub fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
     Err(problem)
 }
 
-/// The TCP side of an X-Ray daemon. Its UDP side, which takes segments, cannot be asked: a datagram is never answered.
+/// The TCP side of an X-Ray daemon. Its UDP side, which receives segments, cannot be checked: a datagram never gets a response.
 ///
 /// # Errors
-/// Nobody takes a connection there.
+/// No connection is accepted there.
 pub fn daemon(address: &DaemonAddress) -> Result<SocketAddr, String> {
     let (host, port) = address.tcp.rsplit_once(':').unwrap_or((&address.tcp, ""));
     connect(host, port.parse().unwrap_or(0))
 }
 
-/// How many sampling rules the one that `config` asks for them gives, and where; `None` where it asks nobody.
+/// How many sampling rules the server in `config` returns, and its address; `None` if `config` has no server.
 #[cfg(feature = "xray")]
 pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
     let Sampling::Xray(rules) = &config.sampling else { return None };
@@ -119,10 +119,10 @@ pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
     Some(client.rules().map(|rules| (rules.iter().count(), client.endpoint().clone())))
 }
 
-/// The status with which an unencrypted URL answers a GET.
+/// The status of the response to a GET of an unencrypted URL.
 ///
 /// # Errors
-/// Nobody answers.
+/// No server responds.
 pub fn get(url: &Url) -> Result<u16, String> {
     agent(CONNECT, TOTAL, &Tls::default())
         .get(url.as_str())
@@ -131,10 +131,10 @@ pub fn get(url: &Url) -> Result<u16, String> {
         .map_err(|error| format!("{url} did not answer: {}", explain(&error)))
 }
 
-/// Asks Honeycomb, `GET /1/auth`, what its key is for.
+/// Requests from Honeycomb, by `GET /1/auth`, what its key is for.
 ///
 /// # Errors
-/// It does not answer, or does not know the key.
+/// Honeycomb does not respond, or does not know the key.
 pub fn auth(honeycomb: &Otlp) -> Result<Identity, String> {
     let endpoint = honeycomb.traces.as_ref().or(honeycomb.logs.as_ref()).ok_or("it has no endpoint")?;
     let url = endpoint.url.base().join("/1/auth");
@@ -184,36 +184,36 @@ struct Access {
     events: bool,
 }
 
-/// Sends a request for spans that has none.
+/// Sends an export request without spans.
 ///
 /// # Errors
-/// It was not taken, in the destination's own words, or what speaks there instead of OTLP over HTTP.
+/// The request was not accepted, in the destination's own words; or the protocol that is there instead of OTLP over HTTP.
 pub fn traces(endpoint: &Endpoint) -> Result<(), String> {
     ask(endpoint, |resource| otlp::Otlp::new(endpoint.clone(), Signal::Traces, resource))
 }
 
-/// The same for log records.
+/// Sends an export request without log records.
 ///
 /// # Errors
-/// As of [`traces`].
+/// As for [`traces`].
 pub fn logs(endpoint: &Endpoint) -> Result<(), String> {
     ask(endpoint, |resource| otlp::Otlp::new(endpoint.clone(), Signal::Logs, resource))
 }
 
-/// The same to X-Ray, signed.
+/// Sends a signed export request without spans to X-Ray.
 ///
 /// # Errors
-/// As of [`traces`], or there are no credentials.
+/// As for [`traces`], or there are no credentials.
 #[cfg(feature = "xray-otlp")]
 pub fn signed_traces(to: &XrayOtlp) -> Result<(), String> {
     let signer = Arc::new(crate::xray_otlp::Signer::new(to));
     ask(&to.endpoint, |resource| crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), signer, resource))
 }
 
-/// A connection by TLS, with the endpoint's certificates.
+/// Connects by TLS, with the endpoint's certificates.
 ///
 /// # Errors
-/// There is none, or what speaks there instead.
+/// There is no connection, or the protocol that is there instead.
 pub fn tls(endpoint: &Endpoint) -> Result<(), String> {
     let url = &endpoint.url;
     match agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str()).call() {
@@ -222,7 +222,7 @@ pub fn tls(endpoint: &Endpoint) -> Result<(), String> {
     }
 }
 
-/// Asks where credentials come from for some that are good now, and tells the last four characters of their key's id.
+/// Requests credentials that are valid now from their source, and returns the last four characters of their key's id.
 ///
 /// # Errors
 /// Why there are none.
@@ -231,7 +231,7 @@ pub fn credentials(to: &XrayOtlp) -> Result<String, String> {
     crate::xray_otlp::Signer::new(to).credentials()
 }
 
-/// An export of nothing.
+/// Sends an empty export.
 fn ask<E: Exporter>(endpoint: &Endpoint, make: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
     let resource = Resource::new("cruddur-doctor", None, &[]);
     let outcome = make(resource.encoding()).export(&[]);
@@ -239,7 +239,7 @@ fn ask<E: Exporter>(endpoint: &Endpoint, make: impl FnOnce(&[u8]) -> E) -> Resul
     outcome.error.map_or(Ok(()), |problem| Err(named(&endpoint.url, is_http, problem)))
 }
 
-/// `problem`, behind what speaks at `url` if that explains it.
+/// `problem`, after the protocol that is at `url` if that explains it.
 fn named(url: &Url, is_http: bool, problem: String) -> String {
     let address = connect(&url.host(), url.port()).ok();
     match address.and_then(|address| speaker::mistake(url, address, is_http)) {

@@ -1,6 +1,6 @@
-//! Who made the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/), encoded once. Service,
-//! host, process and SDK are known here; the detectors add to them,
-//! `OTEL_RESOURCE_ATTRIBUTES` adds to both and wins.
+//! The process that made the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/), encoded
+//! once. Service, host, process and SDK are known here. The detectors add to them; `OTEL_RESOURCE_ATTRIBUTES` adds to both and
+//! wins.
 
 use std::env::consts::{ARCH, OS};
 use std::path::Path;
@@ -19,13 +19,14 @@ const PROCESS_PID: &str = "process.pid";
 #[derive(Debug)]
 pub(crate) struct Resource {
     service: String,
-    /// None of them empty.
+    /// No value is empty.
     attributes: Vec<(String, String)>,
     encoding: Vec<u8>,
 }
 
 impl Resource {
-    /// This process as `service` of this `version`, with `more` attributes, each of which replaces an earlier one and what is known here.
+    /// This process as `service` of this `version`. Each of the `more` attributes replaces an earlier one and what is known
+    /// here.
     pub(crate) fn new(service: &str, version: Option<&str>, more: &[(String, String)]) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
@@ -43,7 +44,7 @@ impl Resource {
             ("process.executable.name", program),
         ];
         let mut attributes: Vec<_> = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        // `OTEL_SERVICE_NAME` and the service's own name come before what the attributes say, by the specification.
+        // By the specification, `OTEL_SERVICE_NAME` and the service's own name come before the attributes.
         for (key, value) in more.iter().filter(|(key, _)| key != SERVICE_NAME) {
             attributes.retain(|(known, _)| known != key);
             attributes.push((key.clone(), value.clone()));
@@ -60,14 +61,14 @@ impl Resource {
         Self { service: service.to_owned(), attributes, encoding }
     }
 
-    /// Another process, of which nothing is known but the name of its service.
+    /// Another process, of which only the name of its service is known.
     pub(crate) fn named(service: &str) -> Self {
         let mut encoding = Vec::new();
         attribute(&mut encoding, 1, SERVICE_NAME, Value::Text(service), Limits::default().value_bytes);
         Self { service: service.to_owned(), attributes: vec![(SERVICE_NAME.to_owned(), service.to_owned())], encoding }
     }
 
-    /// What X-Ray calls the platforms that it knows.
+    /// X-Ray's names for the platforms that it knows.
     pub(crate) const ECS: &str = "AWS::ECS::Container";
     pub(crate) const EC2: &str = "AWS::EC2::Instance";
     pub(crate) const EKS: &str = "AWS::EKS::Container";

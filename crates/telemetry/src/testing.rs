@@ -64,12 +64,12 @@ impl Made {
     }
 }
 
-/// The spans that end while `run` runs under a layer with these settings, and the log records where `logs` is set.
+/// The spans that end while `run` runs under a layer with these settings, and the log records if `logs` is set.
 pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl FnOnce()) -> Recorded {
     recorded_by(|layer| Layer { sampler, limits, ..layer }, logs, run)
 }
 
-/// The same under a layer that `set` sets.
+/// The same under a layer that `set` configures.
 pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
     let (spans, records) = (Taken::default(), Taken::default());
     let queue = |taken: &Taken| {
@@ -142,13 +142,13 @@ pub(crate) fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 
                 head.extend(byte);
             }
             let head = String::from_utf8_lossy(&head).to_ascii_lowercase();
-            // A connection that is closed with something unread is reset, and its answer may be lost.
+            // If a connection is closed with unread bytes, it is reset, and its response may be lost.
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
             let _ = std::io::copy(&mut (&stream).take(length.unwrap_or(0)), &mut std::io::sink());
             let (status, body) = answer(&head);
             let length = body.len();
             let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-            // A client that has heard enough hangs up.
+            // A client that has read enough closes the connection.
             let _ = stream.write_all((head + &body).as_bytes());
         }
     });

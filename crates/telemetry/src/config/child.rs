@@ -1,13 +1,14 @@
-//! What a process that starts another tells it of where spans go: what it was told itself, and of a collector and a daemon of its
-//! own where nobody named one. Both are said in the variables that everyone reads, of which some can name one address alone.
+//! The variables that a process gives a child process, so that the child's spans go to the right places: to the destinations of
+//! the parent, and to the parent's own collector and daemon if no variable names others. Both are expressed in the standard
+//! variables, some of which can name only one address.
 
 use super::headers::{DATASET, TEAM};
 use super::otlp::{Otlp, XRAY};
 use super::{Config, Switch};
 
-/// The headers that would go to the spans' collector, whoever takes its place.
+/// The headers that would go to any collector in the place of the spans' collector.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
-/// What was said of the address whose place another takes, and must not go there.
+/// Settings of the address that another replaces. They must not go to the other one.
 const TAKEN: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -17,23 +18,24 @@ const TAKEN: [&str; 5] = [
 ];
 
 impl Config {
-    /// The variables of another process that shall send to the same destinations, and to `collector` and `daemon` where
-    /// these settings name none, unless that would move what others get; `None` stands for a variable that must be unset.
+    /// The variables for another process that must send to the same destinations. It also sends to `collector` and `daemon` if
+    /// these settings name none, unless that would move what other destinations get. `None` stands for a variable that must be
+    /// unset.
     pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
         let mut variables = Vec::new();
         if !self.sends_spans {
             return variables;
         }
         let takes_place = match (&self.otlp, &self.honeycomb) {
-            // Honeycomb's own variables know no further headers, and no path but OTLP's.
+            // Honeycomb's own variables cannot express further headers, nor a path other than OTLP's.
             (_, Switch::On(Otlp { traces: Some(traces), .. }, _)) if !traces.is_plain() => false,
             _ if matches!(&self.xray_otlp, Switch::On(to, _) if to.endpoint.has_certificates) => false,
             (Switch::Off(_), _) => {
                 variables.extend(TAKEN.map(|variable| (variable, None)));
                 true
             }
-            // A collector of log records alone keeps them, with the headers that were given for it. Where Honeycomb has the place of the spans'
-            // collector and no log records, it would be told those too.
+            // A collector of log records alone keeps them, with the headers that were given for it. If Honeycomb has the place
+            // of the spans' collector and gets no log records, these headers would go to Honeycomb too.
             (Switch::On(Otlp { traces: None, logs: Some(logs), .. }, _), honeycomb)
                 if !matches!(honeycomb, Switch::On(Otlp { logs: None, .. }, _)) =>
             {
@@ -45,7 +47,7 @@ impl Config {
         };
         if takes_place {
             if let Switch::On(Otlp { traces: Some(traces), .. }, _) = &self.honeycomb {
-                // The lesson's form takes the place of the collector's: say the same in Honeycomb's own variables.
+                // The lesson's form uses the collector's variables: express the same in Honeycomb's own variables.
                 let base = traces.url.base();
                 variables.push(("HONEYCOMB_API_ENDPOINT", Some(base.to_string())));
                 variables.push(("HONEYCOMB_API_KEY", traces.header(TEAM)));

@@ -1,5 +1,6 @@
-//! AWS' credentials: which of the places that AWS' own tools look in has them. Reads variables and the profile files, and looks
-//! nowhere unless something is to be signed; asks neither a container nor an instance, which is done when their keys are needed.
+//! AWS's credentials: which of the places that AWS's own tools search has them. Reads variables and the profile files, and
+//! searches only if something must be signed. Sends no requests to a container or an instance; that is done when their keys are
+//! needed.
 
 use std::fmt;
 use std::fs;
@@ -12,9 +13,9 @@ use settings::Settings;
 use super::profile::{Profile, Profiles};
 use crate::address::Url;
 
-/// Where ECS answers what `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` names.
+/// The server of ECS for the path that `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` names.
 const ECS: &str = "http://169.254.170.2";
-/// The hosts that may be asked in plain HTTP, beside this machine: those of ECS and of EKS.
+/// The hosts that may be requested in plain HTTP, besides this machine: those of ECS and of EKS.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 /// A key's id, its secret, and the token of a session. Shown as the last four characters of the id.
@@ -23,7 +24,7 @@ pub(crate) struct Credentials {
     pub(crate) id: SecretString,
     pub(crate) secret: SecretString,
     pub(crate) token: Option<SecretString>,
-    /// After this they are refused.
+    /// AWS refuses the credentials after this time.
     pub(crate) expires: Option<SystemTime>,
 }
 
@@ -31,15 +32,15 @@ pub(crate) struct Credentials {
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     Environment(Credentials),
-    /// The files, and what they said at start.
+    /// The files, and the credentials that they had at start.
     Profile(Profiles, Credentials),
-    /// The endpoint, and what it wants to be told.
+    /// The endpoint, and the token that it requires.
     Container(Url, Option<Token>),
     /// The instance's metadata service.
     Instance(Url),
 }
 
-/// What a container's endpoint wants to be told, itself or in a file that is written anew from time to time.
+/// The token that a container's endpoint requires: itself, or a file that is rewritten from time to time.
 #[derive(Debug, Clone)]
 pub(crate) enum Token {
     Text(SecretString),
@@ -47,10 +48,10 @@ pub(crate) enum Token {
 }
 
 impl Credentials {
-    /// Of texts that can travel in a header.
+    /// Credentials of texts that can be sent in a header.
     ///
     /// # Errors
-    /// They cannot; which of them is not told, nor what it is.
+    /// A text cannot be sent in a header. The error reveals neither which text it is nor its content.
     pub(crate) fn new(id: &str, secret: SecretString, token: Option<SecretString>) -> Result<Self, &'static str> {
         let texts = [Some(id), Some(secret.expose_secret()), token.as_ref().map(ExposeSecret::expose_secret)];
         if texts.into_iter().flatten().any(|text| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()))
@@ -61,7 +62,7 @@ impl Credentials {
     }
 }
 
-/// The profile that the variables name, and where its files are.
+/// The profile that the variables name, and the paths of its files.
 pub(super) fn profiles(settings: &mut Settings) -> Profiles {
     let home = settings.text("HOME");
     let mut file = |variable, name: &str| {
@@ -72,7 +73,7 @@ pub(super) fn profiles(settings: &mut Settings) -> Profiles {
     Profiles { name: settings.text("AWS_PROFILE").unwrap_or_else(|| "default".to_owned()), credentials, config }
 }
 
-/// The first place that has credentials. Where none can have them, that is a fault of `asked_by`, which wants to sign.
+/// The first place that has credentials. If no place can have them, that is a fault of `asked_by`, which requires a signature.
 pub(super) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
     let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
     let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
@@ -133,7 +134,7 @@ pub(super) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
 /// Whether the variables name a container's endpoint.
 enum Asked {
     At(Source),
-    /// That is a fault, which is remembered.
+    /// The variables are invalid. The fault is recorded.
     Wrongly,
     No,
 }
@@ -144,7 +145,7 @@ fn container(settings: &mut Settings) -> Asked {
     let file = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Token::File(path.into()));
     let token = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|text| Token::Text(text.into()));
     let token = file.or(token);
-    // Whoever knows the address may ask there: it is not quoted back.
+    // Anyone who knows the address may request credentials there, so it is not quoted in a fault.
     if let Some(path) = settings.text(RELATIVE) {
         return match format!("{ECS}{path}").parse() {
             Ok(url) if path.starts_with('/') => Asked::At(Source::Container(url, token)),
@@ -166,7 +167,7 @@ fn container(settings: &mut Settings) -> Asked {
     }
 }
 
-/// The instance's metadata service, where there may be one.
+/// The instance's metadata service, if there may be one.
 fn instance(settings: &mut Settings) -> Result<Source, String> {
     let disabled = settings.text("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let at = settings.parse("AWS_EC2_METADATA_SERVICE_ENDPOINT", "an address such as http://169.254.169.254");
@@ -178,7 +179,8 @@ fn instance(settings: &mut Settings) -> Result<Source, String> {
     }
 }
 
-/// What the machine's makers say of it, on both kinds of EC2's machines. Asking the network would take seconds elsewhere.
+/// Reads what the machine's makers record of it, on both kinds of EC2's machines. A request over the network would take seconds
+/// elsewhere.
 fn is_ec2() -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     read("/sys/class/dmi/id/sys_vendor").contains("Amazon EC2") || read("/sys/hypervisor/uuid").starts_with("ec2")
@@ -187,7 +189,7 @@ fn is_ec2() -> bool {
 impl fmt::Display for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.id.expose_secret();
-        // Of what is shorter, four characters are too many.
+        // Four characters of a shorter id are too many.
         let shown = if id.len() >= 12 { id.get(id.len() - 4..).unwrap_or_default() } else { "" };
         write!(f, "…{shown}")
     }

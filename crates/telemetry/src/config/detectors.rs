@@ -1,4 +1,5 @@
-//! Who is asked about the machine that the process runs on. Reads the variables that each detector needs; asks nobody.
+//! Which platforms are queried about the machine that the process runs on. Reads the variables that each detector needs; sends
+//! no requests.
 
 use settings::Settings;
 
@@ -30,7 +31,7 @@ const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
 /// EC2's instance metadata, the same on every instance.
 pub(super) const EC2: &str = "http://169.254.169.254";
 
-/// A platform that may know more of the process than it knows of itself, and what the environment says of it.
+/// A platform that may know more about the process than the process itself does, and its settings in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Detector {
     /// The container's metadata endpoint; `None` outside ECS.
@@ -42,7 +43,7 @@ pub(crate) enum Detector {
 }
 
 impl Detector {
-    /// Its name in the variable.
+    /// The detector's name in the variable.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Ecs(_) => "ecs",
@@ -52,7 +53,7 @@ impl Detector {
     }
 }
 
-/// In the order of the variable: what a later one finds replaces what an earlier one did.
+/// The detectors in the order of the variable: what a later one finds replaces what an earlier one found.
 pub(super) fn read(settings: &mut Settings) -> Vec<Detector> {
     let mut detectors = Vec::new();
     for name in names(settings, VARIABLE).unwrap_or_default() {

@@ -19,14 +19,14 @@ pub(super) const TRACES: &str = "/v1/traces";
 pub struct Endpoint {
     /// The whole URL.
     pub url: Url,
-    /// What the URL has behind its `?`.
+    /// The part of the URL after its `?`.
     pub(crate) query: Option<SecretString>,
     pub(crate) headers: Headers,
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Tls,
-    /// Its certificates are in OTLP's variables, which are about this address alone.
+    /// Whether the certificates come from OTLP's variables, which apply to this address alone.
     pub(crate) has_certificates: bool,
 }
 
@@ -40,18 +40,18 @@ pub enum Protocol {
 }
 
 impl Endpoint {
-    /// Without headers and certificates.
+    /// An endpoint without headers and certificates.
     pub(crate) fn plain(url: Url, gzip: bool, protocol: Protocol) -> Self {
         let (query, headers, timeout, tls) = (None, Vec::new(), Duration::from_secs(1), Tls::default());
         Self { url, query, headers, timeout, gzip, protocol, tls, has_certificates: false }
     }
 
-    /// A header's value, to be told to a child process.
+    /// A header's value, to be passed to a child process.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
-    /// Whether Honeycomb's own variables can say all of it.
+    /// Whether Honeycomb's own variables can express the whole endpoint.
     pub(super) fn is_plain(&self) -> bool {
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
         !self.has_certificates
@@ -59,7 +59,7 @@ impl Endpoint {
             && self.headers.iter().all(|(name, _)| is_known(name))
     }
 
-    /// All of its headers, as a variable gives them.
+    /// All headers of the endpoint, in the format of a variable.
     pub(super) fn told_headers(&self) -> Option<String> {
         let told =
             |(name, value): &(HeaderName, SecretString)| format!("{name}={}", percent_encode(value.expose_secret()));

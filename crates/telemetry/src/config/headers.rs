@@ -1,4 +1,4 @@
-//! What travels in a header: keys, the name of a dataset, and the list of `OTEL_EXPORTER_OTLP_HEADERS`. No value is ever
+//! What is sent in a header: keys, the name of a dataset, and the list of `OTEL_EXPORTER_OTLP_HEADERS`. No value is ever
 //! repeated in a fault, because each may be a key.
 
 use std::str::FromStr;
@@ -13,10 +13,10 @@ pub(super) const DATASET: &str = "x-honeycomb-dataset";
 
 pub(super) type Headers = Vec<(HeaderName, SecretString)>;
 
-/// Quotes that a shell would have removed, and a list in a compose file does not.
+/// Quotes that a shell would have removed, but that a list in a compose file keeps.
 const QUOTES: [char; 2] = ['"', '\''];
 
-/// What describes the body, which the exporter alone knows.
+/// Headers that describe the body. Only the exporter knows them.
 const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// A key.
@@ -42,7 +42,7 @@ pub(super) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
     headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
 }
 
-/// `name=value,…`, the values percent-encoded. Of two entries with one name the last holds, as in other SDKs.
+/// `name=value,…`, the values percent-encoded. If two entries have one name, the last one wins, as in other SDKs.
 pub(super) fn headers(settings: &mut Settings, variable: &str) -> Headers {
     let text = settings.text(variable).unwrap_or_default();
     let mut headers = Headers::new();
@@ -68,7 +68,8 @@ fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
     let no_pair = || format!("is not a name=value pair with a value; write it like {TEAM}=KEY");
     let (name, value) = member.split_once('=').ok_or_else(no_pair)?;
     let (name, value) = (name.trim(), value.trim());
-    // The specification's format, W3C's baggage, has no `"` in a value, and a name of a header in quotes is never meant.
+    // The specification's format, W3C's baggage, allows no `"` in a value, and quotes around a header's name are never
+    // intended.
     if name.contains(QUOTES) || value.contains('"') || value.starts_with('\'') || value.ends_with('\'') {
         return Err("has a quote, which would be part of it; remove it, or write %22 or %27 if it is meant".to_owned());
     }

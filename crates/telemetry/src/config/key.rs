@@ -1,4 +1,4 @@
-//! Honeycomb's keys, told apart by their form, so that one that cannot send is explained at start and not by a 401 later.
+//! Honeycomb's keys, distinguished by their form, so that a key that cannot send is explained at start and not by a 401 later.
 //! The forms are those of Honeycomb's [documentation](https://docs.honeycomb.io/configure/environments/manage-api-keys/).
 
 use std::fmt;
@@ -20,7 +20,7 @@ pub struct Key {
 pub enum KeyKind {
     /// `hc?ik_…`, id and secret: sends.
     Ingest,
-    /// The same without its secret.
+    /// An ingest key's id without its secret.
     IngestId,
     /// 32 hex digits, or `hc?ic_…`: sends, into a dataset that must be named.
     Classic,
@@ -28,7 +28,7 @@ pub enum KeyKind {
     Configuration,
     /// `hc?mk_…`: manages a team.
     Management,
-    /// What an example has in the place of a key.
+    /// The placeholder of an example instead of a key.
     Placeholder,
     /// Any other form, such as that of an environment's older keys, which send.
     Other,
@@ -40,12 +40,12 @@ impl Key {
         Self { secret, kind }
     }
 
-    /// What it is for.
+    /// What the key is for.
     pub fn kind(&self) -> KeyKind {
         self.kind
     }
 
-    /// Why nothing can be sent with it, and the mend.
+    /// Why nothing can be sent with the key, and the fix.
     pub(crate) fn problem(&self, has_dataset: bool) -> Option<&'static str> {
         match self.kind {
             KeyKind::Ingest | KeyKind::Other => None,
@@ -89,7 +89,7 @@ impl KeyKind {
     }
 }
 
-/// Enough to tell one key from another, and too little to use it: four characters of an id, or of a long key.
+/// Enough to distinguish one key from another, and too little to use it: four characters of an id, or of a long key.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.secret.expose_secret();

@@ -1,23 +1,23 @@
-//! What the environment asks for. Reads variables, the file of sampling rules if one is named, and AWS' profile files where
-//! something is to be signed, and decides which destinations are on and why. The names are
-//! those of [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/),
-//! with its defaults unless the table says otherwise. A value that the specification knows and we do not do is a warning with
-//! what happens instead, as is a variable ([`is_known`] has the whole list): a platform may set either for every service. A
-//! value that nothing knows is a fault.
+//! The settings in the environment. Reads variables, the file of sampling rules if one is named, and AWS's profile files if
+//! something must be signed. Decides which destinations are on and why. The names are those of
+//! [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/), with its
+//! defaults unless the table says otherwise. A value or a variable ([`is_known`] has the whole list) that the specification has
+//! but this crate does not support is a warning with what happens instead, because a platform may set either for every service.
+//! A value that is not in the specification is a fault.
 //!
 //! | variable | meaning |
 //! |---|---|
 //! | `HONEYCOMB_API_KEY` | Honeycomb is on, with this key |
 //! | `HONEYCOMB_API_ENDPOINT` | its address: `https://api.honeycomb.io` (the default), `https://api.eu1.honeycomb.io`, or your own |
 //! | `HONEYCOMB_DATASET` | the dataset, which classic keys need |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | an OTLP/HTTP collector is on at this address; one of Honeycomb's means Honeycomb, one of X-Ray's X-Ray |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | an OTLP/HTTP collector is on at this address; an address of Honeycomb means Honeycomb, one of X-Ray means X-Ray |
 //! | `OTEL_EXPORTER_OTLP_HEADERS` | `name=value,…` for that address, values percent-encoded; `x-honeycomb-team=KEY` means Honeycomb |
-//! | `OTEL_EXPORTER_OTLP_TIMEOUT` | of one export, in milliseconds, at most 60,000 \[10000\] |
+//! | `OTEL_EXPORTER_OTLP_TIMEOUT` | timeout of one export, in milliseconds, at most 60,000 \[10000\] |
 //! | `OTEL_EXPORTER_OTLP_COMPRESSION` | `gzip` or `none`; by default `gzip`, but `none` to a collector on this machine |
 //! | `OTEL_EXPORTER_OTLP_PROTOCOL` | `http/protobuf` or `http/json` |
 //! | `OTEL_EXPORTER_OTLP_INSECURE` | `true`: an endpoint without a scheme is `http://` |
 //! | `OTEL_EXPORTER_OTLP_CERTIFICATE` | a PEM file of the CAs to trust at that address \[the public ones\] |
-//! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `OTEL_EXPORTER_OTLP_CLIENT_KEY` | PEM files of what this client shows there |
+//! | `OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE`, `OTEL_EXPORTER_OTLP_CLIENT_KEY` | PEM files of the certificate and the key that this client uses there |
 //! | `OTEL_EXPORTER_OTLP_TRACES_*`, `…_LOGS_*` | any of these for one signal; an endpoint is the whole URL, used as it is written |
 //! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | the CAs to trust at every destination: a PEM file, a folder of them \[the public ones\] |
 //! | `OTEL_TRACES_EXPORTER` | `none`: no spans are sent anywhere \[`otlp`, and X-Ray's own\] |
@@ -25,33 +25,33 @@
 //! | `AWS_XRAY_DAEMON_ADDRESS` | the X-Ray daemon is on: `host:port`, or `udp:host:port tcp:host:port` |
 //! | `AWS_XRAY_INDEXED_ATTRIBUTES` | the attributes, `user.id,app.result_length`, that are annotations of segments too \[none\] |
 //! | `AWS_XRAY_OTLP_ENDPOINT` | X-Ray's own OTLP endpoint is on: `https://xray.REGION.amazonaws.com`, or any address that takes its place |
-//! | `AWS_REGION`, `AWS_DEFAULT_REGION` | the region to sign for where the address names none; else the profile's |
-//! | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | who signs for it; else a profile |
+//! | `AWS_REGION`, `AWS_DEFAULT_REGION` | the region to sign for if the address names none; otherwise the profile's |
+//! | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN` | the credentials that sign for it; otherwise a profile's |
 //! | `AWS_PROFILE` | the profile of `~/.aws/credentials` and `~/.aws/config` \[`default`\] |
-//! | `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`, `HOME` | where those files are |
-//! | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`, `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` | what ECS and EKS set: where a container asks for credentials |
-//! | `AWS_EC2_METADATA_DISABLED` | `true`: an instance's metadata is not asked for credentials |
-//! | `OTEL_SERVICE_NAME` | the service's name instead of the one it gives itself; else `service.name` of the next |
-//! | `OTEL_RESOURCE_ATTRIBUTES` | `key=value,…`, percent-encoded, of every span |
-//! | `OTEL_RESOURCE_DETECTORS` | who is asked for more of them at start: some of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
-//! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | what the platform itself sets, for `ecs` and for `eks` |
+//! | `AWS_SHARED_CREDENTIALS_FILE`, `AWS_CONFIG_FILE`, `HOME` | the paths of those files |
+//! | `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, `AWS_CONTAINER_CREDENTIALS_FULL_URI`, `AWS_CONTAINER_AUTHORIZATION_TOKEN`, `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` | set by ECS and EKS: where a container requests credentials |
+//! | `AWS_EC2_METADATA_DISABLED` | `true`: no credentials are requested from an instance's metadata |
+//! | `OTEL_SERVICE_NAME` | the service's name instead of the one in its code; otherwise `service.name` of the next variable |
+//! | `OTEL_RESOURCE_ATTRIBUTES` | attributes of every span: `key=value,…`, percent-encoded |
+//! | `OTEL_RESOURCE_DETECTORS` | the platforms that are queried for more of them at start: any of `ecs`, `ec2`, `eks`; a later one wins \[none\] |
+//! | `ECS_CONTAINER_METADATA_URI_V4`, `KUBERNETES_SERVICE_HOST`, `HOSTNAME` | set by the platform itself, for `ecs` and for `eks` |
 //! | `AWS_EC2_METADATA_SERVICE_ENDPOINT` | the instance's metadata, for `ec2` and for credentials \[`http://169.254.169.254`\] |
-//! | `OTEL_SDK_DISABLED` | `true`: every destination is off and no span is made; the context that a request brought, with its decision, goes on as it came |
+//! | `OTEL_SDK_DISABLED` | `true`: every destination is off and no span is made; the context of a request, with its decision, is propagated unchanged |
 //! | `OTEL_TRACES_SAMPLER` | `always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_` \[`parentbased_always_on`\]; or `xray`: by X-Ray's sampling rules |
 //! | `OTEL_TRACES_SAMPLER_ARG` | the ratio, from 0 to 1 \[1\]; of `xray`, `endpoint=URL,polling_interval=SECONDS,rules=FILE` \[the daemon's TCP side, 300, 1 a second and 5 %\] |
-//! | `OTEL_PROPAGATORS` | of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
+//! | `OTEL_PROPAGATORS` | any of `tracecontext`, `baggage`, `xray`, or `none` \[all three\] |
 //! | `OTEL_BSP_MAX_QUEUE_SIZE` | records that wait for each destination, at most \[32768\]; and at most 16 MiB of them |
 //! | `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` | records in one export, at most \[2048\] |
 //! | `OTEL_BSP_SCHEDULE_DELAY` | how long a record waits for others, in milliseconds, at most 60,000 \[500\] |
-//! | `OTEL_BSP_EXPORT_TIMEOUT` | of one export where `OTEL_EXPORTER_OTLP_TIMEOUT` says nothing |
-//! | `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_EXPORT_TIMEOUT` | the same of log records \[as of spans\] |
-//! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | of one span, at most 10,000 \[128\] |
-//! | `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT` | of one event of a span and of one log record \[128\] |
-//! | `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text of a log record |
-//! | `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` | is read, and limits nothing: links have none here |
-//! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | of one text, in bytes, from 1 to 65,536 \[8192\] |
-//! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same where the span's own say nothing |
-//! | `TRACE_LEVEL` | the spans that are made, by their level and target: `debug`, or `tower_http=debug,noisy=off`; those of requests always are \[`info`\] |
+//! | `OTEL_BSP_EXPORT_TIMEOUT` | timeout of one export if `OTEL_EXPORTER_OTLP_TIMEOUT` is not set |
+//! | `OTEL_BLRP_MAX_QUEUE_SIZE`, `OTEL_BLRP_MAX_EXPORT_BATCH_SIZE`, `OTEL_BLRP_SCHEDULE_DELAY`, `OTEL_BLRP_EXPORT_TIMEOUT` | the same for log records \[as for spans\] |
+//! | `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`, `OTEL_SPAN_EVENT_COUNT_LIMIT`, `OTEL_SPAN_LINK_COUNT_LIMIT` | limits of one span, at most 10,000 \[128\] |
+//! | `OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT`, `OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT` | limits of one event of a span and of one log record \[128\] |
+//! | `OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT` | limit of one text of a log record |
+//! | `OTEL_LINK_ATTRIBUTE_COUNT_LIMIT` | read, but limits nothing: links have no attributes here |
+//! | `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` | limit of one text, in bytes, from 1 to 65,536 \[8192\] |
+//! | `OTEL_ATTRIBUTE_COUNT_LIMIT`, `OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT` | the same if the span's own are not set |
+//! | `TRACE_LEVEL` | the spans that are made, by their level and target: `debug`, or `tower_http=debug,noisy=off`; spans of requests are always made \[`info`\] |
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
 mod child;
@@ -95,7 +95,7 @@ pub use spans::service_name;
 pub use variables::is_known;
 pub use xray_otlp::XrayOtlp;
 
-/// A service's telemetry as its environment asks for it.
+/// A service's telemetry as its environment configures it.
 #[derive(Debug)]
 pub struct Config {
     /// Honeycomb.
@@ -104,32 +104,32 @@ pub struct Config {
     pub otlp: Switch<Otlp>,
     /// The X-Ray daemon.
     pub xray: Switch<DaemonAddress>,
-    /// The attributes that X-Ray shall index.
+    /// The attributes that X-Ray must index.
     pub(crate) indexed: Vec<String>,
     /// X-Ray's own OTLP endpoint.
     pub xray_otlp: Switch<XrayOtlp>,
-    /// `OTEL_LOGS_EXPORTER` asks for log records.
+    /// Whether `OTEL_LOGS_EXPORTER` requests log records.
     logs: bool,
     pub(crate) service: Option<String>,
-    /// The calling service's own, from its code.
+    /// The calling service's version, from its code.
     pub(crate) service_version: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
-    /// None where every destination is off and no rule asks where we are: nobody would read what they find.
+    /// Empty if every destination is off and no rule depends on the platform: the results would not be used.
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
-    /// Of spans.
+    /// The pace of spans.
     pub(crate) pace: Pace,
-    /// Of log records.
+    /// The pace of log records.
     pub(crate) log_pace: Pace,
-    /// No spans are made; what requests bring goes on.
+    /// No spans are made; the context of a request is propagated.
     pub(crate) disabled: bool,
-    /// Whether spans go anywhere: not where `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
+    /// Whether spans go anywhere: not if `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
     pub(crate) sends_spans: bool,
     pub(crate) propagators: Propagators,
     pub(crate) span_levels: SpanLevels,
     pub(crate) console: Console,
-    /// What is done otherwise than a variable asks, a line each, to be printed at start.
+    /// What is done differently from what a variable requests, one line each, to be printed at start.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -143,15 +143,15 @@ pub enum Switch<T> {
 }
 
 impl Config {
-    /// From the process's environment.
+    /// Reads the process's environment.
     ///
     /// # Errors
-    /// Every variable that is set and wrong, a line each.
+    /// Every variable that is set and invalid, one line each.
     pub fn from_env() -> Result<Self, Faults> {
         settings::from_env(Self::read)
     }
 
-    /// From `settings`, which remembers the faults; for a service that reads more than this.
+    /// Reads `settings`, which records the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
         let logs = values::exporters(settings, &values::LOGS) == Exporters::Otlp;
         let found = otlp::read(settings, logs);
@@ -232,7 +232,7 @@ impl Config {
         Self { service_version: Some(version.to_owned()), ..self }
     }
 
-    /// The file of X-Ray's sampling rules that hold where nobody gives others, if one is named.
+    /// The file of X-Ray's sampling rules that apply if there are no central ones, if one is named.
     pub fn rules_file(&self) -> Option<&str> {
         match &self.sampling {
             Sampling::Xray(rules) => rules.file.as_deref(),
@@ -240,8 +240,8 @@ impl Config {
         }
     }
 
-    /// Where log records go, if they are sent at all: `None` if `OTEL_LOGS_EXPORTER` does not ask for that, and no address if no
-    /// destination takes them.
+    /// The addresses that log records are sent to. `None` if `OTEL_LOGS_EXPORTER` does not request them; no address if no
+    /// destination accepts them.
     pub fn log_records(&self) -> Option<Vec<String>> {
         let of = |switch: &Switch<Otlp>| match switch {
             Switch::On(Otlp { logs: Some(logs), .. }, _) => Some(logs.url.to_string()),
@@ -250,7 +250,7 @@ impl Config {
         self.logs.then(|| [&self.honeycomb, &self.otlp].into_iter().filter_map(of).collect())
     }
 
-    /// Each destination's name, and where it is or why it is off.
+    /// Each destination's name, and its address or why it is off.
     pub fn destinations(&self) -> [(&'static str, Result<String, &str>); 4] {
         let url = |otlp: &Otlp| otlp.url().map(ToString::to_string).unwrap_or_default();
         [
@@ -263,7 +263,7 @@ impl Config {
 }
 
 impl Switch<Otlp> {
-    /// With log records alone, if it takes them.
+    /// With log records alone, if the destination accepts them.
     fn without_traces(self, why: &str) -> Self {
         match self {
             Self::On(otlp, by) if otlp.logs.is_some() => Self::On(Otlp { traces: None, ..otlp }, by),
@@ -290,20 +290,20 @@ impl<T> Switch<T> {
     }
 }
 
-/// Off, because `variable` is not set, or because it is wrong, which is a fault of its own.
+/// Off, because `variable` is not set, or because it is invalid, which is a separate fault.
 fn unset<T>(settings: &Settings, variable: &str) -> Switch<T> {
     let is = if settings.is_wrong(variable) { "is wrong" } else { "is not set" };
     Switch::Off(format!("{variable} {is}"))
 }
 
-/// Writes `%XX` for every byte that may mean something in a list of pairs.
+/// Writes `%XX` for every byte that may have a meaning in a list of pairs.
 fn percent_encode(text: &str) -> String {
     let encoded =
         |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(encoded).collect()
 }
 
-/// Takes `%XX` for the byte it stands for; `None` where the escape is broken or the result is not UTF-8.
+/// Replaces `%XX` by the byte it stands for; `None` if the escape is broken or the result is not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());

@@ -1,5 +1,5 @@
-//! OTLP's variables, Honeycomb's and X-Ray's: ways to name the same kind of destination, told apart by where they lead. Each
-//! signal has an endpoint of its own, because the specification lets each have its own variables.
+//! The variables of OTLP, Honeycomb and X-Ray. They name the same kind of destination in different ways; its address
+//! distinguishes them. Each signal has a separate endpoint, because the specification lets each have its own variables.
 
 use ::http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
@@ -27,7 +27,7 @@ pub struct Otlp {
     pub key: Option<Key>,
 }
 
-/// What the variables lead to.
+/// The destinations that the variables name.
 pub(super) struct ResolvedOtlp {
     pub(super) honeycomb: Switch<Otlp>,
     pub(super) otlp: Switch<Otlp>,
@@ -36,23 +36,23 @@ pub(super) struct ResolvedOtlp {
 }
 
 impl Otlp {
-    /// Its traces' URL, or its logs' where it takes those alone.
+    /// The URL of its traces, or of its logs if it accepts only those.
     pub fn url(&self) -> Option<&Url> {
         self.traces.as_ref().or(self.logs.as_ref()).map(|endpoint| &endpoint.url)
     }
 }
 
-/// What every request to Honeycomb needs, whichever signal it has.
+/// What every request to Honeycomb needs, for any signal.
 struct Honeycomb {
     base: Url,
     key: SecretString,
     dataset: Option<SecretString>,
 }
 
-/// Honeycomb, X-Ray, and any other collector.
+/// Reads the settings of Honeycomb, X-Ray, and any other collector.
 pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
     let base = signal::url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
-    // The specification wants the base here. The whole URL of a signal is a common mistake with one meaning.
+    // The specification requires the base here. The whole URL of a signal is a common mistake with one meaning.
     let base = base.map(|base| base.base());
     let general = headers(settings, HEADERS);
     let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
@@ -73,7 +73,7 @@ pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
 }
 
 /// Honeycomb, by its own variables or by those of a collector that lead to it. Each signal goes where its own variables lead:
-/// the headers that were given for one address go to no other.
+/// headers that were given for one address go to no other.
 fn honeycomb(settings: &mut Settings, traces: &SignalSettings, logged: &SignalSettings, logs: bool) -> Switch<Otlp> {
     let key = key(settings, "HONEYCOMB_API_KEY");
     let dataset = dataset(settings, "HONEYCOMB_DATASET");
@@ -108,7 +108,7 @@ fn honeycomb(settings: &mut Settings, traces: &SignalSettings, logged: &SignalSe
         unencrypted(settings, named, &base);
     }
     let to = Honeycomb { base, key, dataset };
-    // In the lesson's form there is one address for everything, unless the logs have one of their own.
+    // In the lesson's form there is one address for everything, unless the logs have a separate one.
     let takes_logs = logs && (logged.leads_to_honeycomb() || !is_honeycomb);
     let of_logs = own(logged);
     let otlp = Otlp {
@@ -120,7 +120,7 @@ fn honeycomb(settings: &mut Settings, traces: &SignalSettings, logged: &SignalSe
 }
 
 impl Honeycomb {
-    /// At `url`, with what was given for that address, or else below the base.
+    /// The endpoint at `url`, with what was given for that address; without a `url`, the endpoint below the base.
     fn endpoint(&self, settings: &mut Settings, of: &SignalSettings, url: Option<Url>, signal: Signal) -> Endpoint {
         let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
         let mut headers: Headers = others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
@@ -140,7 +140,7 @@ fn collector(settings: &mut Settings, traces: &SignalSettings, logged: &SignalSe
         if !of.headers.is_empty() && !url.is_private() {
             unencrypted(settings, of.url_by, &url);
         }
-        // On this machine there is no wire to spare.
+        // On this machine there is no bandwidth to save.
         let gzip = !url.is_loopback();
         Some(of.endpoint(settings, url, of.headers.clone(), gzip, Some(&of.certificates)))
     };
@@ -154,7 +154,7 @@ fn collector(settings: &mut Settings, traces: &SignalSettings, logged: &SignalSe
     }
 }
 
-/// X-Ray's own endpoint: by its variable, else where the spans are led to it. It takes nothing else.
+/// X-Ray's own endpoint: by its variable, otherwise if the variables of spans lead to it. It accepts only spans.
 fn xray(
     settings: &mut Settings,
     traces: &SignalSettings,
@@ -182,7 +182,7 @@ fn xray(
     Some((traces.endpoint(settings, url, headers, true, certificates), by))
 }
 
-/// The key that the lesson gives among the headers.
+/// The key that the lesson puts in the headers.
 fn lesson_key(settings: &mut Settings, traces: &SignalSettings, key: Option<&SecretString>) -> Option<SecretString> {
     let lesson = find(&traces.headers, TEAM)?;
     if key.is_some_and(|key| key.expose_secret() != lesson.expose_secret()) {

@@ -1,6 +1,6 @@
-//! The profiles of AWS' shared files, `~/.aws/credentials` and `~/.aws/config`: the keys and the region of one of them. What a
-//! file holds beside that is left alone; lines that mean nothing are skipped, as AWS' own tools do. Runs no
-//! `credential_process`, assumes no role, and knows no SSO: of a profile that needs one of these it tells which.
+//! The profiles of AWS's shared files, `~/.aws/credentials` and `~/.aws/config`: the keys and the region of one of them. Other
+//! content of a file is ignored; lines without a meaning are skipped, as AWS's own tools do. Runs no `credential_process`,
+//! assumes no role, and does not support SSO. If a profile needs one of these, the module reports which.
 //!
 //! The format: [AWS' reference guide](https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html).
 
@@ -13,27 +13,27 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::Credentials;
 
-/// What is read of a file, in bytes.
+/// The most that is read of a file, in bytes.
 const LONGEST: u64 = 1024 * 1024;
-/// Ways to credentials that AWS' tools know and this does not.
+/// Ways to get credentials that AWS's tools support and this module does not.
 const UNKNOWN: [&str; 6] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file", "login_session"];
 
-/// The files, and which of their profiles is meant.
+/// The files, and which of their profiles is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Profiles {
     pub(crate) name: String,
-    /// Without a home folder there may be none.
+    /// May be missing without a home folder.
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What the files say of one profile.
+/// What the files have for one profile.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) keys: Option<Credentials>,
     pub(super) region: Option<String>,
-    /// Why it has no keys: for each file, or for what it has instead.
+    /// Why the profile has no keys: the reason for each file, or the way that it uses instead.
     pub(crate) without: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ enum Kind {
 type Properties = BTreeMap<String, SecretString>;
 
 impl Profiles {
-    /// Reads both files. The keys of one come before the keys of the other, never one half from each.
+    /// Reads both files. The keys of one come before the keys of the other; an id and a secret never come from different files.
     pub(crate) fn read(&self) -> Profile {
         let mut profile = Profile::default();
         let files = [(&self.credentials, Kind::Credentials), (&self.config, Kind::Config)];
@@ -97,11 +97,11 @@ fn text(path: &Path) -> Result<String, String> {
     }
 }
 
-/// The properties of profile `name`; `None` where no section is its.
+/// The properties of profile `name`; `None` if it has no section.
 fn properties(text: &str, kind: Kind, name: &str) -> Option<Properties> {
     let mut found = None;
     let mut is_ours = false;
-    // Of the property before: what stands further in belongs to its value.
+    // The indent of the property before: lines that are indented further belong to its value.
     let mut indent = None;
     for line in text.trim_start_matches('\u{feff}').lines() {
         let content = line.trim_start();
@@ -129,7 +129,7 @@ fn properties(text: &str, kind: Kind, name: &str) -> Option<Properties> {
 }
 
 impl Kind {
-    /// The name of the profile that a section is.
+    /// The name of the profile that a section describes.
     fn profile(self, section: &str) -> Option<&str> {
         let section = section.trim();
         let name = match self {

@@ -1,5 +1,6 @@
-//! What the variables say of sampling: one of OpenTelemetry's samplers, or X-Ray's rules, in the spelling of AWS's distribution of
-//! OpenTelemetry. Reads the file of rules that it names, so that a wrong one is found before anything starts; asks nobody.
+//! The variables of sampling: one of OpenTelemetry's samplers, or X-Ray's rules, in the spelling of AWS's distribution of
+//! OpenTelemetry. Reads the file of rules that they name, so that an invalid one is found before anything starts; sends no
+//! requests.
 
 use std::fmt;
 use std::path::Path;
@@ -15,7 +16,7 @@ use crate::span::sampler::{Root, Sampler};
 
 const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
 const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-/// Without it there is nobody to ask for rules.
+/// Without this feature there is no client that polls for rules.
 const WITH_XRAY: bool = cfg!(feature = "xray");
 
 /// How it is decided which traces are recorded.
@@ -27,27 +28,27 @@ pub(crate) enum Sampling {
     Xray(Box<XrayRules>),
 }
 
-/// X-Ray's rules, and where they are.
+/// X-Ray's rules, and their sources.
 #[derive(Debug)]
 pub(crate) struct XrayRules {
-    /// Who is asked for the central ones; `None` where nobody is.
+    /// The server of the central rules; `None` if there is none.
     pub(crate) central: Option<Central>,
-    /// What holds without them.
+    /// The rules that apply without central ones.
     pub(crate) local: Rules,
-    /// Where those are from.
+    /// The file of the local rules, if there is one.
     pub(crate) file: Option<String>,
 }
 
-/// Who is asked for rules.
+/// The server that is polled for rules.
 #[derive(Debug)]
 pub(crate) struct Central {
     pub(crate) endpoint: Url,
-    /// How often.
+    /// The interval of polling.
     pub(crate) polling: Duration,
 }
 
 impl Sampling {
-    /// `daemon` is who answers for rules unless the argument names another.
+    /// `daemon` is the server of the rules unless the argument names another.
     pub(super) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
         let name = settings.text(VARIABLE).map(|name| name.to_ascii_lowercase());
         match name.as_deref() {
@@ -61,7 +62,7 @@ impl Sampling {
         }
     }
 
-    /// Asks nobody.
+    /// Turns polling off.
     pub(super) fn disable(&mut self) {
         if let Self::Xray(rules) = self {
             rules.central = None;
@@ -69,7 +70,7 @@ impl Sampling {
     }
 }
 
-/// One of the specification's samplers; its default where none is named. An argument is read if the sampler takes one.
+/// One of the specification's samplers; its default if none is named. An argument is read if the sampler takes one.
 fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
     let default = Sampler { root: Root::On, parent_based: true };
     let name = match name {

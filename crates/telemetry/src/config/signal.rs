@@ -43,10 +43,10 @@ enum Compression {
     None,
 }
 
-/// What a variable asks to be spoken.
+/// The protocol that a variable requests.
 enum Spoken {
     Http(Protocol),
-    /// Not here: it is spoken over HTTP, in protobuf.
+    /// Not supported here: HTTP with protobuf is used instead.
     Grpc,
 }
 
@@ -134,18 +134,18 @@ impl SignalSettings {
         }
     }
 
-    /// By its address, or by the key among its headers.
+    /// Whether the address, or the key in the headers, is Honeycomb's.
     pub(super) fn leads_to_honeycomb(&self) -> bool {
         let is_honeycombs = self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some();
         is_honeycombs && !self.leads_to_xray()
     }
 
-    /// By its address.
+    /// Whether the address is X-Ray's.
     pub(super) fn leads_to_xray(&self) -> bool {
         self.url.as_ref().and_then(Url::xray_region).is_some()
     }
 
-    /// With `certificates` if they were given for this address.
+    /// The endpoint, with `certificates` if they were given for this address.
     pub(super) fn endpoint(
         &self,
         settings: &mut Settings,
@@ -165,7 +165,7 @@ impl SignalSettings {
     }
 }
 
-/// The URL in `variable`. Without a scheme it is plain HTTP if one of the flags says so, the first that is set.
+/// The URL in `variable`. Without a scheme it is plain HTTP if the first of the flags that is set says so.
 pub(super) fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
 where
     T: FromStr,
@@ -178,7 +178,7 @@ where
     settings.parse_text(variable, &text, expected)
 }
 
-/// The encoding for a signal, and its URL as that protocol has it. The endpoint of gRPC has another port, and no path.
+/// The encoding for a signal, and its URL for that protocol. The endpoint of gRPC has another port, and no path.
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
     let (own, expected) = (signal.variables().protocol, "http/protobuf or http/json");
@@ -198,7 +198,7 @@ fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: b
     }
 }
 
-/// The signal's own variable, else the general one.
+/// The value of the signal's own variable, otherwise of the general one.
 fn either<T>(settings: &mut Settings, own: &str, general: &str, expected: &str) -> Option<T>
 where
     T: FromStr,

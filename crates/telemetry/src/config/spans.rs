@@ -1,5 +1,5 @@
-//! What the variables say of spans and log records, wherever they go: their resource, how much one may hold, and at what pace they
-//! are sent.
+//! The variables of spans and log records for all destinations: their resource, how much one may hold, and the pace at which
+//! they are sent.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     attributes
 }
 
-/// The service's name that the variables give, if they give one: `OTEL_SERVICE_NAME`, or else `service.name` among
+/// The service's name in the variables, if they give one: `OTEL_SERVICE_NAME`, otherwise `service.name` in
 /// `OTEL_RESOURCE_ATTRIBUTES`.
 pub fn service_name(settings: &mut Settings) -> Option<String> {
     let own = settings.text("OTEL_SERVICE_NAME");
@@ -48,7 +48,7 @@ pub fn service_name(settings: &mut Settings) -> Option<String> {
 
 pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
     const VARIABLE: &str = "AWS_XRAY_INDEXED_ATTRIBUTES";
-    /// Annotations of a trace, which is as many as X-Ray indexes.
+    /// The most annotations of a trace, which is as many as X-Ray indexes.
     const MOST: usize = 50;
     let text = settings.text(VARIABLE).unwrap_or_default();
     let keys: Vec<String> = text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
@@ -72,7 +72,7 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
     let log_attributes = count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT").or(general);
     // Links have no attributes here.
     count("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
-    // Honeycomb takes texts of 64 KiB.
+    // Honeycomb accepts texts of 64 KiB.
     let mut length = |variable| {
         let length = values::number(settings, variable, 1..=65_536, "a number of bytes")?;
         usize::try_from(length).ok()

@@ -1,4 +1,4 @@
-//! What each variable does to the whole configuration, and what its faults and warnings say.
+//! The effect of each variable on the whole configuration, and its faults and warnings.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! The certificates that variables name: OTLP's for the collector that they were given for, and `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` for every destination. Files are read only for an address that is encrypted, so that a variable of the platform
-//! costs nothing elsewhere.
+//! The certificates that variables name: OTLP's for the collector for which they were given, and `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` for every destination. Files are read only for an encrypted address, so that a variable of the platform costs
+//! nothing otherwise.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::address::Url;
 use crate::certificates::{Named, TlsFiles};
 use crate::tls::Tls;
 
-/// The variables of a signal, each with the general one behind it.
+/// The variables of a signal, each followed by the general one.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Certificates {
     trusted: Option<Named>,
@@ -36,7 +36,7 @@ impl Certificates {
         self.trusted.is_some() || self.client.is_some() || self.key.is_some()
     }
 
-    /// What a connection to `url` trusts and shows, if it was this address that they were given for.
+    /// What a connection to `url` trusts and shows, if the certificates were given for this address.
     pub(super) fn load(&self, settings: &mut Settings, url: &Url) -> Tls {
         if !url.is_encrypted() {
             let set = [&self.trusted, &self.client, &self.key];

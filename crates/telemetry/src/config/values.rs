@@ -1,6 +1,6 @@
 //! The kinds of values that OpenTelemetry's specification has for its variables: booleans, numbers, and lists of names. A value
-//! that the specification knows and we do not do is a warning with what happens instead, so that a variable which a platform
-//! sets for every service stops none. A value that no version of the specification knows is a fault.
+//! that the specification has but this crate does not support is a warning with what happens instead, so that a variable which
+//! a platform sets for every service stops none. A value that no version of the specification has is a fault.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::propagation::Propagators;
 /// The longest timeout, a minute: a worker that waits longer delays the next batch for too long.
 const LONGEST_TIMEOUT: u64 = 60_000;
 
-/// A signal's variable that selects its exporters, and what happens instead of those that we do not have.
+/// A signal's variable that selects its exporters, and what happens instead of those that are not supported.
 pub(super) struct Selection {
     pub(super) variable: &'static str,
-    /// With `otlp` in the same list.
+    /// What happens if `otlp` is in the same list.
     pub(super) beside_otlp: &'static str,
-    /// Without it.
+    /// What happens otherwise.
     pub(super) alone: &'static str,
 }
 
@@ -35,7 +35,7 @@ pub(super) const LOGS: Selection = Selection {
 /// Which exporters a variable selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exporters {
-    /// It is unset, or names only exporters that we do not have.
+    /// The variable is unset, or names only exporters that are not supported.
     Default,
     Otlp,
     None,
@@ -51,7 +51,7 @@ pub(super) fn flag(settings: &mut Settings, variable: &str) -> Option<bool> {
     Some(is_true)
 }
 
-/// A whole number. One above `range` is its highest, one below it leaves the default; both are warnings.
+/// A whole number. A number above `range` becomes its highest; one below it leaves the default. Both are warnings.
 pub(super) fn number(settings: &mut Settings, variable: &str, range: RangeInclusive<u64>, of: &str) -> Option<u64> {
     let text = settings.text(variable)?;
     let (low, high) = range.into_inner();
@@ -59,7 +59,7 @@ pub(super) fn number(settings: &mut Settings, variable: &str, range: RangeInclus
         settings.fault(variable, format!("{text:?} is not a whole number; give {of} from {low} to {high}"));
         return None;
     }
-    // Digits that do not fit are more than any bound.
+    // Digits that do not fit in a number are above any bound.
     let number = text.parse().unwrap_or(u64::MAX);
     if number > high {
         settings.warn(variable, format!("{text} is more than {high}, the highest here; {high} is used"));
@@ -70,7 +70,7 @@ pub(super) fn number(settings: &mut Settings, variable: &str, range: RangeInclus
     Some(number.min(high))
 }
 
-/// Milliseconds, of which the specification's 0 means no limit.
+/// Milliseconds; the specification's 0 means no limit.
 pub(super) fn timeout(settings: &mut Settings, variable: &str) -> Option<Duration> {
     let milliseconds = number(settings, variable, 0..=LONGEST_TIMEOUT, "milliseconds")?;
     if milliseconds == 0 {
@@ -112,7 +112,7 @@ pub(super) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     }
 }
 
-/// No metrics are exported, whatever is asked for.
+/// No metrics are exported, whatever the variable requests.
 pub(super) fn metrics(settings: &mut Settings) {
     const VARIABLE: &str = "OTEL_METRICS_EXPORTER";
     let names = names(settings, VARIABLE).unwrap_or_default();

@@ -1,24 +1,24 @@
-//! Every environment variable that OpenTelemetry's specification knows, and what becomes of it here. A variable of this list
-//! never stops a service: what we do not do is a warning at start with what happens instead. `docs/src/configuration.md` shows
-//! the same list, and a test compares the two.
+//! Every environment variable of OpenTelemetry's specification, and what is done with it here. A variable of this list never
+//! stops a service: if it is not supported, a warning at start says what happens instead. `docs/src/configuration.md` shows the
+//! same list, and a test compares the two.
 //!
 //! Sources: [the SDK's variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/) and
-//! [the OTLP exporter's](https://opentelemetry.io/docs/specs/otel/protocol/exporter/), with those that they have deprecated.
+//! [the OTLP exporter's](https://opentelemetry.io/docs/specs/otel/protocol/exporter/), including the deprecated ones.
 
 use settings::Settings;
 
-/// What becomes of a variable.
+/// What is done with a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Support {
-    /// It does what the specification says, with what the text adds.
+    /// The variable does what the specification says, with what the text adds.
     Done,
-    /// It is not read. The text says what happens instead.
+    /// The variable is not read. The text says what happens instead.
     Ignored,
 }
 
 use Support::{Done, Ignored};
 
-/// Names, with alternatives in braces and `*` for any ending; what becomes of them; and how.
+/// Names, with alternatives in braces and `*` for any ending; what is done with them; and how.
 #[rustfmt::skip]
 pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_SDK_DISABLED", Done, "any value but `true` and `false` is a warning and means `false`"),
@@ -65,16 +65,16 @@ pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_{PYTHON,NODE,JAVA,JAVAAGENT,GO,DOTNET,RUBY,PHP,CPP,RUST,JS,ERLANG,ELIXIR,SWIFT,DENO,LAMBDA,AWS,INJECTOR}_*", Ignored, "for another language's SDK or for a platform"),
 ];
 
-/// Whether the specification knows a variable of this name.
+/// Whether the specification has a variable of this name.
 pub fn is_known(name: &str) -> bool {
     VARIABLES.iter().any(|(pattern, ..)| matches(pattern, name))
 }
 
-/// Warns of all variables that are set and ignored: one warning for all that the same line of the list is about.
+/// Warns of all variables that are set and ignored, with one warning for each line of the list.
 pub(super) fn warn_of_ignored(settings: &mut Settings) {
     let set: Vec<String> = settings.names().map(str::to_owned).collect();
     for (pattern, _, instead) in VARIABLES.iter().filter(|(_, support, _)| *support == Ignored) {
-        // The first line that knows a name is about it.
+        // The first line that matches a name applies to it.
         let is_first =
             |name: &str| VARIABLES.iter().find(|(any, ..)| matches(any, name)).is_some_and(|(own, ..)| own == pattern);
         let mut names: Vec<&str> = set.iter().map(String::as_str).filter(|name| is_first(name)).collect();
@@ -102,7 +102,7 @@ mod tests {
     use super::super::tests::read;
     use super::*;
 
-    /// A line of the documentation's table for each of ours.
+    /// A line of the documentation's table for each line of the list.
     fn documented() -> Vec<String> {
         let of = |(pattern, support, text): &(&str, Support, &str)| {
             let support = if *support == Done { "done" } else { "ignored, with a warning" };

@@ -1,5 +1,5 @@
-//! X-Ray's OTLP endpoint, where it was asked for: its region, and whose credentials sign for it. Opens nothing but AWS' profile
-//! files.
+//! X-Ray's OTLP endpoint, if a variable requests it: its region, and the credentials that sign for it. Opens no files except
+//! AWS's profile files.
 
 use settings::Settings;
 
@@ -18,20 +18,20 @@ pub struct XrayOtlp {
 }
 
 impl XrayOtlp {
-    /// Where its credentials come from; of a key, the last four characters of its id.
+    /// The source of its credentials; for a key, the last four characters of its id.
     pub fn credentials(&self) -> String {
         self.source.to_string()
     }
 }
 
-/// `endpoint` and the variable that names it, where one does.
+/// `endpoint` and the variable that names it, if one does.
 pub(super) fn read(settings: &mut Settings, endpoint: Option<(Endpoint, &'static str)>) -> Switch<XrayOtlp> {
     let Some((endpoint, by)) = endpoint else { return unset(settings, super::otlp::XRAY) };
     let profiles = credentials::profiles(settings);
     let profile = profiles.read();
     let regions = [settings.text("AWS_REGION"), settings.text("AWS_DEFAULT_REGION"), profile.region.clone()];
     let region = endpoint.url.xray_region().or_else(|| regions.into_iter().flatten().next());
-    // It becomes a part of a header.
+    // The region becomes a part of a header.
     let is_region = |region: &String| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match &region {
         Some(region) if !is_region(region) => {
@@ -61,7 +61,7 @@ mod tests {
     const ADDRESS: &str = "https://xray.eu-west-1.amazonaws.com";
     const KEYS: [(&str, &str); 2] =
         [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary")];
-    /// So that no test asks who is not there, on whatever machine it runs.
+    /// Keeps tests from sending requests to a missing metadata service, on any machine.
     const NOWHERE: [(&str, &str); 1] = [("AWS_EC2_METADATA_DISABLED", "true")];
 
     fn read(pairs: &[&[(&str, &str)]]) -> Result<Config, String> {

@@ -1,11 +1,11 @@
-//! What a span says of a query: which keys were given, no value. A key that is written as no name is, and whatever is not
-//! `key=value`, may be somebody's text and is left out too.
+//! What a span records of a query: which keys were given, no value. A key that does not look like a name, and any part that is
+//! not `key=value`, may be a user's text and is left out too.
 
-/// Stands for what is left out, as the conventions have it.
+/// Replaces what is left out, as the conventions specify.
 const REDACTED: &str = "REDACTED";
-/// Pairs that are told; what comes after them is not.
+/// The most pairs that are recorded; later pairs are not.
 const MAX_PAIRS: usize = 16;
-/// Bytes of a key.
+/// The most bytes of a key.
 const MAX_KEY: usize = 24;
 
 /// Keys as they came, each value replaced.
@@ -24,7 +24,7 @@ pub(super) fn redacted(query: &str) -> String {
     told
 }
 
-/// Letters, and what joins words. Digits are in ids, tokens and numbers, rarely in names.
+/// Letters, and the characters that join words. Digits occur in ids, tokens and numbers, rarely in names.
 fn is_name(key: &str) -> bool {
     let character = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'.' | b'[' | b']');
     (1..=MAX_KEY).contains(&key.len()) && key.bytes().all(character)

@@ -1,4 +1,4 @@
-//! What an endpoint says of a batch, in either of OTLP's encodings. A success that is no response of OTLP confirms nothing.
+//! An endpoint's response to a batch, in either of OTLP's encodings. A success that is not an OTLP response confirms nothing.
 
 use std::collections::HashSet;
 
@@ -9,9 +9,9 @@ use ureq::http::HeaderValue;
 
 use crate::config::Protocol;
 
-/// Characters of an answer that are looked at.
+/// The most characters of a response that are examined.
 const MOST: usize = 4_096;
-/// Letters and digits of a secret that must not be told, and how many of them in a row are a part that tells.
+/// The fewest letters and digits of a secret that is masked, and how many of them in a row reveal a part of it.
 const SHORTEST: usize = 6;
 const TELLING: usize = 8;
 
@@ -25,11 +25,11 @@ struct Refusal {
 }
 
 /// Reads a success: how many records of the batch were rejected all the same, and the endpoint's message. Both signals'
-/// responses have the same shape. The specification wants the response in the request's encoding; for protobuf, whose empty
-/// message has no bytes, no body at all is one too.
+/// responses have the same shape. The specification requires the response in the request's encoding. Protobuf's empty message
+/// has no bytes, so no body at all is a response too.
 ///
 /// # Errors
-/// What came is no response of OTLP, so that nothing confirms the batch: what it is instead.
+/// The body is not an OTLP response, so nothing confirms the batch. The error names what the body is instead.
 pub(super) fn receipt(
     protocols: &[Protocol],
     kind: Option<&HeaderValue>,
@@ -57,7 +57,7 @@ fn of_protobuf(body: &[u8]) -> Option<(usize, String)> {
     Some((usize::try_from(partial.rejected_spans).unwrap_or_default(), partial.error_message))
 }
 
-/// An object that is empty or has the one field of the message, so that the answer of another service is none.
+/// Parses an object that is empty or has only the message's one field, so that another service's response is not accepted.
 fn of_json(body: &[u8]) -> Option<(usize, String)> {
     let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
     let fields = answer.as_object()?;
@@ -77,7 +77,7 @@ fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
     kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.to_ascii_lowercase().contains(what))
 }
 
-/// What a refusal says: the error's name, where AWS gives one in a header or in the body, and the body's message.
+/// The words of a refusal: the error's name, if AWS gives one in a header or in the body, and the body's message.
 pub(super) fn said(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body: &[u8]) -> String {
     if is(kind, "protobuf") {
         let message = Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
@@ -101,22 +101,22 @@ fn named(error: Option<&str>, message: &str) -> String {
     [name, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// A destination's words, to stand behind ours: on one line, of at most 300 characters, and without the secrets that it was
-/// sent, which it may repeat.
+/// A destination's words, to follow ours: on one line, of at most 300 characters, and without the secrets that the destination
+/// was sent and may repeat.
 pub(crate) fn told<'a>(secrets: impl Iterator<Item = &'a SecretString>, message: &str) -> String {
     let message: Vec<char> = message.trim().chars().filter(|c| !c.is_control()).take(MOST).collect();
     let line: String = masked(secrets, &message).chars().take(300).collect();
     if line.is_empty() { line } else { format!(": {line}") }
 }
 
-/// `text` with `***` for whatever repeats so much of a secret that it is no chance: its letters and digits are compared, so that
-/// no quotes, breaks or escapes between them hide it.
+/// `text` with `***` for each part that repeats so much of a secret that it is no coincidence. Letters and digits are compared,
+/// so that no quotes, breaks or escapes between them hide a secret.
 fn masked<'a>(secrets: impl Iterator<Item = &'a SecretString>, text: &[char]) -> String {
     let letters: Vec<(usize, char)> = text.iter().copied().enumerate().filter(|(_, c)| c.is_alphanumeric()).collect();
     let mut hidden = vec![false; text.len()];
     for secret in secrets.map(ExposeSecret::expose_secret) {
         let secret: Vec<char> = secret.chars().filter(|c| c.is_alphanumeric()).collect();
-        // What is shorter is no key, and stands in other words too.
+        // A shorter text is not a key, and occurs in other words too.
         if secret.len() < SHORTEST {
             continue;
         }

@@ -1,6 +1,6 @@
-//! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), written straight from the bytes of a message as
-//! this crate encodes it: protobuf's JSON mapping, but for ids, which are hex. Absent fields stay absent. Attributes are texts,
-//! booleans, integers and doubles; no other values are written here.
+//! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), written straight from the bytes of a message
+//! as this crate encodes it: protobuf's JSON mapping, except for ids, which are hex. Absent fields stay absent. Attributes are
+//! texts, booleans, integers and doubles; no other values are written here.
 
 use otlp::wire::{Field, Fields};
 use serde_json::to_writer;
@@ -22,7 +22,7 @@ enum Form {
     Int,
     /// Nanoseconds since 1970, a text in JSON.
     Time,
-    /// A text if JSON has no such number.
+    /// A text if JSON cannot represent the number.
     Double,
     One(&'static [Member]),
     Many(&'static [Member]),
@@ -99,7 +99,7 @@ pub(super) fn of(signal: Signal, export: &[u8]) -> Vec<u8> {
 fn message(out: &mut Vec<u8>, bytes: &[u8], members: &[Member]) {
     out.push(b'{');
     for Member(number, name, form) in members {
-        // Those of one number may stand apart: a span's events and links are in the order in which they came.
+        // Fields of one number may be apart: a span's events and links are in the order in which they came.
         let mut fields = Fields(bytes).filter(|(own, _)| own == number).map(|(_, field)| field).peekable();
         if fields.peek().is_none() {
             continue;
@@ -151,11 +151,11 @@ fn value(out: &mut Vec<u8>, field: Field<'_>, form: &Form) {
 }
 
 fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    // Neither these values nor a buffer in memory fail.
+    // Neither these values nor writing to memory can fail.
     let _: serde_json::Result<()> = to_writer(out, value);
 }
 
-/// Puts `bracket` in the place of the last comma, if there is one.
+/// Replaces the last comma, if there is one, by `bracket`.
 fn end(out: &mut Vec<u8>, bracket: u8) {
     match out.last_mut() {
         Some(last @ b',') => *last = bracket,

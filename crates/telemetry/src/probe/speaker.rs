@@ -1,5 +1,5 @@
-//! Which protocol a server speaks, by the first bytes that it sends: so that a doctor can name the mistake where an address has the
-//! wrong port or scheme. Each question is a connection of its own, of at most two seconds.
+//! Which protocol a server uses, by the first bytes that it sends. A doctor can then name the mistake if an address has the
+//! wrong port or scheme. Each check is a separate connection, of at most two seconds.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -25,12 +25,12 @@ enum Protocol {
     Tls,
 }
 
-/// What speaks at `address` if it is not what `url` is for, with the fix. If HTTP/1.1 was answered, `is_http`, only TLS is
-/// looked for: a server may speak both versions of HTTP.
+/// The protocol at `address` if it is not the one of `url`, with the fix. If the server responded in HTTP/1.1, `is_http`, the
+/// function checks for TLS alone, because a server may support both versions of HTTP.
 pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<String> {
     let at = format!("{}:{}", url.host(), url.port());
     let speaks = |send: &[u8]| Protocol::of(&first_bytes(address, send));
-    // First, because a server of TLS may answer plain HTTP with a hint in plain HTTP.
+    // Checked first, because a server of TLS may respond to plain HTTP with a hint in plain HTTP.
     let is_tls = speaks(&client_hello(&url.host())?) == Some(Protocol::Tls);
     match (is_tls, url.is_encrypted()) {
         (true, false) => return Some(format!("{at} speaks TLS; give its address with https://")),
@@ -56,7 +56,7 @@ impl Protocol {
         match bytes {
             // An alert or a handshake, of any version since SSL 3.
             [0x15 | 0x16, 3, ..] => Some(Self::Tls),
-            // Settings or a farewell, of the whole connection.
+            // Settings or GOAWAY, of the whole connection.
             [_, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Some(Self::Http2),
             _ if bytes.starts_with(b"HTTP/1") => Some(Self::Http1),
             _ => None,
@@ -64,7 +64,7 @@ impl Protocol {
     }
 }
 
-/// As many bytes as tell the protocol; fewer, or none, if the server sends no more.
+/// Enough bytes to identify the protocol; fewer, or none, if the server sends no more.
 fn first_bytes(address: SocketAddr, send: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     // A server may break off after its first bytes, which are enough.
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that sends `answer` to whatever comes first, and closes.
+    /// A server that responds with `answer` to any first bytes, and closes.
     fn server(answer: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

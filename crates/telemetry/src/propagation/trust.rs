@@ -1,5 +1,5 @@
 //! Whose trace context is continued: at the edge of a system a caller must not choose the ids, the sampling or the parents of
-//! our traces. The default continues callers on this machine alone.
+//! our traces. By default, only callers on this machine are continued.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,16 +13,16 @@ pub struct Trust {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Whom {
-    /// What strangers send leaves no mark.
+    /// Ignores all incoming context.
     Never,
-    /// Everyone begins a new trace, linked to theirs.
+    /// Every request starts a new trace, linked to its caller's.
     Link,
     Everyone,
-    /// Peers in these networks; all others as with `Link`.
+    /// Continues peers in these networks; all others are handled as with `Link`.
     Peers(Vec<Network>),
 }
 
-/// What becomes of a context that was read.
+/// What is done with a context that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,
@@ -38,22 +38,22 @@ struct Network {
 }
 
 impl Trust {
-    /// Everyone's: for a service that only other services of ours reach.
+    /// Trusts every caller: for a service that only other services of ours reach.
     pub const ALWAYS: Self = Self { whom: Whom::Everyone, baggage: Vec::new() };
 
-    /// Callers on this machine are continued, all others begin a new trace that is linked to theirs.
+    /// Continues callers on this machine; the others' requests start a new trace that is linked to theirs.
     pub fn loopback() -> Self {
         let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(str::parse::<Network>);
         Self { whom: Whom::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
     }
 
-    /// Keeps these keys of baggage. Unless everyone is trusted, where it is kept whole, all other baggage is dropped.
+    /// Keeps these keys of baggage and drops the others, unless every caller is trusted: then baggage is kept whole.
     #[must_use]
     pub fn with_baggage(self, keys: Vec<String>) -> Self {
         Self { baggage: keys, ..self }
     }
 
-    /// Whether `peer` is believed: its trace is continued, and so is what it says of those it speaks for.
+    /// Whether `peer` is trusted: its trace is continued, and what it reports of the clients behind it is believed.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.verdict(Some(peer)) == Verdict::Continue
     }
@@ -100,7 +100,7 @@ impl FromStr for Trust {
     }
 }
 
-/// Why a text says nothing of trust.
+/// Why a text is not a valid setting of trust.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a network")]
 pub struct NotTrust(String);
@@ -130,7 +130,7 @@ impl FromStr for Network {
             if prefix > longest {
                 return None;
             }
-            // IPv4 written as IPv6, `::ffff:192.0.2.7`, as a peer may be too: both are compared as what they are.
+            // IPv4 may be written as IPv6, `::ffff:192.0.2.7`, by a peer too: both are compared in their canonical form.
             match (address.to_canonical(), address, prefix.checked_sub(96)) {
                 (address @ IpAddr::V4(_), IpAddr::V6(_), Some(prefix)) => Some(Self { address, prefix }),
                 _ => Some(Self { address, prefix }),

@@ -1,5 +1,5 @@
-//! X-Ray's `X-Amzn-Trace-Id`, read and written with W3C's ids. As with traceparent, a second header voids the first, even one
-//! that says the same. What W3C carries and this header has no field for, tracestate, is not written into it.
+//! X-Ray's `X-Amzn-Trace-Id`, read and written with W3C's ids. As with traceparent, a second header invalidates the first, even
+//! if both are the same. Tracestate, for which this header has no field, is not written into it.
 
 use std::sync::Arc;
 
@@ -12,11 +12,11 @@ use crate::span::{self, id};
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
 
-/// What the header says.
+/// The parsed header.
 pub(super) struct Told {
-    /// Without a span id where no parent is named.
+    /// Without a span id if no parent is named.
     pub(super) context: SpanContext,
-    /// It names no trace, and says that this one is not recorded: the context has a new trace id.
+    /// The header names no trace, and declares that this one is not recorded: the context has a new trace id.
     nameless: bool,
     sampled: Sampled,
     pub(super) lineage: Option<Arc<str>>,
@@ -30,7 +30,7 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     }
     let trace = TraceId::from_bytes(header.root.to_bytes());
     let span = header.parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.to_bytes()));
-    // What X-Ray's SDKs do not record has ids of zeros.
+    // X-Ray's SDKs write ids of zeros for a trace that is not recorded.
     let nameless = trace == TraceId::INVALID && header.sampled == Sampled::No;
     let (trace, span, flags) = match header.sampled {
         Sampled::No if nameless => (id::trace(span::now()), SpanId::INVALID, id::RANDOM),
@@ -42,7 +42,7 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     (trace != TraceId::INVALID).then_some(told)
 }
 
-/// What a request that is made within the span of `context` carries, but for a lineage.
+/// The header of a request that is made within the span of `context`, without a lineage.
 pub(super) fn header(context: &SpanContext) -> Ascii<74> {
     let empty = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
     let [a, b, c, d, rest @ ..] = context.trace_id().to_bytes();
@@ -50,7 +50,7 @@ pub(super) fn header(context: &SpanContext) -> Ascii<74> {
     if context.is_sampled() { text.byte(73, b'1') } else { text }
 }
 
-/// What a caller is told that asked.
+/// The header of the response to a caller that requested the decision.
 pub(super) fn answer(context: &SpanContext) -> String {
     decided(context).to_string()
 }
@@ -70,17 +70,17 @@ impl Told {
         !matches!(self.sampled, Sampled::Yes | Sampled::No)
     }
 
-    /// The caller wants to know what is decided.
+    /// The caller wants to know the decision.
     pub(super) fn asks(&self) -> bool {
         self.sampled == Sampled::Ask
     }
 
-    /// The span that is named, if one is.
+    /// The span that the header names, if it names one.
     pub(super) fn span(self) -> Option<SpanContext> {
         self.context.is_valid().then_some(self.context)
     }
 
-    /// It names the trace of `other`, and no other span of it; or none at all.
+    /// The header names the trace of `other`, and no other span of it; or it names no trace.
     pub(super) fn agrees_with(&self, other: &SpanContext) -> bool {
         let same_span = self.context.span_id() == other.span_id() || self.context.span_id() == SpanId::INVALID;
         self.nameless || (self.context.trace_id() == other.trace_id() && same_span)
