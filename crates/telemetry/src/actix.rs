@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// 500, unless it says otherwise.
+    /// Responds 500 by default.
     impl ResponseError for NoDisk {}
 
     #[test]

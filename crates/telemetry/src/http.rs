@@ -29,7 +29,7 @@ const MAX_VALUE: usize = 1_024;
 pub struct Served<'a> {
     /// The method as it came; unknown methods are recorded as `_OTHER`.
     pub method: &'a str,
-    /// The template of the route, `/api/activities/{uuid}`; `None` where no route matches.
+    /// The template of the route, `/api/activities/{uuid}`; `None` if no route matches.
     pub route: Option<&'a str>,
     /// The path without its query.
     pub path: &'a str,

@@ -56,7 +56,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Whether spans are found where they belong.
+    /// Whether the clock is right enough to find spans at their time.
     pub fn is_right(self) -> bool {
         self.skew <= SKEW
     }

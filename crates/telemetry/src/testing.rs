@@ -1,6 +1,6 @@
 //! What the unit tests share.
 
-/// Of what travels to the X-Ray daemon, as the integration tests have it.
+/// The schema of what is sent to the X-Ray daemon, shared with the integration tests.
 #[cfg(feature = "xray")]
 #[path = "../../../tests/support/schema.rs"]
 pub(crate) mod schema;

@@ -8,7 +8,7 @@ use super::{Config, Switch};
 
 /// The headers that would go to any collector in the place of the spans' collector.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
-/// Settings of the address that another replaces. They must not go to the other one.
+/// Settings of the address that another replaces. They must not go to the new address.
 const TAKEN: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -35,7 +35,7 @@ impl Config {
                 true
             }
             // A collector of log records alone keeps them, with the headers that were given for it. If Honeycomb has the place
-            // of the spans' collector and gets no log records, these headers would go to Honeycomb too.
+            // of the spans' collector and gets no log records, it would get these records too.
             (Switch::On(Otlp { traces: None, logs: Some(logs), .. }, _), honeycomb)
                 if !matches!(honeycomb, Switch::On(Otlp { logs: None, .. }, _)) =>
             {

@@ -15,7 +15,7 @@ use crate::address::Url;
 
 /// The server of ECS for the path that `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` names.
 const ECS: &str = "http://169.254.170.2";
-/// The hosts that may be requested in plain HTTP, besides this machine: those of ECS and of EKS.
+/// The hosts that may get requests in plain HTTP, besides this machine: those of ECS and of EKS.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
 /// A key's id, its secret, and the token of a session. Shown as the last four characters of the id.
