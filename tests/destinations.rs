@@ -55,11 +55,11 @@ fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
     let ended = cruddur.stop();
     let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap_or_default();
     assert!(
-        account.starts_with("backend: honeycomb: 8 spans created = 0 delivered + 0 queued + 8 dropped (8 refused)"),
+        account.starts_with("backend: honeycomb: 9 spans created = 0 delivered + 0 queued + 9 dropped (9 refused)"),
         "{account}"
     );
     assert!(account.contains("401") && account.contains("unknown API key - check your credentials"), "{account}");
-    assert!(ended.errors.contains("backend: otlp: 8 spans created = 8 delivered"), "{}", ended.errors);
+    assert!(ended.errors.contains("backend: otlp: 9 spans created = 9 delivered"), "{}", ended.errors);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn each_service_tells_its_ledger() {
     let cruddur = Cruddur::up(&data, &[]);
     let trace = cruddur.get("/api/activities/home").trace_id();
     cruddur.spans(&trace, 5);
-    for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 8)] {
+    for (service, base, spans) in [("frontend-proxy", &cruddur.page, 2), ("backend", &cruddur.backend, 9)] {
         // The viewer has the spans before its response confirms them.
         let ledger = eventually("delivered", || {
             let ledger = http::get(&format!("{base}/health/telemetry")).json();
