@@ -264,7 +264,7 @@ fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByR
             let service_type = resource.origin().unwrap_or_default();
             let shown = xray.to_string();
             let rules =
-                Arc::new(ByRules::new(wire::name(resource.service()).into_owned(), service_type, &xray.local, shown));
+                Arc::new(ByRules::new(xray::name(resource.service()).into_owned(), service_type, &xray.local, shown));
             let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
             (sampler, xray.central.map(|central| (rules, central)))
         }

@@ -4,11 +4,11 @@ use std::io;
 use std::net::UdpSocket;
 use std::time::Duration;
 
+use ::xray::datagram;
 use serde_json::{Value, json};
 use settings::Settings;
 use telemetry::propagation::Incoming;
 use telemetry::{Config, xray};
-use wire::datagram;
 
 #[test]
 fn annotations_metadata_and_exceptions_of_a_subsegment_reach_the_daemon() {

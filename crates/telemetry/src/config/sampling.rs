@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use settings::Settings;
-use wire::Rules;
-use wire::rules::MAX_FILE_BYTES;
+use xray::Rules;
+use xray::rules::MAX_FILE_BYTES;
 
 use crate::address::{DaemonAddress, Url};
 use crate::span::sampler::{Root, Sampler};

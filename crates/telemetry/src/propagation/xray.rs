@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
-use wire::{Sampled, TraceHeader};
+use xray::{Sampled, TraceHeader};
 
 use super::Headers;
 use crate::ascii::Ascii;
@@ -57,7 +57,7 @@ pub(super) fn answer(context: &SpanContext) -> String {
 
 fn decided(context: &SpanContext) -> TraceHeader {
     TraceHeader {
-        root: wire::TraceId::from_bytes(context.trace_id().to_bytes()),
+        root: xray::TraceId::from_bytes(context.trace_id().to_bytes()),
         parent: None,
         sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
         lineage: None,
@@ -99,7 +99,7 @@ mod tests {
             let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
             let trace = TraceId::from_bytes(trace.to_be_bytes());
             let context = SpanContext::new(trace, SpanId::from_bytes(span.to_be_bytes()), flags, false, TraceState::default());
-            let parent = Some(wire::SegmentId::from_bytes(context.span_id().to_bytes()));
+            let parent = Some(xray::SegmentId::from_bytes(context.span_id().to_bytes()));
             prop_assert_eq!(&*header(&context), TraceHeader { parent, ..decided(&context) }.to_string());
         }
     }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wire::Request;
+use xray::Request;
 
 use crate::http::{Served, bounded};
 

@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use wire::rules::{Reservoir, Statistics, Taken, Target};
-use wire::{Request, Rule, Rules};
+use xray::rules::{Reservoir, Statistics, Taken, Target};
+use xray::{Request, Rule, Rules};
 
 use super::asked::{self, Asked};
 use super::sampler::Threshold;

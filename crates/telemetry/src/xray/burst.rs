@@ -1,6 +1,6 @@
 //! Datagrams that are sent together, in the form that one system call accepts. Does no I/O.
 
-use wire::datagram::MAX_DOCUMENT_BYTES;
+use xray::datagram::MAX_DOCUMENT_BYTES;
 
 /// The most bytes of the daemon's buffer that a burst may occupy, unless it is a single longer datagram. The buffer has 208 KiB
 /// unless configured otherwise. Bursts of three services at the same time fit into the space that

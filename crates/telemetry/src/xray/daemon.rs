@@ -8,7 +8,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wire::datagram::HEADER;
+use xray::datagram::HEADER;
 
 use super::alike::Alike;
 use super::burst::Burst;
@@ -259,7 +259,7 @@ mod tests {
         let ids: BTreeSet<_> = (0..3 * SPANS)
             .map(|_| {
                 let length = receiver.recv(&mut datagram).unwrap();
-                wire::datagram::parse(&datagram[..length]).unwrap().id
+                xray::datagram::parse(&datagram[..length]).unwrap().id
             })
             .collect();
         assert_eq!(ids.len() as u64, 3 * SPANS);

@@ -91,7 +91,7 @@ impl Origin {
                 json.close();
             }
         });
-        let name = wire::name(resource.service());
+        let name = xray::name(resource.service());
         let is_told = |key: &str, text: &str| match key {
             "service.name" => *name == *text,
             "cloud.platform" | "cloud.provider" => platform.is_some(),

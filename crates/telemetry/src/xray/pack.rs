@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use opentelemetry::trace::SpanId;
-use wire::datagram::MAX_DOCUMENT_BYTES;
+use xray::datagram::MAX_DOCUMENT_BYTES;
 
 use super::alike::Alike;
 use super::json::{close, end};

@@ -10,7 +10,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
-use wire::datagram::MAX_DOCUMENT_BYTES;
+use xray::datagram::MAX_DOCUMENT_BYTES;
 
 use super::alike::Alike;
 use super::origin::Origin;
@@ -36,7 +36,7 @@ fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Js
     while let Some(spans) = packer.next(&mut out) {
         assert!(out.len() <= MAX_DOCUMENT_BYTES, "{} bytes", out.len());
         // Every document must be readable and have only known fields.
-        let document = wire::Document::parse(&out).unwrap();
+        let document = xray::Document::parse(&out).unwrap();
         assert!(document.other.keys().all(|key| ["origin", "links"].contains(&key.as_str())), "{:?}", document.other);
         documents.push((testing::schema::document(&out), spans));
         out.clear();

@@ -181,7 +181,7 @@ impl<'a> Translator<'a> {
             (true, _, _, None, Some(host), None) => host.as_str(),
             _ => self.span.name.as_str(),
         };
-        let name = wire::name(callee);
+        let name = xray::name(callee);
         json.cut |= *name != *callee;
         json.text(key!("name"), &*name);
     }

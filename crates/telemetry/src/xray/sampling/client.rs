@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use wire::Rules;
-use wire::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsRequest};
+use xray::Rules;
+use xray::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsRequest};
 
 use crate::address::Url;
 use crate::client::agent;

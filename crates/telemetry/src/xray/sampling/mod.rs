@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use wire::rules::{MAX_STATISTICS, Statistics};
+use xray::rules::{MAX_STATISTICS, Statistics};
 
 use self::schedule::{Due, Schedule};
 use crate::config::Central;
