@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Bounds, TAKEN};
+use crate::bounds::{Bounds, TAKEN};
 
 /// Whether a request is being answered on a connection, and how many have been.
 #[derive(Clone, Default)]
