@@ -1,7 +1,7 @@
 //! The store's story, from an empty database to a reopened one, run on each engine.
 
-use backend::domain::{Activity, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
-use backend::store::{Deletion, FIRST_USER, Outcome};
+use backend::domain::{Activity, FIRST_USER, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
+use backend::store::{Deletion, Outcome};
 use backend::{Database, Faults, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use settings::Settings;

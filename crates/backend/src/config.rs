@@ -30,10 +30,10 @@ use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
-use crate::store::Faults;
+use crate::faults::Faults;
 pub use accounts::{Accounts, Issuer};
 pub use database::Database;
-pub(crate) use database::{Embedded, NotWritable, Postgres, file_fix, private};
+pub(crate) use database::{Embedded, Postgres};
 pub use settings::origin::Origin;
 pub(crate) use shape::Shape;
 

@@ -27,7 +27,7 @@ impl Faults {
     /// At most as long as a client waits.
     const SLOWEST: u64 = 10_000;
 
-    pub(super) async fn slow_down(self) {
+    pub(crate) async fn slow_down(self) {
         if let Some(longer) = self.slow_query {
             tokio::time::sleep(longer).await;
         }

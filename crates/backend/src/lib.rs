@@ -7,9 +7,11 @@
 pub mod cognito;
 mod config;
 pub mod domain;
+mod faults;
 mod http;
 pub mod store;
 
 pub use config::{Accounts, Config, Database, Issuer, Origin, faults};
+pub use faults::Faults;
 pub use http::{Error as ServerError, Server};
-pub use store::{Faults, Store};
+pub use store::Store;

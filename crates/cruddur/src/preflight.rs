@@ -42,7 +42,7 @@ fn plan(settings: &mut Settings) -> Plan {
     let viewer = trace_viewer::Config::read(settings);
     let telemetry = telemetry::Config::read(settings);
     check_ports(settings, &ports(&backend, &proxy, &viewer));
-    if let Err(error) = backend.database.prepare() {
+    if let Err(error) = backend::store::prepare(&backend.database) {
         settings.fault("CRUDDUR_DATA", error.to_string());
     }
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();

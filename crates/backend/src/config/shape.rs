@@ -5,7 +5,7 @@ use std::str::FromStr;
 use settings::Settings;
 
 use super::{Config, NoneOfThem, Origin, accounts, is_production};
-use crate::store::FIRST_USER;
+use crate::domain::FIRST_USER;
 
 /// The frontend that the API is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::text::{is_blank, length, line, printable};
 
 /// The name by which users refer to one another: 1 to 30 of `a-z`, `0-9` and `_`.

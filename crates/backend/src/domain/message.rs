@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use chrono::TimeDelta;
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::text::{is_blank, length, printable};
 
 /// The text of a crud, a reply or a message: [`printable`], not blank and not too long.

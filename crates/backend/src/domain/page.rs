@@ -5,8 +5,6 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Listed;
-
 /// A stretch of a list that is ordered newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Page {
@@ -23,6 +21,11 @@ pub struct Limit(u8);
 pub struct Cursor {
     pub created_at: DateTime<Utc>,
     pub uuid: Uuid,
+}
+
+/// An item whose position in a list depends on when it was made.
+pub trait Listed {
+    fn place(&self) -> Cursor;
 }
 
 /// Why a text is not a limit or a cursor.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-use super::Invalid;
+use super::invalid::Invalid;
 use super::text::{is_blank, printable};
 
 /// The most words that are kept of a text; its remaining words cannot be found.

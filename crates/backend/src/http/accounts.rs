@@ -12,11 +12,11 @@ use tracing::{Span, instrument};
 
 use super::body::Body;
 use super::json;
-use super::openapi::Codes;
 use super::problem::Problem;
 use super::requests::{SignIn, SignUp};
+use super::schemas::Codes;
 use super::session::{SignedIn, cookie, no_cookie, token};
-use super::{Answer, State};
+use super::state::{Answer, State};
 use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login, Password, Token};
 use crate::store::{Bound, Place, Registration, Taken, now};
 

@@ -12,11 +12,13 @@ use super::feed::Feed;
 use super::json;
 use super::list::{link, list, page};
 use super::once::{Idempotency, answered, kept};
-use super::openapi::Codes;
-use super::problem::Problem;
+use super::problem::{Problem, no_such_crud, no_such_user};
 use super::requests::{List, NewActivity, NewReply, Search};
+use super::schemas::Codes;
 use super::session::{SignedIn, Visitor};
-use super::{Answer, Shape, State, users};
+use super::state::{Answer, State};
+use super::users;
+use crate::config::Shape;
 use crate::domain::{Invalid, Message, Page, Term, Thread, Ttl};
 use crate::store::{Deletion, now};
 
@@ -246,14 +248,6 @@ async fn thread(state: &State, uuid: &str, query: &List) -> Result<(Thread, Opti
     let thread = state.store.show(uuid, now(), page).await?.ok_or_else(no_such_crud)?;
     let next = page.after(&thread.replies);
     Ok((thread, next))
-}
-
-pub(super) fn no_such_crud() -> Problem {
-    Problem::not_found("no such crud, or it has expired")
-}
-
-pub(super) fn no_such_user() -> Problem {
-    Problem::not_found("no such user")
 }
 
 /// The location of a crud, and the response for the client that posted it.

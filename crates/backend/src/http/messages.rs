@@ -6,16 +6,15 @@ use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 use uuid::Uuid;
 
-use super::activities::no_such_user;
 use super::body::Body;
 use super::json;
 use super::list::{list, page};
 use super::once::{Idempotency, answered, kept};
-use super::openapi::Codes;
-use super::problem::Problem;
+use super::problem::{Problem, no_such_user};
 use super::requests::{List, NewMessage};
+use super::schemas::Codes;
 use super::session::SignedIn;
-use super::{Answer, State};
+use super::state::{Answer, State};
 use crate::domain::{DirectMessage, Invalid, Message};
 use crate::store::{Access, conversation, now};
 

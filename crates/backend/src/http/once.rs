@@ -12,8 +12,8 @@ use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Required};
 
-use super::Answer;
 use super::problem::Problem;
+use super::state::Answer;
 use crate::store::{Key, Once, Outcome};
 
 /// The key of a request that has one, and its path.

@@ -2,16 +2,15 @@
 
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{AllOf, AnyOf, Array, Components, Object, Schema, Type};
+use utoipa::openapi::schema::{AllOf, AnyOf, Components, Object, Type};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{Modify, OpenApi, PartialSchema, ToSchema, openapi};
+use utoipa::{Modify, OpenApi, openapi};
 
-use super::session::Accounts;
-use super::{accounts, activities, messages, problem, reactions, users};
-use crate::domain::Invalid;
+use super::state::Accounts;
+use super::{accounts, activities, messages, operation, problem, reactions, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,15 +33,12 @@ use crate::domain::Invalid;
         messages::groups, messages::messages, messages::messages_with, messages::say,
         users::short, users::suggested, users::trending, users::update,
         accounts::sign_up, accounts::sign_in, accounts::sign_out, accounts::me,
-        super::health_check, super::drain::ready, super::ledger, super::metrics, super::document, super::test_error,
+        operation::health_check, operation::ready, operation::ledger, operation::metrics, operation::document, operation::test_error,
     ),
     components(schemas(problem::Body)),
     modifiers(&Shared)
 )]
 struct Document;
-
-/// What is wrong with an input: every code that applies.
-pub(super) struct Codes;
 
 /// What all routes share: how one is known, where a list goes on, and what is answered when something is wrong.
 struct Shared;
@@ -50,30 +46,6 @@ struct Shared;
 /// The scheme of a session's cookie, and the routes that begin and end one.
 const SESSION: &str = "session";
 pub(super) const OWN_ACCOUNTS: [&str; 3] = ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"];
-
-const CODES: [Invalid; 19] = [
-    Invalid::TtlBlank,
-    Invalid::MessageBlank,
-    Invalid::MessageExceedMaxChars,
-    Invalid::ActivityUuidBlank,
-    Invalid::SearchTermBlank,
-    Invalid::BlankUserHandle,
-    Invalid::UserReceiverHandleBlank,
-    Invalid::MessageGroupUuidBlank,
-    Invalid::HandleBlank,
-    Invalid::HandleInvalid,
-    Invalid::DisplayNameBlank,
-    Invalid::DisplayNameExceedMaxChars,
-    Invalid::BioExceedMaxChars,
-    Invalid::EmailBlank,
-    Invalid::EmailInvalid,
-    Invalid::LoginBlank,
-    Invalid::PasswordBlank,
-    Invalid::PasswordTooShort,
-    Invalid::PasswordExceedMaxChars,
-];
-
-const TTLS: [&str; 7] = ["30-days", "7-days", "3-days", "1-day", "12-hours", "3-hours", "1-hour"];
 
 /// The document as JSON. If an issuer has the accounts, it leaves out the parts for our own accounts alone.
 pub(super) fn document(accounts: &Accounts) -> String {
@@ -100,24 +72,6 @@ fn without_accounts(document: &mut openapi::OpenApi) {
         ways.for_each(|ways| ways.retain(|way| *way != by_session));
     }
 }
-
-/// How long a crud may live.
-pub(super) fn ttl() -> Object {
-    Object::builder().schema_type(Type::String).description(Some("How long it lives")).enum_values(Some(TTLS)).build()
-}
-
-impl PartialSchema for Codes {
-    fn schema() -> RefOr<Schema> {
-        let code = Object::builder().schema_type(Type::String).enum_values(Some(CODES.map(|code| code.to_string())));
-        Array::builder()
-            .description(Some("What is wrong: every code that applies"))
-            .items(code)
-            .min_items(Some(1))
-            .into()
-    }
-}
-
-impl ToSchema for Codes {}
 
 impl Modify for Shared {
     fn modify(&self, document: &mut openapi::OpenApi) {
@@ -191,21 +145,4 @@ fn any_of<const N: usize>(components: &mut Components, name: &str, sets: [&[&str
         }))
     });
     components.schemas.insert(name.to_owned(), AllOf::builder().item(body).item(sets).into());
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::domain::Ttl;
-
-    #[test]
-    fn what_the_domain_knows_is_in_the_document() {
-        let ttls: BTreeSet<_> = TTLS.iter().map(|ttl| ttl.parse::<Ttl>().unwrap().hours()).collect();
-        assert_eq!(ttls.len(), Ttl::ALL.len());
-        for (index, code) in CODES.into_iter().enumerate() {
-            assert_eq!(code as usize, index, "{code}");
-        }
-    }
 }

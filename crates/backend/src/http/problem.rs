@@ -98,6 +98,14 @@ impl Problem {
     }
 }
 
+pub(super) fn no_such_crud() -> Problem {
+    Problem::not_found("no such crud, or it has expired")
+}
+
+pub(super) fn no_such_user() -> Problem {
+    Problem::not_found("no such user")
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

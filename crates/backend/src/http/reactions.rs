@@ -6,12 +6,12 @@ use telemetry::span::SpanExt;
 use tracing::{Span, instrument};
 use uuid::Uuid;
 
-use super::activities::no_such_crud;
 use super::json;
 use super::list::{list, page};
+use super::problem::no_such_crud;
 use super::requests::List;
 use super::session::SignedIn;
-use super::{Answer, State};
+use super::state::{Answer, State};
 use crate::domain::{Activity, Reaction};
 use crate::store::now;
 

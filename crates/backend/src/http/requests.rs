@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 pub(super) struct NewActivity {
     #[schema(required = true, nullable = false, min_length = 1, max_length = 280)]
     pub(super) message: Option<String>,
-    #[schema(required = true, schema_with = super::openapi::ttl)]
+    #[schema(required = true, schema_with = super::schemas::ttl)]
     pub(super) ttl: Option<String>,
 }
 

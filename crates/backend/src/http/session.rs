@@ -12,22 +12,15 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use telemetry::actix::client;
 
+use super::guard;
 use super::problem::Problem;
-use super::{State, guard};
-use crate::cognito::{Bearer, Tokens};
-use crate::config::{self, Shape};
-use crate::domain::{Account, Token, User};
-use crate::store::{FIRST_USER, Session, now};
+use super::state::{Accounts, State};
+use crate::cognito::Bearer;
+use crate::config::Shape;
+use crate::domain::{Account, FIRST_USER, Token, User};
+use crate::store::{Session, now};
 
 const COOKIE: &str = "cruddur_session";
-
-/// How callers are identified.
-pub(super) enum Accounts {
-    /// By sessions.
-    Own,
-    /// By an issuer's tokens.
-    Issued(Tokens),
-}
 
 /// The caller, signed in or not.
 pub(super) struct Visitor(Option<SignedIn>);
@@ -40,22 +33,6 @@ pub(super) enum SignedIn {
     Bearer(Account),
     /// In week 2 mode, only by the origin of the page.
     Week2(Account),
-}
-
-impl From<config::Accounts> for Accounts {
-    fn from(accounts: config::Accounts) -> Self {
-        match accounts {
-            config::Accounts::Own => Self::Own,
-            config::Accounts::Issued(issuer) => Self::Issued(Tokens::of(issuer)),
-        }
-    }
-}
-
-impl Accounts {
-    /// Whether an issuer has the accounts, so that no user signs up, in or out here.
-    pub(super) fn are_issued(&self) -> bool {
-        matches!(self, Self::Issued(_))
-    }
 }
 
 impl Visitor {

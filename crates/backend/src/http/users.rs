@@ -4,14 +4,13 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use tracing::instrument;
 
-use super::activities::no_such_user;
 use super::body::Body;
 use super::json;
-use super::openapi::Codes;
-use super::problem::Problem;
+use super::problem::{Problem, no_such_user};
 use super::requests::ProfileUpdate;
+use super::schemas::Codes;
 use super::session::{SignedIn, Visitor};
-use super::{Answer, State};
+use super::state::{Answer, State};
 use crate::domain::{Bio, DisplayName, Profile};
 use crate::store::now;
 

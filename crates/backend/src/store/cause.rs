@@ -7,8 +7,9 @@ use std::io::{self, ErrorKind};
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
 
+use super::folder::file_fix;
 use super::migrations::LATEST;
-use crate::config::{self, Postgres, file_fix};
+use crate::config::{self, Postgres};
 
 /// A database that cannot be used.
 #[derive(Debug, thiserror::Error)]

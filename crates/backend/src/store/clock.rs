@@ -11,7 +11,8 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
 use super::statement::{Statement, statement};
-use super::{Engine, Error, Store, answered, now, read_of, run};
+use super::time::{answered, now};
+use super::{Engine, Error, Store, read_of, run};
 
 /// How long rows are kept after they expire.
 const GRACE: TimeDelta = TimeDelta::days(1);

@@ -5,9 +5,10 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 
-use super::answered;
 use super::cause::{Cause, quoted};
+use super::folder;
 use super::migrations::{self, LATEST};
+use super::time::answered;
 use crate::config::{self, Postgres};
 
 /// A database that can be used.
@@ -68,7 +69,7 @@ pub(super) async fn server(server: &Postgres, connection: &mut PgConnection) -> 
 
 /// Inspects the file of an embedded database, if there is one.
 pub(super) async fn file(database: &config::Database, file: &config::Embedded) -> Result<Inspection, Cause> {
-    let note = database.exposure();
+    let note = folder::exposure(database);
     if std::fs::metadata(&file.path).is_ok_and(|file| file.len() > 0) {
         // Without a log, no other process has the file open, and this one makes no log.
         let is_at_rest = !file.beside("-wal").exists();

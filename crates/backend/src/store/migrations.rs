@@ -7,7 +7,7 @@ use sqlx::error::DatabaseError;
 use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr};
 
-use super::start::Progress;
+use super::progress::Progress;
 
 const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "users and activities", include_str!("../../migrations/0001_users_and_activities.sql")),

@@ -3,12 +3,15 @@
 //! nothing: `domain` already has.
 
 mod accounts;
+mod acquire;
 mod activities;
 mod attempts;
 mod cause;
 mod clock;
-mod faults;
+mod connect;
+mod error;
 mod files;
+mod folder;
 mod inspect;
 mod messages;
 mod migrations;
@@ -18,39 +21,43 @@ mod passing;
 mod passwords;
 mod posts;
 mod pragmas;
+mod progress;
 mod reactions;
 mod readers;
 mod released;
+mod renewal;
 mod rollback;
 mod seed;
 mod sessions;
 mod start;
 mod statement;
 mod sweep;
+mod time;
 mod users;
 mod words;
+mod writers;
 
 pub use accounts::{Registration, Taken};
 pub use attempts::Bound;
 pub use cause::Unusable;
 pub use clock::NotReady;
-pub use faults::Faults;
+pub use error::Error;
+pub use folder::{NotWritable, prepare};
 pub use inspect::Inspection;
 pub use messages::{Access, conversation};
 pub use once::{Key, NotAKey, Once, Outcome};
 pub use open::reach;
 pub use passwords::Place;
 pub use posts::Deletion;
-pub use seed::{FIRST_USER, FIRST_USERS};
+pub use seed::FIRST_USERS;
 pub use sessions::Session;
+pub use time::now;
 
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
 use sqlx::{Database, Postgres, Sqlite};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -58,16 +65,16 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
-use crate::config::{self, NotWritable};
+use crate::config;
 use crate::domain::Password;
+use crate::faults::Faults;
 use cause::Cause;
-use open::Bounds;
-use readers::{Readers, Writers};
+use readers::Readers;
 use statement::Statement;
+use time::{Bounds, answered};
+use writers::Writers;
 
 const CLOSE: Duration = Duration::from_secs(1);
-/// Time limit for a response from a database server, including the wait for a free connection. Longer than the server's own limit for a statement.
-const ANSWER: Duration = Duration::from_secs(8);
 /// The open database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -98,54 +105,6 @@ struct Server {
     database: String,
     /// Maximum number of connections to the server.
     connections: u32,
-}
-
-/// Why a store operation failed.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The folder of the embedded database cannot be used.
-    #[error(transparent)]
-    Folder(#[from] NotWritable),
-    /// The database cannot be used.
-    #[error(transparent)]
-    Open(#[from] Unusable),
-    /// The tables cannot be brought to this version.
-    #[error("cannot bring the tables to this version: {0}")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
-    /// A statement failed.
-    #[error("a statement failed")]
-    Statement(#[from] sqlx::Error),
-    /// A write's task ended without a result.
-    #[error("a write was interrupted")]
-    Interrupted(#[from] tokio::task::JoinError),
-    /// A password could not be hashed, or a kept hash could not be read.
-    #[error("a password could not be hashed or compared: {0}")]
-    Password(String),
-}
-
-impl Error {
-    /// What failed, without the database's own message.
-    pub fn in_short(&self) -> &'static str {
-        match self {
-            Self::Folder(_) | Self::Open(..) => "the database does not open",
-            Self::Migrate(_) => "the database cannot be brought to this version",
-            Self::Statement(sqlx::Error::PoolTimedOut) => "no connection to the database came free in time",
-            Self::Statement(sqlx::Error::Io(_)) => "the connection to the database broke",
-            Self::Statement(_) => "a statement failed",
-            Self::Interrupted(_) => "a write was interrupted",
-            Self::Password(_) => "a password could not be hashed or compared",
-        }
-    }
-
-    /// Whether the database was reachable and a statement failed there.
-    fn is_of_a_statement(&self) -> bool {
-        matches!(self, Self::Statement(sqlx::Error::Database(_)))
-    }
-
-    /// Trying again later may help: no connection was free, the database was locked, its disk is full, or the server is away.
-    pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Statement(error) if passing::passes(error))
-    }
 }
 
 /// Runs one sqlx expression on a reading connection of the open engine, in the statement's span.
@@ -332,7 +291,7 @@ impl Store {
         faults: Faults,
         announce: impl FnOnce(&Password) + Send + 'static,
     ) -> Result<Self, Error> {
-        database.prepare()?;
+        prepare(database)?;
         Self::open_prepared(database, faults, announce).await.map_err(|error| {
             let cause = match error {
                 Error::Statement(error) => Cause::of(database, &error),
@@ -351,7 +310,7 @@ impl Store {
         // Other starters wait until this one's connections are open too.
         let _turn = start::run(database, announce).await?;
         let engine = open::engine(database, Bounds::Requests).await?;
-        if let Some(exposure) = database.exposure() {
+        if let Some(exposure) = folder::exposure(database) {
             tracing::warn!("{exposure}");
         }
         Ok(Self::of(engine, faults, Bounds::Requests))
@@ -440,16 +399,4 @@ impl Store {
         statement::record(&span, &result);
         result
     }
-}
-
-/// The current time, to the precision that both databases keep.
-pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
-}
-
-/// Bounds the wait for a database server's response. A server bounds its statements itself. For a server that has fallen silent, a caller would wait until TCP
-/// gives up, a quarter of an hour later.
-async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"));
-    timeout(ANSWER, answer).await.map_err(silent)?
 }

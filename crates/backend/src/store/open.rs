@@ -1,61 +1,33 @@
 //! Opens the two engines, each with the settings that keep an acknowledged write and bound every wait.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Executor};
-use tokio::time::{Instant, sleep, timeout};
 
 use super::cause::{Cause, Unusable};
+use super::connect::{OPEN, connect};
 use super::files::Files;
+use super::folder::{self, private};
 use super::inspect::{self, Inspection};
-use super::readers::{Readers, Renewal, Writers};
+use super::readers::Readers;
 use super::released::Sessions;
-use super::{Engine, Error, Pools, Server, answered, pragmas};
-use crate::config::{Database, Embedded, Postgres, private};
+use super::renewal::Renewal;
+use super::time::{Bounds, answered};
+use super::writers::Writers;
+use super::{Engine, Error, Pools, Server, pragmas};
+use crate::config::{Database, Embedded, Postgres};
 
 /// Connections to an embedded database that read at the same time.
 const CONNECTIONS: u32 = 8;
-/// Time limit for a server to accept the first connection.
-const OPEN: Duration = Duration::from_secs(10);
 /// Time limit for a server that is about to accept connections.
 const STARTING: Duration = Duration::from_secs(30);
 const ACQUIRE: Duration = Duration::from_secs(2);
 const BUSY: Duration = Duration::from_secs(5);
 /// The longest that SQLite can wait for a lock: 24 days.
 const FOR_EVER: Duration = Duration::from_millis(i32::MAX as u64);
-
-/// The time limits on an engine's statements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bounds {
-    /// The time limits of requests.
-    Requests,
-    /// None: preparing a database takes longer the larger it is.
-    Start,
-}
-
-impl Bounds {
-    /// Set once a session is open: a pooler may refuse these settings among its start parameters. With the keep-alives the server notices within two minutes,
-    /// instead of two hours, that a network has lost this client. Every statement is written for one plan. Left to choose, the server plans the feed's at each
-    /// execution, which takes three times as long as running it. The reason is that it expects more rows behind an unknown bound than there are, and so a
-    /// costlier plan.
-    fn of_a_session(self) -> &'static str {
-        match self {
-            Self::Requests => {
-                "SET statement_timeout = '5s'; SET lock_timeout = '2s'; SET idle_in_transaction_session_timeout = '10s'; \
-                 SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 4; \
-                 SET plan_cache_mode = force_generic_plan"
-            }
-            Self::Start => {
-                "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
-            }
-        }
-    }
-}
 
 /// Opens the database for requests, or to prepare it.
 pub(super) async fn engine(database: &Database, bounds: Bounds) -> Result<Engine, Error> {
@@ -119,7 +91,7 @@ async fn is_at_rest(connection: &mut SqliteConnection) -> Result<bool, sqlx::Err
 /// # Errors
 /// The database cannot be used.
 pub async fn reach(database: &Database) -> Result<Inspection, Error> {
-    database.check()?;
+    folder::check(database)?;
     let inspection = match database {
         Database::Sqlite(file) => inspect::file(database, file).await,
         Database::Postgres(server) => probe(server, Duration::ZERO).await,
@@ -159,27 +131,6 @@ async fn session(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
     let name = sqlx::raw_sql("SELECT concat(pg_backend_pid(), ' of ', pg_postmaster_start_time()) AS name");
     let row = answered(name.fetch_one(connection)).await?;
     sqlx::Row::try_get(&row, "name")
-}
-
-/// Waits for a server that is about to accept connections, for as long as `patience`.
-pub(super) async fn connect(options: &PgConnectOptions, patience: Duration) -> Result<PgConnection, sqlx::Error> {
-    const SILENT: &str = "it accepts connections and does not answer";
-    let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, SILENT));
-    let deadline = Instant::now() + patience;
-    loop {
-        let connected = timeout(OPEN, PgConnection::connect_with(options)).await.map_err(silent)?;
-        match connected {
-            Err(error) if is_starting(&error) && Instant::now() < deadline => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database server to start");
-                sleep(Duration::from_millis(500)).await;
-            }
-            connected => return connected,
-        }
-    }
-}
-
-fn is_starting(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == "57P03")
 }
 
 /// Opens the session in which a start does its work.

@@ -13,32 +13,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::files::Files;
+use super::acquire::{ACQUIRE, acquire, places};
+use super::renewal::Renewal;
 
 /// How long an unused connection is kept, and the interval between checks of the kept ones.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a connection may be out of its pool, which checks its age and whether it lives.
 const OUT: Duration = Duration::from_secs(60);
-/// How long a caller waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(2);
 /// The SQLSTATEs with which PostgreSQL ends a connection: at an operator's order or a shutdown, and after a crash.
 const GONE: [&str; 2] = ["57P01", "57P02"];
-
-/// When the connections of a pool became stale, if they have. Connections that were opened before are replaced, because their prepared statements are wrong
-/// since then.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Renewal(Arc<Mutex<Option<Instant>>>);
-
-impl Renewal {
-    fn renew(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
-    }
-
-    /// Whether a connection of this age is stale.
-    pub(super) fn replaces(&self, age: Duration) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() <= age)
-    }
-}
 
 /// A pool, and those of its connections that are kept for the next statement.
 pub(super) struct Readers<DB: Database> {
@@ -187,70 +170,6 @@ impl<DB: Database> Readers<DB> {
 
     fn kept(&self) -> MutexGuard<'_, Kept<DB>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn places<DB: Database>(pool: &Pool<DB>) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(pool.options().get_max_connections() as usize))
-}
-
-/// Acquires a connection of the pool, which may have to open it, in a separate task. A caller that gives up must not end a connection that is being opened: the
-/// server would go on with it, and the pool would not count it. The connection goes to the pool instead, and `place` bounds how many do.
-async fn acquire<DB: Database>(
-    pool: &Pool<DB>,
-    runtime: &Handle,
-    place: OwnedSemaphorePermit,
-) -> Result<(PoolConnection<DB>, OwnedSemaphorePermit), sqlx::Error> {
-    let pool = pool.clone();
-    let acquiring = runtime.spawn(async move { Ok((pool.acquire().await?, place)) });
-    acquiring.await.map_err(|_| sqlx::Error::PoolClosed)?
-}
-
-/// The connections that write.
-pub(super) struct Writers<DB: Database> {
-    pool: Pool<DB>,
-    places: Arc<Semaphore>,
-    runtime: Handle,
-    renewal: Renewal,
-    files: Option<Arc<Files>>,
-}
-
-impl<DB: Database> Writers<DB> {
-    /// Must be called on the runtime that outlives it. The files are those of an embedded database.
-    pub(super) fn new(pool: Pool<DB>, renewal: Renewal, files: Option<Arc<Files>>) -> Self {
-        Self { places: places(&pool), pool, runtime: Handle::current(), renewal, files }
-    }
-
-    /// Replaces all connections, because their prepared statements are stale.
-    pub(super) fn renew(&self) {
-        self.renewal.renew();
-    }
-
-    /// Checks that what has just been committed is where the next start will look for it.
-    ///
-    /// # Errors
-    /// It is elsewhere.
-    pub(super) fn check(&self) -> Result<(), sqlx::Error> {
-        self.files.as_ref().map_or(Ok(()), |files| files.check())
-    }
-
-    /// # Errors
-    /// No connection is free in time, none can be opened, or they are closed.
-    pub(super) async fn acquire(&self) -> Result<PoolConnection<DB>, sqlx::Error> {
-        let acquire = async {
-            let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            acquire(&self.pool, &self.runtime, place).await
-        };
-        timeout(ACQUIRE, acquire).await.map_err(|_| sqlx::Error::PoolTimedOut)?.map(|(connection, _)| connection)
-    }
-
-    /// The maximum number of connections.
-    pub(super) fn most(&self) -> u32 {
-        self.pool.options().get_max_connections()
-    }
-
-    pub(super) async fn close(&self) {
-        self.pool.close().await;
     }
 }
 

@@ -14,9 +14,9 @@ use sqlx::{Connection, Executor, Row};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::ANSWER;
-use super::open::connect;
-use super::readers::Renewal;
+use super::connect::connect;
+use super::renewal::Renewal;
+use super::time::ANSWER;
 
 /// No statement may run that long. A session that does is waiting for something else.
 const AT_WORK: &str = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND usename = current_user AND state <> 'idle' \

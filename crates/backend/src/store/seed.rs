@@ -14,10 +14,7 @@ use super::posts::{answer, post};
 use super::statement::{Statement, statement};
 use super::words::index;
 use super::{Error, Store, messages, passwords, posts, sessions, transaction, within};
-use crate::domain::{Activity, DirectMessage, Password, Ttl, User, words};
-
-/// The user that the one-time link of `cargo run` signs in.
-pub const FIRST_USER: &str = "andrewbrown";
+use crate::domain::{Activity, DirectMessage, FIRST_USER, Password, Ttl, User, words};
 
 const USERS: [(&str, &str, &str); 4] = [
     (FIRST_USER, "Andrew Brown", "Follows every request to its last span."),

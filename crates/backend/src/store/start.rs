@@ -1,25 +1,20 @@
 //! Everything that must be done to a database before it serves requests: migrations, the index of words, the first users. This work has no time limit, because
 //! it takes longer the larger the database is. It reports its progress. One process at a time does it, and others wait.
 
-use std::fmt::Display;
 use std::fs::{File, TryLockError};
-use std::future::Future;
-use std::pin::pin;
 use std::time::Duration;
 
 use sqlx::migrate::Migrate;
 use sqlx::postgres::PgConnection;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
-use super::open::{self, Bounds};
-use super::{Engine, Error, Faults, Store, Unusable, clock, migrations, now, seed, words};
-use crate::config::{Database, private};
+use super::folder::private;
+use super::progress::Progress;
+use super::time::{Bounds, now};
+use super::{Engine, Error, Store, Unusable, clock, migrations, open, seed, words};
+use crate::config::Database;
 use crate::domain::Password;
-
-/// Work that takes less is not reported.
-const SILENT: Duration = Duration::from_secs(1);
-/// The interval between two lines of progress.
-const EVERY: Duration = Duration::from_secs(3);
+use crate::faults::Faults;
 
 /// Keeps other starters waiting until it is dropped.
 pub(super) enum Turn {
@@ -63,33 +58,6 @@ async fn take(database: &Database) -> Result<Turn, Error> {
             let mut connection = open::starter(server).await.map_err(|cause| Unusable::new(database, cause))?;
             connection.lock().await?;
             Ok(Turn::Postgres(Box::new(connection)))
-        }
-    }
-}
-
-/// Reports work that takes long, with a line every few seconds.
-pub(super) struct Progress {
-    begun: Instant,
-    next: Instant,
-}
-
-impl Progress {
-    pub(super) fn new() -> Self {
-        let begun = Instant::now();
-        Self { begun, next: begun + SILENT }
-    }
-
-    pub(super) async fn during<T>(&mut self, what: impl Display, work: impl Future<Output = T>) -> T {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = sleep_until(self.next) => {
-                    tracing::info!("{what} ({} s since the start)", self.begun.elapsed().as_secs());
-                    self.next = Instant::now() + EVERY;
-                }
-            }
         }
     }
 }

@@ -12,7 +12,8 @@ use tracing::Instrument;
 
 use super::clock::{self, Horizon, TOLERANCE};
 use super::statement::{Statement, statement};
-use super::{Engine, Error, Store, answered, read_of, transaction, within};
+use super::time::answered;
+use super::{Engine, Error, Store, read_of, transaction, within};
 
 /// The interval between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
 use super::activities::{Row, activities, activity};
-use super::start::Progress;
+use super::progress::Progress;
 use super::statement::{Statement, statement};
 use super::{Error, Store, read, transaction, within};
 use crate::domain::{Activity, Page, Term, Trend, Word, words};

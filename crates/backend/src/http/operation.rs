@@ -1,0 +1,68 @@
+//! The handlers about the service itself: whether it is healthy and ready, and what became of its spans.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use telemetry::span::SpanExt;
+use tracing::Span;
+
+use super::json;
+use super::problem::{self, Problem};
+use super::state::{Answer, State};
+use crate::config::Shape;
+use crate::domain::FIRST_USER;
+
+/// Whether the API answers
+#[utoipa::path(get, path = "/api/health-check", tag = "operation", operation_id = "health_check",
+    responses((status = 200, description = "It does", body = json::Health)))]
+pub(super) async fn health_check(state: web::Data<State>) -> HttpResponse {
+    let accounts = state.accounts.are_issued().then_some("issued");
+    let acts_as = (state.shape == Shape::Week2).then_some(FIRST_USER);
+    HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string(), accounts, acts_as })
+}
+
+/// This document
+#[utoipa::path(get, path = "/api/openapi.json", tag = "operation", operation_id = "openapi",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub(super) async fn document(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().content_type("application/json").body(state.document.clone())
+}
+
+/// Fail, to see whether errors are reported: the request's span has an exception
+#[utoipa::path(get, path = "/rollbar/test", tag = "operation", operation_id = "test_error", responses())]
+pub(super) async fn test_error() -> Answer {
+    Span::current().exception("backend::TestError", "this error was asked for", "");
+    tracing::error!("this error was asked for");
+    Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was asked for; find it in the trace".to_owned()))
+}
+
+/// Whether this server should get requests
+#[utoipa::path(get, path = "/health/ready", tag = "operation", operation_id = "ready",
+    responses((status = 204, description = "It should"),
+        (status = 503, description = "It is about to stop, its database does not answer, or their clocks differ by more than a minute",
+            body = problem::Body, content_type = "application/problem+json")))]
+pub(super) async fn ready(state: web::Data<State>) -> Answer {
+    let unavailable = |why: String| Err(Problem::Other(StatusCode::SERVICE_UNAVAILABLE, why));
+    if state.drain.begun.is_cancelled() {
+        return unavailable("the server is stopping".to_owned());
+    }
+    match state.store.readiness().await {
+        Ok(()) => Ok(HttpResponse::NoContent().finish()),
+        Err(why) => unavailable(why.to_string()),
+    }
+}
+
+/// What became of every span
+#[utoipa::path(get, path = "/health/telemetry", tag = "operation", operation_id = "ledger",
+    responses((status = 200, description = "For each destination `created = delivered + queued + dropped`; null where \
+        telemetry is not installed", body = Option<Object>)))]
+pub(super) async fn ledger() -> HttpResponse {
+    HttpResponse::Ok().json(telemetry::ledger::current())
+}
+
+/// The same for Prometheus
+#[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
+    responses((status = 200, description = "In its text format 0.0.4", body = String)))]
+pub(super) async fn metrics() -> HttpResponse {
+    let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)
+}

@@ -1,0 +1,123 @@
+//! A server that finishes what it has accepted.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use actix_web::dev::Service;
+use actix_web::{App, middleware as actix, web};
+use futures_util::TryFutureExt;
+use listener::Bounds;
+use tracing_actix_web::TracingLogger;
+
+use super::drain::Drain;
+use super::feed::Feed;
+use super::middleware::{answer_in_time, cors, fail_as_asked, refusal, refuse_encoded};
+use super::origins::Origins;
+use super::routes::{account_routes, no_account_routes, routes};
+use super::state::{Accounts, State};
+use super::{guard, openapi};
+use crate::config::Config;
+use crate::store::Store;
+
+/// A bound server: it has its port, and serves once it runs.
+pub struct Server {
+    listener: TcpListener,
+    addr: SocketAddr,
+    store: Store,
+    config: Config,
+    bounds: Bounds,
+}
+
+/// Why a server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server cannot listen on the address.
+    #[error("{0} cannot be listened on: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
+    Listen(SocketAddr, io::Error),
+    /// A worker does not start.
+    #[error("the server does not start: {0}")]
+    Start(io::Error),
+}
+
+impl Server {
+    /// Listens on the configured address. Port 0 takes a free one, which [`Server::addr`] returns.
+    ///
+    /// # Errors
+    /// The address is taken.
+    pub fn bind(config: Config, store: Store) -> Result<Self, Error> {
+        let listen = |error| Error::Listen(config.listen, error);
+        let listener = TcpListener::bind(config.listen).map_err(listen)?;
+        let addr = listener.local_addr().map_err(listen)?;
+        Ok(Self { listener, addr, store, config, bounds: Bounds::default() })
+    }
+
+    /// Changes what clients may use, so that a test need not wait as long as a client may.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_bounds(self, change: impl FnOnce(&mut Bounds)) -> Self {
+        let mut bounds = self.bounds;
+        change(&mut bounds);
+        Self { bounds, ..self }
+    }
+
+    /// The address on which it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown` completes, then finishes accepted requests and writes, and closes the store.
+    ///
+    /// # Errors
+    /// A worker does not start or fails.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+        let Self { listener, store, config, bounds, .. } = self;
+        let Config { origins, hosts, trust, shape, faults, accounts, .. } = config;
+        let accounts = Accounts::from(accounts);
+        let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
+        let document = openapi::document(&accounts).into();
+        let (origins, drain) = (Origins::new(origins), Drain::default());
+        let state = State { store: store.clone(), accounts, origins, shape, faults, document, drain: drain.clone() };
+        let state = web::Data::new(state);
+        let drain_seconds = bounds.drain_seconds;
+        let server = listener::serve(listener, bounds, move || {
+            let reporting = state.clone();
+            App::new()
+                .app_data(state.clone())
+                .app_data(web::Data::new(Feed::default()))
+                .app_data(trust.clone())
+                .app_data(hosts.clone())
+                .configure(routes)
+                .configure(account_routes)
+                .wrap(actix::from_fn(guard::json))
+                .wrap(actix::from_fn(answer_in_time))
+                .wrap(actix::from_fn(fail_as_asked))
+                .wrap(actix::from_fn(refuse_encoded))
+                .wrap(cors(state.origins.allowed()))
+                .wrap_fn(move |request, service| {
+                    reporting.origins.report(&request);
+                    service.call(request).map_ok(refusal)
+                })
+                .wrap(actix::from_fn(guard::host))
+                .wrap(actix::from_fn(telemetry::actix::answer))
+                .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
+        })
+        .map_err(Error::Start)?;
+        let handle = server.handle();
+        let mut server = std::pin::pin!(server);
+        let served = tokio::select! {
+            served = &mut server => served,
+            never = store.keep_swept() => match never {},
+            () = shutdown => {
+                let served = async { tokio::join!(server, handle.stop(true)).0 };
+                let mut served = std::pin::pin!(served);
+                tokio::select! {
+                    served = &mut served => served,
+                    () = drain.run(drain_seconds) => served.await,
+                }
+            }
+        };
+        store.close().await;
+        served.map_err(Error::Start)
+    }
+}
