@@ -1,11 +1,11 @@
-//! Every document that we send to the X-Ray daemon, for every kind of request, is valid by X-Ray's own schema.
+//! Every document that we send to the X-Ray daemon, for every kind of request, is one that X-Ray accepts.
 
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::support::cruddur::Cruddur;
 use crate::support::daemon::Daemon;
-use crate::support::{Folder, http, schema};
+use crate::support::{Folder, http};
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
@@ -143,62 +143,6 @@ async fn a_fault_is_a_valid_document() {
     assert_eq!(answer.status, 502);
     let spans = daemon.spans(&answer.trace_id(), 2);
     assert!(spans.iter().all(|span| span["fault"] == true), "{spans:#?}");
-}
-
-/// A validator that accepts everything would prove nothing.
-#[test]
-fn what_x_ray_would_not_take_is_told() {
-    let valid = json!({"id": "70de5b6f19ff9a0a", "name": "backend", "trace_id": "1-581cf771-a006649127e371903a2de979",
-        "start_time": 1.0, "end_time": 2.0, "annotations": {"a_1": 1}, "metadata": {"default": {}},
-        "http": {"request": {"url": "u".repeat(250)}, "response": {"status": 200}},
-        "subsegments": [{"id": "53995c3f42cd8ad8", "name": "db", "namespace": "remote", "start_time": 1.0, "in_progress": true}]});
-    let read = |document: &Value| {
-        // A serde_json map is ordered by key, so the id is put first by hand.
-        let mut rest = document.clone();
-        let id = rest.as_object_mut().unwrap().remove("id").unwrap_or_default();
-        schema::read(format!("{{\"id\":{id},{}", &rest.to_string()[1..]).as_bytes())
-    };
-    assert_eq!(read(&valid), Ok(valid.clone()));
-    let late = format!("{{\"subsegments\":{},{}", valid["subsegments"], &valid.to_string()[1..]);
-    assert!(schema::read(late.as_bytes()).is_err(), "its first id is another's");
-    for (at, wrong) in [
-        ("/id", json!("70de5b6f19ff9a0")),
-        ("/id", json!("0000000000000000")),
-        ("/name", json!("")),
-        ("/name", json!("a\tb")),
-        ("/name", json!("a|b")),
-        ("/name", json!("n".repeat(201))),
-        ("/trace_id", json!("581cf771a006649127e371903a2de979")),
-        ("/start_time", json!("1")),
-        ("/end_time", json!(0.5)),
-        ("/end_time", Value::Null),
-        ("/annotations", json!({"a.b": 1})),
-        ("/annotations", json!({"a": null})),
-        ("/annotations", json!({"a": "x".repeat(1_001)})),
-        ("/annotations", (0..51).map(|n| (format!("a{n}"), json!(n))).collect::<serde_json::Map<_, _>>().into()),
-        ("/metadata", json!({"flat": 1})),
-        ("/http/request/url", json!("u".repeat(251))),
-        ("/http/response/status", json!("200")),
-        ("/subsegments/0/id", json!("70de5b6f19ff9a0a")),
-        ("/subsegments/0/namespace", json!("local")),
-        ("/subsegments/0/start_time", json!("now")),
-    ] {
-        let mut document = valid.clone();
-        *document.pointer_mut(at).unwrap() = wrong.clone();
-        assert!(read(&document).is_err(), "{at} = {wrong}");
-    }
-    for (key, wrong) in [
-        ("type", json!("subsegment")),
-        ("throttle", json!(true)),
-        ("cause", json!({"exceptions": [{"message": "without an id"}]})),
-        ("cause", json!({"exceptions": [{"id": "53995c3f42cd8ad9", "stack": [{"line": "1"}]}]})),
-        ("links", json!([{"trace_id": "1-2-3", "id": "53995c3f42cd8ad9"}])),
-        ("metadata", json!({"default": {"large": "x".repeat(63_000)}})),
-    ] {
-        let mut document = valid.clone();
-        document[key] = wrong;
-        assert!(read(&document).is_err(), "{key}");
-    }
 }
 
 fn segment<'a>(spans: &'a [Value], service: &str) -> &'a Value {

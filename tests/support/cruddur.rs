@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::http::{self, Answer};
 use super::person::Person;
-use super::{DEADLINE, Folder, eventually, schema};
+use super::{DEADLINE, Folder, eventually};
 
 /// A running `cruddur`, killed when dropped.
 pub(crate) struct Cruddur {
@@ -307,7 +307,7 @@ impl Cruddur {
             (whole("otlp") && whole("xray")).then(|| trace["spans"].as_array().unwrap().clone())
         });
         for document in http::get(&format!("{url}/xray")).json()["documents"].as_array().unwrap() {
-            schema::document(&http::get(&format!("{url}/xray/{}", document["id"].as_str().unwrap())).body);
+            xray_schema::document(&http::get(&format!("{url}/xray/{}", document["id"].as_str().unwrap())).body);
         }
         spans
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{eventually, schema};
+use super::eventually;
 
 /// The line before a document, as the AWS SDKs write it.
 const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
@@ -80,7 +80,7 @@ impl Daemon {
 /// The document of a datagram; checks the header line that the daemon requires, and that the document is valid.
 fn document(datagram: &[u8]) -> Value {
     let document = datagram.strip_prefix(HEADER);
-    schema::document(document.unwrap_or_else(|| panic!("no header line: {}", String::from_utf8_lossy(datagram))))
+    xray_schema::document(document.unwrap_or_else(|| panic!("no header line: {}", String::from_utf8_lossy(datagram))))
 }
 
 /// The ids of the segments and subsegments in a datagram.

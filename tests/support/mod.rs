@@ -22,7 +22,6 @@ pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod refusal;
 pub(crate) mod sampling;
-pub(crate) mod schema;
 pub(crate) mod slow_wire;
 pub(crate) mod small_disk;
 pub(crate) mod upstream;

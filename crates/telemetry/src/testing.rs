@@ -1,10 +1,5 @@
 //! What the unit tests share.
 
-/// The schema of what is sent to the X-Ray daemon, shared with the integration tests.
-#[cfg(feature = "xray")]
-#[path = "../../../tests/support/schema.rs"]
-pub(crate) mod schema;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

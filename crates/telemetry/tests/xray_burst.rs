@@ -13,9 +13,6 @@ use telemetry::Config;
 use telemetry::http::{Served, server_span};
 use telemetry::propagation::Incoming;
 
-#[path = "../../../tests/support/schema.rs"]
-mod schema;
-
 const BURST: usize = 512;
 const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 
@@ -23,8 +20,8 @@ const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 /// the kernel gives to every socket, as the daemon's has, and begins to read when the burst is made.
 #[test]
 fn a_burst_of_512_spans_reaches_a_daemon_whole() {
-    // The schema is looked for now, not while the receiver should read.
-    assert!(schema::read(b"{}").is_err());
+    // The schema is compiled now, not while the receiver should read.
+    assert!(xray_schema::read(b"{}").is_err());
     let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut settings = Settings::from_pairs(&[
         ("AWS_XRAY_DAEMON_ADDRESS", &daemon.local_addr().unwrap().to_string()),
@@ -78,7 +75,7 @@ fn receive(daemon: &UdpSocket, expected: usize) -> BTreeSet<String> {
     let (mut buffer, mut ids) = (vec![0; 65_536], BTreeSet::new());
     while ids.len() < expected {
         let Ok(length) = daemon.recv(&mut buffer) else { break };
-        let document = schema::document(buffer[..length].strip_prefix(HEADER).unwrap());
+        let document = xray_schema::document(buffer[..length].strip_prefix(HEADER).unwrap());
         let mut open = vec![&document];
         while let Some(one) = open.pop() {
             ids.insert(one["id"].as_str().unwrap().to_owned());

@@ -38,7 +38,7 @@ fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Js
         // Every document must be readable and have only known fields.
         let document = xray::Document::parse(&out).unwrap();
         assert!(document.other.keys().all(|key| ["origin", "links"].contains(&key.as_str())), "{:?}", document.other);
-        documents.push((testing::schema::document(&out), spans));
+        documents.push((xray_schema::document(&out), spans));
         out.clear();
     }
     (documents, packer.fitted())
