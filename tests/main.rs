@@ -1,5 +1,5 @@
 //! Cruddur from outside: real processes, sockets, databases, containers and a real browser. `tests/run` sets up what these
-//! need. A test that cannot run says why, and fails if `CI` is set.
+//! need. A test that cannot run records the reason, and fails if `CI` is set.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the whole crate is a test")]
 
@@ -47,6 +47,7 @@ mod routes;
 mod rules;
 mod sign_in;
 mod silent_stop;
+mod skips;
 mod slow_clients;
 mod smuggling;
 mod social;

@@ -29,6 +29,7 @@ pub(crate) mod witness;
 pub(crate) mod writer;
 
 use std::fmt::Display;
+use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,22 @@ pub(crate) fn eventually<T>(what: impl Display, mut ask: impl FnMut() -> Option<
     }
 }
 
-/// Reports that a test cannot run without `what`; fails if `CI` is set and `TESTS_WITHOUT` does not name it.
+/// Records that the current test cannot run without `what`, a name for `TESTS_WITHOUT`, in the file that `TESTS_SKIPPED` names, from
+/// which `tests/run` prints it.
+///
+/// # Panics
+/// `CI` is set, and `TESTS_WITHOUT` does not name it.
 pub(crate) fn cannot_run(what: &str, why: &str) {
     let mut settings = settings::Settings::from_env();
     let expected = settings.text("TESTS_WITHOUT").is_some_and(|without| without.split(',').any(|one| one == what));
     assert!(expected || settings.text("CI").is_none(), "cannot run in CI: {why}");
+    let test = std::thread::current().name().unwrap_or("a thread without a name").to_owned();
     println!("skipped: {why}");
+    if let Some(path) = settings.text("TESTS_SKIPPED") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        // One write, so that lines of simultaneous tests do not mix.
+        file.write_all(format!("{test}\t{}\n", why.replace('\n', " ")).as_bytes()).unwrap();
+    }
 }
 
 /// A port for a program that does not accept port 0.
