@@ -17,7 +17,7 @@ fn sign_in(cruddur: &Cruddur, body: &Value) -> Answer {
 }
 
 #[test]
-fn whoever_signs_up_is_signed_in_and_can_come_back() {
+fn a_sign_up_signs_in_and_allows_later_sign_ins() {
     engines::each(&[], |cruddur| {
         let answer = sign_up(cruddur, " @Zed ", "Zed@Example.com");
         let cookie = answer.header("set-cookie").to_owned();
@@ -52,7 +52,7 @@ fn a_cookie_is_secure_behind_https() {
 }
 
 #[test]
-fn a_session_ends_where_it_is_signed_out_and_not_elsewhere() {
+fn signing_out_ends_that_session_alone() {
     engines::each(&[], |cruddur| {
         let here = cruddur.person();
         let elsewhere = sign_in(cruddur, &json!({"login": here.handle, "password": PASSWORD}));
@@ -71,7 +71,7 @@ fn a_session_ends_where_it_is_signed_out_and_not_elsewhere() {
 }
 
 #[test]
-fn a_token_is_a_bearers_too_and_a_wrong_one_is_nobodys() {
+fn a_session_token_works_as_a_bearer_token_and_a_wrong_one_does_not() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let token = me.cookie.split_once('=').unwrap().1;
@@ -91,7 +91,7 @@ fn a_token_is_a_bearers_too_and_a_wrong_one_is_nobodys() {
 }
 
 #[test]
-fn a_wrong_input_is_told_in_codes() {
+fn an_invalid_input_is_reported_in_codes() {
     engines::each(&[], |cruddur| {
         let wrong = [
             ("signup", json!({}), json!(["handle_blank", "display_name_blank", "email_blank", "password_blank"])),
@@ -120,7 +120,7 @@ fn a_wrong_input_is_told_in_codes() {
 
 /// Neither the response nor the count of attempts reveals whether the login exists.
 #[test]
-fn a_password_is_guessed_a_few_times_and_no_more() {
+fn password_guesses_are_bounded() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         for login in [me.handle.as_str(), "nobody"] {
@@ -144,7 +144,7 @@ fn a_password_is_guessed_a_few_times_and_no_more() {
 }
 
 #[test]
-fn a_right_password_forgets_the_wrong_ones() {
+fn a_correct_password_resets_the_count_of_guesses() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         for _ in 0..3 {
@@ -158,7 +158,7 @@ fn a_right_password_forgets_the_wrong_ones() {
 
 /// Guarantee 14, first part: every route of one user's data refuses all other users.
 #[test]
-fn nobody_acts_for_another() {
+fn a_user_cannot_act_for_another() {
     engines::each(&[], |cruddur| {
         let (me, another) = (cruddur.person(), cruddur.person());
         let crud = me.crud("mine")["uuid"].as_str().unwrap().to_owned();
@@ -207,7 +207,7 @@ fn nobody_acts_for_another() {
 }
 
 #[test]
-fn the_link_of_cargo_run_signs_the_first_visitor_in_once() {
+fn the_sign_in_link_works_once() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let link = cruddur.sign_in.clone();

@@ -48,7 +48,7 @@ fn a_crud_has_the_shape_that_the_frontend_expects() {
 }
 
 #[test]
-fn a_wrong_input_is_answered_with_every_code_that_applies() {
+fn an_invalid_input_gets_every_code_that_applies() {
     with_backend(|cruddur| {
         let api = format!("{}/api/activities", cruddur.backend);
         let uuid = http::get(&format!("{api}/home")).json()[0]["uuid"].as_str().unwrap().to_owned();
@@ -116,7 +116,7 @@ fn every_other_error_is_a_problem_with_the_trace_id() {
 }
 
 #[test]
-fn a_list_goes_on_where_its_link_says() {
+fn a_list_continues_at_its_next_link() {
     with_backend(|cruddur| {
         let mut next = Some("/api/activities/home?limit=1".to_owned());
         let mut seen = Vec::new();
@@ -135,7 +135,7 @@ fn a_list_goes_on_where_its_link_says() {
 }
 
 #[test]
-fn a_head_is_a_get_without_its_body() {
+fn head_is_get_without_the_body() {
     with_backend(|cruddur| {
         let url = format!("{}/api/activities/home", cruddur.backend);
         let (get, head) = (http::get(&url), http::request("HEAD", &url, &[]));
@@ -145,7 +145,7 @@ fn a_head_is_a_get_without_its_body() {
 }
 
 #[test]
-fn only_pages_of_the_named_origins_may_call() {
+fn only_configured_origins_may_call() {
     with_backend(|cruddur| {
         let url = format!("{}/api/activities", cruddur.backend);
         let ask = |origin| {

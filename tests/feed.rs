@@ -11,7 +11,7 @@ use crate::support::person::Person;
 use crate::support::{Folder, engines, eventually, http};
 
 #[test]
-fn whoever_posts_sees_it_at_once_while_everyone_reads() {
+fn a_post_is_visible_to_its_author_immediately_under_load() {
     engines::each(&[], |cruddur| {
         let stop = AtomicBool::new(false);
         let home = format!("{}/api/activities/home", cruddur.backend);
@@ -46,7 +46,7 @@ fn whoever_posts_sees_it_at_once_while_everyone_reads() {
 
 /// Each request has its own trace: the request that made the query has its SQL, each sharing request a link to it.
 #[test]
-fn who_shares_a_query_has_a_link_to_whose_it_was() {
+fn a_request_that_shares_a_query_links_to_the_span_that_made_it() {
     let collector = Honeycomb::start("");
     let data = Folder::new();
     let backend = Cruddur::service(

@@ -59,7 +59,7 @@ fn each_route(test: impl Fn(&Cruddur, &Person, &str, &str, &Value)) {
 }
 
 #[test]
-fn a_body_that_is_no_object_of_json_is_refused() {
+fn a_body_that_is_not_a_json_object_is_refused() {
     let open = "[".repeat(10_000);
     let deep = format!("{open}{}", "]".repeat(10_000));
     // To the parser these are unknown fields.
@@ -167,7 +167,7 @@ fn a_field_of_the_wrong_type_is_refused() {
 }
 
 #[test]
-fn a_text_of_what_cannot_be_seen_never_fails() {
+fn text_of_invisible_characters_never_fails() {
     let texts = [
         "\0",
         "a\0b",

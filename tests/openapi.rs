@@ -127,7 +127,7 @@ fn every_route_is_in_the_document() {
 }
 
 #[test]
-fn a_route_takes_what_the_document_says_and_tells_so_of_all_else() {
+fn a_route_allows_the_documented_methods_and_lists_them_otherwise() {
     let data = Folder::new();
     let cruddur = backend(&data);
     for (path, methods) in ROUTES {
@@ -149,7 +149,7 @@ fn a_route_takes_what_the_document_says_and_tells_so_of_all_else() {
 }
 
 #[test]
-fn the_document_says_who_must_be_signed_in() {
+fn the_document_marks_routes_that_need_a_session() {
     let data = Folder::new();
     let cruddur = backend(&data);
     for (method, path, operation) in operations(&document(&cruddur)) {
@@ -162,7 +162,7 @@ fn the_document_says_who_must_be_signed_in() {
 }
 
 #[test]
-fn the_document_can_be_read_by_people_and_generators() {
+fn the_document_suits_people_and_generators() {
     let data = Folder::new();
     let document = document(&backend(&data));
     assert_eq!((&document["openapi"], &document["servers"]), (&json!("3.1.0"), &Value::Null));
@@ -193,7 +193,7 @@ fn the_document_can_be_read_by_people_and_generators() {
 
 /// Guarantee 14, second part.
 #[test]
-fn schemathesis_finds_no_answer_that_the_document_does_not_tell() {
+fn schemathesis_finds_no_undocumented_response() {
     let Some(python) = python::with(&SCHEMATHESIS, "schemathesis") else {
         return cannot_run("pypi", "python3 with venv, and schemathesis from PyPI, cannot be had");
     };

@@ -79,7 +79,7 @@ fn a_refused_guess_writes_nothing_and_locks_out_no_other_address() {
 }
 
 #[test]
-fn guesses_from_many_addresses_are_bounded_for_a_login() {
+fn guesses_at_a_login_from_many_addresses_are_bounded() {
     each(|cruddur, attempts| {
         let owner = cruddur.person();
         for last in 1..=10 {
@@ -98,7 +98,7 @@ fn guesses_from_many_addresses_are_bounded_for_a_login() {
 }
 
 #[test]
-fn guesses_at_the_same_time_pass_no_bound() {
+fn simultaneous_guesses_exceed_no_bound() {
     each(|cruddur, _| {
         let owner = cruddur.person();
         let (backend, login) = (&cruddur.backend, &owner.handle);

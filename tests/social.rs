@@ -12,7 +12,7 @@ fn uuid(of: &Value) -> &str {
 }
 
 #[test]
-fn a_like_counts_once_and_is_told_to_whom_it_is_about() {
+fn a_like_counts_once_and_notifies_the_author() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         let crud = me.crud("like this");
@@ -43,7 +43,7 @@ fn a_like_counts_once_and_is_told_to_whom_it_is_about() {
 }
 
 #[test]
-fn a_crud_is_deleted_with_all_that_hangs_on_it() {
+fn a_crud_is_deleted_with_its_dependants() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         let crud = me.crud("away with #thisone");
@@ -66,7 +66,7 @@ fn a_crud_is_deleted_with_all_that_hangs_on_it() {
 
 /// Each request succeeds, or finds that the crud no longer exists.
 #[test]
-fn a_crud_may_be_deleted_while_others_are_at_it() {
+fn a_crud_can_be_deleted_while_others_act_on_it() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         for round in 0..40 {
@@ -104,7 +104,7 @@ fn a_crud_may_be_deleted_while_others_are_at_it() {
 }
 
 #[test]
-fn the_newest_replies_that_are_left_come_with_a_crud() {
+fn a_crud_comes_with_its_newest_remaining_replies() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let crud = me.crud("many say something");
@@ -146,7 +146,7 @@ fn the_newest_replies_that_are_left_come_with_a_crud() {
 }
 
 #[test]
-fn two_who_write_to_each_other_have_one_conversation() {
+fn two_users_share_one_conversation() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         let said = me.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": other.handle}));
@@ -182,7 +182,7 @@ fn two_who_write_to_each_other_have_one_conversation() {
 }
 
 #[test]
-fn a_message_that_cannot_be_sent_says_why() {
+fn a_refused_message_has_a_reason() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         for (body, codes) in [
@@ -207,7 +207,7 @@ fn a_message_that_cannot_be_sent_says_why() {
 }
 
 #[test]
-fn what_is_asked_twice_with_a_key_is_done_once() {
+fn a_repeated_request_with_a_key_acts_once() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         let key = [("idempotency-key", "8e03978e-40d5-43e8-bc93-6894a57f9324")];
@@ -247,7 +247,7 @@ fn what_is_asked_twice_with_a_key_is_done_once() {
 
 /// With simultaneous requests too: a later request waits for the first one's response.
 #[test]
-fn a_key_that_comes_many_times_at_once_is_done_once() {
+fn simultaneous_requests_with_a_key_act_once() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let key = [("idempotency-key", "all-at-once")];
@@ -264,7 +264,7 @@ fn a_key_that_comes_many_times_at_once_is_done_once() {
 }
 
 #[test]
-fn whom_i_have_read_is_not_suggested_to_me() {
+fn authors_whom_a_user_liked_are_not_suggested() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
         let crud = other.crud("read me");
@@ -288,7 +288,7 @@ fn whom_i_have_read_is_not_suggested_to_me() {
 }
 
 #[test]
-fn faults_are_made_where_they_are_asked_for_and_refused_in_production() {
+fn test_faults_work_on_request_and_are_refused_in_production() {
     let data = Folder::new();
     let data = ("CRUDDUR_DATA", data.path().to_str().unwrap());
     let viewer = Cruddur::service("trace-viewer", &[]);

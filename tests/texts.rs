@@ -15,7 +15,7 @@ const RLO: &str = "\u{202e}";
 const FAMILY: &str = "👨\u{200d}👩\u{200d}👧";
 
 #[test]
-fn a_text_that_shows_nothing_is_blank_everywhere() {
+fn invisible_text_is_blank_everywhere() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let reply = format!("/api/activities/{}/reply", me.crud("to reply to")["uuid"].as_str().unwrap());
@@ -41,7 +41,7 @@ fn a_text_that_shows_nothing_is_blank_everywhere() {
 }
 
 #[test]
-fn a_name_keeps_no_control_of_direction_and_no_text_stacks_marks() {
+fn names_have_no_direction_controls_and_no_text_stacks_marks() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let stacked = format!("e{}", "\u{316}\u{301}".repeat(50));
@@ -58,7 +58,7 @@ fn a_name_keeps_no_control_of_direction_and_no_text_stacks_marks() {
 }
 
 #[test]
-fn characters_are_counted_as_a_person_counts() {
+fn characters_are_counted_as_grapheme_clusters() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let post = |message: String| me.post("/api/activities", &json!({"message": message, "ttl": "1-hour"})).status;
