@@ -33,7 +33,7 @@ fn assert_refused(answer: &Answer, why: &str) {
 }
 
 #[test]
-fn two_come_with_tokens_and_neither_acts_for_the_other() {
+fn two_users_of_an_issuer_cannot_act_for_each_other() {
     let Some(issuer) = Issuer::start() else { return };
     engines::each(&issuer.variables(), |cruddur| {
         let (zofie, altbrown) = (issuer.sign(&issuer.access("Zofie")), issuer.sign(&issuer.access("altbrown")));
@@ -67,7 +67,7 @@ fn two_come_with_tokens_and_neither_acts_for_the_other() {
 }
 
 #[test]
-fn a_token_that_is_not_for_us_now_is_nobodys() {
+fn an_invalid_token_is_refused() {
     let Some(issuer) = Issuer::start() else { return };
     engines::each(&issuer.variables(), |cruddur| {
         let (access, id) = (issuer.access("zofie"), issuer.id("zofie"));
@@ -117,7 +117,7 @@ fn a_token_that_is_not_for_us_now_is_nobodys() {
 }
 
 #[test]
-fn garbage_is_nobodys_and_breaks_nothing() {
+fn a_malformed_token_is_refused() {
     let Some(issuer) = Issuer::start() else { return };
     let data = Folder::new();
     let cruddur = backend(&issuer, &data);
@@ -162,7 +162,7 @@ fn garbage_is_nobodys_and_breaks_nothing() {
 }
 
 #[test]
-fn keys_change_and_forgeries_do_not_wear_the_issuer_out() {
+fn rotated_keys_are_found_and_forgeries_cause_few_requests_to_the_issuer() {
     let Some(issuer) = Issuer::start() else { return };
     let data = Folder::new();
     let cruddur = backend(&issuer, &data);
@@ -193,7 +193,7 @@ fn keys_change_and_forgeries_do_not_wear_the_issuer_out() {
 }
 
 #[test]
-fn a_backend_starts_without_its_issuer_and_outlives_it() {
+fn a_backend_starts_and_keeps_running_without_its_issuer() {
     let Some(issuer) = Issuer::start() else { return };
     issuer.is_away(true);
     engines::each(&issuer.variables(), |cruddur| {
@@ -221,7 +221,7 @@ fn a_backend_starts_without_its_issuer_and_outlives_it() {
 }
 
 #[test]
-fn an_issuer_that_answers_something_else_has_no_keys() {
+fn an_invalid_key_document_has_no_keys() {
     let Some(issuer) = Issuer::start() else { return };
     let Some(other) = Issuer::start() else { return };
     let kept = r#"{"kty":"RSA","kid":"x","n":"AQAB","e":"AQAB"}"#;
@@ -244,7 +244,7 @@ fn an_issuer_that_answers_something_else_has_no_keys() {
 }
 
 #[test]
-fn nobody_signs_up_in_or_out_here() {
+fn with_an_issuer_the_sign_in_routes_are_off() {
     let Some(issuer) = Issuer::start() else { return };
     let data = Folder::new();
     let cookie = {
@@ -280,7 +280,7 @@ fn nobody_signs_up_in_or_out_here() {
 
 /// Guarantee 6, and the user's id on every span, including the spans about the issuer.
 #[test]
-fn a_trace_tells_who_came_and_not_with_what() {
+fn a_trace_has_the_users_id_and_no_token() {
     let Some(issuer) = Issuer::start() else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &issuer.variables());
@@ -311,7 +311,7 @@ fn a_trace_tells_who_came_and_not_with_what() {
 }
 
 #[test]
-fn what_is_missing_is_told_together_and_the_doctor_asks_the_issuer() {
+fn missing_settings_are_reported_together_and_the_doctor_checks_the_issuer() {
     let ended = run(&["backend"], &[("AUTH_MODE", "cognito"), ("CRUDDUR_API", "week3")]);
     assert_eq!(ended.status.code(), Some(64));
     for variable in ["AWS_COGNITO_USER_POOL_ID", "AWS_COGNITO_USER_POOL_CLIENT_ID", "CRUDDUR_API"] {

@@ -74,7 +74,7 @@ fn a_foreign_host_is_misdirected_at_every_listener_on_loopback() {
 }
 
 #[test]
-fn a_refusal_is_worded_as_each_service_words_errors() {
+fn a_refusal_has_the_form_of_each_services_errors() {
     let (cruddur, _data) = start(&[]);
     let xray = format!("http://{}", cruddur.xray);
     for (url, kind) in [
@@ -90,7 +90,7 @@ fn a_refusal_is_worded_as_each_service_words_errors() {
 }
 
 #[test]
-fn what_the_proxy_serves_to_everyone_is_open_to_every_host() {
+fn public_routes_of_the_proxy_accept_every_host() {
     let (cruddur, _data) = start(&[]);
     for path in ["/", "/cruddur.css", "/api/activities/home", "/health/ready", "/metrics"] {
         let answer = http::request("GET", &format!("{}{path}", cruddur.page), &[("host", "app.example")]);
@@ -99,7 +99,7 @@ fn what_the_proxy_serves_to_everyone_is_open_to_every_host() {
 }
 
 #[test]
-fn names_of_a_workspace_are_the_listeners_own() {
+fn a_workspaces_own_names_are_accepted() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = format!("127.0.0.1:{port}");
     let viewer = Cruddur::service(
@@ -117,7 +117,7 @@ fn names_of_a_workspace_are_the_listeners_own() {
 }
 
 #[test]
-fn a_listener_on_every_address_answers_to_every_name() {
+fn a_listener_on_all_addresses_accepts_every_host() {
     let everywhere = [("CRUDDUR_VIEWER_LISTEN", "0.0.0.0:0"), ("CRUDDUR_XRAY_LISTEN", "0.0.0.0:0")];
     let viewer = Cruddur::service("trace-viewer", &everywhere);
     let here =
@@ -128,7 +128,7 @@ fn a_listener_on_every_address_answers_to_every_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_rebinds_its_name_reads_no_trace_in_a_browser() {
+async fn in_a_browser_a_page_that_rebinds_its_name_reads_no_trace() {
     let Some(browser) = Browser::start().await else { return };
     let viewer = Cruddur::service("trace-viewer", &[]);
     let port = viewer.viewer.rsplit(':').next().unwrap().to_owned();

@@ -79,7 +79,7 @@ fn a_page_of_another_origin_cannot_write_with_a_cookie() {
 }
 
 #[test]
-fn the_own_origin_is_the_one_that_the_client_sees() {
+fn the_pages_own_origin_is_the_one_that_the_client_sees() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
@@ -97,7 +97,7 @@ fn the_own_origin_is_the_one_that_the_client_sees() {
 }
 
 #[test]
-fn a_writes_body_is_json_and_nothing_like_it() {
+fn a_write_accepts_only_application_json() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let crud = me.crud("liked by nobody")["uuid"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ fn a_writes_body_is_json_and_nothing_like_it() {
 }
 
 #[test]
-fn a_configured_origin_may_have_its_default_port_written() {
+fn a_configured_origin_may_include_its_default_port() {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
     let backend = Cruddur::service("backend", &[&own[..], &CONFIGURED].concat());
@@ -150,7 +150,7 @@ fn a_configured_origin_may_have_its_default_port_written() {
 }
 
 #[test]
-fn an_error_of_the_proxys_own_is_readable_to_a_configured_origin() {
+fn the_proxys_own_errors_are_readable_to_a_configured_origin() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let own = [("CRUDDUR_UPSTREAM", gone.as_str())];
     let proxy = Cruddur::service("frontend-proxy", &[&own[..], &CONFIGURED].concat());
@@ -198,7 +198,7 @@ fn page() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_on_another_port_changes_nothing_in_a_browser() {
+async fn in_a_browser_a_page_on_another_port_changes_nothing() {
     let Some(browser) = Browser::start().await else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);

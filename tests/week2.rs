@@ -71,7 +71,7 @@ fn assert_activity(of: &str, one: &Value) {
 }
 
 #[test]
-fn the_original_frontend_of_week_2_works_whole() {
+fn every_page_of_the_original_week_2_frontend_works() {
     engines::each(&WEEK2, |cruddur| {
         let page = Page { base: &cruddur.backend, origin: FRONTEND };
         let crud = page.post("/api/activities", &json!({"message": "from React", "ttl": "7-days"}));
@@ -116,7 +116,7 @@ fn the_original_frontend_of_week_2_works_whole() {
 }
 
 #[test]
-fn only_pages_of_a_configured_origin_act_without_signing_in() {
+fn only_a_configured_origin_acts_without_signing_in() {
     engines::each(&WEEK2, |cruddur| {
         let base = &cruddur.backend;
         let crud = json!({"message": "forged", "ttl": "1-hour"});
@@ -160,7 +160,7 @@ fn without_week_2_mode_no_page_acts_without_signing_in() {
 }
 
 #[test]
-fn week_2_mode_is_announced_and_refused_in_production_and_with_an_issuer() {
+fn week_2_mode_is_logged_and_refused_in_production_and_with_an_issuer() {
     let data = Folder::new();
     let sqlite = ("CRUDDUR_DATA", data.path().to_str().unwrap());
     let cruddur = Cruddur::service("backend", &[&[sqlite][..], &WEEK2].concat());
@@ -180,7 +180,7 @@ fn week_2_mode_is_announced_and_refused_in_production_and_with_an_issuer() {
 
 /// The page is opened under another name of the machine than the one in `FRONTEND_URL`.
 #[test]
-fn a_page_at_another_origin_is_logged_once_with_both() {
+fn an_unconfigured_origin_is_logged_once_with_the_configured_one() {
     let data = Folder::new();
     let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("FRONTEND_URL", FRONTEND)];
     let cruddur = Cruddur::service("backend", &variables);
@@ -208,7 +208,7 @@ fn a_page_at_another_origin_is_logged_once_with_both() {
 /// The frontend and the API behind the proxy, as one origin: the proxy forwards the headers by which the backend recognises the page. Cruddur's
 /// own page announces the mode.
 #[tokio::test(flavor = "multi_thread")]
-async fn week_2_mode_works_through_the_proxy_and_is_announced_on_the_page() {
+async fn week_2_mode_works_through_the_proxy_and_is_shown_on_the_page() {
     let data = Folder::new();
     let cruddur = tokio::task::block_in_place(|| Cruddur::up(&data, &WEEK2));
     tokio::task::block_in_place(|| {
