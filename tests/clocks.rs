@@ -39,7 +39,7 @@ fn is_swept(witness: &Witness) -> Option<()> {
 }
 
 #[test]
-fn a_backend_with_a_wrong_clock_deletes_nothing_that_lives() {
+fn a_backend_with_a_wrong_clock_deletes_no_live_row() {
     for offset in ["+2h", "+40d", "-40d"] {
         engines::each_database(|url| {
             let witness = Witness::of(url);
@@ -53,7 +53,7 @@ fn a_backend_with_a_wrong_clock_deletes_nothing_that_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_whose_clock_differs_from_its_servers_is_not_ready() {
+async fn a_backend_whose_clock_differs_from_its_server_is_not_ready() {
     let Some(url) = postgres::database().await else { return };
     tokio::task::block_in_place(|| {
         let right = Cruddur::service("backend", &[("DATABASE_URL", &url)]);

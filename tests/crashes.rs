@@ -17,14 +17,14 @@ const KILLS: usize = 50;
 const WRITERS: usize = 4;
 
 #[test]
-fn a_backend_on_sqlite_that_is_killed_has_all_that_it_acknowledged() {
+fn a_killed_backend_on_sqlite_keeps_every_acknowledged_write() {
     let folder = Folder::new();
     let database = format!("sqlite:{}/cruddur.db", folder.path().display());
     killed_again_and_again("SQLite", &database, Witness::assert_integrity);
 }
 
 #[tokio::test]
-async fn a_backend_on_postgresql_that_is_killed_has_all_that_it_acknowledged() {
+async fn a_killed_backend_on_postgresql_keeps_every_acknowledged_write() {
     let Some(database) = postgres::database().await else { return };
     let killed = move || killed_again_and_again("PostgreSQL", &database, Witness::assert_no_transaction_is_open);
     tokio::task::spawn_blocking(killed).await.unwrap();
@@ -75,7 +75,7 @@ fn started(database: &str) -> (Cruddur, Duration) {
 
 /// Checks a running backend, so that writes at its shutdown do not count.
 #[test]
-fn the_disk_is_waited_for_before_each_acknowledgement() {
+fn data_is_flushed_to_disk_before_each_acknowledgement() {
     let tried = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     if !tried.is_ok_and(|tried| tried.status.success()) {
         return cannot_run("strace", "strace is not installed, or may not trace");

@@ -149,7 +149,7 @@ async fn with_postgresql(test: impl FnOnce(&Run, &SlowWire) + Send + 'static) {
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_not_waited_for() {
+async fn a_silent_server_is_not_waited_for() {
     with_postgresql(|run, wire| {
         run.through(|run| {
             wire.fall_silent();
@@ -172,7 +172,7 @@ async fn a_server_that_falls_silent_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn connections_that_are_answered_no_more_are_replaced() {
+async fn unanswered_connections_are_replaced() {
     let Some(database) = postgres::database().await else { return };
     let test = move || {
         // Long enough for all eight connections to be in use together.
@@ -210,7 +210,7 @@ async fn connections_that_are_answered_no_more_are_replaced() {
 }
 
 #[tokio::test]
-async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
+async fn dropped_connections_fail_only_requests_in_progress() {
     with_postgresql(|run, wire| {
         run.through(|run| {
             for _ in 0..5 {
@@ -233,7 +233,7 @@ async fn a_server_that_drops_its_connections_costs_what_was_under_way() {
 
 /// Connections are kept between reads; the next reader does not notice that one has ended meanwhile.
 #[tokio::test]
-async fn a_connection_that_was_ended_between_two_statements_is_not_noticed() {
+async fn a_connection_that_ends_between_two_reads_fails_no_request() {
     with_postgresql(|run, wire| {
         for _ in 0..10 {
             assert_eq!(run.home().status, 200);
@@ -249,7 +249,7 @@ async fn a_connection_that_was_ended_between_two_statements_is_not_noticed() {
 
 /// Requests with a connection wait for the lock, and the others for a connection; neither wait for ever.
 #[tokio::test]
-async fn a_locked_table_and_an_exhausted_pool_put_off() {
+async fn a_locked_table_and_an_exhausted_pool_are_503s() {
     with_postgresql(|run, _| {
         run.through(|run| {
             let lock = "BEGIN; LOCK TABLE activities IN ACCESS EXCLUSIVE MODE";
@@ -268,7 +268,7 @@ async fn a_locked_table_and_an_exhausted_pool_put_off() {
 
 /// The SQLite counterpart of the locked table on PostgreSQL; readers do not wait at all.
 #[test]
-fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
+fn on_sqlite_a_writer_of_another_process_makes_writes_503s() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let run = Run::start(&url, &url);
@@ -286,7 +286,7 @@ fn a_writer_of_another_process_puts_off_who_writes_on_sqlite() {
 }
 
 #[test]
-fn a_full_disk_puts_off_who_writes_until_there_is_room() {
+fn a_full_disk_makes_writes_503s_until_there_is_space() {
     let folder = Folder::new();
     let Some(disk) = SmallDisk::of(folder.path(), "24m") else { return };
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
@@ -304,13 +304,13 @@ fn a_full_disk_puts_off_who_writes_until_there_is_room() {
 }
 
 #[test]
-fn starters_that_race_on_sqlite_find_one_database() {
+fn simultaneous_starts_on_sqlite_share_one_database() {
     let folder = Folder::new();
     assert_one_database(&format!("sqlite:{}/cruddur.db", folder.path().display()));
 }
 
 #[tokio::test]
-async fn starters_that_race_on_postgresql_find_one_database() {
+async fn simultaneous_starts_on_postgresql_share_one_database() {
     let Some(database) = postgres::database().await else { return };
     tokio::task::spawn_blocking(move || assert_one_database(&database)).await.unwrap();
 }

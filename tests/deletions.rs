@@ -69,7 +69,7 @@ fn delete(me: &Person, crud: &serde_json::Value) -> u16 {
 }
 
 #[test]
-fn a_crud_with_thousands_of_replies_or_likes_is_deleted_and_expires() {
+fn a_crud_with_thousands_of_replies_or_likes_can_be_deleted_and_expires() {
     engines::each_database(|url| {
         let backend = Cruddur::service("backend", &[("DATABASE_URL", url)]);
         let (witness, me) = (Witness::of(url), backend.person());

@@ -37,14 +37,14 @@ fn lose(change: impl Fn(&Path), restore: Option<&dyn Fn(&Path)>) {
 }
 
 #[test]
-fn a_database_that_is_deleted_takes_no_posts() {
+fn a_deleted_database_accepts_no_posts() {
     lose(|data| fs::remove_file(data.join("cruddur.db")).unwrap(), None);
     lose(|data| fs::remove_file(data.join("cruddur.db-wal")).unwrap(), None);
     lose(|data| fs::remove_dir_all(data).unwrap(), None);
 }
 
 #[test]
-fn a_database_that_is_replaced_takes_no_posts() {
+fn a_replaced_database_accepts_no_posts() {
     let replace = |data: &Path| {
         fs::copy(data.join("cruddur.db"), data.join("backup")).unwrap();
         fs::rename(data.join("backup"), data.join("cruddur.db")).unwrap();
@@ -53,7 +53,7 @@ fn a_database_that_is_replaced_takes_no_posts() {
 }
 
 #[test]
-fn a_folder_that_is_moved_away_takes_posts_again_once_it_is_back() {
+fn a_moved_folder_accepts_posts_again_once_it_is_back() {
     let away = |data: &Path| data.with_file_name("away");
     lose(|data| fs::rename(data, away(data)).unwrap(), Some(&|data| fs::rename(away(data), data).unwrap()));
 }

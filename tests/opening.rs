@@ -12,7 +12,7 @@ use crate::support::small_disk::SmallDisk;
 use crate::support::{Folder, http};
 
 #[test]
-fn a_database_or_role_that_does_not_exist_is_named() {
+fn a_missing_database_or_role_is_named() {
     let Some(owner) = Owner::of_new() else { return };
     assert_refused(&format!("{}_not", owner.url), "does not exist", "create the database, or correct its name");
     let Some(cluster) = Cluster::make() else { return };
@@ -21,7 +21,7 @@ fn a_database_or_role_that_does_not_exist_is_named() {
 }
 
 #[test]
-fn an_option_that_the_server_does_not_accept_says_to_correct_the_options() {
+fn a_refused_option_is_reported_with_its_fix() {
     let Some(owner) = Owner::of_new() else { return };
     for (option, cause) in
         [("nonsense%3D1", "unrecognized configuration parameter"), ("work_mem%3Dlittle", "invalid value")]
@@ -32,7 +32,7 @@ fn an_option_that_the_server_does_not_accept_says_to_correct_the_options() {
 }
 
 #[test]
-fn each_missing_right_names_its_grant() {
+fn each_missing_privilege_is_reported_with_its_grant() {
     let Some(owner) = Owner::of_new() else { return };
     let (role, url) = owner.role();
     let name = owner.name();
@@ -73,7 +73,7 @@ fn a_database_that_is_not_utf8_is_refused() {
 }
 
 #[test]
-fn tables_of_a_newer_program_are_refused_on_both_engines() {
+fn tables_of_a_newer_version_are_refused_on_both_engines() {
     const NEWER: &str = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                          VALUES (99, 'newer', true, '', 0)";
     let folder = Folder::new();
@@ -102,7 +102,7 @@ fn a_locked_table_is_not_waited_for() {
 
 /// The tables are on the full disk, and the server's log is elsewhere.
 #[test]
-fn a_full_disk_of_the_server_says_to_make_room() {
+fn a_full_disk_of_the_server_is_reported_with_its_fix() {
     let (folder, Some(cluster)) = (Folder::new(), Cluster::make()) else { return };
     let Some(disk) = SmallDisk::of(folder.path(), "64k") else { return };
     give_to_postgres(disk.path());

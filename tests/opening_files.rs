@@ -12,7 +12,7 @@ use crate::support::refusal::{assert_refused, output};
 use crate::support::small_disk::SmallDisk;
 
 #[test]
-fn what_is_not_a_database_file_stays_as_it_is() {
+fn a_file_that_is_not_a_database_stays_unchanged() {
     let folder = Folder::new();
     let file = folder.path().join("notes.db");
     let notes = "Not a database, and longer than its header would be.\n".repeat(100);
@@ -22,7 +22,7 @@ fn what_is_not_a_database_file_stays_as_it_is() {
 }
 
 #[test]
-fn a_file_that_another_program_keeps_is_named() {
+fn a_file_locked_by_another_program_is_named() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     drop(Cruddur::service("backend", &[("DATABASE_URL", &url)]));
@@ -37,7 +37,7 @@ fn a_file_that_another_program_keeps_is_named() {
 
 /// Another process may take long to open the file; a start that waits for it can be stopped.
 #[test]
-fn a_start_that_waits_for_another_can_be_stopped() {
+fn a_start_that_waits_for_a_lock_can_be_stopped() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let lock = std::fs::File::create(folder.path().join("cruddur.lock")).unwrap();
@@ -53,7 +53,7 @@ fn a_start_that_waits_for_another_can_be_stopped() {
 }
 
 #[test]
-fn a_full_disk_at_the_start_says_to_make_room() {
+fn a_full_disk_at_the_start_is_reported_with_its_fix() {
     let folder = Folder::new();
     let Some(disk) = SmallDisk::of(folder.path(), "256k") else { return };
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
@@ -75,7 +75,7 @@ fn a_full_disk_at_the_start_says_to_make_room() {
 }
 
 #[test]
-fn a_damaged_file_says_to_restore_a_copy() {
+fn a_damaged_file_is_reported_with_its_fix() {
     let folder = Folder::new();
     let file = folder.path().join("cruddur.db");
     let url = format!("sqlite:{}", file.display());
@@ -89,7 +89,7 @@ fn a_damaged_file_says_to_restore_a_copy() {
 }
 
 #[test]
-fn a_folder_in_the_place_of_the_file_is_named() {
+fn a_folder_instead_of_the_file_is_named() {
     let folder = Folder::new();
     for command in ["backend", "doctor"] {
         let (code, text) = output(command, &format!("sqlite:{}", folder.path().display()));

@@ -77,7 +77,7 @@ fn a_wrong_password_and_a_missing_hba_entry_have_different_fixes() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_verified_names_what_verifies_it() {
+fn an_unverifiable_certificate_is_reported_with_its_fix() {
     let (Some(cluster), Some(authority)) = (Cluster::make(), Authority::make()) else { return };
     let install = |from: &str, to: &str| {
         let to = cluster.data().join(to);
@@ -124,7 +124,7 @@ fn a_certificate_that_cannot_be_verified_names_what_verifies_it() {
 }
 
 #[test]
-fn a_server_without_tls_is_named_where_tls_is_required() {
+fn a_server_without_tls_is_refused_if_tls_is_required() {
     let Some(cluster) = Cluster::make() else { return };
     cluster.start();
     let url = format!("{}?sslmode=require", cluster.url("postgres:canary", "postgres"));
@@ -133,7 +133,7 @@ fn a_server_without_tls_is_named_where_tls_is_required() {
 
 /// A server in recovery, which accepts no connections until it has finished.
 #[test]
-fn a_server_that_starts_up_is_waited_for() {
+fn a_starting_server_is_waited_for() {
     let Some(cluster) = Cluster::make() else { return };
     std::fs::write(cluster.data().join("standby.signal"), "").unwrap();
     cluster.configure("hot_standby = off");
@@ -150,7 +150,7 @@ fn a_server_that_starts_up_is_waited_for() {
 }
 
 #[test]
-fn an_address_without_a_server_is_refused() {
+fn an_address_without_a_server_is_reported() {
     assert_refused("postgres://me:canary@127.0.0.1:1/cruddur", "refused", "start it, or correct the host and port");
     assert_refused("postgres://me:canary@[::1]:1/cruddur", "", "correct the host and port");
     let unknown = "postgres://me:canary@nowhere.invalid/cruddur";
@@ -177,7 +177,7 @@ fn an_address_without_a_server_is_refused() {
 }
 
 #[test]
-fn a_url_with_an_unencoded_password_quotes_none_of_it() {
+fn an_unencoded_password_in_a_url_is_not_quoted() {
     for password in ["20/canary", "20?canary", "20#canary", "can%ary", "canary"] {
         let url = format!("postgres://me:{password}{}", if password == "canary" { "" } else { "@127.0.0.1/cruddur" });
         for command in ["backend", "up", "doctor"] {
@@ -193,7 +193,7 @@ fn a_url_with_an_unencoded_password_quotes_none_of_it() {
 }
 
 #[test]
-fn too_many_connections_name_the_limits() {
+fn too_many_connections_are_reported_with_the_limits() {
     let Some(owner) = Owner::of_new() else { return };
     let (role, url) = owner.role();
     owner.run(&format!("ALTER ROLE {role} CONNECTION LIMIT 0"));

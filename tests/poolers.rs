@@ -19,7 +19,7 @@ fn database() -> Option<String> {
 
 /// pgbouncer's default configuration: session pooling, and startup parameters that it does not know are refused.
 #[test]
-fn a_pooler_in_its_default_configuration_is_worked_with() {
+fn a_pooler_in_its_default_configuration_works() {
     let Some(database) = database() else { return };
     let Some(pooler) = Pgbouncer::before(&database, "") else { return };
     let run = Cruddur::service("backend", &[("DATABASE_URL", &pooler.url)]);
@@ -37,7 +37,7 @@ fn a_pooler_in_its_default_configuration_is_worked_with() {
 }
 
 #[test]
-fn a_pooler_that_shares_sessions_is_refused() {
+fn a_pooler_in_transaction_mode_is_refused() {
     let Some(database) = database() else { return };
     for settings in [
         "pool_mode = transaction",
@@ -57,7 +57,7 @@ fn a_pooler_that_shares_sessions_is_refused() {
 }
 
 #[test]
-fn what_a_pooler_refuses_names_its_fix() {
+fn a_poolers_refusal_is_reported_with_its_fix() {
     let Some(database) = database() else { return };
     let name = database.rsplit_once('/').unwrap().1;
     let assert_refused = |pooler: &Pgbouncer, user: &str, name: &str, cause: &str, fix: &str| {
@@ -86,7 +86,7 @@ const SESSIONS: &str = "SELECT count(*), count(*) FILTER (WHERE state = 'active'
                         WHERE datname = current_database() AND application_name LIKE 'cruddur-backend%'";
 
 #[test]
-fn a_backend_has_no_more_connections_than_are_configured() {
+fn a_backend_opens_at_most_the_configured_connections() {
     let Some(database) = database() else { return };
     let variables = [("DATABASE_URL", database.as_str()), ("CRUDDUR_DATABASE_CONNECTIONS", "3")];
     let backend = Cruddur::service("backend", &variables);

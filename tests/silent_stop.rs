@@ -11,7 +11,7 @@ use crate::support::{http, postgres, raw};
 const REQUESTS: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stop_while_the_database_is_silent_leaves_no_request_without_a_response() {
+async fn a_stop_with_a_silent_database_answers_every_request() {
     let Some(url) = postgres::database().await else { return };
     tokio::task::block_in_place(|| {
         let wire = SlowWire::before(&url, Duration::ZERO);

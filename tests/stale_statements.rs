@@ -35,7 +35,7 @@ fn act(me: &Person, round: &str, client: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_changes_under_prepared_statements_fails_no_request() {
+async fn a_table_change_under_prepared_statements_fails_no_request() {
     let Some(url) = postgres::database().await else { return };
     tokio::task::block_in_place(|| {
         let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);

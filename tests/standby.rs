@@ -21,7 +21,7 @@ const SESSIONS: [i64; 2] = [12, 4];
 
 /// No time limit ends a COMMIT that waits for a standby, and the COMMIT does not notice that its client is gone.
 #[test]
-fn a_standby_that_is_away_costs_no_sessions() {
+fn an_absent_standby_uses_up_no_sessions() {
     let Some(server) = PostgresServer::start() else { return };
     let url = server.url();
     let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
@@ -65,7 +65,7 @@ fn a_standby_that_is_away_costs_no_sessions() {
 
 /// A primary crashes and its standby is promoted. Acknowledged writes are kept, all others get a 503, and writes resume without intervention.
 #[test]
-fn a_standby_that_is_promoted_takes_over() {
+fn a_promoted_standby_takes_over() {
     let Some(primary) = PostgresServer::start() else { return };
     let wire = SlowWire::before(&primary.url(), Duration::ZERO);
     let backend = Cruddur::service("backend", &[("DATABASE_URL", &wire.url)]);

@@ -14,14 +14,14 @@ use crate::support::cruddur::Cruddur;
 use crate::support::{Folder, cannot_run, eventually, postgres};
 
 #[tokio::test]
-async fn the_story_on_sqlite() {
+async fn the_store_works_on_sqlite() {
     let folder = Folder::new();
     story(&database(format!("sqlite:{}/deep/cruddur.db", folder.path().display()))).await;
 }
 
 /// Each starter finds the tables created, and created only once.
 #[tokio::test]
-async fn several_starters_on_an_empty_sqlite_do_not_meet() {
+async fn simultaneous_starts_on_an_empty_sqlite_do_not_collide() {
     let folder = Folder::new();
     let database = database(format!("sqlite:{}/cruddur.db", folder.path().display()));
     let open = || open(&database);
@@ -34,7 +34,7 @@ async fn several_starters_on_an_empty_sqlite_do_not_meet() {
 }
 
 #[tokio::test]
-async fn the_story_on_postgresql() {
+async fn the_store_works_on_postgresql() {
     if let Some(url) = postgres::database().await {
         story(&database(url)).await;
     }
@@ -42,7 +42,7 @@ async fn the_story_on_postgresql() {
 
 /// On the exact image that docker-compose.yml names.
 #[tokio::test]
-async fn the_story_on_postgresql_in_a_container_of_its_own() {
+async fn the_store_works_on_postgresql_in_a_container() {
     let container = GenericImage::new("postgres", "17-trixie")
         .with_exposed_port(5432.tcp())
         .with_wait_for(WaitFor::message_on_stderr("database system is ready to accept connections"))
@@ -58,7 +58,7 @@ async fn the_story_on_postgresql_in_a_container_of_its_own() {
 }
 
 #[test]
-fn a_running_backend_deletes_what_has_expired() {
+fn a_running_backend_deletes_expired_rows() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -34,7 +34,7 @@ const FILL_SQLITE: &str = "INSERT INTO users (uuid, handle, display_name, email,
          CASE WHEN n % 10 = 0 THEN CAST(printf('%016d', n - 1) AS BLOB) END FROM numbers";
 
 #[test]
-fn an_upgrade_on_postgresql_has_no_time_limit_and_other_starters_wait_for_it() {
+fn an_upgrade_on_postgresql_has_no_time_limit_and_other_starts_wait() {
     let runtime = Runtime::new().unwrap();
     let Some(url) = runtime.block_on(postgres::database()) else { return };
     let mut other = runtime.block_on(PgConnection::connect(&url)).unwrap();
@@ -45,7 +45,7 @@ fn an_upgrade_on_postgresql_has_no_time_limit_and_other_starters_wait_for_it() {
 }
 
 #[test]
-fn an_upgrade_on_sqlite_has_no_time_limit_and_other_starters_wait_for_it() {
+fn an_upgrade_on_sqlite_has_no_time_limit_and_other_starts_wait() {
     let runtime = Runtime::new().unwrap();
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());

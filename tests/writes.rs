@@ -24,7 +24,7 @@ const CLIENTS: u32 = 8;
 const ROUND_TRIP: Duration = Duration::from_millis(2);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_go_away_take_no_acknowledged_post_along() {
+async fn disconnecting_clients_lose_no_acknowledged_post() {
     let Some(database) = postgres::database().await else { return };
     tokio::task::spawn_blocking(move || {
         let wire = SlowWire::before(&database, ROUND_TRIP);
@@ -52,7 +52,7 @@ async fn clients_that_go_away_take_no_acknowledged_post_along() {
 /// Without this loss, the rule would be unnecessary. A future that is dropped within `begin()` returns its connection inside a
 /// transaction that no one ends. A statement that the other route then runs there is lost with the next rollback.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_handler_that_goes_with_its_client_loses_acknowledged_posts() {
+async fn a_handler_dropped_with_its_client_loses_acknowledged_posts() {
     let Some(database) = postgres::database().await else { return };
     let wire = SlowWire::before(&database, ROUND_TRIP);
     let pool = PgPoolOptions::new().max_connections(CLIENTS).connect(&wire.url).await.unwrap();
