@@ -49,7 +49,7 @@ fn a_private_ca_is_trusted_by_any_of_its_variables() {
 }
 
 #[test]
-fn certificates_are_for_the_address_that_they_were_given_for() {
+fn a_certificate_setting_applies_to_its_own_address_alone() {
     let Some(authority) = Authority::make() else { return };
     let honeycomb = Honeycomb::encrypted("k", authority.server(false));
     let own = [("HONEYCOMB_API_KEY", "k"), ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str())];
@@ -61,7 +61,7 @@ fn certificates_are_for_the_address_that_they_were_given_for() {
 }
 
 #[test]
-fn a_collector_may_want_a_certificate_of_its_client() {
+fn a_collector_may_require_a_client_certificate() {
     let Some(authority) = Authority::make() else { return };
     let (file, [certificate, key]) = (authority.file(), authority.issue("client"));
     let collector = Honeycomb::encrypted("", authority.server(true));
@@ -75,7 +75,7 @@ fn a_collector_may_want_a_certificate_of_its_client() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_a_fault_that_names_it() {
+fn an_unusable_certificate_file_is_named() {
     let Some(authority) = Authority::make() else { return };
     let (file, [certificate, key], [_, other]) =
         (authority.file(), authority.issue("client"), authority.issue("other"));
@@ -105,7 +105,7 @@ fn a_file_that_cannot_be_used_is_a_fault_that_names_it() {
 }
 
 #[test]
-fn a_success_that_is_no_response_of_otlp_delivers_nothing() {
+fn a_success_that_is_not_an_otlp_response_delivers_nothing() {
     for (protocol, kind, body, what) in [
         ("http/protobuf", "text/html; charset=utf-8", "<!doctype html><title>A page</title>", "a web page (text/html)"),
         ("http/protobuf", "application/json", "{}", "a body of application/json"),
@@ -122,7 +122,7 @@ fn a_success_that_is_no_response_of_otlp_delivers_nothing() {
 }
 
 #[test]
-fn a_response_in_gzip_is_read() {
+fn a_gzipped_response_is_read() {
     for protocol in ["http/protobuf", "http/json"] {
         let to =
             |collector: &Honeycomb| backend(&[(ENDPOINT, &collector.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
@@ -134,7 +134,7 @@ fn a_response_in_gzip_is_read() {
 }
 
 #[test]
-fn a_message_that_rejects_nothing_is_one_warning_and_loses_nothing() {
+fn a_message_without_rejections_is_one_warning_and_loses_nothing() {
     let collector = Honeycomb::troubled("", Trouble::Warns);
     let ended = backend(&[(ENDPOINT, &collector.url), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
     assert!(ledger(&ended).ends_with(" delivered + 0 queued + 0 dropped"), "{}", ended.errors);

@@ -9,7 +9,7 @@ use crate::support::{Folder, eventually, http};
 const KEY: &str = "hcaik_a_key_of_this_test";
 
 #[test]
-fn one_trace_goes_to_honeycomb_and_x_ray_and_the_viewer() {
+fn one_trace_reaches_honeycomb_x_ray_and_the_viewer() {
     let honeycomb = Honeycomb::start(KEY);
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
@@ -17,7 +17,7 @@ fn one_trace_goes_to_honeycomb_and_x_ray_and_the_viewer() {
 }
 
 #[test]
-fn the_lessons_variables_do_the_same() {
+fn the_lessons_variables_have_the_same_effect() {
     let honeycomb = Honeycomb::start(KEY);
     let data = Folder::new();
     let headers = format!("x-honeycomb-team={KEY}");
@@ -45,7 +45,7 @@ fn everywhere(cruddur: Cruddur, honeycomb: &Honeycomb) {
 }
 
 #[test]
-fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
+fn a_refused_key_is_logged_in_honeycombs_words_and_counted() {
     let honeycomb = Honeycomb::start("another key");
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
@@ -63,7 +63,7 @@ fn a_refused_key_is_said_in_honeycombs_own_words_and_counted() {
 }
 
 #[test]
-fn a_busy_destination_is_asked_again_and_nothing_is_lost() {
+fn a_busy_destination_is_retried_and_nothing_is_lost() {
     let honeycomb = Honeycomb::troubled(KEY, Trouble::Busy(503, 2));
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
@@ -77,7 +77,7 @@ fn a_busy_destination_is_asked_again_and_nothing_is_lost() {
 }
 
 #[test]
-fn each_service_tells_its_ledger() {
+fn each_service_serves_its_ledger() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let trace = cruddur.get("/api/activities/home").trace_id();

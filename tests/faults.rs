@@ -139,7 +139,7 @@ fn all_dropped(reason: &'static str) -> impl Fn(&Value) -> bool {
 }
 
 #[test]
-fn refusals_are_counted_and_told_in_honeycombs_words() {
+fn refusals_are_counted_and_logged_in_honeycombs_words() {
     for (status, reason) in [(400, "refused"), (401, "refused"), (403, "refused"), (413, "too_large"), (415, "refused")]
     {
         let (account, _) = through(&Trouble::Refuses(status), all_dropped(reason));
@@ -149,7 +149,7 @@ fn refusals_are_counted_and_told_in_honeycombs_words() {
 }
 
 #[test]
-fn a_busy_destination_gets_everything_in_the_end() {
+fn a_busy_destination_eventually_gets_everything() {
     for status in [429, 502, 503, 504] {
         let (account, _) = through(&Trouble::Busy(status, 3), all_delivered);
         assert_eq!(dropped(&account), BTreeMap::new());
@@ -157,14 +157,14 @@ fn a_busy_destination_gets_everything_in_the_end() {
 }
 
 #[test]
-fn a_part_that_is_not_taken_is_counted() {
+fn a_partial_rejection_is_counted() {
     let (account, _) = through(&Trouble::TakesAPart, |account| number(account, "queued") == 0);
     assert!(number(&account, "delivered") > 0 && dropped(&account)["refused"] > 0, "{account}");
     assert!(account["last_error"].as_str().unwrap().ends_with("took a part: one is too old"));
 }
 
 #[test]
-fn one_that_hangs_resets_or_drips_delays_no_request_and_no_exit() {
+fn a_hanging_resetting_or_dripping_collector_delays_no_request_and_no_exit() {
     for trouble in [Trouble::Hangs, Trouble::Resets, Trouble::Drips] {
         let (account, ended) = through(&trouble, |account| account["last_error"].is_string());
         assert_eq!(number(&account, "delivered"), 0, "{trouble:?}");
@@ -174,21 +174,21 @@ fn one_that_hangs_resets_or_drips_delays_no_request_and_no_exit() {
 }
 
 #[test]
-fn a_slow_one_gets_everything() {
+fn a_slow_collector_gets_everything() {
     let slow = Trouble::Slow(Duration::from_millis(200));
     let (account, _) = through(&slow, all_delivered);
     assert_eq!(dropped(&account), BTreeMap::new());
 }
 
 #[test]
-fn a_redirect_is_refused_and_the_key_stays() {
+fn a_redirect_is_not_followed_with_the_key() {
     let elsewhere = Honeycomb::start("any");
     through(&Trouble::Redirects(format!("{}/v1/traces", elsewhere.url)), all_dropped("refused"));
     assert!(elsewhere.heads().is_empty(), "{:?}", elsewhere.heads());
 }
 
 #[test]
-fn one_that_comes_back_is_sent_to_again() {
+fn a_recovered_collector_gets_spans_again() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Resets), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[]);
     run.watch(|account| account["last_error"].is_string());
@@ -198,7 +198,7 @@ fn one_that_comes_back_is_sent_to_again() {
 }
 
 #[test]
-fn a_full_queue_keeps_its_bounds_in_number_and_drops_the_rest() {
+fn a_full_queue_keeps_its_bound_and_drops_the_remaining_spans() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
     let small = [("OTEL_BSP_MAX_QUEUE_SIZE", "50"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
     let run = Run::start(&honeycomb, &collector, &small);
@@ -208,7 +208,7 @@ fn a_full_queue_keeps_its_bounds_in_number_and_drops_the_rest() {
 }
 
 #[test]
-fn memory_stays_within_the_printed_bound_at_a_full_queue() {
+fn memory_stays_within_the_printed_bound_with_a_full_queue() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[]);
     run.ask();
@@ -281,7 +281,7 @@ fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
 
 /// With everything logged, and logs exported, one request causes a bounded number of exports, and exports cause no further exports.
 #[test]
-fn logging_everything_makes_no_loop() {
+fn logging_everything_causes_no_loop() {
     let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
     run.ask();
@@ -298,7 +298,7 @@ fn logging_everything_makes_no_loop() {
 
 /// A client that sends invalid requests cannot fill the log.
 #[test]
-fn requests_that_cannot_be_read_fill_no_log() {
+fn invalid_requests_do_not_fill_the_log() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     for _ in 0..50 {

@@ -86,7 +86,7 @@ fn no_span_of_a_post_outlasts_its_parent_on_a_busy_machine() {
 }
 
 #[test]
-fn no_span_of_a_transaction_that_is_rolled_back_outlasts_its_parent() {
+fn no_span_of_a_rolled_back_transaction_outlasts_its_parent() {
     let reply_to_nothing = |person: &Person, _| {
         let nothing = "/api/activities/0193a1f0-0000-7000-8000-000000000000/reply";
         let answer = person.post(nothing, &json!({"message": "to nothing"}));
@@ -96,7 +96,7 @@ fn no_span_of_a_transaction_that_is_rolled_back_outlasts_its_parent() {
 }
 
 #[test]
-fn an_error_that_is_logged_and_returned_is_one_exception_of_a_failed_span() {
+fn an_error_that_is_logged_and_returned_is_one_exception() {
     let honeycomb = Honeycomb::start(KEY);
     let variables = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str())];
     let data = Folder::new();
@@ -111,7 +111,7 @@ fn an_error_that_is_logged_and_returned_is_one_exception_of_a_failed_span() {
 }
 
 #[test]
-fn a_level_of_spans_that_is_none_is_a_fault_at_start() {
+fn an_invalid_span_level_is_a_fault_at_the_start() {
     let ended = run(&["backend"], &[("TRACE_LEVEL", "loud"), ("CRUDDUR_BACKEND_LISTEN", "nowhere")]);
     assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
     assert!(ended.errors.contains("TRACE_LEVEL: \"loud\""), "{}", ended.errors);

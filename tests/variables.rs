@@ -14,7 +14,7 @@ fn backend(variables: &[(&str, &str)]) -> (Cruddur, Folder) {
 }
 
 #[test]
-fn variables_of_a_platform_stop_no_service_and_each_is_one_warning() {
+fn platform_variables_stop_no_service_and_each_is_one_warning() {
     let collector = Honeycomb::start("");
     let (backend, _data) = backend(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url),
@@ -53,7 +53,7 @@ fn variables_of_a_platform_stop_no_service_and_each_is_one_warning() {
 }
 
 #[test]
-fn what_no_specification_knows_still_stops_a_service() {
+fn an_invalid_value_stops_a_service() {
     for (name, value) in [("OTEL_EXPORTER_OTLP_PROTOCOL", "smtp"), ("OTEL_EXPORTER_OTLP_HEADERS", "'x-api-key=canary'")]
     {
         let ended = run(&["backend"], &[(name, value)]);
@@ -64,7 +64,7 @@ fn what_no_specification_knows_still_stops_a_service() {
 }
 
 #[test]
-fn the_endpoint_of_a_signal_is_requested_as_it_is_written_by_an_otlp_exporter() {
+fn a_signals_endpoint_is_used_verbatim() {
     for path in ["/custom/", "/?key=canary"] {
         let collector = Honeycomb::start("");
         let address = format!("{}{path}", collector.url);
@@ -80,7 +80,7 @@ fn the_endpoint_of_a_signal_is_requested_as_it_is_written_by_an_otlp_exporter() 
 }
 
 #[test]
-fn a_services_name_may_be_among_its_attributes_and_is_the_backends_alone() {
+fn a_service_name_among_resource_attributes_names_the_backend_alone() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=shop")]);
     for (base, service) in [(&cruddur.backend, "shop"), (&cruddur.page, "frontend-proxy")] {

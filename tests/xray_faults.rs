@@ -67,7 +67,7 @@ fn settled(backend: &str) -> Value {
 }
 
 #[test]
-fn a_daemon_that_goes_and_comes_back_under_load_costs_what_is_counted() {
+fn a_daemon_that_disappears_under_load_loses_only_counted_spans() {
     let data = Folder::new();
     let first = Daemon::start();
     let cruddur = backend(&data, &first.address.to_string());

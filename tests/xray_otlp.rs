@@ -139,7 +139,7 @@ fn every_service_of_up_sends_to_x_ray_and_to_the_viewer() {
 }
 
 #[test]
-fn refusals_are_counted_and_told_in_awss_words() {
+fn refusals_are_counted_and_logged_in_awss_words() {
     for (status, error, reason) in [
         (400, "ValidationException", "refused"),
         (403, "AccessDeniedException", "refused"),
@@ -158,7 +158,7 @@ fn refusals_are_counted_and_told_in_awss_words() {
 }
 
 #[test]
-fn a_wrong_key_is_said_once_and_the_destination_left_alone() {
+fn a_wrong_key_is_logged_once_and_pauses_the_destination() {
     let aws = Aws::start();
     let wrong = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7ANOTHER"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
     let run = Run::start(&aws, &wrong);
@@ -176,7 +176,7 @@ fn a_wrong_key_is_said_once_and_the_destination_left_alone() {
 }
 
 #[test]
-fn what_aws_repeats_of_a_request_is_masked() {
+fn parts_of_a_request_that_aws_repeats_are_masked() {
     let aws = Aws::start();
     // The key's id and the token are valid, but the secret is wrong: AWS's response repeats what should have been signed.
     let run = Run::start(
@@ -192,7 +192,7 @@ fn what_aws_repeats_of_a_request_is_masked() {
 }
 
 #[test]
-fn a_wrong_clock_is_named_as_what_to_mend() {
+fn a_wrong_clock_is_named_as_the_fix() {
     let aws = Aws::start();
     aws.ahead(Duration::from_secs(3_600));
     let run = Run::start(&aws, &KEYS);
@@ -205,7 +205,7 @@ fn a_wrong_clock_is_named_as_what_to_mend() {
 }
 
 #[test]
-fn a_throttled_batch_is_sent_again_and_nothing_is_lost() {
+fn a_throttled_batch_is_retried_and_nothing_is_lost() {
     for status in [429, 400] {
         let aws = Aws::start();
         aws.tell(status, "ThrottlingException", "Rate exceeded", 2);
@@ -219,7 +219,7 @@ fn a_throttled_batch_is_sent_again_and_nothing_is_lost() {
 }
 
 #[test]
-fn credentials_that_are_nowhere_are_a_fault_that_names_every_place() {
+fn missing_credentials_are_a_fault_that_names_every_source() {
     let data = Folder::new();
     let variables = [
         ("CRUDDUR_DATA", data.path().to_str().unwrap()),
@@ -243,7 +243,7 @@ fn credentials_that_are_nowhere_are_a_fault_that_names_every_place() {
 }
 
 #[test]
-fn x_ray_and_a_collector_get_the_same_spans_and_the_collector_no_signature() {
+fn only_x_ray_gets_a_signature_and_both_destinations_the_same_spans() {
     let (aws, collector) = (Aws::start(), Honeycomb::start(""));
     let run = Run::start(&aws, &[KEYS.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]].concat());
     let trace = run.ask();
@@ -278,7 +278,7 @@ fn doctor(variables: &[(&str, &str)]) -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_doctor_asks_x_ray_whether_it_takes_a_span() {
+fn the_doctor_checks_that_x_ray_accepts_a_span() {
     let aws = Aws::start();
     let at = ("AWS_XRAY_OTLP_ENDPOINT", aws.url.as_str());
     let checks = doctor(&[KEYS.as_slice(), &[at]].concat());

@@ -178,7 +178,7 @@ fn is_sampled(timing: &str) -> bool {
 }
 
 #[test]
-fn the_sdk_before_our_proxy_is_continued() {
+fn a_trace_of_the_sdk_before_our_proxy_is_continued() {
     let Some(python) = sdk() else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
@@ -197,7 +197,7 @@ fn the_sdk_before_our_proxy_is_continued() {
 
 /// An SDK that does not sample says so, either with its own ids or, by default, with ids of zeros.
 #[test]
-fn the_sdk_before_our_proxy_decides_that_nothing_is_recorded() {
+fn an_sdk_before_our_proxy_can_decline_recording() {
     let Some(python) = sdk() else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
