@@ -35,7 +35,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn pythons_own_package_finds_the_same_spans() {
+fn pythons_opentelemetry_decodes_the_same_spans() {
     let Some(python) = python::with(&["opentelemetry-proto"], MODULE) else {
         return cannot_run("pypi", "python3 with venv, and opentelemetry-proto from PyPI, cannot be had");
     };

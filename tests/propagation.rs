@@ -43,7 +43,7 @@ fn a_load_balancers_root_is_kept_from_the_page_to_the_viewer() {
 }
 
 #[test]
-fn who_asks_is_told_whether_the_trace_is_recorded() {
+fn a_request_for_the_sampling_decision_is_answered() {
     for (sampler, told) in [("parentbased_always_on", "1"), ("parentbased_always_off", "0")] {
         let data = Folder::new();
         let cruddur = Cruddur::up(&data, &[("OTEL_TRACES_SAMPLER", sampler)]);
@@ -82,7 +82,7 @@ fn values<'a>(head: &'a [String], name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn a_lineage_goes_on_and_a_self_does_not() {
+fn lineage_is_propagated_and_self_is_not() {
     let header = format!("Lineage=1:a87bd80c:0;Self=1-67891234-12456789abcdef012345678;Root={ROOT};Sampled=0");
     let (head, _) = forwarded(&[], &header);
     let traceparent = values(&head, "traceparent")[0].to_owned();
@@ -92,7 +92,7 @@ fn a_lineage_goes_on_and_a_self_does_not() {
 }
 
 #[test]
-fn without_its_propagator_the_header_is_not_read_answered_or_sent() {
+fn without_its_propagator_the_header_is_neither_read_nor_sent() {
     let (head, answer) = forwarded(&[("OTEL_PROPAGATORS", "tracecontext")], &format!("Root={ROOT};Sampled=?"));
     assert_eq!(values(&head, "x-amzn-trace-id"), Vec::<&str>::new());
     assert_eq!(answer.header("x-amzn-trace-id"), "");

@@ -74,7 +74,7 @@ home decides: 2 a second are recorded, and 25 % of the rest
 }
 
 #[test]
-fn the_courses_rule_is_read_and_matches_no_service_here() {
+fn the_courses_rule_is_valid_and_matches_no_service_here() {
     let folder = Folder::new();
     let own = json!({"RuleName": "Cruddur", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
         "ServiceName": "Cruddur", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
@@ -92,7 +92,7 @@ fn the_courses_rule_is_read_and_matches_no_service_here() {
 }
 
 #[test]
-fn a_service_name_in_version_1_is_a_host_and_that_is_said() {
+fn a_service_name_in_version_1_is_reported_as_a_host() {
     let folder = Folder::new();
     let own = json!({"service_name": "backend", "http_method": "*", "url_path": "*", "fixed_target": 1, "rate": 0.5});
     let rules = json!({"version": 1, "default": {"fixed_target": 1, "rate": 0.05}, "rules": [own]});
@@ -104,7 +104,7 @@ fn a_service_name_in_version_1_is_a_host_and_that_is_said() {
 }
 
 #[test]
-fn a_wrong_file_and_a_wrong_request_are_told_apart() {
+fn an_invalid_file_and_an_invalid_request_are_distinguished() {
     let folder = Folder::new();
     let wrong = file(&folder, &central(&[rule("much", 1, &json!({"FixedRate": 5}))]));
     let (code, _, errors) = explain(&wrong, "GET /", &[]);
@@ -120,7 +120,7 @@ fn a_wrong_file_and_a_wrong_request_are_told_apart() {
 }
 
 #[test]
-fn the_files_in_the_documentation_are_right() {
+fn the_documentations_files_are_valid() {
     let folder = Folder::new();
     let page = include_str!("../docs/src/sampling.md");
     let examples: Vec<&str> = page.split("```json").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
@@ -154,7 +154,7 @@ fn targets_of(viewer: &Cruddur, rules: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn the_viewer_gives_awss_default_where_there_is_no_file() {
+fn without_a_file_the_viewer_serves_awss_default_rule() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let [default] = rules_of(&viewer).as_array().unwrap().clone().try_into().unwrap();
     let rule = &default["SamplingRule"];
@@ -165,7 +165,7 @@ fn the_viewer_gives_awss_default_where_there_is_no_file() {
 }
 
 #[test]
-fn the_viewer_gives_a_files_rules_and_divides_their_reservoirs() {
+fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
     let folder = Folder::new();
     let path = file(&folder, &central(&[rule("few", 5, &json!({"ReservoirSize": 5, "FixedRate": 0.25}))]));
     let viewer = Cruddur::service("trace-viewer", &[("CRUDDUR_XRAY_RULES", &path)]);
@@ -198,7 +198,7 @@ fn the_viewer_gives_a_files_rules_and_divides_their_reservoirs() {
 }
 
 #[test]
-fn the_viewer_tells_errors_as_aws_does() {
+fn the_viewer_reports_errors_as_aws_does() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = |path: &str| format!("http://{}/{path}", viewer.xray);
     let documents = vec![json!({"RuleName": "x", "ClientID": "y"}); 26];
@@ -225,7 +225,7 @@ fn the_viewer_tells_errors_as_aws_does() {
 }
 
 #[test]
-fn the_viewer_does_not_start_with_a_wrong_file() {
+fn the_viewer_does_not_start_with_an_invalid_file() {
     let folder = Folder::new();
     let path = file(&folder, &central(&[rule("much", 1, &json!({"FixedRate": 5}))]));
     for (path, problem) in [(path.as_str(), "sampling rule much: give FixedRate"), ("/no/such/file", "cannot be read")]
@@ -307,7 +307,7 @@ fn services_sample_by_the_viewers_rules() {
 }
 
 #[test]
-fn local_rules_hold_where_nobody_answers() {
+fn local_rules_apply_if_no_daemon_answers() {
     let (folder, data) = (Folder::new(), Folder::new());
     let rules = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
         {"host": "127.0.0.1", "http_method": "GET", "url_path": HOME, "fixed_target": 0, "rate": 1}]});
@@ -335,7 +335,7 @@ fn local_rules_hold_where_nobody_answers() {
 }
 
 #[test]
-fn a_quota_is_kept_and_every_request_is_reported_once() {
+fn a_quota_is_obeyed_and_every_request_is_reported_once() {
     let folder = Folder::new();
     let daemon = Daemon::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
     // Nothing is sampled until the daemon's rules arrive.
@@ -374,7 +374,7 @@ fn a_quota_is_kept_and_every_request_is_reported_once() {
 }
 
 #[test]
-fn what_the_sampler_is_told_wrong_is_a_fault_at_start() {
+fn an_invalid_sampler_argument_is_a_fault_at_the_start() {
     let folder = Folder::new();
     let rules = file(&folder, &json!({"version": 3}));
     let argument = format!("polling_interval=0,rules={rules}");

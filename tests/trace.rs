@@ -88,7 +88,7 @@ fn one_tree(cruddur: &Cruddur, database: &str) {
 }
 
 #[test]
-fn a_post_is_traced_with_who_made_it() {
+fn a_posts_trace_has_its_users_id() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let person = cruddur.person();
@@ -113,7 +113,7 @@ fn a_post_is_traced_with_who_made_it() {
 }
 
 #[test]
-fn a_caller_that_speaks_x_ray_is_continued() {
+fn a_trace_of_an_x_ray_caller_is_continued() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let (epoch, random) = TRACE.split_at(8);
@@ -126,7 +126,7 @@ fn a_caller_that_speaks_x_ray_is_continued() {
 }
 
 #[test]
-fn a_wrong_input_is_no_error_of_the_server_and_one_of_the_client() {
+fn an_invalid_input_is_the_clients_error_and_not_the_servers() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let answer = cruddur.post("/api/auth/signin", &json!({}));

@@ -17,7 +17,7 @@ fn forwarded(variables: &[(&str, &str)], headers: &[(&str, &str)]) -> Vec<String
 }
 
 #[test]
-fn a_stranger_cannot_have_a_trace_recorded_or_chosen() {
+fn an_untrusted_caller_can_neither_record_nor_choose_a_trace() {
     let parent = format!("00-{TRACE}-46422517bae0bb00-01");
     let root = "Root=1-6b02f03a-54f4980499a5c1872558fcbf;Parent=46422517bae0bb00;Sampled=1";
     for (trust, sampler) in [
@@ -46,7 +46,7 @@ fn a_stranger_cannot_have_a_trace_recorded_or_chosen() {
 }
 
 #[test]
-fn where_telemetry_is_disabled_a_trace_goes_by_as_it_came() {
+fn with_telemetry_disabled_a_trace_passes_unchanged() {
     let parent = format!("00-{TRACE}-46422517bae0bb00-01");
     let headers = [("traceparent", &*parent), ("tracestate", "a=b")];
     let head = forwarded(&[("OTEL_SDK_DISABLED", "True"), ("TRACE_TRUST", "always")], &headers);
@@ -58,7 +58,7 @@ fn where_telemetry_is_disabled_a_trace_goes_by_as_it_came() {
 }
 
 #[test]
-fn baggage_goes_on_where_its_key_is_allowed() {
+fn baggage_is_propagated_if_its_key_is_allowed() {
     let headers = [("baggage", "tenant=a;p=1, user=me@example.com"), ("baggage", "locale=de%20CH")];
     for (variables, expected) in [
         (&[][..], &[][..]),

@@ -257,7 +257,7 @@ fn traceparent(head: &[String]) -> (String, String, u8) {
 }
 
 #[test]
-fn what_the_suite_asks_holds_of_what_the_proxy_sends_on() {
+fn the_proxy_meets_the_suites_requirements() {
     let upstream = Upstream::start();
     // The command line overrides the variable.
     let proxy = Cruddur::service_with(
