@@ -59,7 +59,7 @@ impl Told {
 }
 
 #[test]
-fn a_right_key_is_well_in_every_check() {
+fn a_valid_key_passes_every_check() {
     let honeycomb = Honeycomb::start(KEY);
     let told = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     assert_eq!((told.wrong(), told.code), (vec![], 0));
@@ -76,7 +76,7 @@ fn a_right_key_is_well_in_every_check() {
 }
 
 #[test]
-fn the_other_names_of_a_configured_page_are_reported() {
+fn other_names_of_a_configured_page_are_reported() {
     let told = doctor(&[("FRONTEND_URL", "http://localhost:3000"), ("BACKEND_URL", "https://cruddur.example")]);
     let (status, detail) = told.of("cors");
     assert_eq!(status, "ok");
@@ -88,7 +88,7 @@ fn the_other_names_of_a_configured_page_are_reported() {
 }
 
 #[test]
-fn a_place_for_log_records_is_asked_by_itself() {
+fn a_separate_endpoint_for_log_records_is_checked() {
     let honeycomb = Honeycomb::start(KEY);
     let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
     let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url), ("OTEL_LOGS_EXPORTER", "otlp")];
@@ -108,7 +108,7 @@ fn a_place_for_log_records_is_asked_by_itself() {
 }
 
 #[test]
-fn a_wrong_key_is_told_in_honeycombs_words() {
+fn a_wrong_key_is_reported_in_honeycombs_words() {
     let honeycomb = Honeycomb::start("another");
     let told = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     assert_eq!((told.wrong(), told.code), (vec!["honeycomb auth"], 1));
@@ -118,7 +118,7 @@ fn a_wrong_key_is_told_in_honeycombs_words() {
 }
 
 #[test]
-fn an_answer_in_gzip_is_read_as_any_other() {
+fn a_gzipped_response_is_read() {
     let honeycomb = Honeycomb::troubled(KEY, Trouble::Packs);
     let to = |key| doctor(&[("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
     let told = to(KEY);
@@ -129,7 +129,7 @@ fn an_answer_in_gzip_is_read_as_any_other() {
 }
 
 #[test]
-fn a_key_that_cannot_send_is_explained_and_not_tried() {
+fn a_key_that_cannot_send_is_explained_without_a_request() {
     let honeycomb = Honeycomb::start(KEY);
     for (key, reason) in [
         ("hcamk_a_key_of_this_test", "is a management key"),
@@ -153,7 +153,7 @@ fn a_key_that_cannot_send_is_explained_and_not_tried() {
 }
 
 #[test]
-fn what_is_dead_is_named_with_its_mend() {
+fn an_unreachable_service_is_named_with_its_fix() {
     let told = doctor(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1"),
@@ -168,7 +168,7 @@ fn what_is_dead_is_named_with_its_mend() {
 }
 
 #[test]
-fn the_rules_of_a_sampler_are_counted_and_their_absence_is_no_fault() {
+fn sampling_rules_are_counted_and_may_be_absent() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let of = |daemon: &str| doctor(&[("OTEL_TRACES_SAMPLER", "xray"), ("AWS_XRAY_DAEMON_ADDRESS", daemon)]);
     let told = of(&viewer.xray);
@@ -182,7 +182,7 @@ fn the_rules_of_a_sampler_are_counted_and_their_absence_is_no_fault() {
 }
 
 #[test]
-fn a_collector_that_refuses_is_told_in_its_words() {
+fn a_collectors_refusal_is_reported_in_its_words() {
     let collector = Honeycomb::troubled("", Trouble::Refuses(403));
     let told = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
     assert_eq!((told.wrong(), told.code), (vec!["otlp span"], 1));
@@ -190,7 +190,7 @@ fn a_collector_that_refuses_is_told_in_its_words() {
 }
 
 #[test]
-fn people_get_a_line_a_check() {
+fn the_text_output_has_one_line_per_check() {
     let data = Folder::new();
     let variables: Vec<_> =
         FREE_PORTS.iter().chain(&[("CRUDDUR_DATA", data.path().to_str().unwrap())]).copied().collect();
@@ -202,7 +202,7 @@ fn people_get_a_line_a_check() {
 }
 
 #[test]
-fn a_running_cruddur_is_recognised_and_gets_no_trace_of_the_doctor() {
+fn a_running_cruddur_is_recognised_and_receives_no_trace_from_the_doctor() {
     let honeycomb = Honeycomb::start(KEY);
     let data = Folder::new();
     let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url)];
@@ -238,7 +238,7 @@ fn a_running_cruddur_is_recognised_and_gets_no_trace_of_the_doctor() {
 }
 
 #[test]
-fn the_doctor_of_one_service_checks_only_what_that_service_needs() {
+fn a_check_of_one_service_covers_only_its_needs() {
     let dead = [("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("CRUDDUR_BACKEND_LISTEN", "nowhere")];
     assert_eq!(doctor(&dead).wrong(), ["CRUDDUR_BACKEND_LISTEN", "database"]);
     let of = |service: &str| doctor_of(&["--service", service], &dead);
@@ -261,7 +261,7 @@ fn the_doctor_of_one_service_checks_only_what_that_service_needs() {
 }
 
 #[test]
-fn a_placeholder_is_named_and_a_blank_variable_is_not_set() {
+fn a_placeholder_is_reported_and_a_blank_variable_counts_as_unset() {
     for (name, value) in [
         ("HONEYCOMB_API_KEY", "your-ingest-key"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-other=1,x-api-key=<key>"),
@@ -311,7 +311,7 @@ fn the_doctor_makes_no_data_folder() {
 }
 
 #[test]
-fn proxies_of_the_environment_are_said_to_be_unused() {
+fn proxy_variables_are_reported_as_unused() {
     let told = doctor(&[("HTTPS_PROXY", "http://me:canary@proxy:3128"), ("all_proxy", "x"), ("NO_PROXY", "localhost")]);
     let note = "HTTPS_PROXY, NO_PROXY, all_proxy: not used; every destination is reached directly";
     let mut notes: Vec<&str> =
@@ -342,7 +342,7 @@ fn server(answer: &'static [u8]) -> SocketAddr {
 }
 
 #[test]
-fn what_speaks_at_a_collectors_address_is_named() {
+fn a_foreign_server_at_a_collectors_address_is_named() {
     let of = |address: &str| {
         let told = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", address)]);
         assert_eq!(told.code, 1, "{:?}", told.checks);

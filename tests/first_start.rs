@@ -21,7 +21,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn what_a_start_makes_is_its_owners_alone() {
+fn files_of_the_first_start_are_readable_by_their_owner_alone() {
     let folder = Folder::new();
     let data = folder.path().join("deep/data");
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.to_str().unwrap())]);
@@ -36,7 +36,7 @@ fn what_a_start_makes_is_its_owners_alone() {
 }
 
 #[test]
-fn a_data_folder_that_others_can_reach_is_warned_of() {
+fn a_data_folder_open_to_others_causes_a_warning() {
     let folder = Folder::new();
     let (data, file) = (folder.path().join("data"), folder.path().join("data/cruddur.db"));
     let variable = [("CRUDDUR_DATA", data.to_str().unwrap())];
@@ -69,7 +69,7 @@ fn a_data_folder_that_others_can_reach_is_warned_of() {
 
 /// Even if the process is killed, the users that exist have a password that was printed.
 #[test]
-fn the_first_users_are_kept_after_their_password_was_announced() {
+fn the_first_users_are_committed_after_their_password_is_printed() {
     let runtime = Runtime::new().unwrap();
     let folder = Folder::new();
     let sqlite = format!("sqlite:{}/cruddur.db", folder.path().display());
@@ -102,7 +102,7 @@ async fn users(url: &str) -> i64 {
 }
 
 #[test]
-fn the_last_password_announced_signs_in_after_a_kill() {
+fn the_last_printed_password_works_after_a_kill() {
     let data = Folder::new();
     let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0")];
     let mut first = Cruddur::spawn(&["backend"], &variables);

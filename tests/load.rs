@@ -68,7 +68,7 @@ fn linked(cruddur: &Cruddur, summary: &Value) -> usize {
 }
 
 #[test]
-fn a_closed_loop_asks_as_fast_as_it_is_answered() {
+fn a_closed_loop_requests_as_fast_as_responses_arrive() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let summary = well(&cruddur, &["--users", "0", "--duration", "2s", "--concurrency", "2", "--seed", "1"]);
@@ -79,7 +79,7 @@ fn a_closed_loop_asks_as_fast_as_it_is_answered() {
 }
 
 #[test]
-fn an_open_loop_keeps_its_rate_and_the_viewer_knows_its_slowest() {
+fn an_open_loop_keeps_its_rate_and_the_viewer_has_its_slowest_traces() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let summary = well(&cruddur, &["--users", "0", "--duration", "2s", "--rate", "40", "--seed", "1"]);
@@ -95,7 +95,7 @@ fn an_open_loop_keeps_its_rate_and_the_viewer_knows_its_slowest() {
 }
 
 #[test]
-fn accounts_of_its_own_post_reply_like_and_write_to_each_other() {
+fn its_own_accounts_post_reply_like_and_message() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     // Longer than the other loads, because one request in fourteen writes.
@@ -119,7 +119,7 @@ fn accounts_of_its_own_post_reply_like_and_write_to_each_other() {
 }
 
 #[test]
-fn another_machine_is_not_loaded_unasked() {
+fn another_machine_is_loaded_only_with_allow_remote() {
     for address in ["http://192.0.2.1:3000", "http://[2001:db8::1]", "http://0.0.0.0:3000"] {
         let output = load(&[address]);
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -129,7 +129,7 @@ fn another_machine_is_not_loaded_unasked() {
 }
 
 #[test]
-fn nobody_and_somebody_else_are_told_apart() {
+fn an_unreachable_server_and_a_foreign_one_are_distinguished() {
     let output = load(&["http://127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(1));
     let nobody = "error: nothing answers at http://127.0.0.1:1; start it with `cargo run`\n";
@@ -163,7 +163,7 @@ fn interrupt(load: Child) -> (Value, Output) {
 }
 
 #[test]
-fn an_interrupted_load_still_says_what_it_measured() {
+fn an_interrupted_load_reports_what_it_measured() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let (summary, output) = interrupt(begun(&cruddur));
@@ -176,7 +176,7 @@ fn an_interrupted_load_still_says_what_it_measured() {
 }
 
 #[test]
-fn a_server_that_goes_away_is_a_failure_and_not_asked_without_end() {
+fn a_server_that_disappears_is_a_failure_and_not_retried_forever() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     let load = begun(&cruddur);

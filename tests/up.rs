@@ -9,7 +9,7 @@ use crate::support::cruddur::{Cruddur, Ended, run};
 use crate::support::{Folder, http};
 
 #[test]
-fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
+fn sigterm_stops_it_and_every_span_is_accounted_for() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     for _ in 0..20 {
@@ -30,7 +30,7 @@ fn it_stops_at_sigterm_and_every_span_is_accounted_for() {
 }
 
 #[test]
-fn it_announces_where_log_records_go() {
+fn it_prints_the_destination_of_log_records() {
     let logs = |variables: &[(&str, &str)]| {
         let data = Folder::new();
         let mut cruddur = Cruddur::up(&data, variables);
@@ -48,7 +48,7 @@ fn it_announces_where_log_records_go() {
 }
 
 #[test]
-fn it_stops_at_ctrl_c_too() {
+fn ctrl_c_stops_it() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
     cruddur.signal("INT");
@@ -56,7 +56,7 @@ fn it_stops_at_ctrl_c_too() {
 }
 
 #[test]
-fn every_fault_is_reported_at_once_before_anything_starts() {
+fn all_faults_are_reported_together_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     let ended = run(
@@ -93,7 +93,7 @@ fn every_fault_is_reported_at_once_before_anything_starts() {
 }
 
 #[test]
-fn a_service_alone_says_what_is_wrong_and_exits_with_64() {
+fn a_single_service_reports_its_faults_and_exits_with_64() {
     for (service, variable) in [
         ("backend", "CRUDDUR_BACKEND_LISTEN"),
         ("frontend-proxy", "CRUDDUR_PROXY_LISTEN"),
@@ -110,7 +110,7 @@ fn a_service_alone_says_what_is_wrong_and_exits_with_64() {
 }
 
 #[test]
-fn a_database_that_is_away_is_named_without_its_password() {
+fn an_unreachable_database_is_named_without_its_password() {
     let data = Folder::new();
     let data = data.path().to_str().unwrap();
     let free = ["CRUDDUR_PROXY_LISTEN", "CRUDDUR_BACKEND_LISTEN", "CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN"];
@@ -155,7 +155,7 @@ fn when_one_service_stops_all_stop() {
 }
 
 #[test]
-fn a_service_that_hangs_is_killed_and_said() {
+fn a_hung_service_is_killed_and_reported() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     cruddur.signal_child("trace-viewer", "STOP");
@@ -165,7 +165,7 @@ fn a_service_that_hangs_is_killed_and_said() {
 }
 
 #[test]
-fn it_can_be_stopped_while_a_database_is_silent() {
+fn it_stops_while_a_database_is_silent() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://me:canary@{}/cruddur", silent.local_addr().unwrap());
     let backend = Cruddur::spawn(&["backend"], &[("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)]);
@@ -175,7 +175,7 @@ fn it_can_be_stopped_while_a_database_is_silent() {
 }
 
 #[test]
-fn a_post_outlives_kill_9() {
+fn a_post_survives_kill_9() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
     let answer = cruddur.person().post("/api/activities", &json!({"message": "still here", "ttl": "1-day"}));
@@ -192,7 +192,7 @@ fn a_post_outlives_kill_9() {
 }
 
 #[test]
-fn the_services_go_when_up_is_killed() {
+fn killing_up_ends_its_services() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
     let ports =
