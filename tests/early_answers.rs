@@ -32,7 +32,7 @@ const CUT: [&str; 3] = [
 ];
 
 #[test]
-fn the_proxys_own_early_answer_announces_the_end_of_the_connection() {
+fn the_proxys_own_early_response_announces_the_close() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", "127.0.0.1:1")]);
     for (line, status) in [
         ("POST /nowhere HTTP/1.1", 404),
@@ -57,7 +57,7 @@ fn the_proxys_own_early_answer_announces_the_end_of_the_connection() {
 }
 
 #[test]
-fn an_upstreams_early_answer_ends_the_connections_on_both_sides() {
+fn an_upstreams_early_response_closes_both_connections() {
     let bench = Bench::new(&[]);
     for (body, status) in CUT.iter().flat_map(|body| [200, 401, 500].map(|status| (body, status))) {
         let (client, mut server, _) = bench.forwarded(&format!("POST /api/x HTTP/1.1\r\nhost: x\r\n{body}"));
@@ -72,7 +72,7 @@ fn an_upstreams_early_answer_ends_the_connections_on_both_sides() {
 }
 
 #[test]
-fn a_connection_that_was_answered_early_carries_no_other_request_though_the_body_followed() {
+fn after_an_early_response_a_connection_is_not_reused_even_if_the_body_followed() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) =
         bench.forwarded("POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhello");
@@ -87,7 +87,7 @@ fn a_connection_that_was_answered_early_carries_no_other_request_though_the_body
 }
 
 #[test]
-fn a_connection_whose_upstream_refused_a_whole_body_carries_no_other_request() {
+fn after_a_refused_body_a_connection_is_not_reused() {
     let bench = Bench::new(&[]);
     for status in [408, 413, 415, 417] {
         let (client, mut server, _) =
@@ -104,7 +104,7 @@ fn a_connection_whose_upstream_refused_a_whole_body_carries_no_other_request() {
 }
 
 #[test]
-fn a_body_that_was_sent_whole_ends_no_connection() {
+fn a_complete_body_closes_no_connection() {
     let bench = Bench::new(&[]);
     let whole = [
         ("content-length: 5\r\n\r\nhello", "hello"),
@@ -128,7 +128,7 @@ fn a_body_that_was_sent_whole_ends_no_connection() {
 const EXPECTS: &str = "PUT /api/x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
 
 #[test]
-fn an_upstream_that_answers_before_it_reads_an_expected_body_gets_it() {
+fn an_upstream_that_responds_before_reading_an_expected_body_still_gets_it() {
     let bench = Bench::new(&[]);
     for answer in ["200 OK\r\ncontent-length: 2\r\n\r\n", "201 Created\r\ncontent-length: 2\r\n\r\nok"] {
         let (mut client, mut server, _) = bench.forwarded(EXPECTS);
@@ -145,7 +145,7 @@ fn an_upstream_that_answers_before_it_reads_an_expected_body_gets_it() {
 }
 
 #[test]
-fn a_client_that_sends_no_expected_body_gets_its_answer() {
+fn a_client_that_withholds_an_expected_body_gets_the_response() {
     let bench = Bench::new(&[]);
     for answer in ["200 OK\r\ncontent-length: 0\r\n\r\n", "200 OK\r\ncontent-length: 2\r\n\r\nok"] {
         let (client, mut server, _) = bench.forwarded(EXPECTS);
@@ -162,7 +162,7 @@ fn a_client_that_sends_no_expected_body_gets_its_answer() {
 }
 
 #[test]
-fn a_body_that_is_sent_although_it_was_refused_reaches_the_upstream() {
+fn a_body_sent_despite_a_refusal_reaches_the_upstream() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) = bench.forwarded(EXPECTS);
     server.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\n").unwrap();
@@ -174,7 +174,7 @@ fn a_body_that_is_sent_although_it_was_refused_reaches_the_upstream() {
 }
 
 #[test]
-fn the_backend_ends_a_connection_whose_body_it_did_not_read() {
+fn the_backend_closes_a_connection_with_an_unread_body() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let large = "x".repeat(0x10000);
@@ -220,7 +220,7 @@ fn bomb() -> Vec<u8> {
 }
 
 #[test]
-fn bodies_that_the_backend_refuses_cost_others_nothing() {
+fn bodies_that_the_backend_refuses_delay_no_other_request() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);

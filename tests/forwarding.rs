@@ -72,7 +72,7 @@ pub(crate) fn read_all(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_answer_is_a_502_and_said_in_its_span() {
+fn an_invalid_response_is_a_502_with_error_type() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(70_000));
     for (answer, kind) in [
         ("garbage and more of it\r\n\r\n", "upstream_malformed"),
@@ -96,7 +96,7 @@ fn what_is_no_answer_is_a_502_and_said_in_its_span() {
 }
 
 #[test]
-fn half_an_answer_breaks_the_clients_connection_and_is_said_in_both_spans() {
+fn a_truncated_response_closes_the_clients_connection_and_fails_both_spans() {
     for answer in ["content-length: 10\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\na\r\nhello"] {
         let bench = Bench::new(&[]);
         let (mut client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
@@ -112,7 +112,7 @@ fn half_an_answer_breaks_the_clients_connection_and_is_said_in_both_spans() {
 }
 
 #[test]
-fn what_came_of_an_answer_before_it_was_wrong_reaches_the_client() {
+fn the_valid_start_of_a_response_reaches_the_client() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
     server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\nzz\r\n").unwrap();
@@ -124,7 +124,7 @@ fn what_came_of_an_answer_before_it_was_wrong_reaches_the_client() {
 }
 
 #[test]
-fn an_upload_that_breaks_off_while_it_is_answered_does_not_end_as_a_whole_one() {
+fn an_interrupted_upload_does_not_end_like_a_complete_one() {
     let request = "POST /api/x HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n";
     for rest in ["a\r\nhel", "zz\r\n", ""] {
         let bench = Bench::new(&[]);
@@ -143,7 +143,7 @@ fn an_upload_that_breaks_off_while_it_is_answered_does_not_end_as_a_whole_one() 
 }
 
 #[test]
-fn an_answer_that_comes_before_the_body_is_read_reaches_the_client() {
+fn a_response_before_the_end_of_the_body_reaches_the_client() {
     let bench = Bench::new(&[]);
     let (client, mut server, _) =
         bench.forwarded("POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\nbeginning");
@@ -154,7 +154,7 @@ fn an_answer_that_comes_before_the_body_is_read_reaches_the_client() {
 }
 
 #[test]
-fn a_connection_that_dies_as_it_is_used_again_costs_a_get_nothing_and_a_post_is_not_sent_twice() {
+fn after_a_reused_connection_breaks_a_get_is_retried_and_a_post_is_not() {
     let bench = Bench::new(&[]);
     let ok = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
     let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
@@ -181,7 +181,7 @@ fn a_connection_that_dies_as_it_is_used_again_costs_a_get_nothing_and_a_post_is_
 }
 
 #[test]
-fn what_comes_on_a_connection_that_waits_is_nobodys_answer() {
+fn bytes_on_an_idle_connection_are_never_a_response() {
     let bench = Bench::new(&[]);
     let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
     server
@@ -194,7 +194,7 @@ fn what_comes_on_a_connection_that_waits_is_nobodys_answer() {
 }
 
 #[test]
-fn a_websocket_passes_both_ways_until_each_end() {
+fn a_websocket_passes_both_ways_until_each_side_closes() {
     let bench = Bench::new(&[]);
     let request = "GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\nTRACE\r\n\r\n";
@@ -231,7 +231,7 @@ fn a_websocket_passes_both_ways_until_each_end() {
 }
 
 #[test]
-fn another_http_is_no_protocol_to_switch_to() {
+fn an_upgrade_to_another_http_is_not_forwarded() {
     let bench = Bench::new(&[]);
     for protocol in ["h2c", "H2C", "HTTP/2.0", "TLS/1.0, HTTP/1.1", "websocket, h2c"] {
         let wish = format!("connection: upgrade, http2-settings\r\nupgrade: {protocol}\r\nhttp2-settings: AAMAAABk");
@@ -245,7 +245,7 @@ fn another_http_is_no_protocol_to_switch_to() {
 }
 
 #[test]
-fn a_tunnel_is_cut_at_the_end_and_is_in_the_account() {
+fn a_tunnel_is_cut_at_shutdown_and_counted() {
     let bench = Bench::new(&[]);
     let request = "GET /api/x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: echo\r\nTRACE\r\n\r\n";
     let (client, mut server, _) = bench.forwarded(request);
@@ -259,7 +259,7 @@ fn a_tunnel_is_cut_at_the_end_and_is_in_the_account() {
 }
 
 #[test]
-fn an_event_is_there_before_the_next_one_is() {
+fn each_event_arrives_before_the_next_one() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) =
         bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n");
@@ -291,7 +291,7 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
-fn the_head_alone_is_asked_for_and_given() {
+fn a_head_request_is_forwarded_as_head() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, head) = bench.forwarded("HEAD /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
     assert_eq!(head[0], "HEAD /api/x HTTP/1.1");
@@ -305,7 +305,7 @@ fn the_head_alone_is_asked_for_and_given() {
 }
 
 #[test]
-fn a_body_that_waits_to_be_asked_for_waits_for_the_upstream() {
+fn an_expected_body_is_requested_when_the_upstream_requests_it() {
     let request = "PUT /api/x HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
     let bench = Bench::new(&[]);
     let (mut client, mut server, head) = bench.forwarded(request);
@@ -330,7 +330,7 @@ fn a_body_that_waits_to_be_asked_for_waits_for_the_upstream() {
 }
 
 #[test]
-fn an_early_hint_is_no_answer() {
+fn an_early_hint_is_not_the_response() {
     let bench = Bench::new(&[]);
     let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
     server
@@ -340,7 +340,7 @@ fn an_early_hint_is_no_answer() {
 }
 
 #[test]
-fn connection_cannot_take_away_what_frames_routes_or_traces_a_request() {
+fn the_connection_header_cannot_remove_framing_routing_or_trace_headers() {
     let bench = Bench::new(&[]);
     let request = "POST /api/x HTTP/1.1\r\nhost: x\r\nx-hop: 1\r\ncontent-length: 2\r\n\
                    connection: content-length, host, traceparent, x-forwarded-for, x-hop\r\nTRACE\r\n\r\nhi";
@@ -352,7 +352,7 @@ fn connection_cannot_take_away_what_frames_routes_or_traces_a_request() {
 }
 
 #[test]
-fn a_status_arrives_with_the_fields_that_it_must_have() {
+fn a_status_arrives_with_its_required_fields() {
     let bench = Bench::new(&[]);
     let request = "GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n";
     let (client, mut server, _) = bench.forwarded(request);

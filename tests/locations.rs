@@ -45,7 +45,7 @@ fn routes(folder: &Folder, upstream: &str, keys: &str) -> String {
 }
 
 #[test]
-fn a_route_decides_the_host_that_its_upstream_is_sent() {
+fn a_route_sets_the_host_header_of_its_upstream() {
     let (folder, upstream) = (Folder::new(), Redirecting::start());
     for (keys, host) in [
         ("", &*upstream.address),
@@ -65,7 +65,7 @@ fn a_route_decides_the_host_that_its_upstream_is_sent() {
 }
 
 #[test]
-fn the_own_address_of_an_upstream_becomes_the_one_that_the_client_used() {
+fn an_upstreams_own_address_in_location_becomes_the_clients() {
     let (folder, upstream) = (Folder::new(), Redirecting::start());
     let own = format!("http://{}", upstream.address);
     for (keys, to, expected) in [
@@ -89,7 +89,7 @@ fn the_own_address_of_an_upstream_becomes_the_one_that_the_client_used() {
 }
 
 #[test]
-fn a_check_shows_the_host_of_a_route_and_refuses_one_that_is_none() {
+fn a_check_shows_a_routes_host_and_refuses_an_invalid_one() {
     let folder = Folder::new();
     let check = |keys: &str| {
         let file = routes(&folder, "127.0.0.1:4567", keys);

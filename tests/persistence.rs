@@ -15,7 +15,7 @@ const OLD: &str = "GET /api/x HTTP/1.0\r\nhost: x\r\nconnection: keep-alive\r\n\
 const GET: &str = "GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[test]
-fn a_client_of_http_1_0_is_told_of_a_body_that_only_the_end_of_the_connection_ends() {
+fn http_1_0_gets_connection_close_for_a_body_of_unknown_length() {
     let bench = Bench::new(&[]);
     for (answer, body) in [
         ("transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", "hello"),
@@ -32,7 +32,7 @@ fn a_client_of_http_1_0_is_told_of_a_body_that_only_the_end_of_the_connection_en
 }
 
 #[test]
-fn a_client_of_http_1_0_keeps_its_connection_after_a_body_of_known_length() {
+fn http_1_0_keeps_its_connection_after_a_body_of_known_length() {
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) = bench.forwarded(OLD);
     for answer in [
@@ -54,7 +54,7 @@ fn a_client_of_http_1_0_keeps_its_connection_after_a_body_of_known_length() {
 }
 
 #[test]
-fn an_error_that_ends_the_connection_says_nothing_else_to_a_client_of_http_1_0() {
+fn http_1_0_gets_only_connection_close_with_a_closing_error() {
     let bench = Bench::new(&[]);
     let mut client = bench.client("GET / HTTP/1.0\r\nhost: a b\r\nconnection: keep-alive\r\n\r\n");
     let head = read_head(&client);
@@ -63,7 +63,7 @@ fn an_error_that_ends_the_connection_says_nothing_else_to_a_client_of_http_1_0()
 }
 
 #[test]
-fn a_client_that_ends_its_side_after_its_requests_gets_their_answers() {
+fn a_half_closed_client_gets_its_response() {
     let bench = Bench::new(&[]);
     for request in [GET, OLD, "POST /api/x HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi"] {
         let client = bench.client(request);
@@ -83,7 +83,7 @@ fn a_client_that_ends_its_side_after_its_requests_gets_their_answers() {
 }
 
 #[test]
-fn a_client_that_ends_its_side_after_several_requests_gets_all_their_answers() {
+fn a_half_closed_client_gets_the_responses_to_all_its_requests() {
     let bench = Bench::new(&[]);
     let mut client = bench.client(&format!("{GET}GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n{GET}"));
     client.shutdown(Shutdown::Write).unwrap();
@@ -107,7 +107,7 @@ fn next(bench: &Bench, kept: Option<TcpStream>, answer: &str) -> TcpStream {
 }
 
 #[test]
-fn a_connection_is_used_again_only_where_its_upstream_keeps_it() {
+fn a_connection_is_reused_only_while_its_upstream_keeps_it() {
     let bench = Bench::new(&[]);
     let answer = |fields: &str| format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n{fields}\r\n");
     let server = next(&bench, None, &answer(""));
@@ -125,7 +125,7 @@ fn a_connection_is_used_again_only_where_its_upstream_keeps_it() {
 }
 
 #[test]
-fn a_connection_under_traffic_is_replaced_when_it_is_old() {
+fn an_old_connection_is_replaced_under_traffic() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("localhost:{}", upstream.local_addr().unwrap().port());
     let folder = Folder::new();

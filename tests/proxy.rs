@@ -10,7 +10,7 @@ use crate::support::cruddur::Cruddur;
 use crate::support::{Folder, http};
 
 #[test]
-fn an_upstream_that_is_away_is_a_502_with_its_trace() {
+fn an_unreachable_upstream_is_a_502_with_its_trace() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let proxy = Cruddur::service(
         "frontend-proxy",
@@ -33,7 +33,7 @@ fn an_upstream_that_is_away_is_a_502_with_its_trace() {
 }
 
 #[test]
-fn what_it_sends_on_carries_one_trace_and_nothing_of_the_callers_hop() {
+fn a_forwarded_request_has_one_trace_and_no_hop_by_hop_headers() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
@@ -97,7 +97,7 @@ fn bodies_stream_both_ways() {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answer_is_said_in_both_spans() {
+fn a_client_that_leaves_before_the_response_is_recorded_in_both_spans() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let viewer = Cruddur::service("trace-viewer", &[]);
@@ -122,7 +122,7 @@ fn a_client_that_leaves_before_the_answer_is_said_in_both_spans() {
 }
 
 #[test]
-fn what_is_cut_off_at_the_end_is_in_the_account() {
+fn a_request_cut_off_at_shutdown_is_counted() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let viewer = Cruddur::service("trace-viewer", &[]);
@@ -138,7 +138,7 @@ fn what_is_cut_off_at_the_end_is_in_the_account() {
 }
 
 #[test]
-fn a_request_that_is_not_framed_or_addressed_as_it_should_be_is_a_400() {
+fn a_request_with_invalid_framing_or_address_is_a_400() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
@@ -159,7 +159,7 @@ fn a_request_that_is_not_framed_or_addressed_as_it_should_be_is_a_400() {
 }
 
 #[test]
-fn the_viewer_is_read_behind_traces_and_not_written() {
+fn the_viewer_is_read_only_behind_traces() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     assert_eq!(cruddur.get("/traces").header("location"), "/traces/");

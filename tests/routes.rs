@@ -133,7 +133,7 @@ fn spans_are_named_by_templates_and_never_by_paths() {
 }
 
 #[test]
-fn all_that_is_wrong_is_told_before_a_port_is_opened() {
+fn every_fault_is_reported_before_a_port_is_opened() {
     let folder = Folder::new();
     let file = write(&folder, "[[route]]\nprefix = \"api\"\nupstreams = [\"https://x\"]\nretires = 2\n");
     let variables = [("TRACE_TRUST", "sometimes"), ("CRUDDUR_PROXY_CONFIG", file.as_str())];
@@ -161,7 +161,7 @@ fn all_that_is_wrong_is_told_before_a_port_is_opened() {
 }
 
 #[test]
-fn a_check_prints_the_routes_as_they_would_be_in_force() {
+fn a_check_prints_the_resulting_routes() {
     let (code, table, errors) = check(&[], &[("CRUDDUR_VIEWER", "127.0.0.1:4318")]);
     assert_eq!((code, errors.as_str()), (0, ""));
     let limits = "connect 2s, answer 30s, idle 1m, tunnel 10m, age 1m, retries 1; body 1MiB in 30s";
@@ -187,7 +187,7 @@ fn a_check_prints_the_routes_as_they_would_be_in_force() {
 }
 
 #[test]
-fn without_a_viewer_its_path_says_what_to_set() {
+fn without_a_viewer_its_path_names_the_setting() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let answer = proxy.get("/traces/api/traces");
     assert_eq!((answer.status, answer.header("server-timing")), (404, ""));
@@ -195,7 +195,7 @@ fn without_a_viewer_its_path_says_what_to_set() {
 }
 
 #[test]
-fn a_hangup_puts_a_good_file_into_force_and_no_bad_one_and_fails_no_request() {
+fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     let (folder, one, two) = (Folder::new(), upstream("one"), upstream("two"));
     let file = write(&folder, &route("/api/", &one, ""));
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONFIG", &file)]);
@@ -244,7 +244,7 @@ fn a_hangup_puts_a_good_file_into_force_and_no_bad_one_and_fails_no_request() {
 }
 
 #[test]
-fn a_hangup_keeps_the_old_routes_where_the_file_has_none() {
+fn sighup_keeps_the_old_routes_if_the_file_has_none() {
     let (folder, one) = (Folder::new(), upstream("one"));
     let good = route("/api/", &one, "") + &route("/other/", &one, "");
     let file = write(&folder, &good);
@@ -276,7 +276,7 @@ fn a_hangup_keeps_the_old_routes_where_the_file_has_none() {
 }
 
 #[test]
-fn a_file_without_routes_is_a_fault_at_start_too() {
+fn a_file_without_routes_is_a_fault_at_the_start() {
     let folder = Folder::new();
     for text in ["", "# [[route]]\n", "route = []\n"] {
         let file = write(&folder, text);
@@ -286,7 +286,7 @@ fn a_file_without_routes_is_a_fault_at_start_too() {
 }
 
 #[test]
-fn the_doctor_looks_at_the_routes_file() {
+fn the_doctor_checks_the_routes_file() {
     let folder = Folder::new();
     let file = write(&folder, &route("/api/", "127.0.0.1:1", ""));
     let checks = |file: &str| -> Vec<(String, String, String)> {

@@ -90,7 +90,7 @@ fn client(proxy: &Cruddur) -> TcpStream {
 }
 
 #[test]
-fn a_server_that_dies_under_load_costs_no_get() {
+fn a_server_that_dies_under_load_fails_no_get() {
     let servers = [(); 3].map(|()| Server::start("127.0.0.1:0"));
     let addresses = servers.each_ref().map(|server| server.address.to_string());
     let (proxy, _folder) = proxy(&addresses.each_ref().map(String::as_str), "", &[]);
@@ -115,7 +115,7 @@ fn a_server_that_dies_under_load_costs_no_get() {
 }
 
 #[test]
-fn who_has_the_fewest_requests_gets_the_next() {
+fn the_server_with_the_fewest_requests_gets_the_next() {
     let slow = TcpListener::bind("127.0.0.1:0").unwrap();
     let quick = Server::start("127.0.0.1:0");
     let (slow_address, quick_address) = (slow.local_addr().unwrap().to_string(), quick.address.to_string());
@@ -139,7 +139,7 @@ fn who_has_the_fewest_requests_gets_the_next() {
 }
 
 #[test]
-fn a_server_that_is_away_is_left_out_and_comes_back() {
+fn an_absent_server_is_skipped_until_it_is_back() {
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let there = Server::start("127.0.0.1:0");
     let (proxy, _folder) = proxy(&[&away, &there.address.to_string()], "", &[]);
@@ -162,7 +162,7 @@ fn a_server_that_is_away_is_left_out_and_comes_back() {
 }
 
 #[test]
-fn where_all_are_away_it_is_a_502_and_the_first_to_come_back_is_found() {
+fn with_all_servers_absent_it_is_a_502_until_one_is_back() {
     let [a, b] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string());
     let (proxy, _folder) = proxy(&[&a, &b], "", &[]);
     for _ in 0..10 {
@@ -174,7 +174,7 @@ fn where_all_are_away_it_is_a_502_and_the_first_to_come_back_is_found() {
 }
 
 #[test]
-fn a_post_is_tried_elsewhere_only_where_nobody_can_have_taken_it() {
+fn a_post_is_retried_only_if_no_server_can_have_acted() {
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let there = Server::start("127.0.0.1:0");
     let (proxy, _folder) = proxy(&[&away, &there.address.to_string()], "", &[]);
@@ -185,7 +185,7 @@ fn a_post_is_tried_elsewhere_only_where_nobody_can_have_taken_it() {
 }
 
 #[test]
-fn a_name_is_looked_up() {
+fn a_host_name_is_resolved() {
     let server = Server::start("127.0.0.1:0");
     let (proxy, _folder) = proxy(&[&format!("localhost:{}", server.address.port())], "", &[]);
     assert_eq!(proxy.get("/api/x").status, 200);
@@ -210,7 +210,7 @@ fn error_types(limit: &str, play: impl FnOnce(TcpStream, &TcpListener)) -> Vec<V
 }
 
 #[test]
-fn no_answer_in_time_is_a_504_and_is_not_asked_again() {
+fn a_late_response_is_a_504_and_not_retried() {
     let types = error_types("answer_timeout = \"200ms\"", |client, upstream| {
         let (mut server, _) = upstream.accept().unwrap();
         read_head(&server);
@@ -223,7 +223,7 @@ fn no_answer_in_time_is_a_504_and_is_not_asked_again() {
 }
 
 #[test]
-fn an_answer_that_stalls_is_cut() {
+fn a_stalled_response_is_cut() {
     let types = error_types("idle_timeout = \"200ms\"", |mut client, upstream| {
         let (mut server, _) = upstream.accept().unwrap();
         read_head(&server);
@@ -237,7 +237,7 @@ fn an_answer_that_stalls_is_cut() {
 }
 
 #[test]
-fn a_tunnel_on_which_nothing_moves_is_closed() {
+fn an_idle_tunnel_is_closed() {
     let types = error_types("tunnel_timeout = \"200ms\"", |mut client, upstream| {
         let (mut server, _) = upstream.accept().unwrap();
         read_head(&server);
