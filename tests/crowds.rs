@@ -50,7 +50,7 @@ fn from(address: &str, proxy: &Cruddur) -> TcpStream {
 }
 
 #[test]
-fn idle_connections_keep_nobody_from_the_reason_why_they_are_refused() {
+fn a_refused_client_gets_a_reason_despite_idle_connections() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "20")]);
     let _held = hold(20, || raw::connect(&proxy.page));
     // More than the proxy refuses at the same time.
@@ -69,7 +69,7 @@ fn idle_connections_keep_nobody_from_the_reason_why_they_are_refused() {
 }
 
 #[test]
-fn a_connection_too_many_is_refused_though_nothing_is_requested() {
+fn a_surplus_connection_is_refused_without_a_request() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "1")]);
     let _held = hold(1, || raw::connect(&proxy.page));
     for begun in ["", "P", "GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
@@ -80,7 +80,7 @@ fn a_connection_too_many_is_refused_though_nothing_is_requested() {
 }
 
 #[test]
-fn a_connection_too_many_is_refused_in_http_2_and_by_tls_too() {
+fn a_surplus_connection_is_refused_over_http_2_and_tls() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "1")]);
     let _held = hold(1, || raw::connect(&proxy.page));
     assert_eq!(h2::request(&proxy.page, &h2::get("/health/live"), ""), Some(503));
@@ -100,7 +100,7 @@ fn a_connection_too_many_is_refused_in_http_2_and_by_tls_too() {
 }
 
 #[test]
-fn one_client_takes_no_more_than_its_share_and_those_that_are_trusted_have_none() {
+fn one_client_has_a_share_of_connections_and_a_trusted_one_no_limit() {
     let variables = [
         ("CRUDDUR_PROXY_CONNECTIONS", "40"),
         ("CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT", "5"),
@@ -128,7 +128,7 @@ fn one_client_takes_no_more_than_its_share_and_those_that_are_trusted_have_none(
 }
 
 #[test]
-fn requests_of_http_2_count_for_their_client() {
+fn http_2_requests_count_for_their_client() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let variables = [

@@ -112,7 +112,7 @@ fn every_upstream_receives_one_client_in_forms_that_agree() {
 }
 
 #[test]
-fn connection_cannot_remove_what_is_said_of_the_client() {
+fn the_connection_header_cannot_remove_the_clients_identity() {
     let upstream = Upstream::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &*upstream.address)]);
     let headers = [("x-forwarded-for", "192.0.2.7"), ("connection", "x-forwarded-for, forwarded, x-forwarded-proto")];
@@ -123,7 +123,7 @@ fn connection_cannot_remove_what_is_said_of_the_client() {
 }
 
 #[test]
-fn a_cookie_is_secure_if_the_client_speaks_https_to_whoever_is_trusted() {
+fn a_cookie_is_secure_if_the_client_reached_a_trusted_proxy_by_https() {
     let site = Site::start(&[]);
     let login = site.backend.person().handle;
     for (headers, secure) in [
@@ -147,7 +147,7 @@ fn a_cookie_is_secure_if_the_client_speaks_https_to_whoever_is_trusted() {
 }
 
 #[test]
-fn a_backend_reads_one_form_and_only_from_a_proxy_that_it_trusts() {
+fn a_backend_reads_one_form_from_trusted_proxies_alone() {
     let data = Folder::new();
     let trusting = backend(&data, &[]);
     let login = trusting.person().handle;

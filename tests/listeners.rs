@@ -40,7 +40,7 @@ fn at_once(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u16> {
 }
 
 #[test]
-fn bodies_that_inflate_take_little_memory_at_every_listener() {
+fn inflating_bodies_take_little_memory_at_every_listener() {
     let folder = Folder::new();
     let data = [("CRUDDUR_DATA", folder.path().to_str().unwrap())];
     let backend = Cruddur::service("backend", &data);
@@ -87,7 +87,7 @@ fn takes_gzip_alone(good: &[u8], send: impl Fn(&[(&str, &str)], &[u8]) -> Answer
 }
 
 #[test]
-fn the_viewer_the_rules_port_and_the_relay_take_gzip_alone() {
+fn the_viewer_the_rules_port_and_the_relay_accept_only_gzip() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let rules = format!("http://{}/SamplingTargets", viewer.xray);
@@ -112,7 +112,7 @@ fn is_given_up(address: &str, request: &str) {
 }
 
 #[test]
-fn a_later_head_that_does_not_end_is_given_up_by_each_service() {
+fn each_service_closes_a_connection_with_an_endless_later_head() {
     let folder = Folder::new();
     let data = [("CRUDDUR_DATA", folder.path().to_str().unwrap())];
     let backend = Cruddur::service("backend", &data);
@@ -243,7 +243,7 @@ fn unread(address: &str, path: &str) -> TcpStream {
 }
 
 #[test]
-fn readers_that_do_not_read_a_large_trace_keep_no_one_from_it() {
+fn stalled_readers_of_a_large_trace_block_no_other_reader() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let address = viewer.viewer.trim_start_matches("http://");
     let path = large_trace(address);
@@ -258,7 +258,7 @@ fn readers_that_do_not_read_a_large_trace_keep_no_one_from_it() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_is_given_up_and_slow_ones_hold_no_place() {
+fn a_stalled_reader_is_disconnected_and_a_slow_one_holds_no_permit() {
     impatient_viewer(|viewer, _| {
         let path = large_trace(viewer);
         let mut stream = unread(viewer, &path);

@@ -23,7 +23,7 @@ fn curl(arguments: &[&str], url: &str) -> Option<(String, String, String)> {
 }
 
 #[test]
-fn http_2_is_spoken_without_tls_by_prior_knowledge() {
+fn http_2_works_without_tls_by_prior_knowledge() {
     let upstream = Recorder::start();
     let viewer = Cruddur::service("trace-viewer", &[]);
     let proxy = Cruddur::service(
@@ -65,7 +65,7 @@ fn with_fields(version: &str, url: &str, count: usize) -> Option<(String, String
 }
 
 #[test]
-fn a_hundred_header_fields_are_accepted_and_more_are_refused_with_a_reason() {
+fn more_than_a_hundred_header_fields_are_refused_with_a_reason() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
     let url = |path: &str| format!("{}{path}", proxy.page);
@@ -84,7 +84,7 @@ fn a_hundred_header_fields_are_accepted_and_more_are_refused_with_a_reason() {
 }
 
 #[test]
-fn a_head_that_the_upstream_finds_too_large_is_refused_with_a_reason() {
+fn a_head_too_large_for_the_upstream_is_refused_with_a_reason() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
@@ -118,7 +118,7 @@ fn a_head_of_more_than_64_kib_is_refused_with_a_reason() {
 }
 
 #[test]
-fn tls_is_spoken_with_a_certificate_and_nothing_else() {
+fn a_tls_port_accepts_only_tls() {
     let Some(certificate) = Certificate::make() else { return };
     let [file, key] = certificate.variables();
     let viewer = Cruddur::service("trace-viewer", &[]);
@@ -147,7 +147,7 @@ fn tls_is_spoken_with_a_certificate_and_nothing_else() {
 }
 
 #[test]
-fn a_certificate_is_read_again_when_asked() {
+fn a_certificate_is_reloaded_at_sighup() {
     let Some(certificate) = Certificate::make() else { return };
     let [file, key] = certificate.variables();
     let proxy = Cruddur::service("frontend-proxy", &[(file.0, &file.1), (key.0, &key.1)]);
@@ -168,7 +168,7 @@ fn a_certificate_is_read_again_when_asked() {
 }
 
 #[test]
-fn what_is_wrong_with_a_certificate_is_said_at_start() {
+fn a_certificate_fault_is_reported_at_the_start() {
     let Some(certificate) = Certificate::make() else { return };
     let Some(other) = Certificate::make() else { return };
     let [file, key] = certificate.variables();
@@ -189,7 +189,7 @@ fn what_is_wrong_with_a_certificate_is_said_at_start() {
 }
 
 #[test]
-fn streams_that_are_opened_and_given_up_again_and_again_end_the_connection() {
+fn streams_that_are_reset_repeatedly_end_the_connection() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
     let mut stream = h2::connect(&proxy.page);
@@ -207,7 +207,7 @@ fn streams_that_are_opened_and_given_up_again_and_again_end_the_connection() {
 }
 
 #[test]
-fn a_head_has_a_bound_in_either_protocol() {
+fn heads_are_bounded_in_both_protocols() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let head = |length: usize| format!("GET /health/live HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(length));
     assert_eq!(raw::exchange(&proxy.page, head(60_000).as_bytes(), 1).0, [204]);
@@ -222,7 +222,7 @@ fn a_head_has_a_bound_in_either_protocol() {
 }
 
 #[test]
-fn a_body_has_a_bound_that_it_may_not_grow_beyond() {
+fn a_body_over_its_bound_is_refused() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
     let said = b"POST /api/x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1048577\r\n\r\n";
@@ -238,7 +238,7 @@ fn a_body_has_a_bound_that_it_may_not_grow_beyond() {
 }
 
 #[test]
-fn one_connection_too_many_is_told_so() {
+fn a_surplus_connection_gets_a_503() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "2")]);
     let request = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut held: Vec<_> = (0..2).map(|_| BufReader::new(raw::connect(&proxy.page))).collect();
@@ -258,7 +258,7 @@ fn one_connection_too_many_is_told_so() {
 
 /// A connection is announced to end before it ends, in each protocol's way, and its pending requests are answered.
 #[test]
-fn a_stop_is_told_to_connections_that_are_kept() {
+fn a_stop_is_announced_on_kept_connections() {
     let upstream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = upstream.local_addr().unwrap().to_string();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);

@@ -18,7 +18,7 @@ const IDLE: usize = 10_000;
 const MEMORY: u64 = 256 * 1024;
 
 #[test]
-fn a_head_that_does_not_end_is_given_up() {
+fn an_endless_head_is_a_408() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     for begun in ["G", "GET / HTTP/1.1\r\nhost: a\r\n", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /"] {
         let whole = usize::from(begun.contains("\r\n\r\n"));
@@ -28,7 +28,7 @@ fn a_head_that_does_not_end_is_given_up() {
 }
 
 #[test]
-fn a_body_that_does_not_end_is_given_up() {
+fn an_endless_body_is_a_408() {
     let upstream = Recorder::start();
     let folder = Folder::new();
     let routes = folder.path().join("routes.toml");
@@ -52,7 +52,7 @@ fn a_body_that_does_not_end_is_given_up() {
 }
 
 #[test]
-fn what_a_client_takes_for_its_body_is_no_time_of_the_upstream() {
+fn a_clients_slow_body_does_not_count_against_the_upstream() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = Folder::new();
     let routes = folder.path().join("routes.toml");
@@ -86,7 +86,7 @@ fn what_a_client_takes_for_its_body_is_no_time_of_the_upstream() {
 }
 
 #[test]
-fn what_an_upstream_does_not_read_is_no_time_of_the_client() {
+fn an_upstreams_slow_reading_does_not_count_against_the_client() {
     let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = Folder::new();
     let routes = folder.path().join("routes.toml");
@@ -128,7 +128,7 @@ fn endless() -> (String, thread::JoinHandle<()>) {
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
+fn a_client_that_reads_no_response_is_disconnected() {
     let (address, served) = endless();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
     let mut stream = raw::connect(&proxy.page);
@@ -139,7 +139,7 @@ fn a_client_that_takes_nothing_of_its_answer_is_given_up() {
 
 /// The stream's connection stays usable, and its other requests are answered.
 #[test]
-fn a_stream_whose_client_takes_nothing_is_given_up() {
+fn a_stream_that_is_not_read_is_reset() {
     let (address, served) = endless();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &address)]);
     let mut stream = h2::connect(&proxy.page);
@@ -187,7 +187,7 @@ fn idle(proxy: &Cruddur) -> Vec<TcpStream> {
 }
 
 #[test]
-fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
+fn thousands_of_idle_connections_do_not_delay_an_honest_client() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     if limit.maximum.is_some_and(|files| files < 15_000) {
@@ -219,7 +219,7 @@ fn thousands_of_idle_connections_cost_an_honest_client_nothing() {
 
 /// Connections with half a head each: they are closed, and make space for others.
 #[test]
-fn slow_heads_keep_nobody_out_for_long() {
+fn slow_heads_block_other_clients_only_briefly() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "50")]);
     let held: Vec<_> = (0..50)
         .map(|_| {

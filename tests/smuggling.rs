@@ -43,7 +43,7 @@ fn send_all(proxy: &Cruddur, passed: impl Fn(u16) -> bool) {
 }
 
 #[test]
-fn an_upstream_sees_the_requests_that_the_proxy_saw_and_no_others() {
+fn an_upstream_sees_exactly_the_proxys_requests() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
     send_all(&proxy, |status| status == 200);
@@ -71,7 +71,7 @@ fn an_upstream_sees_the_requests_that_the_proxy_saw_and_no_others() {
 }
 
 #[test]
-fn the_backend_answers_the_requests_that_the_proxy_saw_and_no_others() {
+fn the_backend_answers_exactly_the_proxys_requests() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
@@ -83,7 +83,7 @@ fn the_backend_answers_the_requests_that_the_proxy_saw_and_no_others() {
 }
 
 #[test]
-fn what_http_2_can_say_and_http_1_cannot_does_not_go_on() {
+fn http_2_content_that_http_1_cannot_express_is_not_forwarded() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
     for (case, (headers, data, outcome)) in h2::CASES.iter().enumerate() {
