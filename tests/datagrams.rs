@@ -40,7 +40,7 @@ fn with(key: &str, value: Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_document_is_counted_and_the_next_one_is_taken() {
+fn an_invalid_document_is_counted_and_the_next_one_accepted() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let deep = |levels: usize| {
@@ -95,7 +95,7 @@ fn what_is_no_document_is_counted_and_the_next_one_is_taken() {
 
 /// Larger than X-Ray accepts, but no larger than UDP carries: the viewer shows it, and a hundred of them fit.
 #[test]
-fn the_largest_datagrams_are_taken() {
+fn the_largest_datagrams_are_accepted() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for id in 1..=100_u64 {

@@ -11,7 +11,7 @@ use crate::support::issuer::Issuer;
 use crate::support::{DEADLINE, Folder, eventually, http};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crud_is_posted_on_the_page_and_its_trace_opened_in_the_viewer() {
+async fn a_user_posts_a_crud_and_opens_its_trace_in_the_viewer() {
     let Some(browser) = Browser::start().await else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
@@ -99,7 +99,7 @@ fn proxys<'a>(spans: &'a [Value], name: &str) -> &'a Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_load_of_the_page_is_one_trace_with_the_call_it_makes() {
+async fn a_page_load_is_one_trace_with_its_api_call() {
     let Some(browser) = Browser::start().await else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
@@ -129,7 +129,7 @@ async fn the_load_of_the_page_is_one_trace_with_the_call_it_makes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_accounts_are_an_issuers_the_page_offers_no_sign_in() {
+async fn with_an_issuer_the_page_offers_no_sign_in() {
     let Some(browser) = Browser::start().await else { return };
     let Some(issuer) = Issuer::start() else { return };
     let data = Folder::new();
@@ -155,7 +155,7 @@ async fn where_accounts_are_an_issuers_the_page_offers_no_sign_in() {
 
 /// A browser at an untrusted address may not start the trace: its spans join the trace that the proxy started.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_is_not_trusted_follows_the_proxys_trace() {
+async fn an_untrusted_browser_joins_the_proxys_trace() {
     let Some(browser) = Browser::start().await else { return };
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("TRACE_TRUST", "192.0.2.0/24")]);
@@ -208,7 +208,7 @@ fn markup() -> [Value; 2] {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_x_ray_gets_is_shown_as_text_with_its_size_beside_what_otlp_told() {
+async fn an_x_ray_document_is_shown_with_its_size_next_to_the_otlp_span() {
     let Some(browser) = Browser::start().await else { return };
     let viewer = Cruddur::service("trace-viewer", &[]);
     let client = &browser.client;
@@ -293,7 +293,7 @@ async fn a_link_leads_to_the_span_of_another_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_sides_of_a_call_with_one_id_are_two_rows_and_integers_are_exact() {
+async fn client_and_server_spans_with_one_id_are_two_rows_and_integers_are_exact() {
     let Some(browser) = Browser::start().await else { return };
     let viewer = Cruddur::service("trace-viewer", &[]);
     let client = &browser.client;

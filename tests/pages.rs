@@ -48,7 +48,7 @@ fn meta<'p>(page: &'p str, name: &str) -> Option<&'p str> {
 }
 
 #[test]
-fn a_file_is_tagged_compressed_and_not_sent_twice() {
+fn a_file_is_tagged_compressed_and_not_resent() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     for path in FILES {
         let plain = ask(&proxy, "GET", path, &[("accept-encoding", "identity")]);
@@ -85,7 +85,7 @@ fn a_file_is_tagged_compressed_and_not_sent_twice() {
 }
 
 #[test]
-fn the_page_names_the_span_that_served_it_and_is_never_an_old_one() {
+fn the_page_names_its_own_span_and_is_never_cached() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let plain = ask(&proxy, "GET", "/", &[("accept-encoding", "identity")]);
     let packed = ask(&proxy, "GET", "/", &[("accept-encoding", "gzip"), ("if-none-match", "*")]);
@@ -118,7 +118,7 @@ fn the_page_names_the_span_that_served_it_and_is_never_an_old_one() {
 }
 
 #[test]
-fn an_error_is_a_page_for_a_person_and_json_for_a_program() {
+fn an_error_is_html_for_a_browser_and_json_for_a_program() {
     let viewer = ("CRUDDUR_VIEWER", "127.0.0.1:1");
     for (variables, has_viewer) in [(vec![viewer], true), (vec![], false)] {
         let proxy = Cruddur::service("frontend-proxy", &variables);
@@ -151,7 +151,7 @@ fn an_error_is_a_page_for_a_person_and_json_for_a_program() {
 }
 
 #[test]
-fn the_metrics_tell_each_route_by_its_template_and_class() {
+fn metrics_are_counted_by_route_template_and_status_class() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", "127.0.0.1:1")]);
     for path in ["/", "/trace.js", "/api/a?secret=1", "/api/b", "/nowhere/1", "/health/live", "/health/ready"] {
         proxy.get(path);
@@ -179,7 +179,7 @@ fn the_metrics_tell_each_route_by_its_template_and_class() {
 }
 
 #[test]
-fn the_access_log_is_an_event_a_request_and_off_unless_asked_for() {
+fn the_access_log_is_off_by_default_and_has_one_event_per_request() {
     let asked = |variables: &[(&str, &str)]| {
         let proxy = Cruddur::service("frontend-proxy", variables);
         let page = proxy.get("/?canary=1");

@@ -69,7 +69,7 @@ fn relay_json(proxy: &Cruddur, message: &Value) -> Answer {
 }
 
 #[test]
-fn a_pages_span_is_delivered_with_ours_to_every_destination_and_is_in_the_account() {
+fn a_pages_span_reaches_every_destination_and_is_in_the_ledger() {
     const KEY: &str = "hcaik_a_key_of_this_test";
     let honeycomb = Honeycomb::start(KEY);
     let data = Folder::new();
@@ -97,7 +97,7 @@ fn a_pages_span_is_delivered_with_ours_to_every_destination_and_is_in_the_accoun
 }
 
 #[test]
-fn both_encodings_are_taken_plain_and_packed_and_answered_in_their_own() {
+fn both_encodings_are_accepted_plain_and_gzipped_and_answered_in_kind() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let page = Page::of(&proxy);
     let mut forged = page.span("00000000000000a2");
@@ -120,7 +120,7 @@ fn both_encodings_are_taken_plain_and_packed_and_answered_in_their_own() {
 }
 
 #[test]
-fn nobody_else_may_send_spans_nor_send_them_for_another() {
+fn spans_without_a_token_or_for_another_service_are_rejected() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let page = Page::of(&proxy);
     let rejected = |message: &Value| {
@@ -156,7 +156,7 @@ fn nobody_else_may_send_spans_nor_send_them_for_another() {
 }
 
 #[test]
-fn what_is_not_a_message_of_a_page_is_refused_with_its_reason() {
+fn an_invalid_message_is_refused_with_its_reason() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let body = message(&[Page::of(&proxy).span("00000000000000a1")]).to_string().into_bytes();
     let bomb = gzip(&vec![b' '; 3 * 1024 * 1024]);
@@ -191,7 +191,7 @@ fn what_is_not_a_message_of_a_page_is_refused_with_its_reason() {
 }
 
 #[test]
-fn a_client_that_sends_too_often_is_told_to_wait() {
+fn a_client_that_sends_too_often_gets_retry_after() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let empty = json!({});
     let refused = eventually("a refusal", || {
@@ -214,7 +214,7 @@ fn a_page_cannot_push_our_spans_out_of_the_queues() {
 }
 
 #[test]
-fn proxies_with_one_key_know_each_others_tokens() {
+fn proxies_with_one_key_accept_each_others_tokens() {
     let shared = [("CRUDDUR_RELAY_KEY", "a key of at least thirty-two characters")];
     let [one, other, alone] =
         [&shared[..], &shared[..], &[]].map(|variables| Cruddur::service("frontend-proxy", variables));
@@ -239,7 +239,7 @@ fn a_page_of_another_service_may_send_spans_too() {
 }
 
 #[test]
-fn the_relay_can_be_left_out() {
+fn the_relay_can_be_turned_off() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_RELAY_SERVICES", "none")]);
     assert_eq!(relay_json(&proxy, &json!({})).status, 404);
     assert!(!String::from_utf8(proxy.get("/").body).unwrap().contains("trace-token"));

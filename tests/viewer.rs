@@ -30,7 +30,7 @@ fn request(name: &str) -> Value {
 }
 
 #[test]
-fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
+fn it_accepts_otlp_in_protobuf_and_json_gzipped_or_plain() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);
     let body = request("in json");
@@ -60,7 +60,7 @@ fn it_takes_otlp_in_protobuf_and_json_packed_or_not() {
 
 /// Other exporters use Protobuf's JSON mapping. A value that OTLP forbids costs no neighbouring value, and the sender gets the reason.
 #[test]
-fn a_bad_value_costs_that_value_alone() {
+fn an_invalid_value_loses_that_value_alone() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);
     let mut body = request("odd");
@@ -142,7 +142,7 @@ const ALONE: &str = r#"{"id":"00000000000000c1","name":"SELECT","trace_id":"1-57
     "parent_id":"00000000000000a1","start_time":1700000000.2,"end_time":1700000000.3}"#;
 
 #[test]
-fn a_document_is_told_byte_for_byte_with_its_size() {
+fn a_document_is_returned_unchanged_with_its_size() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/api/traces/{TRACE}", viewer.viewer);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -209,7 +209,7 @@ fn a_document_is_told_byte_for_byte_with_its_size() {
 }
 
 #[test]
-fn what_is_not_a_trace_is_refused_and_it_goes_on() {
+fn an_invalid_message_is_refused_and_the_viewer_keeps_running() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);
     let protobuf = [("content-type", "application/x-protobuf")];
@@ -235,7 +235,7 @@ struct Status {
 }
 
 #[test]
-fn a_failure_is_a_status_in_the_encoding_of_the_request() {
+fn a_failure_is_a_status_in_the_requests_encoding() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);
     for method in ["GET", "PUT", "DELETE", "PATCH"] {
@@ -284,7 +284,7 @@ fn no_page_may_frame_the_viewer() {
 }
 
 #[test]
-fn a_small_body_that_unpacks_to_much_takes_little_memory() {
+fn a_small_body_that_inflates_takes_little_memory() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
