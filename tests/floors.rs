@@ -47,7 +47,7 @@ fn an_import_that_points_upward_is_found() {
 
 /// A re-export counts as its target: `outer::Thing` of a module that has `pub use inner::Thing` is an import of `inner`.
 #[test]
-fn an_import_through_another_module_counts_as_what_it_leads_to() {
+fn an_import_through_a_re_export_counts_as_its_target() {
     let mut modules = Modules::new();
     for (path, text) in [("", "mod a; mod b; mod c;"), ("a", "pub use crate::b::Thing;"), ("b", "pub struct Thing;")] {
         let path: Vec<String> = path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();

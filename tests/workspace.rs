@@ -25,7 +25,7 @@ fn there_is_one_version_of_opentelemetry() {
 /// Cargo unifies features, and every service is in one binary, so a feature that one crate enables is on for all. For crates that read bytes
 /// from outside, each feature is listed here, so that none is added unnoticed (as gzip for request bodies once was).
 #[test]
-fn what_reads_bytes_from_outside_has_the_features_that_are_listed() {
+fn crates_that_read_outside_bytes_have_the_listed_features() {
     let expected = [
         ("actix-http", "default"),
         ("actix-web", "cookies,macros"),
@@ -56,7 +56,7 @@ fn what_reads_bytes_from_outside_has_the_features_that_are_listed() {
 
 /// The workspaces that people open with one click start as the README says.
 #[test]
-fn every_way_to_open_the_workspace_runs_the_readmes_commands() {
+fn every_workspace_definition_runs_the_readmes_commands() {
     let readme = text("README.md");
     for command in ["cargo run", "tests/run"] {
         assert!(readme.contains(&format!("\n{command}")), "README.md has no line that begins with {command}");
@@ -92,7 +92,7 @@ fn no_link_in_the_documentation_is_dead() {
 
 /// Some code, or the compose file, reads every variable named in the documentation.
 #[test]
-fn every_documented_variable_is_read_somewhere() {
+fn every_documented_variable_is_read() {
     let mut sources = String::new();
     for path in ["crates", "frontend-proxy/src", "tests"] {
         read_all(&root().join(path), &mut sources);
