@@ -2,10 +2,11 @@
 //! [names](https://opentelemetry.io/docs/specs/semconv/http/http-metrics/): requests by route template and class of status. No
 //! request waits for a lock. The number of routes is bounded: data from a client is never a label.
 
-use std::fmt::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
+
+use telemetry::prometheus::{Family, MetricKind};
 
 /// Most routes that are counted separately; all others are counted as one.
 const ROUTES: usize = 64;
@@ -96,36 +97,27 @@ impl Metrics {
         OpenConnection(std::sync::Arc::clone(self))
     }
 
-    /// Writes the counts in [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
+    /// Writes the counts for Prometheus.
     pub(crate) fn prometheus(&self, text: &mut String) {
-        const REQUESTS: &str = "http_server_request_duration_seconds";
-        // Writing to a String does not fail.
-        let _ = write!(
-            text,
-            "# HELP http_server_active_requests Requests that are being answered.\n\
-             # TYPE http_server_active_requests gauge\nhttp_server_active_requests {}\n\
-             # HELP frontend_proxy_connections Connections of clients that are open.\n\
-             # TYPE frontend_proxy_connections gauge\nfrontend_proxy_connections {}\n\
-             # HELP frontend_proxy_upstream_failures_total Requests that no upstream answered, by the status we gave.\n\
-             # TYPE frontend_proxy_upstream_failures_total counter\n",
-            self.active.load(Ordering::Relaxed),
-            self.connections.load(Ordering::Relaxed),
-        );
+        let help = "Requests that are being answered.";
+        Family::begin(text, "http_server_active_requests", MetricKind::Gauge, help)
+            .sample(&[], self.active.load(Ordering::Relaxed));
+        let help = "Connections of clients that are open.";
+        Family::begin(text, "frontend_proxy_connections", MetricKind::Gauge, help)
+            .sample(&[], self.connections.load(Ordering::Relaxed));
+        let help = "Requests that no upstream answered, by the status we gave.";
+        let mut failures = Family::begin(text, "frontend_proxy_upstream_failures_total", MetricKind::Counter, help);
         for (status, count) in FAILURES.iter().zip(&self.failures) {
-            let count = count.load(Ordering::Relaxed);
-            let _ = writeln!(
-                text,
-                "frontend_proxy_upstream_failures_total{{http_response_status_code=\"{status}\"}} {count}"
-            );
+            failures.sample(&[("http_response_status_code", &*status.to_string())], count.load(Ordering::Relaxed));
         }
-        let _ = write!(
-            text,
-            "# HELP {REQUESTS} From a request's head to the last byte of its answer.\n# TYPE {REQUESTS} histogram\n"
-        );
+        let help = "From a request's head to the last byte of its answer.";
+        let mut requests = Family::begin(text, "http_server_request_duration_seconds", MetricKind::Histogram, help);
         for route in self.routes.iter().map_while(OnceLock::get).chain([&self.other]) {
             for (class, histogram) in CLASSES.iter().zip(&route.classes) {
-                let labels = format!("http_route={:?},http_response_status_class=\"{class}\"", route.template);
-                histogram.prometheus(text, REQUESTS, &labels);
+                histogram.prometheus(
+                    &mut requests,
+                    [("http_route", &*route.template), ("http_response_status_class", *class)],
+                );
             }
         }
     }
@@ -161,20 +153,21 @@ impl Histogram {
     }
 
     /// Writes nothing if nothing was counted.
-    fn prometheus(&self, text: &mut String, name: &str, labels: &str) {
+    fn prometheus(&self, family: &mut Family<'_>, labels: [(&str, &str); 2]) {
         let counts: Vec<u64> = self.counts.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let total: u64 = counts.iter().sum();
         if total == 0 {
             return;
         }
+        let [route, class] = labels;
         let bounds = BOUNDS.iter().map(|bound| seconds(*bound)).chain(["+Inf".to_owned()]);
         let mut sum = 0;
         for (bound, count) in bounds.zip(&counts) {
             sum += count;
-            let _ = writeln!(text, "{name}_bucket{{{labels},le=\"{bound}\"}} {sum}");
+            family.part("_bucket", &[route, class, ("le", &*bound)], sum);
         }
-        let time = seconds(self.microseconds.load(Ordering::Relaxed));
-        let _ = writeln!(text, "{name}_sum{{{labels}}} {time}\n{name}_count{{{labels}}} {total}");
+        family.part("_sum", &labels, seconds(self.microseconds.load(Ordering::Relaxed)));
+        family.part("_count", &labels, total);
     }
 }
 

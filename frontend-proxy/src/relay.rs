@@ -3,7 +3,6 @@
 //! [`token`](crate::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues. Remembers
 //! only how often each client sent.
 
-use std::fmt::Write as _;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +14,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
 use telemetry::forwarded::Client;
+use telemetry::prometheus::{Family, MetricKind};
 use telemetry::relay::{Encoding, Rejection, refusal};
 use tokio::sync::Semaphore;
 
@@ -130,16 +130,12 @@ impl Relay {
 
     /// Writes, for Prometheus, how many spans of pages were accepted and rejected.
     pub(crate) fn prometheus(&self, text: &mut String) {
-        const NAME: &str = "frontend_proxy_relay_spans_total";
-        let accepted = self.accepted.load(Ordering::Relaxed);
-        let _ = write!(
-            text,
-            "# HELP {NAME} Spans of the page that were taken, or rejected for a reason.\n# TYPE {NAME} counter\n\
-             {NAME}{{outcome=\"accepted\"}} {accepted}\n"
-        );
+        let help = "Spans of the page that were taken, or rejected for a reason.";
+        let mut family = Family::begin(text, "frontend_proxy_relay_spans_total", MetricKind::Counter, help);
+        family.sample(&[("outcome", "accepted")], self.accepted.load(Ordering::Relaxed));
         for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
-            let count = counter.load(Ordering::Relaxed);
-            let _ = writeln!(text, "{NAME}{{outcome=\"rejected\",reason=\"{why}\"}} {count}");
+            let labels = [("outcome", "rejected"), ("reason", &*why.to_string())];
+            family.sample(&labels, counter.load(Ordering::Relaxed));
         }
     }
 }

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Body;
-use telemetry::{ledger, propagation};
+use telemetry::{ledger, prometheus, propagation};
 use tracing::Span;
 
 use crate::body::Outgoing;
@@ -46,7 +46,7 @@ pub(crate) fn ledger() -> Response<Outgoing> {
 pub(crate) fn metrics(write: impl FnOnce(&mut String)) -> Response<Outgoing> {
     let mut text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
     write(&mut text);
-    typed(StatusCode::OK, ledger::PROMETHEUS, text.into())
+    typed(StatusCode::OK, prometheus::CONTENT_TYPE, text.into())
 }
 
 pub(crate) fn redirect(to: &'static str) -> Response<Outgoing> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use serde::{Serialize, Serializer};
 
 use crate::pipeline::Queue;
+use crate::prometheus::{Family, MetricKind};
 
 /// A service's counts, one [`Account`] for each destination that is on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,9 +85,6 @@ pub(crate) struct Book {
     pub(crate) queues: Vec<Arc<Queue>>,
 }
 
-/// The content type of [`Ledger::prometheus`].
-pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 static BOOK: OnceLock<Book> = OnceLock::new();
 
 /// This process's ledger now; `None` before telemetry is installed.
@@ -108,25 +106,27 @@ impl Book {
 }
 
 impl Ledger {
-    /// In [Prometheus' text format](https://prometheus.io/docs/instrumenting/exposition_formats/).
+    /// In [Prometheus' text format](crate::prometheus).
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
         let counts = [
-            ("created_total", "counter", "Spans handed to the destination."),
-            ("delivered_total", "counter", "Spans the destination has taken."),
-            ("queued", "gauge", "Spans that wait or are on their way."),
-            ("dropped_total", "counter", "Spans that will not arrive, by reason."),
-            ("altered_total", "counter", "Spans that were changed to fit the destination, by what was done."),
+            ("telemetry_spans_created_total", MetricKind::Counter, "Spans handed to the destination."),
+            ("telemetry_spans_delivered_total", MetricKind::Counter, "Spans the destination has taken."),
+            ("telemetry_spans_queued", MetricKind::Gauge, "Spans that wait or are on their way."),
+            ("telemetry_spans_dropped_total", MetricKind::Counter, "Spans that will not arrive, by reason."),
+            (
+                "telemetry_spans_altered_total",
+                MetricKind::Counter,
+                "Spans that were changed to fit the destination, by what was done.",
+            ),
         ];
-        // The format has three escapes.
-        let service = self.service.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         for (name, kind, help) in counts {
-            let name = format!("telemetry_spans_{name}");
-            text.push_str(&format!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            let mut family = Family::begin(&mut text, name, kind, help);
             for account in &self.destinations {
-                let labels = format!("service=\"{service}\",destination=\"{}\"", account.name);
-                for (reason, count) in account.samples(&name) {
-                    text.push_str(&format!("{name}{{{labels}{reason}}} {count}\n"));
+                let labels = [("service", self.service.as_str()), ("destination", account.name)];
+                for (label, count) in account.samples(name) {
+                    let more = label.as_ref().map(|(name, value)| (*name, value.as_str()));
+                    family.sample(&labels.into_iter().chain(more).collect::<Vec<_>>(), count);
                 }
             }
         }
@@ -146,15 +146,15 @@ impl Account {
     }
 
     /// The samples of one metric: an additional label, and the count.
-    fn samples(&self, metric: &str) -> Vec<(String, u64)> {
+    fn samples(&self, metric: &str) -> Vec<(Option<(&'static str, String)>, u64)> {
         match metric {
-            "telemetry_spans_created_total" => vec![(String::new(), self.created)],
-            "telemetry_spans_delivered_total" => vec![(String::new(), self.delivered)],
-            "telemetry_spans_queued" => vec![(String::new(), self.queued)],
+            "telemetry_spans_created_total" => vec![(None, self.created)],
+            "telemetry_spans_delivered_total" => vec![(None, self.delivered)],
+            "telemetry_spans_queued" => vec![(None, self.queued)],
             "telemetry_spans_altered_total" => {
-                self.altered.iter().map(|(what, count)| (format!(",alteration=\"{what}\""), *count)).collect()
+                self.altered.iter().map(|(change, count)| (Some(("alteration", change.to_string())), *count)).collect()
             }
-            _ => self.dropped.iter().map(|(reason, count)| (format!(",reason=\"{reason}\""), *count)).collect(),
+            _ => self.dropped.iter().map(|(reason, count)| (Some(("reason", reason.to_string())), *count)).collect(),
         }
     }
 }

@@ -40,6 +40,7 @@ pub mod ledger;
 #[doc(hidden)]
 pub mod measure;
 mod pipeline;
+pub mod prometheus;
 pub mod propagation;
 pub mod relay;
 mod resource;

@@ -64,5 +64,5 @@ pub(super) async fn ledger() -> HttpResponse {
     responses((status = 200, description = "In its text format 0.0.4", body = String)))]
 pub(super) async fn metrics() -> HttpResponse {
     let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
-    HttpResponse::Ok().content_type(telemetry::ledger::PROMETHEUS).body(text)
+    HttpResponse::Ok().content_type(telemetry::prometheus::CONTENT_TYPE).body(text)
 }
