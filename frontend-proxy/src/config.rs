@@ -25,8 +25,8 @@ use settings::origin::Origin;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
-use crate::bounds::Connections;
-use crate::certificate::Certificate;
+use crate::inbound::bounds::Connections;
+use crate::inbound::certificate::Certificate;
 use crate::options::Options;
 use crate::routes::{Rule, Source, Variables};
 

@@ -12,21 +12,21 @@ use telemetry::http::{Served, Side, record_status, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
-use crate::account::{Account, Accounted};
-use crate::address;
-use crate::body::{Outgoing, UnderWay};
+use crate::answer::account::{Account, Accounted};
+use crate::answer::body::{Outgoing, UnderWay};
+use crate::answer::cors::Cors;
+use crate::answer::metrics::Metrics;
+use crate::answer::problem::Trace;
+use crate::answer::respond::{self, Asked};
 use crate::config::Config;
-use crate::cors::Cors;
 use crate::forward::Forwarder;
-use crate::framing::Refusal;
-use crate::metrics::Metrics;
-use crate::page::Pages;
-use crate::problem::Trace;
-use crate::received::{Caller, Connection, Received};
-use crate::relay::Relay;
-use crate::respond::{self, Asked};
+use crate::inbound::framing::Refusal;
+use crate::inbound::host;
+use crate::inbound::received::{Caller, Connection, Received};
 use crate::routes::{Route, Routes, Source, is_straight};
-use crate::token::Tokens;
+use crate::site::page::Pages;
+use crate::site::relay::Relay;
+use crate::site::token::Tokens;
 
 /// Where pages send spans.
 const RELAY: &str = "/v1/traces";
@@ -149,7 +149,7 @@ impl Service {
         routes: &Routes,
         account: &mut Account,
     ) -> Response<Outgoing> {
-        if !address::settle(request) {
+        if !host::settle(request) {
             let detail = "a request has one valid Host, which is that of its target";
             let mut response = respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

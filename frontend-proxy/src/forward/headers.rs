@@ -11,8 +11,8 @@ use telemetry::forwarded::Client;
 use telemetry::propagation;
 use tracing::Span;
 
-use crate::field::{is_claim, is_hop_by_hop, is_ours, write as field};
-use crate::upstream::exchange::{Framing, Upload};
+use crate::forward::field::{is_claim, is_hop_by_hop, is_ours, write as field};
+use crate::forward::upstream::exchange::{Framing, Upload};
 
 /// The proxy's name in `Via`.
 const PSEUDONYM: &str = "frontend-proxy";

@@ -3,9 +3,11 @@
 //! byte. Bodies are not kept, so a request is never sent twice once any of its body has been read.
 
 mod failure;
+pub(crate) mod field;
 mod headers;
 mod location;
 mod tunnel;
+pub(crate) mod upstream;
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -23,14 +25,14 @@ use telemetry::span::SpanExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use crate::body::{Answer, Forwarded, Outgoing, UnderWay};
-use crate::received::{Caller, Received};
-use crate::respond;
+use crate::answer::body::{Answer, Forwarded, Outgoing, UnderWay};
+use crate::answer::respond;
+use crate::forward::upstream::answer::{Head, Malformed, Rest};
+use crate::forward::upstream::connection::Connection;
+use crate::forward::upstream::exchange::{Broken, Upload, exchange};
+use crate::forward::upstream::{Lease, Server, Servers};
+use crate::inbound::received::{Caller, Received};
 use crate::routes::{Host, Route, Rule};
-use crate::upstream::answer::{Head, Malformed, Rest};
-use crate::upstream::connection::Connection;
-use crate::upstream::exchange::{Broken, Upload, exchange};
-use crate::upstream::{Lease, Server, Servers};
 use location::View;
 use tunnel::{Tunnel, Tunnels};
 

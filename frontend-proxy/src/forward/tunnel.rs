@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::body::UnderWay;
-use crate::upstream::Lease;
-use crate::upstream::connection::{Connection, Timer};
+use crate::answer::body::UnderWay;
+use crate::forward::upstream::Lease;
+use crate::forward::upstream::connection::{Connection, Timer};
 
 /// The buffer size of a read, in bytes, for each direction.
 const ROOM: usize = 8 * 1024;

@@ -12,7 +12,7 @@ use super::rule::{Body, Host, Rule};
 use super::template::Template;
 use super::{MAX_PATH, VIEWER, Variables};
 use crate::config::Upstream;
-use crate::upstream::Limits;
+use crate::forward::upstream::Limits;
 
 /// Most routes in one file.
 const MAX_ROUTES: usize = 256;

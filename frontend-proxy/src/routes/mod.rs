@@ -16,7 +16,7 @@ use memchr::{memchr_iter, memchr2};
 use settings::{Faults, Settings};
 
 use crate::config::Upstream;
-use crate::upstream::Servers;
+use crate::forward::upstream::Servers;
 pub(crate) use rule::{Host, Rule};
 
 /// Largest prefix or template, in bytes.

@@ -9,8 +9,8 @@ use settings::host::Authority;
 use super::template::Template;
 use super::units::{Size, Span};
 use crate::config::Upstream;
-use crate::received;
-use crate::upstream::Limits;
+use crate::forward::upstream::Limits;
+use crate::inbound::received;
 
 /// The settings of all paths that start with one prefix.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! Relays the page's spans to the destination of the proxy's own: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf. Accepts
 //! them only from pages of this origin, within rate limits, and only for traces that the proxy served: each span has the
-//! [`token`](crate::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues. Remembers
+//! [`token`](crate::site::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues. Remembers
 //! only how often each client sent.
 
 use std::io::Read;
@@ -18,11 +18,11 @@ use telemetry::prometheus::{Family, MetricKind};
 use telemetry::relay::{Encoding, Rejection, refusal};
 use tokio::sync::Semaphore;
 
-use crate::body::Outgoing;
-use crate::limit::{Limit, Rate};
-use crate::received::{Fault, Received};
-use crate::respond::plain;
-use crate::token::Tokens;
+use crate::answer::body::Outgoing;
+use crate::answer::respond::plain;
+use crate::inbound::received::{Fault, Received};
+use crate::site::limit::{Limit, Rate};
+use crate::site::token::Tokens;
 
 /// The largest message as sent, and the largest after decompression, in bytes.
 const SENT: u64 = 512 * 1024;
@@ -281,10 +281,13 @@ mod tests {
 
     #[test]
     fn a_bomb_is_not_inflated() {
-        let packed = crate::gzip::whole(&vec![0; 3 * 1024 * 1024]).unwrap();
+        let packed = crate::site::gzip::whole(&vec![0; 3 * 1024 * 1024]).unwrap();
         assert!(packed.len() < 16 * 1024);
         assert_eq!(inflated(&packed).err().map(|refusal| refusal.status), Some(StatusCode::PAYLOAD_TOO_LARGE));
         assert_eq!(inflated(b"no gzip").err().map(|refusal| refusal.status), Some(StatusCode::BAD_REQUEST));
-        assert_eq!(inflated(&crate::gzip::whole(&[b' '; 900]).unwrap()).ok().map(|message| message.len()), Some(900));
+        assert_eq!(
+            inflated(&crate::site::gzip::whole(&[b' '; 900]).unwrap()).ok().map(|message| message.len()),
+            Some(900)
+        );
     }
 }

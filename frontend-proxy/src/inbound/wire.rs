@@ -18,9 +18,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::exchange::Exchange;
-use crate::framing::{Refusal, Rest, Scanned, Scanner};
-use crate::places::Place;
+use crate::inbound::framing::{Refusal, Rest, Scanned, Scanner};
+use crate::inbound::permits::Place;
+use crate::inbound::state::Exchange;
 
 /// Replaces a refused request. No client can send it, because a header name with an underscore is refused.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection: close\r\n\r\n";

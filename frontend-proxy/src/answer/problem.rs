@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use telemetry::propagation;
 use tracing::Span;
 
-use crate::body::Outgoing;
-use crate::respond::typed;
+use crate::answer::body::Outgoing;
+use crate::answer::respond::typed;
 
-const STYLE: &str = include_str!("../static/error.css");
+const STYLE: &str = include_str!("../../static/error.css");
 
 /// The policy allows the page's one style by its hash.
 static CONTENT_SECURITY_POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {

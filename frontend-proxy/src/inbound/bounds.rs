@@ -7,11 +7,11 @@ use std::str::FromStr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::connection::{BUFFER, SEND, STREAM_WINDOW, WINDOW};
-use crate::framing::HEAD;
-use crate::places::REFUSALS;
-use crate::upstream::answer;
-use crate::upstream::connection::MOST_ROOM;
+use crate::forward::upstream::answer;
+use crate::forward::upstream::connection::MOST_ROOM;
+use crate::inbound::connection::{BUFFER, SEND, STREAM_WINDOW, WINDOW};
+use crate::inbound::framing::HEAD;
+use crate::inbound::permits::REFUSALS;
 
 /// File descriptors for everything except the connections of served clients and to upstreams.
 const OTHER_FILES: u64 = 64 + REFUSALS as u64;

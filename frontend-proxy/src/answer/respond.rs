@@ -9,11 +9,11 @@ use hyper::body::Body;
 use telemetry::{ledger, prometheus, propagation};
 use tracing::Span;
 
-use crate::body::Outgoing;
-use crate::cors::Cors;
-use crate::problem::Problem;
-use crate::received::Connection;
-use crate::{accept, problem};
+use crate::answer::body::Outgoing;
+use crate::answer::cors::Cors;
+use crate::answer::problem::Problem;
+use crate::answer::{accept, problem};
+use crate::inbound::received::Connection;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -14,13 +14,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
 use super::Server;
-use crate::exchange::Exchange;
-use crate::framing::{FIELDS, HEAD, Refusal};
-use crate::places::Share;
-use crate::received::{Connection, Received};
-use crate::streams;
-use crate::transport::Transport;
-use crate::wire::Wire;
+use crate::inbound::framing::{FIELDS, HEAD, Refusal};
+use crate::inbound::permits::Share;
+use crate::inbound::received::{Connection, Received};
+use crate::inbound::state::Exchange;
+use crate::inbound::streams;
+use crate::inbound::transport::Transport;
+use crate::inbound::wire::Wire;
 
 /// HTTP/2's limits: concurrent requests, and bytes of them that may wait here.
 const STREAMS: u32 = 100;

@@ -7,9 +7,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use sha2::{Digest, Sha256};
 
-use crate::body::Outgoing;
-use crate::respond::{plain, typed};
-use crate::{accept, gzip};
+use crate::answer::accept;
+use crate::answer::body::Outgoing;
+use crate::answer::respond::{plain, typed};
+use crate::site::gzip;
 
 /// Where the page's head names the span that served it.
 const PLACE: &str = "<!-- traceparent -->";
@@ -52,26 +53,26 @@ impl Pages {
         const CSS: &str = "text/css; charset=utf-8";
         const SCRIPT: &str = "text/javascript; charset=utf-8";
         let files = [
-            ("/cruddur.css", CSS, include_str!("../static/cruddur.css")),
-            ("/cruddur.js", SCRIPT, include_str!("../static/cruddur.js")),
-            ("/feed.js", SCRIPT, include_str!("../static/feed.js")),
-            ("/views.js", SCRIPT, include_str!("../static/views.js")),
-            ("/cruds.js", SCRIPT, include_str!("../static/cruds.js")),
-            ("/actions.js", SCRIPT, include_str!("../static/actions.js")),
-            ("/messages.js", SCRIPT, include_str!("../static/messages.js")),
-            ("/profile.js", SCRIPT, include_str!("../static/profile.js")),
-            ("/extras.js", SCRIPT, include_str!("../static/extras.js")),
-            ("/forms.js", SCRIPT, include_str!("../static/forms.js")),
-            ("/sign-in.js", SCRIPT, include_str!("../static/sign-in.js")),
-            ("/session.js", SCRIPT, include_str!("../static/session.js")),
-            ("/api.js", SCRIPT, include_str!("../static/api.js")),
-            ("/latest.js", SCRIPT, include_str!("../static/latest.js")),
-            ("/page.js", SCRIPT, include_str!("../static/page.js")),
-            ("/trace.js", SCRIPT, include_str!("../static/trace.js")),
-            ("/favicon.svg", "image/svg+xml", include_str!("../static/favicon.svg")),
+            ("/cruddur.css", CSS, include_str!("../../static/cruddur.css")),
+            ("/cruddur.js", SCRIPT, include_str!("../../static/cruddur.js")),
+            ("/feed.js", SCRIPT, include_str!("../../static/feed.js")),
+            ("/views.js", SCRIPT, include_str!("../../static/views.js")),
+            ("/cruds.js", SCRIPT, include_str!("../../static/cruds.js")),
+            ("/actions.js", SCRIPT, include_str!("../../static/actions.js")),
+            ("/messages.js", SCRIPT, include_str!("../../static/messages.js")),
+            ("/profile.js", SCRIPT, include_str!("../../static/profile.js")),
+            ("/extras.js", SCRIPT, include_str!("../../static/extras.js")),
+            ("/forms.js", SCRIPT, include_str!("../../static/forms.js")),
+            ("/sign-in.js", SCRIPT, include_str!("../../static/sign-in.js")),
+            ("/session.js", SCRIPT, include_str!("../../static/session.js")),
+            ("/api.js", SCRIPT, include_str!("../../static/api.js")),
+            ("/latest.js", SCRIPT, include_str!("../../static/latest.js")),
+            ("/page.js", SCRIPT, include_str!("../../static/page.js")),
+            ("/trace.js", SCRIPT, include_str!("../../static/trace.js")),
+            ("/favicon.svg", "image/svg+xml", include_str!("../../static/favicon.svg")),
         ];
         let files = files.map(|(path, content_type, content)| File::new(path, content_type, content.as_bytes()));
-        Self { home: Home::new(include_str!("../static/index.html")), files: files.into() }
+        Self { home: Home::new(include_str!("../../static/index.html")), files: files.into() }
     }
 
     /// The file at this path.

@@ -26,14 +26,14 @@ use tokio::time::error::Elapsed;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::exchange::Exchange;
-use crate::framing::{HEAD, Refusal};
-use crate::places::{Place, Places, Share};
-use crate::received::{Connection, Received};
+use crate::inbound::framing::{HEAD, Refusal};
+use crate::inbound::permits::{Place, Places, Share};
+use crate::inbound::received::{Connection, Received};
+use crate::inbound::state::Exchange;
+use crate::inbound::streams::Streams;
+use crate::inbound::transport::Transport;
+use crate::inbound::wire::{Deadlines, MARK, Wire};
 use crate::service::Service;
-use crate::streams::Streams;
-use crate::transport::Transport;
-use crate::wire::{Deadlines, MARK, Wire};
 pub(crate) use http2::{SEND, STREAM_WINDOW, WINDOW};
 
 /// The size of hyper's buffers of a connection, in bytes, in each direction: a whole head, and the line after it.

@@ -9,7 +9,7 @@ use hyper::rt::Executor;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::exchange::Progress;
+use crate::inbound::state::Progress;
 
 /// The requests of HTTP/2 connections, each in a task, which end with the server.
 #[derive(Debug, Clone, Default)]

@@ -1,4 +1,4 @@
-//! The record of each request, from its head to the last byte of its response: counted in the [metrics](crate::metrics), and
+//! The record of each request, from its head to the last byte of its response: counted in the [metrics](crate::answer::metrics), and
 //! written to the access log if that is on. Knows paths only by their route's template, and no query string.
 
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use http::{Method, Response};
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::metrics::{Metrics, RouteId};
+use crate::answer::metrics::{Metrics, RouteId};
 
 /// A request that has not ended.
 pub(crate) struct Account {

@@ -17,7 +17,7 @@ use telemetry::forwarded::Client;
 use telemetry::propagation::Trust;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::exchange::Exchange;
+use crate::inbound::state::Exchange;
 
 /// The largest body if its route sets no limit, in bytes.
 pub(crate) const BYTES: u64 = 1024 * 1024;

@@ -10,11 +10,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{REFUSED, Server};
-use crate::exchange::Exchange;
-use crate::framing::Refusal;
-use crate::places::Place;
-use crate::transport::Transport;
-use crate::wire::{Deadlines, Wire};
+use crate::inbound::framing::Refusal;
+use crate::inbound::permits::Place;
+use crate::inbound::state::Exchange;
+use crate::inbound::transport::Transport;
+use crate::inbound::wire::{Deadlines, Wire};
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first byte of a TLS handshake; no HTTP request starts with it.

@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::chunked::Chunked;
-use crate::field::{is_hop_by_hop, is_trailer};
+use crate::forward::field::{is_hop_by_hop, is_trailer};
 
 /// The largest head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;

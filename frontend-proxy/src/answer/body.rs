@@ -12,11 +12,11 @@ use telemetry::http::record_error;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::upstream::Lease;
-use crate::upstream::answer::{Malformed, Rest};
-use crate::upstream::chunked::Piece;
-use crate::upstream::connection::Connection;
-use crate::upstream::exchange::Upload;
+use crate::forward::upstream::Lease;
+use crate::forward::upstream::answer::{Malformed, Rest};
+use crate::forward::upstream::chunked::Piece;
+use crate::forward::upstream::connection::Connection;
+use crate::forward::upstream::exchange::Upload;
 
 /// The proxy's own body, or a forwarded one. Boxed: a response is moved a dozen times before it is written.
 pub(crate) type Outgoing = Either<Full<Bytes>, Box<Forwarded>>;

@@ -12,14 +12,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::{TlsAcceptor, rustls};
 
-use crate::bounds::{Bounds, raise_file_limit};
-use crate::certificate::Certificate;
 use crate::config::Config;
-use crate::connection::{self, Limits};
-use crate::framing::Refusal;
-use crate::places::{Places, Refusals};
+use crate::inbound::bounds::{Bounds, raise_file_limit};
+use crate::inbound::certificate::Certificate;
+use crate::inbound::connection::{self, Limits};
+use crate::inbound::framing::Refusal;
+use crate::inbound::permits::{Places, Refusals};
+use crate::inbound::streams::Streams;
 use crate::service::Service;
-use crate::streams::Streams;
 
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);

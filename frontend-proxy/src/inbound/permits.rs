@@ -12,7 +12,7 @@ use telemetry::forwarded::network;
 use telemetry::propagation::Trust;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::framing::Refusal;
+use crate::inbound::framing::Refusal;
 
 /// Most connections that are being refused at the same time.
 pub(crate) const REFUSALS: usize = 192;

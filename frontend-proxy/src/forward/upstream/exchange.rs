@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::answer::{Head, Malformed};
 use super::connection::Connection;
-use crate::field;
-use crate::received::{Fault, Received};
+use crate::forward::field;
+use crate::inbound::received::{Fault, Received};
 
 /// How long a client that waits for a 100 (Continue) may wait for an upstream that sends nothing.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
-use crate::framing::Refusal;
-use crate::places::Place;
+use crate::inbound::framing::Refusal;
+use crate::inbound::permits::Place;
 
 /// Cancelled requests at which an HTTP/2 connection counts as abused, if they are more than half of all its requests.
 const CUT: u32 = 100;
