@@ -19,14 +19,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use http::uri::Authority;
 use settings::allowed_hosts::AllowedHosts;
 use settings::origin::Origin;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
-use crate::inbound::bounds::Connections;
+use crate::forward::upstream::address::Upstream;
 use crate::inbound::certificate::Certificate;
+use crate::inbound::permits::Connections;
 use crate::options::Options;
 use crate::routes::{Rule, Source, Variables};
 
@@ -63,10 +63,6 @@ pub struct CommandLine {
     pub trust: Option<Trust>,
 }
 
-/// A server that requests are forwarded to: `http://host:port`, without a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Upstream(Authority);
-
 impl Config {
     /// From `settings`, which remembers the faults, and from the routes file.
     pub fn read(settings: &mut Settings, command_line: CommandLine) -> Self {
@@ -76,7 +72,7 @@ impl Config {
         let trust = settings.parse("TRACE_TRUST", "never, link, always, or networks such as 10.0.0.0/8,::1");
         let keys: Option<BaggageKeys> = settings.parse("TRACE_BAGGAGE_KEYS", "keys such as tenant,locale");
         let file = settings.text("CRUDDUR_PROXY_CONFIG").map(PathBuf::from);
-        let upstream = upstream.unwrap_or(Upstream(Authority::from_static("127.0.0.1:4567")));
+        let upstream = upstream.unwrap_or_else(Upstream::backend);
         let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0);
         Self {
@@ -131,46 +127,6 @@ impl FromStr for BaggageKeys {
     }
 }
 
-impl Upstream {
-    pub(crate) fn authority(&self) -> &str {
-        self.0.as_str()
-    }
-
-    pub(crate) fn host_and_port(&self) -> (&str, u16) {
-        (self.0.host(), self.0.port_u16().unwrap_or(80))
-    }
-}
-
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}", self.0)
-    }
-}
-
-/// Why a text is not an upstream.
-#[derive(Debug, thiserror::Error)]
-#[error("it is not http://host:port")]
-pub(crate) struct NotAnUpstream;
-
-impl FromStr for Upstream {
-    type Err = NotAnUpstream;
-
-    /// The scheme may be left out.
-    fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
-        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-        let authority: Authority = authority.parse().map_err(|_| NotAnUpstream)?;
-        // `Authority` takes any text for a port.
-        let rest = authority.as_str().strip_prefix(authority.host());
-        let port = rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
-        let plain = !authority.host().is_empty();
-        if plain && port { Ok(Self(authority)) } else { Err(NotAnUpstream) }
-    }
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,15 +154,5 @@ mod tests {
         let (trust, faults) = read(CommandLine::default());
         assert_eq!(trust, "never".parse().unwrap());
         assert!(faults.unwrap_err().starts_with("/nowhere/a.toml: cannot be read"));
-    }
-
-    #[test]
-    fn an_upstream_is_a_host_and_a_port() {
-        for text in ["http://backend:4567", "backend:4567", "http://backend:4567/"] {
-            assert_eq!(text.parse::<Upstream>().unwrap().to_string(), "http://backend:4567");
-        }
-        for text in ["https://backend", "http://backend/api", "http://me@backend", "backend:x", "backend:99999", ""] {
-            assert!(text.parse::<Upstream>().is_err(), "{text}");
-        }
     }
 }

@@ -1,29 +1,31 @@
 //! Decides how to handle a request: the proxy's own response, or one from the upstream of its route, within a SERVER span if
 //! the route is traced.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 use settings::allowed_hosts::{AllowedHosts, HostFault};
-use telemetry::http::{Served, Side, record_status, server_span};
+use telemetry::http::{Side, record_status};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
 use crate::answer::account::{Account, Accounted};
 use crate::answer::body::{Outgoing, UnderWay};
 use crate::answer::cors::Cors;
+use crate::answer::finish::{Asked, TRACE_TOKEN, finish, tell_token, tell_trace};
 use crate::answer::metrics::Metrics;
-use crate::answer::problem::Trace;
-use crate::answer::respond::{self, Asked};
+use crate::answer::problem::{Trace, is_problem, problem, read_only};
+use crate::answer::respond;
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::inbound::framing::Refusal;
 use crate::inbound::host;
 use crate::inbound::received::{Caller, Connection, Received};
-use crate::routes::{Route, Routes, Source, is_straight};
+use crate::inbound::span::begin;
+use crate::routes::{ActiveRoutes, Route, Routes, is_straight};
 use crate::site::page::Pages;
 use crate::site::relay::Relay;
 use crate::site::token::Tokens;
@@ -38,9 +40,7 @@ pub(crate) struct Service {
     trust: Trust,
     hosts: AllowedHosts,
     cors: Cors,
-    /// Replaced as a whole; a request keeps the table that it started with.
-    routes: RwLock<Arc<Routes>>,
-    source: Source,
+    pub(crate) routes: ActiveRoutes,
     forwarder: Forwarder,
     pages: Pages,
     tokens: Arc<Tokens>,
@@ -60,39 +60,13 @@ impl Service {
             trust: config.trust.clone(),
             hosts: config.hosts.clone(),
             cors: Cors::new(config.origins.clone()),
-            routes: RwLock::new(Arc::new(Routes::new(config.rules.clone()))),
-            source: config.source.clone(),
+            routes: ActiveRoutes::new(config.rules.clone(), config.source.clone()),
             forwarder: Forwarder::new(),
             pages: Pages::new(),
             relay: services.map(|services| Relay::new(services, Arc::clone(&tokens))),
             tokens,
             access_log: options.access_log,
             metrics: Arc::new(Metrics::new()),
-        }
-    }
-
-    fn routes(&self) -> Arc<Routes> {
-        Arc::clone(&self.routes.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Whether the routes come from a file.
-    pub(crate) fn has_file(&self) -> bool {
-        self.source.file.is_some()
-    }
-
-    /// Rereads the routes file, and logs the result. Blocks on the file.
-    pub(crate) fn reload(&self) {
-        match self.source.read_again() {
-            Ok(rules) => {
-                let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-                let (next, changes) = routes.next(rules);
-                tracing::info!("{} routes are in force: {changes}", next.len());
-                *routes = Arc::new(next);
-            }
-            Err(faults) => {
-                let faults = faults.to_string().replace('\n', "; ");
-                tracing::error!("keeping the old routes: {faults}");
-            }
         }
     }
 
@@ -108,13 +82,13 @@ impl Service {
         request: &Parts,
         connection: Connection,
     ) -> Response<Accounted<Outgoing>> {
-        let mut response = respond::problem(refusal.status(), &refusal.to_string(), &Span::none());
+        let mut response = problem(refusal.status(), &refusal.to_string(), &Span::none());
         if matches!(refusal, Refusal::Full | Refusal::Crowd) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         self.metrics.answered(refusal.status().as_u16());
         let asked = Asked::of(request, connection);
-        self.account(request, connection).answer(respond::finish(response, &asked, &self.cors, || false))
+        self.account(request, connection).answer(finish(response, &asked, &self.cors, || false))
     }
 
     pub(crate) async fn answer(
@@ -125,12 +99,12 @@ impl Service {
     ) -> Response<Accounted<Outgoing>> {
         let asked = Asked::of(request, connection);
         let mut account = self.account(request, connection);
-        let routes = self.routes();
+        let routes = self.routes.current();
         let response = self.dispatch(request, body, connection, &routes, &mut account).await;
-        if respond::is_problem(&response) {
+        if is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
-        account.answer(respond::finish(response, &asked, &self.cors, || routes.has_viewer()))
+        account.answer(finish(response, &asked, &self.cors, || routes.has_viewer()))
     }
 
     fn account(&self, request: &Parts, connection: Connection) -> Account {
@@ -151,7 +125,7 @@ impl Service {
     ) -> Response<Outgoing> {
         if !host::settle(request) {
             let detail = "a request has one valid Host, which is that of its target";
-            let mut response = respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
+            let mut response = problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
@@ -160,7 +134,7 @@ impl Service {
         let path = request.uri.path();
         if !is_straight(path) {
             let detail = "a path has no . or .. between its slashes";
-            return respond::problem(StatusCode::BAD_REQUEST, detail, &Span::none());
+            return problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
         // A route for every path does not cover the relay's path: the pages behind that route send spans too.
         let relay = self.relay.as_ref().filter(|_| path == RELAY);
@@ -172,12 +146,12 @@ impl Service {
             }
             "/traces" if routes.viewer().is_some() => respond::redirect("/traces/"),
             _ if route.is_some_and(|route| route.rule.shows_traces) && !self.shows_traces_to(request) => {
-                respond::problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &Span::none())
+                problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &Span::none())
             }
             _ => match (route, self.pages.find(path), relay) {
                 (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
                     let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
-                    respond::problem(StatusCode::NOT_FOUND, detail, &Span::none())
+                    problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
                     self.traced(request, body, &caller, Destination::Route(route), account).await
@@ -189,11 +163,7 @@ impl Service {
                 (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, account).await,
                 (None, Some(file), _) => {
                     account.route("/{file}");
-                    if reads(&request.method) {
-                        file.answer(&request.headers)
-                    } else {
-                        respond::read_only(&Span::none())
-                    }
+                    if reads(&request.method) { file.answer(&request.headers) } else { read_only(&Span::none()) }
                 }
                 (None, _, Some(relay)) => {
                     account.route(RELAY);
@@ -215,7 +185,7 @@ impl Service {
     fn operation(&self, path: &str) -> Response<Outgoing> {
         match path {
             "/health/ready" if self.draining.load(Ordering::Relaxed) => {
-                respond::problem(StatusCode::SERVICE_UNAVAILABLE, "it is about to stop", &Span::none())
+                problem(StatusCode::SERVICE_UNAVAILABLE, "it is about to stop", &Span::none())
             }
             "/health/telemetry" => respond::ledger(),
             "/metrics" => respond::metrics(|text| {
@@ -259,18 +229,18 @@ impl Service {
         }
         let span = under_way.span();
         account.trace(|| propagation::trace_id(span));
-        let asks_token = request.headers.remove(respond::TRACE_TOKEN).is_some();
+        let asks_token = request.headers.remove(TRACE_TOKEN).is_some();
         let response = match destination {
             Destination::Route(route) => self.forward(request, body, caller, route, span).await,
             Destination::Page if reads(&request.method) => self.page(request, span),
-            Destination::Page => respond::read_only(span),
-            Destination::None => respond::problem(StatusCode::NOT_FOUND, "no such page", span),
+            Destination::Page => read_only(span),
+            Destination::None => problem(StatusCode::NOT_FOUND, "no such page", span),
         };
         let span = under_way.into_span();
         record_status(&span, Side::Server, response.status().as_u16());
-        let mut response = respond::tell_trace(response, &span);
+        let mut response = tell_trace(response, &span);
         if asks_token && let Some(token) = self.token(&span) {
-            respond::tell_token(&mut response, &token);
+            tell_token(&mut response, &token);
         }
         response
     }
@@ -284,11 +254,11 @@ impl Service {
         span: &Span,
     ) -> Response<Outgoing> {
         if !route.takes(&request.method) {
-            return respond::read_only(span);
+            return read_only(span);
         }
         match body.limited(route.rule.body.limit, route.rule.body.timeout) {
             Ok(body) => self.forwarder.forward(request, body, caller, route, span).await,
-            Err(fault) => respond::problem(fault.status(), &fault.to_string(), span),
+            Err(fault) => problem(fault.status(), &fault.to_string(), span),
         }
     }
 }
@@ -309,29 +279,6 @@ impl<'a> Destination<'a> {
             Self::None => None,
         }
     }
-}
-
-fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -> Span {
-    let Caller { client, peer, peer_port, .. } = caller;
-    let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let served = Served {
-        method: request.method.as_str(),
-        route,
-        path: request.uri.path(),
-        query: request.uri.query(),
-        scheme: client.scheme,
-        host: client.host.as_deref(),
-        peer: Some(*peer),
-        peer_port: Some(*peer_port),
-        client: Some(client.address),
-        user_agent: header(header::USER_AGENT),
-        version: Some(match request.version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
-        }),
-    };
-    server_span(&served, &propagation::extract(&request.headers, trust, Some(*peer)))
 }
 
 fn reads(method: &Method) -> bool {

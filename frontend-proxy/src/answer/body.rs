@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::forward::upstream::Lease;
-use crate::forward::upstream::answer::{Malformed, Rest};
+use crate::forward::upstream::answer::Rest;
 use crate::forward::upstream::chunked::Piece;
 use crate::forward::upstream::connection::Connection;
 use crate::forward::upstream::exchange::Upload;
+use crate::forward::upstream::trailers::Malformed;
 
 /// The proxy's own body, or a forwarded one. Boxed: a response is moved a dozen times before it is written.
 pub(crate) type Outgoing = Either<Full<Bytes>, Box<Forwarded>>;

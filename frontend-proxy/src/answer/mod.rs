@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod account;
 pub(crate) mod body;
 pub(crate) mod cors;
+pub(crate) mod finish;
 pub(crate) mod metrics;
 pub(crate) mod problem;
 pub(crate) mod respond;

@@ -139,6 +139,26 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// An error, with the trace in which it happened; as JSON, unless [`finish`](super::finish) finds that the client prefers HTML.
+pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response<Outgoing> {
+    let problem = Problem::new(status, detail, span);
+    let mut response = problem.json();
+    response.extensions_mut().insert(problem);
+    response
+}
+
+/// The response to a method that changes something, if the resource is read-only.
+pub(crate) fn read_only(span: &Span) -> Response<Outgoing> {
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
+/// Whether this is one of the proxy's own errors.
+pub(crate) fn is_problem(response: &Response<Outgoing>) -> bool {
+    response.extensions().get::<Problem>().is_some()
+}
+
 /// Turns a response with a problem into a page.
 pub(crate) fn as_page(mut response: Response<Outgoing>, has_viewer: bool) -> Response<Outgoing> {
     let Some(page) = response.extensions().get::<Problem>().map(|problem| problem.html(has_viewer)) else {

@@ -26,10 +26,11 @@ use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
 use crate::answer::body::{Answer, Forwarded, Outgoing, UnderWay};
-use crate::answer::respond;
-use crate::forward::upstream::answer::{Head, Malformed, Rest};
+use crate::answer::problem::problem;
+use crate::forward::upstream::answer::{Head, Rest};
 use crate::forward::upstream::connection::Connection;
 use crate::forward::upstream::exchange::{Broken, Upload, exchange};
+use crate::forward::upstream::trailers::Malformed;
 use crate::forward::upstream::{Lease, Server, Servers};
 use crate::inbound::received::{Caller, Received};
 use crate::routes::{Host, Route, Rule};
@@ -120,7 +121,7 @@ impl Forwarder {
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
         loop {
             let Some(lease) = sent.servers.choose(&tried) else {
-                return respond::problem(StatusCode::BAD_GATEWAY, "no upstream is configured", server);
+                return problem(StatusCode::BAD_GATEWAY, "no upstream is configured", server);
             };
             let authority = lease.server().authority();
             let span = if server.is_none() {
@@ -139,7 +140,7 @@ impl Forwarder {
                     if answered.is_bare_431() {
                         client.over();
                         let detail = "the upstream does not accept so many or such large headers";
-                        return respond::problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
+                        return problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
                     }
                     return self.answer(answered, sent, lease, upgrade, UnderWay::new(server), client);
                 }
@@ -162,7 +163,7 @@ impl Forwarder {
             if broken.is_upstream() {
                 server.in_scope(|| tracing::warn!(upstream = authority, kind = broken.kind(), "{broken}"));
             }
-            return respond::problem(broken.status(), &broken.to_string(), server);
+            return problem(broken.status(), &broken.to_string(), server);
         }
     }
 

@@ -2,16 +2,15 @@
 //! most.
 
 use std::fmt;
-use std::num::ParseIntError;
-use std::str::FromStr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::forward::upstream::answer;
 use crate::forward::upstream::connection::MOST_ROOM;
-use crate::inbound::connection::{BUFFER, SEND, STREAM_WINDOW, WINDOW};
+use crate::inbound::connection::BUFFER;
+use crate::inbound::connection::http2::{SEND, STREAM_WINDOW, WINDOW};
 use crate::inbound::framing::HEAD;
-use crate::inbound::permits::REFUSALS;
+use crate::inbound::permits::{Connections, REFUSALS};
 
 /// File descriptors for everything except the connections of served clients and to upstreams.
 const OTHER_FILES: u64 = 64 + REFUSALS as u64;
@@ -22,9 +21,6 @@ const LEAST_SHARE: usize = 10;
 const TLS: usize = 128 * 1024;
 /// The buffers of a connection to an upstream: the request's head, the response's head, and a read after it.
 const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_ROOM;
-/// A number of concurrent connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Connections(usize);
 
 /// How many connections there may be, and how much memory each may use.
 ///
@@ -42,12 +38,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn new(
-        Connections(asked): Connections,
-        each: Option<Connections>,
-        is_secure: bool,
-        files: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(configured: Connections, each: Option<Connections>, is_secure: bool, files: Option<u64>) -> Self {
         // One for each client, and a third as many for upstreams: most connections have no request under way. If more have one,
         // requests without a file descriptor are answered with 502.
         let room = files.map_or(usize::MAX, |files| {
@@ -59,9 +50,9 @@ impl Bounds {
         let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_ROOM);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
-        let connections = asked.min(room);
-        let each = each.map_or(LEAST_SHARE.max(connections / SHARE), |Connections(each)| each).min(connections);
-        Self { connections, each, files: files.filter(|_| room < asked), bytes }
+        let connections = configured.get().min(room);
+        let each = each.map_or(LEAST_SHARE.max(connections / SHARE), Connections::get).min(connections);
+        Self { connections, each, files: files.filter(|_| room < configured.get()), bytes }
     }
 }
 
@@ -75,32 +66,6 @@ impl fmt::Display for Bounds {
             write!(f, "; no more for want of open files ({files}): raise their hard limit")?;
         }
         Ok(())
-    }
-}
-
-impl Default for Connections {
-    fn default() -> Self {
-        Self(10_000)
-    }
-}
-
-/// Why a text is not a valid number of connections.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotConnections {
-    /// It is not a number.
-    #[error(transparent)]
-    Number(#[from] ParseIntError),
-    /// Zero, or more than a process should have.
-    #[error("it is not from 1 to 100000")]
-    Range,
-}
-
-impl FromStr for Connections {
-    type Err = NotConnections;
-
-    fn from_str(text: &str) -> Result<Self, NotConnections> {
-        let connections = text.parse()?;
-        if (1..=100_000).contains(&connections) { Ok(Self(connections)) } else { Err(NotConnections::Range) }
     }
 }
 
@@ -120,9 +85,13 @@ pub(crate) fn raise_file_limit() -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn number(connections: usize) -> Connections {
+        connections.to_string().parse().unwrap()
+    }
+
     #[test]
     fn the_bound_is_what_open_files_allow() {
-        let bounds = |files| Bounds::new(Connections(10_000), None, false, files);
+        let bounds = |files| Bounds::new(number(10_000), None, false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
         let line = "at most 10000 connections, 1000 of one client, and 648 KiB for each, 6328 MiB in all";
         assert_eq!(bounds(None).to_string(), line);
@@ -133,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_client_has_a_share_unless_its_bound_is_set() {
-        let each = |all, each: Option<usize>| Bounds::new(Connections(all), each.map(Connections), false, None).each;
+        let each = |all, each: Option<usize>| Bounds::new(number(all), each.map(number), false, None).each;
         assert_eq!([each(100_000, None), each(200, None), each(50, None), each(3, None)], [10_000, 20, 10, 3]);
         assert_eq!([each(200, Some(150)), each(200, Some(1)), each(200, Some(500))], [150, 1, 200]);
     }

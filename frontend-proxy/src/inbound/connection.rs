@@ -1,7 +1,7 @@
 //! One connection from its first byte to its last: TLS if the client uses it, then HTTP/2 if its preface arrives, else HTTP/1.
 //! Closes idle connections, and ends all connections when the server is about to stop.
 
-mod http2;
+pub(crate) mod http2;
 mod open;
 
 use std::convert::Infallible;
@@ -34,7 +34,6 @@ use crate::inbound::streams::Streams;
 use crate::inbound::transport::Transport;
 use crate::inbound::wire::{Deadlines, MARK, Wire};
 use crate::service::Service;
-pub(crate) use http2::{SEND, STREAM_WINDOW, WINDOW};
 
 /// The size of hyper's buffers of a connection, in bytes, in each direction: a whole head, and the line after it.
 pub(crate) const BUFFER: usize = HEAD + 8 * 1024;

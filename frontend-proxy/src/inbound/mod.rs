@@ -8,6 +8,7 @@ pub(crate) mod host;
 pub(crate) mod permits;
 pub(crate) mod received;
 pub(crate) mod server;
+pub(crate) mod span;
 pub(crate) mod state;
 pub(crate) mod streams;
 pub(crate) mod transport;

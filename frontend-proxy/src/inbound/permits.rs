@@ -6,6 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use telemetry::forwarded::network;
@@ -18,6 +20,10 @@ use crate::inbound::framing::Refusal;
 pub(crate) const REFUSALS: usize = 192;
 /// How many clients are remembered before those without a connection are looked for.
 const FEW: usize = 64;
+
+/// A number of concurrent connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connections(usize);
 
 pub(crate) struct Places {
     all: Arc<Semaphore>,
@@ -110,6 +116,38 @@ impl Refusals {
         let (place, gives_way) = oneshot::channel();
         self.0.push_back(place);
         gives_way
+    }
+}
+
+impl Connections {
+    pub(crate) fn get(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self(10_000)
+    }
+}
+
+/// Why a text is not a valid number of connections.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotConnections {
+    /// It is not a number.
+    #[error(transparent)]
+    Number(#[from] ParseIntError),
+    /// Zero, or more than a process should have.
+    #[error("it is not from 1 to 100000")]
+    Range,
+}
+
+impl FromStr for Connections {
+    type Err = NotConnections;
+
+    fn from_str(text: &str) -> Result<Self, NotConnections> {
+        let connections = text.parse()?;
+        if (1..=100_000).contains(&connections) { Ok(Self(connections)) } else { Err(NotConnections::Range) }
     }
 }
 

@@ -76,7 +76,8 @@ impl Server {
     /// Rereads the routes file and the certificate; `None` if there is neither.
     pub fn reloader(&self) -> Option<Reloader> {
         let certificate = self.tls.as_ref().map(|(_, certificate)| certificate.clone());
-        (self.service.has_file() || certificate.is_some()).then(|| Reloader(Arc::clone(&self.service), certificate))
+        (self.service.routes.has_file() || certificate.is_some())
+            .then(|| Reloader(Arc::clone(&self.service), certificate))
     }
 
     /// `https` if the proxy has a certificate.
@@ -145,7 +146,7 @@ impl Reloader {
     /// one line for each. Blocks on the files.
     pub fn reload(&self) {
         let Self(service, certificate) = self;
-        service.reload();
+        service.routes.reload();
         match certificate.as_ref().map(Certificate::reload) {
             Some(Ok(())) => tracing::info!("the certificate was read again"),
             Some(Err(fault)) => tracing::error!("the certificate stays what it was: {fault}"),

@@ -7,12 +7,11 @@ use std::time::Duration;
 use settings::Settings;
 use toml::de::DeTable;
 
-use super::reader::{Reader, Value, find, nearest, span_of};
-use super::rule::{Body, Host, Rule};
-use super::template::Template;
-use super::{MAX_PATH, VIEWER, Variables};
-use crate::config::Upstream;
+use super::reader::{Reader, Value, Variables, find, nearest, span_of};
+use super::rule::{Body, Host, Rule, VIEWER};
+use super::template::{MAX_PATH, Template};
 use crate::forward::upstream::Limits;
+use crate::forward::upstream::address::Upstream;
 
 /// Most routes in one file.
 const MAX_ROUTES: usize = 256;

@@ -9,11 +9,18 @@ use settings::Settings;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Variables;
 use super::units::{Size, Span};
+use crate::forward::upstream::address::Upstream;
 
 /// Most entries of one list.
 const MAX_LIST: usize = 64;
+
+/// The values of `$CRUDDUR_UPSTREAM` and `$CRUDDUR_VIEWER` in a routes file.
+#[derive(Debug, Clone)]
+pub(crate) struct Variables {
+    pub(crate) upstream: Upstream,
+    pub(crate) viewer: Option<Upstream>,
+}
 
 /// A document that is being read.
 pub(super) struct Reader<'a> {

@@ -8,9 +8,12 @@ use settings::host::Authority;
 
 use super::template::Template;
 use super::units::{Size, Span};
-use crate::config::Upstream;
 use crate::forward::upstream::Limits;
+use crate::forward::upstream::address::Upstream;
 use crate::inbound::received;
+
+/// The prefix of the trace viewer.
+pub(super) const VIEWER: &str = "/traces/";
 
 /// The settings of all paths that start with one prefix.
 #[derive(Debug, Clone, PartialEq)]

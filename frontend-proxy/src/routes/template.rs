@@ -4,6 +4,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Largest prefix or template, in bytes.
+pub(super) const MAX_PATH: usize = 256;
+
 /// A path with open segments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
@@ -61,7 +64,7 @@ impl FromStr for Template {
     fn from_str(text: &str) -> Result<Self, NotATemplate> {
         let path = text.strip_prefix('/').ok_or(NotATemplate::NoSlash)?;
         let character = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'"' | b'\\');
-        if text.len() > super::MAX_PATH || !text.bytes().all(character) {
+        if text.len() > MAX_PATH || !text.bytes().all(character) {
             return Err(NotATemplate::Character);
         }
         let segments: Vec<Segment> = path.split('/').map(segment).collect::<Result<_, _>>()?;

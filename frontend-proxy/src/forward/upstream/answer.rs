@@ -8,18 +8,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::chunked::Chunked;
-use crate::forward::field::{is_hop_by_hop, is_trailer};
+use super::trailers::{FIELDS, Malformed};
+use crate::forward::field::is_hop_by_hop;
 
 /// The largest head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;
-const FIELDS: usize = 100;
 /// The proxy stops reusing a connection this long before the server would close it: a later request would cross the close.
 const MARGIN: Duration = Duration::from_secs(1);
-
-/// A response is not HTTP, or its end cannot be determined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the answer is not HTTP: {0}")]
-pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// The head of a response.
 #[derive(Debug)]
@@ -157,24 +152,6 @@ impl Head {
         closes |= wait.is_zero() || matches!(rest, Rest::UntilClose);
         Ok(Self { status, headers, rest, wait: (!closes).then_some(wait) })
     }
-}
-
-/// Parses the trailers that may follow a body. Drops every field that frames, routes or describes the message.
-pub(crate) fn fields(lines: &Bytes) -> Result<HeaderMap, Malformed> {
-    let mut parsed = [httparse::EMPTY_HEADER; FIELDS];
-    let read = httparse::parse_headers(lines, &mut parsed).map_err(|_| Malformed("its trailers cannot be read"))?;
-    let httparse::Status::Complete((_, fields)) = read else {
-        return Err(Malformed("its trailers cannot be read"));
-    };
-    let mut trailers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Malformed("a trailer has no name"))?;
-        if is_trailer(&name) {
-            let value = HeaderValue::from_maybe_shared(lines.slice_ref(field.value));
-            trailers.append(name, value.map_err(|_| Malformed("a trailer has no value"))?);
-        }
-    }
-    Ok(trailers)
 }
 
 fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malformed> {

@@ -4,7 +4,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::HeaderMap;
 
-use super::answer::{Malformed, fields};
+use super::trailers::{Malformed, trailers};
 
 /// Most hex digits of a chunk's size: less than 2^60.
 const DIGITS: u8 = 15;
@@ -91,7 +91,7 @@ impl Chunked {
             return if input.len() < MORE { Ok(Piece::More) } else { Err(Malformed("its trailers are too long")) };
         };
         self.0 = Place::End;
-        Ok(Piece::Trailers(fields(&input.split_to(end + 4).freeze())?))
+        Ok(Piece::Trailers(trailers(&input.split_to(end + 4).freeze())?))
     }
 }
 

@@ -12,8 +12,9 @@ use http::{HeaderName, Method, StatusCode};
 use hyper::body::Body;
 use tokio::time::Instant;
 
-use super::answer::{Head, Malformed};
-use super::connection::Connection;
+use super::answer::Head;
+use super::connection::{Connection, Output};
+use super::trailers::Malformed;
 use crate::forward::field;
 use crate::inbound::received::{Fault, Received};
 
@@ -153,7 +154,7 @@ impl Upload {
         Ok(false)
     }
 
-    fn data(&mut self, data: Bytes, output: &mut super::connection::Output) -> Result<(), Stuck> {
+    fn data(&mut self, data: Bytes, output: &mut Output) -> Result<(), Stuck> {
         match &mut self.framing {
             Framing::Length(left) => {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);

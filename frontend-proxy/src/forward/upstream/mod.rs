@@ -2,12 +2,14 @@
 //! step may take. The server with the fewest requests is chosen; a server that failed several times in a row is skipped for a
 //! while. Opens no connection before a request arrives, and does not know what is forwarded.
 
+pub(crate) mod address;
 pub(crate) mod answer;
 pub(crate) mod chunked;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 mod health;
 mod server;
+pub(crate) mod trailers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -15,7 +17,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::Upstream;
+use address::Upstream;
 use health::Standing;
 pub(crate) use server::{Lease, Server};
 

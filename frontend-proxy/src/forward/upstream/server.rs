@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
+use super::address::Upstream;
 use super::connection::Connection;
 use super::health::Health;
-use crate::config::Upstream;
 
 /// How many connections may wait for a request, and for how long.
 const WAITING: usize = 256;

@@ -1,6 +1,8 @@
 //! A chunked body's size lines and trailers, by [RFC 9112 §7.1](https://www.rfc-editor.org/rfc/rfc9112#section-7.1), read one
 //! byte at a time; the data is skipped.
 
+use super::token::is_token;
+
 /// Most digits of a chunk's size: more would be leading zeros or too large.
 const DIGITS: u8 = 15;
 /// Most bytes of all extensions and trailers of one body.
@@ -73,7 +75,7 @@ impl Chunked {
                 let digit = u64::from(char::from(byte).to_digit(16)?);
                 At::Size { digits: digits + 1, size: size * 16 + digit }
             }
-            (At::Extension(size), _) if super::is_token(byte) => At::ExtensionRest(size),
+            (At::Extension(size), _) if is_token(byte) => At::ExtensionRest(size),
             (At::ExtensionRest(size), b'\r') => At::SizeEnd(size),
             (At::ExtensionRest(size), _) if visible => At::ExtensionRest(size),
             (At::SizeEnd(0), b'\n') => At::Trailer,
@@ -81,7 +83,7 @@ impl Chunked {
             (At::DataReturn, b'\r') => At::DataEnd,
             (At::DataEnd, b'\n') => At::default(),
             (At::Trailer, b'\r') => At::End,
-            (At::Trailer | At::TrailerName, _) if super::is_token(byte) => At::TrailerName,
+            (At::Trailer | At::TrailerName, _) if is_token(byte) => At::TrailerName,
             (At::TrailerName, b':') => At::TrailerValue,
             (At::TrailerValue, b'\r') => At::TrailerEnd,
             (At::TrailerValue, _) if visible => At::TrailerValue,
