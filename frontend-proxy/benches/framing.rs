@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use frontend_proxy::framing::{Rest, Scanner};
+use frontend_proxy::framing::{Disposition, Scanner};
 
 const BROWSER: &str = "GET /api/activities/home HTTP/1.1\r\n\
     Host: cruddur.example.com\r\n\
@@ -25,7 +25,7 @@ const SMALL: &str = "GET / HTTP/1.1\r\nHost: localhost:3000\r\n\r\n";
 
 fn scan(scanner: &mut Scanner, bytes: &[u8]) {
     let scanned = scanner.scan(black_box(bytes));
-    assert!(scanned.rest == Rest::None);
+    assert!(scanned.rest == Disposition::None);
 }
 
 fn framing(criterion: &mut Criterion) {

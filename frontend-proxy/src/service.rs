@@ -12,18 +12,18 @@ use telemetry::http::{Side, record_status};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
-use crate::answer::account::{Account, Accounted};
-use crate::answer::body::{Outgoing, UnderWay};
+use crate::answer::body::{OpenSpan, Outgoing};
 use crate::answer::cors::Cors;
-use crate::answer::finish::{Asked, TRACE_TOKEN, finish, tell_token, tell_trace};
+use crate::answer::finish::{ResponseContext, TRACE_TOKEN, add_token, add_trace, finish};
 use crate::answer::metrics::Metrics;
 use crate::answer::problem::{Trace, is_problem, problem, read_only};
+use crate::answer::record::{RecordedBody, RequestRecord};
 use crate::answer::respond;
 use crate::config::Config;
 use crate::forward::Forwarder;
 use crate::inbound::framing::Refusal;
 use crate::inbound::host;
-use crate::inbound::received::{Caller, Connection, Received};
+use crate::inbound::received::{Caller, ClientConnection, RequestBody};
 use crate::inbound::span::begin;
 use crate::routes::{ActiveRoutes, Route, Routes, is_straight};
 use crate::site::page::Pages;
@@ -80,48 +80,48 @@ impl Service {
         &self,
         refusal: Refusal,
         request: &Parts,
-        connection: Connection,
-    ) -> Response<Accounted<Outgoing>> {
+        connection: ClientConnection,
+    ) -> Response<RecordedBody<Outgoing>> {
         let mut response = problem(refusal.status(), &refusal.to_string(), &Span::none());
         if matches!(refusal, Refusal::Full | Refusal::Crowd) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         self.metrics.answered(refusal.status().as_u16());
-        let asked = Asked::of(request, connection);
-        self.account(request, connection).answer(finish(response, &asked, &self.cors, || false))
+        let context = ResponseContext::of(request, connection);
+        self.record(request, connection).answer(finish(response, &context, &self.cors, || false))
     }
 
     pub(crate) async fn answer(
         &self,
         request: &mut Parts,
-        body: Received,
-        connection: Connection,
-    ) -> Response<Accounted<Outgoing>> {
-        let asked = Asked::of(request, connection);
-        let mut account = self.account(request, connection);
+        body: RequestBody,
+        connection: ClientConnection,
+    ) -> Response<RecordedBody<Outgoing>> {
+        let context = ResponseContext::of(request, connection);
+        let mut record = self.record(request, connection);
         let routes = self.routes.current();
-        let response = self.dispatch(request, body, connection, &routes, &mut account).await;
+        let response = self.dispatch(request, body, connection, &routes, &mut record).await;
         if is_problem(&response) {
             self.metrics.answered(response.status().as_u16());
         }
-        account.answer(finish(response, &asked, &self.cors, || routes.has_viewer()))
+        record.answer(finish(response, &context, &self.cors, || routes.has_viewer()))
     }
 
-    fn account(&self, request: &Parts, connection: Connection) -> Account {
-        let mut account = Account::open(&self.metrics);
+    fn record(&self, request: &Parts, connection: ClientConnection) -> RequestRecord {
+        let mut record = RequestRecord::open(&self.metrics);
         if self.access_log {
-            account.log(&request.method, connection.peer.ip());
+            record.log(&request.method, connection.peer.ip());
         }
-        account
+        record
     }
 
     async fn dispatch(
         &self,
         request: &mut Parts,
-        body: Received,
-        connection: Connection,
+        body: RequestBody,
+        connection: ClientConnection,
         routes: &Routes,
-        account: &mut Account,
+        record: &mut RequestRecord,
     ) -> Response<Outgoing> {
         if !host::settle(request) {
             let detail = "a request has one valid Host, which is that of its target";
@@ -130,7 +130,7 @@ impl Service {
             return response;
         }
         let caller = Caller::of(request, connection, &self.trust);
-        account.client(caller.client.address);
+        record.client(caller.client.address);
         let path = request.uri.path();
         if !is_straight(path) {
             let detail = "a path has no . or .. between its slashes";
@@ -141,7 +141,7 @@ impl Service {
         let route = routes.find(path).filter(|route| relay.is_none() || route.rule.prefix != "/");
         match path {
             "/health/live" | "/health/ready" | "/health/telemetry" | "/metrics" => {
-                account.unlogged();
+                record.unlogged();
                 self.operation(path)
             }
             "/traces" if routes.viewer().is_some() => respond::redirect("/traces/"),
@@ -154,22 +154,22 @@ impl Service {
                     problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
-                    self.traced(request, body, &caller, Destination::Route(route), account).await
+                    self.traced(request, body, &caller, Destination::Route(route), record).await
                 }
                 (Some(route), ..) => {
-                    account.route(route.rule.template(path));
+                    record.route(route.rule.template(path));
                     self.forward(request, body, &caller, route, &Span::none()).await
                 }
-                (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, account).await,
+                (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, record).await,
                 (None, Some(file), _) => {
-                    account.route("/{file}");
+                    record.route("/{file}");
                     if reads(&request.method) { file.answer(&request.headers) } else { read_only(&Span::none()) }
                 }
                 (None, _, Some(relay)) => {
-                    account.route(RELAY);
+                    record.route(RELAY);
                     relay.answer(request, body, &caller.client).await
                 }
-                (None, ..) => self.traced(request, body, &caller, Destination::None, account).await,
+                (None, ..) => self.traced(request, body, &caller, Destination::None, record).await,
             },
         }
     }
@@ -217,18 +217,18 @@ impl Service {
     async fn traced(
         &self,
         request: &mut Parts,
-        body: Received,
+        body: RequestBody,
         caller: &Caller,
         destination: Destination<'_>,
-        account: &mut Account,
+        record: &mut RequestRecord,
     ) -> Response<Outgoing> {
         let template = destination.template(request.uri.path());
-        let under_way = UnderWay::of(begin(request, caller, &self.trust, template));
+        let under_way = OpenSpan::of(begin(request, caller, &self.trust, template));
         if let Some(template) = template {
-            account.route(template);
+            record.route(template);
         }
         let span = under_way.span();
-        account.trace(|| propagation::trace_id(span));
+        record.trace(|| propagation::trace_id(span));
         let asks_token = request.headers.remove(TRACE_TOKEN).is_some();
         let response = match destination {
             Destination::Route(route) => self.forward(request, body, caller, route, span).await,
@@ -238,9 +238,9 @@ impl Service {
         };
         let span = under_way.into_span();
         record_status(&span, Side::Server, response.status().as_u16());
-        let mut response = tell_trace(response, &span);
+        let mut response = add_trace(response, &span);
         if asks_token && let Some(token) = self.token(&span) {
-            tell_token(&mut response, &token);
+            add_token(&mut response, &token);
         }
         response
     }
@@ -248,7 +248,7 @@ impl Service {
     async fn forward(
         &self,
         request: &mut Parts,
-        body: Received,
+        body: RequestBody,
         caller: &Caller,
         route: &Route,
         span: &Span,

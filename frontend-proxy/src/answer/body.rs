@@ -13,19 +13,19 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use crate::forward::upstream::Lease;
-use crate::forward::upstream::answer::Rest;
+use crate::forward::upstream::answer::BodyRemaining;
 use crate::forward::upstream::chunked::Piece;
-use crate::forward::upstream::connection::Connection;
+use crate::forward::upstream::connection::UpstreamConnection;
 use crate::forward::upstream::exchange::Upload;
 use crate::forward::upstream::trailers::Malformed;
 
 /// The proxy's own body, or a forwarded one. Boxed: a response is moved a dozen times before it is written.
-pub(crate) type Outgoing = Either<Full<Bytes>, Box<Forwarded>>;
+pub(crate) type Outgoing = Either<Full<Bytes>, Box<ForwardedBody>>;
 
 /// A span whose work is under way. If it is dropped before the work ends, the client has disconnected.
-pub(crate) struct UnderWay(Option<Span>);
+pub(crate) struct OpenSpan(Option<Span>);
 
-impl UnderWay {
+impl OpenSpan {
     pub(crate) fn new(span: &Span) -> Self {
         Self(Some(span.clone()))
     }
@@ -57,7 +57,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for OpenSpan {
     fn drop(&mut self) {
         self.fail("client_disconnected");
     }
@@ -65,7 +65,7 @@ impl Drop for UnderWay {
 
 /// Why a body ends early. The client sees its connection break.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum ForwardedBodyError {
     #[error("the upstream broke off")]
     Cut,
     #[error("the upstream sent nothing more in time")]
@@ -74,7 +74,7 @@ pub(crate) enum Broken {
     Malformed(#[from] Malformed),
 }
 
-impl Broken {
+impl ForwardedBodyError {
     /// The `error.type` of both spans.
     fn kind(&self) -> &'static str {
         match self {
@@ -86,21 +86,21 @@ impl Broken {
 }
 
 /// An upstream's body on its way to the client.
-pub(crate) struct Forwarded {
+pub(crate) struct ForwardedBody {
     /// Present while the upstream is still needed.
-    answer: Option<Answer>,
+    answer: Option<ArrivingBody>,
     /// The body, if all of it arrived with the head.
     last: Option<Bytes>,
     /// Why the body ends early. Returned one poll later, so that earlier data can be written.
-    broken: Option<Broken>,
-    server: UnderWay,
-    client: UnderWay,
+    error: Option<ForwardedBodyError>,
+    server: OpenSpan,
+    client: OpenSpan,
 }
 
 /// A response that has not arrived completely.
-pub(crate) struct Answer {
-    pub(crate) connection: Box<Connection>,
-    pub(crate) rest: Rest,
+pub(crate) struct ArrivingBody {
+    pub(crate) connection: Box<UpstreamConnection>,
+    pub(crate) rest: BodyRemaining,
     /// The part of the request that had not been sent when the response started.
     pub(crate) upload: Option<Upload>,
     /// How long the connection may wait for another request afterwards; `None` if it may carry no other.
@@ -112,21 +112,21 @@ pub(crate) struct Answer {
     pub(crate) awaited: bool,
 }
 
-impl Forwarded {
-    pub(crate) fn new(mut answer: Answer, server: UnderWay, mut client: UnderWay) -> Self {
+impl ForwardedBody {
+    pub(crate) fn new(mut answer: ArrivingBody, server: OpenSpan, mut client: OpenSpan) -> Self {
         let all = match answer.rest {
-            Rest::Length(length) => {
+            BodyRemaining::Length(length) => {
                 usize::try_from(length).ok().filter(|length| *length <= answer.connection.input.len())
             }
             _ => None,
         };
         let Some(length) = all else {
-            return Self { answer: Some(answer), last: None, broken: None, server, client };
+            return Self { answer: Some(answer), last: None, error: None, server, client };
         };
         let last = (length > 0).then(|| answer.connection.input.split_to(length).freeze());
         answer.end();
         client.over();
-        let mut forwarded = Self { answer: None, last, broken: None, server, client };
+        let mut forwarded = Self { answer: None, last, error: None, server, client };
         if length == 0 {
             forwarded.over();
         }
@@ -139,7 +139,7 @@ impl Forwarded {
     }
 }
 
-impl Answer {
+impl ArrivingBody {
     /// Keeps the connection for the next request, if no bytes are left on it.
     fn end(self) {
         if let Some(wait) = self.wait
@@ -150,7 +150,7 @@ impl Answer {
         }
     }
 
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ForwardedBodyError>>> {
         loop {
             if let Some(upload) = &mut self.upload {
                 match upload.poll(&mut self.connection, cx) {
@@ -169,15 +169,15 @@ impl Answer {
             }
             match self.connection.poll_fill(cx) {
                 Poll::Ready(Ok(length)) if length > 0 => {}
-                Poll::Ready(Ok(_)) if matches!(self.rest, Rest::UntilClose) => return Poll::Ready(None),
-                Poll::Ready(_) => return Poll::Ready(Some(Err(Broken::Cut))),
+                Poll::Ready(Ok(_)) if matches!(self.rest, BodyRemaining::UntilClose) => return Poll::Ready(None),
+                Poll::Ready(_) => return Poll::Ready(Some(Err(ForwardedBodyError::Cut))),
                 Poll::Pending => {
                     if !self.awaited {
                         self.awaited = true;
                         self.connection.set_deadline(Instant::now() + self.idle);
                     }
                     ready!(self.connection.poll_deadline(cx));
-                    return Poll::Ready(Some(Err(Broken::Stalled)));
+                    return Poll::Ready(Some(Err(ForwardedBodyError::Stalled)));
                 }
             }
         }
@@ -187,29 +187,32 @@ impl Answer {
     fn take(&mut self) -> Result<Option<Frame<Bytes>>, Malformed> {
         let input = &mut self.connection.input;
         let data = match &mut self.rest {
-            Rest::Chunked(chunked) => match chunked.take(input)? {
+            BodyRemaining::Chunked(chunked) => match chunked.take(input)? {
                 Piece::Data(data) => data,
                 Piece::Trailers(trailers) => return Ok(Some(Frame::trailers(trailers))),
                 Piece::More | Piece::End => return Ok(None),
             },
-            Rest::Length(left) => {
+            BodyRemaining::Length(left) => {
                 let length = usize::try_from(*left).map_or(input.len(), |left| left.min(input.len()));
                 *left -= u64::try_from(length).unwrap_or(*left);
                 input.split_to(length).freeze()
             }
-            Rest::UntilClose => input.split().freeze(),
+            BodyRemaining::UntilClose => input.split().freeze(),
         };
         Ok((!data.is_empty()).then(|| Frame::data(data)))
     }
 }
 
-impl Body for Forwarded {
+impl Body for ForwardedBody {
     type Data = Bytes;
-    type Error = Broken;
+    type Error = ForwardedBodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if let Some(broken) = self.broken.take() {
-            return Poll::Ready(Some(Err(broken)));
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ForwardedBodyError>>> {
+        if let Some(error) = self.error.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         let Some(answer) = &mut self.answer else {
             let last = self.last.take();
@@ -218,11 +221,11 @@ impl Body for Forwarded {
         };
         let polled = ready!(answer.poll_frame(cx));
         match polled {
-            Some(Err(broken)) => {
+            Some(Err(error)) => {
                 self.answer = None;
-                self.server.fail(broken.kind());
-                self.client.fail(broken.kind());
-                self.broken = Some(broken);
+                self.server.fail(error.kind());
+                self.client.fail(error.kind());
+                self.error = Some(error);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -238,17 +241,17 @@ impl Body for Forwarded {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_none() && self.last.is_none() && self.broken.is_none()
+        self.answer.is_none() && self.last.is_none() && self.error.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.broken.is_some() {
+        if self.error.is_some() {
             return SizeHint::new();
         }
         let last = self.last.as_ref().and_then(|last| u64::try_from(last.len()).ok()).unwrap_or(0);
         match self.answer.as_ref().map(|answer| &answer.rest) {
             None => SizeHint::with_exact(last),
-            Some(Rest::Length(length)) => SizeHint::with_exact(*length),
+            Some(BodyRemaining::Length(length)) => SizeHint::with_exact(*length),
             Some(_) => SizeHint::new(),
         }
     }

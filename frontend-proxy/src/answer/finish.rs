@@ -13,7 +13,7 @@ use crate::answer::accept;
 use crate::answer::body::Outgoing;
 use crate::answer::cors::Cors;
 use crate::answer::problem::{self, is_problem};
-use crate::inbound::received::Connection;
+use crate::inbound::received::ClientConnection;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -32,15 +32,15 @@ static OURS: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// Request details needed to build its response.
-pub(crate) struct Asked {
+pub(crate) struct ResponseContext {
     accept: Option<HeaderValue>,
     origin: Option<HeaderValue>,
     is_head: bool,
     secure: bool,
 }
 
-impl Asked {
-    pub(crate) fn of(request: &Parts, connection: Connection) -> Self {
+impl ResponseContext {
+    pub(crate) fn of(request: &Parts, connection: ClientConnection) -> Self {
         let mut accepts = request.headers.get_all(header::ACCEPT).iter();
         let first = accepts.next();
         let accept = accepts.fold(first.cloned(), |before, next| {
@@ -55,39 +55,39 @@ impl Asked {
 /// Completes a response. Every response passes through here exactly once, and last: a header for all responses belongs here.
 pub(crate) fn finish(
     response: Response<Outgoing>,
-    asked: &Asked,
+    context: &ResponseContext,
     cors: &Cors,
     has_viewer: impl FnOnce() -> bool,
 ) -> Response<Outgoing> {
     // A response that switches protocols has no body, and is an upstream's too.
     let is_forwarded =
         matches!(response.body(), Either::Right(_)) || response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if is_forwarded { response } else { finish_own(response, asked, cors, has_viewer) }
+    if is_forwarded { response } else { finish_own(response, context, cors, has_viewer) }
 }
 
 /// Completes one of the proxy's own responses.
 fn finish_own(
     mut response: Response<Outgoing>,
-    asked: &Asked,
+    context: &ResponseContext,
     cors: &Cors,
     has_viewer: impl FnOnce() -> bool,
 ) -> Response<Outgoing> {
     if is_problem(&response) {
-        if accept::prefers_html(asked.accept.as_ref()) {
+        if accept::prefers_html(context.accept.as_ref()) {
             response = problem::as_page(response, has_viewer());
         }
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
-        cors.allow(asked.origin.as_ref(), response.headers_mut());
+        cors.allow(context.origin.as_ref(), response.headers_mut());
     }
     for (name, value) in &OURS {
         if !response.headers().contains_key(name) {
             response.headers_mut().insert(name, value.clone());
         }
     }
-    if asked.secure {
+    if context.secure {
         response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
     }
-    if asked.is_head {
+    if context.is_head {
         if let Some(length) = response.body().size_hint().exact().filter(|length| *length > 0) {
             response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
         }
@@ -96,9 +96,9 @@ fn finish_own(
     response
 }
 
-/// Adds to a response which span served it and, if the caller asked, whether that is recorded. Replaces the upstream's headers
+/// Adds to a response which span served it and, if the caller requested it, whether that is recorded. Replaces the upstream's headers
 /// about this: to the caller, the proxy is the server.
-pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
+pub(crate) fn add_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     response.headers_mut().remove("x-amzn-trace-id");
     propagation::tell(span, |timing, id, answer| {
         let answer = answer.as_ref().map(|(name, value)| (HeaderName::from_static(name), value.as_str()));
@@ -112,7 +112,7 @@ pub(crate) fn tell_trace<B>(mut response: Response<B>, span: &Span) -> Response<
 }
 
 /// Adds the token of the trace in which a page was served.
-pub(crate) fn tell_token<B>(response: &mut Response<B>, token: &str) {
+pub(crate) fn add_token<B>(response: &mut Response<B>, token: &str) {
     if let Ok(token) = HeaderValue::from_str(token) {
         response.headers_mut().insert(TRACE_TOKEN, token);
     }
@@ -124,9 +124,9 @@ mod tests {
     use crate::answer::problem::problem;
     use crate::answer::respond::alive;
 
-    fn asked(secure: bool) -> Asked {
+    fn context(secure: bool) -> ResponseContext {
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        Asked::of(&http::Request::new(()).into_parts().0, Connection { peer, secure })
+        ResponseContext::of(&http::Request::new(()).into_parts().0, ClientConnection { peer, secure })
     }
 
     #[test]
@@ -136,10 +136,10 @@ mod tests {
             request.headers.append(header::ACCEPT, HeaderValue::from_static(accepted));
         }
         let peer = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let asked = Asked::of(&request, Connection { peer, secure: false });
+        let context = ResponseContext::of(&request, ClientConnection { peer, secure: false });
         let response = finish(
             problem(StatusCode::NOT_FOUND, "no such page", &Span::none()),
-            &asked,
+            &context,
             &Cors::new(Vec::new()),
             || false,
         );
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn who_came_by_tls_is_told_to_come_by_tls_again() {
         for secure in [true, false] {
-            let response = finish(alive(), &asked(secure), &Cors::new(Vec::new()), || false);
+            let response = finish(alive(), &context(secure), &Cors::new(Vec::new()), || false);
             assert_eq!(response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secure);
             assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         }

@@ -21,15 +21,15 @@ const FAILURES: [u16; 3] = [502, 503, 504];
 /// All counts.
 pub(crate) struct Metrics {
     /// Filled in order, from the first one.
-    routes: [OnceLock<Route>; ROUTES],
-    other: Route,
+    routes: [OnceLock<RouteCounts>; ROUTES],
+    other: RouteCounts,
     active: AtomicI64,
     connections: AtomicI64,
     failures: [AtomicU64; FAILURES.len()],
 }
 
 /// The counts of one route.
-pub(crate) struct Route {
+pub(crate) struct RouteCounts {
     template: Box<str>,
     classes: [Histogram; CLASSES.len()],
 }
@@ -54,7 +54,7 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
             routes: [const { OnceLock::new() }; ROUTES],
-            other: Route::new("other"),
+            other: RouteCounts::new("other"),
             active: AtomicI64::new(0),
             connections: AtomicI64::new(0),
             failures: Default::default(),
@@ -63,7 +63,8 @@ impl Metrics {
 
     /// The route with this template, which may be new.
     pub(crate) fn route(&self, template: &str) -> RouteId {
-        let place = |route: &OnceLock<Route>| &*route.get_or_init(|| Route::new(template)).template == template;
+        let place =
+            |route: &OnceLock<RouteCounts>| &*route.get_or_init(|| RouteCounts::new(template)).template == template;
         self.routes.iter().position(place).map_or(RouteId::OTHER, RouteId)
     }
 
@@ -122,7 +123,7 @@ impl Metrics {
         }
     }
 
-    fn of(&self, id: RouteId) -> &Route {
+    fn of(&self, id: RouteId) -> &RouteCounts {
         self.routes.get(id.0).and_then(OnceLock::get).unwrap_or(&self.other)
     }
 }
@@ -136,7 +137,7 @@ impl Drop for OpenConnection {
     }
 }
 
-impl Route {
+impl RouteCounts {
     fn new(template: &str) -> Self {
         Self { template: template.into(), classes: Default::default() }
     }

@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 
-use crate::forward::upstream::exchange::Broken;
+use crate::forward::upstream::exchange::AttemptError;
 
-impl Broken {
+impl AttemptError {
     /// 502 if the upstream cannot be reached or does not speak HTTP; 504 if it takes too long, including to connect.
     pub(super) fn status(&self) -> StatusCode {
         match self {

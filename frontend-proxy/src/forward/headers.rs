@@ -12,7 +12,7 @@ use telemetry::propagation;
 use tracing::Span;
 
 use crate::forward::field::{is_claim, is_hop_by_hop, is_ours, write as field};
-use crate::forward::upstream::exchange::{Framing, Upload};
+use crate::forward::upstream::exchange::{Upload, UploadFraming};
 
 /// The proxy's name in `Via`.
 const PSEUDONYM: &str = "frontend-proxy";
@@ -58,12 +58,12 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context
         field(out, "expect", b"100-continue");
     }
     match upload.framing() {
-        Framing::None | Framing::Over => {}
-        Framing::Length(length) => {
+        UploadFraming::None | UploadFraming::Over => {}
+        UploadFraming::Length(length) => {
             // Writing to a Vec does not fail.
             let _: std::io::Result<()> = write!(out, "content-length: {length}\r\n");
         }
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        UploadFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     let trailers = hop_by_hop && takes_trailers(&request.headers);
     if context.upgrades {

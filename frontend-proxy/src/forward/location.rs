@@ -8,14 +8,14 @@ use telemetry::forwarded::Client;
 use crate::routes::Rule;
 
 /// The upstream's own names, and its address as the client sees it.
-pub(super) struct View<'a> {
+pub(super) struct LocationRewrite<'a> {
     /// The upstream's authority, and the `Host` that it was sent.
     pub(super) own: [&'a str; 2],
     pub(super) client: &'a Client<'a>,
     pub(super) rule: &'a Rule,
 }
 
-impl View<'_> {
+impl LocationRewrite<'_> {
     pub(super) fn rewrite(&self, headers: &mut HeaderMap) {
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let rewritten = headers.get(&name).and_then(|value| self.rewritten(value.to_str().ok()?));
@@ -77,7 +77,8 @@ mod tests {
         let client = Client { address: [192, 0, 2, 7].into(), scheme: client.0, host: client.1.map(Into::into) };
         let mut headers = HeaderMap::new();
         headers.insert(header::LOCATION, HeaderValue::from_static(reference));
-        View { own: ["127.0.0.1:4567", "named.example"], client: &client, rule: &rule }.rewrite(&mut headers);
+        LocationRewrite { own: ["127.0.0.1:4567", "named.example"], client: &client, rule: &rule }
+            .rewrite(&mut headers);
         headers[header::LOCATION].to_str().unwrap().to_owned()
     }
 

@@ -25,16 +25,16 @@ use telemetry::span::SpanExt;
 use tokio::time::{Instant, timeout_at};
 use tracing::Span;
 
-use crate::answer::body::{Answer, Forwarded, Outgoing, UnderWay};
+use crate::answer::body::{ArrivingBody, ForwardedBody, OpenSpan, Outgoing};
 use crate::answer::problem::problem;
-use crate::forward::upstream::answer::{Head, Rest};
-use crate::forward::upstream::connection::Connection;
-use crate::forward::upstream::exchange::{Broken, Upload, exchange};
+use crate::forward::upstream::answer::{BodyRemaining, Head};
+use crate::forward::upstream::connection::UpstreamConnection;
+use crate::forward::upstream::exchange::{AttemptError, Upload, exchange};
 use crate::forward::upstream::trailers::Malformed;
-use crate::forward::upstream::{Lease, Server, Servers};
-use crate::inbound::received::{Caller, Received};
+use crate::forward::upstream::{Lease, Servers, UpstreamServer};
+use crate::inbound::received::{Caller, RequestBody};
 use crate::routes::{Host, Route, Rule};
-use location::View;
+use location::LocationRewrite;
 use tunnel::{Tunnel, Tunnels};
 
 /// Forwards requests.
@@ -43,7 +43,7 @@ pub(crate) struct Forwarder {
 }
 
 /// A request being forwarded, through all its attempts.
-struct Sent<'a> {
+struct ForwardedRequest<'a> {
     request: &'a Parts,
     upload: Upload,
     rule: &'a Rule,
@@ -58,7 +58,7 @@ struct Sent<'a> {
 
 /// An attempt that got a response.
 struct Answered {
-    connection: Box<Connection>,
+    connection: Box<UpstreamConnection>,
     head: Head,
     /// The whole request has been sent to the upstream.
     sent: bool,
@@ -66,7 +66,7 @@ struct Answered {
 
 /// An attempt that got no response.
 struct Failed {
-    broken: Broken,
+    error: AttemptError,
     /// Nothing of the request has left this machine.
     unsent: bool,
     /// The connection had served other requests before.
@@ -78,7 +78,7 @@ impl Answered {
     /// this status. The client then gets the reason in the form of the proxy's own errors.
     fn is_bare_431(&self) -> bool {
         let Head { status, rest, .. } = &self.head;
-        *status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && matches!(rest, Rest::Length(0))
+        *status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE && matches!(rest, BodyRemaining::Length(0))
     }
 }
 
@@ -96,7 +96,7 @@ impl Forwarder {
     pub(crate) async fn forward(
         &self,
         request: &mut Parts,
-        body: Received,
+        body: RequestBody,
         caller: &Caller,
         route: &Route,
         server: &Span,
@@ -111,12 +111,18 @@ impl Forwarder {
         let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
         let (rule, servers, upgrades) = (&route.rule, &route.servers, upgrade.is_some());
         let Caller { client, is_trusted, .. } = caller;
-        let sent = Sent { request, upload, rule, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
+        let sent =
+            ForwardedRequest { request, upload, rule, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
         self.attempt(sent, upgrade, server).await
     }
 
     /// Tries until there is a response or until another attempt makes no sense.
-    async fn attempt(&self, mut sent: Sent<'_>, upgrade: Option<OnUpgrade>, server: &Span) -> Response<Outgoing> {
+    async fn attempt(
+        &self,
+        mut sent: ForwardedRequest<'_>,
+        upgrade: Option<OnUpgrade>,
+        server: &Span,
+    ) -> Response<Outgoing> {
         let path = sent.path.split_once('?').map_or(sent.path, |(path, _)| path);
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
         loop {
@@ -132,7 +138,7 @@ impl Forwarder {
             if attempts > 0 {
                 span.set("http.request.resend_count", i64::from(attempts));
             }
-            let mut client = UnderWay::of(span);
+            let mut client = OpenSpan::of(span);
             let failed = match sent.once(&lease, client.span(), fresh).await {
                 Ok(answered) => {
                     sent.servers.succeeded(lease.server());
@@ -142,17 +148,17 @@ impl Forwarder {
                         let detail = "the upstream does not accept so many or such large headers";
                         return problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
                     }
-                    return self.answer(answered, sent, lease, upgrade, UnderWay::new(server), client);
+                    return self.answer(answered, sent, lease, upgrade, OpenSpan::new(server), client);
                 }
                 Err(failed) => failed,
             };
-            let broken = &failed.broken;
-            client.fail(broken.kind());
-            let stale = failed.reused && matches!(broken, Broken::Unanswered);
+            let error = &failed.error;
+            client.fail(error.kind());
+            let stale = failed.reused && matches!(error, AttemptError::Unanswered);
             if stale {
                 // Whatever closed one idle connection has closed the others too.
                 lease.server().forget();
-            } else if broken.is_upstream() {
+            } else if error.is_upstream() {
                 sent.servers.failed(lease.server());
             }
             if attempts < sent.servers.limits().retries && sent.may_repeat(&failed) {
@@ -160,10 +166,10 @@ impl Forwarder {
                 tried.push(Arc::from(authority));
                 continue;
             }
-            if broken.is_upstream() {
-                server.in_scope(|| tracing::warn!(upstream = authority, kind = broken.kind(), "{broken}"));
+            if error.is_upstream() {
+                server.in_scope(|| tracing::warn!(upstream = authority, kind = error.kind(), "{error}"));
             }
-            return problem(broken.status(), &broken.to_string(), server);
+            return problem(error.status(), &error.to_string(), server);
         }
     }
 
@@ -171,18 +177,18 @@ impl Forwarder {
     fn answer(
         &self,
         answered: Answered,
-        sent: Sent<'_>,
+        sent: ForwardedRequest<'_>,
         lease: Lease,
         upgrade: Option<OnUpgrade>,
-        server: UnderWay,
-        client: UnderWay,
+        server: OpenSpan,
+        client: OpenSpan,
     ) -> Response<Outgoing> {
         let Answered { connection, head, sent: whole } = answered;
         let limits = sent.servers.limits();
         let mut response = Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
         let own = [lease.server().authority(), sent.host(lease.server())];
-        View { own, client: sent.client, rule: sent.rule }.rewrite(response.headers_mut());
+        LocationRewrite { own, client: sent.client, rule: sent.rule }.rewrite(response.headers_mut());
         if matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
             // Only these two statuses keep `Upgrade`, and `Connection` has to name it.
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
@@ -202,16 +208,16 @@ impl Forwarder {
         } else {
             let upload = (!whole).then_some(sent.upload);
             let (rest, wait, idle) = (head.rest, head.wait, limits.idle);
-            let answer = Answer { connection, rest, upload, wait, lease, idle, awaited: false };
-            Either::Right(Box::new(Forwarded::new(answer, server, client)))
+            let answer = ArrivingBody { connection, rest, upload, wait, lease, idle, awaited: false };
+            Either::Right(Box::new(ForwardedBody::new(answer, server, client)))
         };
         response.map(|()| body)
     }
 }
 
-impl Sent<'_> {
+impl ForwardedRequest<'_> {
     /// The `Host` that is sent to a server.
-    fn host<'s>(&'s self, server: &'s Server) -> &'s str {
+    fn host<'s>(&'s self, server: &'s UpstreamServer) -> &'s str {
         match &self.rule.host {
             Host::Upstream => server.authority(),
             Host::Client => self.client.host.as_deref().unwrap_or(server.authority()),
@@ -230,8 +236,10 @@ impl Sent<'_> {
             Some(connection) => connection,
             None => {
                 let connected = timeout_at(now + limits.connect, server.connect(deadline)).await;
-                let failed = |broken| Failed { broken, unsent: true, reused };
-                connected.map_err(|_| failed(Broken::ConnectTimeout))?.map_err(|_| failed(Broken::Connect))?
+                let failed = |error| Failed { error, unsent: true, reused };
+                connected
+                    .map_err(|_| failed(AttemptError::ConnectTimeout))?
+                    .map_err(|_| failed(AttemptError::Connect))?
             }
         };
         let context = headers::ForwardContext {
@@ -252,7 +260,7 @@ impl Sent<'_> {
         });
         match answer {
             Ok((head, sent)) => Ok(Answered { connection, head, sent }),
-            Err(broken) => Err(Failed { broken, unsent: !connection.output.begun, reused }),
+            Err(error) => Err(Failed { error, unsent: !connection.output.begun, reused }),
         }
     }
 
@@ -262,9 +270,9 @@ impl Sent<'_> {
     fn may_repeat(&self, failed: &Failed) -> bool {
         let idempotent =
             matches!(self.request.method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE);
-        let safe = match failed.broken {
-            Broken::Connect | Broken::ConnectTimeout => true,
-            Broken::Unanswered => idempotent || failed.unsent,
+        let safe = match failed.error {
+            AttemptError::Connect | AttemptError::ConnectTimeout => true,
+            AttemptError::Unanswered => idempotent || failed.unsent,
             _ => false,
         };
         safe && !self.upload.touched

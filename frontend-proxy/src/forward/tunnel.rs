@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::answer::body::UnderWay;
+use crate::answer::body::OpenSpan;
 use crate::forward::upstream::Lease;
-use crate::forward::upstream::connection::{Connection, Timer};
+use crate::forward::upstream::connection::{Timer, UpstreamConnection};
 
 /// The buffer size of a read, in bytes, for each direction.
 const ROOM: usize = 8 * 1024;
@@ -29,12 +29,12 @@ pub(super) struct Tunnels(Mutex<JoinSet<()>>);
 /// A tunnel that is about to open.
 pub(super) struct Tunnel {
     pub(super) client: OnUpgrade,
-    pub(super) upstream: Box<Connection>,
+    pub(super) upstream: Box<UpstreamConnection>,
     pub(super) idle: Duration,
     /// Counts the request as the server's for as long as the tunnel is open.
     pub(super) _lease: Lease,
     /// The SERVER and the CLIENT span.
-    pub(super) spans: [UnderWay; 2],
+    pub(super) spans: [OpenSpan; 2],
 }
 
 impl Tunnels {
@@ -76,7 +76,7 @@ impl Tunnel {
         let client = (&mut self.client).await.map_err(|_| Ended::Client)?;
         let mut client = TokioIo::new(client);
         let (upstream, early) = self.upstream.parts();
-        let (mut down, mut up) = (Way::new(early), Way::new(BytesMut::new()));
+        let (mut down, mut up) = (Direction::new(early), Direction::new(BytesMut::new()));
         let mut timer = Timer::new(Instant::now() + self.idle);
         poll_fn(|cx| {
             let downwards = down.poll(upstream, &mut client, cx).map_err(|at| at.of(Ended::Upstream, Ended::Client))?;
@@ -95,7 +95,7 @@ impl Tunnel {
 }
 
 /// One direction of a tunnel.
-struct Way {
+struct Direction {
     buffer: BytesMut,
     /// Written bytes may not have been flushed yet.
     unflushed: bool,
@@ -108,21 +108,21 @@ struct Way {
 }
 
 /// The end of a direction that failed.
-enum At {
-    From,
-    To,
+enum FailedSide {
+    Source,
+    Target,
 }
 
-impl At {
+impl FailedSide {
     fn of(self, from: Ended, to: Ended) -> Ended {
         match self {
-            Self::From => from,
-            Self::To => to,
+            Self::Source => from,
+            Self::Target => to,
         }
     }
 }
 
-impl Way {
+impl Direction {
     fn new(early: BytesMut) -> Self {
         Self { buffer: early, unflushed: false, moved: false, read: false, over: false }
     }
@@ -132,31 +132,32 @@ impl Way {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), At>> {
-        let at = |at: fn() -> At| move |_: io::Error| at();
+    ) -> Poll<Result<(), FailedSide>> {
+        let at = |at: fn() -> FailedSide| move |_: io::Error| at();
         loop {
             if self.over {
                 return Poll::Ready(Ok(()));
             }
             while !self.buffer.is_empty() {
-                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer)).map_err(at(|| At::To))?;
+                let written =
+                    ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer)).map_err(at(|| FailedSide::Target))?;
                 if written == 0 {
-                    return Poll::Ready(Err(At::To));
+                    return Poll::Ready(Err(FailedSide::Target));
                 }
                 self.buffer.advance(written);
                 (self.unflushed, self.moved) = (true, true);
             }
             if self.read {
-                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(at(|| At::To))?;
+                ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(at(|| FailedSide::Target))?;
                 (self.over, self.buffer) = (true, BytesMut::new());
                 continue;
             }
             self.buffer.reserve(ROOM);
             match pin!(from.read_buf(&mut self.buffer)).poll(cx) {
-                Poll::Ready(read) => self.read = read.map_err(at(|| At::From))? == 0,
+                Poll::Ready(read) => self.read = read.map_err(at(|| FailedSide::Source))? == 0,
                 Poll::Pending => {
                     if self.unflushed {
-                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(at(|| At::To))?;
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(at(|| FailedSide::Target))?;
                         self.unflushed = false;
                     }
                     return Poll::Pending;

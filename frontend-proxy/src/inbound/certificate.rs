@@ -22,9 +22,9 @@ const LIMIT: u64 = 1024 * 1024;
 
 /// The active certificate. Its clones share it.
 #[derive(Clone)]
-pub(crate) struct Certificate(Arc<Shown>);
+pub(crate) struct Certificate(Arc<SharedCertificate>);
 
-struct Shown {
+struct SharedCertificate {
     files: Files,
     current: RwLock<Arc<CertifiedKey>>,
 }
@@ -37,7 +37,7 @@ struct Files {
 
 /// Why there is no certificate to show.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum CertificateError {
     /// The file of certificates cannot be read.
     #[error("{0} cannot be read ({1}); name a PEM file of the certificate and what signed it, the certificate first")]
     Certificate(PathBuf, String),
@@ -49,7 +49,7 @@ pub(crate) enum Fault {
     Pair(PathBuf, PathBuf, rustls::Error),
 }
 
-impl Fault {
+impl CertificateError {
     /// The variable that the fault is about.
     fn variable(&self) -> &'static str {
         if let Self::Certificate(..) = self { CERTIFICATE } else { KEY }
@@ -73,7 +73,7 @@ impl Certificate {
         };
         let files = Files { certificate: certificate.into(), key: key.into() };
         match files.load() {
-            Ok(current) => Some(Self(Arc::new(Shown { files, current: RwLock::new(current) }))),
+            Ok(current) => Some(Self(Arc::new(SharedCertificate { files, current: RwLock::new(current) }))),
             Err(fault) => {
                 settings.fault(fault.variable(), fault.to_string());
                 None
@@ -85,7 +85,7 @@ impl Certificate {
     ///
     /// # Errors
     /// The files are invalid; the certificate does not change.
-    pub(crate) fn reload(&self) -> Result<(), Fault> {
+    pub(crate) fn reload(&self) -> Result<(), CertificateError> {
         let next = self.0.files.load()?;
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
@@ -103,14 +103,15 @@ impl Certificate {
 }
 
 impl Files {
-    fn load(&self) -> Result<Arc<CertifiedKey>, Fault> {
+    fn load(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
         let chain = read(&self.certificate, |pem| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>())
             .and_then(|chain| if chain.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(chain) })
-            .map_err(|why| Fault::Certificate(self.certificate.clone(), why))?;
-        let key = read(&self.key, PrivateKeyDer::from_pem_slice).map_err(|why| Fault::Key(self.key.clone(), why))?;
+            .map_err(|why| CertificateError::Certificate(self.certificate.clone(), why))?;
+        let key = read(&self.key, PrivateKeyDer::from_pem_slice)
+            .map_err(|why| CertificateError::Key(self.key.clone(), why))?;
         CertifiedKey::from_der(chain, key, &provider())
             .map(Arc::new)
-            .map_err(|error| Fault::Pair(self.key.clone(), self.certificate.clone(), error))
+            .map_err(|error| CertificateError::Pair(self.key.clone(), self.certificate.clone(), error))
     }
 }
 
@@ -123,15 +124,15 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for SharedCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-impl fmt::Debug for Shown {
+impl fmt::Debug for SharedCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shown").field("files", &self.files.certificate).finish_non_exhaustive()
+        f.debug_struct("SharedCertificate").field("files", &self.files.certificate).finish_non_exhaustive()
     }
 }
 

@@ -27,9 +27,9 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::inbound::framing::{HEAD, Refusal};
-use crate::inbound::permits::{Place, Places, Share};
-use crate::inbound::received::{Connection, Received};
-use crate::inbound::state::Exchange;
+use crate::inbound::permits::{ConnectionPermit, Permits, Share};
+use crate::inbound::received::{ClientConnection, RequestBody};
+use crate::inbound::state::ConnectionState;
 use crate::inbound::streams::Streams;
 use crate::inbound::transport::Transport;
 use crate::inbound::wire::{Deadlines, MARK, Wire};
@@ -45,14 +45,14 @@ const HEADED: Duration = Duration::from_secs(2);
 
 /// How long each step of a client may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub(crate) struct ClientLimits {
     pub(crate) deadlines: Deadlines,
     pub(crate) handshake: Duration,
     /// A connection is closed after it has been idle for this long, or for up to twice as long.
     pub(crate) idle: Duration,
 }
 
-impl Default for Limits {
+impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             deadlines: Deadlines {
@@ -67,21 +67,21 @@ impl Default for Limits {
 }
 
 /// The state that all connections share.
-pub(crate) struct Server {
+pub(crate) struct ConnectionServer {
     pub(crate) service: Arc<Service>,
     pub(crate) tls: Option<TlsAcceptor>,
-    pub(crate) places: Places,
+    pub(crate) permits: Permits,
     pub(crate) streams: Streams,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ClientLimits,
 }
 
-impl Server {
+impl ConnectionServer {
     /// Serves until either side ends the connection.
     pub(crate) async fn serve(
         self: Arc<Self>,
         stream: TcpStream,
         peer: SocketAddr,
-        (share, place): (Share, Place),
+        (share, permit): (Share, ConnectionPermit),
         mut draining: watch::Receiver<bool>,
     ) {
         let _open = self.service.metrics.connection();
@@ -93,15 +93,15 @@ impl Server {
             _ = draining.wait_for(|draining| *draining) => return,
         };
         let Ok(Some(opened)) = opened else { return };
-        let exchange = Arc::new(Exchange::default());
-        let connection = Connection { peer, secure: opened.transport.is_secure() };
+        let state = Arc::new(ConnectionState::default());
+        let connection = ClientConnection { peer, secure: opened.transport.is_secure() };
         let (refusal, http2) = (opened.refusal, opened.http2);
-        let wire = opened.wire(&exchange, self.limits.deadlines, Some(place));
+        let wire = opened.wire(&state, self.limits.deadlines, Some(permit));
         let served = match refusal {
-            Some(refusal) => self.http1(wire.refused(refusal), connection, exchange, draining).await,
+            Some(refusal) => self.http1(wire.refused(refusal), connection, state, draining).await,
             // Boxed: most connections do not use HTTP/2 and need no space for its state.
-            None if http2 => Box::pin(self.http2(wire.unscanned(), connection, exchange, Ok(share), draining)).await,
-            None => self.http1(wire, connection, exchange, draining).await,
+            None if http2 => Box::pin(self.http2(wire.unscanned(), connection, state, Ok(share), draining)).await,
+            None => self.http1(wire, connection, state, draining).await,
         };
         // An error on a connection is the client's concern; a failed request is logged where it fails.
         if let Err(error) = served {
@@ -113,16 +113,16 @@ impl Server {
     pub(crate) async fn refuse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, refusal: Refusal) {
         drop(stream.set_nodelay(true));
         let Ok(Some(opened)) = self.open(stream, Some(refusal)).await else { return };
-        let exchange = Arc::new(Exchange::default());
-        let connection = Connection { peer, secure: opened.transport.is_secure() };
+        let state = Arc::new(ConnectionState::default());
+        let connection = ClientConnection { peer, secure: opened.transport.is_secure() };
         let http2 = opened.http2;
-        let wire = opened.wire(&exchange, self.limits.deadlines, None);
+        let wire = opened.wire(&state, self.limits.deadlines, None);
         let (end, ending) = watch::channel(false);
         let served = async {
             if http2 {
-                Box::pin(self.http2(wire.unscanned(), connection, exchange, Err(refusal), ending)).await
+                Box::pin(self.http2(wire.unscanned(), connection, state, Err(refusal), ending)).await
             } else {
-                self.http1(wire.refused(refusal), connection, exchange, ending).await
+                self.http1(wire.refused(refusal), connection, state, ending).await
             }
         };
         // An HTTP/2 connection does not end with its first response.
@@ -140,18 +140,18 @@ impl Server {
     async fn http1(
         &self,
         wire: Wire<Transport>,
-        connection: Connection,
-        exchange: Arc<Exchange>,
+        connection: ClientConnection,
+        state: Arc<ConnectionState>,
         draining: watch::Receiver<bool>,
     ) -> hyper::Result<()> {
-        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
+        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&state));
         let answer = service_fn(move |mut request: Request<Incoming>| {
-            let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
+            let (service, state) = (Arc::clone(&service), Arc::clone(&shared));
             // Runs before the connection is read again: the read would end it if the client has ended its side.
-            let active = exchange.begin(None);
+            let active = state.begin(None);
             async move {
-                let refusal = exchange.refusal().filter(|_| request.headers().contains_key(MARK));
-                let wish = take_wish(&mut request);
+                let refusal = state.refusal().filter(|_| request.headers().contains_key(MARK));
+                let upgrade = take_upgrade(&mut request);
                 let (mut request, body) = request.into_parts();
                 let mut response = match refusal {
                     Some(refusal) => {
@@ -159,14 +159,14 @@ impl Server {
                         request.method = Method::from_bytes(b"_OTHER").unwrap_or_default();
                         service.refuse(refusal, &request, connection)
                     }
-                    None => service.answer(&mut request, Received::recorded(body, &exchange), connection).await,
+                    None => service.answer(&mut request, RequestBody::recorded(body, &state), connection).await,
                 };
                 // The task that watches this connection may learn of the stop only after this response has been sent.
-                if service.draining.load(Relaxed) || is_last(&response, request.version, &exchange) {
+                if service.draining.load(Relaxed) || is_last(&response, request.version, &state) {
                     announce_end(&mut response, request.version);
                 }
-                if wish {
-                    exchange.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+                if upgrade {
+                    state.decide_upgrade(response.status() == StatusCode::SWITCHING_PROTOCOLS);
                     // The bytes that follow on this connection may have been read already, and wait for this decision.
                     poll_fn(|cx| Poll::Ready(cx.waker().clone())).await.wake();
                 }
@@ -180,7 +180,7 @@ impl Server {
             .serve_connection(TokioIo::new(wire), answer)
             .with_upgrades();
         let mut served = pin!(served);
-        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, pending(), draining).await
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &state, pending(), draining).await
     }
 
     /// Drives a connection, and ends it if it is idle or abused, or if the server is about to stop.
@@ -188,31 +188,31 @@ impl Server {
         &self,
         mut connection: Pin<&mut C>,
         end: impl Fn(Pin<&mut C>),
-        exchange: &Exchange,
+        state: &ConnectionState,
         abused: impl Future<Output = ()>,
         mut draining: watch::Receiver<bool>,
     ) -> hyper::Result<()> {
         let mut ticks = interval(self.limits.idle);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut seen, mut told) = (None, false);
+        let (mut seen, mut is_ending) = (None, false);
         let mut abused = pin!(abused);
         // A request whose head has started is under way, but hyper does not know of it yet.
         let mut stops = pin!(async {
             let _: Result<_, RecvError> = draining.wait_for(|draining| *draining).await;
             // This wait ends before the server cuts off the remaining connections.
-            let _: Result<_, Elapsed> = timeout(HEADED, exchange.headed()).await;
+            let _: Result<_, Elapsed> = timeout(HEADED, state.headed()).await;
         });
         loop {
             tokio::select! {
                 biased;
                 served = &mut connection => return served,
-                () = &mut stops, if !told => {}
+                () = &mut stops, if !is_ending => {}
                 () = &mut abused => return Ok(()),
-                _ = ticks.tick(), if !told => if !exchange.is_idle(&mut seen) {
+                _ = ticks.tick(), if !is_ending => if !state.is_idle(&mut seen) {
                     continue;
                 },
             }
-            told = true;
+            is_ending = true;
             end(connection.as_mut());
         }
     }
@@ -222,10 +222,10 @@ impl Server {
 /// come, the connection ends with the response, and the body is not read
 /// ([RFC 9112 §9.3](https://www.rfc-editor.org/rfc/rfc9112#section-9.3)). A body of unknown length ends the connection of an
 /// HTTP/1.0 client too: HTTP/1.0 has no chunks, so only the connection's end marks the body's end.
-fn is_last<B: Body>(response: &Response<B>, version: Version, exchange: &Exchange) -> bool {
+fn is_last<B: Body>(response: &Response<B>, version: Version, state: &ConnectionState) -> bool {
     let is_old = version == Version::HTTP_10;
     let is_unknown = || response.body().size_hint().exact().is_none();
-    exchange.is_receiving() || is_old && (is_unknown() || response.headers().contains_key(header::CONNECTION))
+    state.is_receiving() || is_old && (is_unknown() || response.headers().contains_key(header::CONNECTION))
 }
 
 /// Announces that the connection ends with this response. Gives the response the request's version: hyper would add
@@ -243,14 +243,14 @@ fn announce_end<B>(response: &mut Response<B>, version: Version) {
 
 /// Whether the request asks to switch protocols. If it has a body, the start of the other protocol would be ambiguous: such a
 /// request loses its `Upgrade` header and is answered as an ordinary one.
-fn take_wish(request: &mut Request<Incoming>) -> bool {
-    let wish = request.extensions().get::<OnUpgrade>().is_some();
-    if wish && !request.body().is_end_stream() {
+fn take_upgrade(request: &mut Request<Incoming>) -> bool {
+    let upgrade = request.extensions().get::<OnUpgrade>().is_some();
+    if upgrade && !request.body().is_end_stream() {
         request.extensions_mut().remove::<OnUpgrade>();
         request.headers_mut().remove(header::UPGRADE);
         return false;
     }
-    wish
+    upgrade
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod head;
 mod refusal;
 mod token;
 
-use chunked::Chunked;
+use chunked::ChunkScanner;
 use head::{Framing, ends, head};
 
 pub use head::{FIELDS, HEAD};
@@ -26,7 +26,7 @@ enum State {
         searched: usize,
     },
     Length(u64),
-    Chunked(Chunked),
+    Chunked(ChunkScanner),
     /// A request asks for another protocol. The decision, and thus what follows, is not known yet.
     Upgrading,
     Tunnel,
@@ -38,12 +38,12 @@ pub struct Scanned {
     /// How many bytes may be passed to the parser.
     pub pass: usize,
     /// What to do with the remaining bytes.
-    pub rest: Rest,
+    pub rest: Disposition,
 }
 
 /// What to do with the bytes that may not be read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rest {
+pub enum Disposition {
     /// There are no such bytes.
     None,
     /// Show the bytes again with those that follow: they are part of a head, or may not be HTTP at all.
@@ -67,10 +67,10 @@ impl Scanner {
         let mut pass = 0;
         loop {
             let Some(rest) = bytes.get(pass..).filter(|rest| !rest.is_empty()) else {
-                return Scanned { pass, rest: Rest::None };
+                return Scanned { pass, rest: Disposition::None };
             };
             match self.step(rest) {
-                Ok(0) => return Scanned { pass, rest: Rest::Hold },
+                Ok(0) => return Scanned { pass, rest: Disposition::Hold },
                 Ok(more) => pass += more,
                 Err(rest) => return Scanned { pass, rest },
             }
@@ -105,7 +105,7 @@ impl Scanner {
     }
 
     /// How many of these bytes may pass next; 0 if more bytes are needed.
-    fn step(&mut self, bytes: &[u8]) -> Result<usize, Rest> {
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, Disposition> {
         match &mut self.0 {
             State::Head { blank, .. } if !*blank && bytes.starts_with(b"\r\n") => {
                 self.0 = State::Head { blank: true, searched: 0 };
@@ -115,9 +115,9 @@ impl Scanner {
             State::Head { searched, .. } => {
                 if *searched > 0 && !ends(bytes.get(searched.saturating_sub(2)..).unwrap_or_default()) {
                     *searched = bytes.len();
-                    return if bytes.len() > HEAD { Err(Rest::Refuse(Refusal::TooLarge)) } else { Ok(0) };
+                    return if bytes.len() > HEAD { Err(Disposition::Refuse(Refusal::TooLarge)) } else { Ok(0) };
                 }
-                match head(bytes).map_err(Rest::Refuse)? {
+                match head(bytes).map_err(Disposition::Refuse)? {
                     Some((length, framing)) => {
                         self.0 = State::after(&framing);
                         Ok(length)
@@ -137,7 +137,7 @@ impl Scanner {
                 Ok(length)
             }
             State::Chunked(chunked) => {
-                let (length, over) = chunked.follow(bytes).ok_or(Rest::Broken)?;
+                let (length, over) = chunked.follow(bytes).ok_or(Disposition::Broken)?;
                 if over {
                     self.0 = State::HEAD;
                 }
@@ -155,7 +155,7 @@ impl State {
     fn after(head: &Framing) -> Self {
         match head.length {
             Some(length) if length > 0 => Self::Length(length),
-            _ if head.chunked => Self::Chunked(Chunked::default()),
+            _ if head.chunked => Self::Chunked(ChunkScanner::default()),
             _ if head.upgrade => Self::Upgrading,
             _ => Self::HEAD,
         }

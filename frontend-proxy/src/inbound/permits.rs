@@ -25,7 +25,7 @@ const FEW: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(usize);
 
-pub(crate) struct Places {
+pub(crate) struct Permits {
     all: Arc<Semaphore>,
     each: usize,
     trust: Trust,
@@ -34,7 +34,7 @@ pub(crate) struct Places {
 
 #[derive(Default)]
 struct Clients {
-    places: HashMap<IpAddr, Weak<Semaphore>>,
+    permits: HashMap<IpAddr, Weak<Semaphore>>,
     /// The number of clients at which those without a connection are forgotten.
     sweep_at: usize,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Share {
 
 /// A permit for one connection, or for one request beyond the first of an HTTP/2 connection.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPermit {
     _all: OwnedSemaphorePermit,
     _own: Option<OwnedSemaphorePermit>,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Place {
 #[derive(Default)]
 pub(crate) struct Refusals(VecDeque<oneshot::Sender<Infallible>>);
 
-impl Places {
+impl Permits {
     /// Allows `all` at the same time, and `each` for one client that `trust` does not cover.
     pub(crate) fn new(all: usize, each: usize, trust: Trust) -> Self {
         Self { all: Arc::new(Semaphore::new(all)), each, trust, clients: Mutex::default() }
@@ -72,35 +72,35 @@ impl Places {
     pub(crate) fn share(&self, peer: IpAddr) -> Share {
         let own = (!self.trust.trusts(peer)).then(|| {
             let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            clients.places(network(peer), self.each)
+            clients.permits(network(peer), self.each)
         });
         Share { all: Arc::clone(&self.all), own }
     }
 }
 
 impl Clients {
-    fn places(&mut self, client: IpAddr, each: usize) -> Arc<Semaphore> {
-        if let Some(places) = self.places.get(&client).and_then(Weak::upgrade) {
-            return places;
+    fn permits(&mut self, client: IpAddr, each: usize) -> Arc<Semaphore> {
+        if let Some(permits) = self.permits.get(&client).and_then(Weak::upgrade) {
+            return permits;
         }
-        if self.places.len() >= self.sweep_at {
-            self.places.retain(|_, places| places.strong_count() > 0);
-            self.sweep_at = FEW.max(2 * self.places.len());
+        if self.permits.len() >= self.sweep_at {
+            self.permits.retain(|_, permits| permits.strong_count() > 0);
+            self.sweep_at = FEW.max(2 * self.permits.len());
         }
-        let places = Arc::new(Semaphore::new(each));
-        self.places.insert(client, Arc::downgrade(&places));
-        places
+        let permits = Arc::new(Semaphore::new(each));
+        self.permits.insert(client, Arc::downgrade(&permits));
+        permits
     }
 }
 
 impl Share {
     /// # Errors
     /// The client has all permits that it may have, or all are taken.
-    pub(crate) fn take(&self) -> Result<Place, Refusal> {
-        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
+    pub(crate) fn take(&self) -> Result<ConnectionPermit, Refusal> {
+        let take = |permits: &Arc<Semaphore>| Arc::clone(permits).try_acquire_owned();
         let own = self.own.as_ref().map(take).transpose().map_err(|_| Refusal::Crowd)?;
         let all = take(&self.all).map_err(|_| Refusal::Full)?;
-        Ok(Place { _all: all, _own: own })
+        Ok(ConnectionPermit { _all: all, _own: own })
     }
 }
 
@@ -113,8 +113,8 @@ impl Refusals {
         if self.0.len() >= REFUSALS {
             self.0.pop_front();
         }
-        let (place, gives_way) = oneshot::channel();
-        self.0.push_back(place);
+        let (permit, gives_way) = oneshot::channel();
+        self.0.push_back(permit);
         gives_way
     }
 }
@@ -155,14 +155,14 @@ impl FromStr for Connections {
 mod tests {
     use super::*;
 
-    fn places(all: usize, each: usize) -> impl Fn(&str) -> Result<Place, Refusal> {
-        let places = Places::new(all, each, "10.0.0.0/8".parse().unwrap());
-        move |peer| places.share(peer.parse().unwrap()).take()
+    fn permits(all: usize, each: usize) -> impl Fn(&str) -> Result<ConnectionPermit, Refusal> {
+        let permits = Permits::new(all, each, "10.0.0.0/8".parse().unwrap());
+        move |peer| permits.share(peer.parse().unwrap()).take()
     }
 
     #[test]
     fn a_client_has_a_bound_and_others_have_theirs() {
-        let take = places(10, 2);
+        let take = permits(10, 2);
         let held = [take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap()];
         assert_eq!(take("192.0.2.1").unwrap_err(), Refusal::Crowd);
         assert!(take("192.0.2.2").is_ok() && take("127.0.0.1").is_ok());
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_is_one_client() {
-        let take = places(10, 2);
+        let take = permits(10, 2);
         let _held = [take("2001:db8:1:2::1").unwrap(), take("2001:db8:1:2:3:4:5:6").unwrap()];
         assert_eq!(take("2001:db8:1:2:ffff::1").unwrap_err(), Refusal::Crowd);
         assert!(take("2001:db8:1:3::1").is_ok());
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_trusted_peer_is_bounded_only_by_what_all_may_have() {
-        let take = places(3, 1);
+        let take = permits(3, 1);
         let _held = [take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap()];
         assert_eq!(take("10.1.2.3").unwrap_err(), Refusal::Full);
         assert_eq!(take("192.0.2.1").unwrap_err(), Refusal::Full);
@@ -200,13 +200,13 @@ mod tests {
 
     #[test]
     fn clients_without_a_connection_are_forgotten() {
-        let places = Places::new(10, 1, Trust::default());
-        let held = places.share(IpAddr::from([192, 0, 2, 1]));
+        let permits = Permits::new(10, 1, Trust::default());
+        let held = permits.share(IpAddr::from([192, 0, 2, 1]));
         let _place = held.take().unwrap();
         for n in 0..10_000_u32 {
-            drop(places.share(IpAddr::from((n | 0x0a00_0000).to_be_bytes())));
+            drop(permits.share(IpAddr::from((n | 0x0a00_0000).to_be_bytes())));
         }
-        assert!(places.clients.lock().unwrap().places.len() <= FEW);
-        assert_eq!(places.share(IpAddr::from([192, 0, 2, 1])).take().unwrap_err(), Refusal::Crowd);
+        assert!(permits.clients.lock().unwrap().permits.len() <= FEW);
+        assert_eq!(permits.share(IpAddr::from([192, 0, 2, 1])).take().unwrap_err(), Refusal::Crowd);
     }
 }

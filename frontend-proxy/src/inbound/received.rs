@@ -17,7 +17,7 @@ use telemetry::forwarded::Client;
 use telemetry::propagation::Trust;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::inbound::state::Exchange;
+use crate::inbound::state::ConnectionState;
 
 /// The largest body if its route sets no limit, in bytes.
 pub(crate) const BYTES: u64 = 1024 * 1024;
@@ -26,7 +26,7 @@ pub(crate) const DURATION: Duration = Duration::from_secs(30);
 
 /// The connection that a request came over.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Connection {
+pub(crate) struct ClientConnection {
     pub(crate) peer: SocketAddr,
     /// The connection uses TLS.
     pub(crate) secure: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// The client as far as it is trusted, once its `Host` is settled.
-    pub(crate) fn of(request: &Parts, connection: Connection, trust: &Trust) -> Self {
+    pub(crate) fn of(request: &Parts, connection: ClientConnection, trust: &Trust) -> Self {
         let peer = telemetry::http::peer(connection.peer);
         let connected = Client {
             address: peer,
@@ -57,7 +57,7 @@ impl Caller {
 }
 
 /// A body that streams through.
-pub(crate) struct Received {
+pub(crate) struct RequestBody {
     body: Incoming,
     /// How many bytes may still come.
     left: u64,
@@ -67,15 +67,15 @@ pub(crate) struct Received {
     since: Option<Instant>,
     /// The deadline of the current or the last wait.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// The fault that ended the body.
-    fault: Option<Fault>,
+    /// The error that ended the body.
+    error: Option<BodyError>,
     /// The HTTP/1 connection that must learn when the whole body has arrived.
-    exchange: Option<Arc<Exchange>>,
+    state: Option<Arc<ConnectionState>>,
 }
 
 /// Why a body did not arrive completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum BodyError {
     #[error("the request's body is larger than is taken here")]
     TooLarge,
     #[error("the request's body did not come in time")]
@@ -84,8 +84,8 @@ pub(crate) enum Fault {
     Broken,
 }
 
-impl Fault {
-    /// The status that the client gets, with the fault's text as the detail.
+impl BodyError {
+    /// The status that the client gets, with the error's text as the detail.
     pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -95,35 +95,35 @@ impl Fault {
     }
 }
 
-impl Received {
+impl RequestBody {
     /// A body with the default limits.
     pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, fault: None, exchange: None }
+        Self { body, left: BYTES, patience: DURATION, since: None, deadline: None, error: None, state: None }
     }
 
-    /// Like [`Received::new`], for an HTTP/1 request: `exchange` records whether the whole body has arrived, because the
+    /// Like [`RequestBody::new`], for an HTTP/1 request: `state` records whether the whole body has arrived, because the
     /// connection carries no further request if it has not.
-    pub(crate) fn recorded(body: Incoming, exchange: &Arc<Exchange>) -> Self {
+    pub(crate) fn recorded(body: Incoming, state: &Arc<ConnectionState>) -> Self {
         let receiving = !body.is_end_stream();
-        exchange.receive(receiving);
-        Self { exchange: receiving.then(|| Arc::clone(exchange)), ..Self::new(body) }
+        state.receive(receiving);
+        Self { state: receiving.then(|| Arc::clone(state)), ..Self::new(body) }
     }
 
     /// Applies a route's limits, before any of the body is read.
     ///
     /// # Errors
     /// The client's own headers show that the body is too large.
-    pub(crate) fn limited(self, bytes: u64, duration: Duration) -> Result<Self, Fault> {
+    pub(crate) fn limited(self, bytes: u64, duration: Duration) -> Result<Self, BodyError> {
         if self.body.size_hint().lower() > bytes {
-            return Err(Fault::TooLarge);
+            return Err(BodyError::TooLarge);
         }
         Ok(Self { left: bytes, patience: duration, ..self })
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
             ready!(self.poll_deadline(cx));
-            return Poll::Ready(Some(Err(Fault::TooSlow)));
+            return Poll::Ready(Some(Err(BodyError::TooSlow)));
         };
         if let Some(since) = self.since.take() {
             self.patience = self.patience.saturating_sub(since.elapsed());
@@ -133,13 +133,13 @@ impl Received {
             Some(Err(_)) => false,
             None => true,
         };
-        if is_last && let Some(exchange) = self.exchange.take() {
-            exchange.receive(false);
+        if is_last && let Some(state) = self.state.take() {
+            state.receive(false);
         }
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|_| Fault::Broken)?;
+            let frame = frame.map_err(|_| BodyError::Broken)?;
             let length = u64::try_from(frame.data_ref().map_or(0, Bytes::len)).unwrap_or(u64::MAX);
-            self.left = self.left.checked_sub(length).ok_or(Fault::TooLarge)?;
+            self.left = self.left.checked_sub(length).ok_or(BodyError::TooLarge)?;
             Ok(frame)
         }))
     }
@@ -155,17 +155,17 @@ impl Received {
     }
 }
 
-impl Body for Received {
+impl Body for RequestBody {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(fault) = self.fault {
-            return Poll::Ready(Some(Err(fault)));
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(error) = self.error {
+            return Poll::Ready(Some(Err(error)));
         }
         let polled = self.poll(cx);
-        if let Poll::Ready(Some(Err(fault))) = &polled {
-            self.fault = Some(*fault);
+        if let Poll::Ready(Some(Err(error))) = &polled {
+            self.error = Some(*error);
         }
         polled
     }

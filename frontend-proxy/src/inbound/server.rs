@@ -15,9 +15,9 @@ use tokio_rustls::{TlsAcceptor, rustls};
 use crate::config::Config;
 use crate::inbound::bounds::{Bounds, raise_file_limit};
 use crate::inbound::certificate::Certificate;
-use crate::inbound::connection::{self, Limits};
+use crate::inbound::connection::{ClientLimits, ConnectionServer};
 use crate::inbound::framing::Refusal;
-use crate::inbound::permits::{Places, Refusals};
+use crate::inbound::permits::{Permits, Refusals};
 use crate::inbound::streams::Streams;
 use crate::service::Service;
 
@@ -32,7 +32,7 @@ pub struct Server {
     addr: SocketAddr,
     service: Arc<Service>,
     tls: Option<(TlsAcceptor, Certificate)>,
-    places: Places,
+    permits: Permits,
     bounds: Bounds,
 }
 
@@ -64,8 +64,8 @@ impl Server {
         let acceptor = |certificate: &Certificate| Ok((certificate.acceptor()?, certificate.clone()));
         let tls = config.certificate.as_ref().map(acceptor).transpose().map_err(Error::Tls)?;
         let bounds = Bounds::new(config.connections, config.client_connections, tls.is_some(), raise_file_limit());
-        let places = Places::new(bounds.connections, bounds.each, config.trust.clone());
-        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, places, bounds })
+        let permits = Permits::new(bounds.connections, bounds.each, config.trust.clone());
+        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, permits, bounds })
     }
 
     /// The address on which the proxy listens.
@@ -92,16 +92,16 @@ impl Server {
 
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, tls, places, .. } = self;
+        let Self { listener, service, tls, permits, .. } = self;
         let (drain, draining) = watch::channel(false);
-        let server = Arc::new(connection::Server {
+        let server = Arc::new(ConnectionServer {
             service: Arc::clone(&service),
             tls: tls.map(|(acceptor, _)| acceptor),
-            places,
+            permits,
             streams: Streams::default(),
-            limits: Limits::default(),
+            limits: ClientLimits::default(),
         });
-        let mut accepting = Accepting {
+        let mut acceptor = Acceptor {
             server,
             draining,
             refusals: Refusals::default(),
@@ -114,22 +114,22 @@ impl Server {
             let accepted = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                Some(_) = accepting.connections.join_next() => continue,
+                Some(_) = acceptor.connections.join_next() => continue,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => accepting.take(stream, peer),
-                Err(error) => accepting.complain(&error).await,
+                Ok((stream, peer)) => acceptor.take(stream, peer),
+                Err(error) => acceptor.complain(&error).await,
             }
         }
         service.draining.store(true, Relaxed);
         // A client that has connected already considers its connection accepted.
         while let Some(Ok((stream, peer))) = now(listener.accept()).await {
-            accepting.take(stream, peer);
+            acceptor.take(stream, peer);
         }
         drop(listener);
         drain.send_replace(true);
-        let Accepting { server, mut connections, refusals: _refusals, .. } = accepting;
+        let Acceptor { server, mut connections, refusals: _refusals, .. } = acceptor;
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
@@ -155,8 +155,8 @@ impl Reloader {
     }
 }
 
-struct Accepting {
-    server: Arc<connection::Server>,
+struct Acceptor {
+    server: Arc<ConnectionServer>,
     draining: watch::Receiver<bool>,
     refusals: Refusals,
     connections: JoinSet<()>,
@@ -164,14 +164,14 @@ struct Accepting {
     warned: Option<Instant>,
 }
 
-impl Accepting {
+impl Acceptor {
     /// Answers a connection beyond the bound with 503 instead of leaving it to wait: the client, or a balancer, can try another
     /// server.
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
-        let share = server.places.share(telemetry::http::peer(peer));
+        let share = server.permits.share(telemetry::http::peer(peer));
         match share.take() {
-            Ok(place) => drop(self.connections.spawn(server.serve(stream, peer, (share, place), draining))),
+            Ok(permit) => drop(self.connections.spawn(server.serve(stream, peer, (share, permit), draining))),
             Err(refusal) => {
                 self.warn(refusal, peer);
                 let gives_way = self.refusals.add();
@@ -190,7 +190,7 @@ impl Accepting {
     fn warn(&mut self, refusal: Refusal, peer: SocketAddr) {
         if refusal == Refusal::Crowd && self.warned.is_none_or(|last| last.elapsed() >= COMPLAINT) {
             self.warned = Some(Instant::now());
-            let (peer, each) = (telemetry::http::peer(peer), self.server.places.each());
+            let (peer, each) = (telemetry::http::peer(peer), self.server.permits.each());
             tracing::warn!(
                 "refusing connections from {peer}, which has {each} already; raise CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT, or \
                  name the address in TRACE_TRUST if it is a balancer's"

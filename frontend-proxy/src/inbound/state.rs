@@ -10,7 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 
 use crate::inbound::framing::Refusal;
-use crate::inbound::permits::Place;
+use crate::inbound::permits::ConnectionPermit;
 
 /// Cancelled requests at which an HTTP/2 connection counts as abused, if they are more than half of all its requests.
 const CUT: u32 = 100;
@@ -20,7 +20,7 @@ const GRANTED: u8 = 1;
 const DECLINED: u8 = 2;
 
 #[derive(Debug, Default)]
-pub(crate) struct Exchange {
+pub(crate) struct ConnectionState {
     refusal: OnceLock<Refusal>,
     upgrade: AtomicU8,
     requests: AtomicU32,
@@ -34,7 +34,7 @@ pub(crate) struct Exchange {
     abused: Notify,
 }
 
-impl Exchange {
+impl ConnectionState {
     pub(crate) fn refuse(&self, refusal: Refusal) {
         // The first refusal closes the connection.
         let _: Result<(), Refusal> = self.refusal.set(refusal);
@@ -58,10 +58,10 @@ impl Exchange {
     }
 
     /// Records the start of a request. The request has ended when the returned value is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, place: Option<Place>) -> Active {
+    pub(crate) fn begin(self: &Arc<Self>, permit: Option<ConnectionPermit>) -> Active {
         self.requests.fetch_add(1, Relaxed);
         self.active.fetch_add(1, Relaxed);
-        Active { exchange: Arc::clone(self), over: false, place }
+        Active { state: Arc::clone(self), over: false, permit }
     }
 
     /// Records whether some of the body of the HTTP/1 request under way is still to come.
@@ -114,10 +114,10 @@ impl Exchange {
 /// A request under way.
 #[derive(Debug)]
 pub(crate) struct Active {
-    exchange: Arc<Exchange>,
+    state: Arc<ConnectionState>,
     over: bool,
     /// The permit of an HTTP/2 request.
-    place: Option<Place>,
+    permit: Option<ConnectionPermit>,
 }
 
 impl Active {
@@ -127,20 +127,20 @@ impl Active {
     }
 
     /// The response is complete except for its body.
-    pub(crate) fn answer<B: Body>(mut self, body: B, progress: Option<Arc<Progress>>) -> Answer<B> {
+    pub(crate) fn answer<B: Body>(mut self, body: B, progress: Option<Arc<Progress>>) -> TrackedBody<B> {
         self.over |= body.is_end_stream();
-        Answer { body, active: self, progress }
+        TrackedBody { body, active: self, progress }
     }
 }
 
 impl Drop for Active {
     fn drop(&mut self) {
-        let exchange = &self.exchange;
-        exchange.active.fetch_sub(1, Relaxed);
-        if !self.over && self.place.is_some() {
-            let cut = exchange.cut.fetch_add(1, Relaxed) + 1;
-            if cut >= CUT && cut > exchange.requests.load(Relaxed) / 2 {
-                exchange.abused.notify_one();
+        let state = &self.state;
+        state.active.fetch_sub(1, Relaxed);
+        if !self.over && self.permit.is_some() {
+            let cut = state.cut.fetch_add(1, Relaxed) + 1;
+            if cut >= CUT && cut > state.requests.load(Relaxed) / 2 {
+                state.abused.notify_one();
             }
         }
     }
@@ -163,13 +163,13 @@ impl Progress {
 }
 
 /// A response's body, which keeps its request under way until its last byte is taken.
-pub(crate) struct Answer<B> {
+pub(crate) struct TrackedBody<B> {
     body: B,
     active: Active,
     progress: Option<Arc<Progress>>,
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

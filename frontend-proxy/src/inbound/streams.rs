@@ -17,8 +17,8 @@ pub(crate) struct Streams(Arc<Mutex<JoinSet<()>>>);
 
 impl Streams {
     /// Runs the streams of one connection, each of which may wait for its client for at most `limit`.
-    pub(crate) fn executor(&self, limit: Duration) -> Bounded {
-        Bounded { streams: self.clone(), limit }
+    pub(crate) fn executor(&self, limit: Duration) -> StreamExecutor {
+        StreamExecutor { streams: self.clone(), limit }
     }
 
     /// Cuts off the remaining streams.
@@ -40,12 +40,12 @@ pub(crate) fn progress() -> Option<Arc<Progress>> {
 
 /// Ends a stream whose client takes nothing of the response, after as long as in HTTP/1, even if its connection is healthy.
 #[derive(Clone)]
-pub(crate) struct Bounded {
+pub(crate) struct StreamExecutor {
     streams: Streams,
     limit: Duration,
 }
 
-impl<F> Executor<F> for Bounded
+impl<F> Executor<F> for StreamExecutor
 where
     F: Future<Output = ()> + Send + 'static,
 {

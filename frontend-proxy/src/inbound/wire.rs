@@ -18,9 +18,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::inbound::framing::{Refusal, Rest, Scanned, Scanner};
-use crate::inbound::permits::Place;
-use crate::inbound::state::Exchange;
+use crate::inbound::framing::{Disposition, Refusal, Scanned, Scanner};
+use crate::inbound::permits::ConnectionPermit;
+use crate::inbound::state::ConnectionState;
 
 /// Replaces a refused request. No client can send it, because a header name with an underscore is refused.
 const REFUSED: &[u8] = b"GET / HTTP/1.1\r\nhost: _\r\n_refused: 1\r\nconnection: close\r\n\r\n";
@@ -42,7 +42,7 @@ pub(crate) struct Deadlines {
 pub(crate) struct Wire<S> {
     io: S,
     scanner: Scanner,
-    exchange: Arc<Exchange>,
+    state: Arc<ConnectionState>,
     deadlines: Deadlines,
     /// Bytes read but not yet passed on.
     held: BytesMut,
@@ -59,7 +59,7 @@ pub(crate) struct Wire<S> {
     ended: Option<Pin<Box<Sleep>>>,
     linger: Option<(usize, Pin<Box<Sleep>>)>,
     /// Held until the connection closes, even if it has become a tunnel.
-    _place: Option<Place>,
+    _permit: Option<ConnectionPermit>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,14 +77,14 @@ impl<S> Wire<S> {
         io: S,
         first: BytesMut,
         until: Option<Instant>,
-        exchange: Arc<Exchange>,
+        state: Arc<ConnectionState>,
         deadlines: Deadlines,
-        place: Option<Place>,
+        permit: Option<ConnectionPermit>,
     ) -> Self {
         Self {
             io,
             scanner: Scanner::default(),
-            exchange,
+            state,
             deadlines,
             held: first,
             until,
@@ -95,7 +95,7 @@ impl<S> Wire<S> {
             write: None,
             ended: None,
             linger: None,
-            _place: place,
+            _permit: permit,
         }
     }
 
@@ -114,7 +114,7 @@ impl<S> Wire<S> {
 
     /// Appends the replacement of the refused request to the cleared bytes.
     fn refuse(&mut self, refusal: Refusal) {
-        self.exchange.refuse(refusal);
+        self.state.refuse(refusal);
         self.held.extend_from_slice(REFUSED);
         (self.cleared, self.shown) = (self.held.len(), self.held.len());
         self.end = End::Refused;
@@ -124,7 +124,7 @@ impl<S> Wire<S> {
     /// Records that no head is awaited.
     fn headed(&mut self) {
         if self.head.take().is_some() {
-            self.exchange.head(false);
+            self.state.head(false);
         }
     }
 
@@ -135,25 +135,25 @@ impl<S> Wire<S> {
     }
 
     /// Handles the held bytes from `pass` on.
-    fn settle(&mut self, rest: Rest, pass: usize) {
+    fn settle(&mut self, rest: Disposition, pass: usize) {
         let until = self.until.take().filter(|_| pass == 0);
         match rest {
-            Rest::None => self.headed(),
-            Rest::Hold if self.scanner.is_upgrading() => self.headed(),
-            Rest::Hold => {
+            Disposition::None => self.headed(),
+            Disposition::Hold if self.scanner.is_upgrading() => self.headed(),
+            Disposition::Hold => {
                 let limit = self.deadlines.head;
                 // A head that starts after another one has its own deadline.
                 if pass > 0 || self.head.is_none() {
                     let until = until.unwrap_or_else(|| Instant::now() + limit);
                     self.head = Some(Box::pin(sleep_until(until)));
-                    self.exchange.head(true);
+                    self.state.head(true);
                 }
             }
-            Rest::Refuse(refusal) => {
+            Disposition::Refuse(refusal) => {
                 self.held.truncate(pass);
                 self.refuse(refusal);
             }
-            Rest::Broken => {
+            Disposition::Broken => {
                 self.held.truncate(pass);
                 self.shown = pass;
                 self.end = End::Broken;
@@ -176,7 +176,7 @@ impl<S> Wire<S> {
     /// Handles a client that has ended its side. The end is passed on immediately if it cuts off a message, or if no request is
     /// under way.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.scanner.is_between() || !self.exchange.is_active() {
+        if !self.scanner.is_between() || !self.state.is_active() {
             return Poll::Ready(Ok(()));
         }
         let limit = self.deadlines.ended;
@@ -192,7 +192,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let new = buf.filled().get(before..).unwrap_or_default();
         let Scanned { pass, rest } = self.scanner.scan(new);
-        if rest != Rest::None {
+        if rest != Disposition::None {
             self.held.extend_from_slice(new.get(pass..).unwrap_or_default());
             self.shown = self.held.len();
             buf.set_filled(before + pass);
@@ -227,7 +227,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 End::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
             if wire.scanner.is_upgrading()
-                && let Some(granted) = wire.exchange.upgrade()
+                && let Some(granted) = wire.state.upgrade()
             {
                 if granted {
                     wire.scanner.tunnel()

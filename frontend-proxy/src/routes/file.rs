@@ -8,9 +8,9 @@ use settings::Settings;
 use toml::de::DeTable;
 
 use super::reader::{Reader, Value, Variables, find, nearest, span_of};
-use super::rule::{Body, Host, Rule, VIEWER};
+use super::rule::{BodyLimits, Host, Rule, VIEWER};
 use super::template::{MAX_PATH, Template};
-use crate::forward::upstream::Limits;
+use crate::forward::upstream::UpstreamLimits;
 use crate::forward::upstream::address::Upstream;
 
 /// Most routes in one file.
@@ -106,7 +106,7 @@ impl Reader<'_> {
             }
         };
         let (upstreams, missing) = self.upstreams(at, table);
-        let limits = Limits::default();
+        let limits = UpstreamLimits::default();
         let rule = Rule {
             template: self.template(table, prefix.as_deref()),
             templates: self.templates(table, prefix.as_deref()),
@@ -116,7 +116,7 @@ impl Reader<'_> {
             read_only: self.flag(table, "read_only").unwrap_or(false),
             shows_traces: prefix.as_deref() == Some(VIEWER) || self.has_viewer(&upstreams),
             host: self.host(table).unwrap_or(Host::Upstream),
-            limits: Limits {
+            limits: UpstreamLimits {
                 connect: self.duration(table, "connect_timeout", MILLISECOND..=MINUTE).unwrap_or(limits.connect),
                 answer: self.duration(table, "answer_timeout", MILLISECOND..=HOUR).unwrap_or(limits.answer),
                 idle: self.duration(table, "idle_timeout", MILLISECOND..=HOUR).unwrap_or(limits.idle),
@@ -124,9 +124,11 @@ impl Reader<'_> {
                 age: self.duration(table, "connection_age", SECOND..=DAY).unwrap_or(limits.age),
                 retries: self.retries(table).unwrap_or(limits.retries),
             },
-            body: Body {
-                limit: self.size(table, "body_limit", 0..=1 << 30).unwrap_or(Body::default().limit),
-                timeout: self.duration(table, "body_timeout", MILLISECOND..=HOUR).unwrap_or(Body::default().timeout),
+            body: BodyLimits {
+                limit: self.size(table, "body_limit", 0..=1 << 30).unwrap_or(BodyLimits::default().limit),
+                timeout: self
+                    .duration(table, "body_timeout", MILLISECOND..=HOUR)
+                    .unwrap_or(BodyLimits::default().timeout),
             },
             prefix: prefix?,
             upstreams,

@@ -8,7 +8,7 @@ use settings::host::Authority;
 
 use super::template::Template;
 use super::units::{Size, Span};
-use crate::forward::upstream::Limits;
+use crate::forward::upstream::UpstreamLimits;
 use crate::forward::upstream::address::Upstream;
 use crate::inbound::received;
 
@@ -39,8 +39,8 @@ pub(crate) struct Rule {
     pub(crate) shows_traces: bool,
     /// The `Host` that is sent to the upstream.
     pub(crate) host: Host,
-    pub(crate) limits: Limits,
-    pub(crate) body: Body,
+    pub(crate) limits: UpstreamLimits,
+    pub(crate) body: BodyLimits,
 }
 
 /// The `Host` that is sent to an upstream.
@@ -75,14 +75,14 @@ impl FromStr for Host {
 
 /// The limits of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Body {
+pub(crate) struct BodyLimits {
     /// The largest size, in bytes.
     pub(crate) limit: u64,
     /// How long the proxy waits for the client's body, in total.
     pub(crate) timeout: Duration,
 }
 
-impl Default for Body {
+impl Default for BodyLimits {
     fn default() -> Self {
         Self { limit: received::BYTES, timeout: received::DURATION }
     }
@@ -140,7 +140,7 @@ impl fmt::Display for Rule {
         } else {
             f.write_str("; not traced")?;
         }
-        let Limits { connect, answer, idle, tunnel, age, retries } = self.limits;
+        let UpstreamLimits { connect, answer, idle, tunnel, age, retries } = self.limits;
         write!(f, "; connect {}, answer {}, idle {}, ", Span(connect), Span(answer), Span(idle))?;
         write!(f, "tunnel {}, age {}, retries {retries}; ", Span(tunnel), Span(age))?;
         write!(f, "body {} in {}", Size(self.body.limit), Span(self.body.timeout))

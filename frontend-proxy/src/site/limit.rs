@@ -14,21 +14,21 @@ pub(crate) struct Rate {
 }
 
 /// The buckets.
-pub(crate) struct Limit {
+pub(crate) struct RateLimit {
     each: Rate,
     all: Rate,
     clients: usize,
-    state: Mutex<State>,
+    state: Mutex<Buckets>,
 }
 
-struct State {
+struct Buckets {
     all: Bucket,
-    each: HashMap<Client, Bucket>,
+    each: HashMap<ClientKey, Bucket>,
 }
 
 /// What counts as one client: an IPv4 address, or the IPv6 network that a household has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Client {
+enum ClientKey {
     V4([u8; 4]),
     V6([u8; 8]),
 }
@@ -39,17 +39,17 @@ struct Bucket {
     since: Instant,
 }
 
-impl Limit {
+impl RateLimit {
     /// Remembers at most `clients` clients at a time.
     pub(crate) fn new(each: Rate, all: Rate, clients: usize, now: Instant) -> Self {
-        let state = State { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
+        let state = Buckets { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
         Self { each, all, clients, state: Mutex::new(state) }
     }
 
     /// Takes `count`, or returns how long it takes until `count` are available. More than a bucket holds is never available.
     pub(crate) fn take(&self, client: IpAddr, count: f64, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = Client::of(client);
+        let client = ClientKey::of(client);
         if !state.each.contains_key(&client) && state.each.len() >= self.clients {
             let each = self.each;
             state.each.retain(|_, bucket| bucket.filled(each, now) < each.burst);
@@ -73,7 +73,7 @@ impl Limit {
     }
 }
 
-impl Client {
+impl ClientKey {
     fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_client_may_burst_and_then_waits() {
         let now = Instant::now();
-        let limit = Limit::new(EACH, Rate { burst: 5.0, per_second: 100.0 }, 10, now);
+        let limit = RateLimit::new(EACH, Rate { burst: 5.0, per_second: 100.0 }, 10, now);
         let [one, other] = ["192.0.2.1", "::ffff:192.0.2.2"].map(|address| address.parse().unwrap());
         let later = |milliseconds| now + Duration::from_millis(milliseconds);
         assert_eq!([limit.take(one, 1.0, now), limit.take(one, 1.0, now)], [Ok(()), Ok(())]);
@@ -121,11 +121,11 @@ mod tests {
     fn all_together_have_a_limit_and_the_table_has_one() {
         let now = Instant::now();
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
-        let limit = Limit::new(EACH, Rate { burst: 2.0, per_second: 1.0 }, 10, now);
+        let limit = RateLimit::new(EACH, Rate { burst: 2.0, per_second: 1.0 }, 10, now);
         assert!((0..2).all(|last| limit.take(address(last), 1.0, now).is_ok()));
         assert_eq!(limit.take(address(2), 1.0, now), Err(Duration::from_secs(1)));
 
-        let limit = Limit::new(EACH, Rate { burst: 100.0, per_second: 1.0 }, 2, now);
+        let limit = RateLimit::new(EACH, Rate { burst: 100.0, per_second: 1.0 }, 2, now);
         assert!((0..2).all(|last| limit.take(address(last), 1.0, now).is_ok()));
         assert!(limit.take(address(2), 1.0, now).is_err(), "no room");
         assert!(limit.take(address(0), 1.0, now).is_ok(), "who is known is served");
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_household_of_ipv6_is_one_client() {
         let now = Instant::now();
-        let limit = Limit::new(EACH, Rate { burst: 9.0, per_second: 1.0 }, 10, now);
+        let limit = RateLimit::new(EACH, Rate { burst: 9.0, per_second: 1.0 }, 10, now);
         let of = |address: &str| limit.take(address.parse().unwrap(), 1.0, now);
         assert!(of("2001:db8:1:2::1").is_ok() && of("2001:db8:1:2:3::9").is_ok() && of("2001:db8:1:2::7").is_err());
         assert!(of("2001:db8:1:3::1").is_ok());

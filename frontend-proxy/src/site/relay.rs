@@ -20,8 +20,8 @@ use tokio::sync::Semaphore;
 
 use crate::answer::body::Outgoing;
 use crate::answer::respond::plain;
-use crate::inbound::received::{Fault, Received};
-use crate::site::limit::{Limit, Rate};
+use crate::inbound::received::{BodyError, RequestBody};
+use crate::site::limit::{Rate, RateLimit};
 use crate::site::token::Tokens;
 
 /// The largest message as sent, and the largest after decompression, in bytes.
@@ -48,15 +48,15 @@ const REJECTIONS: [Rejection; 5] =
 pub(crate) struct Relay {
     reader: telemetry::relay::Relay,
     tokens: Arc<Tokens>,
-    messages: Limit,
-    spans: Limit,
+    messages: RateLimit,
+    spans: RateLimit,
     room: Semaphore,
     accepted: AtomicU64,
     rejected: [AtomicU64; REJECTIONS.len()],
 }
 
 /// Why a message is refused.
-struct Refusal {
+struct MessageRefusal {
     status: StatusCode,
     why: String,
     /// An additional header.
@@ -70,19 +70,19 @@ impl Relay {
         Self {
             reader: telemetry::relay::Relay::new(services.iter().map(String::as_str)),
             tokens,
-            messages: Limit::new(EACH, ALL, CLIENTS, now),
-            spans: Limit::new(EACH_SPANS, ALL_SPANS, CLIENTS, now),
+            messages: RateLimit::new(EACH, ALL, CLIENTS, now),
+            spans: RateLimit::new(EACH_SPANS, ALL_SPANS, CLIENTS, now),
             room: Semaphore::new(AT_ONCE),
             accepted: AtomicU64::new(0),
             rejected: Default::default(),
         }
     }
 
-    pub(crate) async fn answer(&self, request: &Parts, body: Received, client: &Client<'_>) -> Response<Outgoing> {
+    pub(crate) async fn answer(&self, request: &Parts, body: RequestBody, client: &Client<'_>) -> Response<Outgoing> {
         let encoding = encoding(&request.headers);
         match self.take(request, body, client, encoding).await {
             Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
-            Err(Refusal { status, why, header }) => {
+            Err(MessageRefusal { status, why, header }) => {
                 let encoding = encoding.unwrap_or(Encoding::Json);
                 let mut response = typed(status, encoding, refusal(encoding, code(status), &why));
                 response.headers_mut().extend(header);
@@ -94,21 +94,21 @@ impl Relay {
     async fn take(
         &self,
         request: &Parts,
-        body: Received,
+        body: RequestBody,
         client: &Client<'_>,
         encoding: Option<Encoding>,
-    ) -> Result<Vec<u8>, Refusal> {
+    ) -> Result<Vec<u8>, MessageRefusal> {
         if request.method != Method::POST {
             let allow = (header::ALLOW, HeaderValue::from_static("POST"));
-            return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
+            return Err(MessageRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
         }
         if !is_same_origin(&request.headers, client) {
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
+            return Err(MessageRefusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
         }
         self.messages.take(client.address, 1.0, Instant::now()).map_err(later)?;
         let Some(encoding) = encoding else {
             let why = "the content type is application/json or application/x-protobuf";
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+            return Err(MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         };
         let is_packed = is_packed(&request.headers)?;
         let _room = self.room.try_acquire().map_err(|_| later(Duration::from_secs(1)))?;
@@ -116,8 +116,8 @@ impl Relay {
         let message = if is_packed { inflated(&body)? } else { body };
         let (now, tokens) = (SystemTime::now(), &self.tokens);
         let taken = self.reader.read(encoding, &message, now, |trace, token| tokens.admit(trace, token, now));
-        let taken =
-            taken.map_err(|why| Refusal::new(StatusCode::BAD_REQUEST, format!("the message is not OTLP: {why}")))?;
+        let taken = taken
+            .map_err(|why| MessageRefusal::new(StatusCode::BAD_REQUEST, format!("the message is not OTLP: {why}")))?;
         let count = u32::try_from(taken.accepted()).unwrap_or(u32::MAX);
         self.spans.take(client.address, count.into(), Instant::now()).map_err(later)?;
         taken.deliver();
@@ -140,7 +140,7 @@ impl Relay {
     }
 }
 
-impl Refusal {
+impl MessageRefusal {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self { status, why: why.into(), header: None }
     }
@@ -150,16 +150,16 @@ impl Refusal {
     }
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<BodyError> for MessageRefusal {
+    fn from(fault: BodyError) -> Self {
         Self::new(fault.status(), fault.to_string())
     }
 }
 
-fn later(after: Duration) -> Refusal {
+fn later(after: Duration) -> MessageRefusal {
     let seconds = after.as_secs_f64().ceil().clamp(1.0, 60.0);
     let after = HeaderValue::from_str(&format!("{seconds:.0}")).unwrap_or(HeaderValue::from_static("60"));
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "too many messages; send fewer, with more spans each")
+    MessageRefusal::new(StatusCode::TOO_MANY_REQUESTS, "too many messages; send fewer, with more spans each")
         .with((header::RETRY_AFTER, after))
 }
 
@@ -188,10 +188,10 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 /// `Content-Encoding` is a list, which may be spread over several header lines.
-fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
+fn is_packed(headers: &HeaderMap) -> Result<bool, MessageRefusal> {
     let unsupported = || {
         let accepted = (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none").with(accepted)
+        MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none").with(accepted)
     };
     let mut is_packed = false;
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -209,7 +209,7 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, Refusal> {
 }
 
 /// The whole body in one piece: it may arrive in many small pieces.
-async fn whole(mut body: Received) -> Result<Vec<u8>, Fault> {
+async fn whole(mut body: RequestBody) -> Result<Vec<u8>, BodyError> {
     let mut message = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Some(data) = frame?.data_ref() {
@@ -219,14 +219,14 @@ async fn whole(mut body: Received) -> Result<Vec<u8>, Fault> {
     Ok(message)
 }
 
-fn inflated(body: &[u8]) -> Result<Vec<u8>, Refusal> {
+fn inflated(body: &[u8]) -> Result<Vec<u8>, MessageRefusal> {
     let mut message = Vec::new();
     let read = MultiGzDecoder::new(body).take(INFLATED + 1).read_to_end(&mut message);
-    read.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the message is not gzip"))?;
+    read.map_err(|_| MessageRefusal::new(StatusCode::BAD_REQUEST, "the message is not gzip"))?;
     if u64::try_from(message.len()).is_ok_and(|length| length <= INFLATED) {
         Ok(message)
     } else {
-        Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than 2 MiB"))
+        Err(MessageRefusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the message is larger than 2 MiB"))
     }
 }
 

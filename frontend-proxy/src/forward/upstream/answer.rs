@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
-use super::chunked::Chunked;
+use super::chunked::ChunkDecoder;
 use super::trailers::{FIELDS, Malformed};
 use crate::forward::field::is_hop_by_hop;
 
@@ -23,20 +23,20 @@ pub(crate) struct Head {
     /// The headers without the hop-by-hop ones. Exceptions are those without which the status is incomplete: `Upgrade` with 101
     /// and 426, `Proxy-Authenticate` with 407.
     pub(crate) headers: HeaderMap,
-    pub(crate) rest: Rest,
+    pub(crate) rest: BodyRemaining,
     /// How long the connection may wait for another request afterwards; `None` if it may carry no other.
     pub(crate) wait: Option<Duration>,
 }
 
 /// The part of a body that is still to come.
 #[derive(Debug)]
-pub(crate) enum Rest {
+pub(crate) enum BodyRemaining {
     Length(u64),
-    Chunked(Chunked),
+    Chunked(ChunkDecoder),
     UntilClose,
 }
 
-impl Rest {
+impl BodyRemaining {
     /// Whether the bytes so far show that the body has ended.
     pub(crate) fn is_over(&self) -> bool {
         match self {
@@ -49,7 +49,7 @@ impl Rest {
 
 /// Where a field is in the bytes of its head.
 #[derive(Clone, Copy, Default)]
-struct Place {
+struct FieldRange {
     name: (u16, u16),
     value: (u16, u16),
 }
@@ -57,7 +57,7 @@ struct Place {
 impl Head {
     /// Takes a head from `input` once it is complete; `method` is the request's.
     pub(crate) fn take(input: &mut BytesMut, method: &Method) -> Result<Option<Self>, Malformed> {
-        let mut places = [Place::default(); FIELDS];
+        let mut ranges = [FieldRange::default(); FIELDS];
         let (length, status, minor, count) = {
             let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS];
             let mut response = httparse::Response::new(&mut []);
@@ -72,8 +72,8 @@ impl Head {
                 let place = (u16::try_from(begin), u16::try_from(begin + bytes.len()));
                 if let (Ok(begin), Ok(end)) = place { Ok((begin, end)) } else { Err(Malformed("its head is too long")) }
             };
-            for (field, to) in response.headers.iter().zip(&mut places) {
-                *to = Place { name: place(field.name.as_bytes())?, value: place(field.value)? };
+            for (field, to) in response.headers.iter().zip(&mut ranges) {
+                *to = FieldRange { name: place(field.name.as_bytes())?, value: place(field.value)? };
             }
             (length, response.code.unwrap_or_default(), response.version.unwrap_or_default(), response.headers.len())
         };
@@ -82,28 +82,28 @@ impl Head {
         }
         let status = StatusCode::from_u16(status).map_err(|_| Malformed("its status is none"))?;
         let head = input.split_to(length).freeze();
-        Self::read(&head, places.iter().take(count), status, minor, method).map(Some)
+        Self::read(&head, ranges.iter().take(count), status, minor, method).map(Some)
     }
 
     fn read<'p>(
         head: &Bytes,
-        places: impl Iterator<Item = &'p Place>,
+        ranges: impl Iterator<Item = &'p FieldRange>,
         status: StatusCode,
         minor: u8,
         method: &Method,
     ) -> Result<Self, Malformed> {
-        let mut headers = HeaderMap::with_capacity(places.size_hint().0 + 4);
+        let mut headers = HeaderMap::with_capacity(ranges.size_hint().0 + 4);
         let (mut length, mut chunked, mut closes, mut named) = (None, false, minor == 0, Vec::new());
         let mut wait = Duration::MAX;
-        for place in places {
+        for place in ranges {
             let (name, value) = field(head, *place)?;
             match name {
                 header::CONTENT_LENGTH => {
-                    let told = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is no number"))?;
-                    if length.is_some_and(|other| other != told) {
+                    let stated = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is no number"))?;
+                    if length.is_some_and(|other| other != stated) {
                         return Err(Malformed("it has two lengths"));
                     }
-                    length = Some(told);
+                    length = Some(stated);
                     headers.insert(name, value);
                 }
                 header::TRANSFER_ENCODING => {
@@ -144,17 +144,17 @@ impl Head {
             headers.remove(header::CONTENT_LENGTH);
         }
         let rest = match length {
-            _ if empty || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD => Rest::Length(0),
-            _ if chunked => Rest::Chunked(Chunked::new()),
-            Some(length) => Rest::Length(length),
-            None => Rest::UntilClose,
+            _ if empty || status == StatusCode::NOT_MODIFIED || *method == Method::HEAD => BodyRemaining::Length(0),
+            _ if chunked => BodyRemaining::Chunked(ChunkDecoder::new()),
+            Some(length) => BodyRemaining::Length(length),
+            None => BodyRemaining::UntilClose,
         };
-        closes |= wait.is_zero() || matches!(rest, Rest::UntilClose);
+        closes |= wait.is_zero() || matches!(rest, BodyRemaining::UntilClose);
         Ok(Self { status, headers, rest, wait: (!closes).then_some(wait) })
     }
 }
 
-fn field(head: &Bytes, place: Place) -> Result<(HeaderName, HeaderValue), Malformed> {
+fn field(head: &Bytes, place: FieldRange) -> Result<(HeaderName, HeaderValue), Malformed> {
     let range = |(begin, end)| usize::from(begin)..usize::from(end);
     let name = head.get(range(place.name)).unwrap_or_default();
     let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a field has no name"))?;
@@ -201,13 +201,13 @@ mod tests {
 
     #[test]
     fn where_a_body_ends_is_told_by_its_head() {
-        assert!(matches!(get("content-length: 5\r\n").rest, Rest::Length(5)));
-        assert!(matches!(get("transfer-encoding: Chunked\r\n").rest, Rest::Chunked(_)));
+        assert!(matches!(get("content-length: 5\r\n").rest, BodyRemaining::Length(5)));
+        assert!(matches!(get("transfer-encoding: Chunked\r\n").rest, BodyRemaining::Chunked(_)));
         let until_close = get("");
-        assert!(matches!(until_close.rest, Rest::UntilClose) && until_close.wait.is_none());
+        assert!(matches!(until_close.rest, BodyRemaining::UntilClose) && until_close.wait.is_none());
         let none = |status: &str, method: &Method| {
             let text = format!("HTTP/1.1 {status} x\r\ncontent-length: 5\r\n\r\n");
-            matches!(read(&text, method).unwrap().unwrap().rest, Rest::Length(0))
+            matches!(read(&text, method).unwrap().unwrap().rest, BodyRemaining::Length(0))
         };
         assert!(none("200", &Method::HEAD) && none("204", &Method::GET) && none("304", &Method::GET));
         assert!(!none("200", &Method::GET));

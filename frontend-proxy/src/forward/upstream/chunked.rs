@@ -13,10 +13,10 @@ const MORE: usize = 4_096;
 
 /// How far a body has been read.
 #[derive(Debug)]
-pub(crate) struct Chunked(Place);
+pub(crate) struct ChunkDecoder(Position);
 
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum Position {
     /// Before a chunk's size, or within it.
     Size {
         size: u64,
@@ -48,31 +48,31 @@ pub(crate) enum Piece {
     End,
 }
 
-impl Chunked {
+impl ChunkDecoder {
     pub(crate) fn new() -> Self {
-        Self(Place::Size { size: 0, digits: 0 })
+        Self(Position::Size { size: 0, digits: 0 })
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.0, Place::End)
+        matches!(self.0, Position::End)
     }
 
     /// Takes the next piece from `input`.
     pub(crate) fn take(&mut self, input: &mut BytesMut) -> Result<Piece, Malformed> {
         loop {
             match self.0 {
-                Place::End => return Ok(Piece::End),
-                Place::Trailers => return self.trailers(input),
-                Place::Data(left) if !input.is_empty() => {
+                Position::End => return Ok(Piece::End),
+                Position::Trailers => return self.trailers(input),
+                Position::Data(left) if !input.is_empty() => {
                     let length = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
                     let left = left - u64::try_from(length).unwrap_or(left);
-                    self.0 = if left == 0 { Place::DataEnd { feed: false } } else { Place::Data(left) };
+                    self.0 = if left == 0 { Position::DataEnd { feed: false } } else { Position::Data(left) };
                     return Ok(Piece::Data(input.split_to(length).freeze()));
                 }
-                place => match input.first() {
+                position => match input.first() {
                     None => return Ok(Piece::More),
                     Some(byte) => {
-                        self.0 = place.after(*byte)?;
+                        self.0 = position.after(*byte)?;
                         input.advance(1);
                     }
                 },
@@ -84,21 +84,21 @@ impl Chunked {
     fn trailers(&mut self, input: &mut BytesMut) -> Result<Piece, Malformed> {
         if input.starts_with(b"\r\n") {
             input.advance(2);
-            self.0 = Place::End;
+            self.0 = Position::End;
             return Ok(Piece::End);
         }
         let Some(end) = input.windows(4).take(MORE).position(|end| end == b"\r\n\r\n") else {
             return if input.len() < MORE { Ok(Piece::More) } else { Err(Malformed("its trailers are too long")) };
         };
-        self.0 = Place::End;
+        self.0 = Position::End;
         Ok(Piece::Trailers(trailers(&input.split_to(end + 4).freeze())?))
     }
 }
 
-impl Place {
+impl Position {
     /// The position after `byte`. Covers every position that is advanced one byte at a time.
     fn after(self, byte: u8) -> Result<Self, Malformed> {
-        let place = match (self, byte) {
+        let position = match (self, byte) {
             (Self::Size { size, digits }, _) if byte.is_ascii_hexdigit() => {
                 if digits == DIGITS {
                     return Err(Malformed("a chunk is too large"));
@@ -118,7 +118,7 @@ impl Place {
             (Self::DataEnd { feed: true }, b'\n') => Self::Size { size: 0, digits: 0 },
             _ => return Err(Malformed("its chunks are not framed as they should be")),
         };
-        Ok(place)
+        Ok(position)
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
 
     /// The data and trailers of `pieces`, which arrive one after the other.
     fn read(pieces: &[&[u8]]) -> Result<(Vec<u8>, HeaderMap, bool), Malformed> {
-        let (mut chunked, mut input) = (Chunked::new(), BytesMut::new());
+        let (mut chunked, mut input) = (ChunkDecoder::new(), BytesMut::new());
         let (mut data, mut trailers) = (Vec::new(), HeaderMap::new());
         for piece in pieces {
             input.extend_from_slice(piece);

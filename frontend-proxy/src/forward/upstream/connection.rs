@@ -19,7 +19,7 @@ pub(crate) const MOST_ROOM: usize = 32 * 1024;
 const KEPT: usize = 8 * 1024;
 
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct UpstreamConnection {
     stream: TcpStream,
     /// When the connection was opened.
     pub(super) since: Instant,
@@ -43,7 +43,7 @@ pub(crate) struct Output {
     pub(crate) begun: bool,
 }
 
-impl Connection {
+impl UpstreamConnection {
     pub(crate) fn new(stream: TcpStream, deadline: Instant) -> Self {
         let (since, peer) = (Instant::now(), stream.peer_addr().ok());
         let timer = Timer::new(deadline);
@@ -84,7 +84,7 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
-    /// Sets the deadline that [`Connection::poll_deadline`] waits for.
+    /// Sets the deadline that [`UpstreamConnection::poll_deadline`] waits for.
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
         self.timer.set(deadline);
     }

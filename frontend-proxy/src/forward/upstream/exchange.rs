@@ -13,10 +13,10 @@ use hyper::body::Body;
 use tokio::time::Instant;
 
 use super::answer::Head;
-use super::connection::{Connection, Output};
+use super::connection::{Output, UpstreamConnection};
 use super::trailers::Malformed;
 use crate::forward::field;
-use crate::inbound::received::{Fault, Received};
+use crate::inbound::received::{BodyError, RequestBody};
 
 /// How long a client that waits for a 100 (Continue) may wait for an upstream that sends nothing.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,9 +25,9 @@ const INFORMATIONAL: usize = 16;
 
 /// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Broken {
+pub(crate) enum AttemptError {
     #[error(transparent)]
-    Request(Fault),
+    Request(BodyError),
     #[error("the upstream cannot be reached")]
     Connect,
     #[error("the upstream did not take the connection in time")]
@@ -45,8 +45,8 @@ pub(crate) enum Broken {
 
 /// A request's body while it is sent.
 pub(crate) struct Upload {
-    body: Received,
-    framing: Framing,
+    body: RequestBody,
+    framing: UploadFraming,
     /// The body has been polled: it cannot be sent again.
     pub(crate) touched: bool,
     /// The client waits for a 100 (Continue), at most until this time.
@@ -57,7 +57,7 @@ pub(crate) struct Upload {
 
 /// How a request's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum UploadFraming {
     /// The request has no framing headers.
     None,
     /// How many bytes are left.
@@ -69,17 +69,17 @@ pub(crate) enum Framing {
 
 impl Upload {
     /// `framed` if the request itself states that it has a body, even an empty one.
-    pub(crate) fn new(body: Received, framed: bool, waits: bool) -> Self {
+    pub(crate) fn new(body: RequestBody, framed: bool, waits: bool) -> Self {
         let framing = match body.size_hint().exact() {
-            Some(0) if !framed => Framing::None,
-            Some(length) => Framing::Length(length),
-            None => Framing::Chunked,
+            Some(0) if !framed => UploadFraming::None,
+            Some(length) => UploadFraming::Length(length),
+            None => UploadFraming::Chunked,
         };
         let withheld = (waits && !body.is_end_stream()).then(|| Instant::now() + PATIENCE);
         Self { body, framing, touched: false, withheld, starved: false }
     }
 
-    pub(crate) fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> UploadFraming {
         self.framing
     }
 
@@ -88,15 +88,19 @@ impl Upload {
     }
 
     /// Hands over the body as it arrives, until all has been written.
-    pub(crate) fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Stuck>> {
+    pub(crate) fn poll(
+        &mut self,
+        connection: &mut UpstreamConnection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadError>> {
         self.starved = false;
         loop {
             let mut waits = self.withheld.is_some();
             if !waits && connection.output.data.is_empty() && connection.output.tail.is_empty() {
                 waits = self.prepare(connection, cx)?;
             }
-            ready!(connection.poll_flush(cx)).map_err(|_| Stuck::Connection)?;
-            if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
+            ready!(connection.poll_flush(cx)).map_err(|_| UploadError::Connection)?;
+            if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Over) {
                 return Poll::Ready(Ok(()));
             }
             if waits {
@@ -108,7 +112,7 @@ impl Upload {
 
     /// Sends the body before the client gets the response that has arrived already: after that, no client can be asked for a
     /// body. Returns whether the whole body was sent. Sent or not, the client gets its response after a second.
-    async fn send_late(&mut self, connection: &mut Connection) -> bool {
+    async fn send_late(&mut self, connection: &mut UpstreamConnection) -> bool {
         connection.set_deadline(Instant::now() + PATIENCE);
         let poll = |cx: &mut Context<'_>| match self.poll(connection, cx) {
             Poll::Ready(sent) => Poll::Ready(sent.is_ok()),
@@ -118,20 +122,20 @@ impl Upload {
     }
 
     /// Takes the next piece of the body; returns whether that piece is still to come.
-    fn prepare(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Result<bool, Stuck> {
-        if matches!(self.framing, Framing::None | Framing::Length(0) | Framing::Over) {
+    fn prepare(&mut self, connection: &mut UpstreamConnection, cx: &mut Context<'_>) -> Result<bool, UploadError> {
+        if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Over) {
             return Ok(false);
         }
         self.touched = true;
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Pending => return Ok(true),
-            Poll::Ready(frame) => frame.transpose().map_err(Stuck::Request)?,
+            Poll::Ready(frame) => frame.transpose().map_err(UploadError::Request)?,
         };
         let output = &mut connection.output;
         match frame.map(hyper::body::Frame::into_data) {
             Some(Ok(data)) => self.data(data, output)?,
             Some(Err(frame)) => {
-                if self.framing == Framing::Chunked {
+                if self.framing == UploadFraming::Chunked {
                     output.head.extend_from_slice(b"0\r\n");
                     // HTTP/2 allows names that a head here must not have.
                     let passes = |name: &HeaderName| field::is_trailer(name) && !name.as_str().contains('_');
@@ -140,25 +144,25 @@ impl Upload {
                     }
                     output.head.extend_from_slice(b"\r\n");
                 }
-                self.framing = Framing::Over;
+                self.framing = UploadFraming::Over;
             }
             None => {
                 match self.framing {
-                    Framing::Chunked => output.head.extend_from_slice(b"0\r\n\r\n"),
+                    UploadFraming::Chunked => output.head.extend_from_slice(b"0\r\n\r\n"),
                     // Fewer bytes arrived than the request's length.
-                    _ => return Err(Stuck::Request(Fault::Broken)),
+                    _ => return Err(UploadError::Request(BodyError::Broken)),
                 }
-                self.framing = Framing::Over;
+                self.framing = UploadFraming::Over;
             }
         }
         Ok(false)
     }
 
-    fn data(&mut self, data: Bytes, output: &mut Output) -> Result<(), Stuck> {
+    fn data(&mut self, data: Bytes, output: &mut Output) -> Result<(), UploadError> {
         match &mut self.framing {
-            Framing::Length(left) => {
+            UploadFraming::Length(left) => {
                 let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
-                *left = left.checked_sub(length).ok_or(Stuck::Request(Fault::Broken))?;
+                *left = left.checked_sub(length).ok_or(UploadError::Request(BodyError::Broken))?;
             }
             // An empty chunk would end the body.
             _ if data.is_empty() => return Ok(()),
@@ -174,8 +178,8 @@ impl Upload {
 }
 
 /// Why a body cannot be sent further.
-pub(crate) enum Stuck {
-    Request(Fault),
+pub(crate) enum UploadError {
+    Request(BodyError),
     Connection,
 }
 
@@ -185,11 +189,11 @@ pub(crate) enum Stuck {
 /// A connection whose response came before the end of its request carries no further request: the upstream may never read the
 /// remaining bytes, or may take them for the next request.
 pub(crate) async fn exchange(
-    connection: &mut Connection,
+    connection: &mut UpstreamConnection,
     upload: &mut Upload,
     method: &Method,
     deadline: Instant,
-) -> Result<(Head, bool), Broken> {
+) -> Result<(Head, bool), AttemptError> {
     let (mut head, mut sent) = first_head(connection, upload, method, deadline).await?;
     let refuses_body = matches!(
         head.status,
@@ -211,11 +215,11 @@ pub(crate) async fn exchange(
 
 /// Time spent waiting for the client does not count against the upstream: it moves the `deadline`.
 async fn first_head(
-    connection: &mut Connection,
+    connection: &mut UpstreamConnection,
     upload: &mut Upload,
     method: &Method,
     mut deadline: Instant,
-) -> Result<(Head, bool), Broken> {
+) -> Result<(Head, bool), AttemptError> {
     connection.set_deadline(upload.withheld.map_or(deadline, |until| until.min(deadline)));
     let mut starved = None;
     let (mut sent, mut stuck, mut answered, mut informational) = (false, false, false, 0);
@@ -223,15 +227,17 @@ async fn first_head(
         if !sent && !stuck {
             match upload.poll(connection, cx) {
                 Poll::Ready(Ok(())) => sent = true,
-                Poll::Ready(Err(Stuck::Request(fault))) => return Poll::Ready(Err(Broken::Request(fault))),
+                Poll::Ready(Err(UploadError::Request(fault))) => return Poll::Ready(Err(AttemptError::Request(fault))),
                 // The upstream may have responded before it closed.
-                Poll::Ready(Err(Stuck::Connection)) => stuck = true,
+                Poll::Ready(Err(UploadError::Connection)) => stuck = true,
                 Poll::Pending => {}
             }
         }
         match connection.poll_fill(cx) {
             Poll::Ready(Ok(length)) if length > 0 => answered = true,
-            Poll::Ready(_) => return Poll::Ready(Err(if answered { Broken::Cut } else { Broken::Unanswered })),
+            Poll::Ready(_) => {
+                return Poll::Ready(Err(if answered { AttemptError::Cut } else { AttemptError::Unanswered }));
+            }
             Poll::Pending if upload.starved => {
                 starved.get_or_insert_with(Instant::now);
                 return Poll::Pending;
@@ -243,7 +249,7 @@ async fn first_head(
                 }
                 ready!(connection.poll_deadline(cx));
                 if upload.withheld.take().is_none() {
-                    return Poll::Ready(Err(Broken::Timeout));
+                    return Poll::Ready(Err(AttemptError::Timeout));
                 }
                 connection.set_deadline(deadline);
                 continue;

@@ -21,7 +21,7 @@ pub(crate) struct Health {
 /// Whether a server may be sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    Well,
+    Healthy,
     /// Its pause has ended: one request may probe whether it is healthy again.
     Due,
     /// Skipped until this time, in milliseconds.
@@ -32,7 +32,7 @@ impl Health {
     pub(crate) fn standing(&self, now: Duration) -> Standing {
         let until = self.out_until.load(Relaxed);
         if self.failures.load(Relaxed) < FAILURES {
-            Standing::Well
+            Standing::Healthy
         } else if milliseconds(now) < until || self.probing.load(Relaxed) {
             Standing::Out(until)
         } else {
@@ -83,7 +83,10 @@ mod tests {
         let health = Health::default();
         assert_eq!((health.failed(at(0)), health.failed(at(0))), (None, None));
         assert!(!health.succeeded(), "it was never out");
-        assert_eq!((health.failed(at(1)), health.failed(at(1)), health.standing(at(1))), (None, None, Standing::Well));
+        assert_eq!(
+            (health.failed(at(1)), health.failed(at(1)), health.standing(at(1))),
+            (None, None, Standing::Healthy)
+        );
         assert_eq!(health.failed(at(1)), Some(at(1)));
         assert_eq!(health.failed(at(1)), None, "what was on its way when it was left out says nothing new");
         assert_eq!((health.standing(at(1)), health.standing(at(2))), (Standing::Out(2_000), Standing::Due));
@@ -94,6 +97,6 @@ mod tests {
         let longest = (0..20).map(|round| health.failed(at(100 * (round + 1))).unwrap()).max();
         assert_eq!(longest, Some(at(32)));
         assert!(health.succeeded());
-        assert_eq!(health.standing(at(0)), Standing::Well);
+        assert_eq!(health.standing(at(0)), Standing::Healthy);
     }
 }

@@ -19,11 +19,11 @@ use tokio::time::Instant;
 
 use address::Upstream;
 use health::Standing;
-pub(crate) use server::{Lease, Server};
+pub(crate) use server::{Lease, UpstreamServer};
 
 /// How long an upstream may take, and how often a request is retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct UpstreamLimits {
     /// Until a connection is established, including the look-up of the server's name.
     pub(crate) connect: Duration,
     /// From a request's first byte to the head of its response, not counting the time spent waiting for the client.
@@ -38,7 +38,7 @@ pub(crate) struct Limits {
     pub(crate) retries: u32,
 }
 
-impl Default for Limits {
+impl Default for UpstreamLimits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(2),
@@ -54,8 +54,8 @@ impl Default for Limits {
 /// The servers of a route that share its requests.
 #[derive(Debug)]
 pub(crate) struct Servers {
-    servers: Vec<Arc<Server>>,
-    limits: Limits,
+    servers: Vec<Arc<UpstreamServer>>,
+    limits: UpstreamLimits,
     /// Where the search for the next server starts, so that equal servers take turns.
     turn: AtomicUsize,
     started: Instant,
@@ -63,12 +63,12 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Without servers, every request is answered with 502.
-    pub(crate) fn new(servers: Vec<Upstream>, limits: Limits) -> Self {
-        let servers = servers.into_iter().map(|server| Arc::new(Server::new(server, limits.age))).collect();
+    pub(crate) fn new(servers: Vec<Upstream>, limits: UpstreamLimits) -> Self {
+        let servers = servers.into_iter().map(|server| Arc::new(UpstreamServer::new(server, limits.age))).collect();
         Self { servers, limits, turn: AtomicUsize::default(), started: Instant::now() }
     }
 
-    pub(crate) fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> UpstreamLimits {
         self.limits
     }
 
@@ -78,11 +78,11 @@ impl Servers {
         if let [only] = self.servers.as_slice() {
             return Some(Lease::new(Arc::clone(only), false));
         }
-        let untried = |server: &&Arc<Server>| !tried.iter().any(|tried| **tried == *server.authority());
+        let untried = |server: &&Arc<UpstreamServer>| !tried.iter().any(|tried| **tried == *server.authority());
         self.choose_among(untried).or_else(|| self.choose_among(|_| true))
     }
 
-    fn choose_among(&self, wanted: impl Fn(&&Arc<Server>) -> bool) -> Option<Lease> {
+    fn choose_among(&self, wanted: impl Fn(&&Arc<UpstreamServer>) -> bool) -> Option<Lease> {
         let now = self.started.elapsed();
         let turn = self.turn.fetch_add(1, Relaxed) % self.servers.len().max(1);
         let (mut best, mut least_bad) = (None, None);
@@ -90,7 +90,7 @@ impl Servers {
         for server in in_turn.filter(wanted) {
             match server.health.standing(now) {
                 Standing::Due if server.health.begin_probe() => return Some(Lease::new(Arc::clone(server), true)),
-                Standing::Well => {
+                Standing::Healthy => {
                     let outstanding = server.outstanding.load(Relaxed);
                     if best.is_none_or(|(fewest, _)| outstanding < fewest) {
                         best = Some((outstanding, server));
@@ -108,13 +108,13 @@ impl Servers {
         Some(Lease::new(Arc::clone(server), false))
     }
 
-    pub(crate) fn succeeded(&self, server: &Server) {
+    pub(crate) fn succeeded(&self, server: &UpstreamServer) {
         if server.health.succeeded() {
             tracing::info!(upstream = server.authority(), "answers again");
         }
     }
 
-    pub(crate) fn failed(&self, server: &Server) {
+    pub(crate) fn failed(&self, server: &UpstreamServer) {
         if let Some(pause) = server.health.failed(self.started.elapsed()) {
             let seconds = pause.as_secs();
             tracing::warn!(

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use super::address::Upstream;
-use super::connection::Connection;
+use super::connection::UpstreamConnection;
 use super::health::Health;
 
 /// How many connections may wait for a request, and for how long.
@@ -28,13 +28,13 @@ const LOOK_UPS: usize = 4;
 const ADDRESSES: usize = 4;
 
 #[derive(Debug)]
-pub(crate) struct Server {
+pub(crate) struct UpstreamServer {
     upstream: Upstream,
     /// The age beyond which a connection carries no further request.
     age: Duration,
     /// The server's address; `None` if the host is a name.
     address: Option<SocketAddr>,
-    waiting: Mutex<Vec<Waiting>>,
+    idle: Mutex<Vec<IdleConnection>>,
     swept: AtomicBool,
     look_ups: Arc<Semaphore>,
     pub(super) outstanding: AtomicUsize,
@@ -42,19 +42,19 @@ pub(crate) struct Server {
 }
 
 #[derive(Debug)]
-struct Waiting {
-    connection: Box<Connection>,
+struct IdleConnection {
+    connection: Box<UpstreamConnection>,
     until: Instant,
 }
 
 /// Counts a request as its server's until dropped.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    server: Arc<Server>,
+    server: Arc<UpstreamServer>,
     probes: bool,
 }
 
-impl Server {
+impl UpstreamServer {
     pub(super) fn new(upstream: Upstream, age: Duration) -> Self {
         let (host, port) = upstream.host_and_port();
         let address = host.trim_matches(['[', ']']).parse().ok().map(|ip| SocketAddr::new(ip, port));
@@ -62,7 +62,7 @@ impl Server {
             upstream,
             age,
             address,
-            waiting: Mutex::default(),
+            idle: Mutex::default(),
             swept: AtomicBool::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
             outstanding: AtomicUsize::default(),
@@ -75,10 +75,10 @@ impl Server {
     }
 
     /// An idle connection on which nothing has arrived and which is not known to be closed.
-    pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<Connection>> {
+    pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<UpstreamConnection>> {
         let now = Instant::now();
         loop {
-            let Waiting { mut connection, until } = self.waiting().pop()?;
+            let IdleConnection { mut connection, until } = self.idle().pop()?;
             if now < until && connection.is_quiet(cx) {
                 return Some(connection);
             }
@@ -87,18 +87,18 @@ impl Server {
 
     /// Drops every idle connection: one of them was dead.
     pub(crate) fn forget(&self) {
-        let forgotten = std::mem::take(&mut *self.waiting());
+        let forgotten = std::mem::take(&mut *self.idle());
         drop(forgotten);
     }
 
-    pub(crate) async fn connect(&self, deadline: Instant) -> io::Result<Box<Connection>> {
+    pub(crate) async fn connect(&self, deadline: Instant) -> io::Result<Box<UpstreamConnection>> {
         let stream = match self.address {
             Some(address) => TcpStream::connect(address).await?,
             None => self.connect_by_name().await?,
         };
         // A socket without this option is used all the same.
         drop(stream.set_nodelay(true));
-        Ok(Box::new(Connection::new(stream, deadline)))
+        Ok(Box::new(UpstreamConnection::new(stream, deadline)))
     }
 
     async fn connect_by_name(&self) -> io::Result<TcpStream> {
@@ -114,39 +114,39 @@ impl Server {
         TcpStream::connect(found.as_slice()).await
     }
 
-    fn keep(self: &Arc<Self>, mut connection: Box<Connection>, wait: Duration) {
+    fn keep(self: &Arc<Self>, mut connection: Box<UpstreamConnection>, wait: Duration) {
         let now = Instant::now();
         let until = (now + wait.min(WAIT)).min(connection.since + self.age);
         if until <= now {
             return;
         }
         connection.rest();
-        let mut waiting = self.waiting();
-        if waiting.len() < WAITING {
-            waiting.push(Waiting { connection, until });
-            drop(waiting);
+        let mut idle = self.idle();
+        if idle.len() < WAITING {
+            idle.push(IdleConnection { connection, until });
+            drop(idle);
             if !self.swept.load(Relaxed) && !self.swept.swap(true, Relaxed) {
                 tokio::spawn(sweep(Arc::downgrade(self)));
             }
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Closes connections that have waited too long or were closed; ends when none is waiting.
-async fn sweep(server: Weak<Server>) {
+/// Closes connections that have waited too long or were closed; ends when none is idle.
+async fn sweep(server: Weak<UpstreamServer>) {
     loop {
         sleep(SWEEP).await;
         let Some(server) = server.upgrade() else { return };
         let mut cx = Context::from_waker(Waker::noop());
-        let mut waiting = server.waiting();
+        let mut idle = server.idle();
         let now = Instant::now();
-        waiting.retain_mut(|one| now < one.until && one.connection.is_quiet(&mut cx));
-        if waiting.is_empty() {
-            *waiting = Vec::new();
+        idle.retain_mut(|one| now < one.until && one.connection.is_quiet(&mut cx));
+        if idle.is_empty() {
+            *idle = Vec::new();
             server.swept.store(false, Relaxed);
             return;
         }
@@ -154,17 +154,17 @@ async fn sweep(server: Weak<Server>) {
 }
 
 impl Lease {
-    pub(super) fn new(server: Arc<Server>, probes: bool) -> Self {
+    pub(super) fn new(server: Arc<UpstreamServer>, probes: bool) -> Self {
         server.outstanding.fetch_add(1, Relaxed);
         Self { server, probes }
     }
 
-    pub(crate) fn server(&self) -> &Server {
+    pub(crate) fn server(&self) -> &UpstreamServer {
         &self.server
     }
 
     /// Keeps the connection for another request, for at most `wait`.
-    pub(crate) fn keep(&self, connection: Box<Connection>, wait: Duration) {
+    pub(crate) fn keep(&self, connection: Box<UpstreamConnection>, wait: Duration) {
         self.server.keep(connection, wait);
     }
 }

@@ -13,11 +13,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::watch;
 
-use super::Server;
+use super::ConnectionServer;
 use crate::inbound::framing::{FIELDS, HEAD, Refusal};
 use crate::inbound::permits::Share;
-use crate::inbound::received::{Connection, Received};
-use crate::inbound::state::Exchange;
+use crate::inbound::received::{ClientConnection, RequestBody};
+use crate::inbound::state::ConnectionState;
 use crate::inbound::streams;
 use crate::inbound::transport::Transport;
 use crate::inbound::wire::Wire;
@@ -38,31 +38,31 @@ const RESETS: usize = 100;
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(10);
 
-impl Server {
+impl ConnectionServer {
     pub(super) async fn http2(
         &self,
         wire: Wire<Transport>,
-        connection: Connection,
-        exchange: Arc<Exchange>,
+        connection: ClientConnection,
+        state: Arc<ConnectionState>,
         share: Result<Share, Refusal>,
         draining: watch::Receiver<bool>,
     ) -> hyper::Result<()> {
-        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&exchange));
+        let (service, shared) = (Arc::clone(&self.service), Arc::clone(&state));
         let answer = service_fn(move |request: Request<Incoming>| {
-            let (service, exchange) = (Arc::clone(&service), Arc::clone(&shared));
-            let place = share.as_ref().map_err(|refusal| *refusal).and_then(Share::take);
+            let (service, state) = (Arc::clone(&service), Arc::clone(&shared));
+            let permit = share.as_ref().map_err(|refusal| *refusal).and_then(Share::take);
             async move {
-                let (place, full) = match place {
-                    Ok(place) => (Some(place), None),
+                let (permit, full) = match permit {
+                    Ok(permit) => (Some(permit), None),
                     Err(refusal) => (None, Some(refusal)),
                 };
-                let mut active = exchange.begin(place);
+                let mut active = state.begin(permit);
                 let (mut request, body) = request.into_parts();
                 let is_head = request.method == Method::HEAD;
                 let response = if let Some(refusal) = full.or_else(|| refusal(&request)) {
                     service.refuse(refusal, &request, connection)
                 } else {
-                    service.answer(&mut request, Received::new(body), connection).await
+                    service.answer(&mut request, RequestBody::new(body), connection).await
                 };
                 if is_head {
                     active.finish();
@@ -85,8 +85,8 @@ impl Server {
             .keep_alive_timeout(PONG)
             .serve_connection(TokioIo::new(wire), answer);
         let mut served = pin!(served);
-        let abused = exchange.abused();
-        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &exchange, abused, draining).await
+        let abused = state.abused();
+        self.watch(served.as_mut(), |served| served.graceful_shutdown(), &state, abused, draining).await
     }
 }
 

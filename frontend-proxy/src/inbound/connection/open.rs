@@ -9,10 +9,10 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{REFUSED, Server};
+use super::{ConnectionServer, REFUSED};
 use crate::inbound::framing::Refusal;
-use crate::inbound::permits::Place;
-use crate::inbound::state::Exchange;
+use crate::inbound::permits::ConnectionPermit;
+use crate::inbound::state::ConnectionState;
 use crate::inbound::transport::Transport;
 use crate::inbound::wire::{Deadlines, Wire};
 
@@ -20,7 +20,7 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The first byte of a TLS handshake; no HTTP request starts with it.
 const HANDSHAKE: u8 = 0x16;
 
-pub(super) struct Opened {
+pub(super) struct OpenedConnection {
     pub(super) transport: Transport,
     /// The bytes that were read to find the protocol.
     first: BytesMut,
@@ -30,16 +30,25 @@ pub(super) struct Opened {
     pub(super) refusal: Option<Refusal>,
 }
 
-impl Opened {
-    pub(super) fn wire(self, exchange: &Arc<Exchange>, deadlines: Deadlines, place: Option<Place>) -> Wire<Transport> {
-        Wire::new(self.transport, self.first, self.until, Arc::clone(exchange), deadlines, place)
+impl OpenedConnection {
+    pub(super) fn wire(
+        self,
+        state: &Arc<ConnectionState>,
+        deadlines: Deadlines,
+        permit: Option<ConnectionPermit>,
+    ) -> Wire<Transport> {
+        Wire::new(self.transport, self.first, self.until, Arc::clone(state), deadlines, permit)
     }
 }
 
-impl Server {
+impl ConnectionServer {
     /// Waits for the first bytes, which show the protocol; `None` if none came. A connection that is to be refused is waited
     /// for no longer than [`REFUSED`], and then counts as HTTP/1.
-    pub(super) async fn open(&self, stream: TcpStream, mut refusal: Option<Refusal>) -> io::Result<Option<Opened>> {
+    pub(super) async fn open(
+        &self,
+        stream: TcpStream,
+        mut refusal: Option<Refusal>,
+    ) -> io::Result<Option<OpenedConnection>> {
         let is_refused = refusal.is_some();
         let within = |limit: Duration| if is_refused { REFUSED } else { limit };
         let (idle, handshake) = (within(2 * self.limits.idle), within(self.limits.handshake));
@@ -81,6 +90,6 @@ impl Server {
             http2 = first.starts_with(PREFACE);
         }
         let until = (!first.is_empty()).then_some(until);
-        Ok(Some(Opened { transport, first, until, http2, refusal }))
+        Ok(Some(OpenedConnection { transport, first, until, http2, refusal }))
     }
 }

@@ -8,7 +8,7 @@ use crate::config::{CommandLine, Config};
 
 const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
 
-const QUICK: Limits = Limits {
+const QUICK: ClientLimits = ClientLimits {
     idle: Duration::from_millis(20),
     deadlines: Deadlines {
         head: Duration::from_secs(10),
@@ -23,14 +23,14 @@ async fn start(upstream: &str) -> SocketAddr {
     start_with(upstream, QUICK).await
 }
 
-async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
+async fn start_with(upstream: &str, limits: ClientLimits) -> SocketAddr {
     let upstream = upstream.to_owned();
     let mut settings = Settings::from_pairs(&[("CRUDDUR_UPSTREAM", upstream.as_str())]);
     let config = Config::read(&mut settings, CommandLine::default());
-    let server = Arc::new(Server {
+    let server = Arc::new(ConnectionServer {
         service: Arc::new(Service::new(&config)),
         tls: None,
-        places: Places::new(10, 10, config.trust.clone()),
+        permits: Permits::new(10, 10, config.trust.clone()),
         streams: Streams::default(),
         limits,
     });
@@ -39,9 +39,9 @@ async fn start_with(upstream: &str, limits: Limits) -> SocketAddr {
     tokio::spawn(async move {
         let (_drain, draining) = watch::channel(false);
         while let Ok((stream, peer)) = listener.accept().await {
-            let share = server.places.share(peer.ip());
-            let place = share.take().unwrap();
-            tokio::spawn(Arc::clone(&server).serve(stream, peer, (share, place), draining.clone()));
+            let share = server.permits.share(peer.ip());
+            let permit = share.take().unwrap();
+            tokio::spawn(Arc::clone(&server).serve(stream, peer, (share, permit), draining.clone()));
         }
     });
     addr
@@ -109,7 +109,8 @@ async fn a_request_whose_head_has_begun_is_not_idle() {
 #[tokio::test]
 async fn what_may_yet_be_http_2_has_no_more_time_than_another_head() {
     let head = Duration::from_millis(50);
-    let limits = Limits { deadlines: Deadlines { head, ..QUICK.deadlines }, idle: Duration::from_secs(10), ..QUICK };
+    let limits =
+        ClientLimits { deadlines: Deadlines { head, ..QUICK.deadlines }, idle: Duration::from_secs(10), ..QUICK };
     let addr = start_with("127.0.0.1:1", limits).await;
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.write_all(&PREFACE[..1]).await.unwrap();

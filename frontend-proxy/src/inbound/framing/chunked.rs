@@ -9,7 +9,7 @@ const DIGITS: u8 = 15;
 const EXTRA: u16 = 8 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Chunked {
+pub(super) struct ChunkScanner {
     at: At,
     /// Bytes of extensions and trailers so far.
     extra: u16,
@@ -42,7 +42,7 @@ impl Default for At {
     }
 }
 
-impl Chunked {
+impl ChunkScanner {
     /// How many of `bytes` belong to this body, and whether the body ends there; `None` if its framing is invalid.
     pub(super) fn follow(&mut self, bytes: &[u8]) -> Option<(usize, bool)> {
         let mut rest = bytes;

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-fn scanned(bytes: &str) -> Rest {
+fn scanned(bytes: &str) -> Disposition {
     Scanner::default().scan(bytes.as_bytes()).rest
 }
 
@@ -28,7 +28,7 @@ fn what_is_framed_in_one_way_alone_passes() {
         "POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n5;a=\"b\"\r\nhello\r\n0\r\nx: y\r\n\r\nGET / HTTP/1.1\r\n\r\n",
         "GET / HTTP/1.1\r\nx:\r\ny: \u{e4}\ta\r\n\r\n",
     ] {
-        assert_eq!(scanned(request), Rest::None, "{request:?}");
+        assert_eq!(scanned(request), Disposition::None, "{request:?}");
     }
 }
 
@@ -75,9 +75,9 @@ fn what_two_readers_could_frame_differently_is_refused() {
         ("PRI * HTTP/2.0\r\n\r\n", Refusal::RequestLine),
         ("\u{16}\u{3}\u{1}", Refusal::RequestLine),
     ] {
-        assert_eq!(scanned(request), Rest::Refuse(refusal), "{request:?}");
+        assert_eq!(scanned(request), Disposition::Refuse(refusal), "{request:?}");
         let second = format!("GET / HTTP/1.1\r\nhost: a\r\n\r\n{request}");
-        assert!(matches!(scanned(&second), Rest::Refuse(_)), "{second:?}");
+        assert!(matches!(scanned(&second), Disposition::Refuse(_)), "{second:?}");
     }
 }
 
@@ -102,53 +102,53 @@ fn a_chunked_body_that_could_be_read_in_two_ways_is_broken() {
         "0\r\n\n",
     ] {
         let request = format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}");
-        assert_eq!(scanned(&request), Rest::Broken, "{request:?}");
+        assert_eq!(scanned(&request), Disposition::Broken, "{request:?}");
     }
 }
 
 #[test]
 fn a_head_has_bounds_in_bytes_and_in_fields() {
     let with = |fields: usize| format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(fields));
-    assert_eq!(scanned(&with(FIELDS)), Rest::None);
-    assert_eq!(scanned(&with(FIELDS + 1)), Rest::Refuse(Refusal::TooMany));
+    assert_eq!(scanned(&with(FIELDS)), Disposition::None);
+    assert_eq!(scanned(&with(FIELDS + 1)), Disposition::Refuse(Refusal::TooMany));
     let long = |length: usize| format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(length));
     let most = HEAD - long(0).len();
-    assert_eq!(scanned(&long(most)), Rest::None);
-    assert_eq!(scanned(&long(most + 1)), Rest::Refuse(Refusal::TooLarge));
-    assert_eq!(in_pieces(&[long(HEAD).as_bytes().to_vec()], 1000).1, Rest::Refuse(Refusal::TooLarge));
-    assert_eq!(scanned(&"a".repeat(HEAD)), Rest::Hold);
-    assert_eq!(scanned(&"a".repeat(HEAD + 1)), Rest::Refuse(Refusal::TooLarge));
+    assert_eq!(scanned(&long(most)), Disposition::None);
+    assert_eq!(scanned(&long(most + 1)), Disposition::Refuse(Refusal::TooLarge));
+    assert_eq!(in_pieces(&[long(HEAD).as_bytes().to_vec()], 1000).1, Disposition::Refuse(Refusal::TooLarge));
+    assert_eq!(scanned(&"a".repeat(HEAD)), Disposition::Hold);
+    assert_eq!(scanned(&"a".repeat(HEAD + 1)), Disposition::Refuse(Refusal::TooLarge));
 }
 
 #[test]
 fn what_follows_a_wish_for_another_protocol_waits() {
     let wish = b"GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n";
     let mut scanner = Scanner::default();
-    assert_eq!(scanner.scan(wish), Scanned { pass: wish.len(), rest: Rest::None });
-    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Rest::Hold });
+    assert_eq!(scanner.scan(wish), Scanned { pass: wish.len(), rest: Disposition::None });
+    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Disposition::Hold });
     assert!(scanner.is_upgrading());
     scanner.stay();
-    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Rest::Refuse(Refusal::RequestLine) });
+    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Disposition::Refuse(Refusal::RequestLine) });
     scanner.tunnel();
-    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 7, rest: Rest::None });
+    assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 7, rest: Disposition::None });
     // A request with a body, or of HTTP/1.0, cannot ask for an upgrade.
     assert_eq!(
         scanned("POST / HTTP/1.1\r\nupgrade: h2c\r\ncontent-length: 1\r\n\r\naGET / HTTP/1.1\r\n\r\n"),
-        Rest::None
+        Disposition::None
     );
-    assert_eq!(scanned("GET / HTTP/1.0\r\nupgrade: h2c\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Rest::None);
+    assert_eq!(scanned("GET / HTTP/1.0\r\nupgrade: h2c\r\n\r\nGET / HTTP/1.1\r\n\r\n"), Disposition::None);
 }
 
 /// How many bytes pass, and what happens to the others, if the bytes arrive in pieces of at most `most` bytes.
-fn in_pieces(pieces: &[Vec<u8>], most: usize) -> (usize, Rest) {
+fn in_pieces(pieces: &[Vec<u8>], most: usize) -> (usize, Disposition) {
     let mut scanner = Scanner::default();
-    let (mut held, mut passed, mut rest) = (Vec::new(), 0, Rest::None);
+    let (mut held, mut passed, mut rest) = (Vec::new(), 0, Disposition::None);
     for piece in pieces.iter().flat_map(|piece| piece.chunks(most)) {
         held.extend_from_slice(piece);
         let scanned = scanner.scan(&held);
         held.drain(..scanned.pass);
         (passed, rest) = (passed + scanned.pass, scanned.rest);
-        if let Rest::Refuse(_) | Rest::Broken = rest {
+        if let Disposition::Refuse(_) | Disposition::Broken = rest {
             break;
         }
     }
@@ -249,8 +249,8 @@ proptest! {
         let (passed, rest) = in_pieces(&pieces, most);
         match whole.rest {
             // If a head arrives in pieces, it is checked only after its end.
-            Rest::Refuse(_) => prop_assert!(matches!(rest, Rest::Refuse(_) | Rest::Hold) && passed == whole.pass),
-            Rest::Broken => prop_assert!(rest == Rest::Broken && passed >= whole.pass),
+            Disposition::Refuse(_) => prop_assert!(matches!(rest, Disposition::Refuse(_) | Disposition::Hold) && passed == whole.pass),
+            Disposition::Broken => prop_assert!(rest == Disposition::Broken && passed >= whole.pass),
             _ => prop_assert_eq!((passed, rest), (whole.pass, whole.rest)),
         }
     }
@@ -259,6 +259,6 @@ proptest! {
     fn whatever_comes_is_passed_held_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         let scanned = Scanner::default().scan(&bytes);
         prop_assert!(scanned.pass <= bytes.len());
-        prop_assert_eq!(scanned.rest == Rest::None, scanned.pass == bytes.len());
+        prop_assert_eq!(scanned.rest == Disposition::None, scanned.pass == bytes.len());
     }
 }

@@ -17,10 +17,10 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_time().build().unwrap()
 }
 
-fn wire(deadlines: Deadlines, first: &[u8]) -> (DuplexStream, Wire<DuplexStream>, Arc<Exchange>) {
+fn wire(deadlines: Deadlines, first: &[u8]) -> (DuplexStream, Wire<DuplexStream>, Arc<ConnectionState>) {
     let (client, server) = duplex(64);
-    let exchange = Arc::new(Exchange::default());
-    (client, Wire::new(server, BytesMut::from(first), None, Arc::clone(&exchange), deadlines, None), exchange)
+    let state = Arc::new(ConnectionState::default());
+    (client, Wire::new(server, BytesMut::from(first), None, Arc::clone(&state), deadlines, None), state)
 }
 
 /// Reads until nothing more arrives, in pieces of at most `most` bytes.
@@ -58,7 +58,7 @@ proptest! {
         let (first, rest) = bytes.split_at(at.min(bytes.len()));
         let scanned = Scanner::default().scan(&bytes);
         let mut expected = bytes[..scanned.pass].to_vec();
-        if let Rest::Refuse(_) = scanned.rest {
+        if let Disposition::Refuse(_) = scanned.rest {
             expected.extend_from_slice(REFUSED);
         }
         let read = runtime().block_on(async {
@@ -70,9 +70,9 @@ proptest! {
             };
             tokio::join!(send, async { let read = read(&mut wire, most).await; drop(wire); read }).1
         });
-        if scanned.rest == Rest::Broken {
+        if scanned.rest == Disposition::Broken {
             prop_assert!(bytes.starts_with(&read) && read.len() >= scanned.pass);
-        } else if read.len() != scanned.pass || !matches!(scanned.rest, Rest::Refuse(_)) {
+        } else if read.len() != scanned.pass || !matches!(scanned.rest, Disposition::Refuse(_)) {
             // If a head arrives in pieces, it is refused only after its end.
             prop_assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(&expected));
         }
@@ -82,10 +82,10 @@ proptest! {
 #[test]
 fn a_head_that_drips_in_is_refused_in_time() {
     runtime().block_on(async {
-        let (mut client, mut wire, exchange) = wire(SHORT, b"GET / HT");
+        let (mut client, mut wire, state) = wire(SHORT, b"GET / HT");
         client.write_all(b"TP/1.1\r\n").await.unwrap();
         assert_eq!(read(&mut wire, 4096).await, REFUSED);
-        assert_eq!(exchange.refusal(), Some(Refusal::TooSlow));
+        assert_eq!(state.refusal(), Some(Refusal::TooSlow));
     });
 }
 
@@ -103,8 +103,8 @@ fn the_clients_end_is_read_after_its_answer_or_a_silence() {
     let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     for (deadlines, answered) in [(LONG, true), (SHORT, false)] {
         runtime().block_on(async {
-            let (mut client, mut wire, exchange) = wire(deadlines, request);
-            let active = exchange.begin(None);
+            let (mut client, mut wire, state) = wire(deadlines, request);
+            let active = state.begin(None);
             client.shutdown().await.unwrap();
             let mut head = vec![0; request.len()];
             wire.read_exact(&mut head).await.unwrap();
@@ -125,8 +125,8 @@ fn the_clients_end_is_read_after_its_answer_or_a_silence() {
 fn an_end_within_a_message_is_read_at_once() {
     for part in ["GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
         runtime().block_on(async {
-            let (client, mut wire, exchange) = wire(LONG, part.as_bytes());
-            let _active = exchange.begin(None);
+            let (client, mut wire, state) = wire(LONG, part.as_bytes());
+            let _active = state.begin(None);
             drop(client);
             let read = read(&mut wire, 4096).await;
             assert!(part.as_bytes().starts_with(&read), "{read:?}");
@@ -139,12 +139,12 @@ fn another_protocol_passes_once_it_is_granted() {
     let wish = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: x\r\n\r\n";
     for (granted, expected) in [(true, b"\x81hello".as_slice()), (false, REFUSED)] {
         runtime().block_on(async {
-            let (mut client, mut wire, exchange) = wire(LONG, &[wish.as_slice(), b"\x81hel"].concat());
+            let (mut client, mut wire, state) = wire(LONG, &[wish.as_slice(), b"\x81hel"].concat());
             let mut head = vec![0; wish.len()];
             wire.read_exact(&mut head).await.unwrap();
             assert_eq!(head, wish);
             client.write_all(b"lo").await.unwrap();
-            exchange.decide_upgrade(granted);
+            state.decide_upgrade(granted);
             drop(client);
             assert_eq!(read(&mut wire, 4096).await, expected);
         });

@@ -87,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         match Pin::new(&mut wire.io).poll_flush(cx) {
             Poll::Ready(flushed) => {
                 // The last response has been sent: the client's end, kept back until now, is read.
-                if wire.ended.is_some() && !wire.exchange.is_active() {
+                if wire.ended.is_some() && !wire.state.is_active() {
                     wire.ended = None;
                     cx.waker().wake_by_ref();
                 }

@@ -14,17 +14,17 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::answer::metrics::{Metrics, RouteId};
 
 /// A request that has not ended.
-pub(crate) struct Account {
+pub(crate) struct RequestRecord {
     metrics: Arc<Metrics>,
     route: RouteId,
     /// 0 until there is a response.
     status: u16,
     began: Instant,
-    entry: Option<Box<Entry>>,
+    entry: Option<Box<LogEntry>>,
 }
 
 /// Further values for the access log.
-struct Entry {
+struct LogEntry {
     method: &'static str,
     peer: IpAddr,
     /// The peer, until the client that it speaks for is known.
@@ -34,12 +34,12 @@ struct Entry {
 }
 
 /// A response's body, which closes the record when it ends or is abandoned.
-pub(crate) struct Accounted<B> {
+pub(crate) struct RecordedBody<B> {
     body: B,
-    account: Account,
+    record: RequestRecord,
 }
 
-impl Account {
+impl RequestRecord {
     pub(crate) fn open(metrics: &Arc<Metrics>) -> Self {
         metrics.begin();
         let metrics = Arc::clone(metrics);
@@ -49,7 +49,7 @@ impl Account {
     /// Has the request written to the log when it ends.
     pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
         let (method, peer) = (telemetry::http::known(method.as_str()), peer.to_canonical());
-        self.entry = Some(Box::new(Entry { method, peer, client: peer, trace_id: String::new(), bytes: 0 }));
+        self.entry = Some(Box::new(LogEntry { method, peer, client: peer, trace_id: String::new(), bytes: 0 }));
     }
 
     /// Records the client that the peer speaks for.
@@ -76,13 +76,13 @@ impl Account {
     }
 
     /// The response, whose body keeps the record open.
-    pub(crate) fn answer<B>(mut self, response: Response<B>) -> Response<Accounted<B>> {
+    pub(crate) fn answer<B>(mut self, response: Response<B>) -> Response<RecordedBody<B>> {
         self.status = response.status().as_u16();
-        response.map(|body| Accounted { body, account: self })
+        response.map(|body| RecordedBody { body, record: self })
     }
 }
 
-impl Drop for Account {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
         self.metrics.end(self.route, self.status, duration);
@@ -104,14 +104,14 @@ impl Drop for Account {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Accounted<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for RecordedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let (Some(entry), Some(data)) = (&mut self.account.entry, frame.data_ref())
+            && let (Some(entry), Some(data)) = (&mut self.record.entry, frame.data_ref())
         {
             entry.bytes += u64::try_from(data.remaining()).unwrap_or_default();
         }
