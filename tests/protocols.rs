@@ -164,7 +164,7 @@ fn a_certificate_is_reloaded_at_sighup() {
     proxy.signal("HUP");
     assert!(trusts(&file.1));
     let errors = proxy.stop().errors;
-    assert!(errors.contains("the certificate stays what it was"), "{errors}");
+    assert!(errors.contains("keeping the old certificate"), "{errors}");
 }
 
 #[test]
@@ -176,10 +176,10 @@ fn a_certificate_fault_is_reported_at_the_start() {
     for (variables, words) in [
         (vec![(file.0, file.1.as_str())], "CRUDDUR_PROXY_KEY: is not set, and CRUDDUR_PROXY_CERTIFICATE is; name"),
         (vec![(key.0, key.1.as_str())], "CRUDDUR_PROXY_CERTIFICATE: is not set, and CRUDDUR_PROXY_KEY is; name"),
-        (vec![(file.0, "/nowhere"), (key.0, &key.1)], "CRUDDUR_PROXY_CERTIFICATE: /nowhere cannot be read (No such"),
-        (vec![(file.0, &file.1), (key.0, "/nowhere")], "CRUDDUR_PROXY_KEY: /nowhere cannot be read (No such"),
-        (vec![(file.0, &key.1), (key.0, &key.1)], "cannot be read (it has no certificate); name a PEM file"),
-        (vec![(file.0, &file.1), (key.0, &file.1)], "cannot be read (no items found); name a PEM file"),
+        (vec![(file.0, "/nowhere"), (key.0, &key.1)], "CRUDDUR_PROXY_CERTIFICATE: cannot read /nowhere: No such"),
+        (vec![(file.0, &file.1), (key.0, "/nowhere")], "CRUDDUR_PROXY_KEY: cannot read /nowhere: No such"),
+        (vec![(file.0, &key.1), (key.0, &key.1)], ": no certificate found; name a PEM file"),
+        (vec![(file.0, &file.1), (key.0, &file.1)], ": no items found; name a PEM file"),
         (vec![(file.0, &file.1), (wrong.0, &wrong.1)], "is not the key of"),
     ] {
         let ended = run(&["frontend-proxy"], &variables);

@@ -140,8 +140,8 @@ fn every_fault_is_reported_before_a_port_is_opened() {
     let expected = [
         "error: TRACE_TRUST: \"sometimes\" is not valid (\"sometimes\" is not a network); give never, link, always, or networks such as 10.0.0.0/8,::1".to_owned(),
         format!("error: {file}:2: prefix \"api\" does not begin and end with /; give one such as \"/api/\""),
-        format!("error: {file}:3: \"https://x\" is no upstream (it is not http://host:port); give one such as \"http://127.0.0.1:4567\", without a path"),
-        format!("error: {file}:4: `retires` is unknown; is `retries` meant?"),
+        format!("error: {file}:3: \"https://x\" is not an upstream (expected http://host:port); give one such as \"http://127.0.0.1:4567\", without a path"),
+        format!("error: {file}:4: `retires` is unknown; did you mean `retries`?"),
     ];
     for arguments in [&["frontend-proxy", "--check"][..], &["frontend-proxy"], &["up"]] {
         let output = command(arguments, &variables).current_dir(folder.path()).output().unwrap();
@@ -155,7 +155,7 @@ fn every_fault_is_reported_before_a_port_is_opened() {
     }
     let gone = folder.path().join("gone.toml");
     let (code, _, errors) = check(&["--config", gone.to_str().unwrap()], &[]);
-    assert!(code == 64 && errors.contains("gone.toml: cannot be read (No such file"), "{code} {errors}");
+    assert!(code == 64 && errors.contains("gone.toml: cannot read the file: No such file"), "{code} {errors}");
     let (code, _, errors) = check(&["--trust", "sometimes"], &[]);
     assert!(code == 2 && errors.contains("\"sometimes\" is not a network"), "{code} {errors}");
 }
@@ -191,7 +191,7 @@ fn without_a_viewer_its_path_names_the_setting() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     let answer = proxy.get("/traces/api/traces");
     assert_eq!((answer.status, answer.header("server-timing")), (404, ""));
-    assert_eq!(answer.json()["detail"], "no trace viewer is set; set CRUDDUR_VIEWER");
+    assert_eq!(answer.json()["detail"], "no trace viewer is configured; set CRUDDUR_VIEWER");
 }
 
 #[test]
@@ -238,9 +238,9 @@ fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     let ended = proxy.stop();
     assert_eq!(ended.status.code(), Some(0));
     let said = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
-    assert_eq!(said("1 routes are in force: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
+    assert_eq!(said("1 routes are active: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
     assert_eq!(said("keeping the old routes"), 1);
-    assert_eq!(said("2 routes are in force: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
+    assert_eq!(said("2 routes are active: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
 }
 
 #[test]

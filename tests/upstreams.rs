@@ -157,8 +157,8 @@ fn an_absent_server_is_skipped_until_it_is_back() {
     }
     assert_eq!((back.served(), there.served()), (before.0 + 5, before.1 + 5), "they take turns again");
     let said = proxy.stop().errors;
-    assert_eq!(said.matches("left out for 1 s").count(), 1, "{said}");
-    assert_eq!(said.matches("answers again").count(), 1, "{said}");
+    assert_eq!(said.matches("skipping it for 1 s").count(), 1, "{said}");
+    assert_eq!(said.matches("responds again").count(), 1, "{said}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What strict framing costs a request: the scanner alone, over a browser's head of some 600 bytes, a small one and a body.
+//! What strict framing costs per request: the scanner alone, on a browser's head of about 600 bytes, a small head, and a chunked
+//! body.
 
 use std::hint::black_box;
 

@@ -1,18 +1,18 @@
-//! What the environment and the command line say about the proxy. Reads the routes file and those of the certificate, and opens
-//! nothing else.
+//! The proxy's settings, from the environment and the command line. Reads the routes file and the certificate's files, and
+//! opens nothing else.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
 //! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
-//! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: TLS alone is spoken | none: HTTP |
-//! | `CRUDDUR_PROXY_CONNECTIONS` | connections at the same time, at most 100,000 | 10000 |
-//! | `CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT` | those of one client that is not trusted | a tenth of all |
-//! | `CRUDDUR_UPSTREAM` | the backend that `/api/*` goes to | `http://127.0.0.1:4567` |
-//! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: Cruddur's own routes |
-//! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; others begin a new one, linked to theirs but for `never` | callers on this machine |
-//! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept of whoever calls, such as `tenant,locale`; all are where `TRACE_TRUST` is `always` | none |
-//! | `CRUDDUR_VIEWER` | the trace viewer that `/traces/` goes to, for reading only | none: `/traces/` is not found |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors; on loopback `/traces/` is shown to their hosts, and to those that Codespaces and Gitpod give to the port | none |
+//! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: only TLS is accepted | none: HTTP |
+//! | `CRUDDUR_PROXY_CONNECTIONS` | concurrent connections, at most 100,000 | 10000 |
+//! | `CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT` | concurrent connections of one untrusted client | a tenth of all |
+//! | `CRUDDUR_UPSTREAM` | the backend, which gets `/api/*` | `http://127.0.0.1:4567` |
+//! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: the built-in routes |
+//! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; other requests start a new trace, linked to theirs except with `never` | callers on this machine |
+//! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept, such as `tenant,locale`; all are kept if `TRACE_TRUST` is `always` | none |
+//! | `CRUDDUR_VIEWER` | the trace viewer, which gets `/traces/`, read-only | none: `/traces/` is not found |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors; if the proxy listens on loopback, `/traces/` is available to their hosts, and to the hosts that Codespaces and Gitpod give the port | none |
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -35,26 +35,26 @@ use crate::routes::{Rule, Source, Variables};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
-    /// What TLS shows.
+    /// The certificate for TLS.
     pub(crate) certificate: Option<Certificate>,
-    /// Connections at the same time.
+    /// Concurrent connections.
     pub(crate) connections: Connections,
-    /// The hosts that traces are shown to.
+    /// The hosts under which traces are available.
     pub(crate) hosts: AllowedHosts,
     /// The origins whose pages may read the proxy's errors.
     pub(crate) origins: Vec<Origin>,
-    /// Of them, those of one client; a share of all where that is not set.
+    /// Concurrent connections of one client; if not set, a share of all.
     pub(crate) client_connections: Option<Connections>,
     /// Whose trace is continued.
     pub(crate) trust: Trust,
     /// The page's spans, and the access log.
     pub(crate) options: Options,
-    /// Where requests go, and where that is read again.
+    /// Where requests go, and where to reread it from.
     pub(crate) rules: Vec<Rule>,
     pub(crate) source: Source,
 }
 
-/// What the command line says, in place of the variables.
+/// Settings from the command line, which replace those of the environment.
 #[derive(Debug, Clone, Default)]
 pub struct CommandLine {
     /// Instead of `CRUDDUR_PROXY_CONFIG`.
@@ -64,7 +64,7 @@ pub struct CommandLine {
 }
 
 impl Config {
-    /// From `settings`, which remembers the faults, and from the routes file.
+    /// Reads `settings` and the routes file; records the faults in `settings`.
     pub fn read(settings: &mut Settings, command_line: CommandLine) -> Self {
         let listen = settings.parse::<Listen>("CRUDDUR_PROXY_LISTEN", "an address such as 127.0.0.1:3000");
         let upstream = settings.parse("CRUDDUR_UPSTREAM", "an address such as http://127.0.0.1:4567, without a path");
@@ -89,7 +89,7 @@ impl Config {
         }
     }
 
-    /// The table of routes as it will be in force, a line each.
+    /// The routes as they will be active, one per line.
     pub fn table(&self) -> String {
         let mut table = String::new();
         for rule in &self.rules {
@@ -99,7 +99,7 @@ impl Config {
         table
     }
 
-    /// The routes file; `None` where Cruddur's own routes are used.
+    /// The routes file; `None` if the built-in routes are used.
     pub fn routes_file(&self) -> Option<&std::path::Path> {
         self.source.file.as_deref()
     }
@@ -109,9 +109,9 @@ impl Config {
 #[derive(Debug, Default)]
 struct BaggageKeys(Vec<String>);
 
-/// Why a text is no list of keys.
+/// Why a text is not a list of keys.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no key")]
+#[error("{0:?} is not a key")]
 struct NotAKey(String);
 
 impl FromStr for BaggageKeys {
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_command_line_says_wins() {
+    fn the_command_line_overrides_the_environment() {
         let read = |options| {
             let variables = [("TRACE_TRUST", "never"), ("CRUDDUR_PROXY_CONFIG", "/nowhere/a.toml")];
             let mut settings = Settings::from_pairs(&variables);
@@ -150,9 +150,9 @@ mod tests {
         let options = CommandLine { config: Some("/nowhere/b.toml".into()), trust: Some(Trust::ALWAYS) };
         let (trust, faults) = read(options);
         assert_eq!(trust, Trust::ALWAYS);
-        assert!(faults.unwrap_err().starts_with("/nowhere/b.toml: cannot be read"));
+        assert!(faults.unwrap_err().starts_with("/nowhere/b.toml: cannot read the file"));
         let (trust, faults) = read(CommandLine::default());
         assert_eq!(trust, "never".parse().unwrap());
-        assert!(faults.unwrap_err().starts_with("/nowhere/a.toml: cannot be read"));
+        assert!(faults.unwrap_err().starts_with("/nowhere/a.toml: cannot read the file"));
     }
 }

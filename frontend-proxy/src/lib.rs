@@ -3,23 +3,28 @@
 //!
 //! [`Config`] holds where to listen, which peers to trust and where to forward to. [`Server`] runs the proxy. [`Reloader`]
 //! rereads the routes and the certificate. A request enters through `inbound`; `service` decides how to handle it. `routes`
-//! and `forward` send it to an upstream; `site` answers it here. `answer` completes the response. The proxy keeps no forwarded
-//! body. Of requests it keeps only counts, how upstreams served, and how often each client sent spans, all bounded.
+//! and `forward` send it to an upstream; `site` answers it here. Every response leaves through `answer::finish`. The proxy
+//! keeps no forwarded body. Of requests it keeps only counts, how upstreams served, and how often each client sent spans, all bounded.
 
-// In the order in which a request meets them.
+// In reading order. The settings:
 mod config;
 mod options;
 
+// The port, the connections, and the framing of requests.
 mod inbound;
 
+// The decision how to handle a request.
 mod service;
 
+// Which upstream a path goes to, and the exchange with that upstream.
 mod routes;
 
 mod forward;
 
+// The responses: bodies, errors, headers, counts.
 mod answer;
 
+// The page, and the relay of its spans.
 mod site;
 
 #[doc(hidden)]

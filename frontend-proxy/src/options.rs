@@ -1,9 +1,9 @@
-//! What the environment says about the page's spans and the access log. Opens nothing.
+//! The settings of the relay for the page's spans, and of the access log. Opens nothing.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `CRUDDUR_RELAY_SERVICES` | the services, by `service.name`, whose spans `/v1/traces` takes, with commas between; `none`: it is not there | `cruddur-page` |
-//! | `CRUDDUR_RELAY_KEY` | what says, with a trace's id, whether a page may send spans of it: 32 characters at least, the same for all proxies behind one balancer | a random one of each process |
+//! | `CRUDDUR_RELAY_SERVICES` | the `service.name`s, separated by commas, whose spans `/v1/traces` accepts; `none`: there is no such path | `cruddur-page` |
+//! | `CRUDDUR_RELAY_KEY` | the key of the tokens with which a page may send spans of a trace: at least 32 characters, the same for all proxies behind one balancer | a random key for each process |
 //! | `CRUDDUR_ACCESS_LOG` | `on` or `off`: an event for each request | `off` |
 
 use secrecy::SecretString;
@@ -37,7 +37,7 @@ impl Options {
             None | Some("off") => false,
             Some("on") => true,
             Some(_) => {
-                settings.fault("CRUDDUR_ACCESS_LOG", "is neither; give on or off");
+                settings.fault("CRUDDUR_ACCESS_LOG", "is neither on nor off; give one of them");
                 false
             }
         };
@@ -53,7 +53,10 @@ fn services(settings: &mut Settings) -> Vec<String> {
     }
     let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
     if names.len() > SERVICES || names.iter().any(|name| name.is_empty() || name.len() > NAME) {
-        settings.fault(VARIABLE, format!("is not a list; give at most {SERVICES} names with commas between, or none"));
+        settings.fault(
+            VARIABLE,
+            format!("is not a valid list; give at most {SERVICES} names separated by commas, or none"),
+        );
     }
     names
 }
@@ -63,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_said_with_its_mend_and_no_key_is_quoted() {
+    fn each_fault_is_reported_and_no_key_is_quoted() {
         let variables =
             [("CRUDDUR_RELAY_KEY", "canary"), ("CRUDDUR_ACCESS_LOG", "yes"), ("CRUDDUR_RELAY_SERVICES", "a,,b")];
         let mut settings = Settings::from_pairs(&variables);
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_is_for_the_page_unless_said_otherwise() {
+    fn only_the_page_is_relayed_by_default() {
         let services =
             |text| Options::read(&mut Settings::from_pairs(&[("CRUDDUR_RELAY_SERVICES", text)])).relay_services;
         assert_eq!(

@@ -124,7 +124,7 @@ impl Service {
         record: &mut RequestRecord,
     ) -> Response<Outgoing> {
         if !host::settle(request) {
-            let detail = "a request has one valid Host, which is that of its target";
+            let detail = "a request must have one valid Host, which matches its target";
             let mut response = problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
@@ -133,7 +133,7 @@ impl Service {
         record.client(caller.client.address);
         let path = request.uri.path();
         if !is_straight(path) {
-            let detail = "a path has no . or .. between its slashes";
+            let detail = "a path must not have . or .. as a segment";
             return problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
         // A route for every path does not cover the relay's path: the pages behind that route send spans too.
@@ -150,7 +150,7 @@ impl Service {
             }
             _ => match (route, self.pages.find(path), relay) {
                 (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
-                    let detail = "no trace viewer is set; set CRUDDUR_VIEWER";
+                    let detail = "no trace viewer is configured; set CRUDDUR_VIEWER";
                     problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
                 (Some(route), ..) if route.rule.traces(path) => {
@@ -185,7 +185,7 @@ impl Service {
     fn operation(&self, path: &str) -> Response<Outgoing> {
         match path {
             "/health/ready" if self.draining.load(Ordering::Relaxed) => {
-                problem(StatusCode::SERVICE_UNAVAILABLE, "it is about to stop", &Span::none())
+                problem(StatusCode::SERVICE_UNAVAILABLE, "the proxy is about to stop", &Span::none())
             }
             "/health/telemetry" => respond::ledger(),
             "/metrics" => respond::metrics(|text| {
@@ -229,7 +229,7 @@ impl Service {
         }
         let span = under_way.span();
         record.trace(|| propagation::trace_id(span));
-        let asks_token = request.headers.remove(TRACE_TOKEN).is_some();
+        let wants_token = request.headers.remove(TRACE_TOKEN).is_some();
         let response = match destination {
             Destination::Route(route) => self.forward(request, body, caller, route, span).await,
             Destination::Page if reads(&request.method) => self.page(request, span),
@@ -239,7 +239,7 @@ impl Service {
         let span = under_way.into_span();
         record_status(&span, Side::Server, response.status().as_u16());
         let mut response = add_trace(response, &span);
-        if asks_token && let Some(token) = self.token(&span) {
+        if wants_token && let Some(token) = self.token(&span) {
             add_token(&mut response, &token);
         }
         response
@@ -253,7 +253,7 @@ impl Service {
         route: &Route,
         span: &Span,
     ) -> Response<Outgoing> {
-        if !route.takes(&request.method) {
+        if !route.accepts(&request.method) {
             return read_only(span);
         }
         match body.limited(route.rule.body.limit, route.rule.body.timeout) {
@@ -291,7 +291,7 @@ mod tests {
     use crate::config::CommandLine;
 
     #[test]
-    fn what_is_about_to_stop_is_alive_and_not_ready() {
+    fn a_stopping_proxy_is_live_but_not_ready() {
         let service = Service::new(&Config::read(&mut settings::Settings::from_pairs(&[]), CommandLine::default()));
         let status = |path| service.operation(path).status().as_u16();
         assert_eq!([status("/health/live"), status("/health/ready")], [204, 204]);

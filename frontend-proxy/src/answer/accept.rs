@@ -18,7 +18,7 @@ pub(crate) fn prefers_html(accept: Option<&HeaderValue>) -> bool {
 }
 
 /// Whether the client accepts a response in gzip, and prefers it.
-pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut gzip = None;
     let mut identity = None;
     let mut any = None;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_wants_html_and_a_program_does_not() {
+    fn a_browser_prefers_html_and_a_program_does_not() {
         let prefers = |accept: &str| prefers_html(HeaderValue::from_str(accept).ok().as_ref());
         let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         for accept in [chromium, "text/html", "text/*;q=0.3", "application/json;q=0.5, text/html;q=0.6", "TEXT/HTML"] {
@@ -122,20 +122,20 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_for_who_takes_it() {
-        let takes = |values: &[&str]| takes_gzip(&headers(&ACCEPT_ENCODING, values));
+    fn gzip_is_for_clients_that_accept_and_prefer_it() {
+        let accepts = |values: &[&str]| accepts_gzip(&headers(&ACCEPT_ENCODING, values));
         for values in
             [&["gzip, deflate, br, zstd"][..], &["*"], &["deflate", "GZIP;q=0.5"], &["identity;q=0.5, *;q=0.7"]]
         {
-            assert!(takes(values), "{values:?}");
+            assert!(accepts(values), "{values:?}");
         }
         for values in [&[][..], &["br"], &["gzip;q=0"], &["gzip;q=0, *"], &["identity, gzip;q=0.5"], &["*;q=0.000"]] {
-            assert!(!takes(values), "{values:?}");
+            assert!(!accepts(values), "{values:?}");
         }
     }
 
     #[test]
-    fn a_tag_is_found_in_a_list_however_weak_it_is_said_to_be() {
+    fn a_tag_is_found_in_a_list_even_if_marked_weak() {
         let knows = |values: &[&str]| has(&headers(&IF_NONE_MATCH, values), "\"b\"");
         for values in [&["\"b\""][..], &["*"], &["\"a,x\", W/\"b\""], &["\"a\"", "\"b\" , \"c\""]] {
             assert!(knows(values), "{values:?}");
@@ -150,7 +150,7 @@ mod tests {
         fn any_text_is_read(text in "[ -~]{0,60}") {
             let value = HeaderValue::from_str(&text).unwrap();
             prefers_html(Some(&value));
-            takes_gzip(&headers(&ACCEPT_ENCODING, &[&text]));
+            accepts_gzip(&headers(&ACCEPT_ENCODING, &[&text]));
             has(&headers(&IF_NONE_MATCH, &[&text]), "\"b\"");
         }
 

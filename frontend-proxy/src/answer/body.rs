@@ -41,11 +41,11 @@ impl OpenSpan {
     }
 
     /// Ends the work as a success, or after a failure that is already recorded.
-    pub(crate) fn over(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.0 = None;
     }
 
-    /// Like `over`, but returns the span to a caller that has more to record.
+    /// Like `end`, but returns the span to a caller that has more to record.
     pub(crate) fn into_span(mut self) -> Span {
         self.0.take().unwrap_or_else(Span::none)
     }
@@ -66,9 +66,9 @@ impl Drop for OpenSpan {
 /// Why a body ends early. The client sees its connection break.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ForwardedBodyError {
-    #[error("the upstream broke off")]
+    #[error("the upstream cut off its response")]
     Cut,
-    #[error("the upstream sent nothing more in time")]
+    #[error("the upstream stopped sending its response")]
     Stalled,
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -88,7 +88,7 @@ impl ForwardedBodyError {
 /// An upstream's body on its way to the client.
 pub(crate) struct ForwardedBody {
     /// Present while the upstream is still needed.
-    answer: Option<ArrivingBody>,
+    arriving: Option<ArrivingBody>,
     /// The body, if all of it arrived with the head.
     last: Option<Bytes>,
     /// Why the body ends early. Returned one poll later, so that earlier data can be written.
@@ -113,29 +113,29 @@ pub(crate) struct ArrivingBody {
 }
 
 impl ForwardedBody {
-    pub(crate) fn new(mut answer: ArrivingBody, server: OpenSpan, mut client: OpenSpan) -> Self {
-        let all = match answer.rest {
+    pub(crate) fn new(mut arriving: ArrivingBody, server: OpenSpan, mut client: OpenSpan) -> Self {
+        let all = match arriving.rest {
             BodyRemaining::Length(length) => {
-                usize::try_from(length).ok().filter(|length| *length <= answer.connection.input.len())
+                usize::try_from(length).ok().filter(|length| *length <= arriving.connection.input.len())
             }
             _ => None,
         };
         let Some(length) = all else {
-            return Self { answer: Some(answer), last: None, error: None, server, client };
+            return Self { arriving: Some(arriving), last: None, error: None, server, client };
         };
-        let last = (length > 0).then(|| answer.connection.input.split_to(length).freeze());
-        answer.end();
-        client.over();
-        let mut forwarded = Self { answer: None, last, error: None, server, client };
+        let last = (length > 0).then(|| arriving.connection.input.split_to(length).freeze());
+        arriving.end();
+        client.end();
+        let mut forwarded = Self { arriving: None, last, error: None, server, client };
         if length == 0 {
-            forwarded.over();
+            forwarded.end_spans();
         }
         forwarded
     }
 
-    fn over(&mut self) {
-        self.server.over();
-        self.client.over();
+    fn end_spans(&mut self) {
+        self.server.end();
+        self.client.end();
     }
 }
 
@@ -164,7 +164,7 @@ impl ArrivingBody {
                 self.awaited = false;
                 return Poll::Ready(Some(Ok(frame)));
             }
-            if self.rest.is_over() {
+            if self.rest.is_ended() {
                 return Poll::Ready(None);
             }
             match self.connection.poll_fill(cx) {
@@ -214,34 +214,34 @@ impl Body for ForwardedBody {
         if let Some(error) = self.error.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        let Some(answer) = &mut self.answer else {
+        let Some(arriving) = &mut self.arriving else {
             let last = self.last.take();
-            self.over();
+            self.end_spans();
             return Poll::Ready(last.map(|last| Ok(Frame::data(last))));
         };
-        let polled = ready!(answer.poll_frame(cx));
+        let polled = ready!(arriving.poll_frame(cx));
         match polled {
             Some(Err(error)) => {
-                self.answer = None;
+                self.arriving = None;
                 self.server.fail(error.kind());
                 self.client.fail(error.kind());
                 self.error = Some(error);
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Some(Ok(_)) if !answer.rest.is_over() => {}
+            Some(Ok(_)) if !arriving.rest.is_ended() => {}
             _ => {
-                if let Some(answer) = self.answer.take() {
-                    answer.end();
+                if let Some(arriving) = self.arriving.take() {
+                    arriving.end();
                 }
-                self.over();
+                self.end_spans();
             }
         }
         Poll::Ready(polled)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.answer.is_none() && self.last.is_none() && self.error.is_none()
+        self.arriving.is_none() && self.last.is_none() && self.error.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -249,7 +249,7 @@ impl Body for ForwardedBody {
             return SizeHint::new();
         }
         let last = self.last.as_ref().and_then(|last| u64::try_from(last.len()).ok()).unwrap_or(0);
-        match self.answer.as_ref().map(|answer| &answer.rest) {
+        match self.arriving.as_ref().map(|arriving| &arriving.rest) {
             None => SizeHint::with_exact(last),
             Some(BodyRemaining::Length(length)) => SizeHint::with_exact(*length),
             Some(_) => SizeHint::new(),

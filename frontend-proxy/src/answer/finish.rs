@@ -96,8 +96,8 @@ fn finish_own(
     response
 }
 
-/// Adds to a response which span served it and, if the caller requested it, whether that is recorded. Replaces the upstream's headers
-/// about this: to the caller, the proxy is the server.
+/// Adds to a response which span served it and, if the caller requested it, whether that span is recorded. Replaces the
+/// upstream's headers about this: to the caller, the proxy is the server.
 pub(crate) fn add_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     response.headers_mut().remove("x-amzn-trace-id");
     propagation::tell(span, |timing, id, answer| {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted_may_be_said_in_two_fields() {
+    fn accept_may_be_split_over_two_headers() {
         let (mut request, ()) = http::Request::new(()).into_parts();
         for accepted in ["application/json;q=0.1", "text/html"] {
             request.headers.append(header::ACCEPT, HeaderValue::from_static(accepted));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn who_came_by_tls_is_told_to_come_by_tls_again() {
+    fn a_response_over_tls_requires_tls_from_then_on() {
         for secure in [true, false] {
             let response = finish(alive(), &context(secure), &Cors::new(Vec::new()), || false);
             assert_eq!(response.headers().contains_key(header::STRICT_TRANSPORT_SECURITY), secure);

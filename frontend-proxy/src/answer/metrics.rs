@@ -103,15 +103,15 @@ impl Metrics {
         let help = "Requests that are being answered.";
         Family::begin(text, "http_server_active_requests", MetricKind::Gauge, help)
             .sample(&[], self.active.load(Ordering::Relaxed));
-        let help = "Connections of clients that are open.";
+        let help = "Open connections of clients.";
         Family::begin(text, "frontend_proxy_connections", MetricKind::Gauge, help)
             .sample(&[], self.connections.load(Ordering::Relaxed));
-        let help = "Requests that no upstream answered, by the status we gave.";
+        let help = "Requests without a response from an upstream, by the status sent instead.";
         let mut failures = Family::begin(text, "frontend_proxy_upstream_failures_total", MetricKind::Counter, help);
         for (status, count) in FAILURES.iter().zip(&self.failures) {
             failures.sample(&[("http_response_status_code", &*status.to_string())], count.load(Ordering::Relaxed));
         }
-        let help = "From a request's head to the last byte of its answer.";
+        let help = "From a request's head to the last byte of its response.";
         let mut requests = Family::begin(text, "http_server_request_duration_seconds", MetricKind::Histogram, help);
         for route in self.routes.iter().map_while(OnceLock::get).chain([&self.other]) {
             for (class, histogram) in CLASSES.iter().zip(&route.classes) {
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_counted_by_its_route_its_class_and_its_time() {
+    fn a_request_is_counted_by_route_class_and_duration() {
         let metrics = Metrics::new();
         let api = metrics.route("/api/*");
         assert_eq!((metrics.route("/api/*"), metrics.template(api)), (api, "/api/*"));
@@ -207,11 +207,11 @@ mod tests {
         ] {
             assert!(text.lines().any(|own| own == line), "{line}\n{text}");
         }
-        assert!(!text.contains("5xx"), "what never was is not told");
+        assert!(!text.contains("5xx"), "an empty histogram is not written");
     }
 
     #[test]
-    fn there_are_only_so_many_routes() {
+    fn the_number_of_routes_is_bounded() {
         let metrics = Metrics::new();
         let ids: Vec<RouteId> = (0..ROUTES + 5).map(|index| metrics.route(&format!("/{index}/*"))).collect();
         assert_eq!(ids.iter().filter(|id| **id == RouteId::OTHER).count(), 5);

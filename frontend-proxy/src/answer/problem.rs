@@ -75,7 +75,7 @@ impl Problem {
         let status = self.status.as_u16();
         let title = self.status.canonical_reason().unwrap_or("Error");
         let detail = sentence(&self.detail);
-        let mend = mend(self.status);
+        let advice = advice(self.status);
         let trace = self.trace.as_ref().map(|Trace { id, is_sampled }| match has_viewer && *is_sampled {
             true => format!("<small>Trace <code><a href=\"/traces/#{id}\">{id}</a></code></small>\n"),
             false => format!("<small>Trace <code>{id}</code></small>\n"),
@@ -85,7 +85,7 @@ impl Problem {
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <title>{status} {title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
-             <h1><b>{status}</b> {title}</h1>\n<p>{detail}</p>\n<p>{mend}</p>\n\
+             <h1><b>{status}</b> {title}</h1>\n<p>{detail}</p>\n<p>{advice}</p>\n\
              {trace}</main>\n</body>\n</html>\n"
         )
         .into()
@@ -93,17 +93,17 @@ impl Problem {
 }
 
 /// What the person can do.
-fn mend(status: StatusCode) -> &'static str {
+fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         404 => "Check the address, or go to the <a href=\"/\">start page</a>.",
         405 => "Go to the <a href=\"/\">start page</a>.",
         408 | 504 => "Try again in a moment.",
         413 => "Send less at once.",
-        429 => "Wait a little, then try again.",
+        429 => "Wait a moment, then try again.",
         431 => "Delete this site's cookies, then try again.",
-        502 | 503 => "It may be starting or busy: try again in a moment.",
-        400..500 => "Check what was asked for, then try again.",
-        _ => "Try again in a moment; if it stays, tell the operator the trace id.",
+        502 | 503 => "The server may be starting or busy: try again in a moment.",
+        400..500 => "Check the request, then try again.",
+        _ => "Try again in a moment; if the error persists, give the operator the trace id.",
     }
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn problem(status: StatusCode, detail: &str, span: &Span) -> Response
 
 /// The response to a method that changes something, if the resource is read-only.
 pub(crate) fn read_only(span: &Span) -> Response<Outgoing> {
-    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this is read by GET here", span);
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed here", span);
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }

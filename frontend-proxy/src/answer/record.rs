@@ -1,5 +1,6 @@
-//! The record of each request, from its head to the last byte of its response: counted in the [metrics](crate::answer::metrics), and
-//! written to the access log if that is on. Knows paths only by their route's template, and no query string.
+//! The record of each request, from its head to the last byte of its response: counted in the
+//! [metrics](crate::answer::metrics), and written to the access log if that is on. Knows paths only by their route's template,
+//! and no query string.
 
 use std::net::IpAddr;
 use std::pin::Pin;

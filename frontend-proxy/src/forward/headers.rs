@@ -58,7 +58,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context
         field(out, "expect", b"100-continue");
     }
     match upload.framing() {
-        UploadFraming::None | UploadFraming::Over => {}
+        UploadFraming::None | UploadFraming::Ended => {}
         UploadFraming::Length(length) => {
             // Writing to a Vec does not fail.
             let _: std::io::Result<()> = write!(out, "content-length: {length}\r\n");
@@ -81,7 +81,7 @@ pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context
     out.extend_from_slice(b"\r\n");
 }
 
-/// The headers that the client's `Connection` names. Options that name no header are left out.
+/// The headers that the client's `Connection` names. Skips options that name no header.
 fn named(headers: &HeaderMap) -> Vec<HeaderName> {
     let names = options(headers, &header::CONNECTION)
         .filter(|option| !option.eq_ignore_ascii_case(b"keep-alive") && !option.eq_ignore_ascii_case(b"close"));
@@ -92,7 +92,7 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
     has_option(headers, &header::TE, b"trailers")
 }
 
-/// Whether the client asks for another protocol as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)
+/// Whether the client requests another protocol as [RFC 9110 §7.8](https://www.rfc-editor.org/rfc/rfc9110#section-7.8)
 /// requires. Another version of HTTP does not count: its requests would bypass the routes and the filters for untrusted
 /// clients.
 pub(super) fn upgrades(headers: &HeaderMap, version: http::Version) -> bool {
@@ -195,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_form_of_a_client_is_read_as_the_same_client(
+        fn all_forms_describe_the_same_client(
             address: IpAddr,
             is_secure: bool,
             host in prop::option::of("[a-z]{1,8}(\\.example)?(:[1-9][0-9]{0,3})?|\\[2001:db8::[1-9]\\](:8443)?"),

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_upstreams_own_address_becomes_the_clients() {
+    fn the_upstreams_address_becomes_the_clients_view_of_it() {
         const PLAIN: &str = "prefix = \"/app/\"\nupstreams = [\"http://127.0.0.1:4567\"]";
         let https = ("https", Some("app.example:8443"));
         for (reference, expected) in [
@@ -109,13 +109,13 @@ mod tests {
         assert_eq!(
             rewritten(PLAIN, http, "https://app.example/x"),
             "https://app.example/x",
-            "or it would go in circles"
+            "or the client would be redirected in a circle"
         );
         assert_eq!(rewritten(PLAIN, ("http", None), "http://127.0.0.1:4567/x"), "/x");
     }
 
     #[test]
-    fn a_prefix_that_was_stripped_is_put_back() {
+    fn a_stripped_prefix_is_restored() {
         const STRIPPED: &str = "prefix = \"/app/\"\nupstreams = [\"http://127.0.0.1:4567\"]\nstrip_prefix = true";
         let http = ("http", Some("a"));
         for (reference, expected) in [

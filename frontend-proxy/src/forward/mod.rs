@@ -52,7 +52,7 @@ struct ForwardedRequest<'a> {
     is_trusted: bool,
     /// The path with its query, as the upstream gets it.
     path: &'a str,
-    /// The client has asked for another protocol.
+    /// The client requests another protocol.
     upgrades: bool,
 }
 
@@ -111,44 +111,44 @@ impl Forwarder {
         let path = if path.starts_with('/') { Cow::Borrowed(path) } else { Cow::Owned(format!("/{path}")) };
         let (rule, servers, upgrades) = (&route.rule, &route.servers, upgrade.is_some());
         let Caller { client, is_trusted, .. } = caller;
-        let sent =
+        let forwarded =
             ForwardedRequest { request, upload, rule, servers, client, is_trusted: *is_trusted, path: &path, upgrades };
-        self.attempt(sent, upgrade, server).await
+        self.attempt(forwarded, upgrade, server).await
     }
 
     /// Tries until there is a response or until another attempt makes no sense.
     async fn attempt(
         &self,
-        mut sent: ForwardedRequest<'_>,
+        mut forwarded: ForwardedRequest<'_>,
         upgrade: Option<OnUpgrade>,
         server: &Span,
     ) -> Response<Outgoing> {
-        let path = sent.path.split_once('?').map_or(sent.path, |(path, _)| path);
+        let path = forwarded.path.split_once('?').map_or(forwarded.path, |(path, _)| path);
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
         loop {
-            let Some(lease) = sent.servers.choose(&tried) else {
+            let Some(lease) = forwarded.servers.choose(&tried) else {
                 return problem(StatusCode::BAD_GATEWAY, "no upstream is configured", server);
             };
             let authority = lease.server().authority();
             let span = if server.is_none() {
                 Span::none()
             } else {
-                client_span(server, sent.request.method.as_str(), "http", authority, path)
+                client_span(server, forwarded.request.method.as_str(), "http", authority, path)
             };
             if attempts > 0 {
                 span.set("http.request.resend_count", i64::from(attempts));
             }
             let mut client = OpenSpan::of(span);
-            let failed = match sent.once(&lease, client.span(), fresh).await {
+            let failed = match forwarded.once(&lease, client.span(), fresh).await {
                 Ok(answered) => {
-                    sent.servers.succeeded(lease.server());
+                    forwarded.servers.succeeded(lease.server());
                     record_response(client.span(), answered.head.status.as_u16(), answered.connection.peer, "1.1");
                     if answered.is_bare_431() {
-                        client.over();
-                        let detail = "the upstream does not accept so many or such large headers";
+                        client.end();
+                        let detail = "the upstream does not accept headers this many or this large";
                         return problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
                     }
-                    return self.answer(answered, sent, lease, upgrade, OpenSpan::new(server), client);
+                    return self.answer(answered, forwarded, lease, upgrade, OpenSpan::new(server), client);
                 }
                 Err(failed) => failed,
             };
@@ -159,9 +159,9 @@ impl Forwarder {
                 // Whatever closed one idle connection has closed the others too.
                 lease.server().forget();
             } else if error.is_upstream() {
-                sent.servers.failed(lease.server());
+                forwarded.servers.failed(lease.server());
             }
-            if attempts < sent.servers.limits().retries && sent.may_repeat(&failed) {
+            if attempts < forwarded.servers.limits().retries && forwarded.may_repeat(&failed) {
                 (attempts, fresh) = (attempts + 1, true);
                 tried.push(Arc::from(authority));
                 continue;
@@ -177,18 +177,18 @@ impl Forwarder {
     fn answer(
         &self,
         answered: Answered,
-        sent: ForwardedRequest<'_>,
+        forwarded: ForwardedRequest<'_>,
         lease: Lease,
         upgrade: Option<OnUpgrade>,
         server: OpenSpan,
         client: OpenSpan,
     ) -> Response<Outgoing> {
-        let Answered { connection, head, sent: whole } = answered;
-        let limits = sent.servers.limits();
+        let Answered { connection, head, sent } = answered;
+        let limits = forwarded.servers.limits();
         let mut response = Response::new(());
         (*response.status_mut(), *response.headers_mut()) = (head.status, head.headers);
-        let own = [lease.server().authority(), sent.host(lease.server())];
-        LocationRewrite { own, client: sent.client, rule: sent.rule }.rewrite(response.headers_mut());
+        let own = [lease.server().authority(), forwarded.host(lease.server())];
+        LocationRewrite { own, client: forwarded.client, rule: forwarded.rule }.rewrite(response.headers_mut());
         if matches!(head.status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) {
             // Only these two statuses keep `Upgrade`, and `Connection` has to name it.
             response.headers_mut().insert(header::CONNECTION, http::HeaderValue::from_static("upgrade"));
@@ -206,7 +206,7 @@ impl Forwarder {
             });
             Either::Left(http_body_util::Full::default())
         } else {
-            let upload = (!whole).then_some(sent.upload);
+            let upload = (!sent).then_some(forwarded.upload);
             let (rest, wait, idle) = (head.rest, head.wait, limits.idle);
             let answer = ArrivingBody { connection, rest, upload, wait, lease, idle, awaited: false };
             Either::Right(Box::new(ForwardedBody::new(answer, server, client)))
@@ -254,7 +254,7 @@ impl ForwardedRequest<'_> {
         let answer = exchange(&mut connection, &mut self.upload, &self.request.method, deadline).await;
         let answer = answer.and_then(|(head, sent)| match head.status {
             StatusCode::SWITCHING_PROTOCOLS if !self.upgrades => {
-                Err(Malformed("nobody asked to switch protocols").into())
+                Err(Malformed("it switches protocols unrequested").into())
             }
             _ => Ok((head, sent)),
         });

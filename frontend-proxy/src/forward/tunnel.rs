@@ -64,7 +64,7 @@ impl Tunnel {
         let ended = self.carry().await;
         for span in &mut self.spans {
             match ended {
-                Ok(()) => span.over(),
+                Ok(()) => span.end(),
                 Err(Ended::Client) => span.fail("client_disconnected"),
                 Err(Ended::Upstream) => span.fail("upstream"),
                 Err(Ended::Idle) => span.fail("idle"),
@@ -104,7 +104,7 @@ struct Direction {
     /// The source has ended.
     read: bool,
     /// The end has been passed on.
-    over: bool,
+    ended: bool,
 }
 
 /// The end of a direction that failed.
@@ -124,7 +124,7 @@ impl FailedSide {
 
 impl Direction {
     fn new(early: BytesMut) -> Self {
-        Self { buffer: early, unflushed: false, moved: false, read: false, over: false }
+        Self { buffer: early, unflushed: false, moved: false, read: false, ended: false }
     }
 
     fn poll(
@@ -135,7 +135,7 @@ impl Direction {
     ) -> Poll<Result<(), FailedSide>> {
         let at = |at: fn() -> FailedSide| move |_: io::Error| at();
         loop {
-            if self.over {
+            if self.ended {
                 return Poll::Ready(Ok(()));
             }
             while !self.buffer.is_empty() {
@@ -149,7 +149,7 @@ impl Direction {
             }
             if self.read {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(at(|| FailedSide::Target))?;
-                (self.over, self.buffer) = (true, BytesMut::new());
+                (self.ended, self.buffer) = (true, BytesMut::new());
                 continue;
             }
             self.buffer.reserve(ROOM);

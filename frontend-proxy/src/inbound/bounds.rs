@@ -1,5 +1,4 @@
-//! How many connections there may be, given the settings and the process's limit of open files, and how much memory they use at
-//! most.
+//! How many connections the settings and the limit of open files allow, and how much memory they use at most.
 
 use std::fmt;
 
@@ -63,7 +62,7 @@ impl fmt::Display for Bounds {
         write!(f, "at most {connections} connections, {each} of one client, and {} KiB for each, ", bytes / 1024)?;
         write!(f, "{all} MiB in all")?;
         if let Some(files) = files {
-            write!(f, "; no more for want of open files ({files}): raise their hard limit")?;
+            write!(f, "; limited by open files ({files}): raise their hard limit")?;
         }
         Ok(())
     }
@@ -90,18 +89,18 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_is_what_open_files_allow() {
+    fn open_files_limit_the_connections() {
         let bounds = |files| Bounds::new(number(10_000), None, false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
         let line = "at most 10000 connections, 1000 of one client, and 648 KiB for each, 6328 MiB in all";
         assert_eq!(bounds(None).to_string(), line);
         assert_eq!((bounds(Some(1256)).connections, bounds(Some(1256)).each), (750, 75));
-        assert!(bounds(Some(1256)).to_string().ends_with("for want of open files (1256): raise their hard limit"));
+        assert!(bounds(Some(1256)).to_string().ends_with("limited by open files (1256): raise their hard limit"));
         assert_eq!((bounds(Some(0)).connections, bounds(Some(0)).each), (1, 1));
     }
 
     #[test]
-    fn a_client_has_a_share_unless_its_bound_is_set() {
+    fn a_client_gets_a_tenth_unless_configured() {
         let each = |all, each: Option<usize>| Bounds::new(number(all), each.map(number), false, None).each;
         assert_eq!([each(100_000, None), each(200, None), each(50, None), each(3, None)], [10_000, 20, 10, 3]);
         assert_eq!([each(200, Some(150)), each(200, Some(1)), each(200, Some(500))], [150, 1, 200]);

@@ -1,4 +1,4 @@
-//! The certificate that the proxy shows, from two PEM files that can be reread while it runs. Never reveals the key. Does not
+//! The certificate that the proxy presents, from two PEM files that can be reread while it runs. Never reveals the key. Does not
 //! check names or validity times: the clients do.
 
 use std::fmt;
@@ -35,22 +35,22 @@ struct Files {
     key: PathBuf,
 }
 
-/// Why there is no certificate to show.
+/// Why there is no certificate to present.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CertificateError {
     /// The file of certificates cannot be read.
-    #[error("{0} cannot be read ({1}); name a PEM file of the certificate and what signed it, the certificate first")]
+    #[error("cannot read {0}: {1}; name a PEM file of the certificate and its issuers, the certificate first")]
     Certificate(PathBuf, String),
     /// The file of the key cannot be read.
-    #[error("{0} cannot be read ({1}); name a PEM file of the certificate's private key, without a password")]
+    #[error("cannot read {0}: {1}; name a PEM file of the certificate's private key, without a password")]
     Key(PathBuf, String),
     /// The files do not belong together, or no algorithm here can sign with such a key.
-    #[error("{0} is not the key of {1} ({2}); name the two files that were made together")]
+    #[error("{0} is not the key of {1}: {2}; name a certificate and its key")]
     Pair(PathBuf, PathBuf, rustls::Error),
 }
 
 impl CertificateError {
-    /// The variable that the fault is about.
+    /// The variable that names the file at fault.
     fn variable(&self) -> &'static str {
         if let Self::Certificate(..) = self { CERTIFICATE } else { KEY }
     }
@@ -63,19 +63,19 @@ impl Certificate {
             (Some(certificate), Some(key)) => (certificate, key),
             (None, None) => return None,
             (Some(_), None) => {
-                settings.fault(KEY, format!("is not set, and {CERTIFICATE} is; name the PEM file of its private key"));
+                settings.fault(KEY, format!("is not set, but {CERTIFICATE} is; name the PEM file of its private key"));
                 return None;
             }
             (None, Some(_)) => {
-                settings.fault(CERTIFICATE, format!("is not set, and {KEY} is; name the PEM file of its certificate"));
+                settings.fault(CERTIFICATE, format!("is not set, but {KEY} is; name the PEM file of its certificate"));
                 return None;
             }
         };
         let files = Files { certificate: certificate.into(), key: key.into() };
         match files.load() {
             Ok(current) => Some(Self(Arc::new(SharedCertificate { files, current: RwLock::new(current) }))),
-            Err(fault) => {
-                settings.fault(fault.variable(), fault.to_string());
+            Err(error) => {
+                settings.fault(error.variable(), error.to_string());
                 None
             }
         }
@@ -92,11 +92,11 @@ impl Certificate {
     }
 
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
-        let shown: Arc<dyn ResolvesServerCert> = self.0.clone();
+        let resolver: Arc<dyn ResolvesServerCert> = self.0.clone();
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_cert_resolver(shown);
+            .with_cert_resolver(resolver);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
@@ -105,7 +105,7 @@ impl Certificate {
 impl Files {
     fn load(&self) -> Result<Arc<CertifiedKey>, CertificateError> {
         let chain = read(&self.certificate, |pem| CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>())
-            .and_then(|chain| if chain.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(chain) })
+            .and_then(|chain| if chain.is_empty() { Err("no certificate found".to_owned()) } else { Ok(chain) })
             .map_err(|why| CertificateError::Certificate(self.certificate.clone(), why))?;
         let key = read(&self.key, PrivateKeyDer::from_pem_slice)
             .map_err(|why| CertificateError::Key(self.key.clone(), why))?;

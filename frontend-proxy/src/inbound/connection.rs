@@ -37,8 +37,8 @@ use crate::service::Service;
 
 /// The size of hyper's buffers of a connection, in bytes, in each direction: a whole head, and the line after it.
 pub(crate) const BUFFER: usize = HEAD + 8 * 1024;
-/// How long a refused connection may wait for the first byte of its request. A refusal sent earlier may be taken for the
-/// response to nothing. Each later step until the connection ends may take as long.
+/// How long a refused connection may wait for the first byte of its request. A refusal sent earlier could be read as a
+/// response without a request. Each later step until the connection ends may take as long.
 const REFUSED: Duration = Duration::from_secs(1);
 /// How long a stopping server waits for the remainder of a head.
 const HEADED: Duration = Duration::from_secs(2);

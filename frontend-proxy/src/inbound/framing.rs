@@ -137,8 +137,8 @@ impl Scanner {
                 Ok(length)
             }
             State::Chunked(chunked) => {
-                let (length, over) = chunked.follow(bytes).ok_or(Disposition::Broken)?;
-                if over {
+                let (length, ended) = chunked.follow(bytes).ok_or(Disposition::Broken)?;
+                if ended {
                     self.0 = State::HEAD;
                 }
                 Ok(length)

@@ -46,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_for_one_host() {
+    fn a_request_has_exactly_one_valid_host() {
         for host in ["a", "a.example:80", "127.0.0.1:3000", "[::1]:3000", "a:"] {
             assert!(settled(Version::HTTP_11, "/", &[("host", host)]).is_some(), "{host}");
         }
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_names_a_host_agrees_with_it() {
+    fn a_target_with_an_authority_must_agree_with_the_host() {
         for version in [Version::HTTP_11, Version::HTTP_2] {
             assert!(settled(version, "http://a.example/", &[("host", "A.example")]).is_some());
             assert!(settled(version, "http://b.example/", &[("host", "a.example")]).is_none());
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_http_2_says_in_its_own_way_is_said_in_a_header() {
+    fn the_authority_of_http_2_becomes_the_host_header() {
         let request = settled(Version::HTTP_2, "http://a.example/", &[]).unwrap();
         assert_eq!(request.headers["host"], "a.example");
     }

@@ -1,6 +1,6 @@
 //! Limits concurrent connections, and further requests of HTTP/2, for all clients together and for each client, so that no
 //! client locks out the others. A client is an address, or for IPv6 a /64 network. Trusted peers speak for many clients, as a
-//! balancer does, and have no bound of their own. Costs one look-up for a connection, and none for a request. Connections
+//! balancer does, and have no separate bound. Costs one look-up for a connection, and none for a request. Connections
 //! beyond the bounds are refused; the number of those being refused is bounded too.
 
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +18,7 @@ use crate::inbound::framing::Refusal;
 
 /// Most connections that are being refused at the same time.
 pub(crate) const REFUSALS: usize = 192;
-/// How many clients are remembered before those without a connection are looked for.
+/// How many clients are remembered before those without a connection are removed.
 const FEW: usize = 64;
 
 /// A number of concurrent connections.
@@ -95,7 +95,7 @@ impl Clients {
 
 impl Share {
     /// # Errors
-    /// The client has all permits that it may have, or all are taken.
+    /// The client has all its permits, or no permit is left.
     pub(crate) fn take(&self) -> Result<ConnectionPermit, Refusal> {
         let take = |permits: &Arc<Semaphore>| Arc::clone(permits).try_acquire_owned();
         let own = self.own.as_ref().map(take).transpose().map_err(|_| Refusal::Crowd)?;
@@ -138,7 +138,7 @@ pub(crate) enum NotConnections {
     #[error(transparent)]
     Number(#[from] ParseIntError),
     /// Zero, or more than a process should have.
-    #[error("it is not from 1 to 100000")]
+    #[error("expected a number from 1 to 100000")]
     Range,
 }
 
@@ -161,17 +161,17 @@ mod tests {
     }
 
     #[test]
-    fn a_client_has_a_bound_and_others_have_theirs() {
+    fn each_client_has_its_own_bound() {
         let take = permits(10, 2);
         let held = [take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap()];
         assert_eq!(take("192.0.2.1").unwrap_err(), Refusal::Crowd);
         assert!(take("192.0.2.2").is_ok() && take("127.0.0.1").is_ok());
         drop(held);
-        assert!(take("192.0.2.1").is_ok(), "each that ends makes room");
+        assert!(take("192.0.2.1").is_ok(), "a connection that ends returns its permit");
     }
 
     #[test]
-    fn a_network_of_64_bits_is_one_client() {
+    fn an_ipv6_network_of_64_bits_is_one_client() {
         let take = permits(10, 2);
         let _held = [take("2001:db8:1:2::1").unwrap(), take("2001:db8:1:2:3:4:5:6").unwrap()];
         assert_eq!(take("2001:db8:1:2:ffff::1").unwrap_err(), Refusal::Crowd);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_peer_is_bounded_only_by_what_all_may_have() {
+    fn a_trusted_peer_is_bounded_only_by_the_total() {
         let take = permits(3, 1);
         let _held = [take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap(), take("10.1.2.3").unwrap()];
         assert_eq!(take("10.1.2.3").unwrap_err(), Refusal::Full);
@@ -187,15 +187,15 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_refusal_that_has_not_ended_gives_way() {
+    fn the_oldest_open_refusal_gives_way() {
         let mut refusals = Refusals::default();
         let mut all: Vec<_> = (0..REFUSALS).map(|_| refusals.add()).collect();
         all.remove(1);
-        let is_over = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(oneshot::error::TryRecvError::Closed);
+        let is_dropped = |one: &mut oneshot::Receiver<_>| one.try_recv() == Err(oneshot::error::TryRecvError::Closed);
         all.push(refusals.add());
-        assert!(!all.iter_mut().any(is_over), "one had ended");
+        assert!(!all.iter_mut().any(is_dropped), "one refusal had ended already");
         all.push(refusals.add());
-        assert_eq!(all.iter_mut().map(is_over).position(|over| over), Some(0));
+        assert_eq!(all.iter_mut().position(is_dropped), Some(0));
     }
 
     #[test]

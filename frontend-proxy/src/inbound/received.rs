@@ -1,6 +1,5 @@
-//! What a client sends: the connection, the client that the peer speaks for, and the body on its way to an upstream, within
-//! limits of bytes and time. Keeps none of the body. Time in which the upstream does not read does not count against the
-//! client.
+//! The sender of a request, and its body on the way to an upstream, within limits of bytes and time. A peer may send requests
+//! for other clients. Keeps none of the body. Time in which the upstream does not read does not count against the client.
 
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -56,7 +55,7 @@ impl Caller {
     }
 }
 
-/// A body that streams through.
+/// The body of a request, which streams through.
 pub(crate) struct RequestBody {
     body: Incoming,
     /// How many bytes may still come.
@@ -76,11 +75,11 @@ pub(crate) struct RequestBody {
 /// Why a body did not arrive completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("the request's body is larger than is taken here")]
+    #[error("the request body is too large")]
     TooLarge,
-    #[error("the request's body did not come in time")]
+    #[error("the request body did not arrive in time")]
     TooSlow,
-    #[error("the request's body is not whole")]
+    #[error("the request body is incomplete")]
     Broken,
 }
 
@@ -145,10 +144,10 @@ impl RequestBody {
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let begins = self.since.is_none();
+        let starts = self.since.is_none();
         let until = *self.since.get_or_insert_with(Instant::now) + self.patience;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if begins {
+        if starts {
             deadline.as_mut().reset(until);
         }
         deadline.as_mut().poll(cx)

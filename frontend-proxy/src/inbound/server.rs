@@ -24,7 +24,7 @@ use crate::service::Service;
 /// How long accepted requests may take to finish at shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 /// The least time between two warnings that connections cannot be accepted, or that a client has too many.
-const COMPLAINT: Duration = Duration::from_secs(60);
+const WARNING: Duration = Duration::from_secs(60);
 
 /// A bound proxy: it holds its port, and serves once it runs.
 pub struct Server {
@@ -44,10 +44,10 @@ pub struct Reloader(Arc<Service>, Option<Certificate>);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The proxy cannot listen on the address.
-    #[error("{0} cannot be listened on: {1}; set CRUDDUR_PROXY_LISTEN to a free address")]
+    #[error("cannot listen on {0}: {1}; set CRUDDUR_PROXY_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
-    /// The built-in TLS does not work.
-    #[error("TLS cannot be spoken: {0}; unset CRUDDUR_PROXY_CERTIFICATE")]
+    /// TLS cannot be configured.
+    #[error("cannot use TLS: {0}; unset CRUDDUR_PROXY_CERTIFICATE")]
     Tls(rustls::Error),
 }
 
@@ -106,8 +106,8 @@ impl Server {
             draining,
             refusals: Refusals::default(),
             connections: JoinSet::new(),
-            complained: None,
-            warned: None,
+            warned_of_accept: None,
+            warned_of_crowd: None,
         };
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -118,21 +118,21 @@ impl Server {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => acceptor.take(stream, peer),
-                Err(error) => acceptor.complain(&error).await,
+                Ok((stream, peer)) => acceptor.accept(stream, peer),
+                Err(error) => acceptor.back_off(&error).await,
             }
         }
         service.draining.store(true, Relaxed);
         // A client that has connected already considers its connection accepted.
         while let Some(Ok((stream, peer))) = now(listener.accept()).await {
-            acceptor.take(stream, peer);
+            acceptor.accept(stream, peer);
         }
         drop(listener);
         drain.send_replace(true);
         let Acceptor { server, mut connections, refusals: _refusals, .. } = acceptor;
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
-            tracing::warn!("connections were still busy after {} s and are cut off", DRAIN.as_secs());
+            tracing::warn!("closing connections that are still busy after {} s", DRAIN.as_secs());
         }
         // The spans of these connections end here, before the ledger is closed.
         connections.shutdown().await;
@@ -148,8 +148,8 @@ impl Reloader {
         let Self(service, certificate) = self;
         service.routes.reload();
         match certificate.as_ref().map(Certificate::reload) {
-            Some(Ok(())) => tracing::info!("the certificate was read again"),
-            Some(Err(fault)) => tracing::error!("the certificate stays what it was: {fault}"),
+            Some(Ok(())) => tracing::info!("reloaded the certificate"),
+            Some(Err(error)) => tracing::error!("keeping the old certificate: {error}"),
             None => {}
         }
     }
@@ -160,20 +160,20 @@ struct Acceptor {
     draining: watch::Receiver<bool>,
     refusals: Refusals,
     connections: JoinSet<()>,
-    complained: Option<Instant>,
-    warned: Option<Instant>,
+    warned_of_accept: Option<Instant>,
+    warned_of_crowd: Option<Instant>,
 }
 
 impl Acceptor {
-    /// Answers a connection beyond the bound with 503 instead of leaving it to wait: the client, or a balancer, can try another
-    /// server.
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+    /// Serves a connection, or answers it with 503 if it is beyond the bound: instead of waiting, the client or a balancer can
+    /// try another server.
+    fn accept(&mut self, stream: TcpStream, peer: SocketAddr) {
         let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
         let share = server.permits.share(telemetry::http::peer(peer));
         match share.take() {
             Ok(permit) => drop(self.connections.spawn(server.serve(stream, peer, (share, permit), draining))),
             Err(refusal) => {
-                self.warn(refusal, peer);
+                self.warn_of_crowd(refusal, peer);
                 let gives_way = self.refusals.add();
                 self.connections.spawn(async move {
                     tokio::select! {
@@ -186,10 +186,10 @@ impl Acceptor {
         }
     }
 
-    /// An untrusted balancer looks like a client with many connections.
-    fn warn(&mut self, refusal: Refusal, peer: SocketAddr) {
-        if refusal == Refusal::Crowd && self.warned.is_none_or(|last| last.elapsed() >= COMPLAINT) {
-            self.warned = Some(Instant::now());
+    /// Warns of a client with too many connections, which may be an untrusted balancer.
+    fn warn_of_crowd(&mut self, refusal: Refusal, peer: SocketAddr) {
+        if refusal == Refusal::Crowd && self.warned_of_crowd.is_none_or(|last| last.elapsed() >= WARNING) {
+            self.warned_of_crowd = Some(Instant::now());
             let (peer, each) = (telemetry::http::peer(peer), self.server.permits.each());
             tracing::warn!(
                 "refusing connections from {peer}, which has {each} already; raise CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT, or \
@@ -198,11 +198,11 @@ impl Acceptor {
         }
     }
 
-    /// Most likely the process is out of file descriptors: connections that end will free some.
-    async fn complain(&mut self, error: &io::Error) {
-        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
-            self.complained = Some(Instant::now());
-            tracing::warn!(error = error as &dyn std::error::Error, "connections cannot be accepted");
+    /// Warns, and pauses. Most likely the process is out of file descriptors: connections that end will free some.
+    async fn back_off(&mut self, error: &io::Error) {
+        if self.warned_of_accept.is_none_or(|last| last.elapsed() >= WARNING) {
+            self.warned_of_accept = Some(Instant::now());
+            tracing::warn!(error = error as &dyn std::error::Error, "cannot accept connections");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

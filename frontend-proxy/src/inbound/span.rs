@@ -8,7 +8,7 @@ use tracing::Span;
 
 use crate::inbound::received::Caller;
 
-/// Starts the span, or continues the caller's trace if the caller is trusted.
+/// Starts the span: in the caller's trace if the caller is trusted.
 pub(crate) fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -> Span {
     let Caller { client, peer, peer_port, .. } = caller;
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());

@@ -61,7 +61,7 @@ impl ConnectionState {
     pub(crate) fn begin(self: &Arc<Self>, permit: Option<ConnectionPermit>) -> Active {
         self.requests.fetch_add(1, Relaxed);
         self.active.fetch_add(1, Relaxed);
-        Active { state: Arc::clone(self), over: false, permit }
+        Active { state: Arc::clone(self), finished: false, permit }
     }
 
     /// Records whether some of the body of the HTTP/1 request under way is still to come.
@@ -115,7 +115,7 @@ impl ConnectionState {
 #[derive(Debug)]
 pub(crate) struct Active {
     state: Arc<ConnectionState>,
-    over: bool,
+    finished: bool,
     /// The permit of an HTTP/2 request.
     permit: Option<ConnectionPermit>,
 }
@@ -123,12 +123,12 @@ pub(crate) struct Active {
 impl Active {
     /// Records that the response has no body, whatever its head says.
     pub(crate) fn finish(&mut self) {
-        self.over = true;
+        self.finished = true;
     }
 
     /// The response is complete except for its body.
     pub(crate) fn answer<B: Body>(mut self, body: B, progress: Option<Arc<Progress>>) -> TrackedBody<B> {
-        self.over |= body.is_end_stream();
+        self.finished |= body.is_end_stream();
         TrackedBody { body, active: self, progress }
     }
 }
@@ -137,7 +137,7 @@ impl Drop for Active {
     fn drop(&mut self) {
         let state = &self.state;
         state.active.fetch_sub(1, Relaxed);
-        if !self.over && self.permit.is_some() {
+        if !self.finished && self.permit.is_some() {
             let cut = state.cut.fetch_add(1, Relaxed) + 1;
             if cut >= CUT && cut > state.requests.load(Relaxed) / 2 {
                 state.abused.notify_one();
@@ -154,7 +154,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Whether the client has taken nothing since the last call with the same `seen`, although there was something to take.
+    /// Whether the client has accepted nothing since the last call with the same `seen`, although data was waiting.
     pub(crate) fn is_stalled(&self, seen: &mut Option<u32>) -> bool {
         let frames = self.frames.load(Relaxed);
         let before = seen.replace(frames);
@@ -162,7 +162,7 @@ impl Progress {
     }
 }
 
-/// A response's body, which keeps its request under way until its last byte is taken.
+/// A response's body, which keeps its request under way until its last byte has been accepted.
 pub(crate) struct TrackedBody<B> {
     body: B,
     active: Active,
@@ -180,7 +180,7 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
             progress.waiting.store(matches!(polled, Poll::Ready(Some(Ok(_)))), Relaxed);
         }
         if !polled.is_pending() {
-            self.active.over |= matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
+            self.active.finished |= matches!(polled, Poll::Ready(None)) || self.body.is_end_stream();
         }
         polled
     }

@@ -1,5 +1,5 @@
-//! The requests of HTTP/2 connections, each in a separate task. A task ends when its client takes nothing of the response. Does
-//! not inspect the requests.
+//! The requests of HTTP/2 connections, each in a separate task. A task ends when its client stops accepting the response.
+//! Does not inspect the requests.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,7 +38,7 @@ pub(crate) fn progress() -> Option<Arc<Progress>> {
     PROGRESS.try_with(Arc::clone).ok()
 }
 
-/// Ends a stream whose client takes nothing of the response, after as long as in HTTP/1, even if its connection is healthy.
+/// Ends a stream whose client accepts nothing of the response, after as long as in HTTP/1, even if its connection is healthy.
 #[derive(Clone)]
 pub(crate) struct StreamExecutor {
     streams: Streams,

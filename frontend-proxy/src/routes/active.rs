@@ -1,4 +1,4 @@
-//! The table in force, and its replacement at a reload.
+//! The active table, and its replacement at a reload.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -32,7 +32,7 @@ impl ActiveRoutes {
             Ok(rules) => {
                 let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
                 let (next, changes) = table.next(rules);
-                tracing::info!("{} routes are in force: {changes}", next.len());
+                tracing::info!("{} routes are active: {changes}", next.len());
                 *table = Arc::new(next);
             }
             Err(faults) => {

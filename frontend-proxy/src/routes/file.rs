@@ -66,7 +66,7 @@ impl Reader<'_> {
                 continue;
             }
             let Some(routes) = value.get_ref().as_array() else {
-                self.fault(key.span(), "`route` is one table; write [[route]] for each");
+                self.fault(key.span(), "`route` is a single table; write [[route]] for each");
                 continue;
             };
             if routes.is_empty() {
@@ -77,12 +77,12 @@ impl Reader<'_> {
             }
             for route in routes.iter().take(MAX_ROUTES) {
                 let Some(table) = route.get_ref().as_table() else {
-                    self.wrong_type(route, "route", "a table, as [[route]] begins one");
+                    self.wrong_type(route, "route", "a table, which starts with [[route]]");
                     continue;
                 };
                 if let Some(rule) = self.rule(route.span(), table) {
                     if rules.iter().any(|other| other.prefix == rule.prefix) {
-                        let problem = format!("prefix {:?} is another route's already; give one of them", rule.prefix);
+                        let problem = format!("prefix {:?} already has a route; keep one of them", rule.prefix);
                         self.fault(span_of(table, "prefix"), problem);
                     }
                     rules.push(rule);
@@ -95,8 +95,9 @@ impl Reader<'_> {
     /// `None` if the route has no prefix by which to report a further fault.
     fn rule(&mut self, at: Range<usize>, table: &DeTable<'_>) -> Option<Rule> {
         for key in table.keys().filter(|key| !KEYS.contains(&&**key.get_ref())) {
-            let mend = nearest(key.get_ref(), &KEYS).map_or_else(String::new, |known| format!("; is `{known}` meant?"));
-            self.fault(key.span(), format!("`{}` is unknown{mend}", key.get_ref()));
+            let hint =
+                nearest(key.get_ref(), &KEYS).map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
+            self.fault(key.span(), format!("`{}` is unknown{hint}", key.get_ref()));
         }
         let prefix = match find(table, "prefix") {
             Some(value) => self.prefix(value),
@@ -142,7 +143,7 @@ impl Reader<'_> {
         let is_plain = |segment: &str| !matches!(segment, "." | "..") && segment.bytes().all(is_path_character);
         let inner = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/').or(rest.is_empty().then_some("")));
         let problem = match inner {
-            None => format!("prefix {text:?} does not begin and end with /; give one such as \"/api/\""),
+            None => format!("prefix {text:?} does not start and end with /; give one such as \"/api/\""),
             Some("") => return Some(text),
             Some(inner)
                 if text.len() <= MAX_PATH && inner.split('/').all(|part| !part.is_empty() && is_plain(part)) =>
@@ -150,7 +151,7 @@ impl Reader<'_> {
                 return Some(text);
             }
             Some(_) => format!(
-                "prefix {text:?} is no plain path; give segments of letters, digits and -._~ of at most {MAX_PATH} bytes"
+                "prefix {text:?} is not a plain path; give segments of letters, digits and -._~ of at most {MAX_PATH} bytes"
             ),
         };
         self.fault(value.span(), problem);
@@ -158,8 +159,8 @@ impl Reader<'_> {
     }
 
     fn host(&mut self, table: &DeTable<'_>) -> Option<Host> {
-        const MEND: &str = "\"$upstream\", \"$client\", or a name such as \"app.example\"";
-        self.within(table, "host", MEND, |_: &Host| true)
+        const EXAMPLES: &str = "\"$upstream\", \"$client\", or a name such as \"app.example\"";
+        self.within(table, "host", EXAMPLES, |_: &Host| true)
     }
 
     fn has_viewer(&self, upstreams: &[Upstream]) -> bool {
@@ -198,13 +199,13 @@ impl Reader<'_> {
                 (None, Err(error)) => {
                     // A password may come before an @.
                     let shown = if text.contains('@') { "the text".to_owned() } else { format!("{text:?}") };
-                    let mend = "give one such as \"http://127.0.0.1:4567\", without a path";
-                    self.fault(at, format!("{shown} is no upstream ({error}); {mend}"));
+                    let fix = "give one such as \"http://127.0.0.1:4567\", without a path";
+                    self.fault(at, format!("{shown} is not an upstream ({error}); {fix}"));
                     continue;
                 }
             };
             if upstreams.contains(&upstream) {
-                self.fault(at, format!("{upstream} is there twice; give it once"));
+                self.fault(at, format!("{upstream} appears twice; give it once"));
             }
             upstreams.push(upstream);
         }
@@ -225,7 +226,7 @@ impl Reader<'_> {
         for (text, at) in self.list(list, "templates", "names such as \"/api/activities/{uuid}\"") {
             let Some(template) = self.checked(&text, at.clone(), prefix) else { continue };
             if templates.contains(&template) {
-                self.fault(at, format!("template {text:?} is there twice; give it once"));
+                self.fault(at, format!("template {text:?} appears twice; give it once"));
             } else {
                 templates.push(template);
             }
@@ -238,14 +239,14 @@ impl Reader<'_> {
             Err(error) => {
                 self.fault(
                     at,
-                    format!("{text:?} is no template ({error}); give one such as \"/api/activities/{{uuid}}\""),
+                    format!("{text:?} is not a template ({error}); give one such as \"/api/activities/{{uuid}}\""),
                 );
                 None
             }
             Ok(_) if prefix.is_some_and(|prefix| !text.starts_with(prefix)) => {
                 self.fault(
                     at,
-                    format!("template {text:?} is not below the route's prefix {:?}", prefix.unwrap_or("/")),
+                    format!("template {text:?} does not start with the route's prefix {:?}", prefix.unwrap_or("/")),
                 );
                 None
             }
@@ -259,7 +260,8 @@ impl Reader<'_> {
         let mut paths = Vec::new();
         for (text, at) in texts {
             if prefix.is_some_and(|prefix| !text.starts_with(prefix)) {
-                let problem = format!("path {text:?} is not below the route's prefix {:?}", prefix.unwrap_or("/"));
+                let problem =
+                    format!("path {text:?} does not start with the route's prefix {:?}", prefix.unwrap_or("/"));
                 self.fault(at, problem);
             } else {
                 paths.push(text);

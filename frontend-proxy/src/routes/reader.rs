@@ -55,20 +55,20 @@ impl Reader<'_> {
         key: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let mend = format!("a text from \"{}\" to \"{}\"", Span(*range.start()), Span(*range.end()));
-        self.within(table, key, &mend, |span: &Span| range.contains(&span.0)).map(|span| span.0)
+        let examples = format!("a text from \"{}\" to \"{}\"", Span(*range.start()), Span(*range.end()));
+        self.within(table, key, &examples, |span: &Span| range.contains(&span.0)).map(|span| span.0)
     }
 
     pub(super) fn size(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let mend = format!("a text from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
-        self.within(table, key, &mend, |size: &Size| range.contains(&size.0)).map(|size| size.0)
+        let examples = format!("a text from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
+        self.within(table, key, &examples, |size: &Size| range.contains(&size.0)).map(|size| size.0)
     }
 
     pub(super) fn within<T>(
         &mut self,
         table: &DeTable<'_>,
         key: &str,
-        mend: &str,
+        examples: &str,
         valid: impl Fn(&T) -> bool,
     ) -> Option<T>
     where
@@ -76,40 +76,40 @@ impl Reader<'_> {
         T::Err: Display,
     {
         let value = find(table, key)?;
-        let text = self.text_of(value, key, mend)?;
+        let text = self.text_of(value, key, examples)?;
         let problem = match text.parse::<T>() {
             Ok(parsed) if valid(&parsed) => return Some(parsed),
-            Ok(_) => format!("`{key}` is {text:?}, beyond its range; give {mend}"),
-            Err(error) => format!("`{key}` is {text:?} ({error}); give {mend}"),
+            Ok(_) => format!("`{key}` is {text:?}, which is out of range; give {examples}"),
+            Err(error) => format!("`{key}` is {text:?} ({error}); give {examples}"),
         };
         self.fault(value.span(), problem);
         None
     }
 
-    pub(super) fn list(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Vec<(String, Range<usize>)> {
+    pub(super) fn list(&mut self, value: &Value<'_>, key: &str, examples: &str) -> Vec<(String, Range<usize>)> {
         let Some(entries) = value.get_ref().as_array() else {
-            self.wrong_type(value, key, &format!("a list of {mend}"));
+            self.wrong_type(value, key, &format!("a list of {examples}"));
             return Vec::new();
         };
         if entries.len() > MAX_LIST {
             self.fault(value.span(), format!("`{key}` has {} entries; give at most {MAX_LIST}", entries.len()));
         }
         let entries = entries.iter().take(MAX_LIST);
-        entries.filter_map(|entry| Some((self.text_of(entry, key, mend)?, entry.span()))).collect()
+        entries.filter_map(|entry| Some((self.text_of(entry, key, examples)?, entry.span()))).collect()
     }
 
-    pub(super) fn text_of(&mut self, value: &Value<'_>, key: &str, mend: &str) -> Option<String> {
+    pub(super) fn text_of(&mut self, value: &Value<'_>, key: &str, examples: &str) -> Option<String> {
         let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong_type(value, key, mend);
+            self.wrong_type(value, key, examples);
         }
         text.map(str::to_owned)
     }
 
-    pub(super) fn wrong_type(&mut self, value: &Value<'_>, key: &str, mend: &str) {
+    pub(super) fn wrong_type(&mut self, value: &Value<'_>, key: &str, examples: &str) {
         let found = value.get_ref().type_str();
         let article = if found.starts_with(['a', 'i']) { "an" } else { "a" };
-        self.fault(value.span(), format!("`{key}` holds {article} {found}; give {mend}"));
+        self.fault(value.span(), format!("`{key}` is {article} {found}; give {examples}"));
     }
 }
 

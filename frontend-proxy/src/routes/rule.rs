@@ -56,7 +56,7 @@ pub(crate) enum Host {
 
 /// Why a text is not a valid `Host`.
 #[derive(Debug, thiserror::Error)]
-#[error("it is no host")]
+#[error("not a host")]
 pub(crate) struct NotAHost;
 
 impl FromStr for Host {

@@ -25,17 +25,17 @@ impl Source {
     /// The rules in the file; records each fault in `settings`.
     pub(crate) fn read(&self, settings: &mut Settings) -> Vec<Rule> {
         let Some(path) = &self.file else {
-            return file::parse(CRUDDUR, "the routes of its own", &self.variables, settings);
+            return file::parse(CRUDDUR, "the built-in routes", &self.variables, settings);
         };
         let name = path.display().to_string();
         match settings::read_file(path, MAX_FILE).map(String::from_utf8) {
             Ok(Ok(text)) => file::parse(&text, &name, &self.variables, settings),
             Ok(Err(_)) => {
-                settings.fault(name, "is not valid UTF-8; give it as UTF-8 text");
+                settings.fault(name, "is not valid UTF-8; save it as UTF-8 text");
                 Vec::new()
             }
             Err(error) => {
-                settings.fault(name, format!("cannot be read ({error}); give a routes file, or none"));
+                settings.fault(name, format!("cannot read the file: {error}; name a routes file, or none"));
                 Vec::new()
             }
         }

@@ -79,7 +79,7 @@ impl Routes {
 }
 
 impl Route {
-    pub(crate) fn takes(&self, method: &Method) -> bool {
+    pub(crate) fn accepts(&self, method: &Method) -> bool {
         !self.rule.read_only || matches!(*method, Method::GET | Method::HEAD)
     }
 }

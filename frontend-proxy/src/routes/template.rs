@@ -28,13 +28,13 @@ enum Segment {
 /// Why a text is not a valid template.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotATemplate {
-    #[error("it does not begin with /")]
+    #[error("it does not start with /")]
     NoSlash,
-    #[error("a {{name}} ends its segment, and its name is letters, digits and _")]
+    #[error("a {{name}} must end its segment, and consist of letters, digits and _")]
     Brace,
-    #[error("a * stands alone in the last segment")]
+    #[error("a * must be the whole last segment")]
     Star,
-    #[error("it has a character that no path has, or more than 256 bytes")]
+    #[error("it has a character that is invalid in a path, or more than 256 bytes")]
     Character,
 }
 
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_says_why() {
+    fn an_invalid_template_is_refused_with_the_reason() {
         for (text, why) in [
             ("", NotATemplate::NoSlash),
             ("api", NotATemplate::NoSlash),
@@ -157,7 +157,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_template_fits_what_it_is_filled_with(parts in prop::collection::vec("[a-z0-9%@.-]{0,6}", 1..6), open in any::<u8>()) {
+        fn a_template_fits_the_path_that_it_was_made_from(parts in prop::collection::vec("[a-z0-9%@.-]{0,6}", 1..6), open in any::<u8>()) {
             let path: String = parts.iter().map(|part| format!("/{part}")).collect();
             let template: String = parts.iter().enumerate().map(|(index, part)| {
                 if open >> (index % 8) & 1 == 1 && !part.is_empty() { format!("/{}{{x}}", &part[..part.len() - 1]) } else { format!("/{part}") }

@@ -29,7 +29,7 @@ fn rule(keys: &str) -> Result<Rule, Vec<String>> {
 }
 
 #[test]
-fn the_routes_of_its_own_are_without_fault() {
+fn the_built_in_routes_are_valid() {
     let rules = read(CRUDDUR).unwrap();
     let [api, errors, viewer] = rules.as_slice() else { panic!("{rules:?}") };
     assert_eq!((api.upstreams[0].to_string().as_str(), api.missing), ("http://backend:4567", None));
@@ -88,33 +88,33 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn each_fault_says_its_line_and_its_mend() {
+fn each_fault_names_its_line_and_its_fix() {
     for (keys, fault) in [
-        ("retires = 1", "f:4: `retires` is unknown; is `retries` meant?"),
+        ("retires = 1", "f:4: `retires` is unknown; did you mean `retries`?"),
         ("colour = 1", "f:4: `colour` is unknown"),
         ("retries = 6", "f:4: `retries` is not a number from 0 to 5; give one"),
         ("retries = \"1\"", "f:4: `retries` is not a number from 0 to 5; give one"),
-        ("traced = 1", "f:4: `traced` holds an integer; give true or false"),
+        ("traced = 1", "f:4: `traced` is an integer; give true or false"),
         (
             "\nbody_limit = \"1MB\"",
             "f:5: `body_limit` is \"1MB\" (it is not a whole number and B, KiB, MiB or GiB); give a text from \"0B\" to \"1GiB\"",
         ),
-        ("body_limit = 1024", "f:4: `body_limit` holds an integer; give a text from \"0B\" to \"1GiB\""),
+        ("body_limit = 1024", "f:4: `body_limit` is an integer; give a text from \"0B\" to \"1GiB\""),
         (
             "connect_timeout = \"0s\"",
-            "f:4: `connect_timeout` is \"0s\", beyond its range; give a text from \"1ms\" to \"1m\"",
+            "f:4: `connect_timeout` is \"0s\", which is out of range; give a text from \"1ms\" to \"1m\"",
         ),
-        ("template = \"/other/*\"", "f:4: template \"/other/*\" is not below the route's prefix \"/api/\""),
+        ("template = \"/other/*\"", "f:4: template \"/other/*\" does not start with the route's prefix \"/api/\""),
         (
             "templates = \"/api/a\"",
-            "f:4: `templates` holds a string; give a list of names such as \"/api/activities/{uuid}\"",
+            "f:4: `templates` is a string; give a list of names such as \"/api/activities/{uuid}\"",
         ),
         (
             "templates = [\n\"/api/a\",\n\"/api/{\"]",
-            "f:6: \"/api/{\" is no template (a {name} ends its segment, and its name is letters, digits and _); give one such as \"/api/activities/{uuid}\"",
+            "f:6: \"/api/{\" is not a template (a {name} must end its segment, and consist of letters, digits and _); give one such as \"/api/activities/{uuid}\"",
         ),
-        ("templates = [\"/api/a\", \"/api/a\"]", "f:4: template \"/api/a\" is there twice; give it once"),
-        ("untraced = [\"/health\"]", "f:4: path \"/health\" is not below the route's prefix \"/api/\""),
+        ("templates = [\"/api/a\", \"/api/a\"]", "f:4: template \"/api/a\" appears twice; give it once"),
+        ("untraced = [\"/health\"]", "f:4: path \"/health\" does not start with the route's prefix \"/api/\""),
         ("read_only = true\nread_only = true", "f:5: duplicate key"),
     ] {
         assert_eq!(rule(keys).unwrap_err(), [fault], "{keys}");
@@ -122,10 +122,10 @@ fn each_fault_says_its_line_and_its_mend() {
 }
 
 #[test]
-fn a_route_without_a_place_or_a_destination_is_a_fault() {
+fn a_route_needs_a_prefix_and_upstreams() {
     for (text, fault) in [
-        ("route = 1", "f:1: `route` is one table; write [[route]] for each"),
-        ("[route]", "f:1: `route` is one table; write [[route]] for each"),
+        ("route = 1", "f:1: `route` is a single table; write [[route]] for each"),
+        ("[route]", "f:1: `route` is a single table; write [[route]] for each"),
         ("port = 1", "f:1: `port` is unknown; write routes, each as [[route]]"),
         ("[[route]]\nupstreams = [\"a:1\"]", "f:1: the route has no prefix; give one such as prefix = \"/api/\""),
         (
@@ -138,31 +138,31 @@ fn a_route_without_a_place_or_a_destination_is_a_fault() {
         ),
         (
             "[[route]]\nprefix = \"/a\"\nupstreams = [\"a:1\"]",
-            "f:2: prefix \"/a\" does not begin and end with /; give one such as \"/api/\"",
+            "f:2: prefix \"/a\" does not start and end with /; give one such as \"/api/\"",
         ),
         (
             "[[route]]\nprefix = \"a/\"\nupstreams = [\"a:1\"]",
-            "f:2: prefix \"a/\" does not begin and end with /; give one such as \"/api/\"",
+            "f:2: prefix \"a/\" does not start and end with /; give one such as \"/api/\"",
         ),
         (
             "[[route]]\nprefix = \"/a//b/\"\nupstreams = [\"a:1\"]",
-            "f:2: prefix \"/a//b/\" is no plain path; give segments of letters, digits and -._~ of at most 256 bytes",
+            "f:2: prefix \"/a//b/\" is not a plain path; give segments of letters, digits and -._~ of at most 256 bytes",
         ),
         (
             "[[route]]\nprefix = \"/../\"\nupstreams = [\"a:1\"]",
-            "f:2: prefix \"/../\" is no plain path; give segments of letters, digits and -._~ of at most 256 bytes",
+            "f:2: prefix \"/../\" is not a plain path; give segments of letters, digits and -._~ of at most 256 bytes",
         ),
         (
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"https://a\"]",
-            "f:3: \"https://a\" is no upstream (it is not http://host:port); give one such as \"http://127.0.0.1:4567\", without a path",
+            "f:3: \"https://a\" is not an upstream (expected http://host:port); give one such as \"http://127.0.0.1:4567\", without a path",
         ),
         (
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"me:canary@a\"]",
-            "f:3: the text is no upstream (it is not http://host:port); give one such as \"http://127.0.0.1:4567\", without a path",
+            "f:3: the text is not an upstream (expected http://host:port); give one such as \"http://127.0.0.1:4567\", without a path",
         ),
         (
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"a:1\", \"http://a:1/\"]",
-            "f:3: http://a:1 is there twice; give it once",
+            "f:3: http://a:1 appears twice; give it once",
         ),
         (
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"$HOME\"]",
@@ -170,7 +170,7 @@ fn a_route_without_a_place_or_a_destination_is_a_fault() {
         ),
         (
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"a:1\"]\n[[route]]\nprefix = \"/a/\"\nupstreams = [\"a:1\"]",
-            "f:5: prefix \"/a/\" is another route's already; give one of them",
+            "f:5: prefix \"/a/\" already has a route; keep one of them",
         ),
     ] {
         assert_eq!(read(text).unwrap_err(), [fault], "{text}");
@@ -180,7 +180,7 @@ fn a_route_without_a_place_or_a_destination_is_a_fault() {
 }
 
 #[test]
-fn all_faults_are_told_together() {
+fn all_faults_are_reported_together() {
     let faults =
         read("[[route]]\nprefix = \"a\"\nupstreams = [\"ftp://x\"]\nretires = 2\n[[route]]\ntraced = \"no\"\nx = \n")
             .unwrap_err();
@@ -203,7 +203,7 @@ fn the_longest_prefix_decides() {
 }
 
 #[test]
-fn a_next_table_keeps_the_servers_that_stay() {
+fn a_reload_keeps_the_servers_of_unchanged_routes() {
     let text = |one: &str, two: &str| {
         format!(
             "[[route]]\nprefix = \"/a/\"\nupstreams = [\"a:1\"]\n{one}\n[[route]]\nprefix = \"/b/\"\nupstreams = [{two}]\n"
@@ -220,7 +220,7 @@ fn a_next_table_keeps_the_servers_that_stay() {
 
 proptest! {
     #[test]
-    fn any_text_is_a_table_or_faults(text in ".{0,200}", key in "[a-z_]{1,12}", value in ".{0,20}|\"[ -~]{0,10}\"|[0-9\\[\\]]{0,8}") {
+    fn any_text_is_rules_or_faults(text in ".{0,200}", key in "[a-z_]{1,12}", value in ".{0,20}|\"[ -~]{0,10}\"|[0-9\\[\\]]{0,8}") {
         let _ = read(&text);
         match rule(&format!("{key} = {value}")) {
             Ok(rule) => prop_assert!(rule.prefix == "/api/"),
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn no_path_is_a_name(path in "/api/[ -~]{0,40}") {
+    fn every_path_is_named_by_a_template(path in "/api/[ -~]{0,40}") {
         let rules = read(CRUDDUR).unwrap();
         let known: Vec<&str> = rules[0].templates.iter().map(template::Template::as_str).chain(["/api/*"]).collect();
         prop_assert!(known.contains(&rules[0].template(&path)));

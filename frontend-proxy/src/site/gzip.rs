@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_and_a_line_are_one_file(before in ".{0,400}", line in ".{0,100}", after in ".{0,400}") {
+        fn two_parts_and_a_line_form_one_gzip_file(before in ".{0,400}", line in ".{0,100}", after in ".{0,400}") {
             let [first, last] = [(&before, false), (&after, true)].map(|(text, last)| Part::new(text.as_bytes(), last).unwrap());
             let packed = joined(&first, line.as_bytes(), &last).unwrap();
             prop_assert_eq!(unpacked(&packed), [before, line, after].concat().into_bytes());
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_get_smaller_is_left_as_it_is() {
+    fn content_that_does_not_get_smaller_is_not_compressed() {
         assert_eq!(whole(b"short"), None);
         let long = b"long ".repeat(100);
         assert_eq!(unpacked(&whole(&long).unwrap()), long);

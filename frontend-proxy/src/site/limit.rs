@@ -112,13 +112,13 @@ mod tests {
         let later = |milliseconds| now + Duration::from_millis(milliseconds);
         assert_eq!([limit.take(one, 1.0, now), limit.take(one, 1.0, now)], [Ok(()), Ok(())]);
         assert_eq!(limit.take(one, 1.0, now), Err(Duration::from_secs(1)));
-        assert_eq!(limit.take(other, 1.0, now), Ok(()), "another has its own");
+        assert_eq!(limit.take(other, 1.0, now), Ok(()), "another client has its own bucket");
         assert_eq!(limit.take(one, 1.0, later(500)), Err(Duration::from_millis(500)));
         assert_eq!(limit.take(one, 1.0, later(1_000)), Ok(()));
     }
 
     #[test]
-    fn all_together_have_a_limit_and_the_table_has_one() {
+    fn the_total_and_the_number_of_clients_are_limited() {
         let now = Instant::now();
         let address = |last: u8| IpAddr::from([192, 0, 2, last]);
         let limit = RateLimit::new(EACH, Rate { burst: 2.0, per_second: 1.0 }, 10, now);
@@ -127,16 +127,16 @@ mod tests {
 
         let limit = RateLimit::new(EACH, Rate { burst: 100.0, per_second: 1.0 }, 2, now);
         assert!((0..2).all(|last| limit.take(address(last), 1.0, now).is_ok()));
-        assert!(limit.take(address(2), 1.0, now).is_err(), "no room");
-        assert!(limit.take(address(0), 1.0, now).is_ok(), "who is known is served");
+        assert!(limit.take(address(2), 1.0, now).is_err(), "the table is full");
+        assert!(limit.take(address(0), 1.0, now).is_ok(), "a known client is served");
         assert!(
             limit.take(address(2), 1.0, now + Duration::from_secs(1)).is_ok(),
-            "in the place of one that is full again"
+            "replaces a client whose bucket is full again"
         );
     }
 
     #[test]
-    fn a_household_of_ipv6_is_one_client() {
+    fn an_ipv6_network_is_one_client() {
         let now = Instant::now();
         let limit = RateLimit::new(EACH, Rate { burst: 9.0, per_second: 1.0 }, 10, now);
         let of = |address: &str| limit.take(address.parse().unwrap(), 1.0, now);

@@ -84,7 +84,7 @@ impl Pages {
     pub(crate) fn home(&self, request: &HeaderMap, meta: &[(&str, &str)]) -> Response<Outgoing> {
         let line: String =
             meta.iter().map(|(name, content)| format!("<meta name=\"{name}\" content=\"{content}\">")).collect();
-        let packed = self.home.packed.as_ref().filter(|_| accept::takes_gzip(request));
+        let packed = self.home.packed.as_ref().filter(|_| accept::accepts_gzip(request));
         let packed = packed.and_then(|[before, after]| gzip::joined(before, line.as_bytes(), after));
         let is_packed = packed.is_some();
         let content = packed.unwrap_or_else(|| [self.home.before, &line, self.home.after].concat().into_bytes());
@@ -125,7 +125,7 @@ impl File {
 
     /// The file, or a 304 if the client has it. Its name contains no version, so the client checks each time.
     pub(crate) fn answer(&self, request: &HeaderMap) -> Response<Outgoing> {
-        let packed = self.packed.as_ref().filter(|_| accept::takes_gzip(request));
+        let packed = self.packed.as_ref().filter(|_| accept::accepts_gzip(request));
         let variant = packed.unwrap_or(&self.content);
         let mut response = if accept::has(request, variant.tag.to_str().unwrap_or_default()) {
             plain(StatusCode::NOT_MODIFIED, Bytes::new())

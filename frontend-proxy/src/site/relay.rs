@@ -1,7 +1,7 @@
-//! Relays the page's spans to the destination of the proxy's own: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf. Accepts
-//! them only from pages of this origin, within rate limits, and only for traces that the proxy served: each span has the
-//! [`token`](crate::site::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues. Remembers
-//! only how often each client sent.
+//! Relays the page's spans to the destinations of the proxy's own spans: `POST /v1/traces`, OTLP/HTTP as JSON or protobuf.
+//! Accepts them only from pages of this origin, within rate limits, and only for traces that the proxy served: each span has
+//! the [`token`](crate::site::token) of its trace. Adds no header and no key: accepted spans go through the proxy's own queues.
+//! Remembers only how often each client sent.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Relay {
     pub(crate) async fn answer(&self, request: &Parts, body: RequestBody, client: &Client<'_>) -> Response<Outgoing> {
         let encoding = encoding(&request.headers);
         match self.take(request, body, client, encoding).await {
-            Ok(answer) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), answer),
+            Ok(body) => typed(StatusCode::OK, encoding.unwrap_or(Encoding::Json), body),
             Err(MessageRefusal { status, why, header }) => {
                 let encoding = encoding.unwrap_or(Encoding::Json);
                 let mut response = typed(status, encoding, refusal(encoding, code(status), &why));
@@ -100,14 +100,14 @@ impl Relay {
     ) -> Result<Vec<u8>, MessageRefusal> {
         if request.method != Method::POST {
             let allow = (header::ALLOW, HeaderValue::from_static("POST"));
-            return Err(MessageRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "spans are sent by POST").with(allow));
+            return Err(MessageRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "only POST is allowed here").with(allow));
         }
         if !is_same_origin(&request.headers, client) {
             return Err(MessageRefusal::new(StatusCode::FORBIDDEN, "only pages of this origin may send spans here"));
         }
         self.messages.take(client.address, 1.0, Instant::now()).map_err(later)?;
         let Some(encoding) = encoding else {
-            let why = "the content type is application/json or application/x-protobuf";
+            let why = "the content type must be application/json or application/x-protobuf";
             return Err(MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         };
         let is_packed = is_packed(&request.headers)?;
@@ -115,22 +115,23 @@ impl Relay {
         let body = whole(body.limited(SENT, DURATION)?).await?;
         let message = if is_packed { inflated(&body)? } else { body };
         let (now, tokens) = (SystemTime::now(), &self.tokens);
-        let taken = self.reader.read(encoding, &message, now, |trace, token| tokens.admit(trace, token, now));
-        let taken = taken
-            .map_err(|why| MessageRefusal::new(StatusCode::BAD_REQUEST, format!("the message is not OTLP: {why}")))?;
-        let count = u32::try_from(taken.accepted()).unwrap_or(u32::MAX);
+        let batch = self.reader.read(encoding, &message, now, |trace, token| tokens.admit(trace, token, now));
+        let batch = batch.map_err(|why| {
+            MessageRefusal::new(StatusCode::BAD_REQUEST, format!("the message is not valid OTLP: {why}"))
+        })?;
+        let count = u32::try_from(batch.accepted()).unwrap_or(u32::MAX);
         self.spans.take(client.address, count.into(), Instant::now()).map_err(later)?;
-        taken.deliver();
+        batch.deliver();
         self.accepted.fetch_add(count.into(), Ordering::Relaxed);
         for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
-            counter.fetch_add(taken.rejected.get(why).copied().unwrap_or_default(), Ordering::Relaxed);
+            counter.fetch_add(batch.rejected.get(why).copied().unwrap_or_default(), Ordering::Relaxed);
         }
-        Ok(taken.answer(encoding))
+        Ok(batch.answer(encoding))
     }
 
     /// Writes, for Prometheus, how many spans of pages were accepted and rejected.
     pub(crate) fn prometheus(&self, text: &mut String) {
-        let help = "Spans of the page that were taken, or rejected for a reason.";
+        let help = "Spans from pages, accepted or rejected by reason.";
         let mut family = Family::begin(text, "frontend_proxy_relay_spans_total", MetricKind::Counter, help);
         family.sample(&[("outcome", "accepted")], self.accepted.load(Ordering::Relaxed));
         for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
@@ -191,7 +192,8 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
 fn is_packed(headers: &HeaderMap) -> Result<bool, MessageRefusal> {
     let unsupported = || {
         let accepted = (header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none").with(accepted)
+        MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "the content encoding must be gzip or none")
+            .with(accepted)
     };
     let mut is_packed = false;
     for value in headers.get_all(header::CONTENT_ENCODING) {
@@ -222,7 +224,7 @@ async fn whole(mut body: RequestBody) -> Result<Vec<u8>, BodyError> {
 fn inflated(body: &[u8]) -> Result<Vec<u8>, MessageRefusal> {
     let mut message = Vec::new();
     let read = MultiGzDecoder::new(body).take(INFLATED + 1).read_to_end(&mut message);
-    read.map_err(|_| MessageRefusal::new(StatusCode::BAD_REQUEST, "the message is not gzip"))?;
+    read.map_err(|_| MessageRefusal::new(StatusCode::BAD_REQUEST, "the message is not valid gzip"))?;
     if u64::try_from(message.len()).is_ok_and(|length| length <= INFLATED) {
         Ok(message)
     } else {
@@ -256,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_page_of_this_origin_may_send() {
+    fn only_a_page_of_this_origin_may_send_spans() {
         let same = |headers: &[(&'static str, &'static str)], scheme| {
             let map = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));
             let host = Some("cruddur.example:3000".into());
@@ -280,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_not_inflated() {
+    fn a_decompression_bomb_is_refused() {
         let packed = crate::site::gzip::whole(&vec![0; 3 * 1024 * 1024]).unwrap();
         assert!(packed.len() < 16 * 1024);
         assert_eq!(inflated(&packed).err().map(|refusal| refusal.status), Some(StatusCode::PAYLOAD_TOO_LARGE));

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 /// How long a token is valid, and the page's spans can be sent.
-const GOOD: Duration = Duration::from_secs(15 * 60);
+const VALID: Duration = Duration::from_secs(15 * 60);
 /// How far another proxy's clock may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
 /// The length of the hash, in bytes; the remaining bytes are not needed.
@@ -48,8 +48,8 @@ impl Tokens {
         let Some(hash) = unhex(hash) else { return false };
         let Ok(issued) = time.parse::<u64>().map(Duration::from_millis) else { return false };
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let is_good = issued <= now + AHEAD && now.saturating_sub(issued) <= GOOD;
-        is_good && self.hash(trace, time).verify_truncated_left(&hash).is_ok()
+        let is_valid = issued <= now + AHEAD && now.saturating_sub(issued) <= VALID;
+        is_valid && self.hash(trace, time).verify_truncated_left(&hash).is_ok()
     }
 
     fn hash(&self, trace: &str, time: &str) -> Hmac<Sha256> {
@@ -75,21 +75,21 @@ mod tests {
     const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
     #[test]
-    fn a_token_is_good_for_its_trace_and_for_a_while() {
+    fn a_token_is_valid_for_its_trace_and_for_a_time() {
         let tokens = Tokens::new(None);
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let token = tokens.issue(TRACE, now);
-        for (trace, token, at, good) in [
+        for (trace, token, at, valid) in [
             (TRACE, token.as_str(), now, true),
-            (TRACE, &token, now + GOOD, true),
+            (TRACE, &token, now + VALID, true),
             (TRACE, &token, now - AHEAD, true),
-            (TRACE, &token, now + GOOD + Duration::from_secs(1), false),
+            (TRACE, &token, now + VALID + Duration::from_secs(1), false),
             (TRACE, &token, now - AHEAD - Duration::from_secs(1), false),
             ("6b02f03a54f4980499a5c1872558fcbe", &token, now, false),
             (TRACE, &token.replace("1700000000000", "1700000000001"), now, false),
             (TRACE, &token[..token.len() - 1], now, false),
         ] {
-            assert_eq!(tokens.admit(trace, token, at), good, "{trace} {token}");
+            assert_eq!(tokens.admit(trace, token, at), valid, "{trace} {token}");
         }
         assert!(!Tokens::new(None).admit(TRACE, &token, now), "another process has another key");
         let key = SecretString::from("a key that two proxies share".to_owned());
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_no_token(text in "[ -~]{0,60}|[0-9]{13}-[0-9a-f]{32}") {
+        fn no_other_text_is_a_token(text in "[ -~]{0,60}|[0-9]{13}-[0-9a-f]{32}") {
             prop_assert!(!Tokens::new(None).admit(TRACE, &text, SystemTime::now()));
         }
     }

@@ -31,17 +31,17 @@ impl std::fmt::Display for Upstream {
 
 /// Why a text is not an upstream.
 #[derive(Debug, thiserror::Error)]
-#[error("it is not http://host:port")]
+#[error("expected http://host:port")]
 pub(crate) struct NotAnUpstream;
 
 impl FromStr for Upstream {
     type Err = NotAnUpstream;
 
-    /// The scheme may be left out.
+    /// The scheme may be omitted.
     fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
         let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
         let authority: Authority = authority.parse().map_err(|_| NotAnUpstream)?;
-        // `Authority` takes any text for a port.
+        // `Authority` accepts any text as a port.
         let rest = authority.as_str().strip_prefix(authority.host());
         let port = rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port));
         let plain = !authority.host().is_empty();

@@ -38,10 +38,10 @@ pub(crate) enum BodyRemaining {
 
 impl BodyRemaining {
     /// Whether the bytes so far show that the body has ended.
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         match self {
             Self::Length(left) => *left == 0,
-            Self::Chunked(chunked) => chunked.is_over(),
+            Self::Chunked(chunked) => chunked.is_ended(),
             Self::UntilClose => false,
         }
     }
@@ -63,14 +63,18 @@ impl Head {
             let mut response = httparse::Response::new(&mut []);
             let parsed = httparse::ParserConfig::default()
                 .parse_response_with_uninit_headers(&mut response, input, &mut fields)
-                .map_err(|_| Malformed("its head cannot be read"))?;
+                .map_err(|_| Malformed("its headers cannot be parsed"))?;
             let httparse::Status::Complete(length) = parsed else {
-                return if input.len() < HEAD { Ok(None) } else { Err(Malformed("its head is too long")) };
+                return if input.len() < HEAD { Ok(None) } else { Err(Malformed("its headers are too large")) };
             };
             let place = |bytes: &[u8]| {
                 let begin = bytes.as_ptr().addr() - input.as_ptr().addr();
                 let place = (u16::try_from(begin), u16::try_from(begin + bytes.len()));
-                if let (Ok(begin), Ok(end)) = place { Ok((begin, end)) } else { Err(Malformed("its head is too long")) }
+                if let (Ok(begin), Ok(end)) = place {
+                    Ok((begin, end))
+                } else {
+                    Err(Malformed("its headers are too large"))
+                }
             };
             for (field, to) in response.headers.iter().zip(&mut ranges) {
                 *to = FieldRange { name: place(field.name.as_bytes())?, value: place(field.value)? };
@@ -78,9 +82,9 @@ impl Head {
             (length, response.code.unwrap_or_default(), response.version.unwrap_or_default(), response.headers.len())
         };
         if length > HEAD {
-            return Err(Malformed("its head is too long"));
+            return Err(Malformed("its headers are too large"));
         }
-        let status = StatusCode::from_u16(status).map_err(|_| Malformed("its status is none"))?;
+        let status = StatusCode::from_u16(status).map_err(|_| Malformed("its status is invalid"))?;
         let head = input.split_to(length).freeze();
         Self::read(&head, ranges.iter().take(count), status, minor, method).map(Some)
     }
@@ -99,9 +103,9 @@ impl Head {
             let (name, value) = field(head, *place)?;
             match name {
                 header::CONTENT_LENGTH => {
-                    let stated = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is no number"))?;
+                    let stated = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is not a number"))?;
                     if length.is_some_and(|other| other != stated) {
-                        return Err(Malformed("it has two lengths"));
+                        return Err(Malformed("it has two different lengths"));
                     }
                     length = Some(stated);
                     headers.insert(name, value);
@@ -137,7 +141,7 @@ impl Head {
             }
         }
         if chunked && length.is_some() {
-            return Err(Malformed("it has a length and is chunked"));
+            return Err(Malformed("it is chunked, but has a length"));
         }
         let empty = status.is_informational() || status == StatusCode::NO_CONTENT;
         if empty {
@@ -157,9 +161,9 @@ impl Head {
 fn field(head: &Bytes, place: FieldRange) -> Result<(HeaderName, HeaderValue), Malformed> {
     let range = |(begin, end)| usize::from(begin)..usize::from(end);
     let name = head.get(range(place.name)).unwrap_or_default();
-    let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a field has no name"))?;
+    let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a header name is invalid"))?;
     let value = HeaderValue::from_maybe_shared(head.slice(range(place.value)));
-    Ok((name, value.map_err(|_| Malformed("a field has no value"))?))
+    Ok((name, value.map_err(|_| Malformed("a header value is invalid"))?))
 }
 
 /// How long a connection may wait according to a [`Keep-Alive`](https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1) such
@@ -200,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn where_a_body_ends_is_told_by_its_head() {
+    fn the_head_decides_where_the_body_ends() {
         assert!(matches!(get("content-length: 5\r\n").rest, BodyRemaining::Length(5)));
         assert!(matches!(get("transfer-encoding: Chunked\r\n").rest, BodyRemaining::Chunked(_)));
         let until_close = get("");
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn framing_that_two_readers_could_read_differently_is_refused() {
+    fn ambiguous_framing_is_refused() {
         for fields in [
             "content-length: 5\r\ntransfer-encoding: chunked\r\n",
             "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_connection_names_comes_no_further_but_for_what_frames() {
+    fn headers_named_by_connection_are_dropped_except_framing() {
         let head = get(
             "connection: x-hop, content-length, close\r\nx-hop: 1\r\nkeep-alive: x\r\ncontent-length: 0\r\nx: y\r\n",
         );
@@ -249,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_waits_no_longer_than_its_server_keeps_it() {
+    fn a_connection_waits_no_longer_than_its_server_allows() {
         let wait = |fields: &str| get(&format!("content-length: 0\r\n{fields}")).wait;
         let ms = |milliseconds| Some(Duration::from_millis(milliseconds));
         for (fields, expected) in [
@@ -269,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_keeps_the_field_that_it_must_have() {
+    fn a_status_keeps_the_header_that_it_requires() {
         let names = |status: u16| {
             let fields = "upgrade: x/2\r\nconnection: upgrade\r\nproxy-authenticate: Basic\r\nallow: GET\r\n\
                           www-authenticate: Basic\r\ncontent-length: 0\r\n";

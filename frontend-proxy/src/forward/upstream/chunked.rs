@@ -53,7 +53,7 @@ impl ChunkDecoder {
         Self(Position::Size { size: 0, digits: 0 })
     }
 
-    pub(crate) fn is_over(&self) -> bool {
+    pub(crate) fn is_ended(&self) -> bool {
         matches!(self.0, Position::End)
     }
 
@@ -116,7 +116,7 @@ impl Position {
             (Self::SizeEnd(size), b'\n') => Self::Data(size),
             (Self::DataEnd { feed: false }, b'\r') => Self::DataEnd { feed: true },
             (Self::DataEnd { feed: true }, b'\n') => Self::Size { size: 0, digits: 0 },
-            _ => return Err(Malformed("its chunks are not framed as they should be")),
+            _ => return Err(Malformed("its chunks are framed incorrectly")),
         };
         Ok(position)
     }
@@ -142,19 +142,19 @@ mod tests {
                 }
             }
         }
-        Ok((data, trailers, chunked.is_over()))
+        Ok((data, trailers, chunked.is_ended()))
     }
 
     #[test]
     fn chunks_extensions_and_trailers_are_read() {
-        let (data, trailers, over) = read(&[b"5;a=b\r\nhello\r\n1 \r\n!\r\n0\r\nx-sum: 6\r\n\r\n"]).unwrap();
-        assert_eq!((data.as_slice(), over), (b"hello!".as_slice(), true));
+        let (data, trailers, ended) = read(&[b"5;a=b\r\nhello\r\n1 \r\n!\r\n0\r\nx-sum: 6\r\n\r\n"]).unwrap();
+        assert_eq!((data.as_slice(), ended), (b"hello!".as_slice(), true));
         assert_eq!(trailers["x-sum"], "6");
         assert_eq!(read(&[b"0\r\n\r\n"]).unwrap(), (vec![], HeaderMap::new(), true));
     }
 
     #[test]
-    fn what_is_framed_loosely_is_refused() {
+    fn loose_framing_is_refused() {
         for bad in [
             "\r\n",
             "5\nhello",
@@ -171,22 +171,22 @@ mod tests {
         ] {
             assert!(read(&[bad.as_bytes()]).is_err(), "{bad:?}");
         }
-        assert!(read(&[b"1;", &[b'x'; 2 * MORE]]).is_err(), "an extension without end");
-        assert!(read(&[b"0\r\n", &[b'x'; 2 * MORE]]).is_err(), "trailers without end");
+        assert!(read(&[b"1;", &[b'x'; 2 * MORE]]).is_err(), "an endless extension");
+        assert!(read(&[b"0\r\n", &[b'x'; 2 * MORE]]).is_err(), "endless trailers");
     }
 
     proptest! {
         #[test]
-        fn however_it_is_cut_it_reads_the_same(chunks in prop::collection::vec("[a-z]{1,20}", 0..5), cut in 1usize..9) {
+        fn the_result_does_not_depend_on_the_pieces(chunks in prop::collection::vec("[a-z]{1,20}", 0..5), cut in 1usize..9) {
             let mut encoded = String::new();
             for chunk in &chunks {
                 encoded += &format!("{:x}\r\n{chunk}\r\n", chunk.len());
             }
             encoded += "0\r\nx: y\r\n\r\n";
             let pieces: Vec<&[u8]> = encoded.as_bytes().chunks(cut).collect();
-            let (data, trailers, over) = read(&pieces).unwrap();
+            let (data, trailers, ended) = read(&pieces).unwrap();
             prop_assert_eq!(String::from_utf8(data).unwrap(), chunks.concat());
-            prop_assert!(over && trailers.len() == 1);
+            prop_assert!(ended && trailers.len() == 1);
         }
 
         #[test]

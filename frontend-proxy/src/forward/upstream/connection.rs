@@ -1,5 +1,5 @@
 //! A connection to an upstream's server: the bytes read from it, the bytes to write, and one deadline. The request or the
-//! response's body that waits for it drives it; it has no task of its own. Knows no HTTP.
+//! response's body that waits for it drives it; it has no separate task. Knows no HTTP.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

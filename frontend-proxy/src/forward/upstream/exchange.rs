@@ -30,16 +30,16 @@ pub(crate) enum AttemptError {
     Request(BodyError),
     #[error("the upstream cannot be reached")]
     Connect,
-    #[error("the upstream did not take the connection in time")]
+    #[error("the upstream did not accept the connection in time")]
     ConnectTimeout,
     /// The connection closed before the first byte of a response.
-    #[error("the upstream closed the connection without an answer")]
+    #[error("the upstream closed the connection without a response")]
     Unanswered,
-    #[error("the upstream broke off")]
+    #[error("the upstream cut off its response")]
     Cut,
-    #[error("the upstream's answer is not HTTP")]
+    #[error("the upstream's response is not valid HTTP")]
     Malformed(#[from] Malformed),
-    #[error("the upstream did not answer in time")]
+    #[error("the upstream did not respond in time")]
     Timeout,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Upload {
     pub(crate) touched: bool,
     /// The client waits for a 100 (Continue), at most until this time.
     withheld: Option<Instant>,
-    /// All bytes received so far are written: the client is waited for.
+    /// All bytes received so far are written, and the client has not sent more.
     starved: bool,
 }
 
@@ -64,7 +64,7 @@ pub(crate) enum UploadFraming {
     Length(u64),
     Chunked,
     /// The whole body has been handed over.
-    Over,
+    Ended,
 }
 
 impl Upload {
@@ -100,7 +100,7 @@ impl Upload {
                 waits = self.prepare(connection, cx)?;
             }
             ready!(connection.poll_flush(cx)).map_err(|_| UploadError::Connection)?;
-            if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Over) {
+            if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Ended) {
                 return Poll::Ready(Ok(()));
             }
             if waits {
@@ -110,8 +110,8 @@ impl Upload {
         }
     }
 
-    /// Sends the body before the client gets the response that has arrived already: after that, no client can be asked for a
-    /// body. Returns whether the whole body was sent. Sent or not, the client gets its response after a second.
+    /// Sends the body before the client gets the response that has arrived already: after that, the body can no longer
+    /// be requested. Returns whether the whole body was sent. Sent or not, the client gets its response after a second.
     async fn send_late(&mut self, connection: &mut UpstreamConnection) -> bool {
         connection.set_deadline(Instant::now() + PATIENCE);
         let poll = |cx: &mut Context<'_>| match self.poll(connection, cx) {
@@ -123,7 +123,7 @@ impl Upload {
 
     /// Takes the next piece of the body; returns whether that piece is still to come.
     fn prepare(&mut self, connection: &mut UpstreamConnection, cx: &mut Context<'_>) -> Result<bool, UploadError> {
-        if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Over) {
+        if matches!(self.framing, UploadFraming::None | UploadFraming::Length(0) | UploadFraming::Ended) {
             return Ok(false);
         }
         self.touched = true;
@@ -144,7 +144,7 @@ impl Upload {
                     }
                     output.head.extend_from_slice(b"\r\n");
                 }
-                self.framing = UploadFraming::Over;
+                self.framing = UploadFraming::Ended;
             }
             None => {
                 match self.framing {
@@ -152,7 +152,7 @@ impl Upload {
                     // Fewer bytes arrived than the request's length.
                     _ => return Err(UploadError::Request(BodyError::Broken)),
                 }
-                self.framing = UploadFraming::Over;
+                self.framing = UploadFraming::Ended;
             }
         }
         Ok(false)
@@ -261,7 +261,7 @@ async fn first_head(
             }
             informational += 1;
             if informational > INFORMATIONAL {
-                return Poll::Ready(Err(Malformed("it never comes to the answer").into()));
+                return Poll::Ready(Err(Malformed("it has too many informational responses").into()));
             }
             if head.status == StatusCode::CONTINUE && upload.withheld.take().is_some() {
                 connection.set_deadline(deadline);

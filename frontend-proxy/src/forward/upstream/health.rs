@@ -1,5 +1,5 @@
 //! A server's health, judged by its responses. After several failures in a row the server is skipped for a pause. After the
-//! pause a single request probes it. Each failed probe doubles the pause, up to a bound. Sends no requests of its own.
+//! pause a single request probes it. Each failed probe doubles the pause, up to a bound. Sends no requests itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -79,19 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_out_after_failures_in_a_row_and_for_longer_each_time() {
+    fn failures_in_a_row_skip_a_server_for_longer_each_time() {
         let health = Health::default();
         assert_eq!((health.failed(at(0)), health.failed(at(0))), (None, None));
-        assert!(!health.succeeded(), "it was never out");
+        assert!(!health.succeeded(), "it was never skipped");
         assert_eq!(
             (health.failed(at(1)), health.failed(at(1)), health.standing(at(1))),
             (None, None, Standing::Healthy)
         );
         assert_eq!(health.failed(at(1)), Some(at(1)));
-        assert_eq!(health.failed(at(1)), None, "what was on its way when it was left out says nothing new");
+        assert_eq!(health.failed(at(1)), None, "a request sent before the pause does not extend it");
         assert_eq!((health.standing(at(1)), health.standing(at(2))), (Standing::Out(2_000), Standing::Due));
         assert!(health.begin_probe() && !health.begin_probe());
-        assert_eq!(health.standing(at(2)), Standing::Out(2_000), "one request sees, no other");
+        assert_eq!(health.standing(at(2)), Standing::Out(2_000), "only one request probes");
         assert!(health.failed(at(2)) > Some(at(1)));
         health.end_probe();
         let longest = (0..20).map(|round| health.failed(at(100 * (round + 1))).unwrap()).max();

@@ -1,4 +1,4 @@
-//! The servers that a route's requests go to: which server takes the next request, over which connection, and how long each
+//! The servers that a route's requests go to: which server gets the next request, over which connection, and how long each
 //! step may take. The server with the fewest requests is chosen; a server that failed several times in a row is skipped for a
 //! while. Opens no connection before a request arrives, and does not know what is forwarded.
 
@@ -110,17 +110,14 @@ impl Servers {
 
     pub(crate) fn succeeded(&self, server: &UpstreamServer) {
         if server.health.succeeded() {
-            tracing::info!(upstream = server.authority(), "answers again");
+            tracing::info!(upstream = server.authority(), "responds again");
         }
     }
 
     pub(crate) fn failed(&self, server: &UpstreamServer) {
         if let Some(pause) = server.health.failed(self.started.elapsed()) {
             let seconds = pause.as_secs();
-            tracing::warn!(
-                upstream = server.authority(),
-                "failed several times in a row: it is left out for {seconds} s"
-            );
+            tracing::warn!(upstream = server.authority(), "failed several times in a row; skipping it for {seconds} s");
         }
     }
 }

@@ -55,7 +55,7 @@ async fn read(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn a_connection_on_which_nothing_goes_on_is_closed() {
+async fn an_idle_connection_is_closed() {
     let addr = start("127.0.0.1:1").await;
     for (sent, answer) in [(b"".as_slice(), ""), (GET, "HTTP/1.1 204 ")] {
         let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -73,7 +73,7 @@ async fn a_connection_on_which_nothing_goes_on_is_closed() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_its_time_is_not_idle() {
+async fn a_connection_with_a_slow_response_is_not_idle() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = start(&upstream.local_addr().unwrap().to_string()).await;
     let mut busy = TcpStream::connect(addr).await.unwrap();
@@ -91,23 +91,23 @@ async fn a_request_that_takes_its_time_is_not_idle() {
 }
 
 #[tokio::test]
-async fn a_request_whose_head_has_begun_is_not_idle() {
+async fn a_connection_with_a_partial_head_is_not_idle() {
     let addr = start("127.0.0.1:1").await;
     let mut slow = TcpStream::connect(addr).await.unwrap();
-    let (begins, goes_on) = GET.split_at(7);
-    slow.write_all(&[GET, begins].concat()).await.unwrap();
+    let (start, remainder) = GET.split_at(7);
+    slow.write_all(&[GET, start].concat()).await.unwrap();
     for _ in 0..3 {
         let mut other = TcpStream::connect(addr).await.unwrap();
         other.write_all(GET).await.unwrap();
         read(&mut other).await;
     }
-    slow.write_all(goes_on).await.unwrap();
-    let answers = read(&mut slow).await;
-    assert_eq!(answers.matches("HTTP/1.1 204 ").count(), 2, "{answers}");
+    slow.write_all(remainder).await.unwrap();
+    let responses = read(&mut slow).await;
+    assert_eq!(responses.matches("HTTP/1.1 204 ").count(), 2, "{responses}");
 }
 
 #[tokio::test]
-async fn what_may_yet_be_http_2_has_no_more_time_than_another_head() {
+async fn a_partial_http_2_preface_has_the_deadline_of_a_head() {
     let head = Duration::from_millis(50);
     let limits =
         ClientLimits { deadlines: Deadlines { head, ..QUICK.deadlines }, idle: Duration::from_secs(10), ..QUICK };

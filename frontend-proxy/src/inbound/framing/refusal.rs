@@ -6,43 +6,43 @@ use http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The first line is not `METHOD target HTTP/1.1`.
-    #[error("the request line is not right")]
+    #[error("the request line is invalid")]
     RequestLine,
     /// The request asks for a tunnel (`CONNECT`).
-    #[error("no tunnels are made here")]
+    #[error("CONNECT is not supported")]
     Connect,
     /// A line ends with LF without CR.
     #[error("a line ends without a carriage return")]
     BareLineFeed,
     /// CR without LF, or a control character.
-    #[error("the head has a control character")]
+    #[error("the headers contain a control character")]
     Control,
     /// A line starts with white space.
     #[error("a header is folded")]
     Folded,
     /// A header name is empty, has a space, or is not a token.
-    #[error("a header's name is not right")]
+    #[error("a header name is invalid")]
     Name,
     /// Some servers behind the proxy read `_` as `-`.
-    #[error("a header's name has an underscore")]
+    #[error("a header name contains an underscore")]
     Underscore,
-    /// The length has other characters than digits, or appears more than once.
-    #[error("the content length is not right")]
+    /// The length has characters other than digits, or appears more than once.
+    #[error("the content length is invalid")]
     Length,
     /// The coding is not exactly `chunked`, appears more than once, in HTTP/1.0, or together with a length.
-    #[error("the transfer encoding is not right")]
+    #[error("the transfer encoding is invalid")]
     Encoding,
     /// The head has more than [`HEAD`](super::HEAD) bytes.
-    #[error("the request's head is too large")]
+    #[error("the request headers are too large")]
     TooLarge,
     /// The head has more than [`FIELDS`](super::FIELDS) header fields.
     #[error("the request has too many headers")]
     TooMany,
     /// The head did not arrive in time.
-    #[error("the request's head did not come in time")]
+    #[error("the request headers did not arrive in time")]
     TooSlow,
     /// The port uses TLS.
-    #[error("this port speaks HTTPS alone")]
+    #[error("this port accepts only HTTPS")]
     NotSecure,
     /// The server has as many connections as it may have.
     #[error("too many connections are open; try again later")]

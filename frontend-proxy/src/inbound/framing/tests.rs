@@ -18,7 +18,7 @@ fn scanned(bytes: &str) -> Disposition {
 }
 
 #[test]
-fn what_is_framed_in_one_way_alone_passes() {
+fn unambiguous_framing_passes() {
     for request in [
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "GET / HTTP/1.0\r\n\r\n",
@@ -33,7 +33,7 @@ fn what_is_framed_in_one_way_alone_passes() {
 }
 
 #[test]
-fn what_two_readers_could_frame_differently_is_refused() {
+fn ambiguous_framing_is_refused() {
     for (request, refusal) in [
         ("GET / HTTP/1.1\nHost: a\r\n\r\n", Refusal::BareLineFeed),
         ("GET / HTTP/1.1\r\nHost: a\n\n", Refusal::BareLineFeed),
@@ -82,7 +82,7 @@ fn what_two_readers_could_frame_differently_is_refused() {
 }
 
 #[test]
-fn a_chunked_body_that_could_be_read_in_two_ways_is_broken() {
+fn an_ambiguous_chunked_body_is_broken() {
     for body in [
         "5\nhello\r\n0\r\n\r\n",
         "5\r\nhello\n0\r\n\r\n",
@@ -121,10 +121,10 @@ fn a_head_has_bounds_in_bytes_and_in_fields() {
 }
 
 #[test]
-fn what_follows_a_wish_for_another_protocol_waits() {
-    let wish = b"GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n";
+fn bytes_after_an_upgrade_request_are_held() {
+    let request = b"GET / HTTP/1.1\r\nupgrade: websocket\r\n\r\n";
     let mut scanner = Scanner::default();
-    assert_eq!(scanner.scan(wish), Scanned { pass: wish.len(), rest: Disposition::None });
+    assert_eq!(scanner.scan(request), Scanned { pass: request.len(), rest: Disposition::None });
     assert_eq!(scanner.scan(b"\x81\x05hello"), Scanned { pass: 0, rest: Disposition::Hold });
     assert!(scanner.is_upgrading());
     scanner.stay();
@@ -156,7 +156,7 @@ fn in_pieces(pieces: &[Vec<u8>], most: usize) -> (usize, Disposition) {
 }
 
 /// How hyper reads these bytes: each request's body, or `None` if the body could not be read.
-fn hypers_reading(bytes: &[u8]) -> Vec<Option<Bytes>> {
+fn read_by_hyper(bytes: &[u8]) -> Vec<Option<Bytes>> {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
         let seen = Arc::clone(&seen);
@@ -182,7 +182,7 @@ fn hypers_reading(bytes: &[u8]) -> Vec<Option<Bytes>> {
 }
 
 /// How many bytes the scanner passes, how many requests they start, and whether the last one is complete.
-fn our_reading(bytes: &[u8]) -> (usize, usize, bool) {
+fn read_by_us(bytes: &[u8]) -> (usize, usize, bool) {
     let mut scanner = Scanner::default();
     let (mut passed, mut requests) = (0, 0);
     while let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
@@ -234,17 +234,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_passes_is_framed_alike_by_hyper(pieces in pieces()) {
+    fn hyper_frames_what_passes_in_the_same_way(pieces in pieces()) {
         let bytes = pieces.concat();
-        let (passed, requests, complete) = our_reading(&bytes);
-        let seen = hypers_reading(&bytes[..passed]);
+        let (passed, requests, complete) = read_by_us(&bytes);
+        let seen = read_by_hyper(&bytes[..passed]);
         prop_assert_eq!(seen.len(), requests, "{:?}", String::from_utf8_lossy(&bytes));
         let whole = seen.iter().filter(|body| body.is_some()).count();
         prop_assert_eq!(whole + usize::from(!complete), requests, "{:?}", String::from_utf8_lossy(&bytes));
     }
 
     #[test]
-    fn the_same_passes_however_it_arrives(pieces in pieces(), most in 1_usize..8) {
+    fn the_result_does_not_depend_on_the_pieces(pieces in pieces(), most in 1_usize..8) {
         let whole = Scanner::default().scan(&pieces.concat());
         let (passed, rest) = in_pieces(&pieces, most);
         match whole.rest {
@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_is_passed_held_or_refused(bytes in vec(any::<u8>(), 0..200)) {
+    fn any_bytes_are_passed_held_or_refused(bytes in vec(any::<u8>(), 0..200)) {
         let scanned = Scanner::default().scan(&bytes);
         prop_assert!(scanned.pass <= bytes.len());
         prop_assert_eq!(scanned.rest == Disposition::None, scanned.pass == bytes.len());

@@ -42,7 +42,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_the_scanner_passes_is_read_however_it_comes(
+    fn reads_return_exactly_what_the_scanner_passes(
         pieces in vec(select(vec![
             "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
             "POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello",
@@ -80,7 +80,7 @@ proptest! {
 }
 
 #[test]
-fn a_head_that_drips_in_is_refused_in_time() {
+fn a_slow_head_is_refused_at_its_deadline() {
     runtime().block_on(async {
         let (mut client, mut wire, state) = wire(SHORT, b"GET / HT");
         client.write_all(b"TP/1.1\r\n").await.unwrap();
@@ -90,7 +90,7 @@ fn a_head_that_drips_in_is_refused_in_time() {
 }
 
 #[test]
-fn whoever_takes_nothing_is_given_up() {
+fn writing_to_a_client_that_does_not_read_times_out() {
     runtime().block_on(async {
         let (_client, mut wire, _) = wire(SHORT, b"");
         let error = wire.write_all(&[0; 65]).await.unwrap_err();
@@ -99,7 +99,7 @@ fn whoever_takes_nothing_is_given_up() {
 }
 
 #[test]
-fn the_clients_end_is_read_after_its_answer_or_a_silence() {
+fn the_clients_end_is_read_after_the_response_or_a_timeout() {
     let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
     for (deadlines, answered) in [(LONG, true), (SHORT, false)] {
         runtime().block_on(async {
@@ -111,8 +111,8 @@ fn the_clients_end_is_read_after_its_answer_or_a_silence() {
             if answered {
                 let mut byte = [0];
                 let early = tokio::time::timeout(SHORT.ended, wire.read(&mut byte)).await;
-                assert!(early.is_err(), "the end came before the answer");
-                wire.write_all(b"answer").await.unwrap();
+                assert!(early.is_err(), "the end was read before the response");
+                wire.write_all(b"response").await.unwrap();
                 drop(active);
                 wire.flush().await.unwrap();
             }
@@ -122,7 +122,7 @@ fn the_clients_end_is_read_after_its_answer_or_a_silence() {
 }
 
 #[test]
-fn an_end_within_a_message_is_read_at_once() {
+fn an_end_within_a_message_is_read_immediately() {
     for part in ["GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
         runtime().block_on(async {
             let (client, mut wire, state) = wire(LONG, part.as_bytes());
@@ -135,14 +135,14 @@ fn an_end_within_a_message_is_read_at_once() {
 }
 
 #[test]
-fn another_protocol_passes_once_it_is_granted() {
-    let wish = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: x\r\n\r\n";
+fn another_protocol_passes_once_the_upgrade_is_granted() {
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nupgrade: x\r\n\r\n";
     for (granted, expected) in [(true, b"\x81hello".as_slice()), (false, REFUSED)] {
         runtime().block_on(async {
-            let (mut client, mut wire, state) = wire(LONG, &[wish.as_slice(), b"\x81hel"].concat());
-            let mut head = vec![0; wish.len()];
+            let (mut client, mut wire, state) = wire(LONG, &[request.as_slice(), b"\x81hel"].concat());
+            let mut head = vec![0; request.len()];
             wire.read_exact(&mut head).await.unwrap();
-            assert_eq!(head, wish);
+            assert_eq!(head, request);
             client.write_all(b"lo").await.unwrap();
             state.decide_upgrade(granted);
             drop(client);
