@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use telemetry::forwarded::network;
+
 /// How much a bucket holds, and how much is added each second.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
@@ -23,14 +25,8 @@ pub(crate) struct RateLimit {
 
 struct Buckets {
     all: Bucket,
-    each: HashMap<ClientKey, Bucket>,
-}
-
-/// What counts as one client: an IPv4 address, or the IPv6 network that a household has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum ClientKey {
-    V4([u8; 4]),
-    V6([u8; 8]),
+    /// By client: an address, or for IPv6 a network of 64 bits.
+    each: HashMap<IpAddr, Bucket>,
 }
 
 #[derive(Clone, Copy)]
@@ -49,7 +45,7 @@ impl RateLimit {
     /// Takes `count`, or returns how long it takes until `count` are available. More than a bucket holds is never available.
     pub(crate) fn take(&self, client: IpAddr, count: f64, now: Instant) -> Result<(), Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = ClientKey::of(client);
+        let client = network(client);
         if !state.each.contains_key(&client) && state.each.len() >= self.clients {
             let each = self.each;
             state.each.retain(|_, bucket| bucket.filled(each, now) < each.burst);
@@ -70,18 +66,6 @@ impl RateLimit {
         *bucket = Bucket { left: left - count, since: now };
         state.all = Bucket { left: all - count, since: now };
         Ok(())
-    }
-}
-
-impl ClientKey {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
-        }
     }
 }
 
