@@ -4,6 +4,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
+
 /// Whose trace context is continued, and which baggage is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
@@ -19,7 +21,7 @@ enum Whom {
     Link,
     Everyone,
     /// Continues peers in these networks; all others are handled as with `Link`.
-    Peers(Vec<Network>),
+    Peers(Vec<IpNet>),
 }
 
 /// What is done with a context that was read.
@@ -30,20 +32,13 @@ pub(super) enum Verdict {
     Drop,
 }
 
-/// A network in CIDR notation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
-
 impl Trust {
     /// Trusts every caller: for a service that only other services of ours reach.
     pub const ALWAYS: Self = Self { whom: Whom::Everyone, baggage: Vec::new() };
 
     /// Continues callers on this machine; the others' requests start a new trace that is linked to theirs.
     pub fn loopback() -> Self {
-        let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(str::parse::<Network>);
+        let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(network);
         Self { whom: Whom::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
     }
 
@@ -69,7 +64,7 @@ impl Trust {
             Whom::Everyone => Verdict::Continue,
             Whom::Peers(networks) => {
                 let peer = peer.map(|peer| peer.to_canonical());
-                let ours = networks.iter().any(|network| peer.is_some_and(|peer| network.has(peer)));
+                let ours = networks.iter().any(|network| peer.is_some_and(|peer| network.contains(&peer)));
                 if ours { Verdict::Continue } else { Verdict::Link }
             }
         }
@@ -92,7 +87,7 @@ impl FromStr for Trust {
             "link" => Whom::Link,
             "always" => Whom::Everyone,
             networks => {
-                let networks: Result<_, _> = networks.split(',').map(|network| network.trim().parse()).collect();
+                let networks: Result<_, _> = networks.split(',').map(|text| network(text.trim())).collect();
                 Whom::Peers(networks?)
             }
         };
@@ -105,39 +100,16 @@ impl FromStr for Trust {
 #[error("{0:?} is not a network")]
 pub struct NotTrust(String);
 
-impl Network {
-    fn has(self, peer: IpAddr) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(address) => (u128::from(address.to_bits()) << 96, 32),
-            IpAddr::V6(address) => (address.to_bits(), 128),
-        };
-        let ((own, family), (peer, of_peer)) = (bits(self.address), bits(peer));
-        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
-        family == of_peer && own & mask == peer & mask
-    }
-}
-
-impl FromStr for Network {
-    type Err = NotTrust;
-
-    fn from_str(text: &str) -> Result<Self, NotTrust> {
-        let network = || {
-            let (address, prefix) =
-                text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
-            let address: IpAddr = address.parse().ok()?;
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            let prefix: u8 = prefix.map_or(Some(longest), |prefix| prefix.parse().ok())?;
-            if prefix > longest {
-                return None;
-            }
+/// A network in CIDR notation, or a single address.
+fn network(text: &str) -> Result<IpNet, NotTrust> {
+    let parsed = text.parse::<IpNet>().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+    let canonical =
+        parsed.and_then(|network| match (network.addr().to_canonical(), network.prefix_len().checked_sub(96)) {
             // IPv4 may be written as IPv6, `::ffff:192.0.2.7`, by a peer too: both are compared in their canonical form.
-            match (address.to_canonical(), address, prefix.checked_sub(96)) {
-                (address @ IpAddr::V4(_), IpAddr::V6(_), Some(prefix)) => Some(Self { address, prefix }),
-                _ => Some(Self { address, prefix }),
-            }
-        };
-        network().ok_or_else(|| NotTrust(text.to_owned()))
-    }
+            (address @ IpAddr::V4(_), Some(prefix)) => IpNet::new(address, prefix).ok(),
+            _ => Some(network),
+        });
+    canonical.ok_or_else(|| NotTrust(text.to_owned()))
 }
 
 #[cfg(test)]
