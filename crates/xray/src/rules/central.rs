@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{DEFAULT, Pattern, Rule, Rules, Skipped};
+use super::model::{self, DEFAULT, Rule, Rules, Skipped};
+use super::pattern::Pattern;
 use crate::Error;
 
 /// The response of `GetSamplingRules`: a page of rules.
@@ -214,14 +215,14 @@ fn foreign(fields: &Map<String, Value>) -> Option<String> {
 
 fn known(name: String, fields: &Map<String, Value>) -> Result<Rule, Error> {
     let is_default = name == DEFAULT;
-    let rate = super::rate(fields.get("FixedRate"));
+    let rate = model::rate(fields.get("FixedRate"));
     let rate = rate.ok_or_else(|| wrong(&name, "give FixedRate as a number from 0 to 1"))?;
-    let reservoir = super::count(fields.get("ReservoirSize"));
+    let reservoir = model::count(fields.get("ReservoirSize"));
     let reservoir = reservoir.ok_or_else(|| wrong(&name, "give ReservoirSize as a whole number from 0"))?;
     if is_default {
         return Ok(Rule { rate, reservoir, ..Rule::default() });
     }
-    let priority = super::count(fields.get("Priority")).filter(|priority| (1..10_000).contains(priority));
+    let priority = model::count(fields.get("Priority")).filter(|priority| (1..10_000).contains(priority));
     let priority = priority.ok_or_else(|| wrong(&name, "give Priority as a number from 1 to 9999"))?;
     let pattern = |key: &str| match fields.get(key) {
         None => Ok(Pattern::any()),

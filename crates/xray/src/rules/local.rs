@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use super::{Pattern, Rule, Rules};
+use super::model::{self, Rule, Rules};
+use super::pattern::Pattern;
 use crate::Error;
 
 /// The forms of a file; the first key identifies each.
@@ -61,9 +62,9 @@ fn own(rule: &Value, place: u32, host: &str) -> Result<Rule, Error> {
 
 /// The rate and the reservoir.
 fn amounts(rule: &str, fields: &Map<String, Value>) -> Result<(f64, u32), Error> {
-    let rate = super::rate(fields.get("rate"));
+    let rate = model::rate(fields.get("rate"));
     let rate = rate.ok_or_else(|| problem(rule, "give rate as a number from 0 to 1".to_owned()))?;
-    let reservoir = super::count(fields.get("fixed_target"));
+    let reservoir = model::count(fields.get("fixed_target"));
     let reservoir = reservoir.ok_or_else(|| problem(rule, "give fixed_target as a whole number from 0".to_owned()))?;
     Ok((rate, reservoir))
 }
