@@ -5,6 +5,8 @@
 mod cli;
 mod doctor;
 mod environment;
+mod form;
+mod lifetime;
 mod load;
 mod preflight;
 mod ready;
@@ -48,7 +50,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Backend(lifetime) => services::backend(lifetime).await,
         Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
-        Command::Doctor(asked) => doctor::run(asked.service, asked.form.json).await,
+        Command::Doctor(asked) => doctor::run(asked).await,
         Command::Load(asked) => load::run(&asked).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     }

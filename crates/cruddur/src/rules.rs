@@ -3,18 +3,38 @@
 
 use std::fmt;
 use std::io::{Write, stdout};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde::Serialize;
 use settings::Settings;
 use xray::rules::MAX_FILE_BYTES;
 use xray::{Request, Rule, Rules};
 
-use crate::cli::RulesTest;
+use crate::form::Form;
 
 /// The services that start traces, by the names of their segments.
 const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
+
+#[derive(Args)]
+pub(crate) struct RulesTest {
+    /// What `aws xray get-sampling-rules` prints, or the file of an SDK (version 1 or 2)
+    #[arg(long)]
+    pub(crate) rules: PathBuf,
+    /// A method and a URL, or a path alone: 'GET http://localhost:3000/api/activities/home'
+    #[arg(long)]
+    pub(crate) request: Asked,
+    /// The service that takes the request, by its segment's name
+    #[arg(long, default_value = "frontend-proxy")]
+    pub(crate) service: String,
+    /// Where the service runs, such as AWS::ECS::Container, for rules that ask for it
+    #[arg(long, default_value = "")]
+    pub(crate) service_type: String,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
 
 /// A request as a person writes it: `GET http://localhost:3000/api/activities/home`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,20 +1,39 @@
 //! Each service's main: reads every variable, starts telemetry, serves until stopped, and flushes.
 
 use std::future::Future;
-use std::io::{Read, Write, stderr, stdin, stdout};
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use backend::domain::Password;
 use backend::{Faults, Store};
+use clap::Args;
+use telemetry::propagation::Trust;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::cli::{Lifetime, Proxy};
+use crate::lifetime::{Lifetime, stopped};
 use crate::ready::Ready;
 
 /// The version of each service in traces.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+#[derive(Args)]
+pub(crate) struct Proxy {
+    /// The routes file, instead of CRUDDUR_PROXY_CONFIG; SIGHUP reads it again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Whose traces are continued and whose X-Forwarded-* headers are believed, instead of TRACE_TRUST: never, link, always, or
+    /// networks such as 10.0.0.0/8,::1
+    #[arg(long, value_name = "WHOM")]
+    pub(crate) trust: Option<Trust>,
+    /// Check the environment and the routes file, print the routes as they would be in force, and stop; exit code 64 where
+    /// something is wrong
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) lifetime: Lifetime,
+}
 
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
     let (config, telemetry) =
@@ -118,46 +137,4 @@ pub(crate) async fn trace_viewer(lifetime: Lifetime) -> Result<()> {
         .at("xray", server.xray())
         .announce();
     Ok(server.run_until(stop).await?)
-}
-
-/// Completes when the process is asked to stop: by a signal, or as its lifetime specifies.
-fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
-    let signals = asked_to_stop()?;
-    let closed = lifetime.until_stdin_closes.then(stdin_closes).transpose()?;
-    Ok(async move {
-        match closed {
-            Some(closed) => tokio::select! {
-                () = signals => {}
-                _ = closed => {}
-            },
-            None => signals.await,
-        }
-    })
-}
-
-/// Completes at SIGTERM or SIGINT. Signals that come before it is first polled count too.
-pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
-    let handler = |kind| signal(kind).context("signals cannot be handled");
-    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
-/// Completes when standard input closes. A separate, detached thread reads it; a read on tokio's own thread pool would keep the
-/// process from exiting.
-fn stdin_closes() -> Result<oneshot::Receiver<()>> {
-    let (tell, closed) = oneshot::channel();
-    let wait = move || {
-        let mut buffer = [0; 64];
-        // The input is ignored; an error counts as its end.
-        while stdin().read(&mut buffer).is_ok_and(|length| length > 0) {}
-        // The receiver may be gone.
-        let _: Result<(), ()> = tell.send(());
-    };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).context("no thread can be started")?;
-    Ok(closed)
 }

@@ -19,9 +19,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::environment::is_inherited;
+use crate::lifetime::asked_to_stop;
 use crate::preflight::{self, Plan};
 use crate::ready::Ready;
-use crate::services::asked_to_stop;
 
 /// Time between two progress lines about a child that is not ready. An upgrade of a large database has no time limit.
 const START: Duration = Duration::from_secs(60);

@@ -2,7 +2,7 @@
 
 use backend::Database;
 
-use super::{Report, Status};
+use super::report::{Report, Status};
 
 /// Variables that each name the database, or a part of its address.
 const VARIABLES: [&str; 6] = ["DATABASE_URL", "CONNECTION_URL", "PGHOST", "PGHOSTADDR", "PGPORT", "PGSSLMODE"];

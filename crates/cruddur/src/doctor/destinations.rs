@@ -3,7 +3,7 @@
 use telemetry::config::{Endpoint, Otlp, XrayOtlp};
 use telemetry::{Switch, Url, probe};
 
-use super::{Report, Status};
+use super::report::{Report, Status};
 
 impl Report {
     pub(super) fn destinations(&mut self, telemetry: &telemetry::Config) {

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 
 use telemetry::{Url, probe};
 
-use super::{Report, Scope, Status};
+use super::report::{Report, Status};
+use super::scope::Scope;
 use crate::preflight::Port;
 
 impl Report {

@@ -4,13 +4,21 @@ use std::path::Path;
 
 use settings::{Settings, is_placeholder};
 
-use super::{AllConfigs, Report, Scope, Status};
-use crate::preflight::ports;
+use super::report::{Report, Status};
+use super::scope::Scope;
+use crate::preflight::{Port, ports};
 
 /// Variables with these prefixes are Cruddur's or OpenTelemetry's.
 const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
 /// Variables that name a proxy for a client's requests, in upper or lower case.
 const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+
+/// The settings of all services, including invalid ones.
+pub(super) struct AllConfigs {
+    pub(super) backend: backend::Config,
+    pub(super) telemetry: telemetry::Config,
+    pub(super) ports: [(&'static str, Port); 4],
+}
 
 /// Reads the variables of all services, and reports on those that the services in `scope` read.
 pub(super) fn variables(scope: Scope) -> (Report, AllConfigs) {

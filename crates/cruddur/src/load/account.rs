@@ -9,8 +9,8 @@ use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::Error;
 use super::connection::{Answer, Connection, Message};
+use super::error::Error;
 
 /// How long to wait, in all, for a server that limits sign-ups.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,7 +5,10 @@
 mod account;
 mod connection;
 mod duration;
+mod error;
 mod memory;
+mod options;
+mod origin;
 mod pace;
 mod prepare;
 mod print;
@@ -21,7 +24,6 @@ mod visit;
 mod visitor;
 
 use std::io::{IsTerminal, Write, stderr, stdout};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,46 +31,19 @@ use anyhow::Result;
 use settings::Settings;
 use tokio::time::timeout;
 
-pub(crate) use self::duration::duration;
-pub(crate) use self::target::Origin;
+pub(crate) use self::error::Error;
+pub(crate) use self::options::{HELP, Load};
 
 use self::connection::Connection;
 use self::print::Paint;
 use self::progress::Progress;
 use self::summary::{Course, Summary};
-use crate::cli::Load;
-use crate::services::asked_to_stop;
+use crate::lifetime::asked_to_stop;
 
 /// How long signing out may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long the lookup of traces may take.
 const LINKS: Duration = Duration::from_secs(10);
-
-/// Why nothing was measured.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
-    /// The host has no address.
-    #[error("{host} has no address: {why}")]
-    Unknown { host: String, why: String },
-    /// The host is not this machine.
-    #[error("{origin} is {address}, which is not this machine; give --allow-remote if you may load it")]
-    Remote { origin: Origin, address: IpAddr },
-    /// No server accepts a connection.
-    #[error("nothing answers at {0}; start it with `cargo run`")]
-    Nobody(Origin),
-    /// The server is not a healthy Cruddur.
-    #[error("what answers at {0} is not a Cruddur that is well: GET /api/health-check gave {1}")]
-    Stranger(Origin, String),
-    /// No account could be signed up.
-    #[error("no account could be signed up: {0}; give --users 0 to read only")]
-    SignUp(String),
-    /// Stopped during preparation.
-    #[error("interrupted before the first request")]
-    Interrupted,
-    /// Some requests failed; the summary precedes this error.
-    #[error("{failed} of {requests} requests failed{}", match unsent { 0 => String::new(), n => format!(", and {n} were not sent") })]
-    Unwell { failed: u64, requests: u64, unsent: u64 },
-}
 
 /// Runs the load, and prints the summary.
 ///

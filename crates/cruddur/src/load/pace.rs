@@ -48,6 +48,20 @@ impl Turns {
     }
 }
 
+/// Who sets the pace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Loop {
+    /// The server: this many visitors wait for it.
+    Closed { concurrency: u32 },
+    /// The clock: this many requests a second.
+    Open {
+        rate: u32,
+        #[serde(flatten)]
+        sent: Sent,
+    },
+}
+
 /// Counts of the requests that were due in an open loop.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
 pub(super) struct Sent {

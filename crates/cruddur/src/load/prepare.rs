@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 
 use super::account::{Account, sign_up};
 use super::connection::{Answer, Connection, Failure, Message};
-use super::target::Origin;
+use super::error::Error;
+use super::options::Load;
+use super::origin::Origin;
 use super::visitor::Run;
-use super::{Error, Load};
 
 /// A run that can start.
 pub(super) struct Prepared {

@@ -1,7 +1,7 @@
 //! A summary as people read it: one line per route, then the slowest requests.
 
-use super::pace::IN_FLIGHT;
-use super::summary::{Loop, Measured, Slowest, Summary};
+use super::pace::{IN_FLIGHT, Loop};
+use super::summary::{Measured, Slowest, Summary};
 
 /// The width of the route column: that of the longest template.
 const ROUTE: usize = 44;

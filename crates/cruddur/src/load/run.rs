@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::Load;
 use super::connection::PATIENCE;
-use super::pace::{self, Turns};
-use super::summary::Loop;
+use super::options::Load;
+use super::pace::{self, Loop, Turns};
+use super::visit::stay;
 use super::visitor::{Run, Visitor};
 
 /// How long an interrupted run waits for responses.
@@ -45,7 +45,7 @@ pub(super) async fn run(
     let mut visitors = JoinSet::new();
     let mut seeds = StdRng::seed_from_u64(seed);
     let mut enter = |turns: Turns| {
-        visitors.spawn(Visitor::new(Arc::clone(run), turns, seeds.random()).stay());
+        visitors.spawn(stay(Visitor::new(Arc::clone(run), turns, seeds.random())));
     };
     let paced = async {
         match asked.rate.and_then(NonZeroU32::new) {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::pace::Sent;
+use super::origin::Origin;
+use super::pace::Loop;
 use super::record::{Record, Slow, Tally};
 use super::route::Route;
 use super::run::Ran;
-use super::target::Origin;
 
 /// The requested load, and its course apart from the requests.
 pub(super) struct Course {
@@ -19,20 +19,6 @@ pub(super) struct Course {
     /// The faults that the server reports as switched on.
     pub(super) faults: Option<String>,
     pub(super) ran: Ran,
-}
-
-/// Who sets the pace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Loop {
-    /// The server: this many visitors wait for it.
-    Closed { concurrency: u32 },
-    /// The clock: this many requests a second.
-    Open {
-        rate: u32,
-        #[serde(flatten)]
-        sent: Sent,
-    },
 }
 
 #[derive(Serialize)]
@@ -175,6 +161,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::super::connection::Failure;
+    use super::super::pace::Sent;
     use super::super::record::Sample;
     use super::super::trace::Trace;
     use super::*;

@@ -48,11 +48,16 @@ const MESSAGES: [&str; 6] = [
     "Load is what is left when the demo is over. #load",
 ];
 
+/// Makes one visit after another, until the run has ended.
+pub(super) async fn stay(mut visitor: Visitor) {
+    while one(&mut visitor).await != Err(Over) {}
+}
+
 /// Makes one visit, signed in or without an account.
 ///
 /// # Errors
 /// The run ended before the visit did.
-pub(super) async fn one(visitor: &mut Visitor) -> Result<(), Over> {
+async fn one(visitor: &mut Visitor) -> Result<(), Over> {
     let accounts = visitor.run.accounts.len();
     // One visitor in five has no account.
     let signed_in = accounts > 0 && visitor.random.random_ratio(4, 5);

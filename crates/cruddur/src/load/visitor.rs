@@ -17,7 +17,6 @@ use super::pace::{Over, Turns};
 use super::record::{Record, Sample};
 use super::route::Request;
 use super::trace::Trace;
-use super::visit;
 
 /// How long a visitor without a response waits, so that a server that is gone does not get a thousand requests a second.
 const REST: Duration = Duration::from_millis(100);
@@ -65,11 +64,6 @@ impl Visitor {
         let connection = Connection::new(run.address, run.authority.clone());
         let random = StdRng::seed_from_u64(seed);
         Self { run, memory: Memory::default(), random, account: None, connection, turns }
-    }
-
-    /// Makes one visit after another, until the run has ended.
-    pub(super) async fn stay(mut self) {
-        while visit::one(&mut self).await != Err(Over) {}
     }
 
     /// Waits for its turn, sends the request and counts it. `None` if there is no response, or no successful one.
