@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 stopped as requested, 1 failed, 2 wrong command line, 64 wrong configuration.
 
+mod announcement;
 mod cli;
 mod doctor;
 mod environment;

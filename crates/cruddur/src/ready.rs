@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use anyhow::{Result, anyhow};
+
 /// A service that accepts requests, and its addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ready {
@@ -25,6 +27,11 @@ impl Ready {
 
     pub(crate) fn address(&self, protocol: &str) -> Option<&str> {
         self.addresses.iter().find(|(name, _)| name == protocol).map(|(_, address)| address.as_str())
+    }
+
+    /// An address without which the service is of no use to `up`.
+    pub(crate) fn required(&self, protocol: &str) -> Result<&str> {
+        self.address(protocol).ok_or_else(|| anyhow!("{} does not say its {protocol} address", self.service))
     }
 
     /// Prints the line. Standard output may be closed.

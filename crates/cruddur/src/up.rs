@@ -5,19 +5,18 @@
 //! killed. Each child has its own process group, so that Ctrl-C reaches this process alone.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
-use std::io::{Write as _, stderr};
+use std::io::{Write, stderr};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use backend::Faults;
 use backend::domain::FIRST_USER;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::announcement::announce;
 use crate::environment::is_inherited;
 use crate::lifetime::asked_to_stop;
 use crate::preflight::{self, Plan};
@@ -93,12 +92,12 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
     let rules = plan.telemetry.rules_file().filter(|_| !plan.own_rules).map(str::to_owned);
     let environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
     let viewer = start("trace-viewer", environment, services).await?;
-    let (viewer_http, viewer_xray) = (address(&viewer, "http")?, address(&viewer, "xray")?);
+    let (viewer_http, viewer_xray) = (viewer.required("http")?, viewer.required("xray")?);
     let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);
     let mut environment = telemetry.clone();
     environment.push(("CRUDDUR_ONE_TIME_SIGN_IN", Some(FIRST_USER.to_owned())));
     let backend = start("backend", environment, services).await?;
-    let backend_http = address(&backend, "http")?;
+    let backend_http = backend.required("http")?;
     let proxy =
         start("frontend-proxy", proxy_environment(plan, telemetry, backend_http, viewer_http), services).await?;
     announce(plan, &proxy, &backend, viewer_http, viewer_xray)?;
@@ -151,10 +150,6 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
     }
 }
 
-fn address<'a>(ready: &'a Ready, protocol: &str) -> Result<&'a str> {
-    ready.address(protocol).ok_or_else(|| anyhow!("{} does not say its {protocol} address", ready.service))
-}
-
 async fn first_to_stop(services: &mut [Service]) -> ChildStopped {
     loop {
         for service in &mut *services {
@@ -165,52 +160,4 @@ async fn first_to_stop(services: &mut [Service]) -> ChildStopped {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-fn announce(plan: &Plan, proxy: &Ready, backend: &Ready, viewer: &str, xray: &str) -> Result<()> {
-    let page = address(proxy, "http")?;
-    let mut text = String::new();
-    writeln!(text, "\nCruddur is ready.")?;
-    writeln!(text, "  page       {page}/")?;
-    // An external database may not have the user.
-    if let Some(token) = backend.address("sign-in") {
-        writeln!(text, "  sign in    {page}/#/sign-in/{token}   (as @{FIRST_USER}; works once, for an hour)")?;
-    }
-    if plan.faults != Faults::NONE {
-        writeln!(text, "  faults     {}   (CRUDDUR_FAULTS)", plan.faults)?;
-    }
-    if let Some(notice) = &plan.week2 {
-        writeln!(text, "  week 2     {notice}   (CRUDDUR_API)")?;
-    }
-    let backend = address(backend, "http")?;
-    writeln!(text, "  API        {page}/api/activities/home   (backend {backend})")?;
-    writeln!(text, "  traces     {viewer}/   (also {page}/traces/)")?;
-    writeln!(text, "  takes      OTLP at {viewer}, X-Ray segments at udp {xray}")?;
-    writeln!(text, "  database   {}", plan.database)?;
-    let told = plan.telemetry.variables(viewer, xray);
-    let is_told = |name| told.iter().any(|(variable, value)| *variable == name && value.is_some());
-    for (name, target) in plan.telemetry.destinations() {
-        let target = match (name, target) {
-            ("otlp", Ok(logs)) if is_told("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") => {
-                format!("the viewer; log records {logs}")
-            }
-            ("otlp", Err(_)) if is_told("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") => "the viewer".to_owned(),
-            ("xray", _) if is_told("AWS_XRAY_DAEMON_ADDRESS") => "the viewer".to_owned(),
-            (_, Ok(target)) => target,
-            (_, Err(why)) => format!("off: {why}"),
-        };
-        writeln!(text, "  {name:<10} {target}")?;
-    }
-    match plan.telemetry.log_records().as_deref() {
-        None => {}
-        Some([]) => writeln!(
-            text,
-            "  logs       sent nowhere: the viewer takes none; name a collector in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
-        )?,
-        Some(addresses) => writeln!(text, "  logs       {}", addresses.join(" and "))?,
-    }
-    writeln!(text, "Post a crud, then look at its trace. Stop with Ctrl-C.\n")?;
-    // Standard output may be closed.
-    drop(std::io::stdout().write_all(text.as_bytes()));
-    Ok(())
 }
