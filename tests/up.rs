@@ -30,6 +30,23 @@ fn sigterm_stops_it_and_every_span_is_accounted_for() {
 }
 
 #[test]
+fn it_announces_its_addresses_to_people_too() {
+    let data = Folder::new();
+    let mut cruddur = Cruddur::up(&data, &[]);
+    let text = cruddur.announced().join("\n");
+    let Cruddur { page, backend, viewer, xray, sign_in, .. } = &cruddur;
+    for line in [
+        format!("  page       {page}/"),
+        format!("  sign in    {sign_in}   (as @andrewbrown; works once, for an hour)"),
+        format!("  API        {page}/api/activities/home   (backend {backend})"),
+        format!("  traces     {viewer}/   (also {page}/traces/)"),
+        format!("  receives   OTLP at {viewer}, X-Ray segments at udp {xray}"),
+    ] {
+        assert!(text.lines().any(|own| own == line), "{line:?} is not in\n{text}");
+    }
+}
+
+#[test]
 fn it_prints_the_destination_of_log_records() {
     let logs = |variables: &[(&str, &str)]| {
         let data = Folder::new();
@@ -41,7 +58,7 @@ fn it_prints_the_destination_of_log_records() {
     let export = ("OTEL_LOGS_EXPORTER", "otlp");
     assert_eq!(logs(&[]).0, None);
     let (line, errors) = logs(&[export]);
-    assert!(line.unwrap().starts_with("sent nowhere: the viewer takes none; name a collector"), "{errors}");
+    assert!(line.unwrap().starts_with("sent nowhere: the viewer accepts none; name a collector"), "{errors}");
     assert!(errors.contains("backend: warning: OTEL_LOGS_EXPORTER: no destination takes log records"), "{errors}");
     let (line, errors) = logs(&[export, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:1/in")]);
     assert_eq!(line.as_deref(), Some("http://127.0.0.1:1/in"), "{errors}");

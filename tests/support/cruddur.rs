@@ -92,22 +92,7 @@ impl Cruddur {
     pub(crate) fn up(data: &Folder, variables: &[(&str, &str)]) -> Self {
         let data = data.path().to_str().unwrap();
         let variables: Vec<_> = FREE_PORTS.iter().chain(&[("CRUDDUR_DATA", data)]).chain(variables).copied().collect();
-        let mut cruddur = Self::spawn(&[], &variables);
-        while cruddur.xray.is_empty() {
-            let line = cruddur.line();
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["sign", "in", link, ..] => cruddur.sign_in = (*link).to_owned(),
-                ["page", page] => cruddur.page = page.trim_end_matches('/').to_owned(),
-                ["API", .., backend] => cruddur.backend = backend.trim_end_matches(')').to_owned(),
-                ["takes", .., viewer, _, _, "at", "udp", xray] => {
-                    cruddur.viewer = viewer.trim_end_matches(',').to_owned();
-                    cruddur.xray = (*xray).to_owned();
-                }
-                _ => {}
-            }
-        }
-        cruddur
+        Self::spawn(&[], &variables).once_ready("up")
     }
 
     /// One service alone, on free ports.
@@ -131,7 +116,7 @@ impl Cruddur {
         Self::spawn(&["backend"], &[&FREE_PORTS[1..2], variables].concat())
     }
 
-    /// Waits until the service has announced itself.
+    /// Waits for the `ready` line of a service, or of `up`.
     pub(crate) fn once_ready(mut self, name: &str) -> Self {
         let line = self.line_after_progress();
         let cruddur = &mut self;
@@ -140,7 +125,11 @@ impl Cruddur {
                 ("backend", Some(("http", address))) => cruddur.backend = address.to_owned(),
                 ("frontend-proxy", Some(("http", address))) => cruddur.page = address.to_owned(),
                 ("trace-viewer", Some(("http", address))) => cruddur.viewer = address.to_owned(),
-                ("trace-viewer", Some(("xray", address))) => cruddur.xray = address.to_owned(),
+                ("trace-viewer" | "up", Some(("xray", address))) => cruddur.xray = address.to_owned(),
+                ("up", Some(("http", address))) => cruddur.page = address.to_owned(),
+                ("up", Some(("backend", address))) => cruddur.backend = address.to_owned(),
+                ("up", Some(("viewer", address))) => cruddur.viewer = address.to_owned(),
+                ("up", Some(("sign-in", link))) => cruddur.sign_in = link.to_owned(),
                 _ => {}
             }
         }
@@ -206,7 +195,7 @@ impl Cruddur {
         }
     }
 
-    /// The lines that `up` prints after its addresses.
+    /// The lines that `up` prints for people, after its `ready` line.
     pub(crate) fn announced(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.line()).filter(|line| !line.starts_with("Post a crud"))).collect()
     }

@@ -1,5 +1,5 @@
 //! The line that a service prints on standard output once it accepts requests, for the process that started it:
-//! `ready service=trace-viewer http=http://127.0.0.1:4318 xray=127.0.0.1:2000`. It is the only line there.
+//! `ready service=trace-viewer http=http://127.0.0.1:4318 xray=127.0.0.1:2000`. A service prints nothing else there.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -31,7 +31,7 @@ impl Ready {
 
     /// An address without which the service is of no use to `up`.
     pub(crate) fn required(&self, protocol: &str) -> Result<&str> {
-        self.address(protocol).ok_or_else(|| anyhow!("{} does not say its {protocol} address", self.service))
+        self.address(protocol).ok_or_else(|| anyhow!("{} has announced no {protocol} address", self.service))
     }
 
     /// Prints the line. Standard output may be closed.

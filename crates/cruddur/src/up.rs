@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::announcement::announce;
+use crate::announcement::Announcement;
 use crate::environment::is_inherited;
 use crate::lifetime::asked_to_stop;
 use crate::preflight::{self, Plan};
@@ -100,7 +100,7 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
     let backend_http = backend.required("http")?;
     let proxy =
         start("frontend-proxy", proxy_environment(plan, telemetry, backend_http, viewer_http), services).await?;
-    announce(plan, &proxy, &backend, viewer_http, viewer_xray)?;
+    Announcement::of(plan, &viewer, &backend, &proxy)?.print()?;
     Err(first_to_stop(services).await.into())
 }
 
