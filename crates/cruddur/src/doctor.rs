@@ -15,7 +15,7 @@ use clap::Args;
 use tokio::task::spawn_blocking;
 
 use crate::form::Form;
-use report::{Report, Status, Unwell};
+use report::{ChecksFailed, Report, Status};
 use scope::Scope;
 use variables::variables;
 
@@ -32,8 +32,8 @@ pub(crate) struct Doctor {
 ///
 /// # Errors
 /// At least one check failed.
-pub(crate) async fn run(asked: Doctor) -> Result<()> {
-    let scope = asked.service.unwrap_or_else(Scope::of_container);
+pub(crate) async fn run(options: Doctor) -> Result<()> {
+    let scope = options.service.unwrap_or_else(Scope::of_container);
     let (mut report, configs) = variables(scope);
     let database = configs.backend.database.clone();
     let origins = configs.backend.origins.clone();
@@ -56,7 +56,7 @@ pub(crate) async fn run(asked: Doctor) -> Result<()> {
     if !report.0.iter().any(|check| check.check == "clock") {
         report.add("clock", Status::Off, "not checked: only Honeycomb's response is dated");
     }
-    report.print(asked.form.json)?;
+    report.print(options.form.json)?;
     let wrong = report.0.iter().filter(|check| check.status == Status::Wrong).count();
-    if wrong > 0 { Err(Unwell { wrong, all: report.0.len() }.into()) } else { Ok(()) }
+    if wrong > 0 { Err(ChecksFailed { wrong, all: report.0.len() }.into()) } else { Ok(()) }
 }

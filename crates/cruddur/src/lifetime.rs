@@ -17,7 +17,7 @@ pub(crate) struct Lifetime {
 
 /// Completes when the process is asked to stop: by a signal, or as its lifetime specifies.
 pub(crate) fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
-    let signals = asked_to_stop()?;
+    let signals = stop_signal()?;
     let closed = lifetime.until_stdin_closes.then(stdin_closes).transpose()?;
     Ok(async move {
         match closed {
@@ -31,7 +31,7 @@ pub(crate) fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
 }
 
 /// Completes at SIGTERM or SIGINT. Signals that come before it is first polled count too.
-pub(crate) fn asked_to_stop() -> Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>> {
     let handler = |kind| signal(kind).context("signals cannot be handled");
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     Ok(async move {

@@ -37,7 +37,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            for line in told(&error).lines() {
+            for line in describe(&error).lines() {
                 drop(writeln!(io::stderr(), "error: {line}"));
             }
             exit_code(&error)
@@ -51,8 +51,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Backend(lifetime) => services::backend(lifetime).await,
         Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
-        Command::Doctor(asked) => doctor::run(asked).await,
-        Command::Load(asked) => load::run(&asked).await,
+        Command::Doctor(options) => doctor::run(options).await,
+        Command::Load(options) => load::run(&options).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     }
 }
@@ -65,7 +65,7 @@ fn check_clock() -> Result<()> {
 }
 
 /// Formats an error and its causes, without causes that repeat earlier text.
-fn told(error: &anyhow::Error) -> String {
+fn describe(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

@@ -25,7 +25,7 @@ pub(crate) struct RulesTest {
     pub(crate) rules: PathBuf,
     /// A method and a URL, or a path alone: 'GET http://localhost:3000/api/activities/home'
     #[arg(long)]
-    pub(crate) request: Asked,
+    pub(crate) request: RequestLine,
     /// The service that takes the request, by its segment's name
     #[arg(long, default_value = "frontend-proxy")]
     pub(crate) service: String,
@@ -38,7 +38,7 @@ pub(crate) struct RulesTest {
 
 /// A request as a person writes it: `GET http://localhost:3000/api/activities/home`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct RequestLine {
     method: String,
     /// Absent if only a path is given.
     host: Option<String>,
@@ -50,31 +50,31 @@ pub(crate) struct Asked {
 #[error(
     "give a method and a URL, such as 'GET http://localhost:3000/api/activities/home', or a path instead of the URL"
 )]
-pub(crate) struct NotAsked;
+pub(crate) struct NotARequestLine;
 
-impl FromStr for Asked {
-    type Err = NotAsked;
+impl FromStr for RequestLine {
+    type Err = NotARequestLine;
 
-    fn from_str(text: &str) -> Result<Self, NotAsked> {
+    fn from_str(text: &str) -> Result<Self, NotARequestLine> {
         let words: Vec<&str> = text.split_whitespace().collect();
-        let [method, url] = words.as_slice() else { return Err(NotAsked) };
+        let [method, url] = words.as_slice() else { return Err(NotARequestLine) };
         let url = url.split(['?', '#']).next().unwrap_or_default();
         let is_method = method.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'-');
         let (host, path) = match ["http://", "https://"].into_iter().find_map(|scheme| url.strip_prefix(scheme)) {
             Some(rest) => {
                 let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-                (Some(host).filter(|host| !host.is_empty()).ok_or(NotAsked).map(Some)?, path)
+                (Some(host).filter(|host| !host.is_empty()).ok_or(NotARequestLine).map(Some)?, path)
             }
             None if url.starts_with('/') => (None, url),
-            None => return Err(NotAsked),
+            None => return Err(NotARequestLine),
         };
         let path = if path.is_empty() { "/" } else { path };
-        let asked = Self { method: (*method).to_owned(), host: host.map(str::to_owned), path: path.to_owned() };
-        is_method.then_some(asked).ok_or(NotAsked)
+        let line = Self { method: (*method).to_owned(), host: host.map(str::to_owned), path: path.to_owned() };
+        is_method.then_some(line).ok_or(NotARequestLine)
     }
 }
 
-impl Asked {
+impl RequestLine {
     /// The request as rules match it at this service.
     fn of<'a>(&'a self, service: &'a str) -> Request<'a> {
         let Self { method, host, path } = self;
@@ -84,19 +84,19 @@ impl Asked {
 
 /// The report for a file and a request.
 #[derive(Serialize)]
-struct Told<'a> {
+struct RulesReport<'a> {
     service: &'a str,
     method: &'a str,
     host: Option<&'a str>,
     path: &'a str,
-    rules: Vec<OfRule<'a>>,
+    rules: Vec<RuleReport<'a>>,
     decides: Decision<'a>,
     skipped: Vec<String>,
     notes: Vec<String>,
 }
 
 #[derive(Serialize)]
-struct OfRule<'a> {
+struct RuleReport<'a> {
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
@@ -129,19 +129,29 @@ pub(crate) fn test(test: &RulesTest) -> Result<()> {
     let named = Some(xray::name(&named)).filter(|_| !named.is_empty());
     let services: Vec<&str> = SERVICES.into_iter().chain([&*service]).chain(named.as_deref()).collect();
     let request = Request { service_type: &test.service_type, ..test.request.of(&service) };
-    let told = tell(&rules, &request, &services);
+    let report = report(&rules, &request, &services);
     let mut out = stdout().lock();
-    if test.form.json { Ok(writeln!(out, "{:#}", serde_json::to_value(&told)?)?) } else { Ok(print(&told, &mut out)?) }
+    if test.form.json {
+        Ok(writeln!(out, "{:#}", serde_json::to_value(&report)?)?)
+    } else {
+        Ok(print(&report, &mut out)?)
+    }
 }
 
-fn tell<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> Told<'a> {
+fn report<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> RulesReport<'a> {
     let of_rule = |rule: &'a Rule| {
         let differences: Vec<String> = rule.differences(request).map(|difference| difference.to_string()).collect();
         let matches = differences.is_empty();
-        OfRule { name: rule.name(), description: rule.description(), priority: rule.priority(), matches, differences }
+        RuleReport {
+            name: rule.name(),
+            description: rule.description(),
+            priority: rule.priority(),
+            matches,
+            differences,
+        }
     };
     let decides = rules.find(request);
-    Told {
+    RulesReport {
         service: request.service,
         method: request.method.unwrap_or_default(),
         host: request.host,
@@ -194,12 +204,12 @@ fn line(out: &mut impl Write, text: &fmt::Arguments<'_>) -> std::io::Result<()> 
     writeln!(out, "{escaped}")
 }
 
-fn print(told: &Told<'_>, out: &mut impl Write) -> std::io::Result<()> {
-    let Told { service, method, host, path, .. } = told;
+fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> {
+    let RulesReport { service, method, host, path, .. } = report;
     line(out, &format_args!("{method} {path} at {}, taken by {service}:", host.unwrap_or("any host")))?;
-    let width = told.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
-    for rule in &told.rules {
-        let verdict = match (rule.name == told.decides.rule, rule.matches) {
+    let width = report.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+    for rule in &report.rules {
+        let verdict = match (rule.name == report.decides.rule, rule.matches) {
             (true, _) => "decides".to_owned(),
             (false, true) => "matches too, and is asked later".to_owned(),
             (false, false) => format!("no: {}", rule.differences.join("; ")),
@@ -207,13 +217,13 @@ fn print(told: &Told<'_>, out: &mut impl Write) -> std::io::Result<()> {
         let description = rule.description.map(|description| format!(" ({description})")).unwrap_or_default();
         line(out, &format_args!("  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name))?;
     }
-    for skipped in &told.skipped {
+    for skipped in &report.skipped {
         line(out, &format_args!("skipped: {skipped}"))?;
     }
-    for note in &told.notes {
+    for note in &report.notes {
         line(out, &format_args!("note: {note}"))?;
     }
-    let Decision { rule, reservoir, rate } = told.decides;
+    let Decision { rule, reservoir, rate } = report.decides;
     let percent = (rate * 1e6).round() / 1e4;
     line(out, &format_args!("{rule} decides: {reservoir} a second are recorded, and {percent} % of the rest"))
 }
@@ -225,9 +235,9 @@ mod tests {
     #[test]
     fn a_request_is_a_method_and_a_url_or_a_path() {
         let asked = |method: &str, host: Option<&str>, path: &str| {
-            Ok(Asked { method: method.to_owned(), host: host.map(str::to_owned), path: path.to_owned() })
+            Ok(RequestLine { method: method.to_owned(), host: host.map(str::to_owned), path: path.to_owned() })
         };
-        let read = |text: &str| text.parse::<Asked>().map_err(drop);
+        let read = |text: &str| text.parse::<RequestLine>().map_err(drop);
         assert_eq!(read("GET http://localhost:3000/a/b?c=d "), asked("GET", Some("localhost:3000"), "/a/b"));
         assert_eq!(read("post https://h#x"), asked("post", Some("h"), "/"));
         assert_eq!(read("DELETE /a"), asked("DELETE", None, "/a"));

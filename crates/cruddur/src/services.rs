@@ -85,16 +85,16 @@ async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::
     Ok((store, token))
 }
 
-pub(crate) async fn frontend_proxy(asked: Proxy) -> Result<()> {
-    let command_line = frontend_proxy::CommandLine { config: asked.config, trust: asked.trust };
+pub(crate) async fn frontend_proxy(options: Proxy) -> Result<()> {
+    let command_line = frontend_proxy::CommandLine { config: options.config, trust: options.trust };
     let (config, telemetry) = settings::from_env(|settings| {
         (frontend_proxy::Config::read(settings, command_line), telemetry::Config::read(settings))
     })?;
-    if asked.check {
+    if options.check {
         return Ok(stdout().write_all(config.table().as_bytes())?);
     }
     let telemetry = telemetry.service_version(VERSION).install("frontend-proxy")?;
-    let served = serve_frontend_proxy(config, stopped(asked.lifetime)?).await;
+    let served = serve_frontend_proxy(config, stopped(options.lifetime)?).await;
     telemetry.shutdown();
     served
 }
@@ -103,7 +103,7 @@ async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<
     let server = frontend_proxy::Server::bind(config).await?;
     // Without a file there is nothing to reload, and SIGHUP stops the process as usual.
     if let Some(reloader) = server.reloader() {
-        tokio::spawn(reload_when_asked(reloader)?);
+        tokio::spawn(reload_at_hangup(reloader)?);
     }
     // Standard error may be closed.
     drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));
@@ -113,7 +113,7 @@ async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<
 }
 
 /// Reloads at each SIGHUP. Signals that arrive during a reload count as one.
-fn reload_when_asked(reloader: frontend_proxy::Reloader) -> Result<impl Future<Output = ()>> {
+fn reload_at_hangup(reloader: frontend_proxy::Reloader) -> Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup()).context("signals cannot be handled")?;
     Ok(async move {
         while hangup.recv().await.is_some() {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::announcement::Announcement;
 use crate::environment::is_inherited;
-use crate::lifetime::asked_to_stop;
+use crate::lifetime::stop_signal;
 use crate::preflight::{self, Plan};
 use crate::ready::Ready;
 
@@ -58,7 +58,7 @@ type Environment = Vec<(&'static str, Option<String>)>;
 
 pub(crate) async fn run() -> Result<()> {
     let plan = tokio::task::spawn_blocking(preflight::check).await.context("the checks were interrupted")??;
-    let mut stop = std::pin::pin!(asked_to_stop()?);
+    let mut stop = std::pin::pin!(stop_signal()?);
     let mut services = Vec::new();
     let outcome = tokio::select! {
         outcome = supervise(&plan, &mut services) => outcome,

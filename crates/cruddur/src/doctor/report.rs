@@ -29,8 +29,8 @@ pub(super) enum Status {
 
 /// At least one check failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{wrong} of {all} checks found what will not work")]
-pub(super) struct Unwell {
+#[error("{wrong} of {all} checks failed")]
+pub(super) struct ChecksFailed {
     pub(super) wrong: usize,
     pub(super) all: usize,
 }
@@ -51,12 +51,12 @@ impl Report {
     pub(super) fn found<T>(
         &mut self,
         check: &str,
-        found: Result<T, String>,
-        tell: impl FnOnce(&T) -> String,
+        result: Result<T, String>,
+        describe: impl FnOnce(&T) -> String,
     ) -> Option<T> {
-        match found {
+        match result {
             Ok(found) => {
-                self.add(check, Status::Ok, tell(&found));
+                self.add(check, Status::Ok, describe(&found));
                 Some(found)
             }
             Err(problem) => {

@@ -9,7 +9,7 @@ use hyper::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::connection::{Answer, Connection, Message};
+use super::connection::{Connection, Message, Response};
 use super::error::Error;
 
 /// How long to wait, in all, for a server that limits sign-ups.
@@ -36,20 +36,20 @@ pub(super) async fn sign_up(connection: &mut Connection, count: usize) -> Result
             continue;
         }
         let sent = connection.send(&Message::post("/api/auth/signup", &application(&handle))).await;
-        let answer = sent.map_err(|failure| Error::SignUp(format!("there is no answer ({failure})")))?;
-        match answer.status {
+        let response = sent.map_err(|failure| Error::SignUp(format!("there is no answer ({failure})")))?;
+        match response.status {
             StatusCode::OK => {
-                let authorization = session(&answer.headers).ok_or_else(no_session)?;
+                let authorization = session(&response.headers).ok_or_else(no_session)?;
                 accounts.push(Account { handle, authorization });
             }
             // The handle is taken; try another.
             StatusCode::CONFLICT if taken.len() < 2 * count + 10 => {}
-            StatusCode::TOO_MANY_REQUESTS => match wait(&answer.headers) {
+            StatusCode::TOO_MANY_REQUESTS => match wait(&response.headers) {
                 Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,
-                _ if accounts.is_empty() => return Err(refused(&answer)),
+                _ if accounts.is_empty() => return Err(refused(&response)),
                 _ => return Ok(accounts),
             },
-            _ => return Err(refused(&answer)),
+            _ => return Err(refused(&response)),
         }
     }
     Ok(accounts)
@@ -102,11 +102,11 @@ fn no_session() -> Error {
     Error::SignUp("the answer has no session cookie".to_owned())
 }
 
-fn refused(answer: &Answer) -> Error {
-    let why = match answer.status {
+fn refused(response: &Response) -> Error {
+    let why = match response.status {
         StatusCode::NOT_FOUND => "the server has no accounts of its own".to_owned(),
         StatusCode::TOO_MANY_REQUESTS => "the server takes no more of them for now".to_owned(),
-        status => format!("the answer is {} {}", status.as_u16(), answer.excerpt()),
+        status => format!("the answer is {} {}", status.as_u16(), response.excerpt()),
     };
     Error::SignUp(why)
 }

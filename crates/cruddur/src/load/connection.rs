@@ -28,7 +28,7 @@ pub(super) struct Connection {
 }
 
 /// A response, read to its end.
-pub(super) struct Answer {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
@@ -79,7 +79,7 @@ impl Connection {
     ///
     /// # Errors
     /// There is no response. The next message uses a new connection.
-    pub(super) async fn send(&mut self, message: &Message<'_>) -> Result<Answer, Failure> {
+    pub(super) async fn send(&mut self, message: &Message<'_>) -> Result<Response, Failure> {
         let exchanged = timeout(PATIENCE, self.exchange(message)).await.unwrap_or(Err(Failure::Timeout));
         if exchanged.is_err() {
             self.sender = None;
@@ -87,7 +87,7 @@ impl Connection {
         exchanged
     }
 
-    async fn exchange(&mut self, message: &Message<'_>) -> Result<Answer, Failure> {
+    async fn exchange(&mut self, message: &Message<'_>) -> Result<Response, Failure> {
         let mut request = self.request(message)?;
         let response = loop {
             let (sender, is_new) = self.open().await?;
@@ -113,7 +113,7 @@ impl Connection {
                 let is_large = error.is::<LengthLimitError>();
                 if is_large { Failure::TooLarge } else { error.downcast_ref().map_or(Failure::Closed, Failure::of) }
             })?;
-        Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+        Ok(Response { status: head.status, headers: head.headers, body: body.to_bytes() })
     }
 
     /// A connection that is ready for a request, and whether it is new.
@@ -159,7 +159,7 @@ impl Connection {
     }
 }
 
-impl Answer {
+impl Response {
     /// The body, if it is JSON.
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()

@@ -9,16 +9,16 @@ use super::origin::Origin;
 pub(crate) enum Error {
     /// The host has no address.
     #[error("{host} has no address: {why}")]
-    Unknown { host: String, why: String },
+    Unresolved { host: String, why: String },
     /// The host is not this machine.
     #[error("{origin} is {address}, which is not this machine; give --allow-remote if you may load it")]
     Remote { origin: Origin, address: IpAddr },
     /// No server accepts a connection.
     #[error("nothing answers at {0}; start it with `cargo run`")]
-    Nobody(Origin),
+    Unreachable(Origin),
     /// The server is not a healthy Cruddur.
     #[error("what answers at {0} is not a Cruddur that is well: GET /api/health-check gave {1}")]
-    Stranger(Origin, String),
+    Unhealthy(Origin, String),
     /// No account could be signed up.
     #[error("no account could be signed up: {0}; give --users 0 to read only")]
     SignUp(String),
@@ -27,5 +27,5 @@ pub(crate) enum Error {
     Interrupted,
     /// Some requests failed; the summary precedes this error.
     #[error("{failed} of {requests} requests failed{}", match unsent { 0 => String::new(), n => format!(", and {n} were not sent") })]
-    Unwell { failed: u64, requests: u64, unsent: u64 },
+    RequestsFailed { failed: u64, requests: u64, unsent: u64 },
 }

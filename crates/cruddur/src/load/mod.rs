@@ -38,7 +38,7 @@ use self::connection::Connection;
 use self::print::Paint;
 use self::progress::Progress;
 use self::summary::{Course, Summary};
-use crate::lifetime::asked_to_stop;
+use crate::lifetime::stop_signal;
 
 /// How long signing out may take.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -49,17 +49,17 @@ const LINKS: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// Nothing could be measured, or a request got no response or a 5xx.
-pub(crate) async fn run(asked: &Load) -> Result<()> {
-    let mut interrupt = std::pin::pin!(asked_to_stop()?);
+pub(crate) async fn run(options: &Load) -> Result<()> {
+    let mut interrupt = std::pin::pin!(stop_signal()?);
     // Short enough for a person to retype.
-    let seed = asked.seed.unwrap_or_else(|| rand::random::<u32>().into());
+    let seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
     let prepared = tokio::select! {
-        prepared = prepare::prepare(asked) => prepared?,
+        prepared = prepare::prepare(options) => prepared?,
         () = &mut interrupt => return Err(Error::Interrupted.into()),
     };
     let run = Arc::new(prepared.run);
-    let progress = Progress::start(Arc::clone(&run), asked.duration, paint(&stderr()));
-    let ran = run::run(&run, asked, seed, interrupt).await;
+    let progress = Progress::start(Arc::clone(&run), options.duration, paint(&stderr()));
+    let result = run::run(&run, options, seed, interrupt).await;
     progress.stop().await;
     let mut connection = Connection::new(run.address, run.authority.clone());
     // Sessions that are not ended expire on their own.
@@ -67,15 +67,15 @@ pub(crate) async fn run(asked: &Load) -> Result<()> {
     let slowest = run.record().slowest();
     let kept = timeout(LINKS, viewer::kept(&mut connection, &slowest)).await.ok().flatten().unwrap_or_default();
     let users = run.accounts.len();
-    let course = Course { origin: asked.url.clone(), users, seed, faults: prepared.faults, ran };
+    let course = Course { origin: options.url.clone(), users, seed, faults: prepared.faults, result };
     let summary = Summary::of(course, &run.record(), &kept);
-    let text = match asked.form.json {
+    let text = match options.form.json {
         true => format!("{}\n", serde_json::to_string(&summary)?),
         false => summary.text(paint(&stdout())),
     };
     stdout().write_all(text.as_bytes())?;
     let (failed, requests, unsent) = (summary.total.failed, summary.total.requests, summary.unsent());
-    if failed + unsent > 0 { Err(Error::Unwell { failed, requests, unsent }.into()) } else { Ok(()) }
+    if failed + unsent > 0 { Err(Error::RequestsFailed { failed, requests, unsent }.into()) } else { Ok(()) }
 }
 
 /// Uses colours only on a terminal whose user has not disabled them: <https://no-color.org>

@@ -17,7 +17,7 @@ const LATE: Duration = Duration::from_millis(10);
 
 /// The run has ended: no further request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Over;
+pub(super) struct Ended;
 
 /// Where a visitor learns when its next request is due.
 pub(super) enum Turns {
@@ -32,17 +32,17 @@ impl Turns {
     ///
     /// # Errors
     /// The run has ended.
-    pub(super) async fn next(&mut self) -> Result<Instant, Over> {
+    pub(super) async fn next(&mut self) -> Result<Instant, Ended> {
         match self {
-            Self::Closed(stop) if *stop.borrow() => Err(Over),
+            Self::Closed(stop) if *stop.borrow() => Err(Ended),
             Self::Closed(_) => Ok(Instant::now()),
             Self::Open { waiting, first } => {
                 if let Some(due) = first.take() {
                     return Ok(due);
                 }
                 let (give, turn) = oneshot::channel();
-                waiting.send(give).await.map_err(|_| Over)?;
-                turn.await.map_err(|_| Over)
+                waiting.send(give).await.map_err(|_| Ended)?;
+                turn.await.map_err(|_| Ended)
             }
         }
     }
@@ -224,6 +224,6 @@ mod tests {
         let mut closed = Turns::Closed(stopping);
         assert!(closed.next().await.is_ok());
         stop.send(true).unwrap();
-        assert_eq!(closed.next().await, Err(Over));
+        assert_eq!(closed.next().await, Err(Ended));
     }
 }

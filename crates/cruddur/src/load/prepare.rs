@@ -4,7 +4,7 @@ use std::io::{Write, stderr};
 use std::net::SocketAddr;
 
 use super::account::{Account, sign_up};
-use super::connection::{Answer, Connection, Failure, Message};
+use super::connection::{Connection, Failure, Message, Response};
 use super::error::Error;
 use super::options::Load;
 use super::origin::Origin;
@@ -21,52 +21,52 @@ pub(super) struct Prepared {
 ///
 /// # Errors
 /// The address is another machine's, no server responds there, it is not Cruddur, or no accounts are available.
-pub(super) async fn prepare(asked: &Load) -> Result<Prepared, Error> {
-    let origin = &asked.url;
+pub(super) async fn prepare(options: &Load) -> Result<Prepared, Error> {
+    let origin = &options.url;
     let addresses = origin.addresses().await?;
-    if !asked.allow_remote {
+    if !options.allow_remote {
         origin.is_here(&addresses)?;
     }
-    let (address, answer) = greet(origin, &addresses).await?;
-    let faults = health(origin, &answer)?;
-    let accounts = accounts(origin, address, asked.users).await?;
+    let (address, response) = greet(origin, &addresses).await?;
+    let faults = health(origin, &response)?;
+    let accounts = accounts(origin, address, options.users).await?;
     Ok(Prepared { run: Run::new(address, origin.authority(), accounts), faults })
 }
 
 /// The first address that responds. The whole run then uses it, and the name is not resolved again.
-async fn greet(origin: &Origin, addresses: &[SocketAddr]) -> Result<(SocketAddr, Answer), Error> {
+async fn greet(origin: &Origin, addresses: &[SocketAddr]) -> Result<(SocketAddr, Response), Error> {
     for address in addresses {
         let mut connection = Connection::new(*address, origin.authority());
         match connection.send(&Message::get("/api/health-check")).await {
-            Ok(answer) => return Ok((*address, answer)),
+            Ok(response) => return Ok((*address, response)),
             Err(Failure::Connect) => {}
-            Err(failure) => return Err(Error::Stranger(origin.clone(), format!("no answer ({failure})"))),
+            Err(failure) => return Err(Error::Unhealthy(origin.clone(), format!("no response ({failure})"))),
         }
     }
-    Err(Error::Nobody(origin.clone()))
+    Err(Error::Unreachable(origin.clone()))
 }
 
 /// The faults that are switched on, if the server is Cruddur.
-fn health(origin: &Origin, answer: &Answer) -> Result<Option<String>, Error> {
-    match answer.json() {
-        Some(health) if answer.status.is_success() && health["success"] == true => {
+fn health(origin: &Origin, response: &Response) -> Result<Option<String>, Error> {
+    match response.json() {
+        Some(health) if response.status.is_success() && health["success"] == true => {
             Ok(health["faults"].as_str().filter(|faults| !faults.is_empty()).map(str::to_owned))
         }
         _ => {
-            let what = format!("{} {}", answer.status.as_u16(), answer.excerpt());
-            Err(Error::Stranger(origin.clone(), what.trim_end().to_owned()))
+            let what = format!("{} {}", response.status.as_u16(), response.excerpt());
+            Err(Error::Unhealthy(origin.clone(), what.trim_end().to_owned()))
         }
     }
 }
 
-async fn accounts(origin: &Origin, address: SocketAddr, asked: u32) -> Result<Vec<Account>, Error> {
-    let count = usize::try_from(asked).unwrap_or(usize::MAX);
+async fn accounts(origin: &Origin, address: SocketAddr, users: u32) -> Result<Vec<Account>, Error> {
+    let count = usize::try_from(users).unwrap_or(usize::MAX);
     let mut connection = Connection::new(address, origin.authority());
     let accounts = sign_up(&mut connection, count).await?;
     if accounts.len() < count {
-        let told = format!("signed up {} accounts of {count}: the server takes no more for now", accounts.len());
+        let notice = format!("signed up {} accounts of {count}: the server takes no more for now", accounts.len());
         // Standard error may be closed.
-        drop(writeln!(stderr(), "{told}"));
+        drop(writeln!(stderr(), "{notice}"));
     }
     Ok(accounts)
 }

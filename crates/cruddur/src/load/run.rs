@@ -24,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// The result of a run.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ran {
+pub(super) struct RunResult {
     pub(super) pace: Loop,
     /// From the first request to the last response.
     pub(super) took: Duration,
@@ -36,10 +36,10 @@ pub(super) struct Ran {
 /// Runs for the requested time, or until `interrupt` completes.
 pub(super) async fn run(
     run: &Arc<Run>,
-    asked: &Load,
+    options: &Load,
     seed: u64,
     mut interrupt: Pin<&mut impl Future<Output = ()>>,
-) -> Ran {
+) -> RunResult {
     let start = Instant::now();
     let (stop, stopping) = watch::channel(false);
     let mut visitors = JoinSet::new();
@@ -48,19 +48,19 @@ pub(super) async fn run(
         visitors.spawn(stay(Visitor::new(Arc::clone(run), turns, seeds.random())));
     };
     let paced = async {
-        match asked.rate.and_then(NonZeroU32::new) {
+        match options.rate.and_then(NonZeroU32::new) {
             Some(rate) => {
-                let sent = pace::open(rate, asked.duration, stopping, &mut enter).await;
+                let sent = pace::open(rate, options.duration, stopping, &mut enter).await;
                 Loop::Open { rate: rate.get(), sent }
             }
             None => {
-                (0..asked.concurrency).for_each(|_| enter(Turns::Closed(stopping.clone())));
+                (0..options.concurrency).for_each(|_| enter(Turns::Closed(stopping.clone())));
                 let mut stopping = stopping;
                 tokio::select! {
-                    () = sleep(asked.duration) => {}
+                    () = sleep(options.duration) => {}
                     () = pace::stopped(&mut stopping) => {}
                 }
-                Loop::Closed { concurrency: asked.concurrency }
+                Loop::Closed { concurrency: options.concurrency }
             }
         }
     };
@@ -83,5 +83,5 @@ pub(super) async fn run(
         () = &mut interrupt, if !interrupted => interrupted = true,
     }
     let abandoned = run.in_flight.load(Relaxed);
-    Ran { pace, took: start.elapsed(), interrupted, abandoned }
+    RunResult { pace, took: start.elapsed(), interrupted, abandoned }
 }

@@ -9,7 +9,7 @@ use super::origin::Origin;
 use super::pace::Loop;
 use super::record::{Record, Slow, Tally};
 use super::route::Route;
-use super::run::Ran;
+use super::run::RunResult;
 
 /// The requested load, and its course apart from the requests.
 pub(super) struct Course {
@@ -18,7 +18,7 @@ pub(super) struct Course {
     pub(super) seed: u64,
     /// The faults that the server reports as switched on.
     pub(super) faults: Option<String>,
-    pub(super) ran: Ran,
+    pub(super) result: RunResult,
 }
 
 #[derive(Serialize)]
@@ -34,12 +34,12 @@ pub(super) struct Summary {
     pub(super) interrupted: bool,
     pub(super) abandoned: usize,
     pub(super) total: Measured,
-    pub(super) routes: Vec<OfRoute>,
+    pub(super) routes: Vec<RouteSummary>,
     pub(super) slowest: Vec<Slowest>,
 }
 
 #[derive(Serialize)]
-pub(super) struct OfRoute {
+pub(super) struct RouteSummary {
     pub(super) route: Route,
     #[serde(flatten)]
     pub(super) measured: Measured,
@@ -84,10 +84,10 @@ pub(super) struct Slowest {
 impl Summary {
     /// Builds the summary. `kept` holds the traces that the viewer has.
     pub(super) fn of(course: Course, record: &Record, kept: &BTreeSet<String>) -> Self {
-        let Ran { pace, took, interrupted, abandoned } = course.ran;
+        let RunResult { pace, took, interrupted, abandoned } = course.result;
         let routes = record.routes.iter();
         let routes =
-            routes.map(|(route, tally)| OfRoute { route: *route, measured: Measured::of(tally, took) }).collect();
+            routes.map(|(route, tally)| RouteSummary { route: *route, measured: Measured::of(tally, took) }).collect();
         let slowest = record.slowest().into_iter().map(|slow| Slowest::of(slow, &course.origin, kept)).collect();
         Self {
             url: course.origin.to_string(),
@@ -183,7 +183,7 @@ pub(super) mod tests {
             users: 2,
             seed: 7,
             faults: Some("slow-query:200ms".to_owned()),
-            ran: Ran { pace, took: Duration::from_secs(2), interrupted: false, abandoned: 0 },
+            result: RunResult { pace, took: Duration::from_secs(2), interrupted: false, abandoned: 0 },
         };
         Summary::of(course, &record, &BTreeSet::from(["a".repeat(32)]))
     }

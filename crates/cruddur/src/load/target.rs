@@ -11,7 +11,7 @@ impl Origin {
     /// # Errors
     /// The host has no address, or it cannot be resolved.
     pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, Error> {
-        let unknown = |why: String| Error::Unknown { host: self.host().to_owned(), why };
+        let unknown = |why: String| Error::Unresolved { host: self.host().to_owned(), why };
         let found = tokio::net::lookup_host((self.host(), self.port())).await;
         let addresses: Vec<SocketAddr> = found.map_err(|error| unknown(error.to_string()))?.collect();
         if addresses.is_empty() { Err(unknown("it has no address".to_owned())) } else { Ok(addresses) }

@@ -23,8 +23,8 @@ pub(super) async fn kept(connection: &mut Connection, slowest: &[Slow]) -> Optio
         let Some(trace) = slow.trace.as_ref().filter(|trace| trace.recorded) else { continue };
         let path = format!("/traces/api/traces/{}", trace.id);
         loop {
-            let answer = connection.send(&Message::get(&path)).await.ok()?;
-            if answer.status == StatusCode::OK {
+            let response = connection.send(&Message::get(&path)).await.ok()?;
+            if response.status == StatusCode::OK {
                 kept.insert(trace.id.clone());
                 break;
             }

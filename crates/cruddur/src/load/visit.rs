@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 use serde_json::json;
 
 use super::memory::{Crud, next};
-use super::pace::Over;
+use super::pace::Ended;
 use super::route::{Request, Route};
 use super::visitor::Visitor;
 
@@ -50,14 +50,14 @@ const MESSAGES: [&str; 6] = [
 
 /// Makes one visit after another, until the run has ended.
 pub(super) async fn stay(mut visitor: Visitor) {
-    while one(&mut visitor).await != Err(Over) {}
+    while one(&mut visitor).await != Err(Ended) {}
 }
 
 /// Makes one visit, signed in or without an account.
 ///
 /// # Errors
 /// The run ended before the visit did.
-async fn one(visitor: &mut Visitor) -> Result<(), Over> {
+async fn one(visitor: &mut Visitor) -> Result<(), Ended> {
     let accounts = visitor.run.accounts.len();
     // One visitor in five has no account.
     let signed_in = accounts > 0 && visitor.random.random_ratio(4, 5);
@@ -88,13 +88,13 @@ fn reads_for_all(visit: Visit) -> bool {
 }
 
 /// The first page, perhaps the second, perhaps one of its cruds.
-async fn home(visitor: &mut Visitor) -> Result<(), Over> {
+async fn home(visitor: &mut Visitor) -> Result<(), Ended> {
     let mut page = Request::of(Route::Home);
     let mut shown = Vec::new();
     for _ in 0..2 {
-        let Some(told) = visitor.ask(&page).await? else { break };
-        shown = visitor.memory.see(&told.json);
-        match next(&told.answer.headers) {
+        let Some(response) = visitor.send(&page).await? else { break };
+        shown = visitor.memory.see(&response.json);
+        match next(&response.headers) {
             Some(path) if visitor.random.random_ratio(1, 2) => page = Request::at(Route::Home, path),
             _ => break,
         }
@@ -103,85 +103,85 @@ async fn home(visitor: &mut Visitor) -> Result<(), Over> {
 }
 
 /// A user's page, perhaps one of the cruds there.
-async fn profile(visitor: &mut Visitor) -> Result<(), Over> {
+async fn profile(visitor: &mut Visitor) -> Result<(), Ended> {
     let Some(crud) = known(visitor).await? else { return Ok(()) };
-    let Some(told) = visitor.ask(&Request::about(Route::Profile, &crud.handle, &crud.uuid)).await? else {
+    let Some(response) = visitor.send(&Request::about(Route::Profile, &crud.handle, &crud.uuid)).await? else {
         return Ok(());
     };
-    let shown = visitor.memory.see(&told.json);
+    let shown = visitor.memory.see(&response.json);
     open_one(visitor, &shown).await
 }
 
 /// A crud with its replies. Returns the crud if it still exists.
-async fn status(visitor: &mut Visitor) -> Result<Option<Crud>, Over> {
+async fn status(visitor: &mut Visitor) -> Result<Option<Crud>, Ended> {
     let Some(crud) = known(visitor).await? else { return Ok(None) };
-    let told = visitor.ask(&Request::about(Route::Status, &crud.handle, &crud.uuid)).await?;
-    Ok(told.map(|_| crud))
+    let response = visitor.send(&Request::about(Route::Status, &crud.handle, &crud.uuid)).await?;
+    Ok(response.map(|_| crud))
 }
 
 /// A search for a word that the visitor has read, perhaps one of the cruds found.
-async fn search(visitor: &mut Visitor) -> Result<(), Over> {
+async fn search(visitor: &mut Visitor) -> Result<(), Ended> {
     let words: Vec<String> = visitor.memory.words.iter().cloned().collect();
     let term = words.choose(&mut visitor.random).map_or("cloud", String::as_str);
-    let Some(told) = visitor.ask(&Request::search(term)).await? else { return Ok(()) };
-    let shown = visitor.memory.see(&told.json);
+    let Some(response) = visitor.send(&Request::search(term)).await? else { return Ok(()) };
+    let shown = visitor.memory.see(&response.json);
     open_one(visitor, &shown).await
 }
 
 /// The right column, and one of its hashtags.
-async fn trending(visitor: &mut Visitor) -> Result<(), Over> {
-    let told = visitor.ask(&Request::of(Route::Trending)).await?;
-    visitor.ask(&Request::of(Route::Suggested)).await?;
-    let Some(told) = told else { return Ok(()) };
-    let hashtags = visitor.memory.see_trending(&told.json);
+async fn trending(visitor: &mut Visitor) -> Result<(), Ended> {
+    let response = visitor.send(&Request::of(Route::Trending)).await?;
+    visitor.send(&Request::of(Route::Suggested)).await?;
+    let Some(response) = response else { return Ok(()) };
+    let hashtags = visitor.memory.see_trending(&response.json);
     if let Some(hashtag) = hashtags.choose(&mut visitor.random)
-        && let Some(told) = visitor.ask(&Request::search(hashtag)).await?
+        && let Some(response) = visitor.send(&Request::search(hashtag)).await?
     {
-        visitor.memory.see(&told.json);
+        visitor.memory.see(&response.json);
     }
     Ok(())
 }
 
 /// The notifications, and one crud that they concern.
-async fn notifications(visitor: &mut Visitor) -> Result<(), Over> {
-    let Some(told) = visitor.ask(&Request::of(Route::Notifications)).await? else { return Ok(()) };
-    let shown = visitor.memory.see(&told.json);
+async fn notifications(visitor: &mut Visitor) -> Result<(), Ended> {
+    let Some(response) = visitor.send(&Request::of(Route::Notifications)).await? else { return Ok(()) };
+    let shown = visitor.memory.see(&response.json);
     if let Some(crud) = shown.choose(&mut visitor.random) {
-        visitor.ask(&Request::about(Route::Show, &crud.handle, &crud.uuid)).await?;
+        visitor.send(&Request::about(Route::Show, &crud.handle, &crud.uuid)).await?;
     }
     Ok(())
 }
 
 /// Home, a new crud, and home again to see it there.
-async fn post(visitor: &mut Visitor) -> Result<(), Over> {
+async fn post(visitor: &mut Visitor) -> Result<(), Ended> {
     let home = Request::of(Route::Home);
-    visitor.ask(&home).await?;
+    visitor.send(&home).await?;
     let text = text(visitor);
-    if visitor.ask(&Request::post(&text)).await?.is_some()
-        && let Some(told) = visitor.ask(&home).await?
+    if visitor.send(&Request::post(&text)).await?.is_some()
+        && let Some(response) = visitor.send(&home).await?
     {
-        visitor.memory.see(&told.json);
+        visitor.memory.see(&response.json);
     }
     Ok(())
 }
 
 /// A crud is read, then replied to.
-async fn reply(visitor: &mut Visitor) -> Result<(), Over> {
+async fn reply(visitor: &mut Visitor) -> Result<(), Ended> {
     let Some(crud) = status(visitor).await? else { return Ok(()) };
     let reply = Request::about(Route::Reply, &crud.handle, &crud.uuid).with(json!({"message": text(visitor)}));
-    visitor.ask(&reply).await.map(drop)
+    visitor.send(&reply).await.map(drop)
 }
 
 /// A crud is liked or reposted.
-async fn like(visitor: &mut Visitor) -> Result<(), Over> {
+async fn like(visitor: &mut Visitor) -> Result<(), Ended> {
     let Some(crud) = known(visitor).await? else { return Ok(()) };
     let route = if visitor.random.random_ratio(3, 4) { Route::Like } else { Route::Repost };
-    visitor.ask(&Request::about(route, &crud.handle, &crud.uuid)).await.map(drop)
+    visitor.send(&Request::about(route, &crud.handle, &crud.uuid)).await.map(drop)
 }
 
 /// The conversations, and a message to another account of this load, never to other accounts.
-async fn message(visitor: &mut Visitor) -> Result<(), Over> {
-    visitor.ask(&Request::of(Route::Groups)).await?;
+async fn message(visitor: &mut Visitor) -> Result<(), Ended> {
+    visitor.send(&Request::of(Route::Groups)).await?;
     let accounts = visitor.run.accounts.iter().enumerate();
     let others: Vec<String> = accounts
         .filter(|(account, _)| Some(*account) != visitor.account)
@@ -189,29 +189,29 @@ async fn message(visitor: &mut Visitor) -> Result<(), Over> {
         .collect();
     let Some(handle) = others.choose(&mut visitor.random) else { return Ok(()) };
     let body = json!({"message": text(visitor), "user_receiver_handle": handle});
-    if visitor.ask(&Request::of(Route::Message).with(body)).await?.is_some() {
-        visitor.ask(&Request::about(Route::Conversation, handle, "")).await?;
+    if visitor.send(&Request::of(Route::Message).with(body)).await?.is_some() {
+        visitor.send(&Request::about(Route::Conversation, handle, "")).await?;
     }
     Ok(())
 }
 
 /// A crud that the visitor knows; a visitor that knows none looks at home first.
-async fn known(visitor: &mut Visitor) -> Result<Option<Crud>, Over> {
+async fn known(visitor: &mut Visitor) -> Result<Option<Crud>, Ended> {
     if visitor.memory.cruds.is_empty()
-        && let Some(told) = visitor.ask(&Request::of(Route::Home)).await?
+        && let Some(response) = visitor.send(&Request::of(Route::Home)).await?
     {
-        visitor.memory.see(&told.json);
+        visitor.memory.see(&response.json);
     }
     let Visitor { memory, random, .. } = visitor;
     Ok(memory.cruds.make_contiguous().choose(random).cloned())
 }
 
 /// Opens one of the cruds shown, in two of five cases.
-async fn open_one(visitor: &mut Visitor, shown: &[Crud]) -> Result<(), Over> {
+async fn open_one(visitor: &mut Visitor, shown: &[Crud]) -> Result<(), Ended> {
     if let Some(crud) = shown.choose(&mut visitor.random)
         && visitor.random.random_ratio(2, 5)
     {
-        visitor.ask(&Request::about(Route::Status, &crud.handle, &crud.uuid)).await?;
+        visitor.send(&Request::about(Route::Status, &crud.handle, &crud.uuid)).await?;
     }
     Ok(())
 }

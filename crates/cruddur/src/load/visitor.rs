@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hyper::HeaderMap;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::account::Account;
-use super::connection::{Answer, Connection, Failure, Message};
+use super::connection::{Connection, Failure, Message};
 use super::memory::Memory;
-use super::pace::{Over, Turns};
+use super::pace::{Ended, Turns};
 use super::record::{Record, Sample};
 use super::route::Request;
 use super::trace::Trace;
 
 /// How long a visitor without a response waits, so that a server that is gone does not get a thousand requests a second.
-const REST: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What all visitors share.
 pub(super) struct Run {
@@ -42,8 +43,8 @@ pub(super) struct Visitor {
 }
 
 /// A successful response.
-pub(super) struct Told {
-    pub(super) answer: Answer,
+pub(super) struct JsonResponse {
+    pub(super) headers: HeaderMap,
     pub(super) json: Value,
 }
 
@@ -70,7 +71,7 @@ impl Visitor {
     ///
     /// # Errors
     /// The run has ended.
-    pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Told>, Over> {
+    pub(super) async fn send(&mut self, request: &Request) -> Result<Option<JsonResponse>, Ended> {
         let due = self.turns.next().await?;
         let authorization = self.account.and_then(|account| self.run.accounts.get(account));
         let message = Message {
@@ -85,19 +86,19 @@ impl Visitor {
         let sent = self.connection.send(&message).await;
         let took = due.elapsed();
         self.run.in_flight.fetch_sub(1, Relaxed);
-        let trace = sent.as_ref().ok().and_then(|answer| Trace::of(&answer.headers));
-        let (outcome, told) = match sent {
+        let trace = sent.as_ref().ok().and_then(|response| Trace::of(&response.headers));
+        let (outcome, response) = match sent {
             Err(failure) => (Err(failure), None),
-            Ok(answer) if !answer.status.is_success() => (Ok(answer.status), None),
-            Ok(answer) => match answer.json() {
-                Some(json) => (Ok(answer.status), Some(Told { answer, json })),
+            Ok(response) if !response.status.is_success() => (Ok(response.status), None),
+            Ok(response) => match response.json() {
+                Some(json) => (Ok(response.status), Some(JsonResponse { headers: response.headers, json })),
                 None => (Err(Failure::NotJson), None),
             },
         };
         self.run.record().add(Sample { route: request.route, took, outcome, trace });
         if outcome.is_err() {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(PAUSE).await;
         }
-        Ok(told)
+        Ok(response)
     }
 }
