@@ -21,6 +21,7 @@
 pub mod allowed_hosts;
 pub mod host;
 pub mod origin;
+pub mod quantity;
 
 mod placeholder;
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod rule;
 mod source;
 mod table;
 mod template;
-mod units;
 
 pub(crate) use active::ActiveRoutes;
 pub(crate) use path::is_straight;

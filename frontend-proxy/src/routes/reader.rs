@@ -6,10 +6,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use settings::Settings;
+use settings::quantity::{Size, Timespan};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::units::{Size, Span};
 use crate::forward::upstream::address::Upstream;
 
 /// Most entries of one list.
@@ -55,8 +55,8 @@ impl Reader<'_> {
         key: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let examples = format!("a text from \"{}\" to \"{}\"", Span(*range.start()), Span(*range.end()));
-        self.within(table, key, &examples, |span: &Span| range.contains(&span.0)).map(|span| span.0)
+        let examples = format!("a text from \"{}\" to \"{}\"", Timespan(*range.start()), Timespan(*range.end()));
+        self.within(table, key, &examples, |span: &Timespan| range.contains(&span.0)).map(|span| span.0)
     }
 
     pub(super) fn size(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<u64>) -> Option<u64> {

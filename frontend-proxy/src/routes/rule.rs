@@ -5,9 +5,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use settings::host::Authority;
+use settings::quantity::{Size, Timespan};
 
 use super::template::Template;
-use super::units::{Size, Span};
 use crate::forward::upstream::UpstreamLimits;
 use crate::forward::upstream::address::Upstream;
 use crate::inbound::received;
@@ -141,8 +141,8 @@ impl fmt::Display for Rule {
             f.write_str("; not traced")?;
         }
         let UpstreamLimits { connect, answer, idle, tunnel, age, retries } = self.limits;
-        write!(f, "; connect {}, answer {}, idle {}, ", Span(connect), Span(answer), Span(idle))?;
-        write!(f, "tunnel {}, age {}, retries {retries}; ", Span(tunnel), Span(age))?;
-        write!(f, "body {} in {}", Size(self.body.limit), Span(self.body.timeout))
+        write!(f, "; connect {}, answer {}, idle {}, ", Timespan(connect), Timespan(answer), Timespan(idle))?;
+        write!(f, "tunnel {}, age {}, retries {retries}; ", Timespan(tunnel), Timespan(age))?;
+        write!(f, "body {} in {}", Size(self.body.limit), Timespan(self.body.timeout))
     }
 }

@@ -1,4 +1,4 @@
-//! Durations and sizes as written in the routes file: a whole number directly followed by its unit.
+//! Durations and sizes as settings have them: a whole number directly followed by its unit. Does no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 /// `500ms`, `2s`, `10m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span(pub(crate) Duration);
+pub struct Timespan(pub Duration);
 
 /// `0B`, `512B`, `64KiB`, `1MiB`, `2GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) u64);
+pub struct Size(pub u64);
 
 /// Why a text is not a valid duration or size.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not a whole number and {0}")]
-pub(crate) struct NotAQuantity(&'static str);
+pub struct NotAQuantity(&'static str);
 
 /// Largest first, so that the displayed value is short.
 const DURATIONS: [(&str, u64); 3] = [("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
-impl FromStr for Span {
+impl FromStr for Timespan {
     type Err = NotAQuantity;
 
     fn from_str(text: &str) -> Result<Self, NotAQuantity> {
@@ -50,7 +50,7 @@ fn shown(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::
     write!(f, "{}{unit}", value / factor)
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for Timespan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         shown(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &DURATIONS, f)
     }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_quantity_is_a_whole_number_and_its_unit() {
-        let duration = |text: &str| text.parse::<Span>().ok().map(|span| span.0.as_millis());
+        let duration = |text: &str| text.parse::<Timespan>().ok().map(|span| span.0.as_millis());
         assert_eq!(["500ms", "2s", "10m", "0s"].map(duration), [Some(500), Some(2_000), Some(600_000), Some(0)]);
         let size = |text: &str| text.parse::<Size>().ok().map(|size| size.0);
         assert_eq!(["0B", "512B", "64KiB", "1MiB"].map(size), [Some(0), Some(512), Some(65_536), Some(1_048_576)]);
@@ -86,15 +86,15 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_is_read_again(value in 0u64..1 << 40) {
-            let (span, size) = (Span(Duration::from_millis(value)), Size(value));
-            prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
+            let (span, size) = (Timespan(Duration::from_millis(value)), Size(value));
+            prop_assert_eq!(span.to_string().parse::<Timespan>().unwrap(), span);
             prop_assert_eq!(size.to_string().parse::<Size>().unwrap(), size);
         }
 
         #[test]
         fn any_text_is_a_quantity_or_an_error(text in ".{0,20}|[0-9]{0,21}(ms|s|m|B|KiB|GiB)?") {
-            if let Ok(span) = text.parse::<Span>() {
-                prop_assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
+            if let Ok(span) = text.parse::<Timespan>() {
+                prop_assert_eq!(span.to_string().parse::<Timespan>().unwrap(), span);
             }
             let _ = text.parse::<Size>();
         }
