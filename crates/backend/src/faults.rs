@@ -1,8 +1,11 @@
 //! Configured faults, which give a trace something to find. Off unless `CRUDDUR_FAULTS` enables them, and never for production.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
+
+use settings::quantity::Timespan;
 
 /// Which faults are on: `slow-query:200ms,n-plus-one,error:5%`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,7 +20,7 @@ pub struct Faults {
 
 /// Why a text is not a valid list of faults.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no fault")]
+#[error("{0:?} is not a fault")]
 pub struct NotAFault(String);
 
 impl Faults {
@@ -25,7 +28,7 @@ impl Faults {
     pub const NONE: Self = Self { slow_query: None, n_plus_one: false, error_percent: 0 };
 
     /// At most as long as a client waits.
-    const SLOWEST: u64 = 10_000;
+    const SLOW: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
     pub(crate) async fn slow_down(self) {
         if let Some(longer) = self.slow_query {
@@ -44,9 +47,11 @@ impl FromStr for Faults {
             match fault.split_once(':') {
                 None if fault == "n-plus-one" => faults.n_plus_one = true,
                 Some(("slow-query", longer)) => {
-                    let longer = longer.strip_suffix("ms").and_then(|number| number.parse().ok());
-                    let longer = longer.filter(|longer| (1..=Self::SLOWEST).contains(longer)).ok_or_else(wrong)?;
-                    faults.slow_query = Some(Duration::from_millis(longer));
+                    let Timespan(longer) = longer.parse().map_err(|_| wrong())?;
+                    if !Self::SLOW.contains(&longer) {
+                        return Err(wrong());
+                    }
+                    faults.slow_query = Some(longer);
                 }
                 Some(("error", percent)) => {
                     let percent = percent.strip_suffix('%').and_then(|number| number.parse().ok());
@@ -83,9 +88,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_fault_is_named() {
+    fn a_delay_may_have_any_unit() {
+        let faults: Faults = "slow-query:2s".parse().unwrap();
+        assert_eq!((faults.slow_query, &*faults.to_string()), (Some(Duration::from_secs(2)), "slow-query:2000ms"));
+    }
+
+    #[test]
+    fn an_invalid_fault_is_named() {
         for text in
-            ["slow-query", "slow-query:200", "slow-query:0ms", "slow-query:11000ms", "error:0%", "error:101%", "all"]
+            ["slow-query", "slow-query:200", "slow-query:0ms", "slow-query:11s", "error:0%", "error:101%", "all"]
         {
             assert!(text.parse::<Faults>().unwrap_err().to_string().contains(text), "{text}");
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// `500ms`, `2s`, `10m`.
+/// `500ms`, `2s`, `10m`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timespan(pub Duration);
 
@@ -18,14 +18,14 @@ pub struct Size(pub u64);
 pub struct NotAQuantity(&'static str);
 
 /// Largest first, so that the displayed value is short.
-const DURATIONS: [(&str, u64); 3] = [("m", 60_000), ("s", 1_000), ("ms", 1)];
+const DURATIONS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 impl FromStr for Timespan {
     type Err = NotAQuantity;
 
     fn from_str(text: &str) -> Result<Self, NotAQuantity> {
-        quantity(text, &DURATIONS).map(Duration::from_millis).map(Self).ok_or(NotAQuantity("ms, s or m"))
+        quantity(text, &DURATIONS).map(Duration::from_millis).map(Self).ok_or(NotAQuantity("ms, s, m or h"))
     }
 }
 
@@ -71,10 +71,12 @@ mod tests {
     #[test]
     fn a_quantity_is_a_whole_number_and_its_unit() {
         let duration = |text: &str| text.parse::<Timespan>().ok().map(|span| span.0.as_millis());
-        assert_eq!(["500ms", "2s", "10m", "0s"].map(duration), [Some(500), Some(2_000), Some(600_000), Some(0)]);
+        for (text, milliseconds) in [("500ms", 500), ("2s", 2_000), ("10m", 600_000), ("1h", 3_600_000), ("0s", 0)] {
+            assert_eq!(duration(text), Some(milliseconds), "{text}");
+        }
         let size = |text: &str| text.parse::<Size>().ok().map(|size| size.0);
         assert_eq!(["0B", "512B", "64KiB", "1MiB"].map(size), [Some(0), Some(512), Some(65_536), Some(1_048_576)]);
-        for text in ["", "2", "s", " 2s", "2 s", "2s ", "-2s", "+2s", "2.5s", "2S", "2h", "٢s", "99999999999999999999s"]
+        for text in ["", "2", "s", " 2s", "2 s", "2s ", "-2s", "+2s", "2.5s", "2S", "2d", "٢s", "99999999999999999999s"]
         {
             assert_eq!(duration(text), None, "{text}");
         }
@@ -92,7 +94,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_quantity_or_an_error(text in ".{0,20}|[0-9]{0,21}(ms|s|m|B|KiB|GiB)?") {
+        fn any_text_is_a_quantity_or_an_error(text in ".{0,20}|[0-9]{0,21}(ms|s|m|h|B|KiB|GiB)?") {
             if let Ok(span) = text.parse::<Timespan>() {
                 prop_assert_eq!(span.to_string().parse::<Timespan>().unwrap(), span);
             }

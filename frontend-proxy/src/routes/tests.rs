@@ -79,7 +79,7 @@ fn every_key_is_read() {
     assert_eq!(
         all.unwrap().to_string(),
         "/api/        -> http://a:1, prefix stripped, read only; traced as /api/{rest} and by 2 templates, but not /api/ping; \
-         connect 500ms, answer 10s, idle 1m, tunnel 60m, age 5m, retries 5; body 64KiB in 5s"
+         connect 500ms, answer 10s, idle 1m, tunnel 1h, age 5m, retries 5; body 64KiB in 5s"
     );
     assert_eq!(
         rule("").unwrap().to_string(),

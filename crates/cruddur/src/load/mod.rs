@@ -4,7 +4,6 @@
 
 mod account;
 mod connection;
-mod duration;
 mod error;
 mod memory;
 mod options;

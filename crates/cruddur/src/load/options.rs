@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, value_parser};
+use settings::quantity::{NotAQuantity, Timespan};
 
-use super::duration::duration;
 use super::origin::Origin;
 use crate::form::Form;
+
+const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) const HELP: &str = "\
 A visit is a page that somebody opens and what they do there, one request after the other: home and its next page, a profile, a
@@ -57,6 +59,28 @@ pub(crate) struct Load {
     pub(crate) form: Form,
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let Timespan(duration) = text.parse().map_err(|error: NotAQuantity| format!("{error}; give one such as 30s"))?;
+    if duration.is_zero() || duration > LONGEST {
+        return Err("a load lasts from 1ms to 1h".to_owned());
+    }
+    Ok(duration)
+}
+
 fn bounded(least: u64, most: u64) -> RangedU64ValueParser<u32> {
     RangedU64ValueParser::new().range(least..=most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_a_unit_and_bounds() {
+        assert_eq!(duration("1ms"), Ok(Duration::from_millis(1)));
+        assert_eq!(duration("1h"), Ok(LONGEST));
+        for (text, fault) in [("30", "such as 30s"), ("1d", "such as 30s"), ("0s", "1ms to 1h"), ("61m", "1ms to 1h")] {
+            assert!(duration(text).unwrap_err().ends_with(fault), "{text}");
+        }
+    }
 }
