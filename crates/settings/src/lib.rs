@@ -23,6 +23,7 @@ pub mod host;
 pub mod origin;
 pub mod quantity;
 
+mod nearest;
 mod placeholder;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::str::FromStr;
 
+pub use nearest::nearest;
 pub use placeholder::is_placeholder;
 
 /// The variables of a process and the faults found in them so far.
@@ -223,6 +225,11 @@ impl Settings {
         known.sort_unstable();
         unknown.sort_unstable();
         (known, unknown)
+    }
+
+    /// The variable that was probably meant: the closest to `name` of those that have been read.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        nearest(name, self.asked.iter().map(String::as_str))
     }
 
     /// Returns `value`, or all faults if there are any.

@@ -4,10 +4,10 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use settings::Settings;
+use settings::{Settings, nearest};
 use toml::de::DeTable;
 
-use super::reader::{Reader, Value, Variables, find, nearest, span_of};
+use super::reader::{Reader, Value, Variables, find, span_of};
 use super::rule::{BodyLimits, Host, Rule, VIEWER};
 use super::template::{MAX_PATH, Template};
 use crate::forward::upstream::UpstreamLimits;
@@ -96,7 +96,7 @@ impl Reader<'_> {
     fn rule(&mut self, at: Range<usize>, table: &DeTable<'_>) -> Option<Rule> {
         for key in table.keys().filter(|key| !KEYS.contains(&&**key.get_ref())) {
             let hint =
-                nearest(key.get_ref(), &KEYS).map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
+                nearest(key.get_ref(), KEYS).map_or_else(String::new, |known| format!("; did you mean `{known}`?"));
             self.fault(key.span(), format!("`{}` is unknown{hint}", key.get_ref()));
         }
         let prefix = match find(table, "prefix") {

@@ -120,30 +120,3 @@ pub(super) fn find<'t, 'i>(table: &'t DeTable<'i>, key: &str) -> Option<&'t Valu
 pub(super) fn span_of(table: &DeTable<'_>, key: &str) -> Range<usize> {
     find(table, key).map_or(0..0, Spanned::span)
 }
-
-/// The key of `keys` that is closest to `key`, with at most two letters of difference.
-pub(super) fn nearest<'k>(key: &str, keys: &[&'k str]) -> Option<&'k str> {
-    let distance = |known: &&&str| edits(key, known);
-    keys.iter().min_by_key(distance).copied().filter(|known| edits(key, known) <= 2)
-}
-
-/// How many letters to insert, remove or change. Only for keys, which are short: a longer text is far from every key.
-fn edits(one: &str, other: &str) -> usize {
-    if one.len() > 32 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, a) in one.bytes().enumerate() {
-        let mut diagonal = index;
-        let mut left = index + 1;
-        let mut next = vec![left];
-        for (b, above) in other.bytes().zip(row.iter().skip(1)) {
-            let cost = (diagonal + usize::from(a != b)).min(left + 1).min(above + 1);
-            diagonal = *above;
-            left = cost;
-            next.push(cost);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
-}

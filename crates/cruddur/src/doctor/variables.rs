@@ -52,12 +52,12 @@ impl Report {
         let (of_others, _) = elsewhere.set(&PREFIXES);
         // Variables of the specification have their own warnings, or mean something in other circumstances.
         for name in unknown.into_iter().filter(|name| !telemetry::config::is_known(name)) {
-            let why = if of_others.contains(&name) {
-                "is set, and only other services read it"
-            } else {
-                "is set and means nothing here; is it misspelt?"
+            let note = match settings.nearest(name).or_else(|| elsewhere.nearest(name)) {
+                _ if of_others.contains(&name) => format!("{name} is set, but only other services read it"),
+                Some(known) => format!("{name} is unknown; did you mean {known}?"),
+                None => format!("{name} is unknown; unset it, or correct its name"),
             };
-            self.add("variables", Status::Note, format!("{name} {why}"));
+            self.add("variables", Status::Note, note);
         }
         for (subject, instead) in settings.warnings() {
             self.add("variables", Status::Note, format!("{subject}: {instead}"));
