@@ -24,7 +24,6 @@ mod postgres_url;
 mod shape;
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
@@ -95,30 +94,15 @@ pub fn faults(settings: &mut Settings) -> Faults {
 }
 
 fn is_production(settings: &mut Settings) -> bool {
-    settings.parse("CRUDDUR_ENV", "development or production") == Some(Environment::Production)
+    const CHOICES: [(&str, Environment); 2] =
+        [("development", Environment::Development), ("production", Environment::Production)];
+    settings.choose("CRUDDUR_ENV", &CHOICES) == Some(Environment::Production)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Environment {
     Development,
     Production,
-}
-
-/// Why a text is not one of a variable's permitted words.
-#[derive(Debug, thiserror::Error)]
-#[error("it is none of them")]
-pub struct NoneOfThem;
-
-impl FromStr for Environment {
-    type Err = NoneOfThem;
-
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
-        match text {
-            "development" => Ok(Self::Development),
-            "production" => Ok(Self::Production),
-            _ => Err(NoneOfThem),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! service then calls [`Settings::finish`]. A blank variable counts as unset, as OpenTelemetry's specification requires. An
 //! invalid value never affects other variables: before a reader reports a variable as missing, it checks [`Settings::is_wrong`].
 //! A fault that does not prevent the service from starting is a warning ([`Settings::warn`]). Does not print and does not exit.
-//! Quotes a value only in [`Settings::parse`], and only if it contains no `@` or `?`, because a URL may hold a password next to
-//! them. Read other secrets with [`Settings::text`] and report them with [`Settings::fault`].
+//! Quotes a value only in [`Settings::parse`] and [`Settings::choose`], and only if it contains no `@` or `?`, because a URL may
+//! hold a password next to them. Read other secrets with [`Settings::text`] and report them with [`Settings::fault`].
 //!
 //! ```
 //! use std::net::SocketAddr;
@@ -164,11 +164,22 @@ impl Settings {
         match text.parse() {
             Ok(value) => Some(value),
             Err(error) => {
-                let shown = if text.contains(['@', '?']) { "the value".to_owned() } else { format!("{text:?}") };
-                self.fault(name, format!("{shown} is not valid ({error}); give {expected}"));
+                self.fault(name, format!("{} is not valid ({error}); give {expected}", shown(text)));
                 None
             }
         }
+    }
+
+    /// What the variable's value means, which must be one of the words in `choices`; `None` if it is unset, blank, or another
+    /// word. Another word is remembered as a fault.
+    pub fn choose<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(name)?;
+        let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        if choice.is_none() {
+            let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
+            self.fault(name, format!("{} is not valid: use {}", shown(&text), words.join(" or ")));
+        }
+        choice
     }
 
     /// Remembers a fault: its subject (a variable, a folder, a port), and what is wrong and how to fix it.
@@ -236,6 +247,11 @@ impl Settings {
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }
+}
+
+/// The value in quotes, unless it may hold a password.
+fn shown(text: &str) -> String {
+    if text.contains(['@', '?']) { "the value".to_owned() } else { format!("{text:?}") }
 }
 
 fn is_quoted(text: &str) -> bool {

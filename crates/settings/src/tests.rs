@@ -21,6 +21,17 @@ fn what_may_hold_a_password_is_not_quoted_back() {
 }
 
 #[test]
+fn a_choice_names_the_words_to_use() {
+    let choices = [("development", 1), ("production", 2)];
+    let mut settings = Settings::from_pairs(&[("A", "production"), ("B", "prod"), ("C", " "), ("D", "me@canary")]);
+    assert_eq!(["A", "B", "C", "D"].map(|name| settings.choose(name, &choices)), [Some(2), None, None, None]);
+    let faults = settings.finish(()).unwrap_err().to_string();
+    let expected = "B: \"prod\" is not valid: use development or production\n\
+        D: the value is not valid: use development or production";
+    assert_eq!(faults, expected);
+}
+
+#[test]
 fn a_file_is_read_up_to_its_bound() {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let text = read_file(file, 1_000_000).unwrap();

@@ -5,8 +5,6 @@ use std::str::FromStr;
 use settings::Settings;
 use telemetry::Url;
 
-use super::NoneOfThem;
-
 /// Which accounts are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accounts {
@@ -69,7 +67,7 @@ pub(super) fn are_issued(settings: &mut Settings) -> bool {
 
 impl Mode {
     fn read(settings: &mut Settings) -> Self {
-        settings.parse("AUTH_MODE", "local or cognito").unwrap_or(Self::Local)
+        settings.choose("AUTH_MODE", &[("local", Self::Local), ("cognito", Self::Cognito)]).unwrap_or(Self::Local)
     }
 }
 
@@ -80,7 +78,7 @@ fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address
         settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not set, and AUTH_MODE is cognito; {mend}"));
         return None;
     };
-    let Ok(Pool(pool)) = pool.parse() else {
+    let Some(Pool(pool)) = Pool::parse(pool) else {
         settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not a user pool's id; {mend}"));
         return None;
     };
@@ -113,6 +111,11 @@ impl Issuer {
     }
 }
 
+/// Why a text is not a region.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not a region's name")]
+struct NotARegion;
+
 /// Why a text is not an issuer's address.
 #[derive(Debug, thiserror::Error)]
 enum NotAnIssuer {
@@ -141,37 +144,23 @@ impl FromStr for Address {
     }
 }
 
-impl FromStr for Mode {
-    type Err = NoneOfThem;
-
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
-        match text {
-            "local" => Ok(Self::Local),
-            "cognito" => Ok(Self::Cognito),
-            _ => Err(NoneOfThem),
-        }
-    }
-}
-
-impl FromStr for Pool {
-    type Err = NoneOfThem;
-
+impl Pool {
     /// Allows only plain characters, because the id becomes part of an address.
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+    fn parse(text: String) -> Option<Self> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if text.contains('_') && text.chars().all(plain) { Ok(Self(text.to_owned())) } else { Err(NoneOfThem) }
+        (text.contains('_') && text.chars().all(plain)).then_some(Self(text))
     }
 }
 
 impl FromStr for Region {
-    type Err = NoneOfThem;
+    type Err = NotARegion;
 
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
+    fn from_str(text: &str) -> Result<Self, NotARegion> {
         let mut labels: Vec<&str> = text.split('-').collect();
         let number = labels.pop().unwrap_or_default();
         let letters = |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_ascii_lowercase());
         let is_region = labels.len() >= 2 && labels.iter().all(letters) && number.parse::<u8>().is_ok();
-        if is_region { Ok(Self(text.to_owned())) } else { Err(NoneOfThem) }
+        if is_region { Ok(Self(text.to_owned())) } else { Err(NotARegion) }
     }
 }
 

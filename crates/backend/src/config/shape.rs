@@ -1,10 +1,8 @@
 //! Which frontend the API is for, and what week 2 mode permits.
 
-use std::str::FromStr;
-
 use settings::Settings;
 
-use super::{Config, NoneOfThem, Origin, accounts, is_production};
+use super::{Config, Origin, accounts, is_production};
 use crate::domain::FIRST_USER;
 
 /// The frontend that the API is for.
@@ -31,7 +29,7 @@ impl Config {
 
 impl Shape {
     pub(super) fn read(settings: &mut Settings) -> Self {
-        let shape = settings.parse("CRUDDUR_API", "week2, or leave it unset").unwrap_or(Self::Whole);
+        let shape = settings.choose("CRUDDUR_API", &[("week2", Self::Week2)]).unwrap_or(Self::Whole);
         if shape == Self::Week2 {
             const OPEN: &str = "week2 lets pages act as the first user without signing in, and";
             if is_production(settings) {
@@ -42,14 +40,6 @@ impl Shape {
             }
         }
         shape
-    }
-}
-
-impl FromStr for Shape {
-    type Err = NoneOfThem;
-
-    fn from_str(text: &str) -> Result<Self, NoneOfThem> {
-        if text == "week2" { Ok(Self::Week2) } else { Err(NoneOfThem) }
     }
 }
 
