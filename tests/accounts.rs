@@ -221,7 +221,7 @@ fn the_sign_in_link_works_once() {
     assert_eq!(cruddur.post("/api/auth/signin", &json!({"token": "guessed"})).status, 401);
     let ended = cruddur.stop();
     assert!(!ended.errors.contains(token), "it is told on standard output alone");
-    assert_eq!(ended.errors.matches("told this once").count(), 1);
+    assert_eq!(ended.errors.matches("shown only once").count(), 1);
     let again = Cruddur::up(&data, &[]);
-    assert!(!again.stop().errors.contains("told this once"));
+    assert!(!again.stop().errors.contains("shown only once"));
 }

@@ -66,7 +66,7 @@ fn a_valid_key_passes_every_check() {
     assert_eq!(told.of("honeycomb key"), ("ok", "hcaik_a_ke… is an ingest key"));
     assert_eq!(told.of("honeycomb auth"), ("ok", "team Cruddur, environment test"));
     assert_eq!(told.of("clock").0, "ok");
-    let taken = format!("{}/v1/traces takes spans; it was sent none", honeycomb.url);
+    let taken = format!("{}/v1/traces accepts spans; none were sent", honeycomb.url);
     assert_eq!(told.of("honeycomb span"), ("ok", taken.as_str()));
     assert!(honeycomb.taken().is_empty() && !honeycomb.bodies().is_empty());
     for well in ["database", "cors", "CRUDDUR_PROXY_LISTEN", "variables"] {
@@ -161,7 +161,7 @@ fn an_unreachable_service_is_named_with_its_fix() {
         ("HONEYCOMB_API_ENDPOIN", "misspelt"),
     ]);
     assert_eq!((told.wrong(), told.code), (vec!["otlp connection", "xray daemon", "database"], 1));
-    assert!(told.of("xray daemon").1.starts_with("UDP cannot tell"), "{}", told.of("xray daemon").1);
+    assert!(told.of("xray daemon").1.starts_with("UDP does not confirm delivery"), "{}", told.of("xray daemon").1);
     let note = told.checks.iter().find(|(_, status, _)| status == "note").unwrap();
     assert_eq!(note.2, "HONEYCOMB_API_ENDPOIN is unknown; did you mean HONEYCOMB_API_ENDPOINT?");
     assert!(!format!("{:?}", told.checks).contains("canary"));
@@ -176,7 +176,7 @@ fn sampling_rules_are_counted_and_may_be_absent() {
     let dead = of("127.0.0.1:1");
     assert!(
         dead.of("xray rules").0 == "note"
-            && dead.of("xray rules").1.starts_with("local rules hold: http://127.0.0.1:1")
+            && dead.of("xray rules").1.starts_with("local rules apply: http://127.0.0.1:1")
     );
     assert!(doctor(&[]).checks.iter().all(|(check, ..)| check != "xray rules"), "of another sampler");
 }

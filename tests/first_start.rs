@@ -106,11 +106,11 @@ fn the_last_printed_password_works_after_a_kill() {
     let data = Folder::new();
     let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0")];
     let mut first = Cruddur::spawn(&["backend"], &variables);
-    first.says("told this once");
+    first.says("shown only once");
     first.kill();
     let second = Cruddur::service("backend", &variables);
     let said = first.said() + &second.said();
-    let line = said.lines().rfind(|line| line.contains("told this once")).unwrap();
+    let line = said.lines().rfind(|line| line.contains("shown only once")).unwrap();
     let password = line.split("the password of each is ").nth(1).unwrap().split(' ').next().unwrap();
     let sign_in = json!({"login": "andrewbrown", "password": password});
     assert_eq!(http::post(&format!("{}/api/auth/signin", second.backend), &sign_in).status, 200);

@@ -132,13 +132,13 @@ fn another_machine_is_loaded_only_with_allow_remote() {
 fn an_unreachable_server_and_a_foreign_one_are_distinguished() {
     let output = load(&["http://127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(1));
-    let nobody = "error: nothing answers at http://127.0.0.1:1; start it with `cargo run`\n";
+    let nobody = "error: nothing listens at http://127.0.0.1:1; start Cruddur with `cargo run`\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), nobody);
     let viewer = Cruddur::service("trace-viewer", &[]);
     let output = load(&[&viewer.viewer]);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors.contains("is not a Cruddur that is well") && errors.contains("404"), "{errors}");
+    assert!(errors.contains("no healthy Cruddur at") && errors.contains("404"), "{errors}");
 }
 
 /// A load of a minute that has started.

@@ -52,14 +52,14 @@ fn a_file_is_explained_rule_by_rule() {
         ]),
     );
     let (code, told, _) = explain(&rules, "GET http://localhost:3000/api/activities/home?x=y", &[]);
-    let expected = r#"GET /api/activities/home at localhost:3000, taken by frontend-proxy:
+    let expected = r#"GET /api/activities/home at localhost:3000, received by frontend-proxy:
       1  post     no: Host "localhost:3000" is not of "example.org"; HTTPMethod "GET" is not of "POST"
       2  home     decides
       3  flask    no: ServiceName "frontend-proxy" is not of "backend-flask"
-  10000  Default  matches too, and is asked later
+  10000  Default  also matches, but comes later
 skipped: later: its Version is 2, not 1
-note: flask: its ServiceName "backend-flask" is none of our services (backend, frontend-proxy); it must be the name of the segment
-home decides: 2 a second are recorded, and 25 % of the rest
+note: flask: no service here has the ServiceName "backend-flask"; use the name of a segment (backend, frontend-proxy)
+home decides: 2 requests a second are recorded, and 25 % of the others
 "#;
     assert_eq!((code, told.as_str()), (0, expected));
     let (code, told, _) = explain(&rules, "GET /other", &["--service", "backend-flask", "--json"]);
@@ -81,7 +81,7 @@ fn the_courses_rule_is_valid_and_matches_no_service_here() {
     let rules = file(&folder, &json!({ "SamplingRule": own }));
     let (code, told, errors) = explain(&rules, "GET http://localhost/", &[]);
     assert_eq!(code, 0, "{errors}");
-    let note = "note: Cruddur: its ServiceName \"Cruddur\" is none of our services (backend, frontend-proxy)";
+    let note = "note: Cruddur: no service here has the ServiceName \"Cruddur\"; use the name of a segment (backend, frontend-proxy)";
     assert!(told.contains(note) && told.contains("Default decides"), "{told}");
     // A service that gets its name from either variable is matched.
     for named in [("OTEL_SERVICE_NAME", "Cruddur"), ("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=Cruddur")] {
@@ -99,8 +99,8 @@ fn a_service_name_in_version_1_is_reported_as_a_host() {
     let (code, told, _) = explain(&file(&folder, &rules), "GET http://localhost/", &["--service", "backend"]);
     assert_eq!(code, 0);
     assert!(told.contains("local-1  no: Host \"localhost\" is not of \"backend\"\n"), "{told}");
-    assert!(told.contains("note: local-1: its Host \"backend\" is the name of a service"), "{told}");
-    assert!(told.ends_with("Default decides: 1 a second are recorded, and 5 % of the rest\n"), "{told}");
+    assert!(told.contains("note: local-1: the Host \"backend\" is a service's name"), "{told}");
+    assert!(told.ends_with("Default decides: 1 requests a second are recorded, and 5 % of the others\n"), "{told}");
 }
 
 #[test]
@@ -110,11 +110,11 @@ fn an_invalid_file_and_an_invalid_request_are_distinguished() {
     let (code, _, errors) = explain(&wrong, "GET /", &[]);
     assert_eq!(code, 1);
     assert!(
-        errors.contains("rules.json is wrong: sampling rule much: give FixedRate as a number from 0 to 1"),
+        errors.contains("rules.json is invalid: sampling rule much: give FixedRate as a number from 0 to 1"),
         "{errors}"
     );
     let (code, _, errors) = explain("/no/such/file", "GET /", &[]);
-    assert!(code == 1 && errors.contains("/no/such/file cannot be read"), "{errors}");
+    assert!(code == 1 && errors.contains("cannot read /no/such/file"), "{errors}");
     let (code, _, errors) = explain(&wrong, "localhost", &[]);
     assert!(code == 2 && errors.contains("give a method and a URL"), "{errors}");
 }

@@ -164,7 +164,7 @@ fn when_one_service_stops_all_stop() {
         let ended = cruddur.wait();
         assert_ne!(ended.status.code(), Some(0), "{}", ended.errors);
         assert!(
-            ended.errors.contains(&format!("error: {service} stopped by itself (exit status: 0)")),
+            ended.errors.contains(&format!("error: {service} stopped unexpectedly (exit status: 0)")),
             "{}",
             ended.errors
         );

@@ -1,5 +1,5 @@
-//! Checks everything that can keep traces from arriving: variables, each destination's response, which account owns each key,
-//! the database, the ports and the clock. Prints one line per check, with the fix if something will not work. In the
+//! Checks everything that can keep traces from arriving: variables, each destination's response, the owner of each key, the
+//! database, the ports and the clock. Prints one line per check, with the fix if something will not work. In the
 //! container of one service, it checks only what that service needs. Changes nothing and leaves no trace anywhere.
 
 mod clients;

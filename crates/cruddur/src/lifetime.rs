@@ -10,12 +10,12 @@ use tokio::sync::oneshot;
 
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Lifetime {
-    /// Also stop when standard input closes; `up` holds its services this way
+    /// Also stop when standard input closes; `up` stops its services this way
     #[arg(long)]
     pub(crate) until_stdin_closes: bool,
 }
 
-/// Completes when the process is asked to stop: by a signal, or as its lifetime specifies.
+/// Completes when the process must stop: at a signal, or as its lifetime specifies.
 pub(crate) fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
     let signals = stop_signal()?;
     let closed = lifetime.until_stdin_closes.then(stdin_closes).transpose()?;
@@ -32,7 +32,7 @@ pub(crate) fn stopped(lifetime: Lifetime) -> Result<impl Future<Output = ()>> {
 
 /// Completes at SIGTERM or SIGINT. Signals that come before it is first polled count too.
 pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>> {
-    let handler = |kind| signal(kind).context("signals cannot be handled");
+    let handler = |kind| signal(kind).context("cannot handle signals");
     let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -45,14 +45,14 @@ pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>> {
 /// Completes when standard input closes. A separate, detached thread reads it; a read on tokio's own thread pool would keep the
 /// process from exiting.
 fn stdin_closes() -> Result<oneshot::Receiver<()>> {
-    let (tell, closed) = oneshot::channel();
+    let (notify, closed) = oneshot::channel();
     let wait = move || {
         let mut buffer = [0; 64];
         // The input is ignored; an error counts as its end.
         while stdin().read(&mut buffer).is_ok_and(|length| length > 0) {}
         // The receiver may be gone.
-        let _: Result<(), ()> = tell.send(());
+        let _: Result<(), ()> = notify.send(());
     };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).context("no thread can be started")?;
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(wait).context("cannot start a thread")?;
     Ok(closed)
 }

@@ -94,12 +94,12 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
                     continue;
                 }
                 Err(error) => {
-                    let mend = match error.kind() {
+                    let fix = match error.kind() {
                         ErrorKind::AddrInUse => "stop what listens there, or set another port (0 takes a free one)",
                         ErrorKind::PermissionDenied => "set a port from 1024",
-                        _ => "set an address of this machine",
+                        _ => "set one of this machine's addresses",
                     };
-                    settings.fault(*variable, format!("{} cannot be listened on ({error}); {mend}", port.address()));
+                    settings.fault(*variable, format!("cannot listen on {}: {error}; {fix}", port.address()));
                 }
             }
             break;

@@ -1,5 +1,5 @@
-//! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads only the file;
-//! queries no daemon.
+//! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads only the file,
+//! and queries no daemon.
 
 use std::fmt;
 use std::io::{Write, stdout};
@@ -15,21 +15,21 @@ use xray::{Request, Rule, Rules};
 
 use crate::form::Form;
 
-/// The services that start traces, by the names of their segments.
+/// The names of our services' segments.
 const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
 
 #[derive(Args)]
 pub(crate) struct RulesTest {
-    /// What `aws xray get-sampling-rules` prints, or the file of an SDK (version 1 or 2)
+    /// The output of `aws xray get-sampling-rules`, or a local file as AWS's SDKs read it (version 1 or 2)
     #[arg(long)]
     pub(crate) rules: PathBuf,
     /// A method and a URL, or a path alone: 'GET http://localhost:3000/api/activities/home'
     #[arg(long)]
     pub(crate) request: RequestLine,
-    /// The service that takes the request, by its segment's name
+    /// The service that receives the request, by its segment's name
     #[arg(long, default_value = "frontend-proxy")]
     pub(crate) service: String,
-    /// Where the service runs, such as AWS::ECS::Container, for rules that ask for it
+    /// Where the service runs, such as AWS::ECS::Container, for rules that compare it
     #[arg(long, default_value = "")]
     pub(crate) service_type: String,
     #[command(flatten)]
@@ -121,8 +121,8 @@ struct Decision<'a> {
 /// The file is unreadable or invalid.
 pub(crate) fn test(test: &RulesTest) -> Result<()> {
     let shown = test.rules.display();
-    let file = settings::read_file(&test.rules, MAX_FILE_BYTES).with_context(|| format!("{shown} cannot be read"))?;
-    let rules = Rules::parse(&file).with_context(|| format!("{shown} is wrong"))?;
+    let file = settings::read_file(&test.rules, MAX_FILE_BYTES).with_context(|| format!("cannot read {shown}"))?;
+    let rules = Rules::parse(&file).with_context(|| format!("{shown} is invalid"))?;
     let named = telemetry::config::service_name(&mut Settings::from_env()).unwrap_or_default();
     // Segments are named this way.
     let service = xray::name(&test.service);
@@ -139,7 +139,7 @@ pub(crate) fn test(test: &RulesTest) -> Result<()> {
 }
 
 fn report<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> RulesReport<'a> {
-    let of_rule = |rule: &'a Rule| {
+    let explain = |rule: &'a Rule| {
         let differences: Vec<String> = rule.differences(request).map(|difference| difference.to_string()).collect();
         let matches = differences.is_empty();
         RuleReport {
@@ -156,17 +156,17 @@ fn report<'a>(rules: &'a Rules, request: &Request<'a>, services: &[&str]) -> Rul
         method: request.method.unwrap_or_default(),
         host: request.host,
         path: request.path.unwrap_or_default(),
-        rules: rules.iter().map(of_rule).collect(),
+        rules: rules.iter().map(explain).collect(),
         decides: Decision { rule: decides.name(), reservoir: decides.reservoir(), rate: decides.rate() },
         skipped: rules.skipped().iter().map(ToString::to_string).collect(),
-        notes: rules.iter().filter_map(|rule| note(rule, services)).chain(decided_before(request.service)).collect(),
+        notes: rules.iter().filter_map(|rule| note(rule, services)).chain(decided_elsewhere(request.service)).collect(),
     }
 }
 
-/// Where the sampling decision is made if not at this service; rules apply where a trace starts.
-fn decided_before(service: &str) -> Option<String> {
+/// Which service makes the sampling decision, if it is another one: rules apply where a trace starts.
+fn decided_elsewhere(service: &str) -> Option<String> {
     (service == "backend").then(|| {
-        "backend does as frontend-proxy has decided; rules for it hold for its own work, and for whoever calls it directly".to_owned()
+        "backend follows frontend-proxy's decision; rules for backend apply only to its own work and to direct callers".to_owned()
     })
 }
 
@@ -180,11 +180,11 @@ fn note(rule: &Rule, services: &[&str]) -> Option<String> {
         ours.dedup();
         let ours = ours.join(", ");
         Some(format!(
-            "{name}: its ServiceName \"{service}\" is none of our services ({ours}); it must be the name of the segment"
+            "{name}: no service here has the ServiceName \"{service}\"; use the name of a segment ({ours})"
         ))
     } else if host.as_str() != "*" && is_service(host) {
         Some(format!(
-            "{name}: its Host \"{host}\" is the name of a service, but is compared with the Host header (as service_name is in a file of version 1)"
+            "{name}: the Host \"{host}\" is a service's name, but is compared with the Host header (as service_name is in a file of version 1)"
         ))
     } else {
         None
@@ -206,12 +206,12 @@ fn line(out: &mut impl Write, text: &fmt::Arguments<'_>) -> std::io::Result<()> 
 
 fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let RulesReport { service, method, host, path, .. } = report;
-    line(out, &format_args!("{method} {path} at {}, taken by {service}:", host.unwrap_or("any host")))?;
+    line(out, &format_args!("{method} {path} at {}, received by {service}:", host.unwrap_or("any host")))?;
     let width = report.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for rule in &report.rules {
         let verdict = match (rule.name == report.decides.rule, rule.matches) {
             (true, _) => "decides".to_owned(),
-            (false, true) => "matches too, and is asked later".to_owned(),
+            (false, true) => "also matches, but comes later".to_owned(),
             (false, false) => format!("no: {}", rule.differences.join("; ")),
         };
         let description = rule.description.map(|description| format!(" ({description})")).unwrap_or_default();
@@ -225,7 +225,7 @@ fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> 
     }
     let Decision { rule, reservoir, rate } = report.decides;
     let percent = (rate * 1e6).round() / 1e4;
-    line(out, &format_args!("{rule} decides: {reservoir} a second are recorded, and {percent} % of the rest"))
+    line(out, &format_args!("{rule} decides: {reservoir} requests a second are recorded, and {percent} % of the others"))
 }
 
 #[cfg(test)]
@@ -234,13 +234,13 @@ mod tests {
 
     #[test]
     fn a_request_is_a_method_and_a_url_or_a_path() {
-        let asked = |method: &str, host: Option<&str>, path: &str| {
+        let line = |method: &str, host: Option<&str>, path: &str| {
             Ok(RequestLine { method: method.to_owned(), host: host.map(str::to_owned), path: path.to_owned() })
         };
         let read = |text: &str| text.parse::<RequestLine>().map_err(drop);
-        assert_eq!(read("GET http://localhost:3000/a/b?c=d "), asked("GET", Some("localhost:3000"), "/a/b"));
-        assert_eq!(read("post https://h#x"), asked("post", Some("h"), "/"));
-        assert_eq!(read("DELETE /a"), asked("DELETE", None, "/a"));
+        assert_eq!(read("GET http://localhost:3000/a/b?c=d "), line("GET", Some("localhost:3000"), "/a/b"));
+        assert_eq!(read("post https://h#x"), line("post", Some("h"), "/"));
+        assert_eq!(read("DELETE /a"), line("DELETE", None, "/a"));
         for text in ["", "GET", "GET x", "GET http://", "GET http:///x", "G=T /x", "GET /a /b"] {
             assert_eq!(read(text), Err(()), "{text}");
         }

@@ -20,15 +20,14 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 #[derive(Args)]
 pub(crate) struct Proxy {
-    /// The routes file, instead of CRUDDUR_PROXY_CONFIG; SIGHUP reads it again
+    /// The routes file, instead of CRUDDUR_PROXY_CONFIG; SIGHUP reloads it
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Whose traces are continued and whose X-Forwarded-* headers are believed, instead of TRACE_TRUST: never, link, always, or
-    /// networks such as 10.0.0.0/8,::1
-    #[arg(long, value_name = "WHOM")]
+    /// Callers whose traces are continued and whose X-Forwarded-* headers are believed, instead of TRACE_TRUST: never, link,
+    /// always, or networks such as 10.0.0.0/8,::1
+    #[arg(long, value_name = "CALLERS")]
     pub(crate) trust: Option<Trust>,
-    /// Check the environment and the routes file, print the routes as they would be in force, and stop; exit code 64 where
-    /// something is wrong
+    /// Check the environment and the routes file, print the resulting routes, and exit; exit code 64 if something is wrong
     #[arg(long)]
     pub(crate) check: bool,
     #[command(flatten)]
@@ -66,12 +65,12 @@ async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) 
     Ok(server.run_until(stop).await?)
 }
 
-/// Opens the store, and the token that signs in once if one is configured. The first start prints the first users' password.
+/// Opens the store, and issues a token that signs in once if one is configured. The first start prints the first users' password.
 async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::domain::Token>)> {
     let announce = |password: &Password| {
         drop(writeln!(
             stderr(),
-            "backend: a new database; its users are {}, and the password of each is {} (told this once)",
+            "backend: a new database; its users are {}, and the password of each is {} (shown only once)",
             backend::store::FIRST_USERS.join(", "),
             password.expose()
         ));
@@ -114,12 +113,12 @@ async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<
 
 /// Reloads at each SIGHUP. Signals that arrive during a reload count as one.
 fn reload_at_hangup(reloader: frontend_proxy::Reloader) -> Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup()).context("signals cannot be handled")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot handle signals")?;
     Ok(async move {
         while hangup.recv().await.is_some() {
             let reloader = reloader.clone();
             if let Err(error) = tokio::task::spawn_blocking(move || reloader.reload()).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the files were not read again");
+                tracing::error!(error = &error as &dyn std::error::Error, "cannot reload the files");
             }
         }
     })

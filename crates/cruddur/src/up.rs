@@ -31,22 +31,22 @@ const TURN: Duration = Duration::from_secs(4);
 
 /// A child stopped unexpectedly.
 #[derive(Debug, thiserror::Error)]
-#[error("{service} stopped by itself ({status}){}", if failure.is_some() { "; its reason stands above" } else { "" })]
+#[error("{service} stopped unexpectedly ({status}){}", if failure.is_some() { "; see its error above" } else { "" })]
 pub(crate) struct ChildStopped {
     service: &'static str,
     status: ExitStatus,
-    /// The exit code of its failure; `None` if a signal ended it, or if another process asked it to stop.
+    /// The exit code of its failure; `None` if a signal ended it, or if it stopped without an error.
     pub(crate) failure: Option<i32>,
 }
 
-/// Children did not stop when asked.
+/// Children did not stop in time.
 #[derive(Debug, thiserror::Error)]
-#[error("{services} did not stop within {} s and had to be killed", STOP.as_secs())]
+#[error("{services} did not stop within {} s; killed", STOP.as_secs())]
 struct Killed {
     services: String,
 }
 
-/// A running child. Dropping `hold` asks it to stop.
+/// A running child. Dropping `hold` stops it.
 struct Service {
     name: &'static str,
     child: Child,
@@ -118,7 +118,7 @@ fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, v
 
 /// Starts one service and waits until it announces that it is ready.
 async fn start(name: &'static str, environment: Environment, services: &mut Vec<Service>) -> Result<Ready> {
-    let program = std::env::current_exe().context("this program does not find itself")?;
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut command = Command::new(program);
     command.arg(name).arg("--until-stdin-closes").process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -132,7 +132,7 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
             None => command.env_remove(variable),
         };
     }
-    let mut child = command.spawn().with_context(|| format!("{name} does not start"))?;
+    let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
     let hold = child.stdin.take();
     let output = child.stdout.take().ok_or_else(|| anyhow!("{name} has no standard output"))?;
     services.push(Service { name, child, hold });
@@ -141,7 +141,7 @@ async fn start(name: &'static str, environment: Environment, services: &mut Vec<
     loop {
         match timeout(START, &mut ready).await {
             Ok(Ok(Some(line))) => {
-                return line.parse().with_context(|| format!("{name} said {line:?} instead of being ready"));
+                return line.parse().with_context(|| format!("{name} printed {line:?} instead of a ready line"));
             }
             // Its output closed, so it is about to stop.
             Ok(_) => return Err(first_to_stop(services).await.into()),

@@ -8,7 +8,7 @@ impl Report {
     /// Lists the origins whose pages may call the API, and others under which a browser on this machine may open those pages.
     pub(super) fn cors(&mut self, origins: &[Origin]) {
         if origins.is_empty() {
-            let detail = "none but the page's own; FRONTEND_URL and BACKEND_URL add origins";
+            let detail = "only the page's own origin may call the API; FRONTEND_URL and BACKEND_URL add others";
             return self.add("cors", Status::Ok, detail);
         }
         let list = |origins: &[Origin]| origins.iter().map(Origin::as_str).collect::<Vec<_>>().join(" and ");
@@ -17,7 +17,7 @@ impl Report {
         others.retain(|other| !origins.contains(other));
         if !others.is_empty() {
             let others = list(&others);
-            detail.push_str(&format!("; pages at {others} may not: browsers compare addresses letter by letter"));
+            detail.push_str(&format!("; pages at {others} may not: browsers compare origins character by character"));
         }
         self.add("cors", Status::Ok, detail);
     }

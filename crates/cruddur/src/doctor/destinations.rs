@@ -1,4 +1,4 @@
-//! The doctor's checks of destinations. Each gets a request without spans, so that the doctor leaves no trace there.
+//! The doctor's checks of destinations. Each gets a request without spans, so that the doctor leaves nothing there.
 
 use telemetry::config::{Endpoint, Otlp, XrayOtlp};
 use telemetry::{Switch, Url, probe};
@@ -21,7 +21,7 @@ impl Report {
         };
         let (Some(key), Some(endpoint)) = (&otlp.key, otlp.traces.as_ref().or(otlp.logs.as_ref())) else { return };
         if !key.kind().sends() {
-            // Its fault is already reported, in more detail than a refusal would give.
+            // Its fault is already reported, in more detail than a refusal would have.
             return;
         }
         self.add("honeycomb key", Status::Ok, format!("{key} is {}", key.kind()));
@@ -37,14 +37,14 @@ impl Report {
             self.add(
                 "honeycomb auth",
                 Status::Wrong,
-                "the key may not send events; give it that right, or another key",
+                "the key may not send events; give it that permission, or use another key",
             );
         }
         self.clock(identity.clock);
         if let Some(endpoint) = &otlp.traces {
-            self.takes_spans("honeycomb span", endpoint);
+            self.accepts_spans("honeycomb span", endpoint);
         }
-        self.takes_logs("honeycomb log record", otlp);
+        self.accepts_logs("honeycomb log record", otlp);
     }
 
     fn clock(&mut self, clock: Option<probe::Clock>) {
@@ -56,7 +56,7 @@ impl Report {
         if clock.is_right() {
             self.add("clock", Status::Ok, difference);
         } else {
-            let problem = format!("{difference}: spans would not be found; set it, by NTP for example");
+            let problem = format!("{difference}, so spans will not be found; set this machine's clock, for example by NTP");
             self.add("clock", Status::Wrong, problem);
         }
     }
@@ -68,21 +68,21 @@ impl Report {
                 if let Some(endpoint) = &otlp.traces
                     && self.reaches("otlp", endpoint)
                 {
-                    self.takes_spans("otlp span", endpoint);
+                    self.accepts_spans("otlp span", endpoint);
                 }
-                self.takes_logs("otlp log record", otlp);
+                self.accepts_logs("otlp log record", otlp);
             }
         }
     }
 
-    fn takes_spans(&mut self, check: &str, endpoint: &Endpoint) {
-        self.found(check, probe::traces(endpoint), |()| taken("spans", endpoint));
+    fn accepts_spans(&mut self, check: &str, endpoint: &Endpoint) {
+        self.found(check, probe::traces(endpoint), |()| accepted("spans", endpoint));
     }
 
     /// Checks the address of log records, which may differ from that of spans.
-    fn takes_logs(&mut self, check: &str, otlp: &Otlp) {
+    fn accepts_logs(&mut self, check: &str, otlp: &Otlp) {
         let Some(endpoint) = &otlp.logs else { return };
-        self.found(check, probe::logs(endpoint), |()| taken("log records", endpoint));
+        self.found(check, probe::logs(endpoint), |()| accepted("log records", endpoint));
     }
 
     /// Looks up the name, connects, and tries TLS.
@@ -103,17 +103,17 @@ impl Report {
             self.add(format!("{name} TLS"), Status::Off, format!("{url} is not encrypted"));
             return true;
         }
-        self.found(&format!("{name} TLS"), probe::tls(endpoint), |()| "the certificate is right".to_owned()).is_some()
+        self.found(&format!("{name} TLS"), probe::tls(endpoint), |()| "the certificate is valid".to_owned()).is_some()
     }
 
     fn xray(&mut self, xray: &Switch<telemetry::DaemonAddress>) {
         match xray {
             Switch::Off(why) => self.add("xray", Status::Off, why),
             Switch::On(address, _) => {
-                let why = "UDP cannot tell whether a segment arrives; its TCP side, for sampling rules, ";
+                let why = "UDP does not confirm delivery; the TCP side, for sampling rules, ";
                 match probe::daemon(address) {
-                    Ok(daemon) => self.add("xray daemon", Status::Ok, format!("{why}takes a connection at {daemon}")),
-                    Err(problem) => self.add("xray daemon", Status::Wrong, format!("{why}does not answer: {problem}")),
+                    Ok(daemon) => self.add("xray daemon", Status::Ok, format!("{why}accepts connections at {daemon}")),
+                    Err(problem) => self.add("xray daemon", Status::Wrong, format!("{why}does not respond: {problem}")),
                 }
             }
         }
@@ -124,7 +124,7 @@ impl Report {
             None => {}
             Some(Ok((count, url))) => self.add("xray rules", Status::Ok, format!("{count} at {url}")),
             Some(Err(problem)) => {
-                let detail = format!("local rules hold: {problem}; under `cargo run` the viewer gives its own");
+                let detail = format!("local rules apply: {problem}; under `cargo run` the viewer serves its own");
                 self.add("xray rules", Status::Note, detail);
             }
         }
@@ -140,11 +140,11 @@ impl Report {
             format!("from {}; the key's id ends in {id}", to.credentials())
         });
         if held.is_some() && self.reaches("xray-otlp", &to.endpoint) {
-            self.found("xray-otlp span", probe::signed_traces(to), |()| taken("spans", &to.endpoint));
+            self.found("xray-otlp span", probe::signed_traces(to), |()| accepted("spans", &to.endpoint));
         }
     }
 }
 
-fn taken(what: &str, endpoint: &Endpoint) -> String {
-    format!("{} takes {what}; it was sent none", endpoint.url)
+fn accepted(what: &str, endpoint: &Endpoint) -> String {
+    format!("{} accepts {what}; none were sent", endpoint.url)
 }

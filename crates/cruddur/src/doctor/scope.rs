@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_process_of_a_container_tells_which_service_it_is_of() {
+    fn a_containers_first_process_selects_its_service() {
         for (command, scope) in [
             (b"cruddur\0frontend-proxy\0".as_slice(), Scope::Proxy),
             (b"/usr/local/bin/cruddur\0backend\0--until-stdin-closes\0", Scope::Backend),

@@ -1,4 +1,4 @@
-//! The doctor's checks of variables: those that are set, invalid, handled differently than specified, or not used at all.
+//! The doctor's checks of variables: which are set, invalid, unknown, or handled differently than specified.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub(super) fn variables(scope: Scope) -> (Report, AllConfigs) {
 impl Report {
     fn names(&mut self, settings: &Settings, elsewhere: &Settings) {
         let (known, unknown) = settings.set(&PREFIXES);
-        let list = if known.is_empty() { "none is set: every default holds".to_owned() } else { known.join(", ") };
+        let list = if known.is_empty() { "none is set; all defaults apply".to_owned() } else { known.join(", ") };
         self.add("variables", Status::Ok, format!("{list} (from this process's environment)"));
         if Path::new(".env").exists() {
             self.add("variables", Status::Note, "only docker compose reads .env; export what `cargo run` needs");
@@ -84,7 +84,7 @@ impl Report {
             let is_one =
                 |value: &str| is_placeholder(value) || value.split_whitespace().last().is_some_and(is_placeholder);
             if values.into_iter().any(is_one) && !settings.is_wrong(&name) {
-                self.add(name, Status::Wrong, "has a placeholder for its value; give the real one, or leave it blank");
+                self.add(name, Status::Wrong, "holds an example's placeholder; give the real value, or leave it blank");
             }
         }
     }
@@ -94,7 +94,7 @@ impl Report {
         let is_wrong =
             file.as_ref().is_some_and(|file| settings.faults().any(|(subject, _)| subject.starts_with(file)));
         if !is_wrong {
-            let from = file.unwrap_or_else(|| "Cruddur's own; CRUDDUR_PROXY_CONFIG names a file of others".to_owned());
+            let from = file.unwrap_or_else(|| "Cruddur's own; CRUDDUR_PROXY_CONFIG may name another file".to_owned());
             self.add("routes", Status::Ok, format!("{}, from {from}", proxy.table().lines().count()));
         }
     }

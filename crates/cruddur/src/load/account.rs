@@ -36,7 +36,7 @@ pub(super) async fn sign_up(connection: &mut Connection, count: usize) -> Result
             continue;
         }
         let sent = connection.send(&Message::post("/api/auth/signup", &application(&handle))).await;
-        let response = sent.map_err(|failure| Error::SignUp(format!("there is no answer ({failure})")))?;
+        let response = sent.map_err(|failure| Error::SignUp(format!("no response ({failure})")))?;
         match response.status {
             StatusCode::OK => {
                 let authorization = session(&response.headers).ok_or_else(no_session)?;
@@ -99,14 +99,14 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn no_session() -> Error {
-    Error::SignUp("the answer has no session cookie".to_owned())
+    Error::SignUp("the response has no session cookie".to_owned())
 }
 
 fn refused(response: &Response) -> Error {
     let why = match response.status {
         StatusCode::NOT_FOUND => "the server has no accounts of its own".to_owned(),
-        StatusCode::TOO_MANY_REQUESTS => "the server takes no more of them for now".to_owned(),
-        status => format!("the answer is {} {}", status.as_u16(), response.excerpt()),
+        StatusCode::TOO_MANY_REQUESTS => "the server accepts no more sign-ups for now".to_owned(),
+        status => format!("the response is {} {}", status.as_u16(), response.excerpt()),
     };
     Error::SignUp(why)
 }
@@ -132,18 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_the_cookies_token_as_a_bearers() {
+    fn a_session_cookie_becomes_a_bearer_token() {
         let cookies =
             ["theme=dark; Path=/", "cruddur_session=abc_DEF-1; HttpOnly; SameSite=Lax; Path=/; Max-Age=1209600"];
         let bearer = session(&headers(&SET_COOKIE, &cookies)).unwrap();
         assert_eq!(bearer, "Bearer abc_DEF-1");
-        assert!(!format!("{bearer:?}").contains("abc"), "a token is in no log");
+        assert!(!format!("{bearer:?}").contains("abc"), "no log shows a token");
         assert_eq!(session(&headers(&SET_COOKIE, &["cruddur_session=; Max-Age=0"])), None);
         assert_eq!(session(&HeaderMap::new()), None);
     }
 
     #[test]
-    fn a_handle_and_a_password_are_what_the_server_takes() {
+    fn a_handle_and_a_password_are_valid() {
         for _ in 0..100 {
             let handle = handle();
             assert!(
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_read_in_seconds() {
+    fn a_retry_after_is_read_in_seconds() {
         assert_eq!(wait(&headers(&RETRY_AFTER, &["7"])), Some(Duration::from_secs(7)));
         assert_eq!(wait(&headers(&RETRY_AFTER, &["Fri, 27 Nov 2026 23:00:00 GMT"])), None);
         assert_eq!(wait(&HeaderMap::new()), None);

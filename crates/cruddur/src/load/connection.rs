@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_is_kept_and_opened_again_when_it_is_closed() {
+    async fn a_connection_is_kept_and_reopened_once_closed() {
         let mut connection = connection(server(&["HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"; 3]).await);
         for _ in 0..10 {
             let answer = connection.send(&Message::get("/")).await.unwrap();
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_answer_says_why() {
+    async fn a_failed_exchange_has_its_reason() {
         for (answer, failure) in [
             ("SSH-2.0-OpenSSH\r\n\r\n", Failure::NotHttp),
             ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{}", Failure::Closed),
@@ -243,7 +243,7 @@ mod tests {
             let failed = connection(server(answers).await).send(&Message::get("/")).await.err();
             assert_eq!(failed, Some(failure), "{answer}");
         }
-        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        assert_eq!(connection(nobody).send(&Message::get("/")).await.err(), Some(Failure::Connect));
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        assert_eq!(connection(closed).send(&Message::get("/")).await.err(), Some(Failure::Connect));
     }
 }

@@ -8,19 +8,19 @@ use super::origin::Origin;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The host has no address.
-    #[error("{host} has no address: {why}")]
+    #[error("cannot resolve {host}: {why}")]
     Unresolved { host: String, why: String },
     /// The host is not this machine.
     #[error("{origin} is {address}, which is not this machine; give --allow-remote if you may load it")]
     Remote { origin: Origin, address: IpAddr },
     /// No server accepts a connection.
-    #[error("nothing answers at {0}; start it with `cargo run`")]
+    #[error("nothing listens at {0}; start Cruddur with `cargo run`")]
     Unreachable(Origin),
     /// The server is not a healthy Cruddur.
-    #[error("what answers at {0} is not a Cruddur that is well: GET /api/health-check gave {1}")]
+    #[error("no healthy Cruddur at {0}: GET /api/health-check gave {1}")]
     Unhealthy(Origin, String),
     /// No account could be signed up.
-    #[error("no account could be signed up: {0}; give --users 0 to read only")]
+    #[error("cannot sign up an account: {0}; use --users 0 to read only")]
     SignUp(String),
     /// Stopped during preparation.
     #[error("interrupted before the first request")]

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn cruds_are_seen_in_every_answer_that_has_them() {
+    fn cruds_are_found_in_every_shape_of_response() {
         let (one, expected) = (crud("bayko", UUID), vec![Crud { handle: "bayko".to_owned(), uuid: UUID.to_owned() }]);
         let profile = json!({"uuid": UUID, "handle": "bayko", "display_name": "Bayko", "cruds_count": 1});
         for answer in [
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_stand_in_a_path_is_not_seen() {
+    fn a_value_that_needs_escaping_in_a_path_is_ignored() {
         for (handle, uuid) in [("../admin", UUID), ("a b", UUID), ("", UUID), ("bayko", "1/../2"), ("bayko", "")] {
             assert_eq!(Memory::default().see(&crud(handle, uuid)), vec![], "{handle} {uuid}");
         }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_goes_on_where_its_link_says() {
+    fn the_next_page_is_the_links_path() {
         let path = "/api/activities/home?limit=20&cursor=abc";
         assert_eq!(link(&format!("<{path}>; rel=\"next\"")).as_deref(), Some(path));
         assert_eq!(link(&format!("</api/x>; rel=\"prev\", <{path}>; rel=\"next\"")).as_deref(), Some(path));

@@ -12,20 +12,21 @@ use crate::form::Form;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 pub(crate) const HELP: &str = "\
-A visit is a page that somebody opens and what they do there, one request after the other: home and its next page, a profile, a
-search, a crud with its replies, what is trending; where somebody is signed in also notifications, posts (for an hour), replies,
-likes, reposts and messages between the accounts of this load. About one request in fourteen writes. What was written stays, and
-the accounts do.
+A visit is a page that a visitor opens and what follows, one request after the other: home and its next page, a profile, a search,
+a crud with its replies, or what is trending. Signed-in visitors also read notifications, post (for an hour), reply, like, repost,
+and send messages between the accounts of this load. About one request in fourteen writes. The accounts remain, and the posts
+until they expire.
 
-With --concurrency, each of so many visitors asks again as soon as it is answered: the server sets the pace. With --rate, requests
-are due at fixed times whatever the server does, and a latency counts from when its request was due: one that waits behind a slow
-answer is slow too. At most 256 are in flight; those that nobody could send before the end are told as unsent.
+With --concurrency, each visitor sends its next request as soon as it has a response: the server sets the pace. With --rate,
+requests are due at fixed times, whatever the server does, and a latency counts from the time when its request was due: a request
+that waits behind a slow one is slow too. At most 256 are in flight. Requests that could not be sent before the end are reported
+as unsent.
 
-No traceparent is sent: the proxy begins the traces. The slowest ten requests are told with their traces, and with links where the
-viewer behind URL/traces/ still has them.
+No traceparent is sent, so the proxy starts the traces. The summary has the slowest ten requests with their traces, and a link to
+each trace that the viewer behind URL/traces/ still has.
 
-Exit codes: 0 all was answered and no answer was 5xx; 1 it was not, or nobody listens; 2 wrong command line; 64 the address
-is not this machine's. A 404 for a crud that has expired meanwhile is told as gone, and is no error.
+Exit codes: 0 every request got a response, and none was 5xx; 1 otherwise, or if no server listens; 2 wrong command line; 64 the
+address is not this machine's. A 404 for a crud that has expired counts as gone, not as an error.
 
 Examples:
   cruddur load --duration 10s
@@ -34,25 +35,25 @@ Examples:
 
 #[derive(Args)]
 pub(crate) struct Load {
-    /// Where Cruddur is, in plain HTTP
+    /// Cruddur's address, in plain HTTP
     #[arg(default_value = "http://localhost:3000")]
     pub(crate) url: Origin,
-    /// How long requests are begun, such as 500ms, 30s or 5m; at most 1h
+    /// How long to send requests, such as 500ms, 30s or 5m; at most 1h
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub(crate) duration: Duration,
-    /// Closed loop: so many visitors at the same time, each on a connection of its own; at most 1000
+    /// Closed loop: N visitors at a time, each on its own connection; at most 1000
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = bounded(1, 1000), conflicts_with = "rate")]
     pub(crate) concurrency: u32,
-    /// Open loop: so many requests a second, whenever they are answered; at most 10000
+    /// Open loop: N requests a second, whether or not earlier ones have a response; at most 10000
     #[arg(long, value_name = "N", value_parser = bounded(1, 10_000))]
     pub(crate) rate: Option<u32>,
-    /// Accounts to sign up, load_ and six random characters, for those visitors who write; 0 reads only; at most 50
+    /// Accounts to sign up for visitors who write, each named load_ and six random characters; 0 only reads; at most 50
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = bounded(0, 50))]
     pub(crate) users: u32,
-    /// The same seed lets visitors choose the same visits [default: random, and told]
+    /// The same seed lets visitors choose the same visits [default: random, and printed]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64))]
     pub(crate) seed: Option<u64>,
-    /// Load another machine than this; only where you may
+    /// Load a machine other than this one; only if you may
     #[arg(long)]
     pub(crate) allow_remote: bool,
     #[command(flatten)]

@@ -45,17 +45,17 @@ impl FromStr for Origin {
         let uri: Uri =
             url.parse().map_err(|_| NotAnOrigin("it is not a URL; give one such as http://localhost:3000"))?;
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            return Err(NotAnOrigin("the load speaks plain HTTP; give the http:// address behind what ends TLS"));
+            return Err(NotAnOrigin("the load speaks only plain HTTP; give the http:// address behind the proxy that ends TLS"));
         }
         if uri.scheme() != Some(&Scheme::HTTP) {
             return Err(NotAnOrigin("its scheme is not http"));
         }
         let authority = uri.authority().ok_or(NotAnOrigin("it has no host"))?;
         if authority.as_str().contains('@') {
-            return Err(NotAnOrigin("it holds a user or password; the load signs up accounts of its own"));
+            return Err(NotAnOrigin("it has a user or password; the load signs up its own accounts"));
         }
         if uri.path() != "/" || uri.query().is_some() {
-            return Err(NotAnOrigin("it has a path; give the scheme, the host and the port alone"));
+            return Err(NotAnOrigin("it has a path; give only the scheme, the host and the port"));
         }
         // `Authority` accepts any text as a port.
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_read_in_every_form() {
+    fn an_origin_has_several_forms() {
         for (text, origin) in [
             ("http://localhost:3000", "http://localhost:3000"),
             ("http://LOCALHOST:3000/", "http://localhost:3000"),
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_says_why() {
+    fn an_invalid_origin_is_an_error_with_its_reason() {
         for (text, why) in [
             ("https://localhost:3000", "plain HTTP"),
             ("ftp://localhost", "scheme"),

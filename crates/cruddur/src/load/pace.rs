@@ -40,8 +40,8 @@ impl Turns {
                 if let Some(due) = first.take() {
                     return Ok(due);
                 }
-                let (give, turn) = oneshot::channel();
-                waiting.send(give).await.map_err(|_| Ended)?;
+                let (assign, turn) = oneshot::channel();
+                waiting.send(assign).await.map_err(|_| Ended)?;
                 turn.await.map_err(|_| Ended)
             }
         }
@@ -160,7 +160,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn as_many_are_due_as_lie_before_the_end(per_second in 1_u32..=10_000, nanos in 1_u64..3_600_000_000_000) {
+        fn a_request_is_due_if_its_time_is_before_the_end(per_second in 1_u32..=10_000, nanos in 1_u64..3_600_000_000_000) {
             let (rate, time) = (rate(per_second), Duration::from_nanos(nanos));
             let turns = turns(time, rate);
             prop_assert!(turns > 0 && after(turns - 1, rate) < time && after(turns, rate) >= time);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_for_a_visitor_is_slow_and_what_nobody_sends_is_told() {
+    async fn a_request_that_waits_is_late_and_one_never_sent_is_counted() {
         // All are busy after 128 ms, and until 300 ms.
         let (sent, latencies, visitors) = run(2000, Duration::from_millis(300)).await;
         assert_eq!((visitors, sent.in_time + sent.late + sent.unsent), (IN_FLIGHT, 1000));
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_is_stopped_owes_nothing_after() {
+    async fn a_stopped_run_counts_nothing_as_unsent() {
         let (stop, stopping) = watch::channel(false);
         let mut entered = Vec::new();
         let run = open(rate(10), Duration::from_secs(60), stopping, |turns| entered.push(turns));

@@ -64,7 +64,7 @@ async fn accounts(origin: &Origin, address: SocketAddr, users: u32) -> Result<Ve
     let mut connection = Connection::new(address, origin.authority());
     let accounts = sign_up(&mut connection, count).await?;
     if accounts.len() < count {
-        let notice = format!("signed up {} accounts of {count}: the server takes no more for now", accounts.len());
+        let notice = format!("signed up {} of {count} accounts: the server accepts no more for now", accounts.len());
         // Standard error may be closed.
         drop(writeln!(stderr(), "{notice}"));
     }

@@ -38,7 +38,7 @@ impl Summary {
 
     fn lines(&self, paint: Paint) -> Vec<String> {
         let mut lines = vec![self.head()];
-        lines.extend(self.faults.iter().map(|faults| format!("faults that are on: {faults}")));
+        lines.extend(self.faults.iter().map(|faults| format!("faults: {faults}")));
         lines.extend(self.notes().iter().map(|note| paint.red(note)));
         lines.push(String::new());
         let heads = ["requests", "a second", "p50 ms", "p90 ms", "p99 ms", "max ms"].map(|head| format!("{head:>9}"));
@@ -50,8 +50,8 @@ impl Summary {
         if !self.slowest.is_empty() {
             lines.push(String::new());
             lines.push(paint.dim(&format!(
-                "{:>9}  {:<ROUTE$} {:<7} trace, linked where the viewer has it",
-                "ms", "slowest", "answer"
+                "{:>9}  {:<ROUTE$} {:<7} trace, linked if the viewer has it",
+                "ms", "slowest", "outcome"
             )));
             lines.extend(self.slowest.iter().map(Slowest::line));
         }
@@ -74,17 +74,17 @@ impl Summary {
             notes.push("interrupted before its time".to_owned());
         }
         if self.abandoned > 0 {
-            notes.push(format!("{} in flight were not waited for, and are counted nowhere", self.abandoned));
+            notes.push(format!("{} requests in flight were abandoned and not counted", self.abandoned));
         }
         if let Loop::Open { sent, .. } = self.pace {
             if sent.unsent > 0 {
                 notes.push(format!(
-                    "{} were due and could not be sent: all {IN_FLIGHT} visitors were busy",
+                    "{} requests were due but not sent: all {IN_FLIGHT} visitors were busy",
                     sent.unsent
                 ));
             }
             if sent.late > 0 {
-                notes.push(format!("{} were sent more than 10 ms late; their latencies have it in them", sent.late));
+                notes.push(format!("{} requests were sent more than 10 ms late; their latencies include the delay", sent.late));
             }
         }
         notes
@@ -97,12 +97,12 @@ impl Measured {
         let latencies = [latency_ms.p50, latency_ms.p90, latency_ms.p99, latency_ms.max];
         let latencies = latencies.map(|latency| format!("{latency:>9.1}")).concat();
         let errors: Vec<String> = self.errors.iter().map(|(what, count)| format!("{what}: {count}")).collect();
-        let mut told = vec![paint.red(&errors.join(", "))];
+        let mut problems = vec![paint.red(&errors.join(", "))];
         if self.gone > 0 {
-            told.push(paint.dim(&format!("gone: {}", self.gone)));
+            problems.push(paint.dim(&format!("gone: {}", self.gone)));
         }
-        told.retain(|part| !part.is_empty());
-        format!("{name:<ROUTE$}{requests:>9}{requests_per_second:>9.1}{latencies}  {}", told.join(", "))
+        problems.retain(|part| !part.is_empty());
+        format!("{name:<ROUTE$}{requests:>9}{requests_per_second:>9.1}{latencies}  {}", problems.join(", "))
     }
 }
 
@@ -125,14 +125,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn people_get_a_line_a_route_and_the_slowest_with_their_traces() {
+    fn the_text_has_a_line_per_route_and_the_slowest_with_their_traces() {
         let text = summary(Loop::Closed { concurrency: 8 }).text(Paint::Plain);
         let mut lines = text.lines();
         let head = "http://127.0.0.1:3000, closed loop of 8, users 2, seed 7: 3 requests in 2.0 s";
         assert_eq!(lines.next(), Some(head));
-        assert_eq!(lines.next(), Some("faults that are on: slow-query:200ms"));
-        let line = |begin: &str| text.lines().find(|line| line.starts_with(begin)).unwrap();
-        let words = |begin: &str| line(begin).split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        assert_eq!(lines.next(), Some("faults: slow-query:200ms"));
+        let line = |start: &str| text.lines().find(|line| line.starts_with(start)).unwrap();
+        let words = |start: &str| line(start).split_whitespace().map(str::to_owned).collect::<Vec<_>>().join(" ");
         assert_eq!(words("GET /api/activities/home"), "GET /api/activities/home 2 1.0 20.5 30.5 30.5 30.5 closed: 1");
         assert!(words("GET /api/activities/@{handle}/status").ends_with("gone: 1"));
         assert!(words("all").starts_with("all 3 1.5"));
@@ -142,12 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn colours_are_for_who_sees_them() {
+    fn colours_change_no_text() {
         let summary = summary(Loop::Open { rate: 50, sent: Sent { in_time: 1, late: 2, unsent: 3 } });
         let (plain, ansi) = (summary.text(Paint::Plain), summary.text(Paint::Ansi));
         assert!(ansi.contains("\x1b[31mclosed: 1\x1b[0m"), "{ansi}");
         assert_eq!(ansi.replace("\x1b[31m", "").replace("\x1b[2m", "").replace("\x1b[0m", ""), plain);
-        assert!(plain.contains("3 were due and could not be sent: all 256 visitors were busy"), "{plain}");
-        assert!(plain.contains("2 were sent more than 10 ms late"), "{plain}");
+        assert!(plain.contains("3 requests were due but not sent: all 256 visitors were busy"), "{plain}");
+        assert!(plain.contains("2 requests were sent more than 10 ms late"), "{plain}");
     }
 }

@@ -12,7 +12,7 @@ use super::print::Paint;
 use super::visitor::Run;
 
 /// Clears the line and returns to its start.
-const ANEW: &str = "\r\x1b[2K";
+const CLEAR: &str = "\r\x1b[2K";
 
 /// Prints progress until it is stopped.
 pub(super) struct Progress {
@@ -34,7 +34,7 @@ impl Progress {
                 let line = line(&run, start.elapsed(), time, paint);
                 // Standard error may be closed.
                 drop(match on_terminal {
-                    true => write!(stderr(), "{ANEW}{line}"),
+                    true => write!(stderr(), "{CLEAR}{line}"),
                     false => writeln!(stderr(), "{line}"),
                 });
             }
@@ -48,7 +48,7 @@ impl Progress {
         // The task was cancelled, as intended.
         drop(self.task.await);
         if self.on_terminal {
-            drop(write!(stderr(), "{ANEW}"));
+            drop(write!(stderr(), "{CLEAR}"));
         }
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_what_was_measured_so_far() {
+    fn the_line_has_the_measurements_so_far() {
         let run = Run::new("127.0.0.1:3000".parse().unwrap(), "localhost:3000".to_owned(), Vec::new());
         let line_now = || line(&run, Duration::from_millis(5_010), Duration::from_secs(30), Paint::Plain);
         assert_eq!(line_now(), "5 of 30 s: 0 requests, p50 0.0 ms, p99 0.0 ms, no errors, 0 in flight");

@@ -167,8 +167,8 @@ mod tests {
             let count = microseconds.len();
             for (percent, rank) in [(50.0, count.div_ceil(2)), (90.0, (count * 9).div_ceil(10)), (100.0, count)] {
                 let exact = microseconds[rank - 1];
-                let told = u64::try_from(record.all.percentile(percent).as_micros()).unwrap();
-                prop_assert!(told.abs_diff(exact) <= exact / 1000 + 1, "{percent} %: {told}, not {exact}");
+                let measured = u64::try_from(record.all.percentile(percent).as_micros()).unwrap();
+                prop_assert!(measured.abs_diff(exact) <= exact / 1000 + 1, "{percent} %: {measured}, not {exact}");
             }
             let slowest: Vec<u64> =
                 record.slowest().iter().map(|slow| u64::try_from(slow.took.as_micros()).unwrap()).collect();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_fails_and_one_that_is_silent_are_failures() {
+    fn a_server_error_and_a_missing_response_are_failures() {
         let mut record = Record::default();
         for outcome in [Ok(500), Ok(503), Err(Failure::Timeout), Err(Failure::Closed), Ok(200), Ok(302)] {
             record.add(sample(Route::Home, 5, outcome));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_zero() {
+    fn an_empty_record_is_zero() {
         let record = Record::default();
         assert_eq!(
             (record.all.count(), record.all.percentile(99.0), record.all.max),

@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_of_its_template() {
+    fn a_request_fills_its_template() {
         let status = Request::about(Route::Status, "bayko", "0197");
         assert_eq!(status.path, "/api/activities/@bayko/status/0197");
         assert_eq!(status.route.to_string(), "GET /api/activities/@{handle}/status/{uuid}");
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_of_one_crud_may_expire() {
+    fn a_request_for_one_crud_may_find_it_expired() {
         assert!([Route::Show, Route::Status, Route::Reply, Route::Like, Route::Repost].into_iter().all(Route::expires));
         assert!(![Route::Home, Route::Profile, Route::Post, Route::Trending].into_iter().any(Route::expires));
     }

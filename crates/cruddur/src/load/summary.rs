@@ -201,7 +201,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_slowest_come_first_and_link_where_the_viewer_has_them() {
+    fn the_slowest_come_first_with_links_to_kept_traces() {
         let slowest = serde_json::to_value(summary(Loop::Closed { concurrency: 8 }).slowest).unwrap();
         let link = format!("http://127.0.0.1:3000/traces/#{}", "a".repeat(32));
         assert_eq!((&slowest[0]["outcome"], &slowest[0]["trace_id"]), (&json!("closed"), &json!(null)));
@@ -210,7 +210,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_open_loop_tells_what_was_late_and_what_was_not_sent() {
+    fn an_open_loop_counts_late_and_unsent_requests() {
         let sent = Sent { in_time: 90, late: 5, unsent: 5 };
         let summary = summary(Loop::Open { rate: 50, sent });
         assert_eq!(summary.unsent(), 5);

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_of_this_machine_are_here() {
+    fn only_loopback_addresses_are_this_machine() {
         let origin: Origin = "cruddur.test:3000".parse().unwrap();
         let here = |addresses: &[&str]| {
             let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_without_an_address_is_named() {
+    async fn an_unresolved_host_is_named() {
         let origin: Origin = "no-such-host.invalid:3000".parse().unwrap();
         let error = origin.addresses().await.unwrap_err().to_string();
         assert!(error.contains("no-such-host.invalid"), "{error}");

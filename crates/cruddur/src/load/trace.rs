@@ -37,7 +37,7 @@ mod tests {
 
     const ID: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
-    fn told(values: &[&str]) -> Option<Trace> {
+    fn read(values: &[&str]) -> Option<Trace> {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append("server-timing", HeaderValue::from_str(value).unwrap());
@@ -47,10 +47,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_header_tells_a_trace_or_none(
+        fn any_header_is_a_trace_or_none(
             value in "[ -~]{0,80}|traceparent;desc=\"[0-9a-z]{2}-[0-9a-f]{31,33}-[0-9a-f]{16}-[0-9a-z]{1,3}\""
         ) {
-            if let Some(trace) = told(&[&value]) {
+            if let Some(trace) = read(&[&value]) {
                 prop_assert!(trace.id.len() == 32 && value.contains(&trace.id));
             }
         }
@@ -61,11 +61,11 @@ mod tests {
         let metric = |flags: &str| format!("traceparent;desc=\"00-{ID}-46422517bae0bb00-{flags}\"");
         for (flags, recorded) in [("01", true), ("03", true), ("02", false), ("00", false)] {
             let expected = Some(Trace { id: ID.to_owned(), recorded });
-            assert_eq!(told(&[&metric(flags)]), expected);
-            assert_eq!(told(&["cache;dur=1", &format!("db;dur=53, {}", metric(flags))]), expected);
+            assert_eq!(read(&[&metric(flags)]), expected);
+            assert_eq!(read(&["cache;dur=1", &format!("db;dur=53, {}", metric(flags))]), expected);
         }
         for none in ["", "traceparent", "traceparent;desc=\"00-6B02-46-01\"", "db;dur=53"] {
-            assert_eq!(told(&[none]), None, "{none}");
+            assert_eq!(read(&[none]), None, "{none}");
         }
     }
 }

@@ -41,7 +41,7 @@ const VISITS: [(Visit, u32); 10] = [
 
 const MESSAGES: [&str; 6] = [
     "What was slow today? The trace says it was the database. #tracing",
-    "Nobody reads logs who has a waterfall. #observability",
+    "With a waterfall, you no longer read logs. #observability",
     "One request, one trace, from the page to the statement. #tracing #rust",
     "The tail is where the users are. #latency",
     "It is always the cache, unless it is DNS.",
@@ -77,13 +77,13 @@ async fn one(visitor: &mut Visitor) -> Result<(), Ended> {
 }
 
 fn choose(random: &mut StdRng, account: Option<usize>) -> Visit {
-    let open = |visit| account.is_some() || reads_for_all(visit);
+    let open = |visit| account.is_some() || is_public(visit);
     let visits: Vec<(Visit, u32)> = VISITS.into_iter().filter(|(visit, _)| open(*visit)).collect();
     let chosen = visits.choose_weighted(random, |(_, weight)| *weight);
     chosen.map_or(Visit::Home, |(visit, _)| *visit)
 }
 
-fn reads_for_all(visit: Visit) -> bool {
+fn is_public(visit: Visit) -> bool {
     matches!(visit, Visit::Home | Visit::Profile | Visit::Status | Visit::Search | Visit::Trending)
 }
 
@@ -240,9 +240,9 @@ mod tests {
 
     #[test]
     fn every_visit_is_made_and_most_only_read() {
-        let (signed_in, nobody) = (visits(1, Some(0)), visits(1, None));
+        let (signed_in, anonymous) = (visits(1, Some(0)), visits(1, None));
         assert!(VISITS.iter().all(|(visit, _)| signed_in.contains(visit)));
-        assert!(nobody.iter().all(|visit| reads_for_all(*visit)));
+        assert!(anonymous.iter().all(|visit| is_public(*visit)));
         let writes = |visit: &&Visit| matches!(visit, Visit::Post | Visit::Reply | Visit::Like | Visit::Message);
         assert!((50..300).contains(&signed_in.iter().filter(writes).count()));
     }

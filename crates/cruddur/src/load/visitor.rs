@@ -19,7 +19,7 @@ use super::record::{Record, Sample};
 use super::route::Request;
 use super::trace::Trace;
 
-/// How long a visitor without a response waits, so that a server that is gone does not get a thousand requests a second.
+/// The pause after a failed request, so that a failing server does not get a thousand requests a second.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What all visitors share.
@@ -31,7 +31,7 @@ pub(super) struct Run {
     record: Mutex<Record>,
 }
 
-/// One who visits.
+/// A simulated user.
 pub(super) struct Visitor {
     pub(super) run: Arc<Run>,
     pub(super) memory: Memory,
@@ -79,7 +79,7 @@ impl Visitor {
             path: &request.path,
             body: request.body.as_ref(),
             authorization: authorization.map(|account| &account.authorization),
-            // A post that a page sends again is not to be there twice.
+            // As a page does, so that a repeated request does not post twice.
             idempotency_key: request.body.as_ref().map(|_| format!("{:032x}", rand::random::<u128>())),
         };
         self.run.in_flight.fetch_add(1, Relaxed);
