@@ -53,13 +53,13 @@ fn a_file_is_explained_rule_by_rule() {
     );
     let (code, told, _) = explain(&rules, "GET http://localhost:3000/api/activities/home?x=y", &[]);
     let expected = r#"GET /api/activities/home at localhost:3000, received by frontend-proxy:
-      1  post     no: Host "localhost:3000" is not of "example.org"; HTTPMethod "GET" is not of "POST"
+      1  post     no: Host "localhost:3000" does not match "example.org"; HTTPMethod "GET" does not match "POST"
       2  home     decides
-      3  flask    no: ServiceName "frontend-proxy" is not of "backend-flask"
+      3  flask    no: ServiceName "frontend-proxy" does not match "backend-flask"
   10000  Default  also matches, but comes later
 skipped: later: its Version is 2, not 1
 note: flask: no service here has the ServiceName "backend-flask"; use the name of a segment (backend, frontend-proxy)
-home decides: 2 requests a second are recorded, and 25 % of the others
+home decides: it records 2 a second, and 25 % of the others
 "#;
     assert_eq!((code, told.as_str()), (0, expected));
     let (code, told, _) = explain(&rules, "GET /other", &["--service", "backend-flask", "--json"]);
@@ -98,9 +98,9 @@ fn a_service_name_in_version_1_is_reported_as_a_host() {
     let rules = json!({"version": 1, "default": {"fixed_target": 1, "rate": 0.05}, "rules": [own]});
     let (code, told, _) = explain(&file(&folder, &rules), "GET http://localhost/", &["--service", "backend"]);
     assert_eq!(code, 0);
-    assert!(told.contains("local-1  no: Host \"localhost\" is not of \"backend\"\n"), "{told}");
+    assert!(told.contains("local-1  no: Host \"localhost\" does not match \"backend\"\n"), "{told}");
     assert!(told.contains("note: local-1: the Host \"backend\" is a service's name"), "{told}");
-    assert!(told.ends_with("Default decides: 1 requests a second are recorded, and 5 % of the others\n"), "{told}");
+    assert!(told.ends_with("Default decides: it records 1 a second, and 5 % of the others\n"), "{told}");
 }
 
 #[test]

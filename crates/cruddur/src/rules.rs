@@ -179,9 +179,7 @@ fn note(rule: &Rule, services: &[&str]) -> Option<String> {
         ours.sort_unstable();
         ours.dedup();
         let ours = ours.join(", ");
-        Some(format!(
-            "{name}: no service here has the ServiceName \"{service}\"; use the name of a segment ({ours})"
-        ))
+        Some(format!("{name}: no service here has the ServiceName \"{service}\"; use the name of a segment ({ours})"))
     } else if host.as_str() != "*" && is_service(host) {
         Some(format!(
             "{name}: the Host \"{host}\" is a service's name, but is compared with the Host header (as service_name is in a file of version 1)"
@@ -225,7 +223,7 @@ fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> 
     }
     let Decision { rule, reservoir, rate } = report.decides;
     let percent = (rate * 1e6).round() / 1e4;
-    line(out, &format_args!("{rule} decides: {reservoir} requests a second are recorded, and {percent} % of the others"))
+    line(out, &format_args!("{rule} decides: it records {reservoir} a second, and {percent} % of the others"))
 }
 
 #[cfg(test)]

@@ -12,16 +12,16 @@ pub struct Authority<'a> {
 impl<'a> Authority<'a> {
     /// Returns `None` unless all of `text` is a name or an address, with an optional port.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let (host, rest) = match text.strip_prefix('[') {
+        let (host, after) = match text.strip_prefix('[') {
             Some(rest) => {
                 let address = rest.get(..rest.find(']')?)?;
                 address.parse::<Ipv6Addr>().ok()?;
                 text.split_at_checked(address.len() + 2)?
             }
-            None => text.split_at_checked(text.bytes().position(|byte| !is_of_name(byte)).unwrap_or(text.len()))?,
+            None => text.split_at_checked(text.bytes().position(|byte| !is_name_byte(byte)).unwrap_or(text.len()))?,
         };
-        let port = match rest.strip_prefix(':') {
-            None if rest.is_empty() => None,
+        let port = match after.strip_prefix(':') {
+            None if after.is_empty() => None,
             Some("") => None,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => Some(digits.parse().ok()?),
             _ => return None,
@@ -59,7 +59,7 @@ pub fn default_port(scheme: &str) -> Option<u16> {
 }
 
 /// The characters of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding.
-fn is_of_name(byte: u8) -> bool {
+fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authority_is_a_host_and_perhaps_a_port() {
+    fn an_authority_is_a_host_with_an_optional_port() {
         for (text, host, port) in [
             ("a", "a", None),
             ("A.example:080", "A.example", Some(80)),
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_port_may_be_written_or_not() {
+    fn a_default_port_may_be_omitted() {
         for (one, other, scheme, same) in [
             ("a:80", "A", "http", true),
             ("a", "a:443", "https", true),
@@ -127,7 +127,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_authority_is_written_as_it_is_read(text in "[a-z0-9:\\[\\].@/%-]{0,12}|\\PC{0,8}") {
+        fn an_authority_survives_its_text(text in "[a-z0-9:\\[\\].@/%-]{0,12}|\\PC{0,8}") {
             if let Some(authority) = Authority::parse(&text) {
                 let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
                 let written = format!("{}{port}", authority.host());

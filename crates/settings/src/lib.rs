@@ -45,7 +45,7 @@ pub struct Settings {
     lookup: Lookup,
     /// The names of all variables that are set.
     names: Vec<String>,
-    asked: BTreeSet<String>,
+    read_names: BTreeSet<String>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
@@ -87,7 +87,7 @@ pub fn variable_names() -> impl Iterator<Item = OsString> {
 /// The file cannot be read, is larger, or is not a regular file (reading a pipe could block).
 pub fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut bytes = Vec::new();
     File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
@@ -112,7 +112,7 @@ impl Settings {
     }
 
     fn with(lookup: Lookup) -> Self {
-        Self { lookup, names: Vec::new(), asked: BTreeSet::new(), faults: Vec::new(), warnings: Vec::new() }
+        Self { lookup, names: Vec::new(), read_names: BTreeSet::new(), faults: Vec::new(), warnings: Vec::new() }
     }
 
     /// Reads from these variables instead of the environment; for tests.
@@ -126,7 +126,7 @@ impl Settings {
     /// The variable's text without surrounding white space; `None` if it is unset or blank. A value in quotes is a fault: a list
     /// in a compose file, or an `env_file`, keeps quotes as part of the value.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        self.asked.insert(name.to_owned());
+        self.read_names.insert(name.to_owned());
         match (self.lookup)(name)?.into_string() {
             Ok(text) if is_quoted(&text) => {
                 self.fault(name, "is between quotes, which are part of its value; remove them");
@@ -227,7 +227,7 @@ impl Settings {
         let mut known = Vec::new();
         let mut unknown = Vec::new();
         for name in self.names() {
-            if self.asked.contains(name) {
+            if self.read_names.contains(name) {
                 known.push(name);
             } else if prefixes.iter().any(|prefix| name.starts_with(prefix)) {
                 unknown.push(name);
@@ -238,9 +238,9 @@ impl Settings {
         (known, unknown)
     }
 
-    /// The variable that was probably meant: the closest to `name` of those that have been read.
+    /// The variable that `name` was probably meant to be: the closest of those that have been read.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.asked.iter().map(String::as_str))
+        nearest(name, self.read_names.iter().map(String::as_str))
     }
 
     /// Returns `value`, or all faults if there are any.

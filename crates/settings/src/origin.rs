@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_is_written_as_a_browser_writes_it() {
+    fn an_origin_has_a_browsers_spelling() {
         for (text, origin, host) in [
             ("https://Cruddur.example/", "https://cruddur.example", "cruddur.example"),
             ("https://app.example:443", "https://app.example", "app.example"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_this_machine_has_other_names() {
+    fn a_local_origin_has_other_names() {
         let others = |origin: &str| -> Vec<String> {
             origin.parse::<Origin>().unwrap().other_names().into_iter().map(|origin| origin.text).collect()
         };
@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_origin_is_read_as_it_is_written(text in "(https?|HTTP)://[a-zA-Z0-9.:\\[\\]/@-]{0,16}|\\PC{0,12}") {
+        fn an_origin_survives_its_text(text in "(https?|HTTP)://[a-zA-Z0-9.:\\[\\]/@-]{0,16}|\\PC{0,12}") {
             if let Ok(origin) = text.parse::<Origin>() {
                 prop_assert_eq!(origin.as_str().parse::<Origin>().unwrap(), origin);
             }

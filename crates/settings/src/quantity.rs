@@ -87,7 +87,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_read_again(value in 0u64..1 << 40) {
+        fn a_quantity_survives_its_text(value in 0u64..1 << 40) {
             let (span, size) = (Timespan(Duration::from_millis(value)), Size(value));
             prop_assert_eq!(span.to_string().parse::<Timespan>().unwrap(), span);
             prop_assert_eq!(size.to_string().parse::<Size>().unwrap(), size);

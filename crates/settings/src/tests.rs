@@ -13,7 +13,7 @@ fn every_fault_is_reported_in_the_order_found() {
 }
 
 #[test]
-fn what_may_hold_a_password_is_not_quoted_back() {
+fn a_value_that_may_hold_a_password_is_not_quoted() {
     let mut settings = Settings::from_pairs(&[("A", "http://me:canary@host")]);
     assert_eq!(settings.parse::<u16>("A", "a number"), None);
     let text = settings.finish(()).unwrap_err().to_string();
@@ -63,8 +63,8 @@ fn quotes_around_a_value_are_a_fault_that_does_not_repeat_it() {
         let mut settings = Settings::from_lookup(move |_| Some(text.clone()));
         assert_eq!(settings.parse::<u16>("A", "a number"), None);
         assert!(settings.is_wrong("A") && !settings.is_wrong("B"));
-        let told = settings.finish(()).unwrap_err().to_string();
-        assert_eq!(told, "A: is between quotes, which are part of its value; remove them");
+        let faults = settings.finish(()).unwrap_err().to_string();
+        assert_eq!(faults, "A: is between quotes, which are part of its value; remove them");
     }
     for text in ["it's", "'", "a 'quoted' word", "\"a' b"] {
         assert_eq!(Settings::from_pairs(&[("A", text)]).text("A").as_deref(), Some(text));
@@ -81,7 +81,7 @@ fn a_warning_is_reported_once_and_stops_nothing() {
 }
 
 #[test]
-fn a_placeholder_is_known_by_its_form() {
+fn a_placeholder_is_recognised_by_its_form() {
     let placeholders = [
         "your-ingest-key",
         "YOUR_API_KEY",
@@ -121,7 +121,7 @@ fn a_placeholder_is_known_by_its_form() {
 }
 
 #[test]
-fn a_fault_that_two_services_share_is_reported_once() {
+fn a_fault_of_a_shared_variable_is_reported_once() {
     let mut settings = Settings::from_pairs(&[("A", "x")]);
     settings.parse::<u16>("A", "a number");
     settings.parse::<u16>("A", "a number");

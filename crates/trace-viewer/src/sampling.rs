@@ -15,7 +15,7 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
 use settings::allowed_hosts::HostFault;
-use xray::rules::{MAX_FILE_BYTES, MAX_STATISTICS, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
+use xray::rules::{MAX_FILE_BYTES, MAX_STATISTICS, Statistics, Target, TargetsRequest, TargetsResponse, Unprocessed};
 use xray::{Rule, Rules};
 
 use crate::body::{Bodies, Refusal};
@@ -190,7 +190,8 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
     }
     let now = now();
     let mut inner = sampling.current(now);
-    let mut answer = TargetsAnswer { last_rule_modification: Some(seconds(inner.changed)), ..TargetsAnswer::default() };
+    let mut answer =
+        TargetsResponse { last_rule_modification: Some(seconds(inner.changed)), ..TargetsResponse::default() };
     for statistics in documents {
         match inner.target(&statistics, now) {
             Some(target) => answer.sampling_target_documents.push(target),

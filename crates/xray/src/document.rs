@@ -1,6 +1,5 @@
-//! Segment documents: what one operation did, in the form that X-Ray reads. A field that this crate does not know is kept in
-//! `other` and written back. Does not know where the operation came from, and shortens no field: only a document's name has a
-//! restricted alphabet, see [`name`].
+//! Segment documents: one operation in the form that X-Ray reads. Unknown fields are kept in `other` and written back. Shortens no
+//! field, and restricts the alphabet of none but a document's name, see [`name`].
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,13 +33,13 @@ pub struct Document {
     /// Seconds since 1970-01-01 UTC; absent while `in_progress`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_time: Option<f64>,
-    /// The operation has begun and not ended.
+    /// The operation has started and has not ended.
     #[serde(default, skip_serializing_if = "is_false")]
     pub in_progress: bool,
     /// `remote` or `aws` on a subsegment that calls out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// The version of the service and more about it.
+    /// The service's version and other facts about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<Service>,
     /// The user for whom the request was made, at most 250 characters.
@@ -76,7 +75,7 @@ pub struct Document {
     /// Nested subsegments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subsegments: Vec<Document>,
-    /// Fields that this crate does not know, unchanged.
+    /// Unknown fields, unchanged.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -97,7 +96,7 @@ pub struct Service {
     /// The service's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// Fields that this crate does not know.
+    /// Unknown fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -128,7 +127,7 @@ pub struct HttpRequest {
     /// The caller's program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_agent: Option<String>,
-    /// Fields that this crate does not know.
+    /// Unknown fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -139,7 +138,7 @@ pub struct HttpResponse {
     /// The status code; the schema allows any number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<Number>,
-    /// Fields that this crate does not know.
+    /// Unknown fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -153,7 +152,7 @@ pub struct Sql {
     /// The statement with placeholders instead of values.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sanitized_query: Option<String>,
-    /// Fields that this crate does not know.
+    /// Unknown fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -169,7 +168,7 @@ pub enum Cause {
         /// Outermost first.
         #[serde(default)]
         exceptions: Vec<Exception>,
-        /// Fields that this crate does not know.
+        /// Unknown fields.
         #[serde(flatten)]
         other: Map<String, Value>,
     },
@@ -187,7 +186,7 @@ pub struct Exception {
     /// Its type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// Fields that this crate does not know.
+    /// Unknown fields.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -280,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_keeps_what_it_does_not_know() {
+    fn a_document_keeps_unknown_fields() {
         let json = json!({
             "id": "70de5b6f19ff9a0a", "name": "backend", "trace_id": "1-581cf771-a006649127e371903a2de979",
             "start_time": 1478293361.271, "end_time": 1478293361.449, "origin": "AWS::ECS::Container", "fault": true,
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_every_document_must_have_is_asked_for() {
+    fn a_missing_required_field_is_an_error() {
         let base = json!({"id": "70de5b6f19ff9a0a", "name": "a", "trace_id": "1-581cf771-a006649127e371903a2de979",
                           "start_time": 1.0, "end_time": 2.0});
         let without = |key: &str| {

@@ -7,7 +7,7 @@ pub enum Error {
     #[error("{0:?} is not a trace id (1-<8 hex>-<24 hex>) or segment id (16 hex)")]
     Id(String),
     /// A trace header has no valid `Root`, or has `Root`, `Parent` or `Sampled` twice.
-    #[error("the trace header has not one valid Root=1-<8 hex>-<24 hex>, or has Parent or Sampled twice")]
+    #[error("the trace header does not have exactly one valid Root=1-<8 hex>-<24 hex>, or has Parent or Sampled twice")]
     Header,
     /// A datagram does not begin with the daemon's header line.
     #[error("the datagram does not begin with {{\"format\":\"json\",\"version\":1}} and a newline")]
@@ -21,12 +21,12 @@ pub enum Error {
     /// A file of sampling rules is invalid.
     #[error("the sampling rules {0}")]
     Rules(String),
-    /// A sampling rule is wrong.
+    /// A sampling rule is invalid.
     #[error("sampling rule {rule}: {problem}")]
     Rule {
         /// Its name, or its place in the file.
         rule: String,
-        /// What is wrong, with the fix.
+        /// The problem and its fix.
         problem: String,
     },
 }

@@ -33,7 +33,7 @@ pub struct TraceHeader {
     pub lineage: Option<String>,
 }
 
-/// What a trace header says about sampling.
+/// A trace header's sampling decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampled {
     /// `Sampled=1`
@@ -43,7 +43,7 @@ pub enum Sampled {
     /// `Sampled=?`: the receiver decides and reports its decision in the response.
     Ask,
     /// No such field, or an unknown value: the receiver decides.
-    Unsaid,
+    Unspecified,
 }
 
 impl FromStr for TraceHeader {
@@ -73,7 +73,7 @@ impl FromStr for TraceHeader {
         Ok(Self {
             root: root.and_then(|root| root.parse().ok()).ok_or(Error::Header)?,
             parent: parent.and_then(|parent| parent.parse().ok()),
-            sampled: sampled.map_or(Sampled::Unsaid, Sampled::parse),
+            sampled: sampled.map_or(Sampled::Unspecified, Sampled::parse),
             lineage: lineage.filter(|lineage| is_lineage(lineage)).map(str::to_owned),
         })
     }
@@ -89,7 +89,7 @@ impl Sampled {
             "1" => Self::Yes,
             "0" => Self::No,
             "?" => Self::Ask,
-            _ => Self::Unsaid,
+            _ => Self::Unspecified,
         }
     }
 }
@@ -104,7 +104,7 @@ impl fmt::Display for TraceHeader {
             Sampled::Yes => f.write_str(";Sampled=1")?,
             Sampled::No => f.write_str(";Sampled=0")?,
             Sampled::Ask => f.write_str(";Sampled=?")?,
-            Sampled::Unsaid => {}
+            Sampled::Unspecified => {}
         }
         match &self.lineage {
             Some(lineage) => write!(f, ";Lineage={lineage}"),
@@ -122,7 +122,7 @@ mod tests {
     const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
 
     #[test]
-    fn fields_come_in_any_order_with_spaces_and_strangers() {
+    fn fields_come_in_any_order_among_spaces_and_unknown_ones() {
         let header: TraceHeader =
             format!(" Sampled=1 ; Foo=bar;Parent=53995c3f42cd8ad8; Root={ROOT};noise").parse().unwrap();
         assert_eq!(header.to_string(), format!("Root={ROOT};Parent=53995c3f42cd8ad8;Sampled=1"));
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_without_one_readable_root_is_an_error() {
+    fn a_header_without_exactly_one_valid_root_is_an_error() {
         for text in ["", "Root=", "Root=1-5759e988", "Parent=53995c3f42cd8ad8", "Self=1"] {
             assert!(text.parse::<TraceHeader>().is_err(), "{text}");
         }
@@ -146,8 +146,8 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_does_not_void_the_rest() {
-        let read = |rest: &str| format!("Root={ROOT};{rest}").parse::<TraceHeader>().unwrap().to_string();
+    fn an_invalid_field_leaves_the_others() {
+        let read = |fields: &str| format!("Root={ROOT};{fields}").parse::<TraceHeader>().unwrap().to_string();
         for bad in
             ["Parent=53995c3f", "Sampled=2", "Self=?;Self=?", "Lineage=", "Lineage=a b", "Lineage=a;Lineage=b", "=;"]
         {
@@ -168,7 +168,7 @@ mod tests {
         #[test]
         fn a_header_survives_its_text(root in any::<[u8; 16]>(), parent in proptest::option::of(any::<[u8; 8]>()),
                                       sampled in 0..4, lineage in proptest::option::of("[!-:<-~]{1,20}")) {
-            let sampled = [Sampled::Yes, Sampled::No, Sampled::Ask, Sampled::Unsaid][usize::try_from(sampled).unwrap()];
+            let sampled = [Sampled::Yes, Sampled::No, Sampled::Ask, Sampled::Unspecified][usize::try_from(sampled).unwrap()];
             let header = TraceHeader {
                 root: TraceId::from_bytes(root), parent: parent.map(SegmentId::from_bytes), sampled, lineage,
             };

@@ -48,8 +48,8 @@ const EXCEPTION: &[(&str, Shape)] = &[("id", TEXT), ("message", TEXT), ("type", 
 /// # Errors
 /// A required field is missing or has another type.
 pub fn document(mut fields: Map<String, Value>) -> Result<(Document, usize), Error> {
-    let left_out = mend(&mut fields, DOCUMENT);
-    Ok((serde_json::from_value(Value::Object(fields))?, left_out))
+    let dropped = drop_invalid(&mut fields, DOCUMENT);
+    Ok((serde_json::from_value(Value::Object(fields))?, dropped))
 }
 
 fn is<T: DeserializeOwned>(value: &Value) -> bool {
@@ -57,12 +57,12 @@ fn is<T: DeserializeOwned>(value: &Value) -> bool {
 }
 
 /// Removes fields of another shape, and returns how many were removed. A null is removed too, but not counted.
-fn mend(fields: &mut Map<String, Value>, shapes: &[(&str, Shape)]) -> usize {
+fn drop_invalid(fields: &mut Map<String, Value>, shapes: &[(&str, Shape)]) -> usize {
     let mut removed = 0;
     for (key, shape) in shapes {
         let Some(value) = fields.get_mut(*key) else { continue };
         let is_null = value.is_null();
-        let inner = if is_null { None } else { mend_value(value, shape) };
+        let inner = if is_null { None } else { drop_invalid_within(value, shape) };
         removed += inner.unwrap_or(usize::from(!is_null));
         if inner.is_none() {
             fields.remove(*key);
@@ -72,14 +72,14 @@ fn mend(fields: &mut Map<String, Value>, shapes: &[(&str, Shape)]) -> usize {
 }
 
 /// Returns how many fields were removed from within a value, or `None` if the value itself has another shape.
-fn mend_value(value: &mut Value, shape: &Shape) -> Option<usize> {
+fn drop_invalid_within(value: &mut Value, shape: &Shape) -> Option<usize> {
     match (shape, value) {
         (Shape::Scalar(is_right), value) => is_right(value).then_some(0),
-        (Shape::Object(shapes), Value::Object(fields)) => Some(mend(fields, shapes)),
+        (Shape::Object(shapes), Value::Object(fields)) => Some(drop_invalid(fields, shapes)),
         (Shape::Cause, Value::String(_)) => Some(0),
         (Shape::Cause, Value::Object(fields)) => Some(match fields.get_mut("exceptions") {
             None => 0,
-            Some(Value::Array(exceptions)) => mend_exceptions(exceptions),
+            Some(Value::Array(exceptions)) => drop_invalid_exceptions(exceptions),
             Some(_) => {
                 fields.remove("exceptions");
                 1
@@ -89,10 +89,11 @@ fn mend_value(value: &mut Value, shape: &Shape) -> Option<usize> {
     }
 }
 
-fn mend_exceptions(exceptions: &mut Vec<Value>) -> usize {
+fn drop_invalid_exceptions(exceptions: &mut Vec<Value>) -> usize {
     let before = exceptions.len();
     exceptions.retain(Value::is_object);
-    let within = exceptions.iter_mut().filter_map(Value::as_object_mut).map(|exception| mend(exception, EXCEPTION));
+    let within =
+        exceptions.iter_mut().filter_map(Value::as_object_mut).map(|exception| drop_invalid(exception, EXCEPTION));
     within.sum::<usize>() + before - exceptions.len()
 }
 
@@ -107,7 +108,7 @@ mod tests {
         let mut fields = json!({"id": "70de5b6f19ff9a0a", "name": "a", "start_time": 1.0, "end_time": 2.0});
         fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let Value::Object(fields) = fields else { unreachable!() };
-        let (document, left_out) = document(fields).unwrap();
+        let (document, dropped) = document(fields).unwrap();
         let mut kept = serde_json::to_value(document).unwrap();
         for key in ["id", "name", "start_time"] {
             kept.as_object_mut().unwrap().remove(key);
@@ -115,7 +116,7 @@ mod tests {
         if kept["end_time"] == 2.0 {
             kept.as_object_mut().unwrap().remove("end_time");
         }
-        (kept, left_out)
+        (kept, dropped)
     }
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
         let kept = json!({"http": {"request": {"method": "GET"}, "response": {"n": 1}}});
         assert_eq!(read(&http(json!("200"))), (kept, 1));
         let cause = |exceptions: Value| json!({"cause": {"exceptions": exceptions}});
-        for (given, kept, left_out) in [
+        for (given, kept, dropped) in [
             (json!({"http": 5, "sql": "x", "user": 7, "fault": true}), json!({"fault": true}), 3),
             (json!({"error": "true", "throttle": 1, "fault": null}), json!({}), 2),
             (json!({"annotations": [], "metadata": 1, "aws": {"n": 1}}), json!({"aws": {"n": 1}}), 2),
@@ -138,7 +139,7 @@ mod tests {
             (json!({"cause": "70de5b6f19ff9a0b"}), json!({"cause": "70de5b6f19ff9a0b"}), 0),
             (json!({"cause": 5, "unknown": {"a": []}}), json!({"unknown": {"a": []}}), 1),
         ] {
-            assert_eq!(read(&given), (kept, left_out), "{given}");
+            assert_eq!(read(&given), (kept, dropped), "{given}");
         }
     }
 
@@ -172,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_an_optional_field_is_the_document_is_read(
+        fn a_document_is_read_whatever_its_optional_fields_hold(
             values in prop::collection::vec((prop::sample::select((0..DOCUMENT.len()).collect::<Vec<_>>()), any_json()), 0..6)
         ) {
             let more: Map<String, Value> =

@@ -56,7 +56,8 @@ impl Report {
         if clock.is_right() {
             self.add("clock", Status::Ok, difference);
         } else {
-            let problem = format!("{difference}, so spans will not be found; set this machine's clock, for example by NTP");
+            let problem =
+                format!("{difference}, so spans will not be found; set this machine's clock, for example by NTP");
             self.add("clock", Status::Wrong, problem);
         }
     }

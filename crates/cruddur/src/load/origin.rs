@@ -45,7 +45,9 @@ impl FromStr for Origin {
         let uri: Uri =
             url.parse().map_err(|_| NotAnOrigin("it is not a URL; give one such as http://localhost:3000"))?;
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            return Err(NotAnOrigin("the load speaks only plain HTTP; give the http:// address behind the proxy that ends TLS"));
+            return Err(NotAnOrigin(
+                "the load speaks only plain HTTP; give the http:// address behind the proxy that ends TLS",
+            ));
         }
         if uri.scheme() != Some(&Scheme::HTTP) {
             return Err(NotAnOrigin("its scheme is not http"));

@@ -84,7 +84,10 @@ impl Summary {
                 ));
             }
             if sent.late > 0 {
-                notes.push(format!("{} requests were sent more than 10 ms late; their latencies include the delay", sent.late));
+                notes.push(format!(
+                    "{} requests were sent more than 10 ms late; their latencies include the delay",
+                    sent.late
+                ));
             }
         }
         notes

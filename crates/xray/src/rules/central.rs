@@ -30,7 +30,7 @@ pub struct TargetsRequest {
 /// The most rules that one [`TargetsRequest`] may report.
 pub const MAX_STATISTICS: usize = 25;
 
-/// What a service has sampled by a rule since its last report.
+/// The counts of a rule since the service's last report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Statistics {
@@ -56,7 +56,7 @@ pub struct Statistics {
 /// The response of `GetSamplingTargets`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct TargetsAnswer {
+pub struct TargetsResponse {
     /// One for each reported rule.
     pub sampling_target_documents: Vec<Target>,
     /// When a rule was last changed, in seconds since 1970.
@@ -92,7 +92,7 @@ pub struct Unprocessed {
     pub rule_name: String,
     /// The kind of error.
     pub error_code: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
@@ -110,7 +110,7 @@ impl Rules {
         let mut rules = Self::default();
         for record in records {
             match rule(record) {
-                Ok(rule) => rules.take(rule),
+                Ok(rule) => rules.add(rule),
                 Err(Problem::Foreign(skipped)) => rules.skipped.push(skipped),
                 Err(Problem::Wrong(Error::Rule { rule, problem })) => {
                     rules.skipped.push(Skipped { rule, why: problem })
@@ -131,7 +131,7 @@ impl Rules {
                 Ok(rule) if rules.iter().any(|known| known.name == rule.name && rule.name != DEFAULT) => {
                     return Err(wrong(&rule.name, "another rule has its RuleName; give it its own"));
                 }
-                Ok(rule) => rules.take(rule),
+                Ok(rule) => rules.add(rule),
                 Err(Problem::Foreign(skipped)) => rules.skipped.push(skipped),
                 Err(Problem::Wrong(error)) => return Err(error),
             }
@@ -139,7 +139,7 @@ impl Rules {
         Ok(rules.sorted())
     }
 
-    fn take(&mut self, rule: Rule) {
+    fn add(&mut self, rule: Rule) {
         if rule.name == DEFAULT {
             self.default = rule;
         } else if self.rules.iter().any(|known| known.name == rule.name) {
@@ -189,7 +189,7 @@ pub(super) fn is_rule(value: &Value) -> bool {
 fn rule(record: &Value) -> Result<Rule, Problem> {
     let record = record.get("SamplingRuleRecord").unwrap_or(record);
     let Some(fields) = record.get("SamplingRule").unwrap_or(record).as_object() else {
-        return Err(Problem::Wrong(Error::Rules("have a record that is no object with a SamplingRule".to_owned())));
+        return Err(Problem::Wrong(Error::Rules("have a record that is not an object with a SamplingRule".to_owned())));
     };
     let name = match fields.get("RuleName").and_then(Value::as_str) {
         Some(name) if (1..=128).contains(&name.len()) => name.to_owned(),
@@ -207,7 +207,7 @@ fn foreign(fields: &Map<String, Value>) -> Option<String> {
         (Some(version), ..) if version.as_u64() != Some(1) => Some(format!("its Version is {version}, not 1")),
         (_, Some(arn), _) if arn.as_str() != Some("*") => Some(format!("its ResourceARN is {arn}, not \"*\"")),
         (.., Some(Value::Object(attributes))) if !attributes.is_empty() => {
-            Some("it has Attributes, which are not known when a request begins".to_owned())
+            Some("it has Attributes, which are unknown when a request starts".to_owned())
         }
         _ => None,
     }
@@ -228,8 +228,8 @@ fn known(name: String, fields: &Map<String, Value>) -> Result<Rule, Error> {
         None => Ok(Pattern::any()),
         Some(value) => {
             let pattern = value.as_str().and_then(Pattern::new);
-            let mend = || wrong(&name, &format!("give {key} as a text of 1 to 256 characters, \"*\" for any"));
-            pattern.ok_or_else(mend)
+            let fault = || wrong(&name, &format!("give {key} as a text of 1 to 256 characters, \"*\" for any"));
+            pattern.ok_or_else(fault)
         }
     };
     let (service, service_type, host) = (pattern("ServiceName")?, pattern("ServiceType")?, pattern("Host")?);

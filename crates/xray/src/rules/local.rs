@@ -8,8 +8,8 @@ use super::pattern::Pattern;
 use crate::Error;
 
 /// The forms of a file; the first key identifies each.
-pub(super) const FORMS: &str = "\"version\": 1 or \"version\": 2 for rules of a service's own, or \"SamplingRuleRecords\" or \
-    \"SamplingRule\" for rules as the aws command has them";
+pub(super) const FORMS: &str = "\"version\": 1 or \"version\": 2 for a service's own rules, or \"SamplingRuleRecords\" or \
+    \"SamplingRule\" for rules in the form of the aws command";
 
 impl Rules {
     pub(super) fn local(file: &Map<String, Value>) -> Result<Self, Error> {
@@ -23,14 +23,14 @@ impl Rules {
                 if let Some(field) =
                     [host, "http_method", "url_path"].into_iter().find(|key| default.contains_key(*key))
                 {
-                    return Err(problem("default", format!("it holds for every request; remove {field}")));
+                    return Err(problem("default", format!("it applies to every request; remove {field}")));
                 }
                 let (rate, reservoir) = amounts("default", default)?;
                 Rule { rate, reservoir, ..Rule::default() }
             }
             _ => {
-                let mend = "need a default, such as \"default\": {\"fixed_target\": 1, \"rate\": 0.05}";
-                return Err(Error::Rules(mend.to_owned()));
+                let problem = "need a default, such as \"default\": {\"fixed_target\": 1, \"rate\": 0.05}";
+                return Err(Error::Rules(problem.to_owned()));
             }
         };
         let list = match file.get("rules") {

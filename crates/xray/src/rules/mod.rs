@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::Error;
 
-pub use central::{MAX_STATISTICS, RulesPage, Statistics, Target, TargetsAnswer, TargetsRequest, Unprocessed};
+pub use central::{MAX_STATISTICS, RulesPage, Statistics, Target, TargetsRequest, TargetsResponse, Unprocessed};
 pub use model::{Difference, Request, Rule, Rules, Skipped};
 pub use pattern::Pattern;
 pub use reservoir::{Reservoir, Taken};

@@ -32,7 +32,7 @@ pub struct Rule {
     pub(super) path: Pattern,
 }
 
-/// A rule that does not apply here, and why.
+/// A rule that does not apply here, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     /// Its name.
@@ -41,7 +41,7 @@ pub struct Skipped {
     pub why: String,
 }
 
-/// What is known of a request before its segment begins. A field that is `None` is not compared: work that no request started
+/// The facts about a request that are known before its segment starts. A field that is `None` is not compared: work that no request started
 /// matches rules by its service alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Request<'a> {
@@ -172,7 +172,7 @@ impl<'a> Request<'a> {
 
 impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?} is not of {:?}", self.field, self.value, self.pattern)
+        write!(f, "{} {:?} does not match {:?}", self.field, self.value, self.pattern)
     }
 }
 

@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn one_request_a_second_is_borrowed_until_a_quota_comes_and_after_it_expires() {
+    fn one_request_a_second_is_borrowed_before_a_quota_and_after_it_expires() {
         let mut reservoir = Reservoir::central(5);
         for now in [10, 11] {
             assert_eq!(taken(&mut reservoir, now), [Taken::Borrowed]);
@@ -118,7 +118,7 @@ mod tests {
         }
         assert_eq!(taken(&mut reservoir, 14), [Taken::Borrowed]);
         reservoir.grant(0, 20);
-        assert_eq!(taken(&mut reservoir, 15), [], "a quota of none is one");
+        assert_eq!(taken(&mut reservoir, 15), [], "a quota of zero is a quota");
     }
 
     #[test]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_read_the_clock_at_once_share_a_second_and_a_clock_may_be_set_back() {
+    fn threads_that_read_the_clock_together_share_a_second_and_a_clock_may_be_set_back() {
         let mut reservoir = Reservoir::local(1);
         assert_eq!([11, 10, 11, 10].map(|now| reservoir.take(now).is_some()), [true, false, false, false]);
         assert!(reservoir.take(3).is_some());

@@ -30,7 +30,7 @@ fn names(rules: &Rules) -> Vec<&str> {
 }
 
 #[test]
-fn the_lowest_priority_is_asked_first_then_the_name_and_default_last() {
+fn rules_are_tried_by_priority_then_by_name_and_default_last() {
     let records = [
         record("Default", 10_000, &json!({"FixedRate": 0.1, "ServiceName": "none"})),
         record("b", 20, &json!({})),
@@ -46,7 +46,7 @@ fn the_lowest_priority_is_asked_first_then_the_name_and_default_last() {
 }
 
 #[test]
-fn what_is_not_understood_is_skipped_and_said() {
+fn an_unsupported_rule_is_skipped_with_its_reason() {
     let records = [
         record("later", 1, &json!({"Version": 2})),
         record("one", 1, &json!({"ResourceARN": "arn:aws:ecs:x"})),
@@ -58,25 +58,28 @@ fn what_is_not_understood_is_skipped_and_said() {
     ];
     let rules = Rules::central(&records);
     assert_eq!(names(&rules), ["good", "Default"]);
-    let said: Vec<String> = rules.skipped().iter().map(ToString::to_string).collect();
+    let skipped: Vec<String> = rules.skipped().iter().map(ToString::to_string).collect();
     let expected = [
         "later: its Version is 2, not 1",
         "one: its ResourceARN is \"arn:aws:ecs:x\", not \"*\"",
-        "attributes: it has Attributes, which are not known when a request begins",
+        "attributes: it has Attributes, which are unknown when a request starts",
         "wrong: give FixedRate as a number from 0 to 1",
         "good: another rule has its RuleName",
-        "?: the sampling rules have a record that is no object with a SamplingRule",
+        "?: the sampling rules have a record that is not an object with a SamplingRule",
     ];
-    assert_eq!(said, expected);
+    assert_eq!(skipped, expected);
 }
 
 #[test]
 fn a_difference_names_the_field_and_the_pattern() {
     let rules = Rules::central(&[record("x", 1, &json!({"ServiceName": "backend-flask", "URLPath": "/X/*"}))]);
-    let told: Vec<String> = rules.iter().next().unwrap().differences(&page()).map(|one| one.to_string()).collect();
-    let expected =
-        [r#"ServiceName "frontend-proxy" is not of "backend-flask""#, r#"URLPath "/api/home" is not of "/X/*""#];
-    assert_eq!(told, expected);
+    let differences: Vec<String> =
+        rules.iter().next().unwrap().differences(&page()).map(|one| one.to_string()).collect();
+    let expected = [
+        r#"ServiceName "frontend-proxy" does not match "backend-flask""#,
+        r#"URLPath "/api/home" does not match "/X/*""#,
+    ];
+    assert_eq!(differences, expected);
 }
 
 #[test]
@@ -95,7 +98,7 @@ fn work_without_a_request_matches_by_the_service_alone() {
     assert_eq!(rules.find(&Request::of("backend")).name(), "x");
     assert_eq!(rules.find(&Request::of("other")).name(), "Default");
     let elsewhere = Rules::central(&[record("x", 1, &json!({"ServiceType": "AWS::ECS::*"}))]);
-    assert_eq!(elsewhere.find(&page()).name(), "Default", "what does not know where it runs is of * alone");
+    assert_eq!(elsewhere.find(&page()).name(), "Default", "only * matches a service that does not know where it runs");
     let ecs = Request { service_type: "AWS::ECS::Container", ..page() };
     assert_eq!(elsewhere.find(&ecs).name(), "x");
 }
@@ -136,7 +139,7 @@ fn both_versions_of_a_local_file_name_the_host_in_their_own_way() {
 }
 
 #[test]
-fn a_wrong_file_is_an_error_that_names_the_rule_and_the_mend() {
+fn an_invalid_file_is_an_error_that_names_the_rule_and_the_fix() {
     let local = |rule: Value| json!({"version": 2, "default": {"fixed_target": 1, "rate": 0}, "rules": [rule]});
     let needs = |what: &str| format!("the sampling rules need {what}{}", local::FORMS);
     let central = |records: Value| json!({ "SamplingRuleRecords": records });
@@ -153,7 +156,7 @@ fn a_wrong_file_is_an_error_that_names_the_rule_and_the_mend() {
         ),
         (
             json!({"version": 2, "default": {"host": "*", "fixed_target": 1, "rate": 0.1}}),
-            "sampling rule default: it holds for every request; remove host",
+            "sampling rule default: it applies to every request; remove host",
         ),
         (
             local(json!({"description": "d", "service_name": "*", "http_method": "*", "url_path": "*"})),
@@ -188,7 +191,7 @@ fn a_rule_survives_its_record() {
 }
 
 #[test]
-fn the_shapes_of_targets_are_awss_own() {
+fn targets_have_the_shapes_of_awss_api() {
     let statistics = Statistics {
         rule_name: "x".to_owned(),
         client_id: "0".repeat(24),
@@ -197,24 +200,24 @@ fn the_shapes_of_targets_are_awss_own() {
         sampled_count: 2,
         borrow_count: 1,
     };
-    let asked = serde_json::to_value(TargetsRequest { sampling_statistics_documents: vec![statistics] }).unwrap();
+    let request = serde_json::to_value(TargetsRequest { sampling_statistics_documents: vec![statistics] }).unwrap();
     let expected = json!({"SamplingStatisticsDocuments": [{"RuleName": "x", "ClientID": "0".repeat(24), "Timestamp": 1.5,
         "RequestCount": 3, "SampledCount": 2, "BorrowCount": 1}]});
-    assert_eq!(asked, expected);
-    let answer = json!({"SamplingTargetDocuments": [
+    assert_eq!(request, expected);
+    let response = json!({"SamplingTargetDocuments": [
             {"RuleName": "x", "FixedRate": 0.1, "ReservoirQuota": 2, "ReservoirQuotaTTL": 1_700_000_000.0, "Interval": 10},
             {"RuleName": "y", "FixedRate": 0.2, "ReservoirQuota": null}],
         "LastRuleModification": 1_600_000_000, "UnprocessedStatistics": [{"RuleName": "z", "ErrorCode": "e", "Message": "m"}]});
-    let answer: TargetsAnswer = serde_json::from_value(answer).unwrap();
-    let [x, y] = answer.sampling_target_documents.as_slice() else { panic!("{answer:?}") };
+    let response: TargetsResponse = serde_json::from_value(response).unwrap();
+    let [x, y] = response.sampling_target_documents.as_slice() else { panic!("{response:?}") };
     assert_eq!((x.reservoir_quota, x.reservoir_quota_ttl, x.interval), (Some(2), Some(1.7e9), Some(10)));
     assert_eq!((y.fixed_rate, y.reservoir_quota), (Some(0.2), None));
-    assert_eq!((answer.last_rule_modification, answer.unprocessed_statistics.len()), (Some(1.6e9), 1));
-    assert_eq!(serde_json::from_value::<TargetsAnswer>(json!({})).unwrap(), TargetsAnswer::default());
+    assert_eq!((response.last_rule_modification, response.unprocessed_statistics.len()), (Some(1.6e9), 1));
+    assert_eq!(serde_json::from_value::<TargetsResponse>(json!({})).unwrap(), TargetsResponse::default());
 }
 
 /// JSON that may be rules: right keys with values of every kind.
-fn almost() -> impl Strategy<Value = Value> {
+fn nearly_valid() -> impl Strategy<Value = Value> {
     let value = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -256,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_almost_a_file_is_rules_or_an_error_and_rules_end_with_default(file in almost()) {
+    fn a_nearly_valid_file_is_rules_or_an_error_and_rules_end_with_default(file in nearly_valid()) {
         if let Ok(rules) = Rules::parse(file.to_string().as_bytes()) {
             prop_assert_eq!(rules.iter().last().unwrap().name(), "Default");
             prop_assert!(rules.iter().all(|rule| (0.0..=1.0).contains(&rule.rate())));

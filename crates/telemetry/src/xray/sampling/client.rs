@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use xray::Rules;
-use xray::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsAnswer, TargetsRequest};
+use xray::rules::{MAX_STATISTICS, RulesPage, Statistics, TargetsRequest, TargetsResponse};
 
 use crate::address::Url;
 use crate::client::agent;
@@ -58,7 +58,7 @@ impl Client {
     ///
     /// # Errors
     /// The daemon does not respond, or its response does not contain targets.
-    pub(super) fn targets(&self, statistics: &[Statistics]) -> Result<TargetsAnswer, String> {
+    pub(super) fn targets(&self, statistics: &[Statistics]) -> Result<TargetsResponse, String> {
         let told = statistics.get(..MAX_STATISTICS).unwrap_or(statistics);
         self.post("/SamplingTargets", &TargetsRequest { sampling_statistics_documents: told.to_vec() })
     }
