@@ -87,7 +87,7 @@ fn an_invalid_value_loses_that_value_alone() {
     assert_eq!(
         said["partialSuccess"]["errorMessage"],
         "values dropped: 1 (attributes.value is not a whole number); \
-         values dropped: 1 (kind is a text; OTLP/JSON has the number of an enumeration)"
+         values dropped: 1 (kind is a text; enumerations are numbers in OTLP/JSON)"
     );
     let trace = http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json();
     let spans = trace["spans"].as_array().unwrap();

@@ -1,11 +1,11 @@
 //! The wire format of [OTLP](https://opentelemetry.io/docs/specs/otlp/), in protobuf and in JSON.
 //!
 //! [`spans`] reads an `ExportTraceServiceRequest` in either [`Encoding`] into the same borrowed [`Span`]s. A message whose structure is not OTLP is
-//! [`Malformed`] and refused whole. Below that, a fault costs only what has it: a bad value costs that value, a span without ids costs that
-//! span, and each [`Fault`] names the field and the reason. What a span may hold is limited by [`Bounds`]; what exceeds them is counted.
+//! [`Malformed`] and refused whole. Below that, a fault affects only the smallest part that has it: an invalid value is dropped alone, and a
+//! span without ids is dropped alone. Each [`Fault`] names the field and the reason. [`Bounds`] limit a span's contents; the excess is counted.
 //!
-//! [`wire`] writes and reads protobuf's fields, [`response`] writes what a receiver answers. Every reader is total: any bytes give a value or an error,
-//! never a panic. Does no I/O, and does not know who sent a message or what becomes of it.
+//! [`wire`] writes and reads protobuf's fields, [`response`] writes a receiver's response. Every reader is total: any bytes give a value or an error,
+//! never a panic. Does no I/O, and knows neither a message's sender nor its use.
 
 #![warn(clippy::indexing_slicing, missing_docs)]
 
@@ -26,8 +26,8 @@ pub use model::{
     Status, StatusCode, Value,
 };
 
-/// Calls `each` for each span of an `ExportTraceServiceRequest`, or for the fault that cost it. Nothing is kept between spans: a message takes
-/// the memory of its bytes and of one span within `bounds`.
+/// Calls `each` with each span of an `ExportTraceServiceRequest`, or with the fault for which the span was dropped. Keeps nothing between spans: a
+/// message takes the memory of its bytes and of one span within `bounds`.
 ///
 /// # Errors
 /// The message is not OTLP. Spans before the fault have been passed to `each`; the caller drops them.

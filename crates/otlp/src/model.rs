@@ -1,4 +1,4 @@
-//! What a message holds, borrowed from its bytes where it can be.
+//! The contents of a message, borrowed from its bytes if possible.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// The encoding that a `Content-Type` names, whatever its case and parameters.
+    /// The encoding that a `Content-Type` names; case and parameters are ignored.
     pub fn of_content_type(content_type: &str) -> Option<Self> {
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         let is = |name: &str| essence.eq_ignore_ascii_case(name);
@@ -35,7 +35,7 @@ impl Encoding {
     }
 }
 
-/// What is kept of a span. What exceeds a bound is dropped and counted.
+/// Limits on a span's contents. The excess is dropped and counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Attributes of a span, a resource, or a scope.
@@ -48,12 +48,12 @@ pub struct Bounds {
     pub inner_attributes: usize,
 }
 
-/// How deep a value may nest; a deeper one is dropped.
+/// The depth to which values may nest; deeper values are dropped.
 pub(crate) const DEPTH: usize = 32;
-/// Faults that a span remembers.
+/// The most faults recorded for a span.
 const FAULTS: usize = 8;
 
-/// The entity that made spans.
+/// The entity that produced spans.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Resource<'a> {
     /// Its attributes.
@@ -62,7 +62,7 @@ pub struct Resource<'a> {
     pub schema_url: Cow<'a, str>,
 }
 
-/// The instrumentation that made spans.
+/// The instrumentation that produced spans.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope<'a> {
     /// Its name.
@@ -75,20 +75,20 @@ pub struct Scope<'a> {
     pub schema_url: Cow<'a, str>,
 }
 
-/// One operation. Its ids are valid; everything else is as it was sent.
+/// One operation. Its ids are valid; all other fields are as sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span<'a> {
     /// 16 bytes, not all zero.
     pub trace_id: [u8; 16],
     /// 8 bytes, not all zero.
     pub span_id: [u8; 8],
-    /// The span that it is a child of.
+    /// Its parent span.
     pub parent: Parent,
     /// W3C's `tracestate`, unparsed.
     pub trace_state: Cow<'a, str>,
     /// W3C's trace flags in the lowest eight bits, OTLP's own above.
     pub flags: u32,
-    /// What was done.
+    /// The operation.
     pub name: Cow<'a, str>,
     /// Its role.
     pub kind: Kind,
@@ -98,24 +98,24 @@ pub struct Span<'a> {
     pub end: u64,
     /// Its attributes.
     pub attributes: Attributes<'a>,
-    /// What happened during it.
+    /// Events during the span.
     pub events: Vec<Event<'a>>,
-    /// Events that are not here: dropped by the sender, beyond the bound, or faulty.
+    /// Missing events: dropped by the sender, beyond the bound, or invalid.
     pub dropped_events: u32,
     /// Related spans.
     pub links: Vec<Link<'a>>,
-    /// Links that are not here.
+    /// Missing links.
     pub dropped_links: u32,
     /// Its outcome.
     pub status: Status<'a>,
-    /// The first eight values that it lost, and why.
+    /// The first eight values that were dropped, and why.
     pub faults: Vec<Fault>,
 }
 
 /// The parent of a span.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Parent {
-    /// It is a root: no id, or one that is all zero.
+    /// A root span: no id, or one that is all zero.
     #[default]
     None,
     /// 8 bytes, not all zero.
@@ -124,12 +124,12 @@ pub enum Parent {
     Invalid,
 }
 
-/// A moment of a span.
+/// An event of a span.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Event<'a> {
     /// Nanoseconds since 1970.
     pub time: u64,
-    /// What happened.
+    /// Its name.
     pub name: Cow<'a, str>,
     /// Its attributes.
     pub attributes: Attributes<'a>,
@@ -183,9 +183,9 @@ pub enum Kind {
 /// Keys and values, in the order in which they were sent.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Attributes<'a> {
-    /// Those that were kept. A key is never empty; it may appear twice if the sender repeated it.
+    /// The attributes within the bound. No key is empty; a key that the sender repeated appears twice.
     pub kept: Vec<Attribute<'a>>,
-    /// Those that are not here: dropped by the sender, beyond the bound, or faulty.
+    /// Missing attributes: dropped by the sender, beyond the bound, or invalid.
     pub dropped: u32,
 }
 
@@ -213,7 +213,7 @@ pub enum Value<'a> {
     Map(Vec<Attribute<'a>>),
 }
 
-/// Why a value, or a span, was lost. Holds nothing that was sent.
+/// Why a value or a span was dropped. Contains nothing that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fault {
     /// The field, by its name in JSON.
@@ -232,10 +232,10 @@ impl<'a> Attributes<'a> {
         self.kept.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
     }
 
-    /// Keeps one more, or counts it.
-    pub(crate) fn keep(&mut self, most: usize, attribute: Result<Attribute<'a>, Fault>) -> Result<(), Fault> {
+    /// Adds an attribute, or counts it as dropped.
+    pub(crate) fn keep(&mut self, limit: usize, attribute: Result<Attribute<'a>, Fault>) -> Result<(), Fault> {
         match attribute {
-            Ok(attribute) if self.kept.len() < most => self.kept.push(attribute),
+            Ok(attribute) if self.kept.len() < limit => self.kept.push(attribute),
             Ok(_) => self.dropped = self.dropped.saturating_add(1),
             Err(fault) => {
                 self.dropped = self.dropped.saturating_add(1);
@@ -257,7 +257,7 @@ impl Resource<'_> {
 }
 
 impl<'a> Span<'a> {
-    /// A span without anything; [`Span::checked`] refuses it until it has ids.
+    /// An empty span; [`Span::checked`] refuses it until it has ids.
     pub(crate) fn new() -> Self {
         Self {
             trace_id: [0; 16],
@@ -279,7 +279,7 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Whether its parent is in another process, where the sender says.
+    /// Whether its parent is in another process; `None` if the sender does not specify it.
     pub fn has_remote_parent(&self) -> Option<bool> {
         const KNOWN: u32 = 0x100;
         const REMOTE: u32 = 0x200;
@@ -292,7 +292,7 @@ impl<'a> Span<'a> {
         }
     }
 
-    /// Sets a value, or remembers why it has none.
+    /// Sets a value, or records its fault.
     pub(crate) fn set<T>(&mut self, value: Result<T, Fault>, set: impl FnOnce(&mut Self, T)) {
         match value {
             Ok(value) => set(self, value),
@@ -329,7 +329,7 @@ impl<'a> Span<'a> {
         self.dropped_links = self.dropped_links.saturating_add(1);
     }
 
-    /// Itself, if it can be found by its ids.
+    /// The span, if its ids are valid.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         if self.trace_id == [0; 16] {
             return Err(Fault { field: "traceId", why: "is missing or all zero" });
@@ -342,7 +342,7 @@ impl<'a> Span<'a> {
 }
 
 impl Link<'_> {
-    /// Itself, if it leads to a span.
+    /// The link, if its ids are valid.
     pub(crate) fn checked(self) -> Result<Self, Fault> {
         if self.trace_id == [0; 16] || self.span_id == [0; 8] {
             return Err(Fault { field: "links", why: "have no valid traceId and spanId" });
@@ -352,7 +352,7 @@ impl Link<'_> {
 }
 
 impl Kind {
-    /// By its number; a number that this version does not know is unspecified.
+    /// The kind with this number; an unknown number is unspecified.
     pub(crate) fn of(number: u64) -> Self {
         match number {
             1 => Self::Internal,
@@ -366,7 +366,7 @@ impl Kind {
 }
 
 impl StatusCode {
-    /// By its number; a number that this version does not know is unset.
+    /// The code with this number; an unknown number is unset.
     pub(crate) fn of(number: u64) -> Self {
         match number {
             1 => Self::Ok,

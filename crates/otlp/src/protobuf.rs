@@ -1,5 +1,5 @@
-//! Protobuf, read field by field: nothing is built that a few bytes could make large. A field that has another wire type than OTLP gives it is a fault of
-//! that field; bytes that are not protobuf are a fault of the message that holds them.
+//! Reads protobuf field by field, so that a few bytes cannot allocate much memory. A field of the wrong wire type is a fault of that field; bytes that
+//! are not protobuf are a fault of the message that contains them.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use crate::model::{
 };
 use crate::wire::{Field, Fields};
 
-const TYPE: &str = "has another type than OTLP gives it";
-const CUT: &str = "is cut off or is not protobuf";
+const TYPE: &str = "has the wrong type";
+const CUT: &str = "is truncated or is not protobuf";
 const UTF_8: &str = "is not UTF-8";
 
 /// Calls `each` for each span of an `ExportTraceServiceRequest`.
@@ -33,7 +33,7 @@ fn resource_spans<'a>(
     each: &mut impl FnMut(&Resource<'a>, &Scope<'a>, Result<Span<'a>, Fault>),
 ) -> Result<(), Malformed> {
     let mut resource = Resource::default();
-    // A resource may stand behind its spans.
+    // A resource may come after its spans.
     for field in fields(part, "resourceSpans") {
         match field? {
             (1, field) => resource.attributes = attributes_of(message_of(field, "resource")?, (1, 2), bounds)?,
@@ -89,7 +89,7 @@ fn attributes_of<'a>(bytes: &'a [u8], (entries, count): (u64, u64), bounds: &Bou
     for field in fields(bytes, "attributes") {
         match field? {
             (number, Field::Bytes(entry)) if number == entries => {
-                // A lost value is counted; the message that holds it stays.
+                // An invalid value is counted as dropped; its message is kept.
                 let _counted: Result<(), Fault> = attributes.keep(bounds.attributes, attribute(entry, DEPTH));
             }
             (number, Field::Number(dropped)) if number == count => add(&mut attributes.dropped, dropped),
@@ -104,12 +104,16 @@ fn span<'a>(bytes: &'a [u8], bounds: &Bounds) -> Result<Span<'a>, Fault> {
     for field in fields(bytes, "span") {
         let (number, field) = field?;
         match (number, field) {
-            (1, Field::Bytes(id)) => span.trace_id = id.try_into().map_err(|_| fault("traceId", "has not 16 bytes"))?,
-            (2, Field::Bytes(id)) => span.span_id = id.try_into().map_err(|_| fault("spanId", "has not 8 bytes"))?,
+            (1, Field::Bytes(id)) => {
+                span.trace_id = id.try_into().map_err(|_| fault("traceId", "is not 16 bytes long"))?
+            }
+            (2, Field::Bytes(id)) => {
+                span.span_id = id.try_into().map_err(|_| fault("spanId", "is not 8 bytes long"))?
+            }
             (3, field) => span.set(text(field, "traceState"), |span, text| span.trace_state = text),
             (4, Field::Bytes(b"")) => {}
             (4, Field::Bytes(id)) => {
-                span.set_parent(id.try_into().map_err(|_| fault("parentSpanId", "has not 8 bytes")))
+                span.set_parent(id.try_into().map_err(|_| fault("parentSpanId", "is not 8 bytes long")))
             }
             (5, field) => span.set(text(field, "name"), |span, text| span.name = text),
             (6, Field::Number(kind)) => span.kind = Kind::of(kind),
@@ -246,12 +250,12 @@ fn text<'a>(field: Field<'a>, name: &'static str) -> Result<Cow<'a, str>, Fault>
     str::from_utf8(message_of(field, name)?).map(Cow::Borrowed).map_err(|_| fault(name, UTF_8))
 }
 
-/// A text that no span depends on.
+/// A text whose fault costs no span.
 fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// The fields of a message, then a fault if the bytes do not end with one.
+/// The fields of a message, and a fault if the bytes do not end after a field.
 fn fields<'a>(bytes: &'a [u8], name: &'static str) -> impl Iterator<Item = Result<(u64, Field<'a>), Fault>> {
     let mut left = Fields(bytes);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! What a receiver of OTLP/HTTP [responds](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response), in the encoding of the request.
+//! The [responses](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response) of an OTLP/HTTP receiver, in the encoding of the request.
 
 use crate::model::Encoding;
 use crate::wire::{bytes, number};
@@ -8,7 +8,7 @@ pub fn success(encoding: Encoding, rejected: u64, message: &str) -> Vec<u8> {
     let is_partial = rejected > 0 || !message.is_empty();
     match encoding {
         Encoding::Json if is_partial => {
-            // Protobuf's JSON has a 64-bit number as a text.
+            // Protobuf's JSON mapping writes a 64-bit number as text.
             let partial = serde_json::json!({"rejectedSpans": rejected.to_string(), "errorMessage": message});
             serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
         }

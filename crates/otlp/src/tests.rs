@@ -1,4 +1,4 @@
-//! A message reads the same in both encodings, and a fault costs no more than what has it.
+//! Both encodings give the same message, and a fault affects only the part that has it.
 
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use proptest::prelude::*;
@@ -66,7 +66,7 @@ fn with(member: &str, value: Json) -> Json {
 }
 
 #[test]
-fn both_encodings_read_the_same() {
+fn both_encodings_give_the_same_spans() {
     let message = message(&json!([span(), {"name": "without ids"}]));
     let decoded: ExportTraceServiceRequest = serde_json::from_value(message.clone()).unwrap();
     let (json, protobuf) = (message.to_string(), decoded.encode_to_vec());
@@ -88,7 +88,7 @@ fn both_encodings_read_the_same() {
 }
 
 #[test]
-fn what_exceeds_a_bound_is_counted() {
+fn the_excess_over_a_bound_is_counted() {
     let many = |item: Json, count: usize| Json::Array(vec![item; count]);
     let mut span = with("attributes", many(text("k", "v"), 7));
     span["events"] = many(json!({"name": "e", "attributes": many(text("k", "v"), 5)}), 3);
@@ -151,7 +151,7 @@ fn a_value_may_be_an_empty_list_or_nothing() {
 }
 
 #[test]
-fn a_bad_value_costs_that_value_and_its_reason_is_the_true_one() {
+fn an_invalid_value_is_dropped_alone_with_its_reason() {
     for (value, fault) in [
         (json!({"intValue": "x"}), "attributes.value is not a whole number"),
         (json!({"intValue": 1.5}), "attributes.value is not a whole number"),
@@ -170,13 +170,13 @@ fn a_bad_value_costs_that_value_and_its_reason_is_the_true_one() {
         assert_eq!(faults, [fault, "attributes.key is empty", "attributes is not an object"], "{value}");
     }
     for (member, value, fault) in [
-        ("kind", json!("SPAN_KIND_SERVER"), "kind is a text; OTLP/JSON has the number of an enumeration"),
+        ("kind", json!("SPAN_KIND_SERVER"), "kind is a text; enumerations are numbers in OTLP/JSON"),
         ("name", json!(1), "name is not a text"),
         ("startTimeUnixNano", json!("-1"), "startTimeUnixNano is out of range"),
         ("parentSpanId", json!("46422517"), "parentSpanId is not 16 hex digits"),
         ("attributes", json!({}), "attributes is not a list"),
         ("status", json!([]), "status is not an object"),
-        ("status", json!({"code": "ERROR"}), "status.code is a text; OTLP/JSON has the number of an enumeration"),
+        ("status", json!({"code": "ERROR"}), "status.code is a text; enumerations are numbers in OTLP/JSON"),
         ("events", json!([{"timeUnixNano": "x"}]), "events.timeUnixNano is not a whole number"),
         ("links", json!([{"traceId": "x"}]), "links.traceId is not 32 hex digits"),
         ("links", json!([{}]), "links have no valid traceId and spanId"),
@@ -188,7 +188,7 @@ fn a_bad_value_costs_that_value_and_its_reason_is_the_true_one() {
 }
 
 #[test]
-fn a_bad_span_costs_only_itself() {
+fn an_invalid_span_is_dropped_alone() {
     for (bad, fault) in [
         (with("traceId", json!("0".repeat(32))), "traceId is missing or all zero"),
         (with("traceId", json!("6b02")), "traceId is not 32 hex digits"),
@@ -253,7 +253,7 @@ fn a_value_may_nest_32_deep() {
 }
 
 #[test]
-fn in_protobuf_too_a_fault_costs_only_what_has_it() {
+fn a_fault_in_protobuf_affects_only_its_part() {
     let attribute = |key: &[u8], value: &[u8]| {
         let (mut entry, mut any) = (Vec::new(), Vec::new());
         wire::bytes(&mut entry, 1, key);
@@ -284,23 +284,23 @@ fn in_protobuf_too_a_fault_costs_only_what_has_it() {
     assert_eq!(
         faults,
         [
-            "parentSpanId has not 8 bytes",
+            "parentSpanId is not 8 bytes long",
             "name is not UTF-8",
-            "span has another type than OTLP gives it",
+            "span has the wrong type",
             "attributes.value is not UTF-8",
             "attributes.key is empty",
-            "attributes is cut off or is not protobuf"
+            "attributes is truncated or is not protobuf"
         ]
     );
     assert_eq!((span.attributes.kept.len(), span.attributes.dropped, span.parent), (1, 3, Parent::Invalid));
     assert_eq!(
         [short, cut].map(ToString::to_string),
-        ["traceId has not 16 bytes", "span is cut off or is not protobuf"]
+        ["traceId is not 16 bytes long", "span is truncated or is not protobuf"]
     );
 }
 
 #[test]
-fn a_response_is_otlp() {
+fn a_response_is_valid_otlp() {
     let success = |rejected, message| {
         let json: Json = serde_json::from_slice(&response::success(Encoding::Json, rejected, message)).unwrap();
         let protobuf = response::success(Encoding::Protobuf, rejected, message);
@@ -326,7 +326,7 @@ proptest! {
 
     /// A message with one byte changed may be another message; each of its spans still has ids and stays within the bounds.
     #[test]
-    fn a_changed_byte_keeps_the_promises(at in 0usize..900, byte: u8, json: bool) {
+    fn a_changed_byte_breaks_no_bound(at in 0usize..900, byte: u8, json: bool) {
         let message = message(&json!([span(), span()]));
         let decoded: ExportTraceServiceRequest = serde_json::from_value(message.clone()).unwrap();
         let (encoding, mut bytes) = if json {

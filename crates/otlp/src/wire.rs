@@ -1,5 +1,5 @@
-//! The wire format of [Protocol Buffers](https://protobuf.dev/programming-guides/encoding/), as much of it as OTLP's messages
-//! need: fields are written straight into a buffer, and read back without a copy. Knows no message; total on any bytes.
+//! The part of [Protocol Buffers' wire format](https://protobuf.dev/programming-guides/encoding/) that OTLP's messages need. Fields
+//! are written directly into a buffer, and read without a copy. Knows no message; total on any bytes.
 
 /// Appends an unsigned number of 1 to 10 bytes.
 #[inline]
@@ -19,12 +19,12 @@ fn long_varint(out: &mut Vec<u8>, mut value: u64) {
     }
 }
 
-/// The bytes that [`varint`] takes.
+/// The length of a [`varint`] in bytes.
 pub const fn varint_len(value: u64) -> usize {
     (70 - (value | 1).leading_zeros() as usize) / 7
 }
 
-/// The bytes of a length-delimited field with a number below 16.
+/// The length in bytes of a length-delimited field with a number below 16.
 pub const fn field_len(payload: usize) -> usize {
     1 + varint_len(payload as u64) + payload
 }
@@ -59,7 +59,7 @@ pub fn fixed64(out: &mut Vec<u8>, field: u8, value: u64) {
     out.extend_from_slice(&value.to_le_bytes());
 }
 
-/// A field's value as it is on the wire.
+/// A field's value on the wire.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Field<'a> {
     /// A varint.
@@ -72,12 +72,12 @@ pub enum Field<'a> {
     Bytes(&'a [u8]),
 }
 
-/// The fields of a message in their order. Ends early where the bytes are not a message.
+/// The fields of a message in order. Ends early if the bytes are not a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a>(pub &'a [u8]);
 
 impl<'a> Fields<'a> {
-    /// The next field's bytes, where that is what it has.
+    /// The next field's bytes, if it is length-delimited.
     #[inline(always)]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let key = self.number()?;
@@ -125,7 +125,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = (u64, Field<'a>);
 
-    // Into the loops that read spans: what becomes of a field is known there, and no field need be put together.
+    // Inlined into the loops that read spans, so that no `Field` is built there.
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let key = self.number()?;
@@ -151,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_number_survives_and_has_its_length(value: u64) {
+        fn a_number_survives_at_its_length(value: u64) {
             let mut out = Vec::new();
             varint(&mut out, value);
             prop_assert_eq!(out.len(), varint_len(value));
@@ -171,7 +171,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn reading_any_bytes_ends(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
             prop_assert!(Fields(&bytes).count() <= bytes.len());
         }
     }

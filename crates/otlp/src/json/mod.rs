@@ -1,5 +1,5 @@
-//! OTLP's JSON. Each level of a message is read into its members as they stand, so that a fault costs no more than the member that has it, and a message
-//! takes no more memory than its bytes. Members that OTLP does not have are ignored, and `null` is the default.
+//! OTLP's JSON. Each level of a message is split into its members' raw text, so that a fault affects only the member that has it, and a message takes no
+//! more memory than its bytes. Unknown members are ignored, and `null` is the default.
 
 mod scalar;
 
@@ -149,8 +149,8 @@ fn span<'a>(json: Raw<'a>, bounds: &Bounds) -> Result<Span<'a>, Fault> {
 fn event<'a>(json: Raw<'a>, bounds: &Bounds) -> Result<Event<'a>, Fault> {
     let (mut event, mut result) = (Event::default(), Ok(()));
     object(json, |name, json| match name {
-        "timeUnixNano" => keep(&mut result, Raw { field: "events.timeUnixNano", json }.unsigned(), &mut event.time),
-        "name" => keep(&mut result, Raw { field: "events.name", json }.text(), &mut event.name),
+        "timeUnixNano" => store(&mut result, Raw { field: "events.timeUnixNano", json }.unsigned(), &mut event.time),
+        "name" => store(&mut result, Raw { field: "events.name", json }.text(), &mut event.name),
         _ => event.attributes.member(name, json, bounds.inner_attributes),
     })?;
     result.map(|()| event)
@@ -161,9 +161,9 @@ fn link<'a>(json: Raw<'a>, bounds: &Bounds) -> Result<Link<'a>, Fault> {
         Link { trace_id: [0; 16], span_id: [0; 8], trace_state: Cow::Borrowed(""), attributes: Attributes::default() };
     let mut result = Ok(());
     object(json, |name, json| match name {
-        "traceId" => keep(&mut result, Raw { field: "links.traceId", json }.id(TRACE_ID), &mut link.trace_id),
-        "spanId" => keep(&mut result, Raw { field: "links.spanId", json }.id(SPAN_ID), &mut link.span_id),
-        "traceState" => keep(&mut result, Raw { field: "links.traceState", json }.text(), &mut link.trace_state),
+        "traceId" => store(&mut result, Raw { field: "links.traceId", json }.id(TRACE_ID), &mut link.trace_id),
+        "spanId" => store(&mut result, Raw { field: "links.spanId", json }.id(SPAN_ID), &mut link.span_id),
+        "traceState" => store(&mut result, Raw { field: "links.traceState", json }.text(), &mut link.trace_state),
         _ => link.attributes.member(name, json, bounds.inner_attributes),
     })?;
     result.and_then(|()| link.checked())
@@ -172,10 +172,10 @@ fn link<'a>(json: Raw<'a>, bounds: &Bounds) -> Result<Link<'a>, Fault> {
 fn status(json: Raw<'_>) -> Result<Status<'_>, Fault> {
     let (mut status, mut result) = (Status::default(), Ok(()));
     object(json, |name, json| match name {
-        "message" => keep(&mut result, Raw { field: "status.message", json }.text(), &mut status.message),
+        "message" => store(&mut result, Raw { field: "status.message", json }.text(), &mut status.message),
         "code" => {
             let code = Raw { field: "status.code", json }.enumeration().map(StatusCode::of);
-            keep(&mut result, code, &mut status.code);
+            store(&mut result, code, &mut status.code);
         }
         _ => {}
     })?;
@@ -185,7 +185,7 @@ fn status(json: Raw<'_>) -> Result<Status<'_>, Fault> {
 fn attribute(json: Raw<'_>, depth: usize) -> Result<Attribute<'_>, Fault> {
     let (mut key, mut value, mut result) = (Cow::Borrowed(""), None, Ok(()));
     object(json, |name, json| match name {
-        "key" => keep(&mut result, Raw { field: "attributes.key", json }.text(), &mut key),
+        "key" => store(&mut result, Raw { field: "attributes.key", json }.text(), &mut key),
         "value" => value = Some(Raw { field: "attributes.value", json }),
         _ => {}
     })?;
@@ -202,7 +202,7 @@ fn value(json: Raw<'_>, depth: usize) -> Result<Value<'_>, Fault> {
     let mut value = Ok(Value::Empty);
     object(json, |name, json| {
         let raw = Raw { field, json };
-        // In a choice, `null` chooses nothing.
+        // A member of a oneof that is `null` is unset.
         if raw.is_null() {
             return;
         }
@@ -220,7 +220,7 @@ fn value(json: Raw<'_>, depth: usize) -> Result<Value<'_>, Fault> {
     value
 }
 
-/// The `values` of a list's object.
+/// Reads the `values` of an `ArrayValue` or a `KeyValueList`.
 fn list<'a, T>(json: Raw<'a>, read: impl Fn(Raw<'a>) -> Result<T, Fault>) -> Result<Vec<T>, Fault> {
     let mut values = None;
     object(json, |name, value| {
@@ -238,13 +238,13 @@ fn list<'a, T>(json: Raw<'a>, read: impl Fn(Raw<'a>) -> Result<T, Fault>) -> Res
 }
 
 impl<'a> Attributes<'a> {
-    /// Takes a member of the object that has these attributes.
-    fn member(&mut self, name: &str, json: &'a RawValue, most: usize) {
-        // A lost value is counted; the object that holds it stays.
+    /// Reads a member of the object to which these attributes belong.
+    fn member(&mut self, name: &str, json: &'a RawValue, limit: usize) {
+        // An invalid value is counted as dropped; its object is kept.
         match name {
             "attributes" => {
                 let items = items(Raw { field: "attributes", json }, |entry| {
-                    let _counted: Result<(), Fault> = self.keep(most, attribute(entry, DEPTH));
+                    let _counted: Result<(), Fault> = self.keep(limit, attribute(entry, DEPTH));
                 });
                 if items.is_err() {
                     add(&mut self.dropped, 1);
@@ -263,15 +263,15 @@ fn add(dropped: &mut u32, count: u32) {
     *dropped = dropped.saturating_add(count);
 }
 
-/// Puts a value where it belongs, or keeps the fault.
-fn keep<T>(result: &mut Result<(), Fault>, value: Result<T, Fault>, place: &mut T) {
+/// Stores a value, or records its fault.
+fn store<T>(result: &mut Result<(), Fault>, value: Result<T, Fault>, target: &mut T) {
     match value {
-        Ok(value) => *place = value,
+        Ok(value) => *target = value,
         Err(fault) => *result = Err(fault),
     }
 }
 
-/// Calls `each` with each item of a list, if there is one.
+/// Calls `each` with each item of an optional list.
 fn optional<'a>(list: Option<Raw<'a>>, each: impl FnMut(Raw<'a>)) -> Result<(), Fault> {
     list.map_or(Ok(()), |list| items(list, each))
 }

@@ -1,5 +1,5 @@
-//! Scalars by [protobuf's mapping to JSON](https://protobuf.dev/programming-guides/json/): `null` is the default, a number may be a text, an integer may
-//! have an exponent or a fraction that is zero. OTLP's exceptions: ids are hex, and enumerations are numbers alone.
+//! Scalars in [protobuf's JSON mapping](https://protobuf.dev/programming-guides/json/): `null` is the default, a number may be written as text, and an
+//! integer may have an exponent or a zero fraction. OTLP's exceptions: ids are hex, and enumerations are always numbers.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::model::Fault;
 
-/// A value as it stands in the message, under the name of its field.
+/// A value's raw JSON, and the name of its field.
 #[derive(Clone, Copy)]
 pub(super) struct Raw<'a> {
     pub(super) field: &'static str,
@@ -70,7 +70,7 @@ impl<'a> Raw<'a> {
     /// The number of an enumeration.
     pub(super) fn enumeration(self) -> Result<u64, Fault> {
         if self.is_text() {
-            return Err(self.fault("is a text; OTLP/JSON has the number of an enumeration"));
+            return Err(self.fault("is a text; enumerations are numbers in OTLP/JSON"));
         }
         self.unsigned()
     }
@@ -94,7 +94,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// The digits of a number, or of a text in its place.
+    /// The digits of a number, or of a text instead of one.
     fn number_text(self) -> Result<Cow<'a, str>, Fault> {
         match self.json.get() {
             "null" => Ok(Cow::Borrowed("0")),
@@ -112,7 +112,7 @@ impl<'a> Raw<'a> {
         GeneralPurpose::new(&alphabet, config).decode(&*text).map_err(|_| self.fault("is not base64"))
     }
 
-    /// An id in hex of either case; all zero where there is none.
+    /// An id in hex of either case; all zero if missing.
     pub(super) fn id<const N: usize>(self, why: &'static str) -> Result<[u8; N], Fault> {
         let text = self.text()?;
         let mut id = [0; N];
@@ -130,13 +130,13 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// JSON's grammar of a number.
+/// Whether a text is a number by JSON's grammar.
 fn is_number(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text)
         .is_ok_and(|_| text.starts_with(|first: char| first == '-' || first.is_ascii_digit()))
 }
 
-/// An integer that is written with a fraction or an exponent, exactly.
+/// The exact value of an integer with a fraction or an exponent.
 fn decimal(text: &str) -> Result<i128, &'static str> {
     if !is_number(text) {
         return Err(WHOLE);
@@ -158,7 +158,7 @@ fn decimal(text: &str) -> Result<i128, &'static str> {
         }
         digits.extend(std::iter::repeat_n('0', zeros));
     } else {
-        // A negative exponent may only take zeros away.
+        // A negative exponent may only remove zeros.
         for _ in 0..shift.unsigned_abs() {
             if digits.pop() != Some('0') {
                 return Err(WHOLE);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_integer_is_a_number_or_a_text_that_is_one() {
+    fn an_integer_may_be_written_as_text() {
         for (json, number) in [
             ("3", 3),
             ("-3", -3),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_double_is_a_number_or_a_text_that_is_one() {
+    fn a_double_may_be_written_as_text() {
         for (json, number) in [("1", 1.0), ("\"1.5\"", 1.5), ("null", 0.0), ("\"-2e3\"", -2_000.0), ("5e-324", 5e-324)]
         {
             assert_eq!(read(json, Raw::double), Ok(number), "{json}");
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_enumeration_has_its_number() {
+    fn an_enumeration_is_its_number() {
         assert_eq!(read("2", Raw::enumeration), Ok(2));
         assert_eq!(read("null", Raw::enumeration), Ok(0));
         assert!(read("\"SPAN_KIND_SERVER\"", Raw::enumeration).is_err());
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_id_is_hex_of_either_case() {
-        let id = |json: &str| read(json, |raw| raw.id::<2>("is no id"));
+        let id = |json: &str| read(json, |raw| raw.id::<2>("is not an id"));
         assert_eq!((id("\"0aF1\""), id("\"\""), id("null")), (Ok([0x0a, 0xf1]), Ok([0, 0]), Ok([0, 0])));
         for json in ["\"0aF\"", "\"0aF1a\"", "\"0ag1\"", "\"+af1\"", "1", "\"\u{e9}\u{e9}\""] {
             assert!(id(json).is_err(), "{json}");
