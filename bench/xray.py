@@ -1,4 +1,4 @@
-"""The traces of `bench xray`, made with aws-xray-sdk-python. Says how many spans were made, and in what time."""
+"""The traces of `bench xray`, made with aws-xray-sdk-python. Prints the number of spans, and the time they took."""
 
 import sys
 import time

@@ -1,6 +1,6 @@
 """The home page of the bootcamp's week-2 backend, for `bench/backend`: Flask, mock data, OpenTelemetry and X-Ray as the lessons set them up.
 
-Where its spans and segments go is in OTEL_EXPORTER_OTLP_ENDPOINT and AWS_XRAY_DAEMON_ADDRESS. Every request is sampled by both."""
+OTEL_EXPORTER_OTLP_ENDPOINT and AWS_XRAY_DAEMON_ADDRESS name the destinations of its spans and segments. Both sample every request."""
 
 import os
 from datetime import datetime, timedelta, timezone
@@ -23,7 +23,7 @@ provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 tracer = trace.get_tracer("home.activities")
 
-# The lessons leave the sampler as it is, which asks the daemon for rules. There is no daemon here that has any.
+# The lessons keep the default sampler, which requests rules from the daemon. Here no daemon has any.
 xray_recorder.configure(
     service="backend-flask",
     dynamic_naming=os.environ.get("AWS_XRAY_URL", "*127.0.0.1*"),

@@ -27,8 +27,8 @@ fn main() -> std::io::Result<()> {
             let number = |text: &str| text.parse().expect("a number");
             load::paced(address, number(rate), number(seconds))
         }
-        ["sink", http, udp, answer, decodes @ ..] => {
-            sink::run(http, udp, answer.parse().expect("how it answers"), decodes == ["decode"])
+        ["sink", http, udp, behaviour, decodes @ ..] => {
+            sink::run(http, udp, behaviour.parse().expect("a behaviour"), decodes == ["decode"])
         }
         ["hyper-proxy", address, upstream] => hyper::run(address, upstream),
         ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),

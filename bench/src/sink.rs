@@ -1,5 +1,5 @@
 //! Receives OTLP/HTTP and X-Ray datagrams, and counts them. It always counts exports and datagrams, but spans only on request,
-//! because decoding takes CPU time from the load's core. It answers each export after a delay, or acts as a faulty collector. When
+//! because decoding takes CPU time from the load's core. It responds to each export after a delay, or acts as a faulty collector. When
 //! its input ends, it prints the counts.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,10 +18,10 @@ static BYTES: AtomicU64 = AtomicU64::new(0);
 static SPANS: AtomicU64 = AtomicU64::new(0);
 static DATAGRAMS: AtomicU64 = AtomicU64::new(0);
 
-/// How an export is answered.
+/// How the sink treats an export.
 #[derive(Clone, Copy)]
-pub(crate) enum Answer {
-    /// Answers 200 after this delay.
+pub(crate) enum Behaviour {
+    /// Responds 200 after this delay.
     After(Duration),
     /// Refuses connections.
     Refuses,
@@ -31,11 +31,11 @@ pub(crate) enum Answer {
     Drips,
     /// Rejects one span of the export.
     Partial,
-    /// Answers with another status.
+    /// Responds with another status.
     Status(&'static str),
 }
 
-impl FromStr for Answer {
+impl FromStr for Behaviour {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -48,12 +48,12 @@ impl FromStr for Answer {
             "401" => Self::Status("401 Unauthorized"),
             "429" => Self::Status("429 Too Many Requests\r\nretry-after: 1"),
             "503" => Self::Status("503 Service Unavailable"),
-            _ => Self::After(Duration::from_millis(text.parse().map_err(|_| format!("no answer {text}"))?)),
+            _ => Self::After(Duration::from_millis(text.parse().map_err(|_| format!("no behaviour {text}"))?)),
         })
     }
 }
 
-pub(crate) fn run(http: &str, udp: &str, answer: Answer, decodes: bool) -> std::io::Result<()> {
+pub(crate) fn run(http: &str, udp: &str, behaviour: Behaviour, decodes: bool) -> std::io::Result<()> {
     let socket = UdpSocket::bind(udp)?;
     spawn(move || {
         let mut buffer = [0; 65_536];
@@ -61,11 +61,11 @@ pub(crate) fn run(http: &str, udp: &str, answer: Answer, decodes: bool) -> std::
             DATAGRAMS.fetch_add(1, Relaxed);
         }
     });
-    if !matches!(answer, Answer::Refuses) {
+    if !matches!(behaviour, Behaviour::Refuses) {
         let listener = TcpListener::bind(http)?;
         spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                spawn(move || take(&stream, answer, decodes));
+                spawn(move || take(&stream, behaviour, decodes));
             }
         });
     }
@@ -76,7 +76,7 @@ pub(crate) fn run(http: &str, udp: &str, answer: Answer, decodes: bool) -> std::
     Ok(())
 }
 
-fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
+fn take(mut stream: &TcpStream, behaviour: Behaviour, decodes: bool) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -95,7 +95,7 @@ fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
             }
             zipped |= header == "content-encoding: gzip";
         }
-        if let Answer::Resets = answer {
+        if let Behaviour::Resets = behaviour {
             // Unread data turns the close into a reset.
             return None;
         }
@@ -103,23 +103,23 @@ fn take(mut stream: &TcpStream, answer: Answer, decodes: bool) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         EXPORTS.fetch_add(1, Relaxed);
         BYTES.fetch_add(length as u64, Relaxed);
-        if let Answer::After(delay) = answer {
+        if let Behaviour::After(delay) = behaviour {
             sleep(delay);
         }
         if decodes {
             SPANS.fetch_add(count(&body, zipped)?, Relaxed);
         }
         // An `ExportTraceServiceResponse` whose partial success has one rejected span.
-        let (status, body) = match answer {
-            Answer::Status(status) => (status, [].as_slice()),
-            Answer::Partial => ("200 OK", [0x0a, 2, 8, 1].as_slice()),
+        let (status, body) = match behaviour {
+            Behaviour::Status(status) => (status, [].as_slice()),
+            Behaviour::Partial => ("200 OK", [0x0a, 2, 8, 1].as_slice()),
             _ => ("200 OK", [].as_slice()),
         };
         let length = body.len();
         let head =
             format!("HTTP/1.1 {status}\r\ncontent-type: application/x-protobuf\r\ncontent-length: {length}\r\n\r\n");
         let message = [head.as_bytes(), body].concat();
-        if let Answer::Drips = answer {
+        if let Behaviour::Drips = behaviour {
             for byte in &message {
                 sleep(Duration::from_millis(100));
                 stream.write_all(std::slice::from_ref(byte)).ok()?;
