@@ -9,6 +9,7 @@ mod environment;
 mod form;
 mod lifetime;
 mod load;
+mod ports;
 mod preflight;
 mod ready;
 mod rules;

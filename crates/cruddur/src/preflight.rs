@@ -2,13 +2,14 @@
 //! together. Creates nothing but the data folder.
 
 use std::io::{ErrorKind, Write, stderr};
-use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use backend::{Database, Faults};
 use settings::Settings;
+
+use crate::ports::{Port, ports};
 
 /// How long to wait for a port that an earlier, stopping run may still hold.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -53,28 +54,6 @@ fn plan(settings: &mut Settings) -> Plan {
     Plan { database, telemetry, faults, week2, own_upstream, own_viewer, own_rules }
 }
 
-/// Every address that a service listens on, and its variable.
-pub(crate) fn ports(
-    backend: &backend::Config,
-    proxy: &frontend_proxy::Config,
-    viewer: &trace_viewer::Config,
-) -> [(&'static str, Port); 4] {
-    [
-        ("CRUDDUR_PROXY_LISTEN", Port::Tcp(proxy.listen)),
-        ("CRUDDUR_BACKEND_LISTEN", Port::Tcp(backend.listen)),
-        ("CRUDDUR_VIEWER_LISTEN", Port::Tcp(viewer.listen)),
-        ("CRUDDUR_XRAY_LISTEN", Port::Daemon(viewer.xray)),
-    ]
-}
-
-/// An address that a service listens on.
-#[derive(Clone, Copy)]
-pub(crate) enum Port {
-    Tcp(SocketAddr),
-    /// UDP and TCP.
-    Daemon(SocketAddr),
-}
-
 /// Binds all ports together, so that two services on one port are also detected.
 fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
     let deadline = Instant::now() + PATIENCE;
@@ -105,25 +84,4 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
             break;
         }
     }
-}
-
-impl Port {
-    pub(crate) fn address(self) -> SocketAddr {
-        match self {
-            Self::Tcp(address) | Self::Daemon(address) => address,
-        }
-    }
-
-    pub(crate) fn bind(self) -> std::io::Result<Held> {
-        match self {
-            Self::Tcp(address) => TcpListener::bind(address).map(Held::Tcp),
-            Self::Daemon(address) => Ok(Held::Daemon(UdpSocket::bind(address)?, TcpListener::bind(address)?)),
-        }
-    }
-}
-
-#[expect(dead_code, reason = "held, so that the port is taken while the others are tried")]
-pub(crate) enum Held {
-    Tcp(TcpListener),
-    Daemon(UdpSocket, TcpListener),
 }

@@ -2,11 +2,9 @@
 
 use std::io::ErrorKind;
 
-use telemetry::{Url, probe};
-
 use super::report::{Report, Status};
 use super::scope::Scope;
-use crate::preflight::Port;
+use crate::ports::{Port, is_cruddur};
 
 impl Report {
     pub(super) fn ports(&mut self, scope: Scope, ports: &[(&'static str, Port)]) {
@@ -14,7 +12,7 @@ impl Report {
             let address = port.address();
             match port.bind() {
                 Ok(_) => self.add(*variable, Status::Ok, format!("{address} is free")),
-                Err(error) if error.kind() == ErrorKind::AddrInUse && is_ours(variable, *port) => {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && is_cruddur(variable, *port) => {
                     self.add(*variable, Status::Ok, format!("{address} is in use by a running Cruddur"));
                 }
                 Err(error) => {
@@ -35,16 +33,4 @@ fn owner(variable: &str) -> Scope {
         "CRUDDUR_BACKEND_LISTEN" => Scope::Backend,
         _ => Scope::Viewer,
     }
-}
-
-/// Whether the listener responds as that service does, at a path that is never traced.
-fn is_ours(variable: &str, port: Port) -> bool {
-    let (path, status) = match variable {
-        "CRUDDUR_VIEWER_LISTEN" => ("/api/traces", 200),
-        // The X-Ray daemon's side supports no operation by GET.
-        "CRUDDUR_XRAY_LISTEN" => ("/GetSamplingRules", 404),
-        _ => ("/health/telemetry", 200),
-    };
-    let url = format!("http://{}{path}", port.address()).parse::<Url>();
-    url.is_ok_and(|url| probe::get(&url) == Ok(status))
 }

@@ -6,7 +6,7 @@ use settings::{Settings, is_placeholder};
 
 use super::report::{Report, Status};
 use super::scope::Scope;
-use crate::preflight::{Port, ports};
+use crate::ports::{Port, ports};
 
 /// Variables with these prefixes are Cruddur's or OpenTelemetry's.
 const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
