@@ -110,6 +110,28 @@ fn all_faults_are_reported_together_before_anything_starts() {
 }
 
 #[test]
+fn a_second_start_names_the_running_cruddur_instead_of_its_ports() {
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &[]);
+    let address = |url: &str| url.trim_start_matches("http://").to_owned();
+    let (page, backend, viewer) = (address(&cruddur.page), address(&cruddur.backend), address(&cruddur.viewer));
+    let ended = run(
+        &["up"],
+        &[
+            ("CRUDDUR_PROXY_LISTEN", &page),
+            ("CRUDDUR_BACKEND_LISTEN", &backend),
+            ("CRUDDUR_VIEWER_LISTEN", &viewer),
+            ("CRUDDUR_XRAY_LISTEN", &cruddur.xray),
+            ("CRUDDUR_DATA", data.path().to_str().unwrap()),
+        ],
+    );
+    assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
+    let expected = format!("error: CRUDDUR_PROXY_LISTEN: Cruddur is already running at http://{page}; use it");
+    let lines: Vec<_> = ended.errors.lines().collect();
+    assert!(matches!(lines.as_slice(), [line] if line.starts_with(&expected)), "{lines:?}");
+}
+
+#[test]
 fn a_single_service_reports_its_faults_and_exits_with_64() {
     for (service, variable) in [
         ("backend", "CRUDDUR_BACKEND_LISTEN"),

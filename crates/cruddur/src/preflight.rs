@@ -9,7 +9,7 @@ use anyhow::Result;
 use backend::{Database, Faults};
 use settings::Settings;
 
-use crate::ports::{Port, ports};
+use crate::ports::{Port, is_cruddur, ports};
 
 /// How long to wait for a port that an earlier, stopping run may still hold.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -56,6 +56,12 @@ fn plan(settings: &mut Settings) -> Plan {
 
 /// Binds all ports together, so that two services on one port are also detected.
 fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
+    if let Some((variable, page)) = ports.first().filter(|(variable, page)| is_running(variable, *page)) {
+        let address = page.address();
+        let fix =
+            "use it, or stop it first, or set the four CRUDDUR_*_LISTEN to start another (port 0 takes a free one)";
+        return settings.fault(*variable, format!("Cruddur is already running at http://{address}; {fix}"));
+    }
     let deadline = Instant::now() + PATIENCE;
     let mut held = Vec::new();
     for (variable, port) in ports {
@@ -84,4 +90,8 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
             break;
         }
     }
+}
+
+fn is_running(variable: &str, page: Port) -> bool {
+    page.bind().is_err_and(|error| error.kind() == ErrorKind::AddrInUse) && is_cruddur(variable, page)
 }
