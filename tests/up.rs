@@ -65,6 +65,19 @@ fn it_prints_the_destination_of_log_records() {
 }
 
 #[test]
+fn it_warns_of_a_misspelt_variable() {
+    let data = Folder::new();
+    let variables = [("CRUDDUR_FAULT", "n-plus-one"), ("CRUDDUR_COLOUR", "red"), ("OTEL_PYTHON_LOG_LEVEL", "debug")];
+    let errors = Cruddur::up(&data, &variables).stop().errors;
+    let warnings: Vec<_> = errors.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let expected = [
+        "warning: CRUDDUR_COLOUR is unknown; unset it, or correct its name",
+        "warning: CRUDDUR_FAULT is unknown; did you mean CRUDDUR_FAULTS?",
+    ];
+    assert_eq!(warnings, expected, "{errors}");
+}
+
+#[test]
 fn ctrl_c_stops_it() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);

@@ -14,6 +14,7 @@ mod preflight;
 mod ready;
 mod rules;
 mod services;
+mod unknown;
 mod up;
 
 use std::io::{self, Write};

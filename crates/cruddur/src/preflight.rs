@@ -10,6 +10,7 @@ use backend::{Database, Faults};
 use settings::Settings;
 
 use crate::ports::{Port, is_cruddur, ports};
+use crate::unknown::{note, unknown};
 
 /// How long to wait for a port that an earlier, stopping run may still hold.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,7 +30,7 @@ pub(crate) struct Plan {
     pub(crate) own_rules: bool,
 }
 
-/// Reads and checks everything.
+/// Reads and checks everything. Prints a warning for each variable that is probably misspelt.
 ///
 /// # Errors
 /// All faults, as [`settings::Faults`].
@@ -49,6 +50,10 @@ fn plan(settings: &mut Settings) -> Plan {
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
     let own_rules = settings.text("CRUDDUR_XRAY_RULES").is_some();
+    for name in unknown(settings) {
+        // Standard error may be closed.
+        drop(writeln!(stderr(), "warning: {}", note(name, settings.nearest(name))));
+    }
     let week2 = backend.week2_notice();
     let (database, faults) = (backend.database, backend.faults);
     Plan { database, telemetry, faults, week2, own_upstream, own_viewer, own_rules }

@@ -7,9 +7,8 @@ use settings::{Settings, is_placeholder};
 use super::report::{Report, Status};
 use super::scope::Scope;
 use crate::ports::{Port, ports};
+use crate::unknown::{PREFIXES, note, unknown};
 
-/// Variables with these prefixes are Cruddur's or OpenTelemetry's.
-const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
 /// Variables that name a proxy for a client's requests, in upper or lower case.
 const PROXIES: [&str; 4] = ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
 
@@ -43,19 +42,17 @@ pub(super) fn variables(scope: Scope) -> (Report, AllConfigs) {
 
 impl Report {
     fn names(&mut self, settings: &Settings, elsewhere: &Settings) {
-        let (known, unknown) = settings.set(&PREFIXES);
+        let (known, _) = settings.set(&PREFIXES);
         let list = if known.is_empty() { "none is set; all defaults apply".to_owned() } else { known.join(", ") };
         self.add("variables", Status::Ok, format!("{list} (from this process's environment)"));
         if Path::new(".env").exists() {
             self.add("variables", Status::Note, "only docker compose reads .env; export what `cargo run` needs");
         }
         let (of_others, _) = elsewhere.set(&PREFIXES);
-        // Variables of the specification have their own warnings, or mean something in other circumstances.
-        for name in unknown.into_iter().filter(|name| !telemetry::config::is_known(name)) {
+        for name in unknown(settings) {
             let note = match settings.nearest(name).or_else(|| elsewhere.nearest(name)) {
                 _ if of_others.contains(&name) => format!("{name} is set, but only other services read it"),
-                Some(known) => format!("{name} is unknown; did you mean {known}?"),
-                None => format!("{name} is unknown; unset it, or correct its name"),
+                nearest => note(name, nearest),
             };
             self.add("variables", Status::Note, note);
         }
