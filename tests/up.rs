@@ -34,10 +34,14 @@ fn it_announces_its_addresses_to_people_too() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
     let text = cruddur.announced().join("\n");
-    let Cruddur { page, backend, viewer, xray, sign_in, .. } = &cruddur;
+    let Cruddur { backend, viewer, xray, .. } = &cruddur;
+    // A session belongs to the name of the page's address, and people type this one.
+    let [page, sign_in] = [&cruddur.page, &cruddur.sign_in].map(|url| url.replace("127.0.0.1", "localhost"));
+    assert!(sign_in.len() <= 80, "a terminal breaks {sign_in}");
     for line in [
         format!("  page       {page}/"),
-        format!("  sign in    {sign_in}   (as @andrewbrown; works once, for an hour)"),
+        "  sign in    as @andrewbrown with this link; it works once, for an hour:".to_owned(),
+        sign_in.clone(),
         format!("  API        {page}/api/activities/home   (backend {backend})"),
         format!("  traces     {viewer}/   (also {page}/traces/)"),
         format!("  receives   OTLP at {viewer}, X-Ray segments at udp {xray}"),

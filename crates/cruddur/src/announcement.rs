@@ -60,12 +60,15 @@ impl<'a> Announcement<'a> {
     }
 
     fn text(&self) -> Result<String> {
-        let Self { plan, page, backend, viewer, xray, .. } = self;
+        let Self { plan, backend, viewer, xray, .. } = self;
+        let page = with_localhost(self.page);
         let mut text = String::new();
         writeln!(text, "\nCruddur is ready.")?;
         writeln!(text, "  page       {page}/")?;
         if let Some(link) = &self.sign_in {
-            writeln!(text, "  sign in    {link}   (as @{FIRST_USER}; works once, for an hour)")?;
+            // On its own line, since terminals break a link that is longer than 80 columns.
+            writeln!(text, "  sign in    as @{FIRST_USER} with this link; it works once, for an hour:")?;
+            writeln!(text, "{}", with_localhost(link))?;
         }
         if plan.faults != Faults::NONE {
             writeln!(text, "  faults     {}   (CRUDDUR_FAULTS)", plan.faults)?;
@@ -109,4 +112,9 @@ impl<'a> Announcement<'a> {
         });
         spans.chain(logs.map(|logs| ("logs", logs))).collect()
     }
+}
+
+/// The name of this machine that people type, so that a session of the printed link holds for the page that they open.
+fn with_localhost(url: &str) -> String {
+    url.replacen("://127.0.0.1:", "://localhost:", 1)
 }
