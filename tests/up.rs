@@ -69,6 +69,13 @@ fn it_prints_the_destination_of_log_records() {
 }
 
 #[test]
+fn it_prints_no_bounds_of_its_services() {
+    let data = Folder::new();
+    let errors = Cruddur::up(&data, &[]).stop().errors;
+    assert!(errors.contains("backend: ") && !errors.contains(" connections"), "{errors}");
+}
+
+#[test]
 fn it_warns_of_a_misspelt_variable() {
     let data = Folder::new();
     let variables = [("CRUDDUR_FAULT", "n-plus-one"), ("CRUDDUR_COLOUR", "red"), ("OTEL_PYTHON_LOG_LEVEL", "debug")];

@@ -38,18 +38,21 @@ pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
     let (config, telemetry) =
         settings::from_env(|settings| (backend::Config::read(settings), telemetry::Config::read(settings)))?;
     let telemetry = telemetry.service_version(VERSION).install("backend")?;
-    let served = serve_backend(config, stopped(lifetime)?).await;
+    let served = serve_backend(config, lifetime, stopped(lifetime)?).await;
     telemetry.shutdown();
     served
 }
 
-async fn serve_backend(config: backend::Config, stop: impl Future<Output = ()>) -> Result<()> {
+async fn serve_backend(config: backend::Config, lifetime: Lifetime, stop: impl Future<Output = ()>) -> Result<()> {
     let mut stop = std::pin::pin!(stop);
     // Opening a database may take long; a stop signal must still take effect meanwhile.
     let (store, token) = tokio::select! {
         opened = open_store(&config).instrument(tracing::info_span!("start")) => opened?,
         () = &mut stop => return Ok(()),
     };
+    if !lifetime.until_stdin_closes {
+        drop(writeln!(stderr(), "backend: {}", store.bounds()));
+    }
     if config.faults != Faults::NONE {
         drop(writeln!(stderr(), "backend: faults are on, by CRUDDUR_FAULTS: {}", config.faults));
     }
@@ -76,7 +79,6 @@ async fn open_store(config: &backend::Config) -> Result<(Store, Option<backend::
         ));
     };
     let store = Store::open(&config.database, config.faults, announce).await?;
-    drop(writeln!(stderr(), "backend: {}", store.bounds()));
     let token = match &config.one_time_sign_in {
         Some(handle) => store.offer_sign_in(handle, backend::store::now()).await?,
         None => None,
@@ -93,19 +95,26 @@ pub(crate) async fn frontend_proxy(options: Proxy) -> Result<()> {
         return Ok(stdout().write_all(config.table().as_bytes())?);
     }
     let telemetry = telemetry.service_version(VERSION).install("frontend-proxy")?;
-    let served = serve_frontend_proxy(config, stopped(options.lifetime)?).await;
+    let served = serve_frontend_proxy(config, options.lifetime, stopped(options.lifetime)?).await;
     telemetry.shutdown();
     served
 }
 
-async fn serve_frontend_proxy(config: frontend_proxy::Config, stop: impl Future<Output = ()>) -> Result<()> {
+async fn serve_frontend_proxy(
+    config: frontend_proxy::Config,
+    lifetime: Lifetime,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let server = frontend_proxy::Server::bind(config).await?;
     // Without a file there is nothing to reload, and SIGHUP stops the process as usual.
     if let Some(reloader) = server.reloader() {
         tokio::spawn(reload_at_hangup(reloader)?);
     }
-    // Standard error may be closed.
-    drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));
+    // Bounds are for the operator of a service. Under `up`, they would hide what a developer must read.
+    if !lifetime.until_stdin_closes {
+        // Standard error may be closed.
+        drop(writeln!(stderr(), "frontend-proxy: {}", server.bounds()));
+    }
     Ready::new("frontend-proxy").at("http", format_args!("{}://{}", server.scheme(), server.addr())).announce();
     server.run_until(stop).await;
     Ok(())
