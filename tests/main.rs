@@ -53,6 +53,7 @@ mod smuggling;
 mod social;
 mod spans;
 mod stale_statements;
+mod stand_ins;
 mod standby;
 mod store;
 mod support;

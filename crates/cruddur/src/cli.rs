@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::doctor::Doctor;
+use crate::honeycomb::Honeycomb;
 use crate::lifetime::Lifetime;
 use crate::load::{self, Load};
 use crate::rules::RulesTest;
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     /// Visit a running Cruddur as people would, and report how fast each route responds
     #[command(after_help = load::HELP)]
     Load(Load),
+    /// A stand-in for Honeycomb, to try it without an account: prints the variables that send to it, then each span
+    Honeycomb(Honeycomb),
     /// Tools for AWS X-Ray
     #[command(subcommand)]
     Xray(Xray),

@@ -7,6 +7,7 @@ mod cli;
 mod doctor;
 mod environment;
 mod form;
+mod honeycomb;
 mod lifetime;
 mod load;
 mod ports;
@@ -55,6 +56,7 @@ async fn run(command: Command) -> Result<()> {
         Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
         Command::Doctor(options) => doctor::run(options).await,
         Command::Load(options) => load::run(&options).await,
+        Command::Honeycomb(options) => honeycomb::run(options).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     }
 }

@@ -1,7 +1,6 @@
 //! `cruddur xray rules test`: which rule of a file decides for a request, and why the others do not. Reads only the file,
 //! and queries no daemon.
 
-use std::fmt;
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,7 +12,7 @@ use settings::Settings;
 use xray::rules::MAX_FILE_BYTES;
 use xray::{Request, Rule, Rules};
 
-use crate::form::Form;
+use crate::form::{Form, line};
 
 /// The names of our services' segments.
 const SERVICES: [&str; 2] = ["backend", "frontend-proxy"];
@@ -189,22 +188,9 @@ fn note(rule: &Rule, services: &[&str]) -> Option<String> {
     }
 }
 
-/// Writes a line, with control characters escaped except the line's end, so that the file's author cannot control the terminal.
-fn line(out: &mut impl Write, text: &fmt::Arguments<'_>) -> std::io::Result<()> {
-    let escaped = text.to_string().chars().fold(String::new(), |mut line, c| {
-        if c.is_control() {
-            line.extend(c.escape_default())
-        } else {
-            line.push(c)
-        }
-        line
-    });
-    writeln!(out, "{escaped}")
-}
-
 fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> {
     let RulesReport { service, method, host, path, .. } = report;
-    line(out, &format_args!("{method} {path} at {}, received by {service}:", host.unwrap_or("any host")))?;
+    line(out, format_args!("{method} {path} at {}, received by {service}:", host.unwrap_or("any host")))?;
     let width = report.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
     for rule in &report.rules {
         let verdict = match (rule.name == report.decides.rule, rule.matches) {
@@ -213,17 +199,17 @@ fn print(report: &RulesReport<'_>, out: &mut impl Write) -> std::io::Result<()> 
             (false, false) => format!("no: {}", rule.differences.join("; ")),
         };
         let description = rule.description.map(|description| format!(" ({description})")).unwrap_or_default();
-        line(out, &format_args!("  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name))?;
+        line(out, format_args!("  {:>5}  {:<width$}{description}  {verdict}", rule.priority, rule.name))?;
     }
     for skipped in &report.skipped {
-        line(out, &format_args!("skipped: {skipped}"))?;
+        line(out, format_args!("skipped: {skipped}"))?;
     }
     for note in &report.notes {
-        line(out, &format_args!("note: {note}"))?;
+        line(out, format_args!("note: {note}"))?;
     }
     let Decision { rule, reservoir, rate } = report.decides;
     let percent = (rate * 1e6).round() / 1e4;
-    line(out, &format_args!("{rule} decides: it records {reservoir} a second, and {percent} % of the others"))
+    line(out, format_args!("{rule} decides: it records {reservoir} a second, and {percent} % of the others"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,289 @@
+//! `cruddur honeycomb`: a stand-in for Honeycomb, to try it without an account. Accepts spans and log records over OTLP/HTTP with a
+//! key, refuses what Honeycomb would refuse, and prints a line for each span with its dataset. Keeps nothing.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::io::{Read, Write, stdout};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use flate2::read::GzDecoder;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use otlp::response::{code_of, failure, success};
+use otlp::{Bounds, Encoding, Resource, Span};
+use serde_json::json;
+use settings::Listen;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::form::line;
+use crate::lifetime::stop_signal;
+
+/// The largest body, compressed or not, as at Honeycomb.
+const MAX_BODY: usize = 15 * 1024 * 1024;
+/// Connections at a time; more wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// For a request's head, and for its body.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// After a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+/// A resource's attributes suffice to find `service.name`.
+const BOUNDS: Bounds = Bounds { attributes: 128, events: 0, links: 0, inner_attributes: 0 };
+
+const TEAM: &str = "x-honeycomb-team";
+const DATASET: &str = "x-honeycomb-dataset";
+
+#[derive(Args)]
+pub(crate) struct Honeycomb {
+    /// The address to listen on; port 0 picks a free port
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8126")]
+    listen: Listen,
+    /// The key that senders must have
+    #[arg(long, default_value = "hcaik_stand_in")]
+    key: String,
+}
+
+/// Why a request is refused.
+struct Refusal(StatusCode, Cow<'static, str>);
+
+/// Prints the variables that send here, then each span, until a signal.
+///
+/// # Errors
+/// The address cannot be listened on, or standard output is closed.
+pub(crate) async fn run(options: Honeycomb) -> Result<()> {
+    let Listen(address) = options.listen;
+    let mut stop = pin!(stop_signal()?);
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("cannot listen on {address}; give another --listen"))?;
+    let address = listener.local_addr()?;
+    writeln!(stdout(), "export HONEYCOMB_API_KEY={} HONEYCOMB_API_ENDPOINT=http://{address}", options.key)?;
+    let (key, permits) = (Arc::<str>::from(options.key), Arc::new(Semaphore::new(CONNECTIONS)));
+    loop {
+        let accept = async {
+            let permit = Arc::clone(&permits).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, stream) = tokio::select! {
+            accepted = accept => accepted,
+            () = &mut stop => return Ok(()),
+        };
+        let Ok((stream, _)) = stream else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let key = Arc::clone(&key);
+        tokio::spawn(async move {
+            serve(stream, key).await;
+            drop(permit);
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, key: Arc<str>) {
+    let respond = service_fn(move |request| respond(request, Arc::clone(&key)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), respond);
+    // A client may disconnect at any time.
+    drop(connection.await);
+}
+
+async fn respond(request: Request<Incoming>, key: Arc<str>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let authorized = authorize(&head.headers, &key);
+    let response = match (&head.method, head.uri.path()) {
+        (&Method::GET, "/1/auth") => match authorized {
+            Ok(()) => json_response(StatusCode::OK, &identity()),
+            Err(Refusal(status, why)) => json_response(status, &json!({ "error": why })),
+        },
+        (&Method::POST, path @ ("/v1/traces" | "/v1/logs")) => {
+            match Encoding::of_content_type(text(&head, CONTENT_TYPE.as_str())) {
+                None => {
+                    json_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({"error": "unsupported content type"}))
+                }
+                Some(encoding) => {
+                    let received = async {
+                        authorized.and_then(|()| with_dataset(&head.headers, &key))?;
+                        let body = unpack(&head, collect(body).await?)?;
+                        if path == "/v1/traces" {
+                            print_spans(encoding, &body, &head.headers, &key)
+                        } else {
+                            print_logs(&body)
+                        }
+                    };
+                    export_response(encoding, received.await)
+                }
+            }
+        }
+        _ => json_response(StatusCode::NOT_FOUND, &json!({"error": "not found"})),
+    };
+    Ok(response)
+}
+
+fn authorize(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
+    let refuse = |why| Err(Refusal(StatusCode::UNAUTHORIZED, Cow::Borrowed(why)));
+    match headers.get(TEAM).map(|own| own.as_bytes()) {
+        None => refuse("missing 'x-honeycomb-team' header"),
+        Some(own) if own != key.as_bytes() => refuse("unknown API key - check your credentials"),
+        Some(_) => Ok(()),
+    }
+}
+
+/// A classic key belongs to no environment, and its spans must name their dataset.
+fn with_dataset(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
+    if is_classic(key) && !headers.contains_key(DATASET) {
+        return Err(Refusal(StatusCode::UNAUTHORIZED, Cow::Borrowed("missing 'x-honeycomb-dataset' header")));
+    }
+    Ok(())
+}
+
+fn is_classic(key: &str) -> bool {
+    let is_hex = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (key.len() == 32 && is_hex) || (key.len() == 64 && key.starts_with("hc") && key.get(3..6) == Some("ic_"))
+}
+
+async fn collect(body: Incoming) -> Result<Bytes, Refusal> {
+    match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, Cow::Borrowed("the body is late"))),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(unreadable()),
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+    }
+}
+
+fn unpack(head: &Parts, body: Bytes) -> Result<Bytes, Refusal> {
+    match text(head, CONTENT_ENCODING.as_str()) {
+        "" | "identity" => Ok(body),
+        "gzip" => {
+            let mut unpacked = Vec::new();
+            let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX).saturating_add(1);
+            GzDecoder::new(&*body).take(limit).read_to_end(&mut unpacked).map_err(|_| unreadable())?;
+            if unpacked.len() > MAX_BODY { Err(too_large()) } else { Ok(unpacked.into()) }
+        }
+        _ => Err(unreadable()),
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal(StatusCode::PAYLOAD_TOO_LARGE, Cow::Borrowed("the body is larger than 15 MiB"))
+}
+
+fn unreadable() -> Refusal {
+    Refusal(StatusCode::BAD_REQUEST, Cow::Borrowed("the body cannot be read"))
+}
+
+/// Prints the spans of a message once all of it has been read. Returns how many were rejected, and why.
+fn print_spans(encoding: Encoding, body: &[u8], headers: &HeaderMap, key: &str) -> Result<(u64, String), Refusal> {
+    let classic = headers.get(DATASET).and_then(|dataset| dataset.to_str().ok()).filter(|_| is_classic(key));
+    let (mut lines, mut rejected, mut why) = (Vec::new(), 0, String::new());
+    let read = otlp::spans(encoding, body, &BOUNDS, |resource, _, span| match span {
+        Ok(span) => lines.push(span_line(classic, resource, &span)),
+        Err(fault) => {
+            rejected += 1;
+            why = fault.to_string();
+        }
+    });
+    read.map_err(|error| Refusal(StatusCode::BAD_REQUEST, Cow::Owned(error.to_string())))?;
+    let mut out = stdout().lock();
+    // Standard output may be closed.
+    lines.iter().for_each(|span| drop(line(&mut out, format_args!("{span}"))));
+    Ok((rejected, why))
+}
+
+fn span_line(classic: Option<&str>, resource: &Resource<'_>, span: &Span<'_>) -> String {
+    let service = resource.service().map(str::trim).filter(|service| !service.is_empty());
+    let dataset = match (classic, service) {
+        (Some(dataset), _) => dataset,
+        (None, Some(service)) if !service.starts_with("unknown_service") => service,
+        (None, _) => "unknown_service",
+    };
+    let (service, trace) = (service.unwrap_or("unknown_service"), u128::from_be_bytes(span.trace_id));
+    format!("dataset={dataset} service={service} trace={trace:032x} span={}", span.name)
+}
+
+/// Accepts log records unread.
+fn print_logs(body: &[u8]) -> Result<(u64, String), Refusal> {
+    drop(writeln!(stdout(), "log records: {} bytes", body.len()));
+    Ok((0, String::new()))
+}
+
+/// What `GET /1/auth` tells of the key.
+fn identity() -> serde_json::Value {
+    json!({
+        "id": "stand-in",
+        "type": "ingest",
+        "api_key_access": {"events": true, "createDatasets": true},
+        "environment": {"name": "stand-in", "slug": "stand-in"},
+        "team": {"name": "stand-in", "slug": "stand-in"},
+    })
+}
+
+fn export_response(encoding: Encoding, received: Result<(u64, String), Refusal>) -> Response<Full<Bytes>> {
+    let (status, body) = match received {
+        Ok((rejected, why)) => (StatusCode::OK, success(encoding, rejected, &why)),
+        Err(Refusal(status, why)) => (status, failure(encoding, code_of(status.as_u16()), &why)),
+    };
+    response(status, encoding.content_type(), body)
+}
+
+fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
+    response(status, "application/json", body.to_string().into_bytes())
+}
+
+fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
+    response
+}
+
+fn text<'h>(head: &'h Parts, name: &str) -> &'h str {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_in_the_dataset_of_its_service_or_of_a_classic_keys_header() {
+        let of = |classic: Option<&str>, service: Option<&str>| {
+            let mut lines = Vec::new();
+            let attributes = match service {
+                Some(service) => json!([{"key": "service.name", "value": {"stringValue": service}}]),
+                None => json!([]),
+            };
+            let span =
+                json!({"traceId": "6b02f03a54f4980499a5c1872558fcbf", "spanId": "46422517bae0bb00", "name": "GET /"});
+            let message =
+                json!({"resourceSpans": [{"resource": {"attributes": attributes}, "scopeSpans": [{"spans": [span]}]}]});
+            otlp::spans(Encoding::Json, message.to_string().as_bytes(), &BOUNDS, |resource, _, span| {
+                lines.push(span_line(classic, resource, &span.unwrap()));
+            })
+            .unwrap();
+            lines.concat().replace(" trace=6b02f03a54f4980499a5c1872558fcbf span=GET /", "")
+        };
+        assert_eq!(of(None, Some("backend")), "dataset=backend service=backend");
+        assert_eq!(of(None, Some("unknown_service:ruby")), "dataset=unknown_service service=unknown_service:ruby");
+        assert_eq!(of(None, None), "dataset=unknown_service service=unknown_service");
+        assert_eq!(of(Some("lesson"), Some("backend")), "dataset=lesson service=backend");
+    }
+
+    #[test]
+    fn a_classic_key_is_recognised_by_its_form() {
+        assert!(is_classic("0123456789abcdef0123456789abcdef") && is_classic(&format!("hcaic_{}", "0".repeat(58))));
+        assert!(!is_classic("hcaik_stand_in") && !is_classic("0123456789ABCDEF0123456789ABCDEF"));
+    }
+}
