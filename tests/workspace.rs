@@ -66,28 +66,77 @@ fn every_workspace_definition_runs_the_readmes_commands() {
     }
 }
 
-/// Every file that a page of the book or the README links to exists, and every page is in the summary.
+/// Every file and heading that a page links to exists.
 #[test]
 fn no_link_in_the_documentation_is_dead() {
-    let mut pages = vec![root().join("README.md")];
-    for folder in ["docs/src", "journal"] {
-        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
-        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
-    }
-    for page in &pages {
-        let text = fs::read_to_string(page).unwrap();
+    let mut dead = Vec::new();
+    for page in documentation() {
+        let text = fs::read_to_string(&page).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
-            let file = link.split('#').next().unwrap();
-            if !file.is_empty() && !file.contains("://") {
-                assert!(page.parent().unwrap().join(file).exists(), "{} links to {link}", page.display());
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            if !file.contains("://") && !(target.exists() && (anchor.is_empty() || has_heading(&target, anchor))) {
+                dead.push(format!("{} links to {link}", page.display()));
             }
         }
     }
+    assert!(dead.is_empty(), "\n{}", dead.join("\n"));
+}
+
+/// Whether a page has a heading with this anchor, as mdBook and GitHub form it.
+fn has_heading(page: &Path, anchor: &str) -> bool {
+    let slug = |heading: &str| -> String {
+        let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    let text = fs::read_to_string(page).unwrap();
+    text.lines().filter(|line| line.starts_with('#')).any(|line| slug(line.trim_start_matches('#').trim()) == anchor)
+}
+
+#[test]
+fn every_page_of_the_book_is_in_its_summary() {
+    let book = root().join("docs/src");
     let summary = text("docs/src/SUMMARY.md");
-    for page in pages.iter().filter(|page| page.parent().unwrap().ends_with("docs/src")) {
-        let name = page.file_name().unwrap().to_str().unwrap();
+    for page in documentation() {
+        let Ok(name) = page.strip_prefix(&book) else { continue };
+        let name = name.to_str().unwrap();
         assert!(name == "SUMMARY.md" || summary.contains(&format!("({name})")), "{name} is not in the summary");
     }
+}
+
+/// Figures say which command prints them; the command has these options.
+#[test]
+fn every_documented_command_of_a_bench_exists() {
+    let mut commands = 0;
+    for page in documentation() {
+        let page = fs::read_to_string(page).unwrap();
+        for command in page.split('`').skip(1).step_by(2) {
+            let mut words = command.split_whitespace().skip_while(|word| !word.starts_with("bench/"));
+            let Some(script) = words.next().filter(|script| root().join(script).is_file()) else { continue };
+            let source = text(script);
+            for option in words.filter(|word| word.starts_with("--")) {
+                assert!(source.contains(option), "`{command}`: {script} has no {option}");
+            }
+            commands += 1;
+        }
+    }
+    assert!(commands > 10, "{commands} commands of benches are documented");
+}
+
+/// The pages that people read: the book's, the journal's, and those at the root.
+fn documentation() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let mut folders: Vec<PathBuf> = ["docs/src", "journal", ""].map(|folder| root().join(folder)).to_vec();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            } else if path.is_dir() && path.starts_with(root().join("docs/src")) {
+                folders.push(path);
+            }
+        }
+    }
+    pages
 }
 
 /// Some code, or the compose file, reads every variable named in the documentation.
