@@ -21,7 +21,7 @@ enum Trace {
 }
 use Trace::{Kept, New};
 
-/// A case of the suite, or of ours: its name; header lines as sent, in which `T` stands for the trace id, `S` for the span id
+/// A case of the suite, or our own: its name; header lines as sent, in which `T` stands for the trace id, `S` for the span id
 /// and `V` for a whole valid value; the outcome for the trace; and the forwarded tracestate.
 type Row = (&'static str, &'static [&'static str], Trace, &'static str);
 

@@ -106,7 +106,7 @@ fn find<'a>(spans: &'a [Value], kind: &str, name: &str) -> &'a Value {
     found.unwrap_or_else(|| panic!("no {kind} {name}: {:#}", Value::from(spans.to_vec())))
 }
 
-/// The trace ids that the viewer knows.
+/// The trace ids that the viewer has.
 fn known(viewer: &Cruddur) -> Vec<String> {
     let list = http::get(&format!("{}/api/traces", viewer.viewer)).json();
     list.as_array().unwrap().iter().map(|trace| trace["trace_id"].as_str().unwrap().to_owned()).collect()

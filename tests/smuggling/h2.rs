@@ -2,7 +2,7 @@
 
 type Headers = [(&'static str, &'static str)];
 
-/// Headers instead of or beside a good request's, DATA, and the body that goes on; none where the request is refused.
+/// Headers that replace a valid request's or are added to it, DATA, and the forwarded body; `None` if the request is refused.
 /// `{n}` is the case's number, and a value of `-` leaves a header out.
 pub(super) const CASES: &[(&Headers, &str, Option<&str>)] = &[
     (&[], "", Some("")),
@@ -60,10 +60,10 @@ pub(super) const CASES: &[(&Headers, &str, Option<&str>)] = &[
     (&[(":x", "y")], "", None),
 ];
 
-/// A good request's headers with these instead or beside.
+/// A valid request's headers, with these replaced or added.
 pub(super) fn with(case: usize, headers: &Headers) -> Vec<(String, String)> {
     let good = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/api/{n}")];
-    // A pseudo-header behind another one stands where it is given.
+    // A pseudo-header that follows another one keeps its position.
     let misplaced = headers.first().is_some_and(|(name, _)| !name.starts_with(':'));
     let given = |name: &str| !misplaced && headers.iter().any(|(other, _)| *other == name);
     let (pseudo, others): (Vec<_>, Vec<_>) = headers.iter().partition(|(name, _)| name.starts_with(':') && !misplaced);

@@ -52,8 +52,8 @@ fn binary() -> PathBuf {
         let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
         let mut build = Command::new(env!("CARGO"));
         build.args(["build", "-q", "-p", "cruddur", "--manifest-path", manifest]);
-        // `cargo test` sets variables for the tests' package, which `ring`'s build script would take for changed ones of its own. It, and all
-        // that depends on it, would be rebuilt, and once more by the next `cargo test`.
+        // `cargo test` sets variables for the tests' package, which `ring`'s build script would take for changes. It, and all that depends
+        // on it, would be rebuilt, and once more by the next `cargo test`.
         for variable in ["MANIFEST_DIR", "MANIFEST_LINKS", "PKG_NAME"] {
             build.env_remove(format!("CARGO_{variable}"));
         }

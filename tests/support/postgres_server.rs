@@ -60,7 +60,7 @@ impl PostgresServer {
         });
     }
 
-    /// Stops it at once, as in a crash.
+    /// Stops it immediately, as in a crash.
     pub(crate) fn stop(&self) {
         self.succeed("pg_ctl", &["-D", &self.data(), "-m", "immediate", "-w", "stop"]);
     }

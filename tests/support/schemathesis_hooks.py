@@ -1,4 +1,4 @@
-"""What schemathesis is told of Cruddur that no schema can say. `PEERS` names the handles of the users as whom it asks."""
+"""Facts about Cruddur that no schema can express. `PEERS` has the handles of the users whose tokens it sends."""
 
 import os
 import unicodedata
@@ -6,8 +6,8 @@ import unicodedata
 import schemathesis
 
 PEERS = set(filter(None, os.environ["PEERS"].split(",")))
-# A schema's limits are those of a text as it is kept: before that, its control characters and outer spaces go. A schema counts code points, and
-# Cruddur what a person takes for one character: texts in which those differ prove nothing.
+# A schema's limits apply to a text as it is stored, without control characters and outer spaces. A schema counts code points, and
+# Cruddur what a person sees as one character: texts in which those differ prove nothing.
 LIMITS = {"AcceptedNegativeData", "RejectedPositiveData"}
 
 deleted = set()
@@ -19,7 +19,7 @@ def kept(text):
 
 
 def is_one_character(c):
-    """Always: it joins no neighbour, and shows something."""
+    """Whether it always is one: visible, and never joined to its neighbour."""
     joins = "\u1100" <= c <= "\u11ff" or "\ua960" <= c <= "\ua97f" or "\ud7b0" <= c <= "\ud7ff" or "\U0001f1e6" <= c <= "\U0001f1ff"
     return unicodedata.category(c)[0] not in "MC" and not joins and c not in "\u2800\u3164\uffa0\ufffc"
 
@@ -34,7 +34,7 @@ def texts(value):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """What is said between the users is for both to read, and would look as if one saw the other's messages."""
+    """Both users can read messages between them, which would look as if one read the other's."""
     return not PEERS.intersection(texts(case.body))
 
 
@@ -46,7 +46,7 @@ def after_call(context, case, response):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    # An Idempotency-Key that comes again is answered as it was, with what somebody may have deleted since.
+    # An Idempotency-Key that is repeated gets the first response, which may name rows deleted since.
     if type(failure).__name__ == "EnsureResourceAvailability":
         return case.path_parameters["uuid"] not in deleted
     if type(failure).__name__ not in LIMITS:

@@ -1,5 +1,5 @@
 //! Whether AWS X-Ray accepts a document: by `document.json`, a JSON schema of the fields, and by the requirements that span a whole
-//! document. For tests alone: a fault is a text for a person. Knows nothing of spans, and does no I/O.
+//! document. For tests alone: a fault is a text. Does no I/O, and depends on no crate of ours.
 
 #![expect(
     clippy::unwrap_used,
