@@ -54,8 +54,11 @@ pub(crate) struct Connection {
     answered: u64,
     /// Bytes have been received since.
     has_begun: bool,
-    /// Until when the next request must begin, or its head end. actix-http does this before the first response.
-    next: Option<Pin<Box<Sleep>>>,
+    /// Until when the next request must begin, or its head end. actix-http limits the first head.
+    deadline: Instant,
+    /// Wakes the connection at `deadline` or earlier: moving a timer for each request costs more than waking up a few times a minute. Set from the first
+    /// response on.
+    alarm: Option<Pin<Box<Sleep>>>,
     /// Until when the client must read, and what it has read in that time.
     write: Option<Pin<Box<Sleep>>>,
     taken: usize,
@@ -64,7 +67,8 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(io: TcpStream, bounds: Bounds) -> Self {
         let watch = Watch::default();
-        Self { io, bounds, watch, answered: 0, has_begun: false, next: None, write: None, taken: 0 }
+        let deadline = Instant::now() + bounds.head;
+        Self { io, bounds, watch, answered: 0, has_begun: false, deadline, alarm: None, write: None, taken: 0 }
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -85,13 +89,29 @@ impl Connection {
         if self.answered != answered {
             self.answered = answered;
             self.has_begun = false;
-            set(&mut self.next, Instant::now() + self.bounds.idle);
+            self.deadline = Instant::now() + self.bounds.idle;
         }
-        if received && !self.has_begun && self.next.is_some() {
+        if received && !self.has_begun && answered > 0 {
             self.has_begun = true;
-            set(&mut self.next, Instant::now() + self.bounds.head);
+            self.deadline = Instant::now() + self.bounds.head;
         }
-        self.next.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+        if answered == 0 { Poll::Pending } else { self.poll_alarm(cx) }
+    }
+
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A deadline for a head that begins later is not before this.
+        let next = |deadline: Instant| deadline.min(Instant::now() + self.bounds.head);
+        let alarm = match &mut self.alarm {
+            // It has been polled, so that it wakes this task, which does not change.
+            Some(alarm) if !alarm.is_elapsed() => return Poll::Pending,
+            Some(_) if self.deadline <= Instant::now() => return Poll::Ready(()),
+            Some(alarm) => {
+                alarm.as_mut().reset(next(self.deadline));
+                alarm
+            }
+            None => self.alarm.insert(Box::pin(sleep_until(next(self.deadline)))),
+        };
+        alarm.as_mut().poll(cx)
     }
 
     /// Ready once the client has read too little for too long.
@@ -111,13 +131,6 @@ impl Connection {
     fn all_written(&mut self) {
         self.write = None;
         self.taken = 0;
-    }
-}
-
-fn set(sleep: &mut Option<Pin<Box<Sleep>>>, deadline: Instant) {
-    match sleep {
-        Some(sleep) => sleep.as_mut().reset(deadline),
-        None => *sleep = Some(Box::pin(sleep_until(deadline))),
     }
 }
 

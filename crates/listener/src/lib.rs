@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::body::{BodySize, BoxBody, MessageBody};
+use actix_http::body::{BodySize, MessageBody};
 use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
@@ -91,7 +91,7 @@ fn exchange<S, B>(
     mut request: Request,
     app: &S,
     body: Duration,
-) -> impl Future<Output = Result<Response<BoxBody>, S::Error>> + use<S, B>
+) -> impl Future<Output = Result<Response<Answer<B>>, S::Error>> + use<S, B>
 where
     S: Service<Request>,
     S::Response: Into<Response<B>>,
@@ -108,26 +108,29 @@ where
         {
             unread = None;
         }
-        Ok(response.map_body(|_, body| BoxBody::new(Answer { body: body.boxed(), _busy: busy, _unread: unread })))
+        Ok(response.map_body(|_, body| Answer { body, _busy: busy, _unread: unread }))
     }
 }
 
-/// A response's body. When it is dropped, the connection is no longer busy.
-struct Answer {
-    body: BoxBody,
-    _busy: Option<Busy>,
-    /// The request's, if it was not waited for.
-    _unread: Option<Shared>,
+pin_project_lite::pin_project! {
+    /// A response's body. When it is dropped, the connection is no longer busy.
+    struct Answer<B> {
+        #[pin]
+        body: B,
+        _busy: Option<Busy>,
+        // The request's, if it was not waited for.
+        _unread: Option<Shared>,
+    }
 }
 
-impl MessageBody for Answer {
-    type Error = Box<dyn std::error::Error>;
+impl<B: MessageBody> MessageBody for Answer<B> {
+    type Error = B::Error;
 
     fn size(&self) -> BodySize {
         self.body.size()
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().body.poll_next(cx)
     }
 }
