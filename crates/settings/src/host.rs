@@ -58,10 +58,27 @@ pub fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// The characters of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding.
+/// Whether a byte is a character of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte)
+    NAME_BYTES[usize::from(byte)]
 }
+
+/// A table, because each request's host is parsed.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+            );
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
 
 #[cfg(test)]
 mod tests {
