@@ -49,8 +49,8 @@ impl RootSpanBuilder for RootSpan {
         }
         let connected = request.peer_addr();
         let peer = connected.map(http::peer);
-        let client = client(request.request());
         let found = SpanHeaders::of(request.headers());
+        let client = client_by(request.request(), &found);
         let served = Served {
             method: request.method().as_str(),
             route: route.as_deref(),
@@ -96,14 +96,17 @@ impl RootSpanBuilder for RootSpan {
 
 /// The client of a request.
 pub fn client(request: &HttpRequest) -> Client<'_> {
-    let host = request.headers().get(HOST).and_then(|host| text(Some(host)));
+    client_by(request, &SpanHeaders::of(request.headers()))
+}
+
+fn client_by<'a>(request: &'a HttpRequest, found: &SpanHeaders<'a>) -> Client<'a> {
     let connected = Client {
         // A socket without an address is this machine's own.
         address: request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), http::peer),
         scheme: if request.app_config().secure() { "https" } else { "http" },
-        host: host.map(Into::into),
+        host: text(found.host).map(Into::into),
     };
-    match request.app_data::<Trust>() {
+    match request.app_data::<Trust>().filter(|_| found.is_forwarded) {
         Some(trust) => connected.resolve_behind(request.headers(), trust),
         None => connected,
     }
@@ -157,19 +160,25 @@ fn text(value: Option<&HeaderValue>) -> Option<&str> {
 /// headers.
 #[derive(Default)]
 struct SpanHeaders<'a> {
+    host: Option<&'a HeaderValue>,
     user_agent: Option<&'a HeaderValue>,
     /// Whether there is a context to extract.
     carries_context: bool,
+    /// Whether a proxy says who the client is.
+    is_forwarded: bool,
 }
 
 impl<'a> SpanHeaders<'a> {
     fn of(headers: &'a HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
-            if *name == USER_AGENT {
+            if *name == HOST {
+                found.host.get_or_insert(value);
+            } else if *name == USER_AGENT {
                 found.user_agent.get_or_insert(value);
             } else {
                 found.carries_context |= FIELDS.contains(name);
+                found.is_forwarded |= X_FORWARDED.contains(name);
             }
         }
         found
