@@ -1,13 +1,13 @@
-//! What every request must satisfy before a handler sees it: a host that this listener serves, and JSON in a write's body. Also decides which site's page made
+//! What every request must satisfy before a handler sees it: a host that this listener serves, a body that is not encoded, and JSON in a write's body. Also decides which site's page made
 //! a write: the [session](super::session) checks that before it acts on a cookie.
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, ORIGIN, TRANSFER_ENCODING};
+use actix_web::dev::ServiceRequest;
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, ORIGIN, TRANSFER_ENCODING,
+};
 use actix_web::http::uri::Authority;
 use actix_web::http::{Method, StatusCode, Version};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+use actix_web::{HttpMessage, HttpRequest};
 use futures_util::StreamExt;
 use settings::allowed_hosts::{AllowedHosts, HostFault};
 use settings::origin::Origin;
@@ -15,31 +15,44 @@ use telemetry::actix::client;
 
 use super::problem::Problem;
 
-type Checked<B> = Result<ServiceResponse<EitherBody<B>>, Error>;
-
-/// A middleware that serves only the [`AllowedHosts`] among the app's data.
-pub(super) async fn host<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Checked<B> {
-    let checked = request.app_data::<AllowedHosts>().map_or(Ok(()), |hosts| {
-        let target = request.uri().authority().map(Authority::as_str);
-        hosts.check(target, request.headers().get_all(HOST).map(|host| host.as_bytes()))
-    });
-    match checked {
-        Err(HostFault::Foreign) => {
-            refused(request, &Problem::Other(StatusCode::MISDIRECTED_REQUEST, HostFault::Foreign.to_string()))
-        }
-        Err(HostFault::Missing) if request.version() == Version::HTTP_10 => passed(request, next).await,
-        Err(fault) => refused(request, &Problem::bad_request(fault.to_string())),
-        Ok(()) => passed(request, next).await,
+/// Checks that the request's host is one of the [`AllowedHosts`] among the app's data.
+///
+/// # Errors
+/// The host is not served here, or the request has no valid one.
+pub(super) fn host(request: &ServiceRequest) -> Result<(), Problem> {
+    let Some(hosts) = request.app_data::<AllowedHosts>() else { return Ok(()) };
+    let target = request.uri().authority().map(Authority::as_str);
+    match hosts.check(target, request.headers().get_all(HOST).map(|host| host.as_bytes())) {
+        Ok(()) => Ok(()),
+        Err(HostFault::Missing) if request.version() == Version::HTTP_10 => Ok(()),
+        Err(HostFault::Foreign) => Err(Problem::Other(StatusCode::MISDIRECTED_REQUEST, HostFault::Foreign.to_string())),
+        Err(fault) => Err(Problem::bad_request(fault.to_string())),
     }
 }
 
-/// A middleware that accepts no body in a write except `application/json`. A browser sends that to another origin only after a preflight, unlike the types of a
-/// form.
-pub(super) async fn json<B: MessageBody + 'static>(mut request: ServiceRequest, next: Next<B>) -> Checked<B> {
-    if is_read(request.method()) || is_json(request.headers()) || !has_body(&mut request).await {
-        passed(request, next).await
+/// Checks that the body is not encoded, since none is decoded: pages send no compressed ones, and a body that is not inflated cannot grow.
+///
+/// # Errors
+/// It is encoded.
+pub(super) fn encoding(request: &ServiceRequest) -> Result<(), Problem> {
+    if request.headers().get_all(CONTENT_ENCODING).all(is_identity) { Ok(()) } else { Err(Problem::Encoded) }
+}
+
+fn is_identity(encoding: &HeaderValue) -> bool {
+    let is_identity = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
+    encoding.to_str().is_ok_and(|codings| codings.split(',').map(str::trim).all(is_identity))
+}
+
+/// Checks that the body of a write, if there is one, is `application/json`. A browser sends that to another origin only after a preflight, unlike the types of
+/// a form.
+///
+/// # Errors
+/// It has another type. The body cannot be read afterwards.
+pub(super) async fn json(request: &mut ServiceRequest) -> Result<(), Problem> {
+    if is_read(request.method()) || is_json(request.headers()) || !has_body(request).await {
+        Ok(())
     } else {
-        refused(request, &Problem::media_type())
+        Err(Problem::media_type())
     }
 }
 
@@ -83,15 +96,6 @@ fn is_json(headers: &HeaderMap) -> bool {
     let (Some(one), None) = (types.next(), types.next()) else { return false };
     let essence = one.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
-}
-
-async fn passed<B: MessageBody + 'static>(request: ServiceRequest, next: Next<B>) -> Checked<B> {
-    next.call(request).await.map(ServiceResponse::map_into_left_body)
-}
-
-fn refused<B>(request: ServiceRequest, problem: &Problem) -> Checked<B> {
-    let (request, _) = request.into_parts();
-    Ok(ServiceResponse::new(request, problem.error_response()).map_into_right_body())
 }
 
 #[cfg(test)]

@@ -1,68 +1,64 @@
-//! What wraps every handler: CORS, the refusal of encoded bodies, configured faults, and the end of the drain.
+//! What wraps every handler: the checks of a request, CORS, configured faults, and the end of the drain.
 
 use actix_cors::{Cors, CorsError};
-use actix_web::body::{EitherBody, MessageBody};
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
+use actix_web::http::header;
 use actix_web::middleware::Next;
-use actix_web::{ResponseError, web};
+use actix_web::{Error, ResponseError, web};
 use settings::origin::{EXPOSED_HEADERS, Origin};
 
+use super::guard;
 use super::problem::Problem;
 use super::state::State;
+use crate::faults::Faults;
+
+/// What happens to a request before CORS: a host that is not served here gets no response that a page could read.
+pub(super) async fn enter<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Err(problem) = guard::host(&request) {
+        return Ok(refused(request, &problem).map_into_right_body());
+    }
+    if let Some(state) = request.app_data::<web::Data<State>>() {
+        state.origins.report(&request);
+    }
+    next.call(request).await.map(refusal)
+}
+
+/// What happens to a request between CORS and its handler: it is refused, it fails if `CRUDDUR_FAULTS` says so, or it gets a response before the server ends.
+/// One middleware, because each boxes all that is within it.
+pub(super) async fn admit(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, Error> {
+    let Some(state) = request.app_data::<web::Data<State>>().cloned() else { return next.call(request).await };
+    let refusal = guard::encoding(&request).and_then(|()| fail_as_configured(&request, state.faults));
+    if let Err(problem) = refusal {
+        return Ok(refused(request, &problem));
+    }
+    let answer = async {
+        match guard::json(&mut request).await {
+            Ok(()) => next.call(request).await,
+            Err(problem) => Ok(refused(request, &problem)),
+        }
+    };
+    state.drain.answer_in_time(answer).await
+}
+
+fn refused(request: ServiceRequest, problem: &Problem) -> ServiceResponse {
+    let (request, _) = request.into_parts();
+    ServiceResponse::new(request, problem.error_response())
+}
 
 /// Makes some requests fail, as if something were wrong, if `CRUDDUR_FAULTS` is set to do so.
-pub(super) async fn fail_as_asked<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    let percent = request.app_data::<web::Data<State>>().map_or(0, |state| state.faults.error_percent);
+fn fail_as_configured(request: &ServiceRequest, faults: Faults) -> Result<(), Problem> {
+    let percent = faults.error_percent;
     let is_health = matches!(request.path(), "/api/health-check" | "/health/ready");
-    if percent > 0 && !is_health && rand::random_range(0..100) < percent {
-        let (request, _) = request.into_parts();
-        let response = Problem::Asked.error_response();
-        return Ok(ServiceResponse::new(request, response).map_into_right_body());
-    }
-    next.call(request).await.map(ServiceResponse::map_into_left_body)
-}
-
-/// No body is decoded: pages send no compressed ones, and a body that is not inflated cannot grow.
-pub(super) async fn refuse_encoded<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
-    if request.headers().get_all(header::CONTENT_ENCODING).all(is_identity) {
-        return next.call(request).await.map(ServiceResponse::map_into_left_body);
-    }
-    let (request, _) = request.into_parts();
-    let response = Problem::Encoded.error_response();
-    Ok(ServiceResponse::new(request, response).map_into_right_body())
-}
-
-fn is_identity(encoding: &HeaderValue) -> bool {
-    let is_identity = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case("identity");
-    encoding.to_str().is_ok_and(|codings| codings.split(',').map(str::trim).all(is_identity))
-}
-
-/// Gives a response to a request that still waits at the end of the drain.
-pub(super) async fn answer_in_time<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let ending = request.app_data::<web::Data<State>>().map(|state| state.drain.ending.clone());
-    let Some(ending) = ending else { return next.call(request).await };
-    tokio::select! {
-        biased;
-        answer = next.call(request) => answer,
-        () = ending.cancelled() => {
-            Err(Problem::Other(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping".to_owned()).into())
-        }
-    }
+    if percent > 0 && !is_health && rand::random_range(0..100) < percent { Err(Problem::Asked) } else { Ok(()) }
 }
 
 /// The refusal of a preflight is a problem document too.
-pub(super) fn refusal<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
+fn refusal<B: MessageBody>(response: ServiceResponse<B>) -> ServiceResponse<EitherBody<B>> {
     let error = response.response().error().and_then(actix_web::Error::as_error::<CorsError>);
     let Some(why) = error.map(ToString::to_string) else {
         return response.map_into_left_body();

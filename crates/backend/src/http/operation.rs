@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, web};
 use telemetry::span::SpanExt;
 use tracing::Span;
 
+use super::drain::STOPPING;
 use super::json;
 use super::problem::{self, Problem};
 use super::state::{Answer, State};
@@ -41,13 +42,12 @@ pub(super) async fn test_error() -> Answer {
         (status = 503, description = "It is about to stop, its database does not answer, or their clocks differ by more than a minute",
             body = problem::Body, content_type = "application/problem+json")))]
 pub(super) async fn ready(state: web::Data<State>) -> Answer {
-    let unavailable = |why: String| Err(Problem::Other(StatusCode::SERVICE_UNAVAILABLE, why));
-    if state.drain.begun.is_cancelled() {
-        return unavailable("the server is stopping".to_owned());
+    if state.drain.has_begun() {
+        return Err(Problem::unavailable(STOPPING));
     }
     match state.store.readiness().await {
         Ok(()) => Ok(HttpResponse::NoContent().finish()),
-        Err(why) => unavailable(why.to_string()),
+        Err(why) => Err(Problem::unavailable(&why.to_string())),
     }
 }
 

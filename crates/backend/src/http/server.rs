@@ -4,19 +4,17 @@ use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use actix_web::dev::Service;
 use actix_web::{App, middleware as actix, web};
-use futures_util::TryFutureExt;
 use listener::Bounds;
 use tracing_actix_web::TracingLogger;
 
 use super::drain::Drain;
 use super::feed::Feed;
-use super::middleware::{answer_in_time, cors, fail_as_asked, refusal, refuse_encoded};
+use super::middleware::{admit, cors, enter};
+use super::openapi;
 use super::origins::Origins;
 use super::routes::{account_routes, no_account_routes, routes};
 use super::state::{Accounts, State};
-use super::{guard, openapi};
 use crate::config::Config;
 use crate::store::Store;
 
@@ -81,7 +79,6 @@ impl Server {
         let state = web::Data::new(state);
         let drain_seconds = bounds.drain_seconds;
         let server = listener::serve(listener, bounds, move || {
-            let reporting = state.clone();
             App::new()
                 .app_data(state.clone())
                 .app_data(web::Data::new(Feed::default()))
@@ -89,16 +86,9 @@ impl Server {
                 .app_data(hosts.clone())
                 .configure(routes)
                 .configure(account_routes)
-                .wrap(actix::from_fn(guard::json))
-                .wrap(actix::from_fn(answer_in_time))
-                .wrap(actix::from_fn(fail_as_asked))
-                .wrap(actix::from_fn(refuse_encoded))
+                .wrap(actix::from_fn(admit))
                 .wrap(cors(state.origins.allowed()))
-                .wrap_fn(move |request, service| {
-                    reporting.origins.report(&request);
-                    service.call(request).map_ok(refusal)
-                })
-                .wrap(actix::from_fn(guard::host))
+                .wrap(actix::from_fn(enter))
                 .wrap(actix::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
@@ -109,6 +99,7 @@ impl Server {
             served = &mut server => served,
             never = store.keep_swept() => match never {},
             () = shutdown => {
+                drain.begin();
                 let served = async { tokio::join!(server, handle.stop(true)).0 };
                 let mut served = std::pin::pin!(served);
                 tokio::select! {
