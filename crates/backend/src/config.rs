@@ -20,6 +20,7 @@
 
 mod accounts;
 mod database;
+mod environment;
 mod postgres_url;
 mod shape;
 
@@ -29,12 +30,15 @@ use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
+use crate::domain::FIRST_USER;
 use crate::faults::Faults;
 pub use accounts::{Accounts, Issuer};
 pub use database::Database;
 pub(crate) use database::{Embedded, Postgres};
 pub use settings::origin::Origin;
 pub(crate) use shape::Shape;
+
+use environment::is_production;
 
 /// The backend's settings.
 #[derive(Debug)]
@@ -81,6 +85,17 @@ impl Config {
             one_time_sign_in,
         }
     }
+
+    /// A notice of what week 2 mode permits; `None` in any other mode.
+    pub fn week2_notice(&self) -> Option<String> {
+        let origins: Vec<_> = self.origins.iter().map(Origin::as_str).collect();
+        (self.shape == Shape::Week2).then(|| match origins.as_slice() {
+            [] => {
+                format!("no page may act as @{FIRST_USER}; set FRONTEND_URL to the address of the original's frontend")
+            }
+            _ => format!("pages of {} act as @{FIRST_USER} without signing in", origins.join(" and ")),
+        })
+    }
 }
 
 /// The faults to inject: none in production, whatever is configured.
@@ -93,23 +108,11 @@ pub fn faults(settings: &mut Settings) -> Faults {
     faults
 }
 
-fn is_production(settings: &mut Settings) -> bool {
-    const CHOICES: [(&str, Environment); 2] =
-        [("development", Environment::Development), ("production", Environment::Production)];
-    settings.choose("CRUDDUR_ENV", &CHOICES) == Some(Environment::Production)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Environment {
-    Development,
-    Production,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let mut settings = Settings::from_pairs(pairs);
         let config = Config::read(&mut settings);
         settings.finish(config).map_err(|faults| faults.to_string())
@@ -134,5 +137,19 @@ mod tests {
         let named: Vec<_> = faults.lines().filter_map(|line| line.split(':').next()).collect();
         assert_eq!(named, ["CRUDDUR_BACKEND_LISTEN", "FRONTEND_URL", "BACKEND_URL", "DATABASE_URL"]);
         assert!(!faults.contains("canary"), "{faults}");
+    }
+
+    #[test]
+    fn week_2_mode_is_refused_where_accounts_matter() {
+        let week2 = ("CRUDDUR_API", "week2");
+        let config = read(&[week2, ("FRONTEND_URL", "http://localhost:3000")]).unwrap();
+        assert!(config.week2_notice().unwrap().contains("http://localhost:3000"));
+        assert!(read(&[week2]).unwrap().week2_notice().unwrap().contains("FRONTEND_URL"));
+        assert_eq!(read(&[]).unwrap().week2_notice(), None);
+        for other in [("CRUDDUR_ENV", "production"), ("AUTH_MODE", "cognito")] {
+            let faults = read(&[week2, other]).unwrap_err();
+            let own = faults.lines().find(|line| line.starts_with("CRUDDUR_API: ")).unwrap();
+            assert!(own.contains(other.0) && own.contains(other.1), "{own}");
+        }
     }
 }

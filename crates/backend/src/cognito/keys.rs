@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
 
-use super::Refused;
+use super::error::Refused;
 use super::jwks::{self, Key, NoKeys};
 
 /// The interval after a request for an unknown key, until the next one is allowed.

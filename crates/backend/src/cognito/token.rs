@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::error::Refused;
 use super::jwks::Key;
-use super::{Bearer, Refused};
 use crate::config::Issuer;
 use crate::domain::Handle;
 
@@ -18,6 +18,15 @@ const MAX: usize = 16 * 1024;
 const LEEWAY: i64 = 30;
 /// The longest subject by [OpenID Connect](https://openid.net/specs/openid-connect-core-1_0.html#IDToken).
 const MAX_SUBJECT: usize = 255;
+
+/// The bearer of a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bearer {
+    /// The issuer and its name for the user: another issuer may mean another user by the same name.
+    pub(crate) subject: String,
+    /// The preferred handle of the user, if it is free.
+    pub(crate) handle: Handle,
+}
 
 /// A token of which nothing has been verified.
 pub(super) struct Unverified<'a> {

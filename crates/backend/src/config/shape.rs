@@ -2,8 +2,8 @@
 
 use settings::Settings;
 
-use super::{Config, Origin, accounts, is_production};
-use crate::domain::FIRST_USER;
+use super::accounts;
+use super::environment::is_production;
 
 /// The frontend that the API is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,19 +12,6 @@ pub enum Shape {
     Whole,
     /// The original of week 2. A profile is the plain list of cruds, and requests from its pages without credentials act as the first user.
     Week2,
-}
-
-impl Config {
-    /// A notice of what week 2 mode permits; `None` in any other mode.
-    pub fn week2_notice(&self) -> Option<String> {
-        let origins: Vec<_> = self.origins.iter().map(Origin::as_str).collect();
-        (self.shape == Shape::Week2).then(|| match origins.as_slice() {
-            [] => {
-                format!("no page may act as @{FIRST_USER}; set FRONTEND_URL to the address of the original's frontend")
-            }
-            _ => format!("pages of {} act as @{FIRST_USER} without signing in", origins.join(" and ")),
-        })
-    }
 }
 
 impl Shape {
@@ -40,24 +27,5 @@ impl Shape {
             }
         }
         shape
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::read;
-
-    #[test]
-    fn week_2_mode_is_refused_where_accounts_matter() {
-        let week2 = ("CRUDDUR_API", "week2");
-        let config = read(&[week2, ("FRONTEND_URL", "http://localhost:3000")]).unwrap();
-        assert!(config.week2_notice().unwrap().contains("http://localhost:3000"));
-        assert!(read(&[week2]).unwrap().week2_notice().unwrap().contains("FRONTEND_URL"));
-        assert_eq!(read(&[]).unwrap().week2_notice(), None);
-        for other in [("CRUDDUR_ENV", "production"), ("AUTH_MODE", "cognito")] {
-            let faults = read(&[week2, other]).unwrap_err();
-            let own = faults.lines().find(|line| line.starts_with("CRUDDUR_API: ")).unwrap();
-            assert!(own.contains(other.0) && own.contains(other.1), "{own}");
-        }
     }
 }

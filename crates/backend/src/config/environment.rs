@@ -1,0 +1,15 @@
+//! Whether this is production.
+
+use settings::Settings;
+
+pub(super) fn is_production(settings: &mut Settings) -> bool {
+    const CHOICES: [(&str, Environment); 2] =
+        [("development", Environment::Development), ("production", Environment::Production)];
+    settings.choose("CRUDDUR_ENV", &CHOICES) == Some(Environment::Production)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Environment {
+    Development,
+    Production,
+}
