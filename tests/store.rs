@@ -1,7 +1,7 @@
 //! The store's story, from an empty database to a reopened one, run on each engine.
 
 use backend::domain::{Activity, FIRST_USER, Limit, Message, Page, Reaction, Term, Thread, Ttl, User};
-use backend::store::{Deletion, Outcome};
+use backend::store::{Deletion, Outcome, Rendered};
 use backend::{Database, Faults, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use settings::Settings;
@@ -261,23 +261,23 @@ fn all() -> Page {
 async fn create(store: &Store, text: &str, ttl: Ttl, now: DateTime<Utc>) -> Activity {
     let author = store.user(FIRST_USER).await.unwrap().unwrap();
     let message = Message::parse(text, Message::MAX_CRUD).unwrap();
-    match store.create(&author, message, ttl, now, None, no_answer).await.unwrap() {
-        Outcome::Done(crud) => crud,
+    match store.create(&author, message, ttl, now, None, no_response).await.unwrap() {
+        Outcome::Done(crud, _) => crud,
         other => panic!("{other:?}"),
     }
 }
 
 async fn reply(store: &Store, user: &User, parent: Uuid, text: &str, now: DateTime<Utc>) -> Option<Activity> {
     let message = Message::parse(text, Message::MAX_REPLY).unwrap();
-    match store.reply(user, parent, message, now, None, no_answer).await.unwrap() {
-        Outcome::Done(reply) => reply,
+    match store.reply(user, parent, message, now, None, no_response).await.unwrap()? {
+        Outcome::Done(reply, _) => Some(reply),
         other => panic!("{other:?}"),
     }
 }
 
 /// Stores no response, since no request here has a key.
-fn no_answer(_: &Activity) -> (String, String) {
-    Default::default()
+fn no_response(_: &Activity) -> Rendered {
+    Rendered { location: String::new(), body: String::new() }
 }
 
 async fn home(store: &Store, now: DateTime<Utc>) -> Vec<Activity> {

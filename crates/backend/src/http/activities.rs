@@ -11,7 +11,7 @@ use super::body::Body;
 use super::feed::Feed;
 use super::json;
 use super::list::{link, list, page};
-use super::once::{Idempotency, answered, kept};
+use super::once::{Idempotency, rendered, respond};
 use super::problem::{Problem, no_such_crud, no_such_user};
 use super::requests::{List, NewActivity, NewReply, Search};
 use super::schemas::Codes;
@@ -19,8 +19,8 @@ use super::session::{SignedIn, Visitor};
 use super::state::{Answer, State};
 use super::users;
 use crate::config::Shape;
-use crate::domain::{Invalid, Message, Page, Term, Thread, Ttl};
-use crate::store::{Deletion, now};
+use crate::domain::{Activity, Invalid, Message, Page, Term, Thread, Ttl};
+use crate::store::{Deletion, Rendered, now};
 
 /// Cruds with their newest replies, newest first
 #[utoipa::path(get, path = "/api/activities/home", tag = "cruds", operation_id = "home_activities", params(List),
@@ -182,8 +182,7 @@ pub(super) async fn create(
         span.set("cruddur.message.length", message.as_str().chars().count());
     });
     let once = idempotency.of(&body);
-    let created = state.store.create(me.user(), message, ttl, now(), once, kept_activity).await?;
-    answered(created.map(Some), kept_activity, no_such_crud)
+    respond(state.store.create(me.user(), message, ttl, now(), once, render).await?)
 }
 
 /// Reply to a crud
@@ -213,8 +212,8 @@ pub(super) async fn reply(
     Span::current().set("cruddur.message.length", message.as_str().chars().count());
     let parent = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
     let once = idempotency.of(&body);
-    let replied = state.store.reply(me.user(), parent, message, now(), once, kept_activity).await?;
-    answered(replied, kept_activity, no_such_crud)
+    let replied = state.store.reply(me.user(), parent, message, now(), once, render).await?;
+    respond(replied.ok_or_else(no_such_crud)?)
 }
 
 /// `POST /api/activities//reply`
@@ -250,7 +249,7 @@ async fn thread(state: &State, uuid: &str, query: &List) -> Result<(Thread, Opti
     Ok((thread, next))
 }
 
-/// The location of a crud, and the response for the client that posted it.
-fn kept_activity(activity: &crate::domain::Activity) -> (String, String) {
-    kept(format!("/api/activities/{}", activity.uuid), &json::Activity::from(activity.clone()))
+/// The response to the client that posted a crud or a reply.
+fn render(activity: &Activity) -> Rendered {
+    rendered(format!("/api/activities/{}", activity.uuid), &json::Activity::from(activity.clone()))
 }

@@ -9,14 +9,14 @@ use uuid::Uuid;
 use super::body::Body;
 use super::json;
 use super::list::{list, page};
-use super::once::{Idempotency, answered, kept};
+use super::once::{Idempotency, rendered, respond};
 use super::problem::{Problem, no_such_user};
 use super::requests::{List, NewMessage};
 use super::schemas::Codes;
 use super::session::SignedIn;
 use super::state::{Answer, State};
 use crate::domain::{DirectMessage, Invalid, Message};
-use crate::store::{Access, conversation, now};
+use crate::store::{Access, Rendered, conversation, now};
 
 /// My conversations, the one in which something was said last first
 #[utoipa::path(get, path = "/api/message_groups", tag = "messages", operation_id = "message_groups", params(List),
@@ -97,8 +97,7 @@ pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempoten
         }
     };
     let once = idempotency.of(&body);
-    let said = state.store.say(me.user(), other, message, now(), once, kept_message).await?;
-    answered(said.map(Some), kept_message, no_such_conversation)
+    respond(state.store.say(me.user(), other, message, now(), once, render).await?)
 }
 
 /// The recipient of a message, as the request names it.
@@ -132,6 +131,7 @@ fn no_such_conversation() -> Problem {
     Problem::not_found("no such conversation")
 }
 
-fn kept_message(message: &DirectMessage) -> (String, String) {
-    kept(format!("/api/messages/{}", message.group), &json::Message::from(message.clone()))
+/// The response to the client that sent a message.
+fn render(message: &DirectMessage) -> Rendered {
+    rendered(format!("/api/messages/{}", message.group), &json::Message::from(message.clone()))
 }

@@ -14,7 +14,7 @@ use utoipa::openapi::{Object, Required};
 
 use super::problem::Problem;
 use super::state::Answer;
-use crate::store::{Key, Once, Outcome};
+use crate::store::{Key, Once, Outcome, Rendered};
 
 /// The key of a request that has one, and its path.
 pub(super) struct Idempotency(Option<(Key, String)>);
@@ -58,23 +58,18 @@ impl IntoParams for Idempotency {
     }
 }
 
-/// What is kept for a repeated response: the location of the new item, and its JSON.
-pub(super) fn kept(location: String, body: &impl Serialize) -> (String, String) {
-    (location, serde_json::to_string(body).unwrap_or_default())
+/// The response to a write that has made something: the location of the new item, and its JSON.
+pub(super) fn rendered(location: String, body: &impl Serialize) -> Rendered {
+    Rendered { location, body: serde_json::to_string(body).unwrap_or_default() }
 }
 
-/// Responds with the item that was made, now or before.
-pub(super) fn answered<T>(
-    outcome: Outcome<Option<T>>,
-    kept: fn(&T) -> (String, String),
-    missing: fn() -> Problem,
-) -> Answer {
-    let (location, body) = match outcome {
-        Outcome::Done(Some(made)) => kept(&made),
-        Outcome::Done(None) => return Err(missing()),
-        Outcome::Before { location, answer } => {
+/// Responds to a write that was done now or before.
+pub(super) fn respond<T>(outcome: Outcome<T>) -> Answer {
+    let Rendered { location, body } = match outcome {
+        Outcome::Done(_, rendered) => rendered,
+        Outcome::Before(rendered) => {
             Span::current().set("cruddur.idempotency.replayed", true);
-            (location, answer)
+            rendered
         }
         Outcome::AnotherRequest => {
             return Err(Problem::conflict("this Idempotency-Key was used for another request; use a new one"));

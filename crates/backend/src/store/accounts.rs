@@ -5,11 +5,13 @@ use telemetry::span::SpanExt;
 use tracing::Span;
 use uuid::Uuid;
 
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::once::sha256;
 use super::passwords::{self, Place};
 use super::statement::{Statement, statement};
 use super::users::user;
-use super::{Error, Store, read, run};
 use crate::domain::{Account, DisplayName, Email, Handle, Login, Password, User};
 
 const REGISTER: Statement = statement(
@@ -72,7 +74,7 @@ impl Store {
         let store = self.clone();
         self.write(async move {
             let User { uuid, handle, display_name, .. } = &account.user;
-            let kept = run!(&store, REGISTER, uuid, handle, display_name, &account.email, &hash, now)?;
+            let kept = on!(store.writes(), REGISTER, uuid, handle, display_name, &account.email, &hash, now)?;
             Ok(if kept > 0 { Ok(account) } else { Err(Taken) })
         })
         .await
@@ -92,7 +94,7 @@ impl Store {
         let rows = if login.as_str().contains('\0') {
             Vec::new()
         } else {
-            read!(self, BY_LOGIN, |reader| sqlx::query_as::<_, Row>(BY_LOGIN.text)
+            on!(self.reads(), BY_LOGIN, |reader| sqlx::query_as::<_, Row>(BY_LOGIN.text)
                 .bind(login.as_str())
                 .fetch_all(reader))?
         };
@@ -126,7 +128,7 @@ impl Store {
                 let handle = format!("{base}{suffix}");
                 // Unique, as the column requires, and belongs to no user: the token has no address.
                 let email = format!("{}@token.invalid", uuid.simple());
-                run!(&store, ADMIT, uuid, &handle, &handle, &email, &subject, now)?;
+                on!(store.writes(), ADMIT, uuid, &handle, &handle, &email, &subject, now)?;
                 if let Some(account) = store.by_subject(&subject).await? {
                     return Ok(account);
                 }
@@ -149,7 +151,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn issued_id(&self, user: Uuid) -> Result<Option<String>, Error> {
-        let row = read!(self, SUBJECT, |reader| sqlx::query_as::<_, (Option<String>,)>(SUBJECT.text)
+        let row = on!(self.reads(), SUBJECT, |reader| sqlx::query_as::<_, (Option<String>,)>(SUBJECT.text)
             .bind(user)
             .fetch_optional(reader))?;
         let subject = row.and_then(|(subject,)| subject);
@@ -163,7 +165,7 @@ impl Store {
 
     async fn account_by(&self, statement: Statement, key: &str) -> Result<Option<Account>, Error> {
         type Row = (Uuid, String, String, String, String);
-        let row = read!(self, statement, |reader| async {
+        let row = on!(self.reads(), statement, |reader| async {
             let row = sqlx::query_as::<_, Row>(statement.text).bind(key).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());

@@ -7,8 +7,10 @@ use sqlx::query::QueryAs;
 use sqlx::{Database, Encode, FromRow, Type};
 use uuid::Uuid;
 
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::statement::{Statement, statement};
-use super::{Error, Store, read};
 use crate::domain::{Activity, Limit, Page, Profile, Thread, Ttl};
 
 /// How many of the newest replies accompany a crud. The remaining ones are only counted, in `replies_count`.
@@ -127,14 +129,14 @@ impl Store {
         if self.faults.n_plus_one {
             return self.home_crud_by_crud(now, page).await;
         }
-        let rows = read!(self, HOME, |reader| feed(HOME, now, page).bind(REPLIES).fetch_all(reader))?;
+        let rows = on!(self.reads(), HOME, |reader| feed(HOME, now, page).bind(REPLIES).fetch_all(reader))?;
         let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }
 
     /// The wrong way to read it: the fault `n-plus-one`.
     async fn home_crud_by_crud(&self, now: DateTime<Utc>, page: Page) -> Result<Vec<Thread>, Error> {
-        let rows = read!(self, CRUDS, |reader| feed(CRUDS, now, page).fetch_all(reader))?;
+        let rows = on!(self.reads(), CRUDS, |reader| feed(CRUDS, now, page).fetch_all(reader))?;
         let mut threads = Vec::new();
         for crud in rows.into_iter().map(activity) {
             let replies = self.replies_to(crud.uuid, now, Page::first(Limit::default())).await?;
@@ -157,7 +159,7 @@ impl Store {
             return Ok(None);
         };
         let cruds_count = self.cruds_count(user.uuid, now).await?;
-        let rows = read!(self, BY_USER, |reader| sqlx::query_as::<_, Row>(BY_USER.text)
+        let rows = on!(self.reads(), BY_USER, |reader| sqlx::query_as::<_, Row>(BY_USER.text)
             .bind(now)
             .bind(user.uuid)
             .bind(page.before.created_at)
@@ -172,7 +174,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn cruds_count(&self, user: Uuid, now: DateTime<Utc>) -> Result<i64, Error> {
-        let (count,) = read!(self, COUNT, |reader| sqlx::query_as::<_, (i64,)>(COUNT.text)
+        let (count,) = on!(self.reads(), COUNT, |reader| sqlx::query_as::<_, (i64,)>(COUNT.text)
             .bind(user)
             .bind(now)
             .fetch_one(reader))?;
@@ -184,7 +186,7 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn show(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Option<Thread>, Error> {
-        let row = read!(self, SHOW, |reader| sqlx::query_as::<_, Row>(SHOW.text)
+        let row = on!(self.reads(), SHOW, |reader| sqlx::query_as::<_, Row>(SHOW.text)
             .bind(now)
             .bind(uuid)
             .fetch_optional(reader))?;
@@ -196,7 +198,7 @@ impl Store {
     }
 
     async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Vec<Activity>, Error> {
-        let rows = read!(self, REPLIES_TO, |reader| sqlx::query_as::<_, Row>(REPLIES_TO.text)
+        let rows = on!(self.reads(), REPLIES_TO, |reader| sqlx::query_as::<_, Row>(REPLIES_TO.text)
             .bind(now)
             .bind(uuid)
             .bind(page.before.created_at)

@@ -3,9 +3,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::once::sha256;
-use super::statement::{Statement, statement};
-use super::{Error, Store, read, transaction, within};
+use super::statement::{BEGIN, Statement, statement};
 use crate::domain::Attempt;
 
 /// How long attempts count, starting with the first.
@@ -42,7 +44,7 @@ impl Store {
     ) -> Result<Option<DateTime<Utc>>, Error> {
         for (attempt, by) in bounds {
             let subject = subject(*attempt, by);
-            let row = read!(self, MADE, |reader| sqlx::query_as::<_, (i64, DateTime<Utc>)>(MADE.text)
+            let row = on!(self.reads(), MADE, |reader| sqlx::query_as::<_, (i64, DateTime<Utc>)>(MADE.text)
                 .bind(&subject)
                 .bind(now)
                 .fetch_optional(reader))?;
@@ -63,19 +65,13 @@ impl Store {
         self.transact(move |store| {
             let subjects = subjects.clone();
             async move {
-                transaction!(&store, |tx| {
-                    for (subject, most) in &subjects {
-                        let counted = within!(&store, tx, COUNT, |connection| sqlx::query(COUNT.text)
-                            .bind(subject)
-                            .bind(now)
-                            .bind(now + WINDOW)
-                            .bind(most)
-                            .execute(connection))?;
-                        if counted.rows_affected() == 0 {
-                            return Ok(false);
-                        }
+                let mut tx = store.begin(&BEGIN).await?;
+                for (subject, most) in &subjects {
+                    if on!(tx, COUNT, subject, now, now + WINDOW, most)? == 0 {
+                        return Ok(false);
                     }
-                });
+                }
+                tx.commit().await?;
                 Ok(true)
             }
         })
@@ -91,13 +87,11 @@ impl Store {
         self.transact(move |store| {
             let subjects = subjects.clone();
             async move {
-                transaction!(&store, |tx| {
-                    for subject in &subjects {
-                        within!(&store, tx, FORGET, |connection| sqlx::query(FORGET.text)
-                            .bind(subject)
-                            .execute(connection))?;
-                    }
-                });
+                let mut tx = store.begin(&BEGIN).await?;
+                for subject in &subjects {
+                    on!(tx, FORGET, subject)?;
+                }
+                tx.commit().await?;
                 Ok(())
             }
         })

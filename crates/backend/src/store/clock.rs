@@ -10,9 +10,11 @@ use tokio::time::Instant;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+use super::database::Store;
+use super::engine::{ByEngine, on};
+use super::error::Error;
 use super::statement::{Statement, statement};
 use super::time::{answered, now};
-use super::{Engine, Error, Store, read_of, run};
 
 /// How long rows are kept after they expire.
 const GRACE: TimeDelta = TimeDelta::days(1);
@@ -68,7 +70,7 @@ pub(super) fn seconds(difference: TimeDelta) -> i64 {
 pub(super) async fn begin(store: &Store, now: DateTime<Utc>) -> Result<(), Error> {
     let kept = store.clone();
     // This reads a whole table, once in a database's life.
-    let begin = async move { run!(&kept, BEGIN, now) }.with_subscriber(NoSubscriber::new());
+    let begin = async move { on!(kept.writes(), BEGIN, now) }.with_subscriber(NoSubscriber::new());
     store.write(async move { Ok(begin.await?) }).await?;
     Ok(())
 }
@@ -96,18 +98,14 @@ impl Store {
 
     /// How far the clock of the database's server is ahead of this machine's. An embedded database has no separate clock and is only read.
     pub(super) async fn clock_difference(&self) -> Result<TimeDelta, Error> {
-        let pools = match &*self.engine {
-            Engine::Postgres(pools, _) => pools,
-            Engine::Sqlite(pools) => {
-                pools.writers.check()?;
-                self.horizon().await?;
-                return Ok(TimeDelta::zero());
-            }
-        };
-        let ask =
-            async { read_of!(pools.readers, |reader| sqlx::query_as::<_, (DateTime<Utc>,)>(SERVER).fetch_one(reader)) };
+        if let ByEngine::Sqlite(pools) = &self.engine.pools {
+            pools.writers.check()?;
+            self.horizon().await?;
+            return Ok(TimeDelta::zero());
+        }
         let before = now();
-        let (server,) = answered(ask).await?;
+        let clock = on!(self.reads(), |reader| sqlx::query_as::<_, (DateTime<Utc>,)>(SERVER).fetch_one(reader));
+        let (server,) = answered(clock).await?;
         // The server may have responded at any time in between.
         let after = now();
         Ok(if server < before { server - before } else { (server - after).max(TimeDelta::zero()) })
@@ -128,21 +126,14 @@ impl Store {
         };
         if (horizon.at - horizon.kept).abs() >= STEP {
             let (store, at) = (self.clone(), horizon.at);
-            self.write(async move { Ok(run!(&store, REACH, at)?) }.with_subscriber(NoSubscriber::new())).await?;
+            self.write(async move { Ok(on!(store.writes(), REACH, at)?) }.with_subscriber(NoSubscriber::new())).await?;
             horizon.kept = at;
         }
         Ok(horizon.at - GRACE)
     }
 
     async fn horizon(&self) -> Result<DateTime<Utc>, Error> {
-        let reached = async {
-            match &*self.engine {
-                Engine::Sqlite(pools) => read_of!(pools.readers, |reader| sqlx::query_as(REACHED).fetch_one(reader)),
-                Engine::Postgres(pools, _) => {
-                    read_of!(pools.readers, |reader| sqlx::query_as(REACHED).fetch_one(reader))
-                }
-            }
-        };
+        let reached = on!(self.reads(), |reader| sqlx::query_as(REACHED).fetch_one(reader));
         let (reached,): (DateTime<Utc>,) = answered(reached).await?;
         Ok(reached)
     }

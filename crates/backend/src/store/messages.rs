@@ -4,25 +4,28 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::once::{claim, keep};
-use super::statement::{Statement, statement};
-use super::{Error, Once, Outcome, Store, read, transaction, within};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
+use super::once::{Once, Outcome, Rendered};
+use super::statement::{BEGIN, Statement, statement};
+use super::tx::Tx;
 use crate::domain::{Conversation, DirectMessage, Message, Page, User};
 
 type Row = (Uuid, Uuid, String, String, String, DateTime<Utc>);
 
 /// Also locks the conversation, so that of two messages the later one is shown as the latest.
-pub(super) const OPEN: Statement = statement(
+const OPEN: Statement = statement(
     "INSERT",
     "message_groups",
     "INSERT INTO message_groups (uuid, latest_at) VALUES ($1, $2) ON CONFLICT (uuid) DO UPDATE SET latest_at = excluded.latest_at",
 );
-pub(super) const SAY: Statement = statement(
+const SAY: Statement = statement(
     "INSERT",
     "messages",
     "INSERT INTO messages (uuid, message_group_uuid, user_uuid, message, created_at) VALUES ($1, $2, $3, $4, $5)",
 );
-pub(super) const LIST: Statement = statement(
+const LIST: Statement = statement(
     "INSERT",
     "message_group_members",
     "INSERT INTO message_group_members (user_uuid, message_group_uuid, other_uuid, latest_at, latest_uuid) \
@@ -52,36 +55,17 @@ const MESSAGES: Statement = statement(
      ORDER BY m.created_at DESC, m.uuid DESC LIMIT $4 + 0",
 );
 
-/// Within a transaction: keeps a message from one member to the other.
-macro_rules! say {
-    ($store:expr, $tx:ident, $user:expr, $other:expr, $said:expr) => {{
-        let said: &DirectMessage = $said;
-        within!($store, $tx, $crate::store::messages::OPEN, |connection| {
-            sqlx::query($crate::store::messages::OPEN.text).bind(said.group).bind(said.created_at).execute(connection)
-        })?;
-        within!($store, $tx, $crate::store::messages::SAY, |connection| {
-            sqlx::query($crate::store::messages::SAY.text)
-                .bind(said.uuid)
-                .bind(said.group)
-                .bind($user)
-                .bind(&said.message)
-                .bind(said.created_at)
-                .execute(connection)
-        })?;
-        for (one, other) in [($user, $other), ($other, $user)] {
-            within!($store, $tx, $crate::store::messages::LIST, |connection| {
-                sqlx::query($crate::store::messages::LIST.text)
-                    .bind(one)
-                    .bind(said.group)
-                    .bind(other)
-                    .bind(said.created_at)
-                    .bind(said.uuid)
-                    .execute(connection)
-            })?;
+impl Tx<'_> {
+    /// Keeps a message from one member of a conversation to the other.
+    pub(super) async fn say(&mut self, from: Uuid, to: Uuid, message: &DirectMessage) -> Result<(), Error> {
+        on!(self, OPEN, message.group, message.created_at)?;
+        on!(self, SAY, message.uuid, message.group, from, &message.message, message.created_at)?;
+        for (one, other) in [(from, to), (to, from)] {
+            on!(self, LIST, one, message.group, other, message.created_at, message.uuid)?;
         }
-    }};
+        Ok(())
+    }
 }
-pub(super) use say;
 
 /// A user's access to a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +84,7 @@ impl Store {
     /// The statement failed.
     pub async fn conversations(&self, user: &User, page: Page) -> Result<Vec<Conversation>, Error> {
         type Row = (Uuid, String, String, String, DateTime<Utc>);
-        let rows = read!(self, GROUPS, |reader| sqlx::query_as::<_, Row>(GROUPS.text)
+        let rows = on!(self.reads(), GROUPS, |reader| sqlx::query_as::<_, Row>(GROUPS.text)
             .bind(user.uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
@@ -121,7 +105,7 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn access(&self, user: &User, group: Uuid) -> Result<Access, Error> {
-        let other = read!(self, OTHER, |reader| sqlx::query_as::<_, (Uuid,)>(OTHER.text)
+        let other = on!(self.reads(), OTHER, |reader| sqlx::query_as::<_, (Uuid,)>(OTHER.text)
             .bind(user.uuid)
             .bind(group)
             .fetch_optional(reader))?;
@@ -129,7 +113,7 @@ impl Store {
             return Ok(Access::Member(other));
         }
         let (exists,) =
-            read!(self, EXISTS, |reader| sqlx::query_as::<_, (i64,)>(EXISTS.text).bind(group).fetch_one(reader))?;
+            on!(self.reads(), EXISTS, |reader| sqlx::query_as::<_, (i64,)>(EXISTS.text).bind(group).fetch_one(reader))?;
         Ok(if exists > 0 { Access::Forbidden } else { Access::NotFound })
     }
 
@@ -138,7 +122,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn messages(&self, group: Uuid, page: Page) -> Result<Vec<DirectMessage>, Error> {
-        let rows = read!(self, MESSAGES, |reader| sqlx::query_as::<_, Row>(MESSAGES.text)
+        let rows = on!(self.reads(), MESSAGES, |reader| sqlx::query_as::<_, Row>(MESSAGES.text)
             .bind(group)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
@@ -166,19 +150,22 @@ impl Store {
         message: Message,
         now: DateTime<Utc>,
         once: Option<Once>,
-        answer: fn(&DirectMessage) -> (String, String),
+        render: fn(&DirectMessage) -> Rendered,
     ) -> Result<Outcome<DirectMessage>, Error> {
-        let said = new(user, other, message.as_str(), now);
+        let message = new(user, other, message.as_str(), now);
         let user = user.uuid;
         self.transact(move |store| {
-            let (said, once) = (said.clone(), once.clone());
+            let (message, once) = (message.clone(), once.clone());
             async move {
-                Ok(transaction!(&store, |tx| {
-                    claim!(store, tx, user, &once, now);
-                    say!(store, tx, user, other, &said);
-                    keep!(store, tx, user, &once, answer(&said));
-                    Outcome::Done(said)
-                }))
+                let rendered = render(&message);
+                let mut tx = store.begin(&BEGIN).await?;
+                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                    return Ok(before);
+                }
+                tx.say(user, other, &message).await?;
+                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.commit().await?;
+                Ok(Outcome::Done(message, rendered))
             }
         })
         .await

@@ -3,9 +3,14 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
+use super::engine::on;
+use super::error::Error;
 use super::statement::{Statement, statement};
+use super::tx::Tx;
 
 /// 1 to 255 visible characters of ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,29 +19,26 @@ pub struct Key(String);
 /// A key and the hash of the request sent with it.
 #[derive(Debug, Clone)]
 pub struct Once {
-    pub(super) key: String,
-    pub(super) request_hash: String,
+    key: String,
+    request_hash: String,
+}
+
+/// The response to a write that has made something: the location of the new item, and the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub location: String,
+    pub body: String,
 }
 
 /// The outcome of a write that may be a repetition.
 #[derive(Debug)]
 pub enum Outcome<T> {
-    /// The write was done now.
-    Done(T),
-    /// The write had been done before; this is its response and `Location`.
-    Before { location: String, answer: String },
+    /// The write was done now: the new item, and the response.
+    Done(T, Rendered),
+    /// The write had been done before; this was the response.
+    Before(Rendered),
     /// The key has been used for a different request.
     AnotherRequest,
-}
-
-impl<T> Outcome<T> {
-    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Outcome<U> {
-        match self {
-            Self::Done(done) => Outcome::Done(map(done)),
-            Self::Before { location, answer } => Outcome::Before { location, answer },
-            Self::AnotherRequest => Outcome::AnotherRequest,
-        }
-    }
 }
 
 /// Why a text is not a key.
@@ -70,69 +72,50 @@ pub(super) fn sha256(parts: &[&[u8]]) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) const CLAIM: Statement = statement(
+const CLAIM: Statement = statement(
     "INSERT",
     "idempotency_keys",
     "INSERT INTO idempotency_keys (user_uuid, key, request_hash, location, answer, created_at) \
      VALUES ($1, $2, $3, '', '', $4) ON CONFLICT DO NOTHING",
 );
-pub(super) const FIND: Statement = statement(
+const FIND: Statement = statement(
     "SELECT",
     "idempotency_keys",
     "SELECT request_hash, location, answer FROM idempotency_keys WHERE user_uuid = $1 AND key = $2",
 );
-pub(super) const KEEP: Statement = statement(
+const KEEP: Statement = statement(
     "UPDATE",
     "idempotency_keys",
     "UPDATE idempotency_keys SET location = $3, answer = $4 WHERE user_uuid = $1 AND key = $2",
 );
 
-/// Within a transaction: claims the key, or returns early with the response kept for it.
-macro_rules! claim {
-    ($store:expr, $tx:ident, $user:expr, $once:expr, $now:expr) => {
-        if let Some(once) = $once {
-            let claimed = within!($store, $tx, $crate::store::once::CLAIM, |connection| {
-                sqlx::query($crate::store::once::CLAIM.text)
-                    .bind($user)
-                    .bind(&once.key)
-                    .bind(&once.request_hash)
-                    .bind($now)
-                    .execute(connection)
-            })?;
-            if claimed.rows_affected() == 0 {
-                let (hash, location, answer) = within!($store, $tx, $crate::store::once::FIND, |connection| {
-                    sqlx::query_as::<_, (String, String, String)>($crate::store::once::FIND.text)
-                        .bind($user)
-                        .bind(&once.key)
-                        .fetch_one(connection)
-                })?;
-                return Ok(if hash == once.request_hash {
-                    Outcome::Before { location, answer }
-                } else {
-                    Outcome::AnotherRequest
-                });
-            }
+impl Tx<'_> {
+    /// Claims the key of a write, if it has one. Returns the outcome if the key was claimed before.
+    pub(super) async fn claim<T>(
+        &mut self,
+        user: Uuid,
+        once: Option<&Once>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Outcome<T>>, Error> {
+        let Some(once) = once else { return Ok(None) };
+        if on!(self, CLAIM, user, &once.key, &once.request_hash, now)? > 0 {
+            return Ok(None);
         }
-    };
-}
+        let (hash, location, body) = on!(self, FIND, |connection| {
+            sqlx::query_as::<_, (String, String, String)>(FIND.text).bind(user).bind(&once.key).fetch_one(connection)
+        })?;
+        let is_same = hash == once.request_hash;
+        Ok(Some(if is_same { Outcome::Before(Rendered { location, body }) } else { Outcome::AnotherRequest }))
+    }
 
-/// Within the transaction that claimed the key: keeps the response.
-macro_rules! keep {
-    ($store:expr, $tx:ident, $user:expr, $once:expr, $answer:expr) => {
-        if let Some(once) = $once {
-            let (location, answer) = $answer;
-            within!($store, $tx, $crate::store::once::KEEP, |connection| {
-                sqlx::query($crate::store::once::KEEP.text)
-                    .bind($user)
-                    .bind(&once.key)
-                    .bind(&location)
-                    .bind(&answer)
-                    .execute(connection)
-            })?;
+    /// Keeps the response to the write that claimed the key.
+    pub(super) async fn keep(&mut self, user: Uuid, once: Option<&Once>, answer: &Rendered) -> Result<(), Error> {
+        if let Some(once) = once {
+            on!(self, KEEP, user, &once.key, &answer.location, &answer.body)?;
         }
-    };
+        Ok(())
+    }
 }
-pub(super) use {claim, keep};
 
 #[cfg(test)]
 mod tests {

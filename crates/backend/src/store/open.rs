@@ -9,15 +9,18 @@ use sqlx::{ConnectOptions, Connection, Executor};
 
 use super::cause::{Cause, Unusable};
 use super::connect::{OPEN, connect};
+use super::engine::{ByEngine, Engine, Pools};
+use super::error::Error;
 use super::files::Files;
 use super::folder::{self, private};
 use super::inspect::{self, Inspection};
+use super::pragmas;
 use super::readers::Readers;
 use super::released::Sessions;
 use super::renewal::Renewal;
+use super::statement::ServerDetails;
 use super::time::{Bounds, answered};
 use super::writers::Writers;
-use super::{Engine, Error, Pools, Server, pragmas};
 use crate::config::{Database, Embedded, Postgres};
 
 /// Connections to an embedded database that read at the same time.
@@ -73,7 +76,8 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
         pragmas::in_force(pool, busy).await?;
     }
     let readers = Readers::new(readers, Renewal::default());
-    Ok(Engine::Sqlite(Pools { readers, writers: Writers::new(writer, Renewal::default(), Some(files)) }))
+    let writers = Writers::new(writer, Renewal::default(), Some(files));
+    Ok(Engine { pools: ByEngine::Sqlite(Pools { readers, writers }), server: None })
 }
 
 /// If a full disk ends a transaction, sqlx does not notice. The connection would begin no other transaction, and it is the only one that writes. Such a
@@ -158,14 +162,15 @@ async fn postgres(server: &Postgres, bounds: Bounds) -> Result<Engine, Cause> {
     let writers = sessions.writing(pool(writing)).connect_with(own).await.map_err(failed)?;
     let (sessions, own) = Sessions::new(&server.options, "reads", &renewal);
     let readers = sessions.reading(pool(reading)).connect_with(own).await.map_err(failed)?;
-    let reported = Server {
+    let details = ServerDetails {
         host: server.host(),
         port: server.options.get_port(),
         database: server.database().to_owned(),
         connections: connections.all(),
     };
     let readers = Readers::new(readers, renewal.clone());
-    Ok(Engine::Postgres(Pools { readers, writers: Writers::new(writers, renewal, None) }, reported))
+    let writers = Writers::new(writers, renewal, None);
+    Ok(Engine { pools: ByEngine::Postgres(Pools { readers, writers }), server: Some(details) })
 }
 
 async fn set_up(connection: &mut PgConnection, bounds: Bounds) -> Result<(), sqlx::Error> {

@@ -4,35 +4,37 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::once::{claim, keep};
-use super::statement::{Statement, statement};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
+use super::once::{Once, Outcome, Rendered};
+use super::statement::{BEGIN, BEGIN_PLANNED, Statement, statement};
 use super::sweep::DELETED;
-use super::words::index;
-use super::{Error, Once, Outcome, Store, transaction, within};
-use crate::domain::{Activity, Message, Ttl, User, words};
+use super::tx::Tx;
+use crate::domain::{Activity, Message, Ttl, User};
 
 /// The most dependent rows with which a crud is deleted in one transaction.
 const LIGHT: i64 = 500;
 
-pub(super) const CREATE: Statement = statement(
+const CREATE: Statement = statement(
     "INSERT",
     "activities",
     "INSERT INTO activities (uuid, user_uuid, message, ttl_hours, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
 );
 /// Numbers the reply, and locks its parent, so that no two replies get the same number.
-pub(super) const NUMBER: Statement = statement(
+const NUMBER: Statement = statement(
     "UPDATE",
     "activities",
     "UPDATE activities SET replies_count = replies_count + 1, replies_made = replies_made + 1 \
      WHERE uuid = $1 AND expires_at > $2 RETURNING user_uuid, replies_made, expires_at",
 );
-pub(super) const REPLY: Statement = statement(
+const REPLY: Statement = statement(
     "INSERT",
     "activities",
     "INSERT INTO activities (uuid, user_uuid, message, created_at, expires_at, reply_to_activity_uuid, reply_number) \
      VALUES ($1, $2, $3, $4, $5, $6, $7)",
 );
-pub(super) const NOTIFY: Statement = statement(
+const NOTIFY: Statement = statement(
     "INSERT",
     "reactions",
     "INSERT INTO reactions (activity_uuid, user_uuid, kind, uuid, owner_uuid, created_at) VALUES ($1, $2, 'reply', $3, $4, $5)",
@@ -49,7 +51,7 @@ const REPLIES_WEIGHT: Statement = statement(
     "SELECT CAST(COALESCE(SUM(1 + likes_count + reposts_count + CASE WHEN replies_made > 0 THEN $2 ELSE 0 END), 0) AS bigint) \
      FROM activities WHERE reply_to_activity_uuid = $1",
 );
-pub(super) const LOCK: Statement =
+const LOCK: Statement =
     statement("SELECT", "activities", "SELECT uuid FROM activities WHERE uuid = $1 FOR NO KEY UPDATE");
 const DELETE: Statement = statement("DELETE", "activities", "DELETE FROM activities WHERE uuid = $1");
 const EXPIRE: Statement =
@@ -57,77 +59,39 @@ const EXPIRE: Statement =
 const UNCOUNT: Statement =
     statement("UPDATE", "activities", "UPDATE activities SET replies_count = replies_count - 1 WHERE uuid = $1");
 
-/// Within a transaction: locks a crud before the rows that depend on it, as its deletion does. If some transactions started with those rows, two would wait for
-/// one another until the server ends one of them. On SQLite a transaction has the whole database to itself.
-macro_rules! lock {
-    ($store:expr, $tx:ident, $uuid:expr) => {
-        if matches!(*$store.engine, $crate::store::Engine::Postgres(..)) {
-            within!($store, $tx, $crate::store::posts::LOCK, |connection| {
-                sqlx::query($crate::store::posts::LOCK.text).bind($uuid).execute(connection)
-            })?;
+impl Tx<'_> {
+    /// Locks a crud before the rows that depend on it, as its deletion does. If some transactions started with those rows, two would wait for one another until
+    /// the server ends one of them. On SQLite a transaction has the whole database to itself.
+    pub(super) async fn lock(&mut self, crud: Uuid) -> Result<(), Error> {
+        if let Self::Postgres(_) = self {
+            on!(self, LOCK, crud)?;
         }
-    };
-}
+        Ok(())
+    }
 
-/// Within a transaction: keeps a crud.
-macro_rules! post {
-    ($store:expr, $tx:ident, $user:expr, $crud:expr, $ttl:expr) => {{
-        let crud: &Activity = $crud;
-        within!($store, $tx, $crate::store::posts::CREATE, |connection| {
-            sqlx::query($crate::store::posts::CREATE.text)
-                .bind(crud.uuid)
-                .bind($user)
-                .bind(&crud.message)
-                .bind($ttl.hours())
-                .bind(crud.created_at)
-                .bind(crud.expires_at)
-                .execute(connection)
-        })?;
-        index!($store, $tx, words(&crud.message), crud.uuid, crud.created_at, crud.expires_at);
-    }};
-}
+    /// Keeps a crud of `user`.
+    pub(super) async fn post(&mut self, user: Uuid, crud: &Activity, ttl: Ttl) -> Result<(), Error> {
+        on!(self, CREATE, crud.uuid, user, &crud.message, ttl.hours(), crud.created_at, crud.expires_at)?;
+        self.index(crud).await
+    }
 
-/// Within a transaction: keeps a reply, which expires with its parent. Evaluates to the kept reply, or to `None` if the parent is not living.
-macro_rules! answer {
-    ($store:expr, $tx:ident, $user:expr, $parent:expr, $reply:expr) => {{
-        let reply: Activity = $reply;
-        let numbered = within!($store, $tx, $crate::store::posts::NUMBER, |connection| {
-            sqlx::query_as::<_, (Uuid, i64, DateTime<Utc>)>($crate::store::posts::NUMBER.text)
-                .bind($parent)
+    /// Keeps a reply of `user`, which expires with its parent. Returns the kept reply, or `None` if the parent is not living.
+    pub(super) async fn reply(&mut self, user: Uuid, parent: Uuid, reply: Activity) -> Result<Option<Activity>, Error> {
+        let numbered = on!(self, NUMBER, |connection| {
+            sqlx::query_as::<_, (Uuid, i64, DateTime<Utc>)>(NUMBER.text)
+                .bind(parent)
                 .bind(reply.created_at)
                 .fetch_optional(connection)
         })?;
-        match numbered {
-            None => None,
-            Some((owner, number, expires_at)) => {
-                let reply = Activity { expires_at, ..reply };
-                within!($store, $tx, $crate::store::posts::REPLY, |connection| {
-                    sqlx::query($crate::store::posts::REPLY.text)
-                        .bind(reply.uuid)
-                        .bind($user)
-                        .bind(&reply.message)
-                        .bind(reply.created_at)
-                        .bind(expires_at)
-                        .bind($parent)
-                        .bind(number)
-                        .execute(connection)
-                })?;
-                within!($store, $tx, $crate::store::posts::NOTIFY, |connection| {
-                    sqlx::query($crate::store::posts::NOTIFY.text)
-                        .bind(reply.uuid)
-                        .bind($user)
-                        .bind(Uuid::now_v7())
-                        .bind(Some(owner).filter(|owner| *owner != $user))
-                        .bind(reply.created_at)
-                        .execute(connection)
-                })?;
-                index!($store, $tx, words(&reply.message), reply.uuid, reply.created_at, reply.expires_at);
-                Some(reply)
-            }
-        }
-    }};
+        let Some((owner, number, expires_at)) = numbered else { return Ok(None) };
+        let reply = Activity { expires_at, ..reply };
+        on!(self, REPLY, reply.uuid, user, &reply.message, reply.created_at, expires_at, parent, number)?;
+        let notified = Some(owner).filter(|owner| *owner != user);
+        on!(self, NOTIFY, reply.uuid, user, Uuid::now_v7(), notified, reply.created_at)?;
+        self.index(&reply).await?;
+        Ok(Some(reply))
+    }
 }
-pub(super) use {answer, lock, post};
 
 /// The outcome of a request to delete a crud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +104,7 @@ pub enum Deletion {
 }
 
 impl Store {
-    /// Keeps a new crud. With `once`, also keeps the `Location` and the body that `answer` returns.
+    /// Keeps a new crud, and with `once` also the response that `render` makes of it.
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
@@ -151,19 +115,22 @@ impl Store {
         ttl: Ttl,
         now: DateTime<Utc>,
         once: Option<Once>,
-        answer: fn(&Activity) -> (String, String),
+        render: fn(&Activity) -> Rendered,
     ) -> Result<Outcome<Activity>, Error> {
         let crud = new(user, message.as_str(), now, now + ttl.duration(), None);
         let user = user.uuid;
         self.transact(move |store| {
             let (crud, once) = (crud.clone(), once.clone());
             async move {
-                Ok(transaction!(&store, |tx| {
-                    claim!(store, tx, user, &once, now);
-                    post!(store, tx, user, &crud, ttl);
-                    keep!(store, tx, user, &once, answer(&crud));
-                    Outcome::Done(crud)
-                }))
+                let rendered = render(&crud);
+                let mut tx = store.begin(&BEGIN).await?;
+                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                    return Ok(before);
+                }
+                tx.post(user, &crud, ttl).await?;
+                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.commit().await?;
+                Ok(Outcome::Done(crud, rendered))
             }
         })
         .await
@@ -180,21 +147,22 @@ impl Store {
         message: Message,
         now: DateTime<Utc>,
         once: Option<Once>,
-        answer: fn(&Activity) -> (String, String),
-    ) -> Result<Outcome<Option<Activity>>, Error> {
+        render: fn(&Activity) -> Rendered,
+    ) -> Result<Option<Outcome<Activity>>, Error> {
         let reply = new(user, message.as_str(), now, now, Some(parent));
         let user = user.uuid;
         self.transact(move |store| {
             let (reply, once) = (reply.clone(), once.clone());
             async move {
-                Ok(transaction!(&store, |tx| {
-                    claim!(store, tx, user, &once, now);
-                    let Some(reply) = answer!(store, tx, user, parent, reply) else {
-                        return Ok(Outcome::Done(None));
-                    };
-                    keep!(store, tx, user, &once, answer(&reply));
-                    Outcome::Done(Some(reply))
-                }))
+                let mut tx = store.begin(&BEGIN).await?;
+                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                    return Ok(Some(before));
+                }
+                let Some(reply) = tx.reply(user, parent, reply).await? else { return Ok(None) };
+                let rendered = render(&reply);
+                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.commit().await?;
+                Ok(Some(Outcome::Done(reply, rendered)))
             }
         })
         .await
@@ -219,48 +187,37 @@ impl Store {
 
 /// The outcome, and whether nothing is left of the crud.
 async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Result<(Deletion, bool), Error> {
-    Ok(transaction!(store, planned, |tx| {
-        type Row = (Uuid, Option<Uuid>, i64, i64);
-        let found = within!(store, tx, OWNER, |connection| sqlx::query_as::<_, Row>(OWNER.text)
-            .bind(uuid)
-            .bind(now)
-            .fetch_optional(connection))?;
-        let (reply_to, reactions, replies) = match found {
-            None => return Ok((Deletion::NotFound, true)),
-            Some((owner, ..)) if owner != user => return Ok((Deletion::Forbidden, true)),
-            Some((_, reply_to, reactions, replies)) => (reply_to, reactions, replies),
-        };
-        if let Some(parent) = reply_to {
-            lock!(store, tx, parent);
-        }
-        let mut weight = reactions.max(replies);
-        if (1..=LIGHT).contains(&replies) && weight <= LIGHT {
-            let (of_replies,) = within!(store, tx, REPLIES_WEIGHT, |connection| {
-                sqlx::query_as::<_, (i64,)>(REPLIES_WEIGHT.text).bind(uuid).bind(LIGHT + 1).fetch_one(connection)
-            })?;
-            weight = weight.max(of_replies);
-        }
-        let is_light = weight <= LIGHT;
-        let deleted = if is_light {
-            within!(store, tx, DELETE, |connection| sqlx::query(DELETE.text).bind(uuid).execute(connection))?
-                .rows_affected()
-        } else {
-            within!(store, tx, EXPIRE, |connection| sqlx::query(EXPIRE.text)
-                .bind(uuid)
-                .bind(DELETED)
-                .bind(now)
-                .execute(connection))?
-            .rows_affected()
-        };
-        // Two requests may delete the crud at the same time.
-        if deleted == 0 {
-            return Ok((Deletion::NotFound, true));
-        }
-        if let Some(parent) = reply_to {
-            within!(store, tx, UNCOUNT, |connection| sqlx::query(UNCOUNT.text).bind(parent).execute(connection))?;
-        }
-        (Deletion::Done, is_light)
-    }))
+    type Row = (Uuid, Option<Uuid>, i64, i64);
+    let mut tx = store.begin(&BEGIN_PLANNED).await?;
+    let found = on!(tx, OWNER, |connection| {
+        sqlx::query_as::<_, Row>(OWNER.text).bind(uuid).bind(now).fetch_optional(connection)
+    })?;
+    let (reply_to, reactions, replies) = match found {
+        None => return Ok((Deletion::NotFound, true)),
+        Some((owner, ..)) if owner != user => return Ok((Deletion::Forbidden, true)),
+        Some((_, reply_to, reactions, replies)) => (reply_to, reactions, replies),
+    };
+    if let Some(parent) = reply_to {
+        tx.lock(parent).await?;
+    }
+    let mut weight = reactions.max(replies);
+    if (1..=LIGHT).contains(&replies) && weight <= LIGHT {
+        let (of_replies,) = on!(tx, REPLIES_WEIGHT, |connection| {
+            sqlx::query_as::<_, (i64,)>(REPLIES_WEIGHT.text).bind(uuid).bind(LIGHT + 1).fetch_one(connection)
+        })?;
+        weight = weight.max(of_replies);
+    }
+    let is_light = weight <= LIGHT;
+    let deleted = if is_light { on!(tx, DELETE, uuid)? } else { on!(tx, EXPIRE, uuid, DELETED, now)? };
+    // Two requests may delete the crud at the same time.
+    if deleted == 0 {
+        return Ok((Deletion::NotFound, true));
+    }
+    if let Some(parent) = reply_to {
+        on!(tx, UNCOUNT, parent)?;
+    }
+    tx.commit().await?;
+    Ok((Deletion::Done, is_light))
 }
 
 /// A crud or reply without reactions or replies yet.

@@ -4,9 +4,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::activities::{Row, SHOW, activity};
-use super::posts::lock;
-use super::statement::{Statement, statement};
-use super::{Error, Store, read, transaction, within};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
+use super::statement::{BEGIN, Statement, statement};
+use super::tx::Tx;
 use crate::domain::{Activity, Notification, Page, Reaction, User};
 
 /// The actor, the action and its time, followed by a crud as in every other list.
@@ -52,22 +54,27 @@ const NOTIFICATIONS: Statement = statement(
      ORDER BY r.created_at DESC, r.uuid DESC LIMIT $5 + 0",
 );
 
-/// Within a transaction: adds to one of a crud's counts. Evaluates to the updated crud, or to `None` if it is not living.
-macro_rules! counted {
-    ($store:expr, $tx:ident, $uuid:expr, $count:expr, $more:expr, $now:expr) => {{
-        let (count, more): (Statement, i64) = ($count, $more);
+impl Tx<'_> {
+    /// Adds to one of a crud's counts. Returns the updated crud, or `None` if it is not living.
+    async fn count(
+        &mut self,
+        uuid: Uuid,
+        reaction: Reaction,
+        more: i64,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Activity>, Error> {
+        let count = match reaction {
+            Reaction::Like => COUNT_LIKE,
+            Reaction::Repost => COUNT_REPOST,
+        };
         if more != 0 {
-            within!($store, $tx, count, |connection| sqlx::query(count.text)
-                .bind($uuid)
-                .bind(more)
-                .execute(connection))?;
+            on!(self, count, uuid, more)?;
         }
-        let row = within!($store, $tx, SHOW, |connection| sqlx::query_as::<_, Row>(SHOW.text)
-            .bind($now)
-            .bind($uuid)
-            .fetch_optional(connection))?;
-        row.map(activity)
-    }};
+        let row = on!(self, SHOW, |connection| {
+            sqlx::query_as::<_, Row>(SHOW.text).bind(now).bind(uuid).fetch_optional(connection)
+        })?;
+        Ok(row.map(activity))
+    }
 }
 
 impl Store {
@@ -84,17 +91,12 @@ impl Store {
     ) -> Result<Option<Activity>, Error> {
         let user = user.uuid;
         self.transact(move |store| async move {
-            Ok(transaction!(&store, |tx| {
-                lock!(store, tx, uuid);
-                let reacted = within!(store, tx, REACT, |connection| sqlx::query(REACT.text)
-                    .bind(uuid)
-                    .bind(user)
-                    .bind(reaction.as_str())
-                    .bind(Uuid::now_v7())
-                    .bind(now)
-                    .execute(connection))?;
-                counted!(store, tx, uuid, count(reaction), i64::from(reacted.rows_affected() > 0), now)
-            }))
+            let mut tx = store.begin(&BEGIN).await?;
+            tx.lock(uuid).await?;
+            let reacted = on!(tx, REACT, uuid, user, reaction.as_str(), Uuid::now_v7(), now)?;
+            let activity = tx.count(uuid, reaction, i64::from(reacted > 0), now).await?;
+            tx.commit().await?;
+            Ok(activity)
         })
         .await
     }
@@ -112,15 +114,12 @@ impl Store {
     ) -> Result<Option<Activity>, Error> {
         let user = user.uuid;
         self.transact(move |store| async move {
-            Ok(transaction!(&store, |tx| {
-                lock!(store, tx, uuid);
-                let retracted = within!(store, tx, RETRACT, |connection| sqlx::query(RETRACT.text)
-                    .bind(uuid)
-                    .bind(user)
-                    .bind(reaction.as_str())
-                    .execute(connection))?;
-                counted!(store, tx, uuid, count(reaction), -i64::from(retracted.rows_affected() > 0), now)
-            }))
+            let mut tx = store.begin(&BEGIN).await?;
+            tx.lock(uuid).await?;
+            let retracted = on!(tx, RETRACT, uuid, user, reaction.as_str())?;
+            let activity = tx.count(uuid, reaction, -i64::from(retracted > 0), now).await?;
+            tx.commit().await?;
+            Ok(activity)
         })
         .await
     }
@@ -130,7 +129,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn notifications(&self, user: &User, now: DateTime<Utc>, page: Page) -> Result<Vec<Notification>, Error> {
-        let rows = read!(self, NOTIFICATIONS, |reader| sqlx::query_as::<_, Notified>(NOTIFICATIONS.text)
+        let rows = on!(self.reads(), NOTIFICATIONS, |reader| sqlx::query_as::<_, Notified>(NOTIFICATIONS.text)
             .bind(now)
             .bind(user.uuid)
             .bind(page.before.created_at)
@@ -138,13 +137,6 @@ impl Store {
             .bind(i64::from(page.limit.get()))
             .fetch_all(reader))?;
         Ok(rows.into_iter().map(notification).collect())
-    }
-}
-
-fn count(reaction: Reaction) -> Statement {
-    match reaction {
-        Reaction::Like => COUNT_LIKE,
-        Reaction::Repost => COUNT_REPOST,
     }
 }
 

@@ -9,12 +9,12 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
-use super::messages::say;
-use super::posts::{answer, post};
-use super::statement::{Statement, statement};
-use super::words::index;
-use super::{Error, Store, messages, passwords, posts, sessions, transaction, within};
-use crate::domain::{Activity, DirectMessage, FIRST_USER, Password, Ttl, User, words};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
+use super::statement::{BEGIN, Statement, statement};
+use super::{messages, passwords, posts, sessions};
+use crate::domain::{FIRST_USER, Password, Ttl, User};
 
 const USERS: [(&str, &str, &str); 4] = [
     (FIRST_USER, "Andrew Brown", "Follows every request to its last span."),
@@ -80,7 +80,7 @@ pub(super) async fn run(
     now: DateTime<Utc>,
     announce: impl FnOnce(&Password) + Send + 'static,
 ) -> Result<(), Error> {
-    let (any,) = super::read!(store, ANY_USER, |reader| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(reader))?;
+    let (any,) = on!(store.reads(), ANY_USER, |reader| sqlx::query_as::<_, (i64,)>(ANY_USER.text).fetch_one(reader))?;
     if any > 0 {
         return Ok(());
     }
@@ -102,45 +102,31 @@ async fn fill(
     announce: impl FnOnce() + Send,
 ) -> Result<(), Error> {
     let ago = |minutes| now - TimeDelta::minutes(minutes);
-    transaction!(store, |tx| {
-        let mut users = HashMap::new();
-        for (handle, display_name, bio) in USERS {
-            let user = User {
-                uuid: Uuid::now_v7(),
-                handle: handle.to_owned(),
-                display_name: display_name.to_owned(),
-                bio: bio.to_owned(),
-            };
-            let inserted = within!(store, tx, USER, |connection| sqlx::query(USER.text)
-                .bind(user.uuid)
-                .bind(handle)
-                .bind(display_name)
-                .bind(format!("{handle}@cruddur.example"))
-                .bind(bio)
-                .bind(password_hash)
-                .bind(now)
-                .execute(connection))?;
-            if inserted.rows_affected() == 0 {
-                return Ok(());
-            }
-            users.insert(handle, user);
+    let mut tx = store.begin(&BEGIN).await?;
+    let mut users = HashMap::new();
+    for (handle, display_name, bio) in USERS {
+        let uuid = Uuid::now_v7();
+        let email = format!("{handle}@cruddur.example");
+        if on!(tx, USER, uuid, handle, display_name, &email, bio, password_hash, now)? == 0 {
+            return Ok(());
         }
-        for (handle, age, ttl, message, replies) in CRUDS {
+        let (display_name, bio) = (display_name.to_owned(), bio.to_owned());
+        users.insert(handle, User { uuid, handle: handle.to_owned(), display_name, bio });
+    }
+    for (handle, age, ttl, message, replies) in CRUDS {
+        let Some(user) = users.get(handle) else { continue };
+        let crud = posts::new(user, message, ago(age), ago(age) + ttl.duration(), None);
+        tx.post(user.uuid, &crud, ttl).await?;
+        for (handle, age, message) in replies {
             let Some(user) = users.get(handle) else { continue };
-            let crud = posts::new(user, message, ago(age), ago(age) + ttl.duration(), None);
-            post!(store, tx, user.uuid, &crud, ttl);
-            for (handle, age, message) in replies {
-                let Some(user) = users.get(handle) else { continue };
-                let reply = posts::new(user, message, ago(*age), ago(*age), Some(crud.uuid));
-                let _kept: Option<Activity> = answer!(store, tx, user.uuid, crud.uuid, reply);
-            }
+            let reply = posts::new(user, message, ago(*age), ago(*age), Some(crud.uuid));
+            tx.reply(user.uuid, crud.uuid, reply).await?;
         }
-        for (from, to, age, message) in MESSAGES {
-            let (Some(from), Some(to)) = (users.get(from), users.get(to)) else { continue };
-            let said = messages::new(from, to.uuid, message, ago(age));
-            say!(store, tx, from.uuid, to.uuid, &said);
-        }
-        announce();
-    });
-    Ok(())
+    }
+    for (from, to, age, message) in MESSAGES {
+        let (Some(from), Some(to)) = (users.get(from), users.get(to)) else { continue };
+        tx.say(from.uuid, to.uuid, &messages::new(from, to.uuid, message, ago(age))).await?;
+    }
+    announce();
+    tx.commit().await
 }

@@ -8,10 +8,12 @@ use telemetry::span::SpanExt;
 use tracing::Span;
 use uuid::Uuid;
 
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::once::sha256;
 use super::statement::{Statement, statement};
 use super::users::user;
-use super::{Error, Store, on_writer, read, run};
 use crate::domain::{Account, Password, Token};
 
 /// How long a user who does not come back stays signed in.
@@ -72,7 +74,7 @@ impl Store {
         let (store, token) = (self.clone(), token());
         self.write(async move {
             let hash = hash(&token);
-            run!(&store, BEGIN, &hash, user, now, now + LIFE)?;
+            on!(store.writes(), BEGIN, &hash, user, now, now + LIFE)?;
             Ok(token)
         })
         .await
@@ -85,7 +87,7 @@ impl Store {
     pub async fn session(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Session>, Error> {
         type Row = (Uuid, String, String, String, String, DateTime<Utc>);
         let hash = hash(token);
-        let row = read!(self, FIND, |reader| async {
+        let row = on!(self.reads(), FIND, |reader| async {
             let row = sqlx::query_as::<_, Row>(FIND.text).bind(&hash).bind(now).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
@@ -115,7 +117,7 @@ impl Store {
     pub async fn end_session(&self, token: &Token, when: DateTime<Utc>) -> Result<(), Error> {
         let (store, hash) = (self.clone(), hash(token));
         self.write(async move {
-            run!(&store, END, &hash, when)?;
+            on!(store.writes(), END, &hash, when)?;
             Ok(())
         })
         .await
@@ -129,7 +131,7 @@ impl Store {
         let (store, token, handle) = (self.clone(), token(), handle.to_owned());
         self.write(async move {
             let hash = hash(&token);
-            let offered = run!(&store, OFFER, &hash, &handle, now + LINK)?;
+            let offered = on!(store.writes(), OFFER, &hash, &handle, now + LINK)?;
             Ok((offered > 0).then_some(token))
         })
         .await
@@ -143,7 +145,7 @@ impl Store {
         let (store, hash) = (self.clone(), hash(offered));
         let user = self
             .write(async move {
-                let rows = on_writer!(&store, REDEEM, |pool| sqlx::query_as::<_, (Uuid,)>(REDEEM.text)
+                let rows = on!(store.writes(), REDEEM, |pool| sqlx::query_as::<_, (Uuid,)>(REDEEM.text)
                     .bind(&hash)
                     .bind(now)
                     .fetch_all(pool))?;

@@ -8,7 +8,14 @@ use opentelemetry_semantic_conventions::attribute::{
 use telemetry::span::{OwnedSpan, SpanExt, SpanKind};
 use tracing::Span;
 
-use super::Engine;
+/// Details of a database server for spans and reports.
+pub(super) struct ServerDetails {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) database: String,
+    /// Maximum number of connections to the server.
+    pub(super) connections: u32,
+}
 
 /// A SQL text and its name in a trace. Write `LIMIT $n + 0` and not `LIMIT $n`: SQLite looks at the value of a bare variable there while it plans. It then
 /// plans again for each value that is bound, which costs many times what the statement does.
@@ -35,17 +42,17 @@ pub(super) const COMMIT: Statement = statement("COMMIT", "", "COMMIT");
 pub(super) const ROLLBACK: Statement = statement("ROLLBACK", "", "ROLLBACK");
 
 impl Statement {
-    /// The span ends when it is dropped: sqlx's thread for SQLite holds a clone until after it has responded.
-    pub(super) fn span(&self, engine: &Engine) -> OwnedSpan {
+    /// The span of a statement at this server, or on SQLite. It ends when it is dropped: sqlx's thread for SQLite holds a clone until after it has responded.
+    pub(super) fn span(&self, server: Option<&ServerDetails>) -> OwnedSpan {
         OwnedSpan::within_current("sql", |span| {
             let name = match self.collection {
                 "" => self.operation.to_owned(),
                 collection => format!("{} {collection}", self.operation),
             };
             span.kind(SpanKind::Client);
-            match engine {
-                Engine::Sqlite(_) => span.set(DB_SYSTEM_NAME, "sqlite"),
-                Engine::Postgres(_, server) => {
+            match server {
+                None => span.set(DB_SYSTEM_NAME, "sqlite"),
+                Some(server) => {
                     span.set(DB_SYSTEM_NAME, "postgresql");
                     span.set(DB_NAMESPACE, &server.database);
                     span.set(SERVER_ADDRESS, &server.host);

@@ -11,9 +11,11 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::clock::{self, Horizon, TOLERANCE};
-use super::statement::{Statement, statement};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
+use super::statement::{BEGIN_PLANNED, Statement, statement};
 use super::time::answered;
-use super::{Engine, Error, Store, read_of, transaction, within};
 
 /// The interval between two sweeps.
 const EVERY: Duration = Duration::from_secs(60);
@@ -219,16 +221,10 @@ impl Store {
         let end = if statement.collection == ANSWERS.collection { end - KEYS } else { end };
         let store = self.clone();
         self.write(async move {
-            Ok(transaction!(&store, planned, |tx| {
-                within!(store, tx, statement, |connection| {
-                    sqlx::query(statement.text)
-                        .bind(end)
-                        .bind(i64::from(most))
-                        .bind(i64::from(skip))
-                        .execute(connection)
-                })?
-                .rows_affected()
-            }))
+            let mut tx = store.begin(&BEGIN_PLANNED).await?;
+            let swept = on!(tx, statement, end, i64::from(most), i64::from(skip))?;
+            tx.commit().await?;
+            Ok(swept)
         })
         .await
     }
@@ -236,16 +232,7 @@ impl Store {
     /// This looks without a span: most of the time nothing has expired.
     async fn has_expired(&self, end: DateTime<Utc>) -> Result<bool, Error> {
         let keys = end - KEYS;
-        let any = async {
-            match &*self.engine {
-                Engine::Sqlite(pools) => {
-                    read_of!(pools.readers, |reader| sqlx::query_as(ANY).bind(end).bind(keys).fetch_one(reader))
-                }
-                Engine::Postgres(pools, _) => {
-                    read_of!(pools.readers, |reader| sqlx::query_as(ANY).bind(end).bind(keys).fetch_one(reader))
-                }
-            }
-        };
+        let any = on!(self.reads(), |reader| sqlx::query_as(ANY).bind(end).bind(keys).fetch_one(reader));
         let (any,): (i64,) = answered(any).await?;
         Ok(any > 0)
     }

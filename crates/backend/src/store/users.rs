@@ -2,8 +2,10 @@
 
 use uuid::Uuid;
 
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::statement::{Statement, statement};
-use super::{Error, Store, read, run};
 use crate::domain::{Bio, DisplayName, User};
 
 /// Users that are suggested together.
@@ -38,7 +40,8 @@ impl Store {
         if handle.contains('\0') {
             return Ok(None);
         }
-        let row = read!(self, USER, |reader| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(reader))?;
+        let row =
+            on!(self.reads(), USER, |reader| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(reader))?;
         Ok(row.map(user))
     }
 
@@ -48,10 +51,10 @@ impl Store {
     /// The statement failed.
     pub async fn suggested(&self, to: Option<&User>) -> Result<Vec<User>, Error> {
         let rows = match to {
-            None => {
-                read!(self, SUGGEST, |reader| sqlx::query_as::<_, Row>(SUGGEST.text).bind(SUGGESTED).fetch_all(reader))?
-            }
-            Some(to) => read!(self, SUGGEST_TO, |reader| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
+            None => on!(self.reads(), SUGGEST, |reader| sqlx::query_as::<_, Row>(SUGGEST.text)
+                .bind(SUGGESTED)
+                .fetch_all(reader))?,
+            Some(to) => on!(self.reads(), SUGGEST_TO, |reader| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
                 .bind(SUGGESTED)
                 .bind(to.uuid)
                 .fetch_all(reader))?,
@@ -68,7 +71,7 @@ impl Store {
             User { display_name: display_name.as_str().to_owned(), bio: bio.as_str().to_owned(), ..user.clone() };
         let store = self.clone();
         self.write(async move {
-            run!(&store, UPDATE, described.uuid, &described.display_name, &described.bio)?;
+            on!(store.writes(), UPDATE, described.uuid, &described.display_name, &described.bio)?;
             Ok(described)
         })
         .await

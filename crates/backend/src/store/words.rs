@@ -8,19 +8,22 @@ use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
 use super::activities::{Row, activities, activity};
+use super::database::Store;
+use super::engine::on;
+use super::error::Error;
 use super::progress::Progress;
-use super::statement::{Statement, statement};
-use super::{Error, Store, read, transaction, within};
+use super::statement::{BEGIN, Statement, statement};
+use super::tx::Tx;
 use crate::domain::{Activity, Page, Term, Trend, Word, words};
 
 /// Words that one statement inserts.
-pub(super) const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 8;
 /// How many of the newest uses of hashtags the trends are counted from.
 const USES: i64 = 10_000;
 const TRENDS: i64 = 10;
 
 /// Five placeholders a row. Rows that are not needed repeat the first.
-pub(super) const INDEX: Statement = statement(
+const INDEX: Statement = statement(
     "INSERT",
     "words",
     "INSERT INTO words (word, created_at, activity_uuid, expires_at, hashtag) VALUES \
@@ -85,27 +88,27 @@ const REACHED: Statement = statement(
 const BATCH: i64 = 1_000;
 const ROWS: usize = 1_000;
 
-/// Within a transaction: makes a crud findable.
-macro_rules! index {
-    ($store:expr, $tx:ident, $words:expr, $uuid:expr, $created_at:expr, $expires_at:expr) => {
-        for words in $words.chunks($crate::store::words::AT_ONCE) {
-            within!($store, $tx, $crate::store::words::INDEX, |connection| {
+impl Tx<'_> {
+    /// Makes a crud findable by the words of its message.
+    pub(super) async fn index(&mut self, crud: &Activity) -> Result<(), Error> {
+        for words in words(&crud.message).chunks(AT_ONCE) {
+            on!(self, INDEX, |connection| async {
                 let mut rows = words.iter().chain(words.first().into_iter().cycle());
-                let mut query = sqlx::query($crate::store::words::INDEX.text);
-                for number in 0..$crate::store::words::AT_ONCE {
+                let mut query = sqlx::query(INDEX.text);
+                for number in 0..AT_ONCE {
                     let Some(word) = rows.next() else { break };
                     query = query.bind(word.as_str());
                     if number == 0 {
-                        query = query.bind($created_at).bind($uuid).bind($expires_at);
+                        query = query.bind(crud.created_at).bind(crud.uuid).bind(crud.expires_at);
                     }
                     query = query.bind(word.is_hashtag());
                 }
-                query.execute(connection)
+                query.execute(connection).await.map(drop)
             })?;
         }
-    };
+        Ok(())
+    }
 }
-pub(super) use index;
 
 impl Store {
     /// Cruds and replies that have every word of the term, newest first.
@@ -116,7 +119,7 @@ impl Store {
         let Some(statement) = term.words().len().checked_sub(1).and_then(|further| SEARCH.get(further)) else {
             return Ok(Vec::new());
         };
-        let rows = read!(self, *statement, |reader| {
+        let rows = on!(self.reads(), *statement, |reader| {
             let query = sqlx::query_as::<_, Row>(statement.text)
                 .bind(now)
                 .bind(page.before.created_at)
@@ -132,7 +135,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn trending(&self, now: DateTime<Utc>) -> Result<Vec<Trend>, Error> {
-        let rows = read!(self, TRENDING, |reader| sqlx::query_as::<_, (String, i64)>(TRENDING.text)
+        let rows = on!(self.reads(), TRENDING, |reader| sqlx::query_as::<_, (String, i64)>(TRENDING.text)
             .bind(now)
             .bind(USES)
             .bind(TRENDS)
@@ -162,12 +165,14 @@ pub(super) async fn index_all(store: &Store, progress: &mut Progress) -> Result<
 /// The last indexed crud; `None` if all cruds have been indexed.
 async fn indexed_up_to(store: &Store) -> Result<Option<Uuid>, Error> {
     type Reached = (Option<Uuid>,);
-    let reached = read!(store, INDEXED, |reader| sqlx::query_as::<_, Reached>(INDEXED.text).fetch_optional(reader))?;
+    let reached =
+        on!(store.reads(), INDEXED, |reader| sqlx::query_as::<_, Reached>(INDEXED.text).fetch_optional(reader))?;
     match reached {
         Some((reached,)) => Ok(reached),
         // A version that did not record it indexed all or nothing.
         None => {
-            let any = read!(store, ANY_WORD, |reader| sqlx::query_as::<_, (i64,)>(ANY_WORD.text).fetch_one(reader))?;
+            let any =
+                on!(store.reads(), ANY_WORD, |reader| sqlx::query_as::<_, (i64,)>(ANY_WORD.text).fetch_one(reader))?;
             Ok((any == (0,)).then_some(Uuid::nil()))
         }
     }
@@ -175,30 +180,29 @@ async fn indexed_up_to(store: &Store) -> Result<Option<Uuid>, Error> {
 
 /// Indexes the next cruds. Returns how many, and the last of them; `None` if there are no more.
 async fn index_batch(store: Store, after: Uuid) -> Result<Option<(usize, Uuid)>, Error> {
-    Ok(transaction!(&store, |tx| {
-        type Crud = (Uuid, String, DateTime<Utc>, DateTime<Utc>);
-        let cruds = within!(store, tx, NEXT, |connection| sqlx::query_as::<_, Crud>(NEXT.text)
-            .bind(after)
-            .bind(BATCH)
-            .fetch_all(connection))?;
-        let rows: Vec<_> = cruds
-            .iter()
-            .flat_map(|(uuid, message, created_at, expires_at)| {
-                words(message).into_iter().map(move |word| (word, created_at, uuid, expires_at))
-            })
-            .collect();
-        for rows in rows.chunks(ROWS) {
-            within!(store, tx, INDEX, |connection| async {
-                let mut insert = QueryBuilder::new(INSERT);
-                insert.push_values(rows, |mut row, (word, created_at, uuid, expires_at)| {
-                    row.push_bind(word.as_str()).push_bind(created_at).push_bind(uuid).push_bind(expires_at);
-                    row.push_bind(word.is_hashtag());
-                });
-                insert.push(" ON CONFLICT DO NOTHING").build().execute(connection).await
-            })?;
-        }
-        let last = cruds.last().map(|(uuid, ..)| *uuid);
-        within!(store, tx, REACHED, |connection| sqlx::query(REACHED.text).bind(last).execute(connection))?;
-        last.map(|last| (cruds.len(), last))
-    }))
+    type Crud = (Uuid, String, DateTime<Utc>, DateTime<Utc>);
+    let mut tx = store.begin(&BEGIN).await?;
+    let cruds = on!(tx, NEXT, |connection| {
+        sqlx::query_as::<_, Crud>(NEXT.text).bind(after).bind(BATCH).fetch_all(connection)
+    })?;
+    let rows: Vec<_> = cruds
+        .iter()
+        .flat_map(|(uuid, message, created_at, expires_at)| {
+            words(message).into_iter().map(move |word| (word, created_at, uuid, expires_at))
+        })
+        .collect();
+    for rows in rows.chunks(ROWS) {
+        on!(tx, INDEX, |connection| async {
+            let mut insert = QueryBuilder::new(INSERT);
+            insert.push_values(rows, |mut row, (word, created_at, uuid, expires_at)| {
+                row.push_bind(word.as_str()).push_bind(created_at).push_bind(uuid).push_bind(expires_at);
+                row.push_bind(word.is_hashtag());
+            });
+            insert.push(" ON CONFLICT DO NOTHING").build().execute(connection).await.map(drop)
+        })?;
+    }
+    let last = cruds.last().map(|(uuid, ..)| *uuid);
+    on!(tx, REACHED, last)?;
+    tx.commit().await?;
+    Ok(last.map(|last| (cruds.len(), last)))
 }
