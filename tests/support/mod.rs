@@ -21,6 +21,7 @@ pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod refusal;
+pub(crate) mod routes_file;
 pub(crate) mod sampling;
 pub(crate) mod slow_wire;
 pub(crate) mod small_disk;

@@ -1,5 +1,6 @@
-//! The OpenAPI 3.1 document, made of the handlers themselves, and what their attributes cannot say of it.
+//! The OpenAPI 3.1 document: the descriptions of the endpoints, completed by what all of them share.
 
+use utoipa::OpenApi;
 use utoipa::openapi::header::Header;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{AllOf, AnyOf, Components, Object, Type};
@@ -7,10 +8,10 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{Modify, OpenApi, openapi};
 
+use super::problem;
+use super::routes::endpoints;
 use super::state::Accounts;
-use super::{accounts, activities, messages, operation, problem, reactions, users};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,69 +27,42 @@ use super::{accounts, activities, messages, operation, problem, reactions, users
         (name = "accounts", description = "Signing up, in and out"),
         (name = "operation", description = "Whether it runs, and what became of its spans"),
     ),
-    paths(
-        activities::home, activities::search, activities::profile, activities::show, activities::status,
-        activities::create, activities::reply, activities::delete,
-        reactions::like, reactions::unlike, reactions::repost, reactions::unrepost, reactions::notifications,
-        messages::groups, messages::messages, messages::messages_with, messages::say,
-        users::short, users::suggested, users::trending, users::update,
-        accounts::sign_up, accounts::sign_in, accounts::sign_out, accounts::me,
-        operation::health_check, operation::ready, operation::ledger, operation::metrics, operation::document, operation::test_error,
-    ),
     components(schemas(problem::Body)),
-    modifiers(&Shared)
 )]
 struct Document;
 
-/// What all routes share: how one is known, where a list goes on, and what is answered when something is wrong.
-struct Shared;
-
-/// The scheme of a session's cookie, and the routes that begin and end one.
+/// The scheme of a session's cookie.
 const SESSION: &str = "session";
-pub(super) const OWN_ACCOUNTS: [&str; 3] = ["/api/auth/signup", "/api/auth/signin", "/api/auth/signout"];
 
 /// The document as JSON. If an issuer has the accounts, it leaves out the parts for our own accounts alone.
 pub(super) fn document(accounts: &Accounts) -> String {
     let mut document = Document::openapi();
-    if accounts.are_issued() {
-        without_accounts(&mut document);
+    for endpoint in endpoints(accounts) {
+        document.merge((endpoint.describe)());
+    }
+    let components = document.components.get_or_insert_default();
+    components
+        .add_security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()));
+    if !accounts.are_issued() {
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("cruddur_session")));
+        components.add_security_scheme(SESSION, cookie);
+    }
+    any_of(components, "NewMessage", [&["user_receiver_handle"], &["handle"], &["message_group_uuid"]]);
+    any_of(components, "SignIn", [&["token"][..], &["login", "password"]]);
+    for path in document.paths.paths.values_mut() {
+        tell_apart(path);
+        operations(path).for_each(complete);
+        if accounts.are_issued() {
+            operations(path).for_each(without_session);
+        }
     }
     document.to_json().unwrap_or_default()
 }
 
-fn without_accounts(document: &mut openapi::OpenApi) {
-    for path in OWN_ACCOUNTS {
-        document.paths.paths.remove(path);
-    }
-    if let Some(components) = &mut document.components {
-        components.security_schemes.remove(SESSION);
-        for body in ["SignIn", "SignUp"] {
-            components.schemas.remove(body);
-        }
-    }
+/// Removes the session from the ways in which a caller may be identified.
+fn without_session(operation: &mut Operation) {
     let by_session = SecurityRequirement::new::<_, _, &str>(SESSION, []);
-    for path in document.paths.paths.values_mut() {
-        let ways = operations(path).filter_map(|operation| operation.security.as_mut());
-        ways.for_each(|ways| ways.retain(|way| *way != by_session));
-    }
-}
-
-impl Modify for Shared {
-    fn modify(&self, document: &mut openapi::OpenApi) {
-        let components = document.components.get_or_insert_default();
-        components
-            .add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("cruddur_session"))));
-        components.add_security_scheme(
-            "bearer",
-            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
-        );
-        any_of(components, "NewMessage", [&["user_receiver_handle"], &["handle"], &["message_group_uuid"]]);
-        any_of(components, "SignIn", [&["token"][..], &["login", "password"]]);
-        for path in document.paths.paths.values_mut() {
-            tell_apart(path);
-            operations(path).for_each(complete);
-        }
-    }
+    operation.security.iter_mut().for_each(|ways| ways.retain(|way| *way != by_session));
 }
 
 /// The operations with the methods that our routes accept.

@@ -1,4 +1,4 @@
-//! The routes of the API.
+//! The routes of the API: one table, which the router and the OpenAPI document read. An operation's path, methods and description stand with its handler.
 
 use std::future::ready;
 
@@ -6,89 +6,142 @@ use actix_web::guard::{Any, Get, Head};
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Resource, Route};
+use utoipa::OpenApi;
+use utoipa::openapi::path::PathItem;
 
 use super::problem::Problem;
-use super::{accounts, activities, messages, openapi, operation, reactions, users};
+use super::state::Accounts;
+use super::{accounts, activities, messages, operation, reactions, users};
 
 const MAX_BODY: usize = 64 * 1024;
 
-pub(super) fn routes(app: &mut ServiceConfig) {
-    app.app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| Problem::from(&error).into()))
-        .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
-        .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("no such route").into()))
-        .service(read("/api/health-check", web::route().to(operation::health_check)))
-        .service(read("/health/ready", web::route().to(operation::ready)))
-        .service(read("/health/telemetry", web::route().to(operation::ledger)))
-        .service(read("/metrics", web::route().to(operation::metrics)))
-        .service(read("/api/openapi.json", web::route().to(operation::document)))
-        .service(read("/rollbar/test", web::route().to(operation::test_error)))
-        .configure(activity_routes)
-        .configure(people_routes)
-        .default_service(web::to(|| async { Problem::not_found("no such route") }));
+/// An operation: its part of the OpenAPI document, and its handler.
+pub(super) struct Endpoint {
+    pub(super) describe: fn() -> utoipa::openapi::OpenApi,
+    handler: Handler,
 }
 
-fn activity_routes(app: &mut ServiceConfig) {
-    app.service(read("/api/activities/home", web::route().to(activities::home)))
-        .service(read("/api/activities/notifications", web::route().to(reactions::notifications)))
-        .service(read("/api/activities/search", web::route().to(activities::search)))
-        .service(read("/api/activities/@", web::route().to(activities::profile_of_nobody)))
-        .service(read("/api/activities/@{handle}", web::route().to(activities::profile)))
-        .service(read("/api/activities/@{handle}/status/{uuid}", web::route().to(activities::status)))
-        .service(at("/api/activities", [(Method::POST, web::to(activities::create))]))
-        .service(at("/api/activities/{uuid}/reply", [(Method::POST, web::to(activities::reply))]))
-        .service(at("/api/activities//reply", [(Method::POST, web::to(activities::reply_to_nothing))]))
-        .service(at(
-            "/api/activities/{uuid}/like",
-            [(Method::POST, web::to(reactions::like)), (Method::DELETE, web::to(reactions::unlike))],
-        ))
-        .service(at(
-            "/api/activities/{uuid}/repost",
-            [(Method::POST, web::to(reactions::repost)), (Method::DELETE, web::to(reactions::unrepost))],
-        ))
-        .service(at(
-            "/api/activities/{uuid}",
-            [(Method::GET, web::to(activities::show)), (Method::DELETE, web::to(activities::delete))],
-        ))
-        .service(read("/api/trending", web::route().to(users::trending)));
+type Handler = fn() -> Route;
+
+/// Endpoints of these handlers.
+macro_rules! endpoints {
+    ($($module:ident::$handler:ident),+ $(,)?) => {
+        &[$({
+            #[derive(OpenApi)]
+            #[openapi(paths($module::$handler))]
+            struct Described;
+            Endpoint { describe: Described::openapi, handler: || web::to($module::$handler) }
+        }),+]
+    };
 }
 
-fn people_routes(app: &mut ServiceConfig) {
-    app.service(read("/api/message_groups", web::route().to(messages::groups)))
-        .service(at("/api/messages", [(Method::POST, web::to(messages::say))]))
-        .service(read("/api/messages/@{handle}", web::route().to(messages::messages_with)))
-        .service(read("/api/messages/{message_group_uuid}", web::route().to(messages::messages)))
-        .service(read("/api/users/@{handle}/short", web::route().to(users::short)))
-        .service(read("/api/users/suggested", web::route().to(users::suggested)))
-        .service(at(
-            "/api/profile/update",
-            [(Method::POST, web::to(users::update)), (Method::PUT, web::to(users::update))],
-        ))
-        .service(read("/api/auth/me", web::route().to(accounts::me)));
+/// In the order in which the router tries their paths.
+const ENDPOINTS: &[Endpoint] = endpoints![
+    activities::home,
+    reactions::notifications,
+    activities::search,
+    activities::profile,
+    activities::status,
+    activities::create,
+    activities::reply,
+    reactions::like,
+    reactions::unlike,
+    reactions::repost,
+    reactions::unrepost,
+    activities::show,
+    activities::delete,
+    users::trending,
+    messages::groups,
+    messages::say,
+    messages::messages_with,
+    messages::messages,
+    users::short,
+    users::suggested,
+    users::update,
+    accounts::me,
+    operation::health_check,
+    operation::ready,
+    operation::ledger,
+    operation::metrics,
+    operation::document,
+    operation::test_error,
+];
+
+/// Present only if the accounts are our own.
+const OWN_ACCOUNTS: &[Endpoint] = endpoints![accounts::sign_up, accounts::sign_in, accounts::sign_out];
+
+/// For requests whose path parameter is empty: each responds with the parameter's code.
+const EMPTY_PARAMETERS: [(&str, Method, Handler); 2] = [
+    ("/api/activities/@", Method::GET, || web::to(activities::profile_of_nobody)),
+    ("/api/activities//reply", Method::POST, || web::to(activities::reply_to_nothing)),
+];
+
+/// The endpoints that are present with these accounts.
+pub(super) fn endpoints(accounts: &Accounts) -> impl Iterator<Item = &'static Endpoint> {
+    let own = if accounts.are_issued() { &[] } else { OWN_ACCOUNTS };
+    ENDPOINTS.iter().chain(own)
 }
 
-pub(super) fn account_routes(app: &mut ServiceConfig) {
-    app.service(at("/api/auth/signup", [(Method::POST, web::to(accounts::sign_up))]))
-        .service(at("/api/auth/signin", [(Method::POST, web::to(accounts::sign_in))]))
-        .service(at("/api/auth/signout", [(Method::POST, web::to(accounts::sign_out))]));
+/// What the router serves, in the order in which it tries the paths.
+pub(super) struct Routes {
+    paths: Vec<(String, Vec<(Method, Handler)>)>,
+    /// The paths of accounts of our own, if an issuer has the accounts.
+    elsewhere: Vec<String>,
 }
 
-pub(super) fn no_account_routes(app: &mut ServiceConfig) {
-    for path in openapi::OWN_ACCOUNTS {
-        app.service(web::resource(path).to(accounts::not_here));
+impl Routes {
+    pub(super) fn new(accounts: &Accounts) -> Self {
+        let empty = EMPTY_PARAMETERS.map(|(path, method, handler)| (path.to_owned(), vec![(method, handler)]));
+        let mut paths = Vec::from(empty);
+        for endpoint in endpoints(accounts) {
+            for (path, item) in (endpoint.describe)().paths.paths {
+                let methods = methods(&item).map(|method| (method, endpoint.handler));
+                match paths.iter_mut().find(|(known, _)| *known == path) {
+                    Some((_, known)) => known.extend(methods),
+                    None => paths.push((path, methods.collect())),
+                }
+            }
+        }
+        let own = OWN_ACCOUNTS.iter().filter(|_| accounts.are_issued());
+        let elsewhere = own.flat_map(|endpoint| (endpoint.describe)().paths.paths.into_keys()).collect();
+        Self { paths, elsewhere }
+    }
+
+    pub(super) fn configure(&self, app: &mut ServiceConfig) {
+        app.app_data(web::JsonConfig::default().limit(MAX_BODY).error_handler(|error, _| Problem::from(&error).into()))
+            .app_data(web::QueryConfig::default().error_handler(|error, _| Problem::from(&error).into()))
+            .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found("no such route").into()));
+        for (path, routes) in &self.paths {
+            app.service(at(path, routes));
+        }
+        for path in &self.elsewhere {
+            app.service(web::resource(path).to(accounts::not_here));
+        }
+        app.default_service(web::to(|| async { Problem::not_found("no such route") }));
     }
 }
 
 /// A resource with these methods, and with HEAD if it has GET. Any other method gets a response that lists them.
-fn at<const N: usize>(path: &str, routes: [(Method, Route); N]) -> Resource {
+fn at(path: &str, routes: &[(Method, Handler)]) -> Resource {
     let allowed = routes.iter().map(|(method, _)| if method == Method::GET { "GET, HEAD" } else { method.as_str() });
     let allowed = allowed.collect::<Vec<_>>().join(", ");
     let refuse = web::to(move || ready(Problem::MethodNotAllowed(allowed.clone())));
-    routes.into_iter().fold(web::resource(path).default_service(refuse), |resource, (method, route)| {
-        resource.route(if method == Method::GET { route.guard(Any(Get()).or(Head())) } else { route.method(method) })
+    routes.iter().fold(web::resource(path).default_service(refuse), |resource, (method, handler)| {
+        let route = handler();
+        resource.route(if method == Method::GET {
+            route.guard(Any(Get()).or(Head()))
+        } else {
+            route.method(method.clone())
+        })
     })
 }
 
-/// A resource that clients read by GET, and so by HEAD.
-fn read(path: &str, route: Route) -> Resource {
-    at(path, [(Method::GET, route)])
+fn methods(item: &PathItem) -> impl Iterator<Item = Method> {
+    let methods = [
+        (Method::GET, item.get.is_some()),
+        (Method::POST, item.post.is_some()),
+        (Method::PUT, item.put.is_some()),
+        (Method::DELETE, item.delete.is_some()),
+    ];
+    methods.into_iter().filter(|(_, is_described)| *is_described).map(|(method, _)| method)
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 
 use actix_web::{App, middleware as actix, web};
 use listener::Bounds;
@@ -13,7 +14,7 @@ use super::feed::Feed;
 use super::middleware::{admit, cors, enter};
 use super::openapi;
 use super::origins::Origins;
-use super::routes::{account_routes, no_account_routes, routes};
+use super::routes::Routes;
 use super::state::{Accounts, State};
 use crate::config::Config;
 use crate::store::Store;
@@ -72,7 +73,7 @@ impl Server {
         let Self { listener, store, config, bounds, .. } = self;
         let Config { origins, hosts, trust, shape, faults, accounts, .. } = config;
         let accounts = Accounts::from(accounts);
-        let account_routes = if accounts.are_issued() { no_account_routes } else { account_routes };
+        let routes = Arc::new(Routes::new(&accounts));
         let document = openapi::document(&accounts).into();
         let (origins, drain) = (Origins::new(origins), Drain::default());
         let state = State { store: store.clone(), accounts, origins, shape, faults, document, drain: drain.clone() };
@@ -84,8 +85,7 @@ impl Server {
                 .app_data(web::Data::new(Feed::default()))
                 .app_data(trust.clone())
                 .app_data(hosts.clone())
-                .configure(routes)
-                .configure(account_routes)
+                .configure(|app| routes.configure(app))
                 .wrap(actix::from_fn(admit))
                 .wrap(cors(state.origins.allowed()))
                 .wrap(actix::from_fn(enter))
