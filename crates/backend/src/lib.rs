@@ -13,5 +13,5 @@ pub mod store;
 
 pub use config::{Accounts, Config, Database, Issuer, Origin, faults};
 pub use faults::Faults;
-pub use http::{Error as ServerError, Server};
+pub use http::{Server, ServerError};
 pub use store::Store;

@@ -2,9 +2,9 @@
 
 /// Why a token does not identify its bearer. Quotes nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refused {
+pub(crate) enum TokenError {
     #[error("this is no token of the issuer's; send one as `Authorization: Bearer TOKEN`")]
-    NoToken,
+    NotAToken,
     #[error("tokens are signed with RS256, and this one is not")]
     Algorithm,
     #[error("the issuer has no such key; get another token from it")]
@@ -18,8 +18,8 @@ pub(crate) enum Refused {
     #[error("the token has expired; get another from the issuer")]
     Expired,
     #[error("the token is not good yet; is the issuer's clock right, and ours?")]
-    Early,
+    NotYetValid,
     /// The token is not at fault: no key has ever been received.
     #[error("the issuer of accounts does not answer; try again")]
-    Away,
+    Unavailable,
 }

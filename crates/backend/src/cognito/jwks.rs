@@ -18,7 +18,7 @@ const MODULUS: std::ops::RangeInclusive<usize> = 256..=1024;
 
 /// An RSA key that signs tokens.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct PublicKey {
     pub(super) kid: String,
     n: Vec<u8>,
     e: Vec<u8>,
@@ -67,7 +67,7 @@ pub(super) fn agent() -> ureq::Agent {
 }
 
 /// Requests the keys at `url`; returns at least one.
-pub(super) fn fetch(agent: &ureq::Agent, url: &str) -> Result<Vec<Key>, NoKeys> {
+pub(super) fn fetch(agent: &ureq::Agent, url: &str) -> Result<Vec<PublicKey>, NoKeys> {
     let silent = |error| NoKeys::Silent(url.to_owned(), error);
     let mut answer = agent.get(url).call().map_err(silent)?;
     let status = answer.status().as_u16();
@@ -94,16 +94,17 @@ struct Published {
 }
 
 /// The keys that sign with RS256. Keys for other purposes are skipped, as the RFC asks.
-pub(super) fn parse(body: &[u8]) -> Result<Vec<Key>, &'static str> {
+pub(super) fn parse(body: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
     let Ok(Set { keys }) = serde_json::from_slice(body) else { return Err("what is no set of keys") };
     if keys.len() > MAX_KEYS {
         return Err("more than 64 keys");
     }
-    let keys: Vec<Key> = keys.into_iter().filter_map(|key| Key::of(serde_json::from_value(key).ok()?)).collect();
+    let keys: Vec<PublicKey> =
+        keys.into_iter().filter_map(|key| PublicKey::of(serde_json::from_value(key).ok()?)).collect();
     if keys.is_empty() { Err("no RSA key of 2,048 bits or more that signs") } else { Ok(keys) }
 }
 
-impl Key {
+impl PublicKey {
     fn of(Published { kty, kid, r#use, alg, n, e }: Published) -> Option<Self> {
         let signs = kty == "RSA" && r#use.is_none_or(|r#use| r#use == "sig") && alg.is_none_or(|alg| alg == "RS256");
         let (n, e) = (number(&n)?, number(&e)?);

@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
 
-use super::error::Refused;
-use super::jwks::{self, Key, NoKeys};
+use super::error::TokenError;
+use super::jwks::{self, NoKeys, PublicKey};
 
 /// The interval after a request for an unknown key, until the next one is allowed.
 const REFRESH: Duration = Duration::from_secs(30);
@@ -28,20 +28,20 @@ pub(super) struct Keys {
     agent: ureq::Agent,
     known: RwLock<Known>,
     /// Its holder may send a request to the issuer.
-    turn: Arc<Mutex<Turn>>,
+    turn: Arc<Mutex<Schedule>>,
 }
 
 #[derive(Default)]
 struct Known {
-    keys: Vec<Arc<Key>>,
+    keys: Vec<Arc<PublicKey>>,
     since: Option<Instant>,
 }
 
 /// When the next request and the next log line are allowed.
 #[derive(Debug, Default)]
-struct Turn {
-    ask: Option<Instant>,
-    say: Option<Instant>,
+struct Schedule {
+    next_request: Option<Instant>,
+    next_log: Option<Instant>,
 }
 
 impl Keys {
@@ -50,7 +50,7 @@ impl Keys {
     }
 
     /// The key of this name. Waits for the issuer only if the key is not known.
-    pub(super) async fn find(self: &Arc<Self>, kid: &str) -> Result<Arc<Key>, Refused> {
+    pub(super) async fn find(self: &Arc<Self>, kid: &str) -> Result<Arc<PublicKey>, TokenError> {
         if let Some(key) = self.known(kid) {
             self.keep_fresh();
             return Ok(key);
@@ -60,17 +60,17 @@ impl Keys {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        if turn.may_ask(Instant::now()) && self.ask(turn).await.is_err() {
+        if turn.may_request(Instant::now()) && self.request(turn).await.is_err() {
             tracing::error!("asking the issuer of accounts for its keys was interrupted");
         }
         match self.known(kid) {
             Some(key) => Ok(key),
-            None if self.since().is_none() => Err(Refused::Away),
-            None => Err(Refused::UnknownKey),
+            None if self.since().is_none() => Err(TokenError::Unavailable),
+            None => Err(TokenError::UnknownKey),
         }
     }
 
-    fn known(&self, kid: &str) -> Option<Arc<Key>> {
+    fn known(&self, kid: &str) -> Option<Arc<PublicKey>> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.keys.iter().find(|key| key.kid == kid).map(Arc::clone)
     }
@@ -85,14 +85,14 @@ impl Keys {
         let is_old = self.since().is_some_and(|since| now.saturating_duration_since(since) >= OLD);
         if is_old
             && let Ok(turn) = Arc::clone(&self.turn).try_lock_owned()
-            && turn.may_ask(now)
+            && turn.may_request(now)
         {
-            drop(self.ask(turn));
+            drop(self.request(turn));
         }
     }
 
     /// Requests the keys from the issuer, off the runtime. Holds the turn to the end, even if the request that started it has gone.
-    fn ask(self: &Arc<Self>, mut turn: OwnedMutexGuard<Turn>) -> JoinHandle<()> {
+    fn request(self: &Arc<Self>, mut turn: OwnedMutexGuard<Schedule>) -> JoinHandle<()> {
         let (keys, parent) = (Arc::clone(self), Span::current());
         spawn_blocking(move || {
             let begun = Instant::now();
@@ -109,7 +109,7 @@ impl Keys {
                     let known = Known { keys: found, since: Some(Instant::now()) };
                     *keys.known.write().unwrap_or_else(PoisonError::into_inner) = known;
                     if !refreshes {
-                        turn.ask = None;
+                        turn.next_request = None;
                     }
                 }
                 Err(error) => {
@@ -119,9 +119,9 @@ impl Keys {
                     }
                     let now = Instant::now();
                     if !refreshes {
-                        turn.ask = Some(now + RETRY);
+                        turn.next_request = Some(now + RETRY);
                     }
-                    if turn.may_say(now) {
+                    if turn.may_log(now) {
                         let meanwhile =
                             if refreshes { "those that are known stay good" } else { "nobody is signed in" };
                         let error: &dyn std::error::Error = &error;
@@ -133,20 +133,20 @@ impl Keys {
     }
 }
 
-impl Turn {
-    fn may_ask(&self, now: Instant) -> bool {
-        self.ask.is_none_or(|from| now >= from)
+impl Schedule {
+    fn may_request(&self, now: Instant) -> bool {
+        self.next_request.is_none_or(|from| now >= from)
     }
 
     /// Sets a limit that holds unless a later step changes it, for example if the task that sends the request never returns.
     fn begin(&mut self, now: Instant) {
-        self.ask = Some(now + REFRESH);
+        self.next_request = Some(now + REFRESH);
     }
 
-    fn may_say(&mut self, now: Instant) -> bool {
-        let may = self.say.is_none_or(|from| now >= from);
+    fn may_log(&mut self, now: Instant) -> bool {
+        let may = self.next_log.is_none_or(|from| now >= from);
         if may {
-            self.say = Some(now + QUIET);
+            self.next_log = Some(now + QUIET);
         }
         may
     }
@@ -159,11 +159,11 @@ mod tests {
     #[test]
     fn the_issuer_is_asked_and_complained_of_once_in_a_while() {
         let begun = Instant::now();
-        let mut turn = Turn::default();
-        assert!(turn.may_ask(begun));
+        let mut turn = Schedule::default();
+        assert!(turn.may_request(begun));
         turn.begin(begun);
-        assert!(!turn.may_ask(begun + REFRESH - Duration::from_millis(1)) && turn.may_ask(begun + REFRESH));
-        assert!(turn.may_say(begun) && !turn.may_say(begun + QUIET - Duration::from_millis(1)));
-        assert!(turn.may_say(begun + QUIET) && !turn.may_say(begun + QUIET));
+        assert!(!turn.may_request(begun + REFRESH - Duration::from_millis(1)) && turn.may_request(begun + REFRESH));
+        assert!(turn.may_log(begun) && !turn.may_log(begun + QUIET - Duration::from_millis(1)));
+        assert!(turn.may_log(begun + QUIET) && !turn.may_log(begun + QUIET));
     }
 }

@@ -18,7 +18,7 @@ use crate::domain::Token;
 use keys::Keys;
 use token::Unverified;
 
-pub(crate) use error::Refused;
+pub(crate) use error::TokenError;
 pub use jwks::NoKeys;
 pub(crate) use token::Bearer;
 
@@ -35,7 +35,7 @@ impl Tokens {
     }
 
     /// The bearer of this token.
-    pub(crate) async fn bearer(&self, token: &Token, now: DateTime<Utc>) -> Result<Bearer, Refused> {
+    pub(crate) async fn bearer(&self, token: &Token, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
         let token = Unverified::parse(token.expose())?;
         let key = self.keys.find(token.kid()).await?;
         token.verify(&key)?.bearer(&self.issuer, now)

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::error::Refused;
-use super::jwks::Key;
+use super::error::TokenError;
+use super::jwks::PublicKey;
 use crate::config::Issuer;
 use crate::domain::Handle;
 
@@ -70,17 +70,17 @@ struct Header {
 }
 
 impl<'a> Unverified<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, Refused> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, TokenError> {
         if text.len() > MAX {
-            return Err(Refused::NoToken);
+            return Err(TokenError::NotAToken);
         }
-        let (signed, signature) = text.rsplit_once('.').ok_or(Refused::NoToken)?;
-        let (header, claims) = signed.split_once('.').ok_or(Refused::NoToken)?;
+        let (signed, signature) = text.rsplit_once('.').ok_or(TokenError::NotAToken)?;
+        let (header, claims) = signed.split_once('.').ok_or(TokenError::NotAToken)?;
         let header: Header = json(header)?;
         if header.alg != "RS256" {
-            return Err(Refused::Algorithm);
+            return Err(TokenError::Algorithm);
         }
-        let kid = header.kid.filter(|_| header.crit.is_none()).ok_or(Refused::NoToken)?;
+        let kid = header.kid.filter(|_| header.crit.is_none()).ok_or(TokenError::NotAToken)?;
         Ok(Self { kid, signed, claims, signature: bytes(signature)? })
     }
 
@@ -89,34 +89,34 @@ impl<'a> Unverified<'a> {
         &self.kid
     }
 
-    pub(super) fn verify(self, key: &Key) -> Result<Claims, Refused> {
+    pub(super) fn verify(self, key: &PublicKey) -> Result<Claims, TokenError> {
         if key.has_signed(self.signed.as_bytes(), &self.signature) {
             json(self.claims)
         } else {
-            Err(Refused::Signature)
+            Err(TokenError::Signature)
         }
     }
 }
 
 impl Claims {
     /// The bearer of the token, if it is for our client and valid now.
-    pub(super) fn bearer(self, issuer: &Issuer, now: DateTime<Utc>) -> Result<Bearer, Refused> {
+    pub(super) fn bearer(self, issuer: &Issuer, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
         if self.iss != issuer.name() {
-            return Err(Refused::AnotherIssuer);
+            return Err(TokenError::AnotherIssuer);
         }
         if !self.is_for(issuer.client()) {
-            return Err(Refused::AnotherClient);
+            return Err(TokenError::AnotherClient);
         }
         let now = now.timestamp();
         if now >= self.exp.saturating_add(LEEWAY) {
-            return Err(Refused::Expired);
+            return Err(TokenError::Expired);
         }
         if self.nbf.is_some_and(|begin| now < begin.saturating_sub(LEEWAY)) {
-            return Err(Refused::Early);
+            return Err(TokenError::NotYetValid);
         }
         // PostgreSQL's text has no NUL.
         if self.sub.is_empty() || self.sub.len() > MAX_SUBJECT || self.sub.contains('\0') {
-            return Err(Refused::NoToken);
+            return Err(TokenError::NotAToken);
         }
         let name = self.cognito_username.or(self.username).unwrap_or_default();
         Ok(Bearer { subject: format!("{} {}", self.iss, self.sub), handle: Handle::like(&name) })
@@ -133,12 +133,12 @@ impl Claims {
     }
 }
 
-fn json<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, Refused> {
-    serde_json::from_slice(&bytes(part)?).map_err(|_| Refused::NoToken)
+fn json<T: for<'de> Deserialize<'de>>(part: &str) -> Result<T, TokenError> {
+    serde_json::from_slice(&bytes(part)?).map_err(|_| TokenError::NotAToken)
 }
 
-fn bytes(part: &str) -> Result<Vec<u8>, Refused> {
-    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| Refused::NoToken)
+fn bytes(part: &str) -> Result<Vec<u8>, TokenError> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::NotAToken)
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    fn key() -> Key {
+    fn key() -> PublicKey {
         let keys = json!({"keys": [{"kty": "RSA", "kid": "one", "n": N, "e": "AQAB"}]}).to_string();
         super::super::jwks::parse(keys.as_bytes()).unwrap().remove(0)
     }
@@ -187,18 +187,18 @@ mod tests {
         DateTime::from_timestamp(seconds, 0).unwrap()
     }
 
-    fn bearer(token: &str, now: DateTime<Utc>) -> Result<Bearer, Refused> {
+    fn bearer(token: &str, now: DateTime<Utc>) -> Result<Bearer, TokenError> {
         Unverified::parse(token)?.verify(&key())?.bearer(&issuer(), now)
     }
 
-    fn claimed(change: Value) -> Result<Bearer, Refused> {
+    fn claimed(change: Value) -> Result<Bearer, TokenError> {
         let mut claims = json!({"iss": "https://id.example/pool", "sub": "a", "exp": 1_000, "token_use": "access",
             "client_id": "a-client"});
         let Value::Object(change) = change else { panic!("{change}") };
         for (name, value) in change {
             claims[name] = value;
         }
-        serde_json::from_value::<Claims>(claims).map_err(|_| Refused::NoToken)?.bearer(&issuer(), at(1_000))
+        serde_json::from_value::<Claims>(claims).map_err(|_| TokenError::NotAToken)?.bearer(&issuer(), at(1_000))
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(Unverified::parse(TOKEN).ok().unwrap().kid(), "one");
         assert_eq!(bearer(TOKEN, end - TimeDelta::hours(1)), Ok(zofie.clone()));
         assert_eq!(bearer(TOKEN, end + TimeDelta::seconds(LEEWAY - 1)), Ok(zofie));
-        assert_eq!(bearer(TOKEN, end + TimeDelta::seconds(LEEWAY)), Err(Refused::Expired));
+        assert_eq!(bearer(TOKEN, end + TimeDelta::seconds(LEEWAY)), Err(TokenError::Expired));
     }
 
     #[test]
@@ -228,25 +228,25 @@ mod tests {
             assert!(claimed(change.clone()).is_ok(), "{change}");
         }
         for (change, refused) in [
-            (json!({"iss": "https://id.example/pool/"}), Refused::AnotherIssuer),
-            (json!({"client_id": "another"}), Refused::AnotherClient),
-            (json!({"client_id": null, "aud": "a-client"}), Refused::AnotherClient),
-            (json!({"token_use": "id"}), Refused::AnotherClient),
-            (json!({"token_use": "id", "aud": "another"}), Refused::AnotherClient),
-            (json!({"token_use": "id", "aud": ["a-client", "another"]}), Refused::AnotherClient),
-            (json!({"token_use": "id", "aud": []}), Refused::AnotherClient),
-            (json!({"token_use": "refresh"}), Refused::AnotherClient),
-            (json!({"exp": 1_000 - LEEWAY}), Refused::Expired),
-            (json!({"exp": i64::MIN}), Refused::Expired),
-            (json!({"nbf": 1_001 + LEEWAY}), Refused::Early),
-            (json!({"exp": "1001"}), Refused::NoToken),
-            (json!({"exp": null}), Refused::NoToken),
-            (json!({"exp": 1e30}), Refused::NoToken),
-            (json!({"sub": ""}), Refused::NoToken),
-            (json!({"sub": "a\0"}), Refused::NoToken),
-            (json!({"sub": "a".repeat(256)}), Refused::NoToken),
-            (json!({"sub": 1}), Refused::NoToken),
-            (json!({"aud": {}}), Refused::NoToken),
+            (json!({"iss": "https://id.example/pool/"}), TokenError::AnotherIssuer),
+            (json!({"client_id": "another"}), TokenError::AnotherClient),
+            (json!({"client_id": null, "aud": "a-client"}), TokenError::AnotherClient),
+            (json!({"token_use": "id"}), TokenError::AnotherClient),
+            (json!({"token_use": "id", "aud": "another"}), TokenError::AnotherClient),
+            (json!({"token_use": "id", "aud": ["a-client", "another"]}), TokenError::AnotherClient),
+            (json!({"token_use": "id", "aud": []}), TokenError::AnotherClient),
+            (json!({"token_use": "refresh"}), TokenError::AnotherClient),
+            (json!({"exp": 1_000 - LEEWAY}), TokenError::Expired),
+            (json!({"exp": i64::MIN}), TokenError::Expired),
+            (json!({"nbf": 1_001 + LEEWAY}), TokenError::NotYetValid),
+            (json!({"exp": "1001"}), TokenError::NotAToken),
+            (json!({"exp": null}), TokenError::NotAToken),
+            (json!({"exp": 1e30}), TokenError::NotAToken),
+            (json!({"sub": ""}), TokenError::NotAToken),
+            (json!({"sub": "a\0"}), TokenError::NotAToken),
+            (json!({"sub": "a".repeat(256)}), TokenError::NotAToken),
+            (json!({"sub": 1}), TokenError::NotAToken),
+            (json!({"aud": {}}), TokenError::NotAToken),
         ] {
             assert_eq!(claimed(change.clone()), Err(refused), "{change}");
         }
@@ -264,22 +264,22 @@ mod tests {
     fn a_header_must_say_rs256_and_a_key_and_nothing_that_must_be_understood() {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         for (header, refused) in [
-            (r#"{"alg":"none","kid":"one"}"#, Refused::Algorithm),
-            (r#"{"alg":"HS256","kid":"one"}"#, Refused::Algorithm),
-            (r#"{"alg":"rs256","kid":"one"}"#, Refused::Algorithm),
-            (r#"{"alg":"RS256"}"#, Refused::NoToken),
-            (r#"{"alg":"RS256","kid":1}"#, Refused::NoToken),
-            (r#"{"alg":"RS256","kid":"one","crit":["exp"]}"#, Refused::NoToken),
-            (r#"{"alg":"RS256","alg":"none","kid":"one"}"#, Refused::NoToken),
-            (r#"{"kid":"one"}"#, Refused::NoToken),
-            ("[]", Refused::NoToken),
-            ("", Refused::NoToken),
+            (r#"{"alg":"none","kid":"one"}"#, TokenError::Algorithm),
+            (r#"{"alg":"HS256","kid":"one"}"#, TokenError::Algorithm),
+            (r#"{"alg":"rs256","kid":"one"}"#, TokenError::Algorithm),
+            (r#"{"alg":"RS256"}"#, TokenError::NotAToken),
+            (r#"{"alg":"RS256","kid":1}"#, TokenError::NotAToken),
+            (r#"{"alg":"RS256","kid":"one","crit":["exp"]}"#, TokenError::NotAToken),
+            (r#"{"alg":"RS256","alg":"none","kid":"one"}"#, TokenError::NotAToken),
+            (r#"{"kid":"one"}"#, TokenError::NotAToken),
+            ("[]", TokenError::NotAToken),
+            ("", TokenError::NotAToken),
         ] {
             let (_, rest) = TOKEN.split_once('.').unwrap();
             let refusal = Unverified::parse(&format!("{}.{rest}", encode(header))).err();
             assert_eq!(refusal, Some(refused), "{header}");
         }
-        assert_eq!(Unverified::parse(&format!("{TOKEN}{}", "A".repeat(MAX))).err(), Some(Refused::NoToken));
+        assert_eq!(Unverified::parse(&format!("{TOKEN}{}", "A".repeat(MAX))).err(), Some(TokenError::NotAToken));
     }
 
     proptest! {

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::requests::{SignIn, SignUp};
 use super::schemas::Codes;
 use super::session::{SignedIn, cookie, no_cookie, token};
-use super::state::{Answer, State};
+use super::state::{HandlerResult, State};
 use crate::domain::{Account, Attempt, DisplayName, Email, Handle, Invalid, Login, Password, Token};
 use crate::store::{Bound, Place, Registration, Taken, now};
 
@@ -26,14 +26,14 @@ use crate::store::{Bound, Place, Registration, Taken, now};
         "handle": "zoe", "display_name": "Zoë", "email": "zoe@cruddur.example", "password": "correct horse battery",
     })),
     responses(
-        (status = 200, description = "The new account, signed in", body = json::Account,
+        (status = 200, description = "The new account, signed in", body = json::AccountJson,
             headers(("set-cookie" = String, description = "The session"))),
         (status = 422, body = Codes, description = "`handle_blank`, `handle_invalid`, `display_name_blank`, \
             `display_name_exceed_max_chars`, `email_blank`, `email_invalid`, `password_blank`, `password_too_short`, \
             `password_exceed_max_chars`"),
     ))]
 #[instrument(name = "sign-up", skip_all)]
-pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body<SignUp>) -> Answer {
+pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body<SignUp>) -> HandlerResult {
     let registration = registration(&body)?;
     let (now, address) = (now(), address(&request));
     let place = admit(&state, &[(Attempt::SIGN_UP, &[&address])], &address, now).await?;
@@ -50,13 +50,13 @@ pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body
 #[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", operation_id = "sign_in",
     request_body(content = SignIn, example = json!({"login": "zoe", "password": "correct horse battery"})),
     responses(
-        (status = 200, description = "Whose account it is", body = json::Account,
+        (status = 200, description = "Whose account it is", body = json::AccountJson,
             headers(("set-cookie" = String, description = "The session"))),
         (status = 422, body = Codes,
             description = "`login_blank`, `password_blank`, `password_exceed_max_chars`"),
     ))]
 #[instrument(name = "sign-in", skip_all)]
-pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body<SignIn>) -> Answer {
+pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body<SignIn>) -> HandlerResult {
     let now = now();
     let address = address(&request);
     let (account, session) = match body.token.as_deref() {
@@ -92,7 +92,7 @@ pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body
     responses((status = 204, description = "Nobody is signed in by this token",
         headers(("set-cookie" = String, description = "Takes the session away from the browser")))))]
 #[instrument(name = "sign-out", skip_all)]
-pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Answer {
+pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> HandlerResult {
     if let Some(token) = token(&request)? {
         state.store.end_session(&token, now()).await?;
     }
@@ -101,11 +101,11 @@ pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Answer
 
 /// Who I am. A session of more than a day gets another token
 #[utoipa::path(get, path = "/api/auth/me", tag = "accounts", operation_id = "me",
-    responses((status = 200, description = "My account", body = json::Account,
+    responses((status = 200, description = "My account", body = json::AccountJson,
         headers(("set-cookie" = String, description = "Another token, where this one is more than a day old")))),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "me", skip_all)]
-pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -> Answer {
+pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -> HandlerResult {
     let now = now();
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -115,7 +115,7 @@ pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -
         let next = state.store.rotate(session, token, now).await?;
         response.cookie(cookie(&request, &next));
     }
-    Ok(response.json(json::Account::from(me.into_account())))
+    Ok(response.json(json::AccountJson::from(me.into_account())))
 }
 
 /// If an issuer has the accounts, no user signs up, in or out here.
@@ -204,5 +204,5 @@ fn signed_in(request: &HttpRequest, account: Account, token: &Token) -> HttpResp
     HttpResponse::Ok()
         .cookie(cookie(request, token))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .json(json::Account::from(account))
+        .json(json::AccountJson::from(account))
 }

@@ -9,14 +9,14 @@ use uuid::Uuid;
 
 use super::body::Body;
 use super::feed::Feed;
+use super::idempotency::{Idempotency, rendered, respond};
 use super::json;
 use super::list::{link, list, page};
-use super::once::{Idempotency, rendered, respond};
 use super::problem::{Problem, no_such_crud, no_such_user};
 use super::requests::{List, NewActivity, NewReply, Search};
 use super::schemas::Codes;
 use super::session::{SignedIn, Visitor};
-use super::state::{Answer, State};
+use super::state::{HandlerResult, State};
 use super::users;
 use crate::config::Shape;
 use crate::domain::{Activity, Invalid, Message, Page, Term, Thread, Ttl};
@@ -24,14 +24,14 @@ use crate::store::{Deletion, Rendered, now};
 
 /// Cruds with their newest replies, newest first
 #[utoipa::path(get, path = "/api/activities/home", tag = "cruds", operation_id = "home_activities", params(List),
-    responses((status = 200, description = "Each with its replies", body = Vec<json::Activity>)))]
+    responses((status = 200, description = "Each with its replies", body = Vec<json::ActivityJson>)))]
 pub(super) async fn home(
     request: HttpRequest,
     state: Data<State>,
     feed: Data<Feed>,
     query: Query<List>,
     _visitor: Visitor,
-) -> Answer {
+) -> HandlerResult {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     // The lesson's hand-made span: its name is the lesson's too, though the data is no longer mock.
     let span = tracing::info_span!("home-activities-mock-data");
@@ -59,7 +59,7 @@ pub(super) async fn home(
 /// Cruds and replies that have every word of the term, newest first
 #[utoipa::path(get, path = "/api/activities/search", tag = "cruds", operation_id = "search_activities", params(Search),
     responses(
-        (status = 200, description = "What was found", body = Vec<json::Activity>),
+        (status = 200, description = "What was found", body = Vec<json::ActivityJson>),
         (status = 422, description = "`search_term_blank`", body = Codes),
     ))]
 #[instrument(name = "search-activities", skip_all)]
@@ -68,7 +68,7 @@ pub(super) async fn search(
     state: Data<State>,
     query: Query<Search>,
     _visitor: Visitor,
-) -> Answer {
+) -> HandlerResult {
     let text = query.term.as_deref().unwrap_or_default();
     if text.chars().count() > Term::MAX_CHARS {
         return Err(Problem::bad_request(format!("term must have at most {} characters", Term::MAX_CHARS)));
@@ -80,7 +80,7 @@ pub(super) async fn search(
         span.set("cruddur.search.words", term.words().len());
         span.set("app.result_length", activities.len());
     });
-    Ok(list(&request, page.after(&activities), json::all::<_, json::Activity>(activities)))
+    Ok(list(&request, page.after(&activities), json::all::<_, json::ActivityJson>(activities)))
 }
 
 /// A user and their cruds and replies, newest first
@@ -97,7 +97,7 @@ pub(super) async fn profile(
     handle: Path<String>,
     query: Query<List>,
     _visitor: Visitor,
-) -> Answer {
+) -> HandlerResult {
     if handle.trim().is_empty() {
         return profile_of_nobody().await;
     }
@@ -106,7 +106,7 @@ pub(super) async fn profile(
     Span::current().set("app.result_length", activities.len());
     let next = page.after(&activities);
     Ok(match state.shape {
-        Shape::Week2 => list(&request, next, json::all::<_, json::Activity>(activities)),
+        Shape::Week2 => list(&request, next, json::all::<_, json::ActivityJson>(activities)),
         Shape::Whole => {
             list(&request, next, json::ProfilePage::from((users::shown(&state, profile).await?, activities)))
         }
@@ -114,14 +114,14 @@ pub(super) async fn profile(
 }
 
 /// `GET /api/activities/@`
-pub(super) async fn profile_of_nobody() -> Answer {
+pub(super) async fn profile_of_nobody() -> HandlerResult {
     Err(Invalid::BlankUserHandle.into())
 }
 
 /// A crud with its replies, newest first
 #[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "show_activity",
     params(("uuid" = Uuid, Path, description = "Of the crud"), List),
-    responses((status = 200, description = "With a page of its `replies`", body = json::Activity)))]
+    responses((status = 200, description = "With a page of its `replies`", body = json::ActivityJson)))]
 #[instrument(name = "show-activity", skip_all)]
 pub(super) async fn show(
     request: HttpRequest,
@@ -129,9 +129,9 @@ pub(super) async fn show(
     uuid: Path<String>,
     query: Query<List>,
     _visitor: Visitor,
-) -> Answer {
+) -> HandlerResult {
     let (thread, next) = thread(&state, &uuid, &query).await?;
-    Ok(list(&request, next, json::Activity::from(thread)))
+    Ok(list(&request, next, json::ActivityJson::from(thread)))
 }
 
 /// A crud of this user, with its replies, newest first
@@ -145,7 +145,7 @@ pub(super) async fn status(
     path: Path<(String, String)>,
     query: Query<List>,
     _visitor: Visitor,
-) -> Answer {
+) -> HandlerResult {
     let (handle, uuid) = path.into_inner();
     let (thread, next) = thread(&state, &uuid, &query).await?;
     if thread.activity.handle != handle {
@@ -159,7 +159,7 @@ pub(super) async fn status(
     request_body(content = NewActivity,
         example = json!({"message": "Which span took longest? #tracing", "ttl": "7-days"})),
     responses(
-        (status = 200, description = "The crud", body = json::Activity,
+        (status = 200, description = "The crud", body = json::ActivityJson,
             headers(("location" = String, description = "Where the crud is"))),
         (status = 422, description = "`ttl_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
     ),
@@ -170,7 +170,7 @@ pub(super) async fn create(
     me: SignedIn,
     idempotency: Idempotency,
     body: Body<NewActivity>,
-) -> Answer {
+) -> HandlerResult {
     let ttl = body.ttl.as_deref().unwrap_or_default().parse::<Ttl>();
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_CRUD);
     let (ttl, message) = match (ttl, message) {
@@ -181,8 +181,8 @@ pub(super) async fn create(
         span.set("cruddur.activity.ttl_hours", ttl.hours());
         span.set("cruddur.message.length", message.as_str().chars().count());
     });
-    let once = idempotency.of(&body);
-    respond(state.store.create(me.user(), message, ttl, now(), once, render).await?)
+    let keyed = idempotency.of(&body);
+    respond(state.store.create(me.user(), message, ttl, now(), keyed, render).await?)
 }
 
 /// Reply to a crud
@@ -190,7 +190,7 @@ pub(super) async fn create(
     params(("uuid" = Uuid, Path, description = "Of the crud"), Idempotency),
     request_body(content = NewReply, example = json!({"message": "The one that talks to the database."})),
     responses(
-        (status = 200, description = "The reply", body = json::Activity,
+        (status = 200, description = "The reply", body = json::ActivityJson,
             headers(("location" = String, description = "Where the reply is"))),
         (status = 422, description = "`activity_uuid_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
     ),
@@ -202,7 +202,7 @@ pub(super) async fn reply(
     me: SignedIn,
     idempotency: Idempotency,
     body: Body<NewReply>,
-) -> Answer {
+) -> HandlerResult {
     let blank = uuid.trim().is_empty().then_some(Invalid::ActivityUuidBlank);
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_REPLY);
     let message = match (blank, message) {
@@ -211,8 +211,8 @@ pub(super) async fn reply(
     };
     Span::current().set("cruddur.message.length", message.as_str().chars().count());
     let parent = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
-    let once = idempotency.of(&body);
-    let replied = state.store.reply(me.user(), parent, message, now(), once, render).await?;
+    let keyed = idempotency.of(&body);
+    let replied = state.store.reply(me.user(), parent, message, now(), keyed, render).await?;
     respond(replied.ok_or_else(no_such_crud)?)
 }
 
@@ -222,7 +222,7 @@ pub(super) async fn reply_to_nothing(
     me: SignedIn,
     idempotency: Idempotency,
     body: Body<NewReply>,
-) -> Answer {
+) -> HandlerResult {
     reply(state, Path::from(String::new()), me, idempotency, body).await
 }
 
@@ -231,7 +231,7 @@ pub(super) async fn reply_to_nothing(
     params(("uuid" = Uuid, Path, description = "Of the crud")),
     responses((status = 204, description = "It is gone")), security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "delete-activity", skip_all)]
-pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn) -> Answer {
+pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
     let uuid = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
     match state.store.delete(me.user(), uuid, now()).await? {
         Deletion::Done => Ok(HttpResponse::NoContent().finish()),
@@ -251,5 +251,5 @@ async fn thread(state: &State, uuid: &str, query: &List) -> Result<(Thread, Opti
 
 /// The response to the client that posted a crud or a reply.
 fn render(activity: &Activity) -> Rendered {
-    rendered(format!("/api/activities/{}", activity.uuid), &json::Activity::from(activity.clone()))
+    rendered(format!("/api/activities/{}", activity.uuid), &json::ActivityJson::from(activity.clone()))
 }

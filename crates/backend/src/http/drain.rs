@@ -46,11 +46,14 @@ impl Drain {
     ///
     /// Requests would contend for the list of those that wait for the end, so a request joins it only during a drain: actix-http polls every request when its
     /// server is stopped.
-    pub(super) async fn answer_in_time<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let mut answer = pin!(answer);
+    pub(super) async fn respond_in_time<T>(
+        &self,
+        response: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut response = pin!(response);
         let mut ending = pin!(None);
         poll_fn(|cx| {
-            let polled = answer.as_mut().poll(cx);
+            let polled = response.as_mut().poll(cx);
             if polled.is_ready() || !self.has_begun() {
                 return polled;
             }

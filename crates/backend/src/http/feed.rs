@@ -28,7 +28,7 @@ pub(super) struct Feed {
 }
 
 /// The result for every request that shared a query.
-pub(super) struct Answer {
+pub(super) struct FeedPage {
     pub(super) body: Bytes,
     pub(super) next: Option<Page>,
     pub(super) length: usize,
@@ -46,12 +46,12 @@ struct Lane {
     boarding: RefCell<Option<Rc<Flight>>>,
 }
 
-type Outcome = Result<Rc<Answer>, Arc<store::Error>>;
-type Flight = OnceCell<Outcome>;
+type FeedResult = Result<Rc<FeedPage>, Arc<store::Error>>;
+type Flight = OnceCell<FeedResult>;
 
 impl Feed {
     /// If a waiting client disconnects, another request runs the shared query.
-    pub(super) async fn home(&self, store: &Store, page: Page) -> Outcome {
+    pub(super) async fn home(&self, store: &Store, page: Page) -> FeedResult {
         let lane = self.lane(page);
         let flight = Rc::clone(lane.boarding.borrow_mut().get_or_insert_default());
         let fly = || async {
@@ -81,12 +81,12 @@ impl Feed {
     }
 }
 
-async fn fetch(store: &Store, page: Page) -> Result<Answer, store::Error> {
+async fn fetch(store: &Store, page: Page) -> Result<FeedPage, store::Error> {
     let now = now();
     let threads = store.home(now, page).await?;
     let (next, length) = (page.after(&threads), threads.len());
-    let list: Vec<json::Activity> = json::all(threads);
+    let list: Vec<json::ActivityJson> = json::all(threads);
     let body = serde_json::to_vec(&list).map_err(|error| store::Error::Statement(sqlx::Error::Encode(error.into())))?;
     let now = now.to_rfc3339_opts(SecondsFormat::Micros, false);
-    Ok(Answer { body: body.into(), next, length, now, span: Span::current().context() })
+    Ok(FeedPage { body: body.into(), next, length, now, span: Span::current().context() })
 }

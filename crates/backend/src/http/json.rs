@@ -9,7 +9,8 @@ use crate::domain::{self, Thread};
 
 /// A crud, or a reply to one
 #[derive(Serialize, ToSchema)]
-pub(super) struct Activity {
+#[schema(as = Activity)]
+pub(super) struct ActivityJson {
     uuid: Uuid,
     handle: String,
     display_name: String,
@@ -30,16 +31,17 @@ pub(super) struct Activity {
     reply_to_activity_uuid: Option<Uuid>,
     /// The newest, newest first, in lists that have them; else none
     #[schema(no_recursion)]
-    replies: Vec<Activity>,
+    replies: Vec<ActivityJson>,
     /// In notifications alone
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    notification: Option<Notification>,
+    notification: Option<NotificationJson>,
 }
 
 /// Who did what about a crud of mine
 #[derive(Serialize, ToSchema)]
-pub(super) struct Notification {
+#[schema(as = Notification)]
+pub(super) struct NotificationJson {
     #[schema(pattern = "^(reply|like|repost)$")]
     kind: String,
     handle: String,
@@ -51,12 +53,13 @@ pub(super) struct Notification {
 /// A user, and a page of their cruds and replies
 #[derive(Serialize, ToSchema)]
 pub(super) struct ProfilePage {
-    profile: Profile,
-    activities: Vec<Activity>,
+    profile: ProfileJson,
+    activities: Vec<ActivityJson>,
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Profile {
+#[schema(as = Profile)]
+pub(super) struct ProfileJson {
     uuid: Uuid,
     handle: String,
     display_name: String,
@@ -71,8 +74,8 @@ pub(super) struct Profile {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Status {
-    activity: Activity,
-    replies: Vec<Activity>,
+    activity: ActivityJson,
+    replies: Vec<ActivityJson>,
 }
 
 /// A user as others see them in passing
@@ -85,7 +88,8 @@ pub(super) struct ShortUser {
 
 /// A user as they see themselves
 #[derive(Serialize, ToSchema)]
-pub(super) struct Account {
+#[schema(as = Account)]
+pub(super) struct AccountJson {
     uuid: Uuid,
     handle: String,
     display_name: String,
@@ -95,7 +99,8 @@ pub(super) struct Account {
 
 /// How many of the newest living cruds have a hashtag
 #[derive(Serialize, ToSchema)]
-pub(super) struct Trend {
+#[schema(as = Trend)]
+pub(super) struct TrendJson {
     /// Without its sign
     hashtag: String,
     #[schema(minimum = 1)]
@@ -114,7 +119,8 @@ pub(super) struct MessageGroup {
 }
 
 #[derive(Serialize, ToSchema)]
-pub(super) struct Message {
+#[schema(as = Message)]
+pub(super) struct MessageJson {
     uuid: Uuid,
     display_name: String,
     handle: String,
@@ -142,7 +148,7 @@ pub(super) struct Health {
     pub(super) acts_as: Option<&'static str>,
 }
 
-impl From<domain::Activity> for Activity {
+impl From<domain::Activity> for ActivityJson {
     fn from(activity: domain::Activity) -> Self {
         Self {
             uuid: activity.uuid,
@@ -161,21 +167,17 @@ impl From<domain::Activity> for Activity {
     }
 }
 
-impl From<Thread> for Activity {
+impl From<Thread> for ActivityJson {
     fn from(thread: Thread) -> Self {
         Self { replies: all(thread.replies), ..thread.activity.into() }
     }
 }
 
-impl From<domain::Notification> for Activity {
-    fn from(told: domain::Notification) -> Self {
-        let notification = Notification {
-            kind: told.kind,
-            handle: told.handle,
-            display_name: told.display_name,
-            created_at: told.created_at,
-        };
-        Self { notification: Some(notification), ..told.activity.into() }
+impl From<domain::Notification> for ActivityJson {
+    fn from(notification: domain::Notification) -> Self {
+        let domain::Notification { kind, handle, display_name, created_at, activity, .. } = notification;
+        let notification = NotificationJson { kind, handle, display_name, created_at };
+        Self { notification: Some(notification), ..activity.into() }
     }
 }
 
@@ -185,7 +187,7 @@ impl From<Thread> for Status {
     }
 }
 
-impl Profile {
+impl ProfileJson {
     /// `issued_id` is the issuer's id of the user, if an issuer has the accounts.
     pub(super) fn new(
         domain::Profile { user, cruds_count }: domain::Profile,
@@ -202,8 +204,8 @@ impl Profile {
     }
 }
 
-impl From<(Profile, Vec<domain::Activity>)> for ProfilePage {
-    fn from((profile, activities): (Profile, Vec<domain::Activity>)) -> Self {
+impl From<(ProfileJson, Vec<domain::Activity>)> for ProfilePage {
+    fn from((profile, activities): (ProfileJson, Vec<domain::Activity>)) -> Self {
         Self { profile, activities: all(activities) }
     }
 }
@@ -214,13 +216,13 @@ impl From<domain::User> for ShortUser {
     }
 }
 
-impl From<domain::Account> for Account {
+impl From<domain::Account> for AccountJson {
     fn from(domain::Account { user, email }: domain::Account) -> Self {
         Self { uuid: user.uuid, handle: user.handle, display_name: user.display_name, bio: user.bio, email }
     }
 }
 
-impl From<domain::Trend> for Trend {
+impl From<domain::Trend> for TrendJson {
     fn from(domain::Trend { hashtag, count }: domain::Trend) -> Self {
         Self { hashtag, count }
     }
@@ -238,7 +240,7 @@ impl From<domain::Conversation> for MessageGroup {
     }
 }
 
-impl From<domain::DirectMessage> for Message {
+impl From<domain::DirectMessage> for MessageJson {
     fn from(message: domain::DirectMessage) -> Self {
         Self {
             uuid: message.uuid,

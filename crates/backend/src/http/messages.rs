@@ -7,14 +7,14 @@ use tracing::{Span, instrument};
 use uuid::Uuid;
 
 use super::body::Body;
+use super::idempotency::{Idempotency, rendered, respond};
 use super::json;
 use super::list::{list, page};
-use super::once::{Idempotency, rendered, respond};
 use super::problem::{Problem, no_such_user};
 use super::requests::{List, NewMessage};
 use super::schemas::Codes;
 use super::session::SignedIn;
-use super::state::{Answer, State};
+use super::state::{HandlerResult, State};
 use crate::domain::{DirectMessage, Invalid, Message};
 use crate::store::{Access, Rendered, conversation, now};
 
@@ -23,7 +23,12 @@ use crate::store::{Access, Rendered, conversation, now};
     responses((status = 200, description = "The newest first", body = Vec<json::MessageGroup>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "message-groups", skip_all)]
-pub(super) async fn groups(request: HttpRequest, state: Data<State>, me: SignedIn, query: Query<List>) -> Answer {
+pub(super) async fn groups(
+    request: HttpRequest,
+    state: Data<State>,
+    me: SignedIn,
+    query: Query<List>,
+) -> HandlerResult {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let groups = state.store.conversations(me.user(), page).await?;
     Ok(list(&request, page.after(&groups), json::all::<_, json::MessageGroup>(groups)))
@@ -32,7 +37,7 @@ pub(super) async fn groups(request: HttpRequest, state: Data<State>, me: SignedI
 /// The newest messages of a conversation, oldest first; `Link` leads to older ones
 #[utoipa::path(get, path = "/api/messages/{message_group_uuid}", tag = "messages", operation_id = "messages",
     params(("message_group_uuid" = Uuid, Path, description = "Of the conversation"), List),
-    responses((status = 200, description = "The oldest first", body = Vec<json::Message>)),
+    responses((status = 200, description = "The oldest first", body = Vec<json::MessageJson>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages", skip_all)]
 pub(super) async fn messages(
@@ -41,7 +46,7 @@ pub(super) async fn messages(
     group: Path<String>,
     me: SignedIn,
     query: Query<List>,
-) -> Answer {
+) -> HandlerResult {
     let group = Uuid::try_parse(&group).map_err(|_| no_such_conversation())?;
     match state.store.access(me.user(), group).await? {
         Access::Member(_) => read(&request, &state, group, &query).await,
@@ -53,7 +58,7 @@ pub(super) async fn messages(
 /// The newest messages between this user and me, oldest first; none where nothing has been said
 #[utoipa::path(get, path = "/api/messages/@{handle}", tag = "messages", operation_id = "messages_with",
     params(("handle" = String, Path, description = "The other's"), List),
-    responses((status = 200, description = "The oldest first", body = Vec<json::Message>)),
+    responses((status = 200, description = "The oldest first", body = Vec<json::MessageJson>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages-with", skip_all)]
 pub(super) async fn messages_with(
@@ -62,7 +67,7 @@ pub(super) async fn messages_with(
     handle: Path<String>,
     me: SignedIn,
     query: Query<List>,
-) -> Answer {
+) -> HandlerResult {
     let other = state.store.user(&handle).await?.ok_or_else(no_such_user)?;
     read(&request, &state, conversation(me.user().uuid, other.uuid), &query).await
 }
@@ -71,14 +76,19 @@ pub(super) async fn messages_with(
 #[utoipa::path(post, path = "/api/messages", tag = "messages", operation_id = "create_message", params(Idempotency),
     request_body(content = NewMessage, example = json!({"message": "Which span took longest?", "handle": "bayko"})),
     responses(
-        (status = 200, description = "What was said", body = json::Message,
+        (status = 200, description = "What was said", body = json::MessageJson,
             headers(("location" = String, description = "Where the conversation is"))),
         (status = 422, body = Codes, description = "`message_blank`, `message_exceed_max_chars`, \
             `user_reciever_handle_blank`, `message_group_uuid_blank`"),
     ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "create-message", skip_all)]
-pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempotency, body: Body<NewMessage>) -> Answer {
+pub(super) async fn send(
+    state: Data<State>,
+    me: SignedIn,
+    idempotency: Idempotency,
+    body: Body<NewMessage>,
+) -> HandlerResult {
     let message = Message::parse(body.message.as_deref().unwrap_or_default(), Message::MAX_DIRECT);
     let (message, to) = match (message, To::read(&body)) {
         (Ok(message), Ok(to)) => (message, to),
@@ -96,8 +106,8 @@ pub(super) async fn say(state: Data<State>, me: SignedIn, idempotency: Idempoten
             }
         }
     };
-    let once = idempotency.of(&body);
-    respond(state.store.say(me.user(), other, message, now(), once, render).await?)
+    let keyed = idempotency.of(&body);
+    respond(state.store.send(me.user(), other, message, now(), keyed, render).await?)
 }
 
 /// The recipient of a message, as the request names it.
@@ -118,13 +128,13 @@ impl<'a> To<'a> {
     }
 }
 
-async fn read(request: &HttpRequest, state: &State, group: Uuid, query: &List) -> Answer {
+async fn read(request: &HttpRequest, state: &State, group: Uuid, query: &List) -> HandlerResult {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let mut messages = state.store.messages(group, page).await?;
     Span::current().set("app.result_length", messages.len());
     let next = page.after(&messages);
     messages.reverse();
-    Ok(list(request, next, json::all::<_, json::Message>(messages)))
+    Ok(list(request, next, json::all::<_, json::MessageJson>(messages)))
 }
 
 fn no_such_conversation() -> Problem {
@@ -133,5 +143,5 @@ fn no_such_conversation() -> Problem {
 
 /// The response to the client that sent a message.
 fn render(message: &DirectMessage) -> Rendered {
-    rendered(format!("/api/messages/{}", message.group), &json::Message::from(message.clone()))
+    rendered(format!("/api/messages/{}", message.group), &json::MessageJson::from(message.clone()))
 }

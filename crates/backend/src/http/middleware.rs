@@ -36,13 +36,13 @@ pub(super) async fn admit(mut request: ServiceRequest, next: Next<BoxBody>) -> R
     if let Err(problem) = refusal {
         return Ok(refused(request, &problem));
     }
-    let answer = async {
+    let response = async {
         match guard::json(&mut request).await {
             Ok(()) => next.call(request).await,
             Err(problem) => Ok(refused(request, &problem)),
         }
     };
-    state.drain.answer_in_time(answer).await
+    state.drain.respond_in_time(response).await
 }
 
 fn refused(request: ServiceRequest, problem: &Problem) -> ServiceResponse {
@@ -54,7 +54,7 @@ fn refused(request: ServiceRequest, problem: &Problem) -> ServiceResponse {
 fn fail_as_configured(request: &ServiceRequest, faults: Faults) -> Result<(), Problem> {
     let percent = faults.error_percent;
     let is_health = matches!(request.path(), "/api/health-check" | "/health/ready");
-    if percent > 0 && !is_health && rand::random_range(0..100) < percent { Err(Problem::Asked) } else { Ok(()) }
+    if percent > 0 && !is_health && rand::random_range(0..100) < percent { Err(Problem::Injected) } else { Ok(()) }
 }
 
 /// The refusal of a preflight is a problem document too.

@@ -8,11 +8,11 @@ mod body;
 mod drain;
 mod feed;
 mod guard;
+mod idempotency;
 mod json;
 mod list;
 mod messages;
 mod middleware;
-mod once;
 mod openapi;
 mod operation;
 mod origins;
@@ -26,4 +26,4 @@ mod session;
 mod state;
 mod users;
 
-pub use server::{Error, Server};
+pub use server::{Server, ServerError};

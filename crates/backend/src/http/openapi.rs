@@ -11,7 +11,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::problem;
 use super::routes::endpoints;
-use super::state::Accounts;
+use super::state::Credentials;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,7 +27,7 @@ use super::state::Accounts;
         (name = "accounts", description = "Signing up, in and out"),
         (name = "operation", description = "Whether it runs, and what became of its spans"),
     ),
-    components(schemas(problem::Body)),
+    components(schemas(problem::ProblemDocument)),
 )]
 struct Document;
 
@@ -35,15 +35,15 @@ struct Document;
 const SESSION: &str = "session";
 
 /// The document as JSON. If an issuer has the accounts, it leaves out the parts for our own accounts alone.
-pub(super) fn document(accounts: &Accounts) -> String {
+pub(super) fn document(credentials: &Credentials) -> String {
     let mut document = Document::openapi();
-    for endpoint in endpoints(accounts) {
+    for endpoint in endpoints(credentials) {
         document.merge((endpoint.describe)());
     }
     let components = document.components.get_or_insert_default();
     components
         .add_security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()));
-    if !accounts.are_issued() {
+    if !credentials.are_issued() {
         let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("cruddur_session")));
         components.add_security_scheme(SESSION, cookie);
     }
@@ -52,7 +52,7 @@ pub(super) fn document(accounts: &Accounts) -> String {
     for path in document.paths.paths.values_mut() {
         tell_apart(path);
         operations(path).for_each(complete);
-        if accounts.are_issued() {
+        if credentials.are_issued() {
             operations(path).for_each(without_session);
         }
     }

@@ -8,7 +8,7 @@ use tracing::Span;
 use super::drain::STOPPING;
 use super::json;
 use super::problem::{self, Problem};
-use super::state::{Answer, State};
+use super::state::{HandlerResult, State};
 use crate::config::Shape;
 use crate::domain::FIRST_USER;
 
@@ -16,7 +16,7 @@ use crate::domain::FIRST_USER;
 #[utoipa::path(get, path = "/api/health-check", tag = "operation", operation_id = "health_check",
     responses((status = 200, description = "It does", body = json::Health)))]
 pub(super) async fn health_check(state: web::Data<State>) -> HttpResponse {
-    let accounts = state.accounts.are_issued().then_some("issued");
+    let accounts = state.credentials.are_issued().then_some("issued");
     let acts_as = (state.shape == Shape::Week2).then_some(FIRST_USER);
     HttpResponse::Ok().json(json::Health { success: true, ver: 1, faults: state.faults.to_string(), accounts, acts_as })
 }
@@ -30,7 +30,7 @@ pub(super) async fn document(state: web::Data<State>) -> HttpResponse {
 
 /// Fail, to see whether errors are reported: the request's span has an exception
 #[utoipa::path(get, path = "/rollbar/test", tag = "operation", operation_id = "test_error", responses())]
-pub(super) async fn test_error() -> Answer {
+pub(super) async fn test_error() -> HandlerResult {
     Span::current().exception("backend::TestError", "this error was asked for", "");
     tracing::error!("this error was asked for");
     Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was asked for; find it in the trace".to_owned()))
@@ -40,8 +40,8 @@ pub(super) async fn test_error() -> Answer {
 #[utoipa::path(get, path = "/health/ready", tag = "operation", operation_id = "ready",
     responses((status = 204, description = "It should"),
         (status = 503, description = "It is about to stop, its database does not answer, or their clocks differ by more than a minute",
-            body = problem::Body, content_type = "application/problem+json")))]
-pub(super) async fn ready(state: web::Data<State>) -> Answer {
+            body = problem::ProblemDocument, content_type = "application/problem+json")))]
+pub(super) async fn ready(state: web::Data<State>) -> HandlerResult {
     if state.drain.has_begun() {
         return Err(Problem::unavailable(STOPPING));
     }

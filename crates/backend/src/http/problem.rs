@@ -12,7 +12,7 @@ use telemetry::span::SpanExt;
 use tracing::Span;
 use utoipa::ToSchema;
 
-use crate::cognito::Refused;
+use crate::cognito::TokenError;
 use crate::domain::{Invalid, NotAPage};
 use crate::store;
 
@@ -32,13 +32,13 @@ pub(super) enum Problem {
     },
     Store(Arc<store::Error>),
     /// A fault configured in `CRUDDUR_FAULTS`.
-    Asked,
+    Injected,
 }
 
 /// [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub(super) struct Body<'a> {
+pub(super) struct ProblemDocument<'a> {
     /// `about:blank`: the status says what it is
     r#type: &'static str,
     title: &'a str,
@@ -89,7 +89,7 @@ impl Problem {
 
     fn detail(&self) -> &str {
         match self {
-            Self::Invalid(_) | Self::Store(_) | Self::Asked => "",
+            Self::Invalid(_) | Self::Store(_) | Self::Injected => "",
             Self::TooMany { .. } => "too many attempts; try again later",
             Self::MethodNotAllowed(_) => "this route does not take this method",
             Self::Encoded => "send the body without a content-encoding",
@@ -115,7 +115,7 @@ impl fmt::Display for Problem {
             Self::Encoded => f.write_str("the body has a content encoding"),
             Self::TooMany { seconds } => write!(f, "too many attempts for the next {seconds} s"),
             Self::Store(error) => error.fmt(f),
-            Self::Asked => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
+            Self::Injected => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
         }
     }
 }
@@ -129,7 +129,7 @@ impl ResponseError for Problem {
             Self::Encoded => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Asked => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Injected => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -147,7 +147,7 @@ impl ResponseError for Problem {
             let error: &dyn std::error::Error = &**error;
             tracing::error!(parent: None, trace_id, error, "the store failed");
         }
-        if let Self::Asked = self {
+        if let Self::Injected = self {
             span.exception("backend::Fault", "CRUDDUR_FAULTS asks for it", "");
         }
         let header = match self {
@@ -163,7 +163,7 @@ impl ResponseError for Problem {
         if let Some(header) = header {
             response.insert_header(header);
         }
-        let body = Body {
+        let body = ProblemDocument {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
             status: status.as_u16(),
@@ -198,13 +198,13 @@ impl From<Arc<store::Error>> for Problem {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        let status = match refused {
-            Refused::Away => StatusCode::SERVICE_UNAVAILABLE,
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let status = match error {
+            TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,
         };
-        Self::Other(status, refused.to_string())
+        Self::Other(status, error.to_string())
     }
 }
 

@@ -10,7 +10,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::path::PathItem;
 
 use super::problem::Problem;
-use super::state::Accounts;
+use super::state::Credentials;
 use super::{accounts, activities, messages, operation, reactions, users};
 
 const MAX_BODY: usize = 64 * 1024;
@@ -52,7 +52,7 @@ const ENDPOINTS: &[Endpoint] = endpoints![
     activities::delete,
     users::trending,
     messages::groups,
-    messages::say,
+    messages::send,
     messages::messages_with,
     messages::messages,
     users::short,
@@ -77,8 +77,8 @@ const EMPTY_PARAMETERS: [(&str, Method, Handler); 2] = [
 ];
 
 /// The endpoints that are present with these accounts.
-pub(super) fn endpoints(accounts: &Accounts) -> impl Iterator<Item = &'static Endpoint> {
-    let own = if accounts.are_issued() { &[] } else { OWN_ACCOUNTS };
+pub(super) fn endpoints(credentials: &Credentials) -> impl Iterator<Item = &'static Endpoint> {
+    let own = if credentials.are_issued() { &[] } else { OWN_ACCOUNTS };
     ENDPOINTS.iter().chain(own)
 }
 
@@ -90,10 +90,10 @@ pub(super) struct Routes {
 }
 
 impl Routes {
-    pub(super) fn new(accounts: &Accounts) -> Self {
+    pub(super) fn new(credentials: &Credentials) -> Self {
         let empty = EMPTY_PARAMETERS.map(|(path, method, handler)| (path.to_owned(), vec![(method, handler)]));
         let mut paths = Vec::from(empty);
-        for endpoint in endpoints(accounts) {
+        for endpoint in endpoints(credentials) {
             for (path, item) in (endpoint.describe)().paths.paths {
                 let methods = methods(&item).map(|method| (method, endpoint.handler));
                 match paths.iter_mut().find(|(known, _)| *known == path) {
@@ -102,7 +102,7 @@ impl Routes {
                 }
             }
         }
-        let own = OWN_ACCOUNTS.iter().filter(|_| accounts.are_issued());
+        let own = OWN_ACCOUNTS.iter().filter(|_| credentials.are_issued());
         let elsewhere = own.flat_map(|endpoint| (endpoint.describe)().paths.paths.into_keys()).collect();
         Self { paths, elsewhere }
     }

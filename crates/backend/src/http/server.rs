@@ -15,7 +15,7 @@ use super::middleware::{admit, cors, enter};
 use super::openapi;
 use super::origins::Origins;
 use super::routes::Routes;
-use super::state::{Accounts, State};
+use super::state::{Credentials, State};
 use crate::config::Config;
 use crate::store::Store;
 
@@ -30,7 +30,7 @@ pub struct Server {
 
 /// Why a server cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ServerError {
     /// The server cannot listen on the address.
     #[error("{0} cannot be listened on: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
@@ -44,8 +44,8 @@ impl Server {
     ///
     /// # Errors
     /// The address is taken.
-    pub fn bind(config: Config, store: Store) -> Result<Self, Error> {
-        let listen = |error| Error::Listen(config.listen, error);
+    pub fn bind(config: Config, store: Store) -> Result<Self, ServerError> {
+        let listen = |error| ServerError::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
         let addr = listener.local_addr().map_err(listen)?;
         Ok(Self { listener, addr, store, config, bounds: Bounds::default() })
@@ -69,14 +69,14 @@ impl Server {
     ///
     /// # Errors
     /// A worker does not start or fails.
-    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ServerError> {
         let Self { listener, store, config, bounds, .. } = self;
         let Config { origins, hosts, trust, shape, faults, accounts, .. } = config;
-        let accounts = Accounts::from(accounts);
-        let routes = Arc::new(Routes::new(&accounts));
-        let document = openapi::document(&accounts).into();
+        let credentials = Credentials::from(accounts);
+        let routes = Arc::new(Routes::new(&credentials));
+        let document = openapi::document(&credentials).into();
         let (origins, drain) = (Origins::new(origins), Drain::default());
-        let state = State { store: store.clone(), accounts, origins, shape, faults, document, drain: drain.clone() };
+        let state = State { store: store.clone(), credentials, origins, shape, faults, document, drain: drain.clone() };
         let state = web::Data::new(state);
         let drain_seconds = bounds.drain_seconds;
         let server = listener::serve(listener, bounds, move || {
@@ -92,7 +92,7 @@ impl Server {
                 .wrap(actix::from_fn(telemetry::actix::answer))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
-        .map_err(Error::Start)?;
+        .map_err(ServerError::Start)?;
         let handle = server.handle();
         let mut server = std::pin::pin!(server);
         let served = tokio::select! {
@@ -109,6 +109,6 @@ impl Server {
             }
         };
         store.close().await;
-        served.map_err(Error::Start)
+        served.map_err(ServerError::Start)
     }
 }

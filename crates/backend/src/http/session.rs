@@ -14,7 +14,7 @@ use telemetry::actix::client;
 
 use super::guard;
 use super::problem::Problem;
-use super::state::{Accounts, State};
+use super::state::{Credentials, State};
 use crate::cognito::Bearer;
 use crate::config::Shape;
 use crate::domain::{Account, FIRST_USER, Token, User};
@@ -109,15 +109,15 @@ fn bearer(request: &HttpRequest) -> Option<Token> {
 /// The caller, or why it cannot be identified: then it is a visitor like any other. The outer error ends the request.
 async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Problem> {
     let Some(state) = request.app_data::<Data<State>>() else { return Ok(Err(Problem::unauthorized())) };
-    match &state.accounts {
-        Accounts::Own => {
+    match &state.credentials {
+        Credentials::Sessions => {
             let Some(token) = token(request)? else {
                 return Ok(week2(request, state).await?.ok_or_else(Problem::unauthorized));
             };
             let session = state.store.session(&token, now()).await?;
             Ok(session.map(|session| SignedIn::Session(session, token)).ok_or_else(Problem::unauthorized))
         }
-        Accounts::Issued(tokens) => {
+        Credentials::Tokens(tokens) => {
             let Some(token) = bearer(request) else { return Ok(Err(Problem::unauthorized())) };
             let now = now();
             match tokens.bearer(&token, now).await {

@@ -14,7 +14,7 @@ use crate::store::Store;
 /// What every handler may use.
 pub(super) struct State {
     pub(super) store: Store,
-    pub(super) accounts: Accounts,
+    pub(super) credentials: Credentials,
     pub(super) origins: Origins,
     pub(super) shape: Shape,
     pub(super) faults: Faults,
@@ -23,28 +23,28 @@ pub(super) struct State {
     pub(super) drain: Drain,
 }
 
-pub(super) type Answer = Result<HttpResponse, Problem>;
+pub(super) type HandlerResult = Result<HttpResponse, Problem>;
 
 /// How callers are identified.
-pub(super) enum Accounts {
+pub(super) enum Credentials {
     /// By sessions.
-    Own,
+    Sessions,
     /// By an issuer's tokens.
-    Issued(Tokens),
+    Tokens(Tokens),
 }
 
-impl From<config::Accounts> for Accounts {
+impl From<config::Accounts> for Credentials {
     fn from(accounts: config::Accounts) -> Self {
         match accounts {
-            config::Accounts::Own => Self::Own,
-            config::Accounts::Issued(issuer) => Self::Issued(Tokens::of(issuer)),
+            config::Accounts::Own => Self::Sessions,
+            config::Accounts::Issued(issuer) => Self::Tokens(Tokens::of(issuer)),
         }
     }
 }
 
-impl Accounts {
+impl Credentials {
     /// Whether an issuer has the accounts, so that no user signs up, in or out here.
     pub(super) fn are_issued(&self) -> bool {
-        matches!(self, Self::Issued(_))
+        matches!(self, Self::Tokens(_))
     }
 }

@@ -10,7 +10,7 @@ use super::problem::{Problem, no_such_user};
 use super::requests::ProfileUpdate;
 use super::schemas::Codes;
 use super::session::{SignedIn, Visitor};
-use super::state::{Answer, State};
+use super::state::{HandlerResult, State};
 use crate::domain::{Bio, DisplayName, Profile};
 use crate::store::now;
 
@@ -19,7 +19,7 @@ use crate::store::now;
     params(("handle" = String, Path, description = "Whose")),
     responses((status = 200, description = "The user", body = json::ShortUser)))]
 #[instrument(name = "user-short", skip_all)]
-pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Visitor) -> Answer {
+pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Visitor) -> HandlerResult {
     let user = state.store.user(&handle).await?.ok_or_else(no_such_user)?;
     Ok(HttpResponse::Ok().json(json::ShortUser::from(user)))
 }
@@ -29,38 +29,38 @@ pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Vi
     responses((status = 200, description = "The newest first", body = Vec<json::ShortUser>)),
     security((), ("session" = []), ("bearer" = [])))]
 #[instrument(name = "suggested-users", skip_all)]
-pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> Answer {
+pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> HandlerResult {
     let users = state.store.suggested(visitor.user()).await?;
     Ok(HttpResponse::Ok().json(json::all::<_, json::ShortUser>(users)))
 }
 
 /// The ten hashtags that the newest living cruds have most often
 #[utoipa::path(get, path = "/api/trending", tag = "cruds", operation_id = "trending",
-    responses((status = 200, description = "The most frequent first", body = Vec<json::Trend>)))]
+    responses((status = 200, description = "The most frequent first", body = Vec<json::TrendJson>)))]
 #[instrument(name = "trending", skip_all)]
-pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> Answer {
+pub(super) async fn trending(state: Data<State>, _visitor: Visitor) -> HandlerResult {
     let trends = state.store.trending(now()).await?;
-    Ok(HttpResponse::Ok().json(json::all::<_, json::Trend>(trends)))
+    Ok(HttpResponse::Ok().json(json::all::<_, json::TrendJson>(trends)))
 }
 
 /// A profile in the form of a response.
-pub(super) async fn shown(state: &State, profile: Profile) -> Result<json::Profile, Problem> {
+pub(super) async fn shown(state: &State, profile: Profile) -> Result<json::ProfileJson, Problem> {
     let issued_id =
-        if state.accounts.are_issued() { Some(state.store.issued_id(profile.user.uuid).await?) } else { None };
-    Ok(json::Profile::new(profile, issued_id))
+        if state.credentials.are_issued() { Some(state.store.issued_id(profile.user.uuid).await?) } else { None };
+    Ok(json::ProfileJson::new(profile, issued_id))
 }
 
 /// Say who I am
 #[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", operation_id = "update_profile",
     request_body(content = ProfileUpdate, example = json!({"display_name": "Zoë", "bio": "Reads traces."})),
     responses(
-        (status = 200, description = "Who I am now", body = json::Profile),
+        (status = 200, description = "Who I am now", body = json::ProfileJson),
         (status = 422, body = Codes,
             description = "`display_name_blank`, `display_name_exceed_max_chars`, `bio_exceed_max_chars`"),
     ),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "update-profile", skip_all)]
-pub(super) async fn update(state: Data<State>, me: SignedIn, body: Body<ProfileUpdate>) -> Answer {
+pub(super) async fn update(state: Data<State>, me: SignedIn, body: Body<ProfileUpdate>) -> HandlerResult {
     let display_name = DisplayName::parse(body.display_name.as_deref().unwrap_or_default());
     let bio = Bio::parse(body.bio.as_deref().unwrap_or_default());
     let (display_name, bio) = match (display_name, bio) {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
-use super::once::sha256;
+use super::idempotency::sha256;
 use super::passwords::{self, Place};
 use super::statement::{Statement, statement};
 use super::users::user;
@@ -90,11 +90,11 @@ impl Store {
         login: &Login,
         password: Password,
     ) -> Result<Option<Account>, Error> {
-        type Row = (Uuid, String, String, String, String, Option<String>);
+        type LoginRow = (Uuid, String, String, String, String, Option<String>);
         let rows = if login.as_str().contains('\0') {
             Vec::new()
         } else {
-            on!(self.reads(), BY_LOGIN, |reader| sqlx::query_as::<_, Row>(BY_LOGIN.text)
+            on!(self.reads(), BY_LOGIN, |reader| sqlx::query_as::<_, LoginRow>(BY_LOGIN.text)
                 .bind(login.as_str())
                 .fetch_all(reader))?
         };
@@ -119,10 +119,10 @@ impl Store {
         let (store, subject, handle) = (self.clone(), subject.to_owned(), handle.clone());
         self.write(async move {
             // A concurrent request of the same user may have come as far.
-            let told = sha256(&[subject.as_bytes()]);
+            let hash = sha256(&[subject.as_bytes()]);
             // Another user may have chosen the first two on purpose; no user can have chosen the last.
             let random = Uuid::now_v7().simple().to_string();
-            for suffix in [String::new(), format!("_{}", told.split_at(8).0), format!("_{}", random.split_at(20).1)] {
+            for suffix in [String::new(), format!("_{}", hash.split_at(8).0), format!("_{}", random.split_at(20).1)] {
                 let uuid = Uuid::now_v7();
                 let base: String = handle.as_str().chars().take(Handle::MAX - suffix.len()).collect();
                 let handle = format!("{base}{suffix}");
@@ -164,9 +164,9 @@ impl Store {
     }
 
     async fn account_by(&self, statement: Statement, key: &str) -> Result<Option<Account>, Error> {
-        type Row = (Uuid, String, String, String, String);
+        type AccountRow = (Uuid, String, String, String, String);
         let row = on!(self.reads(), statement, |reader| async {
-            let row = sqlx::query_as::<_, Row>(statement.text).bind(key).fetch_optional(reader).await?;
+            let row = sqlx::query_as::<_, AccountRow>(statement.text).bind(key).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
             }

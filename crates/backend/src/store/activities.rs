@@ -16,7 +16,7 @@ use crate::domain::{Activity, Limit, Page, Profile, Thread, Ttl};
 /// How many of the newest replies accompany a crud. The remaining ones are only counted, in `replies_count`.
 const REPLIES: i64 = 20;
 
-pub(super) type Row = (Uuid, String, String, String, DateTime<Utc>, DateTime<Utc>, i64, i64, i64, Option<Uuid>);
+pub(super) type ActivityRow = (Uuid, String, String, String, DateTime<Utc>, DateTime<Utc>, i64, i64, i64, Option<Uuid>);
 
 /// The text of a statement that selects the activities `a` living at `$1`, from its `FROM` and the end of its `WHERE`. SQLite reads tables joined by `CROSS
 /// JOIN` in the order in which they are written. Left to choose, it would start with all living rows.
@@ -159,7 +159,7 @@ impl Store {
             return Ok(None);
         };
         let cruds_count = self.cruds_count(user.uuid, now).await?;
-        let rows = on!(self.reads(), BY_USER, |reader| sqlx::query_as::<_, Row>(BY_USER.text)
+        let rows = on!(self.reads(), BY_USER, |reader| sqlx::query_as::<_, ActivityRow>(BY_USER.text)
             .bind(now)
             .bind(user.uuid)
             .bind(page.before.created_at)
@@ -186,7 +186,7 @@ impl Store {
     /// # Errors
     /// A statement failed.
     pub async fn show(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Option<Thread>, Error> {
-        let row = on!(self.reads(), SHOW, |reader| sqlx::query_as::<_, Row>(SHOW.text)
+        let row = on!(self.reads(), SHOW, |reader| sqlx::query_as::<_, ActivityRow>(SHOW.text)
             .bind(now)
             .bind(uuid)
             .fetch_optional(reader))?;
@@ -198,7 +198,7 @@ impl Store {
     }
 
     async fn replies_to(&self, uuid: Uuid, now: DateTime<Utc>, page: Page) -> Result<Vec<Activity>, Error> {
-        let rows = on!(self.reads(), REPLIES_TO, |reader| sqlx::query_as::<_, Row>(REPLIES_TO.text)
+        let rows = on!(self.reads(), REPLIES_TO, |reader| sqlx::query_as::<_, ActivityRow>(REPLIES_TO.text)
             .bind(now)
             .bind(uuid)
             .bind(page.before.created_at)
@@ -210,13 +210,17 @@ impl Store {
 }
 
 /// A statement about the feed, with the values that all of these need.
-fn feed<'q, D>(statement: Statement, now: DateTime<Utc>, page: Page) -> QueryAs<'q, D, Row, <D as Database>::Arguments>
+fn feed<'q, D>(
+    statement: Statement,
+    now: DateTime<Utc>,
+    page: Page,
+) -> QueryAs<'q, D, ActivityRow, <D as Database>::Arguments>
 where
     D: Database,
     DateTime<Utc>: Encode<'q, D> + Type<D>,
     Uuid: Encode<'q, D> + Type<D>,
     i64: Encode<'q, D> + Type<D>,
-    Row: for<'r> FromRow<'r, D::Row>,
+    ActivityRow: for<'r> FromRow<'r, D::Row>,
 {
     let query = sqlx::query_as(statement.text)
         .bind(now)
@@ -226,7 +230,7 @@ where
     Ttl::ALL.iter().fold(query, |query, ttl| query.bind(now - ttl.duration()))
 }
 
-pub(super) fn activity(row: Row) -> Activity {
+pub(super) fn activity(row: ActivityRow) -> Activity {
     let (uuid, handle, display_name, message, created_at, expires_at, likes, replies, reposts, reply_to) = row;
     Activity {
         uuid,

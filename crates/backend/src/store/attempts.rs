@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
-use super::once::sha256;
+use super::idempotency::sha256;
 use super::statement::{BEGIN, Statement, statement};
 use crate::domain::Attempt;
 

@@ -7,12 +7,12 @@ use uuid::{Builder, Uuid};
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
-use super::once::{Once, Outcome, Rendered};
+use super::idempotency::{KeyedRequest, Outcome, Rendered};
 use super::statement::{BEGIN, Statement, statement};
 use super::tx::Tx;
 use crate::domain::{Conversation, DirectMessage, Message, Page, User};
 
-type Row = (Uuid, Uuid, String, String, String, DateTime<Utc>);
+type MessageRow = (Uuid, Uuid, String, String, String, DateTime<Utc>);
 
 /// Also locks the conversation, so that of two messages the later one is shown as the latest.
 const OPEN: Statement = statement(
@@ -20,7 +20,7 @@ const OPEN: Statement = statement(
     "message_groups",
     "INSERT INTO message_groups (uuid, latest_at) VALUES ($1, $2) ON CONFLICT (uuid) DO UPDATE SET latest_at = excluded.latest_at",
 );
-const SAY: Statement = statement(
+const SEND: Statement = statement(
     "INSERT",
     "messages",
     "INSERT INTO messages (uuid, message_group_uuid, user_uuid, message, created_at) VALUES ($1, $2, $3, $4, $5)",
@@ -57,9 +57,9 @@ const MESSAGES: Statement = statement(
 
 impl Tx<'_> {
     /// Keeps a message from one member of a conversation to the other.
-    pub(super) async fn say(&mut self, from: Uuid, to: Uuid, message: &DirectMessage) -> Result<(), Error> {
+    pub(super) async fn send(&mut self, from: Uuid, to: Uuid, message: &DirectMessage) -> Result<(), Error> {
         on!(self, OPEN, message.group, message.created_at)?;
-        on!(self, SAY, message.uuid, message.group, from, &message.message, message.created_at)?;
+        on!(self, SEND, message.uuid, message.group, from, &message.message, message.created_at)?;
         for (one, other) in [(from, to), (to, from)] {
             on!(self, LIST, one, message.group, other, message.created_at, message.uuid)?;
         }
@@ -83,8 +83,8 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn conversations(&self, user: &User, page: Page) -> Result<Vec<Conversation>, Error> {
-        type Row = (Uuid, String, String, String, DateTime<Utc>);
-        let rows = on!(self.reads(), GROUPS, |reader| sqlx::query_as::<_, Row>(GROUPS.text)
+        type ConversationRow = (Uuid, String, String, String, DateTime<Utc>);
+        let rows = on!(self.reads(), GROUPS, |reader| sqlx::query_as::<_, ConversationRow>(GROUPS.text)
             .bind(user.uuid)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
@@ -122,7 +122,7 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn messages(&self, group: Uuid, page: Page) -> Result<Vec<DirectMessage>, Error> {
-        let rows = on!(self.reads(), MESSAGES, |reader| sqlx::query_as::<_, Row>(MESSAGES.text)
+        let rows = on!(self.reads(), MESSAGES, |reader| sqlx::query_as::<_, MessageRow>(MESSAGES.text)
             .bind(group)
             .bind(page.before.created_at)
             .bind(page.before.uuid)
@@ -143,27 +143,27 @@ impl Store {
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
-    pub async fn say(
+    pub async fn send(
         &self,
         user: &User,
         other: Uuid,
         message: Message,
         now: DateTime<Utc>,
-        once: Option<Once>,
+        keyed: Option<KeyedRequest>,
         render: fn(&DirectMessage) -> Rendered,
     ) -> Result<Outcome<DirectMessage>, Error> {
         let message = new(user, other, message.as_str(), now);
         let user = user.uuid;
         self.transact(move |store| {
-            let (message, once) = (message.clone(), once.clone());
+            let (message, keyed) = (message.clone(), keyed.clone());
             async move {
                 let rendered = render(&message);
                 let mut tx = store.begin(&BEGIN).await?;
-                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                if let Some(before) = tx.claim(user, keyed.as_ref(), now).await? {
                     return Ok(before);
                 }
-                tx.say(user, other, &message).await?;
-                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.send(user, other, &message).await?;
+                tx.keep(user, keyed.as_ref(), &rendered).await?;
                 tx.commit().await?;
                 Ok(Outcome::Done(message, rendered))
             }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
-use super::once::{Once, Outcome, Rendered};
+use super::idempotency::{KeyedRequest, Outcome, Rendered};
 use super::statement::{BEGIN, BEGIN_PLANNED, Statement, statement};
 use super::sweep::DELETED;
 use super::tx::Tx;
@@ -104,7 +104,7 @@ pub enum Deletion {
 }
 
 impl Store {
-    /// Keeps a new crud, and with `once` also the response that `render` makes of it.
+    /// Keeps a new crud, and for a keyed request also the response that `render` makes of it.
     ///
     /// # Errors
     /// A statement failed; nothing is kept.
@@ -114,21 +114,21 @@ impl Store {
         message: Message,
         ttl: Ttl,
         now: DateTime<Utc>,
-        once: Option<Once>,
+        keyed: Option<KeyedRequest>,
         render: fn(&Activity) -> Rendered,
     ) -> Result<Outcome<Activity>, Error> {
         let crud = new(user, message.as_str(), now, now + ttl.duration(), None);
         let user = user.uuid;
         self.transact(move |store| {
-            let (crud, once) = (crud.clone(), once.clone());
+            let (crud, keyed) = (crud.clone(), keyed.clone());
             async move {
                 let rendered = render(&crud);
                 let mut tx = store.begin(&BEGIN).await?;
-                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                if let Some(before) = tx.claim(user, keyed.as_ref(), now).await? {
                     return Ok(before);
                 }
                 tx.post(user, &crud, ttl).await?;
-                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.keep(user, keyed.as_ref(), &rendered).await?;
                 tx.commit().await?;
                 Ok(Outcome::Done(crud, rendered))
             }
@@ -146,21 +146,21 @@ impl Store {
         parent: Uuid,
         message: Message,
         now: DateTime<Utc>,
-        once: Option<Once>,
+        keyed: Option<KeyedRequest>,
         render: fn(&Activity) -> Rendered,
     ) -> Result<Option<Outcome<Activity>>, Error> {
         let reply = new(user, message.as_str(), now, now, Some(parent));
         let user = user.uuid;
         self.transact(move |store| {
-            let (reply, once) = (reply.clone(), once.clone());
+            let (reply, keyed) = (reply.clone(), keyed.clone());
             async move {
                 let mut tx = store.begin(&BEGIN).await?;
-                if let Some(before) = tx.claim(user, once.as_ref(), now).await? {
+                if let Some(before) = tx.claim(user, keyed.as_ref(), now).await? {
                     return Ok(Some(before));
                 }
                 let Some(reply) = tx.reply(user, parent, reply).await? else { return Ok(None) };
                 let rendered = render(&reply);
-                tx.keep(user, once.as_ref(), &rendered).await?;
+                tx.keep(user, keyed.as_ref(), &rendered).await?;
                 tx.commit().await?;
                 Ok(Some(Outcome::Done(reply, rendered)))
             }
@@ -187,10 +187,10 @@ impl Store {
 
 /// The outcome, and whether nothing is left of the crud.
 async fn delete(store: &Store, user: Uuid, uuid: Uuid, now: DateTime<Utc>) -> Result<(Deletion, bool), Error> {
-    type Row = (Uuid, Option<Uuid>, i64, i64);
+    type OwnerRow = (Uuid, Option<Uuid>, i64, i64);
     let mut tx = store.begin(&BEGIN_PLANNED).await?;
     let found = on!(tx, OWNER, |connection| {
-        sqlx::query_as::<_, Row>(OWNER.text).bind(uuid).bind(now).fetch_optional(connection)
+        sqlx::query_as::<_, OwnerRow>(OWNER.text).bind(uuid).bind(now).fetch_optional(connection)
     })?;
     let (reply_to, reactions, replies) = match found {
         None => return Ok((Deletion::NotFound, true)),

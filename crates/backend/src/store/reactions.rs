@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::activities::{Row, SHOW, activity};
+use super::activities::{ActivityRow, SHOW, activity};
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
@@ -71,7 +71,7 @@ impl Tx<'_> {
             on!(self, count, uuid, more)?;
         }
         let row = on!(self, SHOW, |connection| {
-            sqlx::query_as::<_, Row>(SHOW.text).bind(now).bind(uuid).fetch_optional(connection)
+            sqlx::query_as::<_, ActivityRow>(SHOW.text).bind(now).bind(uuid).fetch_optional(connection)
         })?;
         Ok(row.map(activity))
     }

@@ -29,11 +29,11 @@ pub(super) struct Sessions {
     options: PgConnectOptions,
     name: String,
     renewal: Renewal,
-    inspection: Mutex<Option<(Instant, Inspection)>>,
+    inspection: Mutex<Option<(Instant, SessionReport)>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Inspection {
+enum SessionReport {
     AtWork,
     AtRest,
     Unreachable,
@@ -99,14 +99,14 @@ impl Sessions {
                 return answered;
             }
             // At an unreachable server, no session can be opened either: until it can be reached, the connection's place in the pool is worth nothing.
-            if self.inspect().await == Inspection::AtRest {
+            if self.inspect().await == SessionReport::AtRest {
                 let lost = "the connection was lost: its server has no session of this pool at work";
                 return Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, lost)));
             }
         }
     }
 
-    async fn inspect(&self) -> Inspection {
+    async fn inspect(&self) -> SessionReport {
         let mut last = self.inspection.lock().await;
         if let Some((at, inspection)) = *last
             && at.elapsed() < INSPECTED
@@ -114,9 +114,9 @@ impl Sessions {
             return inspection;
         }
         let inspection = match timeout(ANSWER, self.count_at_work()).await {
-            Ok(Ok(0)) => Inspection::AtRest,
-            Ok(Ok(_)) => Inspection::AtWork,
-            Ok(Err(_)) | Err(_) => Inspection::Unreachable,
+            Ok(Ok(0)) => SessionReport::AtRest,
+            Ok(Ok(_)) => SessionReport::AtWork,
+            Ok(Err(_)) | Err(_) => SessionReport::Unreachable,
         };
         *last = Some((Instant::now(), inspection));
         inspection

@@ -125,7 +125,7 @@ async fn fill(
     }
     for (from, to, age, message) in MESSAGES {
         let (Some(from), Some(to)) = (users.get(from), users.get(to)) else { continue };
-        tx.say(from.uuid, to.uuid, &messages::new(from, to.uuid, message, ago(age))).await?;
+        tx.send(from.uuid, to.uuid, &messages::new(from, to.uuid, message, ago(age))).await?;
     }
     announce();
     tx.commit().await

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
-use super::once::sha256;
+use super::idempotency::sha256;
 use super::statement::{Statement, statement};
 use super::users::user;
 use crate::domain::{Account, Password, Token};
@@ -85,10 +85,10 @@ impl Store {
     /// # Errors
     /// The statement failed.
     pub async fn session(&self, token: &Token, now: DateTime<Utc>) -> Result<Option<Session>, Error> {
-        type Row = (Uuid, String, String, String, String, DateTime<Utc>);
+        type SessionRow = (Uuid, String, String, String, String, DateTime<Utc>);
         let hash = hash(token);
         let row = on!(self.reads(), FIND, |reader| async {
-            let row = sqlx::query_as::<_, Row>(FIND.text).bind(&hash).bind(now).fetch_optional(reader).await?;
+            let row = sqlx::query_as::<_, SessionRow>(FIND.text).bind(&hash).bind(now).fetch_optional(reader).await?;
             if let Some((user, ..)) = &row {
                 Span::current().user(&user.to_string());
             }

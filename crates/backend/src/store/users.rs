@@ -11,7 +11,7 @@ use crate::domain::{Bio, DisplayName, User};
 /// Users that are suggested together.
 const SUGGESTED: i64 = 5;
 
-pub(super) type Row = (Uuid, String, String, String);
+pub(super) type UserRow = (Uuid, String, String, String);
 
 const USER: Statement =
     statement("SELECT", "users", "SELECT uuid, handle, display_name, bio FROM users WHERE handle = $1");
@@ -40,8 +40,9 @@ impl Store {
         if handle.contains('\0') {
             return Ok(None);
         }
-        let row =
-            on!(self.reads(), USER, |reader| sqlx::query_as::<_, Row>(USER.text).bind(handle).fetch_optional(reader))?;
+        let row = on!(self.reads(), USER, |reader| sqlx::query_as::<_, UserRow>(USER.text)
+            .bind(handle)
+            .fetch_optional(reader))?;
         Ok(row.map(user))
     }
 
@@ -51,10 +52,10 @@ impl Store {
     /// The statement failed.
     pub async fn suggested(&self, to: Option<&User>) -> Result<Vec<User>, Error> {
         let rows = match to {
-            None => on!(self.reads(), SUGGEST, |reader| sqlx::query_as::<_, Row>(SUGGEST.text)
+            None => on!(self.reads(), SUGGEST, |reader| sqlx::query_as::<_, UserRow>(SUGGEST.text)
                 .bind(SUGGESTED)
                 .fetch_all(reader))?,
-            Some(to) => on!(self.reads(), SUGGEST_TO, |reader| sqlx::query_as::<_, Row>(SUGGEST_TO.text)
+            Some(to) => on!(self.reads(), SUGGEST_TO, |reader| sqlx::query_as::<_, UserRow>(SUGGEST_TO.text)
                 .bind(SUGGESTED)
                 .bind(to.uuid)
                 .fetch_all(reader))?,
@@ -78,6 +79,6 @@ impl Store {
     }
 }
 
-pub(super) fn user((uuid, handle, display_name, bio): Row) -> User {
+pub(super) fn user((uuid, handle, display_name, bio): UserRow) -> User {
     User { uuid, handle, display_name, bio }
 }

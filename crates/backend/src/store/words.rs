@@ -7,7 +7,7 @@ use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
-use super::activities::{Row, activities, activity};
+use super::activities::{ActivityRow, activities, activity};
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
@@ -120,7 +120,7 @@ impl Store {
             return Ok(Vec::new());
         };
         let rows = on!(self.reads(), *statement, |reader| {
-            let query = sqlx::query_as::<_, Row>(statement.text)
+            let query = sqlx::query_as::<_, ActivityRow>(statement.text)
                 .bind(now)
                 .bind(page.before.created_at)
                 .bind(page.before.uuid)

@@ -14,11 +14,11 @@ use super::tx::Tx;
 
 /// 1 to 255 visible characters of ASCII.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
 /// A key and the hash of the request sent with it.
 #[derive(Debug, Clone)]
-pub struct Once {
+pub struct KeyedRequest {
     key: String,
     request_hash: String,
 }
@@ -46,7 +46,7 @@ pub enum Outcome<T> {
 #[error("Idempotency-Key must be 1 to 255 visible characters of ASCII")]
 pub struct NotAKey;
 
-impl FromStr for Key {
+impl FromStr for IdempotencyKey {
     type Err = NotAKey;
 
     fn from_str(text: &str) -> Result<Self, NotAKey> {
@@ -55,9 +55,9 @@ impl FromStr for Key {
     }
 }
 
-impl Once {
+impl KeyedRequest {
     /// `request` is whatever distinguishes one request from another: its path and body.
-    pub fn new(key: Key, request: &[&[u8]]) -> Self {
+    pub fn new(key: IdempotencyKey, request: &[&[u8]]) -> Self {
         Self { key: key.0, request_hash: sha256(request) }
     }
 }
@@ -94,24 +94,29 @@ impl Tx<'_> {
     pub(super) async fn claim<T>(
         &mut self,
         user: Uuid,
-        once: Option<&Once>,
+        keyed: Option<&KeyedRequest>,
         now: DateTime<Utc>,
     ) -> Result<Option<Outcome<T>>, Error> {
-        let Some(once) = once else { return Ok(None) };
-        if on!(self, CLAIM, user, &once.key, &once.request_hash, now)? > 0 {
+        let Some(keyed) = keyed else { return Ok(None) };
+        if on!(self, CLAIM, user, &keyed.key, &keyed.request_hash, now)? > 0 {
             return Ok(None);
         }
         let (hash, location, body) = on!(self, FIND, |connection| {
-            sqlx::query_as::<_, (String, String, String)>(FIND.text).bind(user).bind(&once.key).fetch_one(connection)
+            sqlx::query_as::<_, (String, String, String)>(FIND.text).bind(user).bind(&keyed.key).fetch_one(connection)
         })?;
-        let is_same = hash == once.request_hash;
+        let is_same = hash == keyed.request_hash;
         Ok(Some(if is_same { Outcome::Before(Rendered { location, body }) } else { Outcome::AnotherRequest }))
     }
 
     /// Keeps the response to the write that claimed the key.
-    pub(super) async fn keep(&mut self, user: Uuid, once: Option<&Once>, answer: &Rendered) -> Result<(), Error> {
-        if let Some(once) = once {
-            on!(self, KEEP, user, &once.key, &answer.location, &answer.body)?;
+    pub(super) async fn keep(
+        &mut self,
+        user: Uuid,
+        keyed: Option<&KeyedRequest>,
+        answer: &Rendered,
+    ) -> Result<(), Error> {
+        if let Some(keyed) = keyed {
+            on!(self, KEEP, user, &keyed.key, &answer.location, &answer.body)?;
         }
         Ok(())
     }
@@ -123,9 +128,9 @@ mod tests {
 
     #[test]
     fn a_key_is_visible_ascii() {
-        assert!("8e03978e-40d5-43e8-bc93-6894a57f9324".parse::<Key>().is_ok());
+        assert!("8e03978e-40d5-43e8-bc93-6894a57f9324".parse::<IdempotencyKey>().is_ok());
         for text in ["", "a b", "ä", "a\n", &"x".repeat(256)] {
-            assert_eq!(text.parse::<Key>(), Err(NotAKey), "{text}");
+            assert_eq!(text.parse::<IdempotencyKey>(), Err(NotAKey), "{text}");
         }
     }
 

@@ -13,18 +13,18 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::{Object, Required};
 
 use super::problem::Problem;
-use super::state::Answer;
-use crate::store::{Key, Once, Outcome, Rendered};
+use super::state::HandlerResult;
+use crate::store::{IdempotencyKey, KeyedRequest, Outcome, Rendered};
 
 /// The key of a request that has one, and its path.
-pub(super) struct Idempotency(Option<(Key, String)>);
+pub(super) struct Idempotency(Option<(IdempotencyKey, String)>);
 
 impl Idempotency {
     /// Identifies the request by its key, path and body. Bodies that differ only in spaces or in the order of fields are equal.
-    pub(super) fn of(self, body: &impl Serialize) -> Option<Once> {
+    pub(super) fn of(self, body: &impl Serialize) -> Option<KeyedRequest> {
         let (key, path) = self.0?;
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Some(Once::new(key, &[path.as_bytes(), &body]))
+        Some(KeyedRequest::new(key, &[path.as_bytes(), &body]))
     }
 }
 
@@ -36,7 +36,7 @@ impl FromRequest for Idempotency {
         let Some(value) = request.headers().get("idempotency-key") else {
             return ready(Ok(Self(None)));
         };
-        let key = value.to_str().unwrap_or_default().parse::<Key>();
+        let key = value.to_str().unwrap_or_default().parse::<IdempotencyKey>();
         ready(match key {
             Ok(key) => Ok(Self(Some((key, request.path().to_owned())))),
             Err(error) => Err(Problem::bad_request(error.to_string())),
@@ -64,7 +64,7 @@ pub(super) fn rendered(location: String, body: &impl Serialize) -> Rendered {
 }
 
 /// Responds to a write that was done now or before.
-pub(super) fn respond<T>(outcome: Outcome<T>) -> Answer {
+pub(super) fn respond<T>(outcome: Outcome<T>) -> HandlerResult {
     let Rendered { location, body } = match outcome {
         Outcome::Done(_, rendered) => rendered,
         Outcome::Before(rendered) => {
