@@ -127,7 +127,7 @@ fn password_guesses_are_bounded() {
             let guess = || sign_in(cruddur, &json!({"login": login, "password": "a wrong one"}));
             for _ in 0..10 {
                 let answer = guess();
-                assert_eq!((answer.status, &answer.json()["detail"]), (401, &json!("no such login and password")));
+                assert_eq!((answer.status, &answer.json()["detail"]), (401, &json!("wrong login or password")));
             }
             let answer = guess();
             assert_eq!(answer.status, 429, "{login}");

@@ -207,13 +207,13 @@ fn a_backend_starts_and_keeps_running_without_its_issuer() {
         }
         assert_refused(&me(&cruddur.backend, "a.b.c"), "no key would help");
         assert_eq!(send(&cruddur.backend, "GET", "/api/activities/home", &token).status, 200, "what everyone may see");
-        let said = cruddur.says("the keys of the issuer of accounts cannot be had");
+        let said = cruddur.says("cannot fetch the account issuer's keys");
         assert!(said.contains("check AUTH_ISSUER") && !said.contains(&token), "{said}");
 
         issuer.is_away(false);
         eventually("the issuer's keys", || (me(&cruddur.backend, &token).status == 200).then_some(()));
         issuer.is_away(true);
-        assert_eq!(me(&cruddur.backend, &token).status, 200, "keys that are known stay good");
+        assert_eq!(me(&cruddur.backend, &token).status, 200, "known keys stay valid");
         let unknown = issuer.sign_with(&json!({"alg": "RS256", "kid": "unknown"}), &issuer.access("zofie"));
         assert_refused(&me(&cruddur.backend, &unknown), "an unknown key");
         assert_eq!(me(&cruddur.backend, &token).status, 200);
@@ -238,7 +238,7 @@ fn an_invalid_key_document_has_no_keys() {
         let data = Folder::new();
         let cruddur = backend(&issuer, &data);
         assert_eq!(me(&cruddur.backend, &issuer.sign(&issuer.access("zofie"))).status, 503, "{status}");
-        cruddur.says("cannot be had");
+        cruddur.says("cannot fetch the account issuer's keys");
     }
     assert_eq!(other.asked().len(), 0, "no redirect is followed");
 }
@@ -335,6 +335,6 @@ fn missing_settings_are_reported_together_and_the_doctor_checks_the_issuer() {
     issuer.answers("404 Not Found", "{}");
     let told = doctor(&issuer.variables());
     let detail = told["detail"].as_str().unwrap();
-    assert!(told["status"] == "wrong" && detail.contains("answered 404; check AUTH_ISSUER"), "{detail}");
+    assert!(told["status"] == "wrong" && detail.contains("status is 404; check AUTH_ISSUER"), "{detail}");
     assert_eq!(doctor(&[])["detail"], "Cruddur's own (AUTH_MODE)");
 }

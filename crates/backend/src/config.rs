@@ -1,4 +1,4 @@
-//! This service's settings from the environment. Opens nothing.
+//! This service's settings from the environment. Connects to nothing and writes nothing; for PostgreSQL, sqlx reads the password file if there is one.
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
@@ -6,17 +6,17 @@
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
 //! | `CRUDDUR_DATABASE_CONNECTIONS` | connections to PostgreSQL at the same time, from 2 to 1,000 | 12 |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API; on loopback their hosts are answered to, and so are those that Codespaces and Gitpod give to the port | none |
-//! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are believed: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
-//! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | the whole |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API; on loopback, requests for their hosts are served too, and for those that Codespaces and Gitpod give the port | none |
+//! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are trusted: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
+//! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | any frontend that signs in |
 //! | `CRUDDUR_ENV` | `production` refuses faults and `week2` | `development` |
-//! | `CRUDDUR_FAULTS` | faults to find, of `slow-query:200ms,n-plus-one,error:5%` | none |
+//! | `CRUDDUR_FAULTS` | faults to inject, of `slow-query:200ms,n-plus-one,error:5%` | none |
 //! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of a user whom a token signs in once; the ready line contains the token | none |
 //! | `AUTH_MODE` | `local`: users sign up here; `cognito`: they present a user pool's tokens | `local` |
 //! | `AWS_COGNITO_USER_POOL_ID` | the user pool | none |
 //! | `AWS_COGNITO_USER_POOL_CLIENT_ID` | the app client for which the tokens are issued | none |
 //! | `AWS_REGION`, else `AWS_DEFAULT_REGION` | the pool's region, if its id does not begin with one | none |
-//! | `AUTH_ISSUER` | another issuer instead of the pool, exactly as in the tokens' `iss` | the pool |
+//! | `AUTH_ISSUER` | an issuer other than the pool, exactly as in the tokens' `iss` | the pool |
 
 mod accounts;
 mod database;
@@ -98,7 +98,7 @@ impl Config {
     }
 }
 
-/// The faults to inject: none in production, whatever is configured.
+/// The faults to inject. In production, any is a fault of the configuration.
 pub fn faults(settings: &mut Settings) -> Faults {
     const EXPECTED: &str = "some of slow-query:200ms, n-plus-one and error:5%, with commas between";
     let faults = settings.parse("CRUDDUR_FAULTS", EXPECTED).unwrap_or(Faults::NONE);

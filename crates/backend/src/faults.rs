@@ -1,4 +1,4 @@
-//! Configured faults, which give a trace something to find. Off unless `CRUDDUR_FAULTS` enables them, and never for production.
+//! Faults to inject, so that a trace has something to find. Off unless `CRUDDUR_FAULTS` enables them, and refused in production.
 
 use std::fmt;
 use std::ops::RangeInclusive;

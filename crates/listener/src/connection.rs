@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::bounds::{Bounds, TAKEN};
 
-/// Whether a request is being answered on a connection, and how many have been.
+/// Whether a connection's server is responding to a request, and to how many it has responded.
 #[derive(Clone, Default)]
 pub(crate) struct Watch(Rc<Progress>);
 
@@ -27,7 +27,7 @@ struct Progress {
     answered: Cell<u64>,
 }
 
-/// A request that is being answered.
+/// A request without a complete response.
 pub(crate) struct Busy(Watch);
 
 impl Watch {
@@ -54,12 +54,12 @@ pub(crate) struct Connection {
     answered: u64,
     /// Bytes have been received since.
     has_begun: bool,
-    /// Until when the next request must begin, or its head end. actix-http limits the first head.
+    /// The deadline for the next request to begin, then for its head to end. actix-http limits the first head.
     deadline: Instant,
     /// Wakes the connection at `deadline` or earlier: moving a timer for each request costs more than waking up a few times a minute. Set from the first
     /// response on.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// Until when the client must read, and what it has read in that time.
+    /// The deadline for the client to read, and how much it has read since.
     write: Option<Pin<Box<Sleep>>>,
     taken: usize,
 }

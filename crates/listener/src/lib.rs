@@ -2,7 +2,7 @@
 //!
 //! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] also limits every
 //! later head and every request body, closes a connection whose client stops reading, and closes one that stays half way through a
-//! body which the response did not wait for. Knows no routes and reads no bodies; the size of a body is the application's to limit.
+//! body that the response did not wait for. Knows no routes and reads no bodies; the size of a body is the application's to limit.
 
 mod bounds;
 mod connection;
@@ -91,7 +91,7 @@ fn exchange<S, B>(
     mut request: Request,
     app: &S,
     body: Duration,
-) -> impl Future<Output = Result<Response<Answer<B>>, S::Error>> + use<S, B>
+) -> impl Future<Output = Result<Response<ResponseBody<B>>, S::Error>> + use<S, B>
 where
     S: Service<Request>,
     S::Response: Into<Response<B>>,
@@ -108,13 +108,13 @@ where
         {
             unread = None;
         }
-        Ok(response.map_body(|_, body| Answer { body, _busy: busy, _unread: unread }))
+        Ok(response.map_body(|_, body| ResponseBody { body, _busy: busy, _unread: unread }))
     }
 }
 
 pin_project_lite::pin_project! {
     /// A response's body. When it is dropped, the connection is no longer busy.
-    struct Answer<B> {
+    struct ResponseBody<B> {
         #[pin]
         body: B,
         _busy: Option<Busy>,
@@ -123,7 +123,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-impl<B: MessageBody> MessageBody for Answer<B> {
+impl<B: MessageBody> MessageBody for ResponseBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {

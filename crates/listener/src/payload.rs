@@ -22,7 +22,7 @@ pub fn is_late(error: &PayloadError) -> bool {
     matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// The payload, which fails once `limit` has passed from now, and what is left of it.
+/// The payload, which fails after `limit`, and a handle on its unread remainder.
 pub(crate) fn limited(payload: Payload, limit: Duration) -> (Payload, Option<Shared>) {
     match payload {
         Payload::None => (Payload::None, None),
@@ -37,7 +37,7 @@ pub(crate) fn limited(payload: Payload, limit: Duration) -> (Payload, Option<Sha
 /// A body, until it has been read to its end.
 ///
 /// A response that was made before then must hold it. actix-http (3.20) closes the connection of such a response if the body is still
-/// held once the response has been sent; a body in chunks that nobody holds it reads to its end, and may never wake up again.
+/// held once the response has been sent. A chunked body that is not held is read to its end instead, and the connection may never wake up again.
 #[derive(Clone)]
 pub(crate) struct Shared(Rc<RefCell<Option<Limited>>>);
 

@@ -147,7 +147,7 @@ impl Client {
 }
 
 #[test]
-fn a_head_that_does_not_end_is_given_up_whichever_of_its_connection_it_is() {
+fn an_endless_head_is_given_up_on_the_first_and_on_later_requests() {
     let server = Running::start(Bounds { head: HEAD, ..PATIENT });
     for begun in ["", "G", "GET /early HTTP/1.1\r\nhost: a\r\nx: "] {
         let mut first = server.connect();
@@ -169,7 +169,7 @@ fn a_head_that_does_not_end_is_given_up_whichever_of_its_connection_it_is() {
 }
 
 #[test]
-fn a_body_that_does_not_end_is_given_up_however_it_is_framed() {
+fn an_endless_body_is_given_up_in_either_framing() {
     let server = Running::start(Bounds { body: SHORT, ..PATIENT });
     for framing in ["content-length: 1000000\r\n\r\n", "transfer-encoding: chunked\r\n\r\nfffff\r\n"] {
         let mut client = server.connect();
@@ -230,7 +230,7 @@ fn a_client_that_does_not_read_is_given_up() {
     still.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
     server.sending(1);
     server.sending(0);
-    // Many responses that nobody reads are no different from a large one.
+    // Many unread responses are no different from a large one.
     let mut pipelined = server.connect();
     let requests = "GET /early HTTP/1.1\r\nhost: a\r\n\r\n".repeat(10_000);
     while pipelined.0.get_mut().write_all(requests.as_bytes()).is_ok() {}

@@ -3,23 +3,23 @@
 /// Why a token does not identify its bearer. Quotes nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("this is no token of the issuer's; send one as `Authorization: Bearer TOKEN`")]
+    #[error("this is not a token of the issuer; send one as `Authorization: Bearer TOKEN`")]
     NotAToken,
-    #[error("tokens are signed with RS256, and this one is not")]
+    #[error("the token is not signed with RS256; get another from the issuer")]
     Algorithm,
-    #[error("the issuer has no such key; get another token from it")]
+    #[error("the issuer does not publish the token's key; get another token from it")]
     UnknownKey,
-    #[error("the token's signature is wrong; get another token from the issuer")]
+    #[error("the token's signature is invalid; get another token from the issuer")]
     Signature,
-    #[error("this token is another issuer's")]
+    #[error("the token is from another issuer")]
     AnotherIssuer,
-    #[error("this token is for another client, or for another use than access or id")]
+    #[error("the token is for another client, or is neither an access token nor an id token")]
     AnotherClient,
     #[error("the token has expired; get another from the issuer")]
     Expired,
-    #[error("the token is not good yet; is the issuer's clock right, and ours?")]
+    #[error("the token is not valid yet; check the issuer's clock and this server's")]
     NotYetValid,
     /// The token is not at fault: no key has ever been received.
-    #[error("the issuer of accounts does not answer; try again")]
+    #[error("cannot fetch the account issuer's keys; try again")]
     Unavailable,
 }

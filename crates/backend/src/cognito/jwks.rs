@@ -28,13 +28,13 @@ pub(super) struct PublicKey {
 #[derive(Debug, thiserror::Error)]
 pub enum NoKeys {
     /// The issuer did not respond, or its response was incomplete or too long.
-    #[error("{0} did not answer: {1}; check AUTH_ISSUER or the user pool's id, and this machine's way there")]
+    #[error("cannot fetch {0}: {1}; check AUTH_ISSUER or the user pool's id, and the network")]
     Silent(String, ureq::Error),
     /// The issuer's response had an unexpected status.
-    #[error("{0} answered {1}; check AUTH_ISSUER or the user pool's id")]
+    #[error("cannot fetch {0}: its status is {1}; check AUTH_ISSUER or the user pool's id")]
     Status(String, u16),
     /// The issuer's keys cannot be used.
-    #[error("{0} answered {1}; check AUTH_ISSUER or the user pool's id")]
+    #[error("cannot use {0}: {1}; check AUTH_ISSUER or the user pool's id")]
     Useless(String, &'static str),
 }
 
@@ -93,15 +93,15 @@ struct Published {
     e: String,
 }
 
-/// The keys that sign with RS256. Keys for other purposes are skipped, as the RFC asks.
+/// The keys that sign with RS256. Keys for other purposes are skipped, as the RFC requires.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<PublicKey>, &'static str> {
-    let Ok(Set { keys }) = serde_json::from_slice(body) else { return Err("what is no set of keys") };
+    let Ok(Set { keys }) = serde_json::from_slice(body) else { return Err("it is not a set of keys") };
     if keys.len() > MAX_KEYS {
-        return Err("more than 64 keys");
+        return Err("it has more than 64 keys");
     }
     let keys: Vec<PublicKey> =
         keys.into_iter().filter_map(|key| PublicKey::of(serde_json::from_value(key).ok()?)).collect();
-    if keys.is_empty() { Err("no RSA key of 2,048 bits or more that signs") } else { Ok(keys) }
+    if keys.is_empty() { Err("it has no RSA key of 2,048 bits or more that signs") } else { Ok(keys) }
 }
 
 impl PublicKey {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_for_something_else_is_left_out() {
+    fn keys_for_other_purposes_are_skipped() {
         let of_bytes = |length| Value::from(BASE64_URL_SAFE_NO_PAD.encode(vec![0xc5; length]));
         let others = [
             published(&[("kty", "EC".into())]),
@@ -173,25 +173,25 @@ mod tests {
     }
 
     #[test]
-    fn there_are_at_most_64() {
+    fn more_than_64_keys_are_refused() {
         assert_eq!(kids(&vec![published(&[]); 64]).map(|kids| kids.len()), Ok(64));
-        assert_eq!(kids(&vec![published(&[]); 65]), Err("more than 64 keys"));
+        assert_eq!(kids(&vec![published(&[]); 65]), Err("it has more than 64 keys"));
     }
 
     #[test]
-    fn zeros_before_a_number_do_not_count() {
+    fn leading_zeros_do_not_count() {
         assert_eq!(number("AAEAAQ"), Some(vec![1, 0, 1]));
         assert_eq!(number("AQAB"), Some(vec![1, 0, 1]));
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_is_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn arbitrary_bytes_are_no_keys(body in prop::collection::vec(any::<u8>(), 0..200)) {
             prop_assert!(parse(&body).is_err());
         }
 
         #[test]
-        fn no_key_is_too_odd_to_refuse_a_signature(
+        fn an_odd_key_still_refuses_a_forged_signature(
             n in prop::collection::vec(any::<u8>(), 256..=300),
             e in prop::collection::vec(any::<u8>(), 1..=5),
             signature in prop::collection::vec(any::<u8>(), 0..300),

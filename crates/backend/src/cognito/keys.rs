@@ -61,7 +61,7 @@ impl Keys {
             return Ok(key);
         }
         if turn.may_request(Instant::now()) && self.request(turn).await.is_err() {
-            tracing::error!("asking the issuer of accounts for its keys was interrupted");
+            tracing::error!("the request for the account issuer's keys was interrupted");
         }
         match self.known(kid) {
             Some(key) => Ok(key),
@@ -122,10 +122,9 @@ impl Keys {
                         turn.next_request = Some(now + RETRY);
                     }
                     if turn.may_log(now) {
-                        let meanwhile =
-                            if refreshes { "those that are known stay good" } else { "nobody is signed in" };
+                        let meanwhile = if refreshes { "the known keys stay valid" } else { "no token is accepted" };
                         let error: &dyn std::error::Error = &error;
-                        tracing::warn!(error, "the keys of the issuer of accounts cannot be had; {meanwhile}");
+                        tracing::warn!(error, "cannot fetch the account issuer's keys; {meanwhile}");
                     }
                 }
             }
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_issuer_is_asked_and_complained_of_once_in_a_while() {
+    fn requests_to_the_issuer_and_warnings_about_it_are_limited() {
         let begun = Instant::now();
         let mut turn = Schedule::default();
         assert!(turn.may_request(begun));

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_openssls_is_good_until_it_expires() {
+    fn a_token_is_valid_until_it_expires() {
         let zofie = Bearer {
             subject: "https://id.example/pool aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee".to_owned(),
             handle: Handle::parse("zofie").unwrap(),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_claimed_must_be_for_us_and_now() {
+    fn claims_must_be_for_this_client_and_now() {
         let good = [
             json!({}),
             json!({"aud": "a-resource"}),
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_from_either_kind_of_token() {
+    fn the_handle_comes_from_either_kind_of_token() {
         let handle = |change| claimed(change).unwrap().handle;
         assert_eq!(handle(json!({"username": "Access"})).as_str(), "access");
         assert_eq!(handle(json!({"cognito:username": "me@example.com"})).as_str(), "me");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_must_say_rs256_and_a_key_and_nothing_that_must_be_understood() {
+    fn a_header_must_name_rs256_and_a_key_and_no_critical_extension() {
         let encode = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
         for (header, refused) in [
             (r#"{"alg":"none","kid":"one"}"#, TokenError::Algorithm),
@@ -284,12 +284,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_comes_is_refused(text in "[A-Za-z0-9_.{}=-]{0,200}|\\PC{0,60}|(e30|[A-Za-z0-9]{0,9})(\\.e30){0,4}") {
+        fn arbitrary_text_is_refused(text in "[A-Za-z0-9_.{}=-]{0,200}|\\PC{0,60}|(e30|[A-Za-z0-9]{0,9})(\\.e30){0,4}") {
             prop_assert!(bearer(&text, at(0)).is_err());
         }
 
         #[test]
-        fn a_token_is_good_to_the_letter(index in 0..TOKEN.len(), other in "[A-Za-z0-9_.-]") {
+        fn a_token_with_another_letter_is_refused(index in 0..TOKEN.len(), other in "[A-Za-z0-9_.-]") {
             let mut token = TOKEN.to_owned();
             token.replace_range(index..=index, &other);
             prop_assert_eq!(bearer(&token, at(0)).is_ok(), token == TOKEN);

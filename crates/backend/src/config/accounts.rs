@@ -44,14 +44,14 @@ impl Accounts {
         let client = settings.text("AWS_COGNITO_USER_POOL_CLIENT_ID");
         let pool = settings.text("AWS_COGNITO_USER_POOL_ID");
         let own_address = settings.text("AUTH_ISSUER").is_some();
-        let expected = "the tokens' iss, an https address (http on this machine alone) without user or query";
+        let expected = "the tokens' iss, an https address (or http on this machine) without a user or query";
         let address = match settings.parse("AUTH_ISSUER", expected) {
             None if mode == Mode::Cognito && !own_address => pool_address(settings, pool),
             address => address,
         };
         if mode == Mode::Cognito && client.is_none() {
-            let mend = "is not set, and AUTH_MODE is cognito; give the id of the app client that tokens are made for";
-            settings.fault("AWS_COGNITO_USER_POOL_CLIENT_ID", mend);
+            let fix = "is not set, and AUTH_MODE is cognito; give the id of the app client for which tokens are issued";
+            settings.fault("AWS_COGNITO_USER_POOL_CLIENT_ID", fix);
         }
         match (mode, address, client) {
             (Mode::Cognito, Some(address), Some(client)) => Self::Issued(Issuer { address, client }),
@@ -73,13 +73,13 @@ impl Mode {
 
 /// A pool's id begins with its region; an emulator's pool id may not.
 fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address> {
-    let mend = "give the user pool's id, such as us-east-1_AbCdEf123, or an issuer of your own in AUTH_ISSUER";
+    let fix = "give the user pool's id, such as us-east-1_AbCdEf123, or another issuer in AUTH_ISSUER";
     let Some(pool) = pool else {
-        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not set, and AUTH_MODE is cognito; {mend}"));
+        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not set, and AUTH_MODE is cognito; {fix}"));
         return None;
     };
     let Some(Pool(pool)) = Pool::parse(pool) else {
-        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not a user pool's id; {mend}"));
+        settings.fault("AWS_COGNITO_USER_POOL_ID", format!("is not a user pool's id; {fix}"));
         return None;
     };
     let expected = "a region such as us-east-1";
@@ -88,7 +88,7 @@ fn pool_address(settings: &mut Settings, pool: Option<String>) -> Option<Address
         .or_else(|| settings.parse("AWS_REGION", expected))
         .or_else(|| settings.parse("AWS_DEFAULT_REGION", expected));
     let Some(Region(region)) = region else {
-        settings.fault("AWS_COGNITO_USER_POOL_ID", "does not begin with a region; set AWS_REGION to the pool's");
+        settings.fault("AWS_COGNITO_USER_POOL_ID", "does not begin with a region; set AWS_REGION to the pool's region");
         return None;
     };
     Some(Address(format!("https://cognito-idp.{region}.amazonaws.com/{pool}")))
@@ -119,9 +119,9 @@ struct NotARegion;
 /// Why a text is not an issuer's address.
 #[derive(Debug, thiserror::Error)]
 enum NotAnIssuer {
-    #[error("it must begin with https://, or http:// on this machine")]
+    #[error("it does not begin with https://, or http:// on this machine")]
     Scheme,
-    #[error("it holds a user, a query or a fragment")]
+    #[error("it has a user, a query or a fragment")]
     TooMuch,
     #[error(transparent)]
     Address(#[from] telemetry::NotAnAddress),
@@ -180,7 +180,7 @@ mod tests {
     fn issuer(pairs: &[(&str, &str)]) -> String {
         match read(&[&[MODE, CLIENT], pairs].concat()).unwrap() {
             Accounts::Issued(issuer) => issuer.name().to_owned(),
-            Accounts::Own => panic!("they are our own"),
+            Accounts::Own => panic!("the accounts are our own"),
         }
     }
 
@@ -189,7 +189,7 @@ mod tests {
         let pool = ("AWS_COGNITO_USER_POOL_ID", "us-east-1_AbC123");
         let of_us = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_AbC123";
         assert_eq!(issuer(&[pool]), of_us);
-        assert_eq!(issuer(&[pool, ("AWS_REGION", "eu-west-1")]), of_us, "the pool says where it is");
+        assert_eq!(issuer(&[pool, ("AWS_REGION", "eu-west-1")]), of_us, "the pool's id names its region");
         let emulated = ("AWS_COGNITO_USER_POOL_ID", "local_AbC123");
         let of_eu = "https://cognito-idp.eu-west-1.amazonaws.com/local_AbC123";
         for region in ["AWS_REGION", "AWS_DEFAULT_REGION"] {
@@ -198,25 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_of_ones_own_is_taken_by_the_letter() {
+    fn a_custom_issuer_is_used_verbatim() {
         for address in ["https://id.example/", "https://id.example/a/pool", "http://127.0.0.1:9229/local_x"] {
             assert_eq!(issuer(&[("AUTH_ISSUER", address)]), address);
         }
         let Ok(Accounts::Issued(issuer)) = read(&[MODE, CLIENT, ("AUTH_ISSUER", "https://id.example/")]) else {
-            panic!("it is none")
+            panic!("no issuer")
         };
         assert_eq!(issuer.keys(), "https://id.example/.well-known/jwks.json");
     }
 
     #[test]
-    fn accounts_are_our_own_unless_said_otherwise() {
+    fn accounts_are_our_own_by_default() {
         assert_eq!(read(&[]), Ok(Accounts::Own));
         let of_the_lesson = [("AWS_COGNITO_USER_POOL_ID", "us-east-1_AbC123"), CLIENT, ("AUTH_MODE", "local")];
         assert_eq!(read(&of_the_lesson), Ok(Accounts::Own));
     }
 
     #[test]
-    fn what_is_missing_or_wrong_is_named_with_its_mend() {
+    fn a_missing_or_invalid_variable_is_reported_with_its_fix() {
         let named = |pairs: &[(&str, &str)]| -> Vec<String> {
             let faults = read(pairs).unwrap_err();
             assert!(!faults.contains("canary"), "{faults}");

@@ -1,4 +1,4 @@
-//! Which database the environment names. Opens no database, but makes an embedded database's folder.
+//! The database that the environment names. Opens, makes and checks nothing.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub struct Postgres {
     pub(crate) connections: Connections,
 }
 
-/// How many connections to a server one backend has at most. A third of them write, the others read. Of four or more, one is kept for finding out what became
-/// of the others.
+/// The maximum number of one backend's connections to a server. A third of them write, the others read. Of four or more, one is reserved for inspecting what
+/// the others do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(u32);
 

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_is_made_of_whatever_somebody_is_called() {
+    fn a_handle_is_derived_from_any_name() {
         for (text, handle) in [
             ("Andrew_Brown1", "andrew_brown1"),
             ("Žofie Nováková", "zofie_novakova"),
@@ -224,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_handle_that_is_made_is_one(text in ".{0,60}") {
+        fn a_derived_handle_is_valid(text in ".{0,60}") {
             let handle = Handle::like(&text);
             prop_assert_eq!(Handle::parse(handle.as_str()), Ok(handle));
         }
@@ -241,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bio_of_nothing_to_see_is_empty() {
+    fn an_invisible_bio_is_empty() {
         assert_eq!(Bio::parse(" \u{200b}\u{3164}").unwrap().as_str(), "");
         assert_eq!(Bio::parse(&"x".repeat(161)), Err(Invalid::BioExceedMaxChars));
     }
 
     #[test]
-    fn an_address_has_two_sides() {
+    fn an_address_has_a_user_and_a_host() {
         assert_eq!(Email::parse(" A@B.example ").unwrap().as_str(), "a@b.example");
         assert_eq!(Email::parse(""), Err(Invalid::EmailBlank));
         for text in ["a", "a@", "@b.example", "a@b", "a b@c.example", "a\0@b.example"] {

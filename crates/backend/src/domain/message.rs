@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_of_nothing_to_see_is_blank() {
+    fn an_invisible_message_is_blank() {
         for text in ["", " \n\t ", "\u{0}\u{7}", "\u{200b}", "\u{3164} \u{2800}", "\u{301}"] {
             assert_eq!(crud(text), Err(Invalid::MessageBlank));
         }

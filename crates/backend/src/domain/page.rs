@@ -33,7 +33,7 @@ pub trait Listed {
 pub enum NotAPage {
     #[error("limit must be a number from 1 to 100")]
     Limit,
-    #[error("cursor must be one that a Link header gave")]
+    #[error("cursor must come from a Link header")]
     Cursor,
 }
 

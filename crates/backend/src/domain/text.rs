@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_shows_nothing_is_blank() {
+    fn invisible_text_is_blank() {
         for text in [
             "",
             " \n\t",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_do_not_stack_without_end() {
+    fn stacked_marks_are_bounded() {
         for stacked in [
             "\u{300}",
             "\u{301}\u{316}",
@@ -158,7 +158,7 @@ mod tests {
         ] {
             assert_eq!(length(text), count, "{text}");
         }
-        assert_eq!(length(&"🔥\u{200d}".repeat(16)), 2, "a cluster without end");
+        assert_eq!(length(&"🔥\u{200d}".repeat(16)), 2, "a very long cluster");
     }
 
     proptest! {

@@ -42,7 +42,7 @@ pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body
             let token = state.store.begin_session(account.user.uuid, now).await?;
             Ok(signed_in(&request, account, &token))
         }
-        Err(Taken) => Err(Problem::conflict("this handle or this e-mail address is somebody's already")),
+        Err(Taken) => Err(Problem::conflict("this handle or e-mail address is already taken")),
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn sign_up(request: HttpRequest, state: Data<State>, body: Body
 #[utoipa::path(post, path = "/api/auth/signin", tag = "accounts", operation_id = "sign_in",
     request_body(content = SignIn, example = json!({"login": "zoe", "password": "correct horse battery"})),
     responses(
-        (status = 200, description = "Whose account it is", body = json::AccountJson,
+        (status = 200, description = "The account", body = json::AccountJson,
             headers(("set-cookie" = String, description = "The session"))),
         (status = 422, body = Codes,
             description = "`login_blank`, `password_blank`, `password_exceed_max_chars`"),
@@ -89,8 +89,8 @@ pub(super) async fn sign_in(request: HttpRequest, state: Data<State>, body: Body
 
 /// Sign out
 #[utoipa::path(post, path = "/api/auth/signout", tag = "accounts", operation_id = "sign_out",
-    responses((status = 204, description = "Nobody is signed in by this token",
-        headers(("set-cookie" = String, description = "Takes the session away from the browser")))))]
+    responses((status = 204, description = "The token is no longer valid",
+        headers(("set-cookie" = String, description = "Removes the session from the browser")))))]
 #[instrument(name = "sign-out", skip_all)]
 pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> HandlerResult {
     if let Some(token) = token(&request)? {
@@ -99,10 +99,10 @@ pub(super) async fn sign_out(request: HttpRequest, state: Data<State>) -> Handle
     Ok(HttpResponse::NoContent().cookie(no_cookie(&request)).finish())
 }
 
-/// Who I am. A session of more than a day gets another token
+/// My account. A session older than a day gets another token
 #[utoipa::path(get, path = "/api/auth/me", tag = "accounts", operation_id = "me",
     responses((status = 200, description = "My account", body = json::AccountJson,
-        headers(("set-cookie" = String, description = "Another token, where this one is more than a day old")))),
+        headers(("set-cookie" = String, description = "Another token, if this one is older than a day")))),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "me", skip_all)]
 pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -> HandlerResult {
@@ -120,7 +120,7 @@ pub(super) async fn me(request: HttpRequest, state: Data<State>, me: SignedIn) -
 
 /// If an issuer has the accounts, no user signs up, in or out here.
 pub(super) async fn not_here() -> Problem {
-    Problem::not_found("accounts are the issuer's: sign up, in and out there, and come with its token")
+    Problem::not_found("accounts are the issuer's: sign up, in and out there, and send its token")
 }
 
 /// A right password shows that the caller owns the login, and resets the count against it. The address's own count stays: otherwise the owner of one account
@@ -183,7 +183,7 @@ fn refuse(until: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<(), Proble
 }
 
 fn crowded() -> Problem {
-    Problem::unavailable("too many sign in or up at the same time; try again")
+    Problem::unavailable("too many sign-ins at the same time; try again")
 }
 
 /// The client's address in the form that limits count.
@@ -192,11 +192,11 @@ fn address(request: &HttpRequest) -> String {
 }
 
 fn wrong_password() -> Problem {
-    Problem::unauthorized_because("no such login and password")
+    Problem::unauthorized_because("wrong login or password")
 }
 
 fn no_such_link() -> Problem {
-    Problem::unauthorized_because("this link signs nobody in: it works once, for an hour")
+    Problem::unauthorized_because("this link has expired or was used: it works once, for an hour")
 }
 
 fn signed_in(request: &HttpRequest, account: Account, token: &Token) -> HttpResponse {

@@ -59,7 +59,7 @@ pub(super) async fn home(
 /// Cruds and replies that have every word of the term, newest first
 #[utoipa::path(get, path = "/api/activities/search", tag = "cruds", operation_id = "search_activities", params(Search),
     responses(
-        (status = 200, description = "What was found", body = Vec<json::ActivityJson>),
+        (status = 200, description = "The matches", body = Vec<json::ActivityJson>),
         (status = 422, description = "`search_term_blank`", body = Codes),
     ))]
 #[instrument(name = "search-activities", skip_all)]
@@ -85,7 +85,7 @@ pub(super) async fn search(
 
 /// A user and their cruds and replies, newest first
 #[utoipa::path(get, path = "/api/activities/@{handle}", tag = "cruds", operation_id = "user_activities",
-    params(("handle" = String, Path, description = "Whose, not blank", pattern = r"\S"), List),
+    params(("handle" = String, Path, description = "The user's handle, not blank", pattern = r"\S"), List),
     responses(
         (status = 200, description = "With `CRUDDUR_API=week2` the plain array of the cruds", body = json::ProfilePage),
         (status = 422, description = "`blank_user_handle`", body = Codes),
@@ -120,7 +120,7 @@ pub(super) async fn profile_of_nobody() -> HandlerResult {
 
 /// A crud with its replies, newest first
 #[utoipa::path(get, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "show_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud"), List),
+    params(("uuid" = Uuid, Path, description = "The crud's id"), List),
     responses((status = 200, description = "With a page of its `replies`", body = json::ActivityJson)))]
 #[instrument(name = "show-activity", skip_all)]
 pub(super) async fn show(
@@ -136,8 +136,8 @@ pub(super) async fn show(
 
 /// A crud of this user, with its replies, newest first
 #[utoipa::path(get, path = "/api/activities/@{handle}/status/{uuid}", tag = "cruds", operation_id = "show_status",
-    params(("handle" = String, Path, description = "Whose it is"), ("uuid" = Uuid, Path, description = "Of the crud"), List),
-    responses((status = 200, description = "The crud, and beside it a page of its replies", body = json::Status)))]
+    params(("handle" = String, Path, description = "The author's handle"), ("uuid" = Uuid, Path, description = "The crud's id"), List),
+    responses((status = 200, description = "The crud, and separately a page of its replies", body = json::Status)))]
 #[instrument(name = "show-status", skip_all)]
 pub(super) async fn status(
     request: HttpRequest,
@@ -160,7 +160,7 @@ pub(super) async fn status(
         example = json!({"message": "Which span took longest? #tracing", "ttl": "7-days"})),
     responses(
         (status = 200, description = "The crud", body = json::ActivityJson,
-            headers(("location" = String, description = "Where the crud is"))),
+            headers(("location" = String, description = "The path of the crud"))),
         (status = 422, description = "`ttl_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
     ),
     security(("session" = []), ("bearer" = [])))]
@@ -187,11 +187,11 @@ pub(super) async fn create(
 
 /// Reply to a crud
 #[utoipa::path(post, path = "/api/activities/{uuid}/reply", tag = "cruds", operation_id = "create_reply",
-    params(("uuid" = Uuid, Path, description = "Of the crud"), Idempotency),
+    params(("uuid" = Uuid, Path, description = "The crud's id"), Idempotency),
     request_body(content = NewReply, example = json!({"message": "The one that talks to the database."})),
     responses(
         (status = 200, description = "The reply", body = json::ActivityJson,
-            headers(("location" = String, description = "Where the reply is"))),
+            headers(("location" = String, description = "The path of the reply"))),
         (status = 422, description = "`activity_uuid_blank`, `message_blank`, `message_exceed_max_chars`", body = Codes),
     ),
     security(("session" = []), ("bearer" = [])))]
@@ -228,14 +228,14 @@ pub(super) async fn reply_to_nothing(
 
 /// Delete a crud of mine, with its replies
 #[utoipa::path(delete, path = "/api/activities/{uuid}", tag = "cruds", operation_id = "delete_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
-    responses((status = 204, description = "It is gone")), security(("session" = []), ("bearer" = [])))]
+    params(("uuid" = Uuid, Path, description = "The crud's id")),
+    responses((status = 204, description = "The crud is deleted")), security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "delete-activity", skip_all)]
 pub(super) async fn delete(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
     let uuid = Uuid::try_parse(&uuid).map_err(|_| no_such_crud())?;
     match state.store.delete(me.user(), uuid, now()).await? {
         Deletion::Done => Ok(HttpResponse::NoContent().finish()),
-        Deletion::Forbidden => Err(Problem::forbidden("it is another's crud")),
+        Deletion::Forbidden => Err(Problem::forbidden("this crud belongs to another user")),
         Deletion::NotFound => Err(no_such_crud()),
     }
 }

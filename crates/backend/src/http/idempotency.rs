@@ -50,7 +50,9 @@ impl IntoParams for Idempotency {
             .name("idempotency-key")
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
-            .description(Some("The same key and body are answered alike for a day, and done once"))
+            .description(Some(
+                "For a day, a request with the same key and body is done once and gets the same response",
+            ))
             .schema(Some(
                 Object::builder().schema_type(utoipa::openapi::schema::Type::String).pattern(Some("^[!-~]{1,255}$")),
             ));

@@ -29,16 +29,16 @@ pub(super) struct ActivityJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reply_to_activity_uuid: Option<Uuid>,
-    /// The newest, newest first, in lists that have them; else none
+    /// In lists that have them, the newest, newest first; otherwise empty
     #[schema(no_recursion)]
     replies: Vec<ActivityJson>,
-    /// In notifications alone
+    /// Only in notifications
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     notification: Option<NotificationJson>,
 }
 
-/// Who did what about a crud of mine
+/// What another user did with a crud of mine
 #[derive(Serialize, ToSchema)]
 #[schema(as = Notification)]
 pub(super) struct NotificationJson {
@@ -66,7 +66,7 @@ pub(super) struct ProfileJson {
     bio: String,
     #[schema(minimum = 0)]
     cruds_count: i64,
-    /// Present where accounts are an issuer's: the user's `sub` there, or null for a user who has never come with a token
+    /// Present if an issuer has the accounts: the user's `sub` there, or null for a user who has never presented a token
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, required = false)]
     cognito_user_uuid: Option<Option<String>>,
@@ -78,7 +78,7 @@ pub(super) struct Status {
     replies: Vec<ActivityJson>,
 }
 
-/// A user as others see them in passing
+/// A user, without the bio
 #[derive(Serialize, ToSchema)]
 pub(super) struct ShortUser {
     uuid: Uuid,
@@ -86,7 +86,7 @@ pub(super) struct ShortUser {
     display_name: String,
 }
 
-/// A user as they see themselves
+/// The caller's own account
 #[derive(Serialize, ToSchema)]
 #[schema(as = Account)]
 pub(super) struct AccountJson {
@@ -97,17 +97,17 @@ pub(super) struct AccountJson {
     email: String,
 }
 
-/// How many of the newest living cruds have a hashtag
+/// A hashtag, and how many of the newest living cruds have it
 #[derive(Serialize, ToSchema)]
 #[schema(as = Trend)]
 pub(super) struct TrendJson {
-    /// Without its sign
+    /// Without `#`
     hashtag: String,
     #[schema(minimum = 1)]
     count: i64,
 }
 
-/// A conversation: the other, and what was said last
+/// A conversation: the other member, and the latest message
 #[derive(Serialize, ToSchema)]
 pub(super) struct MessageGroup {
     uuid: Uuid,
@@ -134,11 +134,11 @@ pub(super) struct MessageJson {
 pub(super) struct Health {
     pub(super) success: bool,
     pub(super) ver: u8,
-    /// The faults that were asked for; absent where there are none
+    /// The faults that are injected; absent if there are none
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     pub(super) faults: String,
-    /// `issued` where people sign in with an issuer and not here; absent otherwise
+    /// `issued` if an issuer has the accounts; absent otherwise
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) accounts: Option<&'static str>,

@@ -1,4 +1,4 @@
-//! Stretches of lists: which one a request asks for, and where the next one starts.
+//! Pages of lists: which one a request wants, and where the next one begins.
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse};
@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::problem::Problem;
 use crate::domain::Page;
 
-/// The stretch that a query asks for.
+/// The page that a query requests.
 pub(super) fn page(limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Problem> {
     let limit = limit.map(str::parse).transpose()?.unwrap_or_default();
     let first = Page::first(limit);
@@ -16,7 +16,7 @@ pub(super) fn page(limit: Option<&str>, cursor: Option<&str>) -> Result<Page, Pr
     })
 }
 
-/// A list, with the start of the next stretch in its `Link` header.
+/// A list, with the start of the next page in its `Link` header.
 pub(super) fn list(request: &HttpRequest, next: Option<Page>, body: impl serde::Serialize) -> HttpResponse {
     let mut response = HttpResponse::Ok();
     if let Some(link) = link(request, next) {
@@ -25,7 +25,7 @@ pub(super) fn list(request: &HttpRequest, next: Option<Page>, body: impl serde::
     response.json(body)
 }
 
-/// The address of this request, with another stretch.
+/// The address of this request, for another page.
 pub(super) fn link(request: &HttpRequest, next: Option<Page>) -> Option<HeaderValue> {
     let next = next?;
     let kept = request

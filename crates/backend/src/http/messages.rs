@@ -18,7 +18,7 @@ use super::state::{HandlerResult, State};
 use crate::domain::{DirectMessage, Invalid, Message};
 use crate::store::{Access, Rendered, conversation, now};
 
-/// My conversations, the one in which something was said last first
+/// My conversations, the one with the latest message first
 #[utoipa::path(get, path = "/api/message_groups", tag = "messages", operation_id = "message_groups", params(List),
     responses((status = 200, description = "The newest first", body = Vec<json::MessageGroup>)),
     security(("session" = []), ("bearer" = [])))]
@@ -36,7 +36,7 @@ pub(super) async fn groups(
 
 /// The newest messages of a conversation, oldest first; `Link` leads to older ones
 #[utoipa::path(get, path = "/api/messages/{message_group_uuid}", tag = "messages", operation_id = "messages",
-    params(("message_group_uuid" = Uuid, Path, description = "Of the conversation"), List),
+    params(("message_group_uuid" = Uuid, Path, description = "The conversation's id"), List),
     responses((status = 200, description = "The oldest first", body = Vec<json::MessageJson>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages", skip_all)]
@@ -50,14 +50,14 @@ pub(super) async fn messages(
     let group = Uuid::try_parse(&group).map_err(|_| no_such_conversation())?;
     match state.store.access(me.user(), group).await? {
         Access::Member(_) => read(&request, &state, group, &query).await,
-        Access::Forbidden => Err(Problem::forbidden("it is others' conversation")),
+        Access::Forbidden => Err(Problem::forbidden("this conversation belongs to other users")),
         Access::NotFound => Err(no_such_conversation()),
     }
 }
 
-/// The newest messages between this user and me, oldest first; none where nothing has been said
+/// The newest messages between this user and me, oldest first; empty if there are none
 #[utoipa::path(get, path = "/api/messages/@{handle}", tag = "messages", operation_id = "messages_with",
-    params(("handle" = String, Path, description = "The other's"), List),
+    params(("handle" = String, Path, description = "The other user's handle"), List),
     responses((status = 200, description = "The oldest first", body = Vec<json::MessageJson>)),
     security(("session" = []), ("bearer" = [])))]
 #[instrument(name = "messages-with", skip_all)]
@@ -72,12 +72,12 @@ pub(super) async fn messages_with(
     read(&request, &state, conversation(me.user().uuid, other.uuid), &query).await
 }
 
-/// Say something to somebody
+/// Send a message
 #[utoipa::path(post, path = "/api/messages", tag = "messages", operation_id = "create_message", params(Idempotency),
     request_body(content = NewMessage, example = json!({"message": "Which span took longest?", "handle": "bayko"})),
     responses(
-        (status = 200, description = "What was said", body = json::MessageJson,
-            headers(("location" = String, description = "Where the conversation is"))),
+        (status = 200, description = "The message", body = json::MessageJson,
+            headers(("location" = String, description = "The path of the conversation"))),
         (status = 422, body = Codes, description = "`message_blank`, `message_exceed_max_chars`, \
             `user_reciever_handle_blank`, `message_group_uuid_blank`"),
     ),
@@ -101,7 +101,7 @@ pub(super) async fn send(
             let group = Uuid::try_parse(group).map_err(|_| no_such_conversation())?;
             match state.store.access(me.user(), group).await? {
                 Access::Member(other) => other,
-                Access::Forbidden => return Err(Problem::forbidden("it is others' conversation")),
+                Access::Forbidden => return Err(Problem::forbidden("this conversation belongs to other users")),
                 Access::NotFound => return Err(no_such_conversation()),
             }
         }
@@ -117,7 +117,7 @@ enum To<'a> {
 }
 
 impl<'a> To<'a> {
-    /// A named conversation takes precedence, as in the original, which told its two kinds of requests apart that way.
+    /// A named conversation takes precedence, as in the original, which distinguished its two kinds of requests that way.
     fn read(body: &'a NewMessage) -> Result<Self, Invalid> {
         if let Some(group) = body.message_group_uuid.as_deref() {
             return if group.trim().is_empty() { Err(Invalid::MessageGroupUuidBlank) } else { Ok(Self::Group(group)) };

@@ -15,17 +15,17 @@ use super::state::Credentials;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Cruddur", description = "Posts that expire. What is wrong with an input is told in a list of codes (422), all else \
-        in a problem of RFC 9457 with the id of the request's trace. Texts are kept in NFC, without control characters except newlines, \
-        without white space around them and with at most 6 marks on one letter. Their characters are counted as a person counts them (grapheme \
-        clusters), after that. A text that shows nothing is blank."),
+    info(title = "Cruddur", description = "Posts that expire. An invalid input gets a list of codes (422), any other error \
+        a problem document (RFC 9457) with the id of the request's trace. Texts are kept in NFC, without control characters except newlines, \
+        without white space around them and with at most 6 marks on one letter. After that, their characters are counted as a person counts them (grapheme \
+        clusters). A text that shows nothing is blank."),
     tags(
         (name = "cruds", description = "Posts that expire, and replies to them"),
-        (name = "reactions", description = "Likes, reposts, and who is told of them"),
+        (name = "reactions", description = "Likes, reposts and notifications"),
         (name = "messages", description = "Conversations of two"),
-        (name = "users", description = "Who is here"),
+        (name = "users", description = "Users and their profiles"),
         (name = "accounts", description = "Signing up, in and out"),
-        (name = "operation", description = "Whether it runs, and what became of its spans"),
+        (name = "operation", description = "The health of the service, and the outcome of its spans"),
     ),
     components(schemas(problem::ProblemDocument)),
 )]
@@ -82,17 +82,18 @@ fn complete(operation: &mut Operation) {
     let mut parameters = operation.parameters.iter().flatten();
     let is_list = parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == "cursor"));
     // If one of the alternatives requires no credentials, neither does the operation.
-    let is_somebodys = operation.security.as_ref().is_some_and(|ways| !ways.contains(&SecurityRequirement::default()));
+    let needs_credentials =
+        operation.security.as_ref().is_some_and(|ways| !ways.contains(&SecurityRequirement::default()));
     let responses = &mut operation.responses.responses;
     if let Some(RefOr::T(list)) = responses.get_mut("200").filter(|_| is_list) {
-        let link = header("Where the list goes on, if it does: `<path?query>; rel=\"next\"`");
+        let link = header("The next page, if there is one: `<path?query>; rel=\"next\"`");
         list.headers.insert("link".to_owned(), link);
     }
-    let retry = header("In how many seconds to try again, with 429 and 503");
-    responses.insert("default".to_owned(), wrong("Whatever else is wrong", "retry-after", retry));
-    if is_somebodys {
+    let retry = header("Seconds to wait before the next attempt, with 429 and 503");
+    responses.insert("default".to_owned(), wrong("Any other error", "retry-after", retry));
+    if needs_credentials {
         let how = header("`Bearer realm=\"cruddur\"`");
-        responses.insert("401".to_owned(), wrong("Nobody is signed in", "www-authenticate", how));
+        responses.insert("401".to_owned(), wrong("The caller is not signed in", "www-authenticate", how));
     }
 }
 

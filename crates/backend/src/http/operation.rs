@@ -12,9 +12,9 @@ use super::state::{HandlerResult, State};
 use crate::config::Shape;
 use crate::domain::FIRST_USER;
 
-/// Whether the API answers
+/// Whether the API responds
 #[utoipa::path(get, path = "/api/health-check", tag = "operation", operation_id = "health_check",
-    responses((status = 200, description = "It does", body = json::Health)))]
+    responses((status = 200, description = "It responds", body = json::Health)))]
 pub(super) async fn health_check(state: web::Data<State>) -> HttpResponse {
     let accounts = state.credentials.are_issued().then_some("issued");
     let acts_as = (state.shape == Shape::Week2).then_some(FIRST_USER);
@@ -28,18 +28,18 @@ pub(super) async fn document(state: web::Data<State>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(state.document.clone())
 }
 
-/// Fail, to see whether errors are reported: the request's span has an exception
+/// Fail on purpose, to see whether errors are reported: the request's span gets an exception
 #[utoipa::path(get, path = "/rollbar/test", tag = "operation", operation_id = "test_error", responses())]
 pub(super) async fn test_error() -> HandlerResult {
-    Span::current().exception("backend::TestError", "this error was asked for", "");
-    tracing::error!("this error was asked for");
-    Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was asked for; find it in the trace".to_owned()))
+    Span::current().exception("backend::TestError", "this error was requested", "");
+    tracing::error!("this error was requested");
+    Err(Problem::Other(StatusCode::INTERNAL_SERVER_ERROR, "this error was requested; find it in the trace".to_owned()))
 }
 
-/// Whether this server should get requests
+/// Whether this server should receive requests
 #[utoipa::path(get, path = "/health/ready", tag = "operation", operation_id = "ready",
     responses((status = 204, description = "It should"),
-        (status = 503, description = "It is about to stop, its database does not answer, or their clocks differ by more than a minute",
+        (status = 503, description = "It is stopping, its database does not respond, or their clocks differ by more than a minute",
             body = problem::ProblemDocument, content_type = "application/problem+json")))]
 pub(super) async fn ready(state: web::Data<State>) -> HandlerResult {
     if state.drain.has_begun() {
@@ -51,15 +51,15 @@ pub(super) async fn ready(state: web::Data<State>) -> HandlerResult {
     }
 }
 
-/// What became of every span
+/// The ledger: the outcome of every span
 #[utoipa::path(get, path = "/health/telemetry", tag = "operation", operation_id = "ledger",
-    responses((status = 200, description = "For each destination `created = delivered + queued + dropped`; null where \
+    responses((status = 200, description = "For each destination `created = delivered + queued + dropped`; null if \
         telemetry is not installed", body = Option<Object>)))]
 pub(super) async fn ledger() -> HttpResponse {
     HttpResponse::Ok().json(telemetry::ledger::current())
 }
 
-/// The same for Prometheus
+/// The ledger for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses((status = 200, description = "In its text format 0.0.4", body = String)))]
 pub(super) async fn metrics() -> HttpResponse {

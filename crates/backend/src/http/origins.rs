@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_of_any_other_page_or_of_no_page_is_not() {
+    fn a_request_of_another_page_or_of_no_page_is_not_made_by_a_configured_one() {
         for headers in [
             &[][..],
             &[("origin", "null")],

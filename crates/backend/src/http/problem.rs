@@ -39,7 +39,7 @@ pub(super) enum Problem {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemDocument<'a> {
-    /// `about:blank`: the status says what it is
+    /// `about:blank`: the status describes the problem
     r#type: &'static str,
     title: &'a str,
     #[schema(minimum = 400, maximum = 599)]
@@ -47,7 +47,7 @@ pub(super) struct ProblemDocument<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     #[schema(required = false)]
     detail: &'a str,
-    /// Of the request's trace, in hex
+    /// The id of the request's trace, in hex
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, pattern = "^[0-9a-f]{32}$")]
     trace_id: Option<String>,
@@ -91,7 +91,7 @@ impl Problem {
         match self {
             Self::Invalid(_) | Self::Store(_) | Self::Injected => "",
             Self::TooMany { .. } => "too many attempts; try again later",
-            Self::MethodNotAllowed(_) => "this route does not take this method",
+            Self::MethodNotAllowed(_) => "this route does not accept this method",
             Self::Encoded => "send the body without a content-encoding",
             Self::Other(_, detail) => detail,
         }
@@ -111,11 +111,11 @@ impl fmt::Display for Problem {
         match self {
             Self::Invalid(codes) => f.debug_list().entries(codes.iter().map(ToString::to_string)).finish(),
             Self::Other(status, detail) => write!(f, "{status}: {detail}"),
-            Self::MethodNotAllowed(allowed) => write!(f, "this route takes {allowed}"),
+            Self::MethodNotAllowed(allowed) => write!(f, "this route accepts {allowed}"),
             Self::Encoded => f.write_str("the body has a content encoding"),
             Self::TooMany { seconds } => write!(f, "too many attempts for the next {seconds} s"),
             Self::Store(error) => error.fmt(f),
-            Self::Injected => f.write_str("a fault that CRUDDUR_FAULTS asks for"),
+            Self::Injected => f.write_str("a fault injected by CRUDDUR_FAULTS"),
         }
     }
 }
@@ -148,7 +148,7 @@ impl ResponseError for Problem {
             tracing::error!(parent: None, trace_id, error, "the store failed");
         }
         if let Self::Injected = self {
-            span.exception("backend::Fault", "CRUDDUR_FAULTS asks for it", "");
+            span.exception("backend::Fault", "injected by CRUDDUR_FAULTS", "");
         }
         let header = match self {
             Self::MethodNotAllowed(allowed) => Some((header::ALLOW, allowed.clone())),
@@ -222,7 +222,7 @@ impl From<NotAPage> for Problem {
 
 impl From<&QueryPayloadError> for Problem {
     fn from(error: &QueryPayloadError) -> Self {
-        Self::bad_request(format!("the query is not right: {error}"))
+        Self::bad_request(format!("the query is invalid: {error}"))
     }
 }
 
@@ -230,16 +230,14 @@ impl From<&JsonPayloadError> for Problem {
     fn from(error: &JsonPayloadError) -> Self {
         let (status, detail) = match error {
             JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "the body is at most 64 KiB".to_owned())
+                (StatusCode::PAYLOAD_TOO_LARGE, "the body must have at most 64 KiB".to_owned())
             }
             JsonPayloadError::Payload(error) if listener::is_late(error) => {
                 (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time".to_owned())
             }
             JsonPayloadError::ContentType => return Self::media_type(),
-            JsonPayloadError::Deserialize(error) => {
-                (StatusCode::BAD_REQUEST, format!("the body is not right: {error}"))
-            }
-            _ => (StatusCode::BAD_REQUEST, "the body could not be read".to_owned()),
+            JsonPayloadError::Deserialize(error) => (StatusCode::BAD_REQUEST, format!("the body is invalid: {error}")),
+            _ => (StatusCode::BAD_REQUEST, "cannot read the body".to_owned()),
         };
         Self::Other(status, detail)
     }

@@ -17,16 +17,16 @@ use crate::store::now;
 
 /// Like a crud
 #[utoipa::path(post, path = "/api/activities/{uuid}/like", tag = "reactions", operation_id = "like_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    params(("uuid" = Uuid, Path, description = "The crud's id")),
     responses((status = 200, description = "The crud with its new counts", body = json::ActivityJson)),
     security(("session" = []), ("bearer" = [])))]
 pub(super) async fn like(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
     react(&state, &uuid, &me, Reaction::Like).await
 }
 
-/// Like a crud no longer
+/// Take back my like
 #[utoipa::path(delete, path = "/api/activities/{uuid}/like", tag = "reactions", operation_id = "unlike_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    params(("uuid" = Uuid, Path, description = "The crud's id")),
     responses((status = 200, description = "The crud with its new counts", body = json::ActivityJson)),
     security(("session" = []), ("bearer" = [])))]
 pub(super) async fn unlike(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
@@ -35,23 +35,23 @@ pub(super) async fn unlike(state: Data<State>, uuid: Path<String>, me: SignedIn)
 
 /// Repost a crud
 #[utoipa::path(post, path = "/api/activities/{uuid}/repost", tag = "reactions", operation_id = "repost_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    params(("uuid" = Uuid, Path, description = "The crud's id")),
     responses((status = 200, description = "The crud with its new counts", body = json::ActivityJson)),
     security(("session" = []), ("bearer" = [])))]
 pub(super) async fn repost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
     react(&state, &uuid, &me, Reaction::Repost).await
 }
 
-/// Repost a crud no longer
+/// Take back my repost
 #[utoipa::path(delete, path = "/api/activities/{uuid}/repost", tag = "reactions", operation_id = "unrepost_activity",
-    params(("uuid" = Uuid, Path, description = "Of the crud")),
+    params(("uuid" = Uuid, Path, description = "The crud's id")),
     responses((status = 200, description = "The crud with its new counts", body = json::ActivityJson)),
     security(("session" = []), ("bearer" = [])))]
 pub(super) async fn unrepost(state: Data<State>, uuid: Path<String>, me: SignedIn) -> HandlerResult {
     retract(&state, &uuid, &me, Reaction::Repost).await
 }
 
-/// What others did about my cruds, newest first
+/// What others did with my cruds, newest first
 #[utoipa::path(get, path = "/api/activities/notifications", tag = "reactions", operation_id = "notifications",
     params(List),
     responses((status = 200, description = "Each with its `notification`", body = Vec<json::ActivityJson>)),

@@ -17,17 +17,17 @@ pub(super) struct NewReply {
     pub(super) message: Option<String>,
 }
 
-/// To somebody by `user_receiver_handle` or `handle`, or into a conversation by `message_group_uuid`
+/// To a user by `user_receiver_handle` or `handle`, or into a conversation by `message_group_uuid`
 #[derive(Serialize, Deserialize, ToSchema)]
 pub(super) struct NewMessage {
     #[schema(required = true, nullable = false, min_length = 1, max_length = 1024)]
     pub(super) message: Option<String>,
     #[schema(pattern = r"[^@\s]")]
     pub(super) user_receiver_handle: Option<String>,
-    /// Looked at where `user_receiver_handle` is absent
+    /// Used if `user_receiver_handle` is absent
     #[schema(pattern = r"[^@\s]")]
     pub(super) handle: Option<String>,
-    /// Where it is there, the handles are not looked at
+    /// Takes precedence over the handles
     #[schema(min_length = 1, format = Uuid)]
     pub(super) message_group_uuid: Option<String>,
 }
@@ -42,7 +42,7 @@ pub(super) struct ProfileUpdate {
 
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SignUp {
-    /// Kept in lower case, and without its sign
+    /// Kept in lower case, without `@`
     #[schema(required = true, nullable = false, pattern = "^@*[A-Za-z0-9_]{1,30}$")]
     pub(super) handle: Option<String>,
     #[schema(required = true, nullable = false, min_length = 1, max_length = 50)]
@@ -67,18 +67,18 @@ pub(super) struct SignIn {
     pub(super) login: Option<String>,
     #[schema(min_length = 1, max_length = 256, format = Password)]
     pub(super) password: Option<String>,
-    /// Where it is there, nothing else is looked at
+    /// Takes precedence over the login
     pub(super) token: Option<String>,
 }
 
-/// A stretch of a list
+/// A page of a list
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct List {
-    /// So many items
+    /// The maximum number of items
     #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 20)]
     pub(super) limit: Option<String>,
-    /// Where the stretch begins, as the `Link` header of the one before gave it
+    /// Where the page begins, from the `Link` header of the previous page
     #[param(nullable = false, pattern = "^[0-9]{1,17}-[0-9a-f]{32}$")]
     pub(super) cursor: Option<String>,
 }
@@ -86,13 +86,13 @@ pub(super) struct List {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Search {
-    /// Words that must all be there; `#tag` finds the hashtag alone
+    /// Words that must all occur; `#tag` finds only the hashtag
     #[param(required = true, nullable = false, min_length = 1, max_length = 1024)]
     pub(super) term: Option<String>,
-    /// So many items
+    /// The maximum number of items
     #[param(value_type = u8, required = false, minimum = 1, maximum = 100, default = 20)]
     pub(super) limit: Option<String>,
-    /// Where the stretch begins, as the `Link` header of the one before gave it
+    /// Where the page begins, from the `Link` header of the previous page
     #[param(nullable = false, pattern = "^[0-9]{1,17}-[0-9a-f]{32}$")]
     pub(super) cursor: Option<String>,
 }

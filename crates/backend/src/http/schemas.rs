@@ -6,7 +6,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::domain::Invalid;
 
-/// What is wrong with an input: every code that applies.
+/// The codes of an invalid input: all that apply.
 pub(super) struct Codes;
 
 const CODES: [Invalid; 19] = [
@@ -35,17 +35,17 @@ const TTLS: [&str; 7] = ["30-days", "7-days", "3-days", "1-day", "12-hours", "3-
 
 /// How long a crud may live.
 pub(super) fn ttl() -> Object {
-    Object::builder().schema_type(Type::String).description(Some("How long it lives")).enum_values(Some(TTLS)).build()
+    Object::builder()
+        .schema_type(Type::String)
+        .description(Some("The lifetime of the crud"))
+        .enum_values(Some(TTLS))
+        .build()
 }
 
 impl PartialSchema for Codes {
     fn schema() -> RefOr<Schema> {
         let code = Object::builder().schema_type(Type::String).enum_values(Some(CODES.map(|code| code.to_string())));
-        Array::builder()
-            .description(Some("What is wrong: every code that applies"))
-            .items(code)
-            .min_items(Some(1))
-            .into()
+        Array::builder().description(Some("Every code that applies to the input")).items(code).min_items(Some(1)).into()
     }
 }
 
@@ -59,7 +59,7 @@ mod tests {
     use crate::domain::Ttl;
 
     #[test]
-    fn what_the_domain_knows_is_in_the_document() {
+    fn every_lifetime_and_code_of_the_domain_is_in_the_document() {
         let ttls: BTreeSet<_> = TTLS.iter().map(|ttl| ttl.parse::<Ttl>().unwrap().hours()).collect();
         assert_eq!(ttls.len(), Ttl::ALL.len());
         for (index, code) in CODES.into_iter().enumerate() {

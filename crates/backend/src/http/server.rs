@@ -32,10 +32,10 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// The server cannot listen on the address.
-    #[error("{0} cannot be listened on: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
+    #[error("cannot listen on {0}: {1}; set CRUDDUR_BACKEND_LISTEN to a free address")]
     Listen(SocketAddr, io::Error),
     /// A worker does not start.
-    #[error("the server does not start: {0}")]
+    #[error("cannot start the server: {0}")]
     Start(io::Error),
 }
 

@@ -14,9 +14,9 @@ use super::state::{HandlerResult, State};
 use crate::domain::{Bio, DisplayName, Profile};
 use crate::store::now;
 
-/// A user in few words
+/// A user, without the bio
 #[utoipa::path(get, path = "/api/users/@{handle}/short", tag = "users", operation_id = "user_short",
-    params(("handle" = String, Path, description = "Whose")),
+    params(("handle" = String, Path, description = "The user's handle")),
     responses((status = 200, description = "The user", body = json::ShortUser)))]
 #[instrument(name = "user-short", skip_all)]
 pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Visitor) -> HandlerResult {
@@ -34,7 +34,7 @@ pub(super) async fn suggested(state: Data<State>, visitor: Visitor) -> HandlerRe
     Ok(HttpResponse::Ok().json(json::all::<_, json::ShortUser>(users)))
 }
 
-/// The ten hashtags that the newest living cruds have most often
+/// The ten most frequent hashtags of the newest living cruds
 #[utoipa::path(get, path = "/api/trending", tag = "cruds", operation_id = "trending",
     responses((status = 200, description = "The most frequent first", body = Vec<json::TrendJson>)))]
 #[instrument(name = "trending", skip_all)]
@@ -50,11 +50,11 @@ pub(super) async fn shown(state: &State, profile: Profile) -> Result<json::Profi
     Ok(json::ProfileJson::new(profile, issued_id))
 }
 
-/// Say who I am
+/// Update my profile
 #[utoipa::path(method(post, put), path = "/api/profile/update", tag = "users", operation_id = "update_profile",
     request_body(content = ProfileUpdate, example = json!({"display_name": "Zoë", "bio": "Reads traces."})),
     responses(
-        (status = 200, description = "Who I am now", body = json::ProfileJson),
+        (status = 200, description = "The updated profile", body = json::ProfileJson),
         (status = 422, body = Codes,
             description = "`display_name_blank`, `display_name_exceed_max_chars`, `bio_exceed_max_chars`"),
     ),

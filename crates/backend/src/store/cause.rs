@@ -37,7 +37,7 @@ const OTHER_VERSION: &str = "use the program that made them, or another database
 
 /// What a server reports by its SQLSTATE.
 const BY_STATE: [(&str, &str); 21] = [
-    ("08P01", "see the server's log; correct DATABASE_URL if it names another server than is meant"),
+    ("08P01", "see the server's log; correct DATABASE_URL if it names the wrong server"),
     ("22023", "correct the options in DATABASE_URL: the server does not accept a value"),
     ("25006", READ_ONLY),
     ("26000", POOLER),
@@ -102,7 +102,7 @@ impl Cause {
 
     /// A server behind a pooler that gives one connection's statements to different sessions.
     pub(super) fn pooler() -> Self {
-        Self::new("a pooler before it shares sessions among connections, as in transaction mode", POOLER)
+        Self::new("a pooler in front of it shares sessions among connections, as in transaction mode", POOLER)
     }
 
     pub(super) fn read_only(what: &str) -> Self {
@@ -164,7 +164,7 @@ impl Cause {
             ),
             sqlx::Error::Protocol(error) => Self::new(
                 error.clone(),
-                "correct the host and port in DATABASE_URL: no PostgreSQL server answers there",
+                "correct the host and port in DATABASE_URL: no PostgreSQL server responds there",
             ),
             sqlx::Error::PoolTimedOut => Self::new("no connection was free in time", CLOSED),
             error => Self::new(error.to_string(), AWAY),
@@ -206,10 +206,7 @@ fn reported(server: &Postgres, error: &dyn DatabaseError) -> String {
         state => {
             let pooler = BY_POOLER.iter().find(|(part, _)| state == "08P01" && message.contains(part));
             let fix = pooler.or_else(|| BY_STATE.iter().find(|(known, _)| *known == state));
-            fix.map_or(
-                "see the server's log; correct DATABASE_URL if it names another database than is meant",
-                |(_, fix)| fix,
-            )
+            fix.map_or("see the server's log; correct DATABASE_URL if it names the wrong database", |(_, fix)| fix)
         }
     };
     fix.to_owned()
@@ -228,11 +225,11 @@ fn unconnected(server: &Postgres, error: &io::Error) -> &'static str {
         ErrorKind::NotFound => "start it, or correct the socket's folder and port in DATABASE_URL",
         ErrorKind::PermissionDenied if is_socket => "let this user of the machine reach the socket's folder",
         ErrorKind::TimedOut => {
-            "start it, correct the host and port in DATABASE_URL, or give a pooler before it as many connections as \
+            "start it, correct the host and port in DATABASE_URL, or give a pooler in front of it as many connections as \
              CRUDDUR_DATABASE_CONNECTIONS"
         }
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset => {
-            "see the server's log; correct the host and port in DATABASE_URL if no PostgreSQL server answers there"
+            "see the server's log; correct the host and port in DATABASE_URL if no PostgreSQL server responds there"
         }
         _ if text.contains("failed to lookup address information") => {
             "correct the host in DATABASE_URL, or make its name resolve"

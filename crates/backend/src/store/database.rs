@@ -66,7 +66,7 @@ impl Store {
             self.engine.close().await;
         };
         if timeout(CLOSE, close).await.is_err() {
-            tracing::warn!("the database did not answer within {} s and is left", CLOSE.as_secs());
+            tracing::warn!("the database did not respond within {} s; its connections are abandoned", CLOSE.as_secs());
         }
     }
 

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_not_taken_for_other_parts() {
+    fn parts_that_are_divided_differently_have_another_hash() {
         assert_ne!(sha256(&[b"ab", b"c"]), sha256(&[b"a", b"bc"]));
         assert_eq!(sha256(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }

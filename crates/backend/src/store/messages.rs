@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_have_one_conversation() {
+    fn two_users_share_one_conversation() {
         let (a, b, c) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
         assert_eq!(conversation(a, b), conversation(b, a));
         assert_ne!(conversation(a, b), conversation(a, c));

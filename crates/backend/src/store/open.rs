@@ -55,7 +55,7 @@ async fn sqlite(file: &Embedded, bounds: Bounds) -> Result<Engine, sqlx::Error> 
         .foreign_keys(true);
     // A pool would report its own time-out, and not why no connection could be opened. This does not wait for a program that keeps the whole file locked.
     options.clone().busy_timeout(BUSY).connect().await?.close().await?;
-    // A ping is a hand-over to the connection's thread and back; a released connection has just answered one.
+    // A ping is a hand-over to the connection's thread and back; a released connection has just responded to one.
     let pool = || SqlitePoolOptions::new().acquire_timeout(ACQUIRE).test_before_acquire(false);
     // The writer comes first: it makes the file that the readers open.
     let writer = pool().max_connections(1).after_release(|connection, _| Box::pin(is_at_rest(connection)));

@@ -34,12 +34,12 @@ mod tests {
 
     /// A database in memory has no write-ahead log, even if one is requested.
     #[tokio::test]
-    async fn a_database_without_them_is_refused() {
+    async fn a_database_without_a_write_ahead_log_is_refused() {
         let options = SqliteConnectOptions::new().in_memory(true).busy_timeout(Duration::from_secs(5));
         let options = options.journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
         let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
         let refused = in_force(&pool, Duration::from_secs(5)).await.unwrap_err().to_string();
-        let told = "it works with journal_mode=memory, synchronous=2, foreign_keys=1, busy_timeout=5000";
-        assert!(refused.ends_with(told), "{refused}");
+        let expected = "it works with journal_mode=memory, synchronous=2, foreign_keys=1, busy_timeout=5000";
+        assert!(refused.ends_with(expected), "{refused}");
     }
 }

@@ -70,14 +70,14 @@ impl<DB: Database> Readers<DB> {
         self.pool.options().get_max_connections()
     }
 
-    /// A kept connection, else one of the pool's. Always one of the pool's if the connection must be `asked` whether it lives.
+    /// A kept connection, else one of the pool's. Always one of the pool's if it must be `checked` whether the connection lives.
     ///
     /// # Errors
     /// No connection is free within the pool's time limit, none can be opened, or they are closed.
-    pub(super) async fn take(&self, asked: bool) -> Result<Reader<DB>, sqlx::Error> {
+    pub(super) async fn take(&self, checked: bool) -> Result<Reader<DB>, sqlx::Error> {
         let take = async {
             let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)?;
-            let _waiting = match self.take_kept(asked) {
+            let _waiting = match self.take_kept(checked) {
                 Ok(Idle { connection, out_since, .. }) => {
                     return Ok(Reader { connection, was_kept: true, out_since, place });
                 }
@@ -91,11 +91,11 @@ impl<DB: Database> Readers<DB> {
 
     /// The connection that this thread used last, whose memory and socket are near, else any. If none is kept, every caller that could keep one from here on
     /// knows that another waits.
-    fn take_kept(&self, asked: bool) -> Result<Idle<DB>, Waiting<'_, DB>> {
+    fn take_kept(&self, checked: bool) -> Result<Idle<DB>, Waiting<'_, DB>> {
         let this = thread::current().id();
         let mut kept = self.kept();
         let own = kept.connections.iter().rposition(|idle| idle.by == this);
-        let last = own.or(kept.connections.len().checked_sub(1)).filter(|_| !asked);
+        let last = own.or(kept.connections.len().checked_sub(1)).filter(|_| !checked);
         if let Some(index) = last {
             return Ok(kept.connections.remove(index));
         }
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_connection_is_the_next() {
+    async fn the_last_used_connection_is_used_next() {
         let readers = readers(2).await;
         let reader = readers.take(false).await.unwrap();
         assert_eq!(readers.pool.num_idle(), 0);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_thread_has_its_own_back() {
+    async fn each_thread_gets_its_own_connection_back() {
         let readers = readers(2).await;
         let (mine, other) = (readers.take(false).await.unwrap(), readers.take(false).await.unwrap());
         let opened = mine.out_since;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_has_the_next_that_is_kept() {
+    async fn a_waiting_caller_gets_the_next_kept_connection() {
         let readers = readers(1).await;
         let reader = readers.take(false).await.unwrap();
         let (next, ()) = tokio::join!(readers.take(false), async { readers.keep(reader) });
@@ -249,7 +249,7 @@ mod tests {
 
     /// A connection on its way back to the pool has no permit any more. The permit's next holder waits for that connection, or for the next one.
     #[tokio::test]
-    async fn who_waits_for_the_pool_is_not_passed_by() {
+    async fn callers_that_wait_for_the_pool_are_not_overtaken() {
         let readers = readers(2).await;
         let (on_its_way, reader) = (readers.pool.acquire().await.unwrap(), readers.take(false).await.unwrap());
         let (next, ()) = tokio::join!(readers.take(false), async { readers.keep(reader) });
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_uses_goes_back_and_is_closed() {
+    async fn an_unused_connection_goes_back_and_is_closed() {
         let readers = readers(2).await;
         let reader = readers.take(false).await.unwrap();
         readers.keep(reader);

@@ -46,6 +46,6 @@ pub fn now() -> DateTime<Utc> {
 /// Bounds the wait for a database server's response. A server bounds its statements itself. For a server that has fallen silent, a caller would wait until TCP
 /// gives up, a quarter of an hour later.
 pub(super) async fn answered<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
-    let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"));
+    let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not respond"));
     timeout(ANSWER, answer).await.map_err(silent)?
 }

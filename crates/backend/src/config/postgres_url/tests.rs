@@ -52,7 +52,7 @@ fn an_encoded_password_is_decoded_and_an_empty_one_is_none() {
 }
 
 #[test]
-fn what_cannot_be_used_is_a_fault_with_its_fix() {
+fn an_unusable_url_is_a_fault_with_its_fix() {
     for (url, fault) in [
         ("mysql://me@db", NOT_A_URL),
         ("host=db user=me", NOT_A_URL),
@@ -113,7 +113,7 @@ fn read_with(url: &str, pairs: &[(&str, &str)]) -> Result<PgConnectOptions, Stri
 }
 
 #[test]
-fn a_wrong_variable_of_libpq_is_a_fault_and_never_the_default() {
+fn an_invalid_variable_of_libpq_is_a_fault_and_never_the_default() {
     for (variable, value) in
         [("PGPORT", "x"), ("PGPORT", "0"), ("PGPORT", "65536"), ("PGHOST", "one,two"), ("PGSSLMODE", "maybe")]
     {
@@ -123,7 +123,7 @@ fn a_wrong_variable_of_libpq_is_a_fault_and_never_the_default() {
 }
 
 #[test]
-fn what_a_url_leaves_out_is_as_strict_by_variables() {
+fn settings_from_variables_are_as_strict_as_those_in_the_url() {
     let mode = |url: &str, pairs: &[(&str, &str)]| format!("{:?}", read_with(url, pairs).unwrap().get_ssl_mode());
     let (allow, require) = (("PGSSLMODE", "allow"), ("PGSSLMODE", "require"));
     assert_eq!(mode("postgres://me@db", &[allow]), "Prefer");
@@ -142,7 +142,7 @@ fn encoded(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn whatever_is_encoded_arrives(
+    fn an_encoded_value_is_read_back(
         user in "[^\0]{1,12}", secret in "[^\0]{1,12}", name in "[^\0]{1,12}", port in 1..=u16::MAX,
     ) {
         let url = |user: &str| format!("postgres://{}:{}@db:{port}/{}", encoded(user), encoded(&secret), encoded(&name));
