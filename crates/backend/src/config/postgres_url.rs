@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use settings::Settings;
 use sqlx::postgres::PgConnectOptions;
 
@@ -211,22 +212,13 @@ fn check(parameters: &mut Parameters) -> Result<(), Fault> {
 
 /// Percent-decodes a text. Refuses `%` without two hex digits and NUL, as libpq does, and also text that is not UTF-8.
 fn decode(text: &str) -> Result<String, Fault> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let byte = if byte == b'%' {
-            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16)).ok_or(PERCENT);
-            let (high, low) = (digit()?, digit()?);
-            u8::try_from(high * 16 + low).map_err(|_| PERCENT)?
-        } else {
-            byte
-        };
-        if byte == 0 {
-            return Err(PERCENT);
-        }
-        bytes.push(byte);
+    let begins_with_hex =
+        |text: &str| text.as_bytes().get(..2).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
+    if !text.split('%').skip(1).all(begins_with_hex) {
+        return Err(PERCENT);
     }
-    String::from_utf8(bytes).map_err(|_| PERCENT)
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| PERCENT)?;
+    if decoded.contains('\0') { Err(PERCENT) } else { Ok(decoded.into_owned()) }
 }
 
 /// Writes the one form that sqlx cannot misread: every value is a parameter, and every byte of it is encoded unless it is a letter or digit. sqlx then adds the
@@ -234,15 +226,8 @@ fn decode(text: &str) -> Result<String, Fault> {
 fn encode(parameters: &Parameters) -> String {
     let mut url = "postgres:?".to_owned();
     for (name, value) in parameters {
-        url.push_str(name);
-        url.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() {
-                url.push(char::from(byte));
-            } else {
-                url.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        url.extend([*name, "="]);
+        url.extend(utf8_percent_encode(value, NON_ALPHANUMERIC));
         url.push('&');
     }
     url
