@@ -226,7 +226,7 @@ mod tests {
     use tracing_actix_web::TracingLogger;
 
     use super::*;
-    use crate::span::Limits;
+    use crate::limits::Limits;
     use crate::span::sampler::Sampler;
     use crate::testing::{Recorded, attribute, recorded};
 

@@ -16,7 +16,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-use crate::span::not_finite;
+use crate::value::not_finite;
 
 /// What the console shows, by `RUST_LOG`, and in which form.
 #[derive(Debug, Clone)]

@@ -16,13 +16,13 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use tracing::Span;
 
+use crate::limits::{CALLER_BYTES, bounded};
 use crate::propagation::Incoming;
 use crate::span::layer::{self, HTTP};
 use crate::span::{self, Recording, SpanExt, SpanKind};
 
 /// A method that the conventions do not know.
 const OTHER: &str = "_OTHER";
-const MAX_VALUE: usize = 1_024;
 
 /// A request that is being served.
 #[derive(Debug, Clone, Copy, Default)]
@@ -114,7 +114,7 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
         if known == OTHER {
             span.add(HTTP_REQUEST_METHOD_ORIGINAL, bounded(method));
         }
-        span.add_joined(URL_FULL, [scheme, "://", authority, path], MAX_VALUE);
+        span.add_joined(URL_FULL, [scheme, "://", authority, path], CALLER_BYTES);
         span.add(SERVER_ADDRESS, address);
         let default_port = if scheme == "https" { 443 } else { 80 };
         span.add(SERVER_PORT, port.unwrap_or(default_port));
@@ -173,11 +173,6 @@ pub fn peer(address: SocketAddr) -> IpAddr {
 pub fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)
-}
-
-/// At most [`MAX_VALUE`] bytes, cut between characters.
-pub(crate) fn bounded(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MAX_VALUE)).unwrap_or_default()
 }
 
 /// An address as text, without an allocation: IPv6's longest has 39 characters.
@@ -239,7 +234,7 @@ fn split_port(authority: &str) -> (&str, Option<u16>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::span::Limits;
+    use crate::limits::Limits;
     use crate::span::sampler::Sampler;
     use crate::testing::{attribute, recorded};
 
@@ -328,13 +323,6 @@ mod tests {
         ] {
             assert_eq!(&*address(text.parse().unwrap()), text);
         }
-    }
-
-    #[test]
-    fn a_long_value_is_cut_between_characters() {
-        assert_eq!(bounded("short"), "short");
-        assert_eq!(bounded(&"💣".repeat(1_000)).len(), 1_024);
-        assert_eq!(bounded(&format!("x{}", "💣".repeat(1_000))).len(), 1_021);
     }
 
     #[test]

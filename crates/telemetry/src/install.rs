@@ -18,11 +18,11 @@ use crate::console::Console;
 #[cfg(feature = "honeycomb")]
 use crate::detectors::ask;
 use crate::ledger::{self, Book, Ledger};
+use crate::limits::Limits;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 use crate::pipeline::Destination;
 use crate::pipeline::{self, Pace, Queue};
 use crate::resource::Resource;
-use crate::span::Limits;
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::rules::ByRules;

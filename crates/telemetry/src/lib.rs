@@ -24,9 +24,11 @@
 
 mod address;
 mod ascii;
+mod attribute;
 mod certificates;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod client;
+mod clock;
 pub mod config;
 mod console;
 #[cfg(feature = "honeycomb")]
@@ -36,6 +38,7 @@ mod explain;
 pub mod forwarded;
 mod install;
 pub mod ledger;
+mod limits;
 #[cfg(all(feature = "honeycomb", feature = "xray"))]
 #[doc(hidden)]
 pub mod measure;
@@ -53,6 +56,7 @@ mod tls;
 #[cfg(not(any(feature = "honeycomb", feature = "xray")))]
 #[path = "no_tls.rs"]
 mod tls;
+mod value;
 
 #[cfg(feature = "actix")]
 pub mod actix;

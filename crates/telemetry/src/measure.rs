@@ -4,9 +4,11 @@
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use crate::address::Url;
+use crate::clock;
 use crate::config::{Endpoint, Protocol};
+use crate::limits::Limits;
 use crate::otlp::{Otlp, Signal};
-use crate::span::{self, Limits, Record, Recording, SpanKind, id};
+use crate::span::{Record, Recording, SpanKind, id};
 use crate::xray::documents;
 
 /// Ended spans as they wait in a queue.
@@ -47,7 +49,7 @@ impl Encoder {
 }
 
 fn span(path: &str) -> Record {
-    let now = span::now();
+    let now = clock::now();
     let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
     let mut span = Recording::start("HTTP", &context, None, None, now, Limits::default());
     span.kind(SpanKind::Server);

@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_batch_is_one_message_in_both_encodings() {
         let mut resource = Vec::new();
-        crate::span::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
+        crate::attribute::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
         let batch = [testing::span("one"), testing::span("two")].map(testing::Made::record);
         let [protobuf, json] = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
             let plain = otlp(protocol, false, &resource).body(&batch).unwrap().to_vec();

@@ -10,7 +10,9 @@ use opentelemetry_semantic_conventions::attribute::{
     TELEMETRY_SDK_VERSION,
 };
 
-use crate::span::{Limits, Value, attribute};
+use crate::attribute::attribute;
+use crate::limits::Limits;
+use crate::value::Value;
 
 /// Not yet a stable convention, so that the crate of conventions has no constant for it.
 const PROCESS_PID: &str = "process.pid";

@@ -14,11 +14,12 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
+use crate::limits::Limits;
 use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
-use crate::span::{Limits, Parent, Record, Recording};
+use crate::span::{Parent, Record, Recording};
 
 /// A span that began at a known time and lasts a quarter of a second.
 pub(crate) struct Made(pub(crate) Box<Recording>);

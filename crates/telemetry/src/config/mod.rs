@@ -79,9 +79,9 @@ use settings::{Faults, Settings};
 
 use crate::address::DaemonAddress;
 use crate::console::Console;
+use crate::limits::Limits;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
-use crate::span::Limits;
 use crate::span::levels::SpanLevels;
 
 use values::Exporters;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use settings::Settings;
 
 use super::values;
+use crate::limits::Limits;
 use crate::pipeline::Pace;
-use crate::span::Limits;
 
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 

@@ -6,7 +6,7 @@ use otlp::wire::{Field, Fields};
 use serde_json::to_writer;
 
 use super::Signal;
-use crate::span::not_finite;
+use crate::value::not_finite;
 
 /// A field of a message: its number, its name in JSON, and its form.
 struct Member(u64, &'static str, Form);

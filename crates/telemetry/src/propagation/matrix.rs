@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::trace::v1::Span as Recorded;
 
 use super::*;
 use crate::http::{self, Served};
-use crate::span::Limits;
+use crate::limits::Limits;
 use crate::span::sampler::{Root, Sampler};
 use crate::testing::{attribute, recorded};
 

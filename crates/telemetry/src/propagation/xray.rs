@@ -8,7 +8,8 @@ use xray::{Sampled, TraceHeader};
 
 use super::Headers;
 use crate::ascii::Ascii;
-use crate::span::{self, id};
+use crate::clock;
+use crate::span::id;
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
 
@@ -33,7 +34,7 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
     // X-Ray's SDKs write ids of zeros for a trace that is not recorded.
     let nameless = trace == TraceId::INVALID && header.sampled == Sampled::No;
     let (trace, span, flags) = match header.sampled {
-        Sampled::No if nameless => (id::trace(span::now()), SpanId::INVALID, id::RANDOM),
+        Sampled::No if nameless => (id::trace(clock::now()), SpanId::INVALID, id::RANDOM),
         Sampled::No => (trace, span, TraceFlags::default()),
         _ => (trace, span, TraceFlags::SAMPLED),
     };

@@ -17,10 +17,13 @@ pub use otlp::Encoding;
 pub use otlp::response::failure as refusal;
 use otlp::{Bounds, Kind, StatusCode, Value as Any};
 
-use crate::http::bounded;
+use crate::attribute::Attributes;
+use crate::clock::nanoseconds;
+use crate::limits::{Limits, bounded};
 use crate::pipeline::Queue;
 use crate::resource::Resource;
-use crate::span::{Attributes, Limits, Parent, Record, Recording, Value, id, nanoseconds};
+use crate::span::{Parent, Record, Recording, id};
+use crate::value::Value;
 
 /// The attribute that carries a span's token. It is not recorded.
 pub const TOKEN: &str = "telemetry.relay.token";

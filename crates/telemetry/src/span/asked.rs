@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use xray::Request;
 
-use crate::http::{Served, bounded};
+use crate::http::Served;
+use crate::limits::bounded;
 
 /// Whether a sampler of this process decides by requests.
 static WANTED: AtomicBool = AtomicBool::new(false);

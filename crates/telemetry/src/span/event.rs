@@ -16,10 +16,14 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
 use tracing_log::NormalizeEvent;
 
-use super::attribute::{Attributes, cut};
-use super::recording::{EXCEPTION, now};
-use super::{Limits, Record, Recording, Value};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
+
+use super::recording::EXCEPTION;
+use super::{Record, Recording};
+use crate::attribute::{Attributes, cut};
+use crate::clock::now;
+use crate::limits::Limits;
+use crate::value::Value;
 
 /// Attributes are field 3 of OTLP's span event, and field 6 of its `LogRecord`.
 const OF_SPAN: u8 = 3;

@@ -6,8 +6,9 @@ use std::fmt;
 use opentelemetry::trace::SpanKind;
 use tracing::field::{Field, Visit};
 
+use super::Recording;
 use super::event::{self, causes};
-use super::{Recording, Value};
+use crate::value::Value;
 
 /// Writes a `tracing` span's fields into its encoding.
 pub(super) struct Fields<'r>(pub(super) &'r mut Recording);

@@ -25,10 +25,13 @@ use super::event::{self, EncodedEvent};
 use super::fields::Fields;
 use super::levels::SpanLevels;
 use super::sampler::{Decision, Sampler};
-use super::{Carried, Lent, Limits, Open, Recording, SAMPLING_RULE, USER_ID, Value, id, nanoseconds};
+use super::{Carried, Lent, Open, Recording, SAMPLING_RULE, USER_ID, id};
+use crate::clock::{nanoseconds, now};
 use crate::console::Console;
+use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::propagation::Incoming;
+use crate::value::Value;
 
 pub(crate) use before::{HTTP, calling, continuing, serving, within_current};
 
@@ -89,7 +92,7 @@ impl Layer {
         if std::thread::panicking() {
             recording.unwind();
         }
-        let record = recording.finish(super::now());
+        let record = recording.finish(now());
         if let Some((last, others)) = self.queues.split_last() {
             others.iter().for_each(|queue| queue.push(record.clone()));
             last.push(record);

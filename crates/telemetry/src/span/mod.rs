@@ -21,7 +21,6 @@
 //! ```
 
 mod asked;
-mod attribute;
 mod event;
 mod fields;
 pub(crate) mod id;
@@ -43,58 +42,14 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::propagation::State;
 
-pub(crate) use attribute::{Attributes, attribute};
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use owned::OwnedSpan;
 pub(crate) use record::Record;
+pub(crate) use recording::Parent;
 pub use recording::Recording;
-pub(crate) use recording::{Parent, nanoseconds, now};
 
-/// The value of an attribute.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Value<'a> {
-    /// `true` or `false`.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// Any other number.
-    Float(f64),
-    /// A text, cut at the limit.
-    Text(&'a str),
-}
-
-/// How much a span may hold; the excess is counted in the span as dropped. The variables are OpenTelemetry's
-/// `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT` and similar, with its defaults except for the length of values, which OpenTelemetry does
-/// not limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
-    pub(crate) attributes: u32,
-    pub(crate) events: u32,
-    pub(crate) links: u32,
-    /// Attributes of one event.
-    pub(crate) event_attributes: u32,
-    /// Attributes of one log record.
-    pub(crate) log_attributes: u32,
-    /// Length of a span's text, in bytes.
-    pub(crate) value_bytes: usize,
-    /// Length of a log record's text, in bytes.
-    pub(crate) log_value_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            attributes: 128,
-            events: 128,
-            links: 128,
-            event_attributes: 128,
-            log_attributes: 128,
-            value_bytes: 8_192,
-            log_value_bytes: 8_192,
-        }
-    }
-}
+pub use crate::value::Value;
 
 /// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
@@ -203,15 +158,6 @@ impl SpanExt for Span {
 /// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
 pub(crate) const USER_ID: &str = "user.id";
 
-/// A number that JSON cannot represent, as [protobuf's JSON mapping](https://protobuf.dev/programming-guides/json/) writes it.
-pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
-    match number {
-        f64::INFINITY => Some("Infinity"),
-        f64::NEG_INFINITY => Some("-Infinity"),
-        _ => number.is_nan().then_some("NaN"),
-    }
-}
-
 /// The sampling rule by which a local root was sampled.
 pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
 
@@ -246,54 +192,5 @@ impl<F: FnMut(Box<Recording>)> Drop for Lent<F> {
         if let Some(recording) = self.recording.take() {
             (self.back)(recording);
         }
-    }
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for Value<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<bool> for Value<'_> {
-    fn from(flag: bool) -> Self {
-        Self::Bool(flag)
-    }
-}
-
-impl From<i64> for Value<'_> {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<i32> for Value<'_> {
-    fn from(number: i32) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-impl From<u16> for Value<'_> {
-    fn from(number: u16) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-/// A length; one beyond 2^63 is recorded as the largest `i64`.
-impl From<usize> for Value<'_> {
-    fn from(number: usize) -> Self {
-        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<f64> for Value<'_> {
-    fn from(number: f64) -> Self {
-        Self::Float(number)
     }
 }

@@ -237,7 +237,7 @@ fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
     Some((trace, span_id(fields.bytes()?)?))
 }
 
-/// A `KeyValue` as [`super::attribute`] writes it: the key, then the value.
+/// A `KeyValue` as [`attribute`](crate::attribute::attribute) writes it: the key, then the value.
 #[inline]
 fn attribute(bytes: &[u8]) -> Attribute<'_> {
     // Nearly every attribute has a short key, and is a short text or a small number.

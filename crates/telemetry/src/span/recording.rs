@@ -4,17 +4,19 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags};
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
 };
 
-use super::attribute::{attribute, bit, cut, find, is_short, text_head};
-use super::record::Record;
-use super::{Limits, Value};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
+
+use super::record::Record;
+use crate::attribute::{attribute, bit, cut, find, is_short, text_head};
+use crate::clock::now;
+use crate::limits::Limits;
+use crate::value::Value;
 
 /// Fields of OTLP's `Span`.
 pub(crate) mod field {
@@ -438,15 +440,6 @@ fn kind_number(kind: &SpanKind) -> u64 {
         SpanKind::Producer => 4,
         SpanKind::Consumer => 5,
     }
-}
-
-/// Nanoseconds since 1970.
-pub(crate) fn now() -> u64 {
-    nanoseconds(SystemTime::now())
-}
-
-pub(crate) fn nanoseconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

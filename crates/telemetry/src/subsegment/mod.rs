@@ -23,7 +23,8 @@ use self::metadata::Metadata;
 #[cfg(feature = "xray")]
 pub(crate) use self::object::Object;
 use crate::propagation::Incoming;
-use crate::span::{self, SpanExt, Value, layer};
+use crate::span::{self, SpanExt, layer};
+use crate::value::Value;
 
 /// The page for users of the Python SDK; its code is compiled.
 #[cfg(all(doctest, feature = "actix"))]

@@ -5,8 +5,8 @@ use std::task::{Context, Poll, Waker};
 use opentelemetry_proto::tonic::trace::v1::Span as Recorded;
 
 use super::*;
+use crate::limits::Limits;
 use crate::propagation::{self, Trust};
-use crate::span::Limits;
 use crate::span::sampler::{Root, Sampler};
 use crate::testing::{attribute, recorded};
 

@@ -5,8 +5,8 @@
 use std::io::Write;
 
 use crate::ascii;
-use crate::span::not_finite;
 use crate::span::reading::{Scalar, Text};
+use crate::value::not_finite;
 
 /// The most characters of a string in `http.request`, and of `user`.
 pub(super) const SHORT: usize = 250;

@@ -16,8 +16,9 @@ use super::alike::Alike;
 use super::origin::Origin;
 use super::pack::{Fitted, Packer};
 use crate::resource::Resource;
-use crate::span::{Record, Recording, Value};
+use crate::span::{Record, Recording};
 use crate::testing::{self, Made};
+use crate::value::Value;
 
 /// The documents of a batch, each with its number of spans, and what was done to fit them. Checks that documents from kept texts
 /// equal those that were written first.

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::http::{Served, server_span};
+use crate::limits::Limits;
 use crate::propagation::{self, Incoming, Trust};
+use crate::span::SAMPLING_RULE;
 use crate::span::sampler::{Root, Sampler};
-use crate::span::{Limits, SAMPLING_RULE};
 use crate::testing::{attribute, recorded};
 
 /// The random bits of a trace that only a rate of 1 takes.

@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::Value;
 use otlp::wire::{bytes, field_len, fixed64, head, varint, varint_len};
+
+use crate::value::Value;
 
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
 #[inline(always)]
@@ -34,13 +35,13 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
 
 /// Whether each length in the encoding of a text of this many bytes is one byte, as it is in nearly every attribute.
 #[inline(always)]
-pub(super) fn is_short(key: &str, length: usize) -> bool {
+pub(crate) fn is_short(key: &str, length: usize) -> bool {
     key.len() + length < 0x80 - 6
 }
 
 /// Appends what comes before such a text. Its heads are written together, and a constant key as one piece.
 #[inline(always)]
-pub(super) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
+pub(crate) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
     out.reserve(key.len() + length + 8);
     let (key_length, length) = (low(key.len()), low(length));
     out.extend_from_slice(&[field << 3 | 2, key_length + length + 6, 1 << 3 | 2, key_length]);
@@ -113,7 +114,7 @@ impl Attributes {
         self.lengths & bit(key) != 0 && find(&self.encoding, 0, key).is_some()
     }
 
-    pub(super) fn field(&self) -> u8 {
+    pub(crate) fn field(&self) -> u8 {
         self.field
     }
 
@@ -123,7 +124,7 @@ impl Attributes {
 }
 
 /// The position of the attribute `key` among those that follow `start`, with nothing between them. OTLP's keys are unique.
-pub(super) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usize>> {
+pub(crate) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usize>> {
     let mut at = start;
     let mut rest = encoding.get(at..)?;
     while let [_, tail @ ..] = rest {
@@ -154,7 +155,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// The bit of a key's length, modulo 64: it is enough to tell that most absent keys are absent.
-pub(super) fn bit(key: &str) -> u64 {
+pub(crate) fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
 }
 
@@ -164,6 +165,6 @@ fn low(length: usize) -> u8 {
 }
 
 /// Cuts a text to at most this many bytes, between characters.
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
