@@ -49,6 +49,7 @@ pub mod relay;
 mod resource;
 pub mod span;
 mod subsegment;
+mod suppression;
 #[cfg(test)]
 mod testing;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]

@@ -8,7 +8,8 @@ use crate::clock;
 use crate::config::{Endpoint, Protocol};
 use crate::limits::Limits;
 use crate::otlp::{Otlp, Signal};
-use crate::span::{Record, Recording, SpanKind, id};
+use crate::pipeline::Record;
+use crate::span::{Recording, SpanKind, id};
 use crate::xray::documents;
 
 /// Ended spans as they wait in a queue.

@@ -21,8 +21,7 @@ use crate::client::agent;
 use crate::config::{Endpoint, Protocol};
 use crate::explain::explain;
 use crate::ledger::Reason;
-use crate::pipeline::{Exporter, Outcome};
-use crate::span::Record;
+use crate::pipeline::{Exporter, Outcome, Record};
 
 use answer::{receipt, said};
 

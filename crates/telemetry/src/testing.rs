@@ -15,11 +15,11 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
 use crate::limits::Limits;
-use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue};
+use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue, Record};
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
-use crate::span::{Parent, Record, Recording};
+use crate::span::{Parent, Recording};
 
 /// A span that began at a known time and lasts a quarter of a second.
 pub(crate) struct Made(pub(crate) Box<Recording>);

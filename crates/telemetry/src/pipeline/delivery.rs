@@ -3,12 +3,16 @@
 //! to the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
+use std::{io, thread};
 
-use super::{Closed, Exporter, Outcome, Phase, Queue};
+use super::exporter::{Exporter, Outcome};
+use super::pace::Pace;
+use super::queue::{Closed, Destination, Phase, Queue};
+use super::record::Record;
 use crate::ledger::Reason;
-use crate::span::{Record, layer};
+use crate::suppression::suppress;
 
 /// At most one line for each kind of trouble in this time.
 const QUIET: Duration = Duration::from_secs(60);
@@ -16,10 +20,25 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(super) const RETRIES: u32 = 6;
 
 impl Queue {
+    /// Makes a queue and starts the threads that empty it, each into an exporter that `make` makes.
+    pub(crate) fn start<E: Exporter>(
+        to: Destination,
+        pace: Pace,
+        make: impl Fn() -> E + Clone + Send + 'static,
+    ) -> io::Result<Arc<Self>> {
+        let name = to.name;
+        let queue = Arc::new(Self::new(to, pace));
+        for flight in 0..queue.work.len() {
+            let (worker, make) = (Arc::clone(&queue), make.clone());
+            thread::Builder::new().name(format!("{name}-{flight}")).spawn(move || worker.run(flight, make))?;
+        }
+        Ok(queue)
+    }
+
     /// Empties the queue into an exporter of `make` until the queue is drained. After a panic it makes a new exporter. Each
     /// worker has a number of its own.
-    pub(super) fn run<E: Exporter>(&self, worker: usize, make: impl Fn() -> E) {
-        layer::exports();
+    fn run<E: Exporter>(&self, worker: usize, make: impl Fn() -> E) {
+        suppress();
         let mut exporter = make();
         while let Some(batch) = self.next(worker) {
             let outcome = self.refusal(batch.len()).unwrap_or_else(|| self.deliver(&mut exporter, &make, &batch));

@@ -1,9 +1,15 @@
 //! Each outcome of an export, and the counts at every step.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::delivery::RETRIES;
+use super::queue::Trouble;
 use super::*;
+use crate::ledger::{Account, Reason};
 
 type What = fn(usize) -> Outcome;
 

@@ -20,9 +20,9 @@ use otlp::{Bounds, Kind, StatusCode, Value as Any};
 use crate::attribute::Attributes;
 use crate::clock::nanoseconds;
 use crate::limits::{Limits, bounded};
-use crate::pipeline::Queue;
+use crate::pipeline::{Queue, Record};
 use crate::resource::Resource;
-use crate::span::{Parent, Record, Recording, id};
+use crate::span::{Parent, Recording, id};
 use crate::value::Value;
 
 /// The attribute that carries a span's token. It is not recorded.

@@ -18,11 +18,12 @@ use tracing_log::NormalizeEvent;
 
 use otlp::wire::{bytes, field_len, fixed64, head, number};
 
+use super::Recording;
 use super::recording::EXCEPTION;
-use super::{Record, Recording};
 use crate::attribute::{Attributes, cut};
 use crate::clock::now;
 use crate::limits::Limits;
+use crate::pipeline::Record;
 use crate::value::Value;
 
 /// Attributes are field 3 of OTLP's span event, and field 6 of its `LogRecord`.

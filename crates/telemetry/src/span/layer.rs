@@ -7,7 +7,6 @@ mod before;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -31,17 +30,13 @@ use crate::console::Console;
 use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::propagation::Incoming;
+use crate::suppression::is_suppressed;
 use crate::value::Value;
 
 pub(crate) use before::{HTTP, calling, continuing, serving, within_current};
 
 /// The libraries that carry spans: if their spans were recorded, the exporters would trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
-
-thread_local! {
-    /// Whether this thread exports.
-    static EXPORTS: Cell<bool> = const { Cell::new(false) };
-}
 
 /// The target of the spans of requests.
 const REQUESTS: &str = "telemetry::http";
@@ -59,11 +54,6 @@ pub(crate) struct Layer {
     pub(crate) levels: SpanLevels,
     /// No spans are made; the context that a request brought is propagated unchanged.
     pub(crate) disabled: bool,
-}
-
-/// Declares that the calling thread exports.
-pub(crate) fn exports() {
-    EXPORTS.set(true);
 }
 
 /// Ends `span` now. What is recorded on it later is ignored, and spans within it keep it as their parent.
@@ -190,7 +180,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
-        if EXPORTS.get() {
+        if is_suppressed() {
             return;
         }
         let open = before::begun().or_else(|| {
@@ -244,7 +234,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             .unwrap_or_default();
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        if Self::is_traced(metadata) && !EXPORTS.get() {
+        if Self::is_traced(metadata) && !is_suppressed() {
             if !self.logs.is_empty() {
                 let record = event::log_record(event, context.as_ref(), self.limits);
                 for queue in &self.logs {

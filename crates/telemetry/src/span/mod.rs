@@ -28,7 +28,6 @@ pub(crate) mod layer;
 pub(crate) mod levels;
 mod owned;
 pub(crate) mod reading;
-mod record;
 mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
@@ -45,7 +44,6 @@ use crate::propagation::State;
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use owned::OwnedSpan;
-pub(crate) use record::Record;
 pub(crate) use recording::Parent;
 pub use recording::Recording;
 

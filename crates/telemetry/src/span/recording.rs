@@ -12,10 +12,10 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use otlp::wire::{bytes, field_len, fixed64, head, number};
 
-use super::record::Record;
 use crate::attribute::{attribute, bit, cut, find, is_short, text_head};
 use crate::clock::now;
 use crate::limits::Limits;
+use crate::pipeline::Record;
 use crate::value::Value;
 
 /// Fields of OTLP's `Span`.

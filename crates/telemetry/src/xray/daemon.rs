@@ -17,8 +17,7 @@ use super::pack::{Fitted, Packer};
 use super::socket::{Socket, Unsent};
 use crate::address::DaemonAddress;
 use crate::ledger::{Alteration, Reason};
-use crate::pipeline::{Exporter, Outcome};
-use crate::span::Record;
+use crate::pipeline::{Exporter, Outcome, Record};
 
 /// How long a looked-up address is used: UDP does not report that a name has moved.
 const BELIEVED: Duration = Duration::from_secs(30);

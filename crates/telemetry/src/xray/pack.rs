@@ -14,7 +14,7 @@ use super::alike::Alike;
 use super::json::{close, end};
 use super::origin::Origin;
 use super::translate::{Detail, Place, Translator};
-use crate::span::Record;
+use crate::pipeline::Record;
 use crate::span::reading::Head;
 
 /// How deep subsegments may nest. JSON readers stop at some depth, usually 128 objects or lists.

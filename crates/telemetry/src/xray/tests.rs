@@ -15,8 +15,9 @@ use xray::datagram::MAX_DOCUMENT_BYTES;
 use super::alike::Alike;
 use super::origin::Origin;
 use super::pack::{Fitted, Packer};
+use crate::pipeline::Record;
 use crate::resource::Resource;
-use crate::span::{Record, Recording};
+use crate::span::Recording;
 use crate::testing::{self, Made};
 use crate::value::Value;
 

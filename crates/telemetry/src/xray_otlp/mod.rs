@@ -13,8 +13,7 @@ use std::time::{Duration, SystemTime};
 use crate::config::{self, Endpoint, Protocol};
 use crate::ledger::Reason;
 use crate::otlp::{Otlp, Signal};
-use crate::pipeline::{Exporter, Outcome, Pace};
-use crate::span::Record;
+use crate::pipeline::{Exporter, Outcome, Pace, Record};
 
 use credentials::Wallet;
 use sign::{Scope, sign};

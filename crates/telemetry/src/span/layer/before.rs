@@ -5,10 +5,11 @@ use std::cell::RefCell;
 
 use tracing::Span;
 
-use super::{EXPORTS, Layer, Open, Recording};
+use super::{Layer, Open, Recording};
 use crate::http::Served;
 use crate::propagation::Incoming;
 use crate::span::{asked, with_open};
+use crate::suppression::is_suppressed;
 
 thread_local! {
     /// The context that the next span of this thread continues; see [`continuing`].
@@ -76,7 +77,7 @@ pub(crate) fn within_current(name: &str, tell: impl Fn(&mut Recording)) -> Span 
 /// Starts a span and records on it before `make` makes it: once it is made, each thing that is recorded costs a look-up.
 fn told(begin: impl Fn(&Layer) -> Option<Open>, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
     let begun = tracing::dispatcher::get_default(|dispatch| {
-        let layer = dispatch.downcast_ref::<Layer>().filter(|_| !EXPORTS.get());
+        let layer = dispatch.downcast_ref::<Layer>().filter(|_| !is_suppressed());
         layer.and_then(|layer| {
             let mut open = begin(layer)?;
             if let Some(recording) = &mut open.recording {

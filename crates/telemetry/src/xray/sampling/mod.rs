@@ -13,8 +13,8 @@ use xray::rules::{MAX_STATISTICS, Statistics};
 
 use self::schedule::{Due, Schedule};
 use crate::config::Central;
-use crate::span::layer;
 use crate::span::rules::ByRules;
+use crate::suppression::suppress;
 
 pub(crate) use client::Client;
 
@@ -33,7 +33,7 @@ pub(crate) fn start(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
         complained: false,
     };
     let run = move || {
-        layer::exports();
+        suppress();
         while let Some(rules) = poll.rules.upgrade() {
             match poll.schedule.due(poll.begun.elapsed()) {
                 Due::Rules => poll.ask_rules(&rules),

@@ -1,0 +1,288 @@
+//! One destination's queue. All counts of the destination change under one lock, in the same step as the queue.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::exporter::Outcome;
+use super::pace::Pace;
+use super::record::Record;
+use crate::ledger::{Account, Reason};
+
+/// Memory that a queue uses for a record besides the record's bytes, rounded up.
+const OVERHEAD: usize = 64;
+/// Number of waiting records that are exported before the delay has ended.
+const FULL: usize = 1_024;
+
+/// What the ledger records of a destination besides its counts.
+pub(crate) struct Destination {
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) endpoint: String,
+}
+
+/// One destination's queue and counts.
+pub(crate) struct Queue {
+    pub(super) state: Mutex<State>,
+    /// Signals that there is a batch, or that the end is near. Each worker has its own.
+    pub(super) work: Box<[Condvar]>,
+    /// Signals that records have been settled, or that the end is near: for the thread that waits for the end, and for pauses.
+    pub(super) settled: Condvar,
+    pub(super) pace: Pace,
+}
+
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// The workers that wait for work. The last in the list worked last, so it is the next to work: its buffers are warm and
+    /// its connection is open. The others are for when it is busy sending.
+    idle: Vec<usize>,
+    waiting: VecDeque<Record>,
+    /// When the first waiting record came, or was left behind by a batch.
+    since: Instant,
+    /// Bytes of all queued records: waiting or on their way.
+    bytes: usize,
+    /// Bytes of the waiting records alone.
+    waiting_bytes: usize,
+    on_the_way: usize,
+    /// The destination requested, or needs, a pause until then.
+    pub(super) not_before: Option<Instant>,
+    pub(super) closed: Option<Closed>,
+    /// When each kind of trouble was last logged.
+    pub(super) said: BTreeMap<Trouble, Instant>,
+    pub(super) account: Account,
+}
+
+/// Why the destination accepts nothing from us, and until when.
+pub(super) struct Closed {
+    pub(super) until: Instant,
+    pub(super) reason: Reason,
+    pub(super) error: String,
+}
+
+/// What distinguishes kinds of trouble on the console: the reason, whether the destination accepts nothing any more, and
+/// whether the batch will be retried.
+pub(super) type Trouble = (Option<Reason>, bool, bool);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Accepts no more records, and delivers the queued ones.
+    Draining,
+    /// The remaining records have been counted as dropped.
+    Closed,
+}
+
+impl Queue {
+    /// An empty queue, which nothing empties yet.
+    pub(super) fn new(to: Destination, pace: Pace) -> Self {
+        let Destination { name, kind, endpoint } = to;
+        let account = Account {
+            name,
+            kind,
+            endpoint,
+            created: 0,
+            delivered: 0,
+            queued: 0,
+            dropped: BTreeMap::new(),
+            altered: BTreeMap::new(),
+            last_error: None,
+        };
+        let flights = pace.flights.max(1);
+        let state = State {
+            phase: Phase::Open,
+            idle: Vec::with_capacity(flights),
+            waiting: VecDeque::new(),
+            since: Instant::now(),
+            bytes: 0,
+            waiting_bytes: 0,
+            on_the_way: 0,
+            not_before: None,
+            closed: None,
+            said: BTreeMap::new(),
+            account,
+        };
+        let work = (0..flights).map(|_| Condvar::new()).collect();
+        Self { state: Mutex::new(state), work, settled: Condvar::new(), pace }
+    }
+
+    /// Queues a record, or counts it as dropped. Never waits for the destination.
+    pub(crate) fn push(&self, record: Record) {
+        let size = record.len() + OVERHEAD;
+        let mut state = self.lock();
+        state.account.created += 1;
+        if state.phase != Phase::Open {
+            state.lose(1, Reason::Shutdown);
+        } else if state.queued() >= self.pace.queue || state.bytes + size > self.pace.queue_bytes {
+            state.lose(1, Reason::QueueFull);
+        } else {
+            let complete = state.waiting_bytes / self.pace.batch_bytes;
+            state.bytes += size;
+            state.waiting_bytes += record.len();
+            let complete = complete != state.waiting_bytes / self.pace.batch_bytes;
+            if state.waiting.is_empty() {
+                state.since = Instant::now();
+            }
+            state.waiting.push_back(record);
+            // One worker is woken for the first record, and one when there is a batch.
+            if complete || state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
+                self.wake(state);
+            }
+        }
+    }
+
+    /// The counts now.
+    pub(crate) fn account(&self) -> Account {
+        let state = self.lock();
+        Account { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.account.clone() }
+    }
+
+    /// Accepts no more records from now on; [`Queue::close`] waits for the queued ones.
+    pub(crate) fn drain(&self) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        self.work.iter().for_each(Condvar::notify_all);
+        self.settled.notify_all();
+    }
+
+    /// Waits until everything is delivered or `deadline` has come, and counts the remaining records as dropped.
+    pub(crate) fn close(&self, deadline: Instant) {
+        let mut state = self.lock();
+        while state.queued() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.settled.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.phase = Phase::Closed;
+        let left = state.queued();
+        state.lose(left, Reason::Shutdown);
+        state.waiting.clear();
+        state.on_the_way = 0;
+        state.bytes = 0;
+        state.waiting_bytes = 0;
+        self.work.iter().for_each(Condvar::notify_all);
+        self.settled.notify_all();
+    }
+
+    fn full(&self) -> usize {
+        self.pace.batch.clamp(1, FULL)
+    }
+
+    /// Wakes a worker if one is idle. Releases the lock before, because a woken worker needs it first.
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let last = state.idle.pop();
+        drop(state);
+        if let Some(worker) = last.and_then(|last| self.work.get(last)) {
+            worker.notify_one();
+        }
+    }
+
+    /// Lets a worker wait for work, for at most `time` if it is given.
+    fn rest<'q>(
+        &'q self,
+        worker: usize,
+        mut state: MutexGuard<'q, State>,
+        time: Option<Duration>,
+    ) -> MutexGuard<'q, State> {
+        let Some(work) = self.work.get(worker) else { return state };
+        state.idle.push(worker);
+        state = match time {
+            None => work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(time) => work.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+        };
+        state.idle.retain(|idle| *idle != worker);
+        state
+    }
+
+    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` at the end.
+    pub(super) fn next(&self, worker: usize) -> Option<Vec<Record>> {
+        let mut state = self.lock();
+        loop {
+            if state.waiting.is_empty() {
+                if state.phase != Phase::Open {
+                    return None;
+                }
+                state = self.rest(worker, state, None);
+                continue;
+            }
+            let draining = state.phase != Phase::Open;
+            let full = state.waiting.len() >= self.full() || state.waiting_bytes >= self.pace.batch_bytes;
+            let complete = draining || full;
+            let due = if complete { None } else { Some(state.since + self.pace.delay) };
+            // A pause applies to every batch, whichever batch was refused.
+            let due = due.max(state.not_before.filter(|_| !draining));
+            let left = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                break;
+            }
+            state = self.rest(worker, state, Some(left));
+        }
+        let (mut count, mut size) = (0, 0);
+        for record in state.waiting.iter().take(self.pace.batch.max(1)) {
+            size += record.len();
+            if count > 0 && size > self.pace.batch_bytes {
+                break;
+            }
+            count += 1;
+        }
+        state.on_the_way += count;
+        let batch: Vec<Record> = state.waiting.drain(..count).collect();
+        state.waiting_bytes -= batch.iter().map(|record| record.len()).sum::<usize>();
+        if !state.waiting.is_empty() {
+            state.since = Instant::now();
+            self.wake(state);
+        }
+        Some(batch)
+    }
+
+    pub(super) fn settle(&self, batch: &[Record], outcome: Outcome) {
+        let mut state = self.lock();
+        // A batch that comes back after the end was already counted when the queue closed.
+        if state.phase != Phase::Closed {
+            state.on_the_way -= batch.len();
+            state.bytes -= batch.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
+            let mut left = batch.len();
+            for (reason, count) in outcome.dropped {
+                let count = count.min(left);
+                left -= count;
+                state.lose(count, reason);
+            }
+            for (what, count) in outcome.altered {
+                *state.account.altered.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+            }
+            state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
+        }
+        self.settled.notify_all();
+    }
+
+    /// A panic while the lock is held leaves the counts as they were, so they stay usable.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn queued(&self) -> usize {
+        self.waiting.len() + self.on_the_way
+    }
+
+    fn lose(&mut self, count: usize, reason: Reason) {
+        if count > 0 {
+            *self.account.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+        }
+    }
+}
+
+/// Drains all queues together and closes them within `timeout`.
+pub(crate) fn close(queues: &[Arc<Queue>], timeout: Duration) {
+    let deadline = Instant::now() + timeout;
+    for queue in queues {
+        queue.drain();
+    }
+    for queue in queues {
+        queue.close(deadline);
+    }
+}
