@@ -44,5 +44,5 @@ async fn roll(sides: web::Path<u16>) -> HttpResponse {
 }
 
 async fn ledger() -> HttpResponse {
-    HttpResponse::Ok().json(telemetry::ledger::current())
+    HttpResponse::Ok().json(telemetry::current_ledger())
 }

@@ -11,13 +11,14 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::address::DaemonAddress;
+use crate::book::{self, Book};
 #[cfg(feature = "honeycomb")]
 use crate::config::Endpoint;
 use crate::config::{Central, Config, Detector, Otlp, Sampling, Switch, XrayOtlp};
 use crate::console::Console;
 #[cfg(feature = "honeycomb")]
 use crate::detectors::ask;
-use crate::ledger::{self, Book, Ledger};
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 use crate::pipeline::Destination;
@@ -113,7 +114,7 @@ impl Config {
         }
         propagation::choose(self.propagators);
         let book = Book { service: resource.service().to_owned(), queues };
-        ledger::open(book.clone());
+        book::open(book.clone());
         Ok(Telemetry { book, is_closed: false })
     }
 }

@@ -1,16 +1,14 @@
 //! The ledger: the outcome of each span. At any moment, for each destination, `created = delivered + queued + dropped`,
-//! exactly. Counts nothing itself: the pipeline does, under one lock.
+//! exactly. It is data: the pipeline counts, under one lock.
 //!
-//! The ledger is available in code ([`current`]), as JSON (it is [`Serialize`]) and as Prometheus text
+//! The ledger is available in code ([`current_ledger`](crate::current_ledger)), as JSON (it is [`Serialize`]) and as Prometheus text
 //! ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 
 use serde::{Serialize, Serializer};
 
-use crate::pipeline::Queue;
 use crate::prometheus::{Family, MetricKind};
 
 /// A service's counts, one [`Account`] for each destination that is on.
@@ -76,33 +74,6 @@ pub enum Alteration {
     Shrunk,
     /// The span did not fit in its parent's document, and was sent separately.
     Split,
-}
-
-/// What is needed to make the ledger at any moment.
-#[derive(Clone)]
-pub(crate) struct Book {
-    pub(crate) service: String,
-    pub(crate) queues: Vec<Arc<Queue>>,
-}
-
-static BOOK: OnceLock<Book> = OnceLock::new();
-
-/// This process's ledger now; `None` before telemetry is installed.
-pub fn current() -> Option<Ledger> {
-    BOOK.get().map(Book::ledger)
-}
-
-/// Makes `book` the one that [`current`] reads. A process installs telemetry once, as it has one `tracing` subscriber.
-pub(crate) fn open(book: Book) {
-    // There cannot be a second book: the subscriber was installed first.
-    drop(BOOK.set(book));
-}
-
-impl Book {
-    pub(crate) fn ledger(&self) -> Ledger {
-        let destinations = self.queues.iter().map(|queue| queue.account()).collect();
-        Ledger { service: self.service.clone(), destinations }
-    }
 }
 
 impl Ledger {

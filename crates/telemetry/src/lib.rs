@@ -25,6 +25,7 @@
 mod address;
 mod ascii;
 mod attribute;
+mod book;
 mod certificates;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod client;
@@ -79,6 +80,7 @@ pub mod xray {
 mod xray_otlp;
 
 pub use address::{DaemonAddress, NotAnAddress, Url};
+pub use book::current_ledger;
 pub use config::{Config, Switch};
 pub use console::Console;
 pub use install::{InstallError, Telemetry};

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use http_body_util::{Either, Full};
-use telemetry::{ledger, prometheus};
+use telemetry::prometheus;
 
 use crate::answer::body::Outgoing;
 
@@ -15,13 +15,13 @@ pub(crate) fn alive() -> Response<Outgoing> {
 
 /// The ledger of all spans.
 pub(crate) fn ledger() -> Response<Outgoing> {
-    let ledger = serde_json::to_vec(&ledger::current()).unwrap_or_default();
+    let ledger = serde_json::to_vec(&telemetry::current_ledger()).unwrap_or_default();
     typed(StatusCode::OK, "application/json", ledger.into())
 }
 
 /// The ledger in Prometheus' format, and the proxy's further counts.
 pub(crate) fn metrics(write: impl FnOnce(&mut String)) -> Response<Outgoing> {
-    let mut text = ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    let mut text = telemetry::current_ledger().map(|ledger| ledger.prometheus()).unwrap_or_default();
     write(&mut text);
     typed(StatusCode::OK, prometheus::CONTENT_TYPE, text.into())
 }

@@ -56,13 +56,13 @@ pub(super) async fn ready(state: web::Data<State>) -> HandlerResult {
     responses((status = 200, description = "For each destination `created = delivered + queued + dropped`; null if \
         telemetry is not installed", body = Option<Object>)))]
 pub(super) async fn ledger() -> HttpResponse {
-    HttpResponse::Ok().json(telemetry::ledger::current())
+    HttpResponse::Ok().json(telemetry::current_ledger())
 }
 
 /// The ledger for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses((status = 200, description = "In its text format 0.0.4", body = String)))]
 pub(super) async fn metrics() -> HttpResponse {
-    let text = telemetry::ledger::current().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    let text = telemetry::current_ledger().map(|ledger| ledger.prometheus()).unwrap_or_default();
     HttpResponse::Ok().content_type(telemetry::prometheus::CONTENT_TYPE).body(text)
 }
