@@ -16,8 +16,8 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use tracing::Span;
 
+use crate::context::Incoming;
 use crate::limits::{CALLER_BYTES, bounded};
-use crate::propagation::Incoming;
 use crate::span::layer::{self, HTTP};
 use crate::span::{self, Recording, SpanExt, SpanKind};
 

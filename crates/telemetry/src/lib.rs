@@ -32,6 +32,7 @@ mod client;
 mod clock;
 pub mod config;
 mod console;
+mod context;
 #[cfg(feature = "honeycomb")]
 mod detectors;
 #[cfg(feature = "honeycomb")]

@@ -10,21 +10,21 @@ mod baggage;
 #[cfg(test)]
 mod matrix;
 mod tracecontext;
-mod tracestate;
 mod trust;
 mod xray;
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use opentelemetry::trace::SpanContext;
 use tracing::Span;
 
 use crate::ascii::Ascii;
-use crate::span::{self, Recording};
+use crate::context::State;
+use crate::span;
 
-pub(crate) use tracestate::State;
+pub use crate::context::Incoming;
 pub use trust::{NotTrust, Trust};
 
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
@@ -38,25 +38,6 @@ pub trait Headers {
     /// Each value of the header `name` (lower case), in order. A value that is not visible ASCII must not be left out, but
     /// given as a text that is not visible ASCII either.
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str>;
-}
-
-/// The context of a request: the span to continue from, or the span to link to.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Incoming {
-    /// Without a span id if a trace was named without a span.
-    pub(crate) parent: Option<SpanContext>,
-    pub(crate) link: Option<SpanContext>,
-    /// The tracestate of W3C's header: of the parent, or of the link if there is no parent.
-    pub(crate) state: State,
-    pub(crate) baggage: Option<Arc<str>>,
-    /// The lineage of X-Ray's header, unchanged.
-    pub(crate) lineage: Option<Arc<str>>,
-    /// The parent's side has not decided whether the trace is recorded, so our sampler does.
-    pub(crate) undecided: bool,
-    /// The caller wants to know whether the trace is recorded: see [`answer`].
-    pub(crate) asked: bool,
-    /// X-Ray's header disagreed with W3C's. If it named a span, the link is to that span.
-    conflict: bool,
 }
 
 /// The formats in which a trace is read and written.
@@ -144,24 +125,6 @@ pub fn trace_id(span: &Span) -> Option<String> {
 /// Looks at a real span, not at one that only propagates a context.
 fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
     span::with_open(span, |open| (!open.passes).then(|| look(open)))?
-}
-
-impl Incoming {
-    /// Whether the request brought no context.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parent.is_none() && self.link.is_none() && self.baggage.is_none()
-    }
-
-    /// Records this context on the span that continues it.
-    pub(crate) fn tell(&self, span: &mut Recording) {
-        if let Some(link) = &self.link {
-            let state = if self.parent.is_none() { self.state.header() } else { None };
-            span.link(link, state);
-        }
-        if self.conflict {
-            span.set("trace.context.conflict", true);
-        }
-    }
 }
 
 impl Propagators {

@@ -4,8 +4,8 @@
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use super::Headers;
-use super::tracestate::State;
 use crate::ascii::Ascii;
+use crate::context::State;
 
 /// `sampled`, and Level 2's `random`; other flags are cleared.
 const KNOWN_FLAGS: u8 = 0x03;

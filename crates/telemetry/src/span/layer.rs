@@ -24,12 +24,12 @@ use super::event::{self, EncodedEvent};
 use super::fields::Fields;
 use super::levels::SpanLevels;
 use super::sampler::{Decision, Sampler};
-use super::{Carried, Lent, Open, Recording, SAMPLING_RULE, USER_ID, id};
+use super::{Lent, Open, Recording, SAMPLING_RULE, USER_ID, id};
 use crate::clock::{nanoseconds, now};
 use crate::console::Console;
+use crate::context::{Carried, Incoming};
 use crate::limits::Limits;
 use crate::pipeline::Queue;
-use crate::propagation::Incoming;
 use crate::suppression::is_suppressed;
 use crate::value::Value;
 
@@ -134,7 +134,7 @@ impl Layer {
                 recording.add(USER_ID, &**user);
             }
             if let Some(incoming) = incoming {
-                incoming.tell(&mut recording);
+                record_incoming(incoming, &mut recording);
             }
             recording
         });
@@ -158,6 +158,17 @@ fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     let carries = Carried { user: None, baggage, lineage, state, sample_rate: None };
     let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
     of(named.unwrap_or(SpanContext::NONE), carried)
+}
+
+/// Records the context that a request brought on the span that continues it.
+fn record_incoming(incoming: &Incoming, span: &mut Recording) {
+    if let Some(link) = &incoming.link {
+        let state = if incoming.parent.is_none() { incoming.state.header() } else { None };
+        span.link(link, state);
+    }
+    if incoming.conflict {
+        span.set("trace.context.conflict", true);
+    }
 }
 
 fn is_carrier(target: &str) -> bool {

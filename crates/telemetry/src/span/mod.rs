@@ -39,7 +39,7 @@ use tracing::span::Id;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::propagation::State;
+use crate::context::Carried;
 
 pub(crate) use event::{causes, kind};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
@@ -62,18 +62,6 @@ pub(crate) struct Open {
     pub(crate) within: Option<Id>,
     /// Not a span, but the context that a request brought: it is propagated, and no response names it as the span that served.
     pub(crate) passes: bool,
-}
-
-/// What a span propagates to the spans within it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Carried {
-    pub(crate) user: Option<Arc<str>>,
-    pub(crate) baggage: Option<Arc<str>>,
-    /// The lineage of X-Ray's header.
-    pub(crate) lineage: Option<Arc<str>>,
-    pub(crate) state: State,
-    /// How many requests each sampled one stands for, if that is known and not one.
-    pub(crate) sample_rate: Option<i64>,
 }
 
 /// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.

@@ -14,7 +14,7 @@ use opentelemetry::trace::{SpanContext, TraceId};
 
 use super::asked;
 use super::rules::ByRules;
-use crate::propagation::State;
+use crate::context::State;
 
 /// The number of thresholds: 2^56.
 const RANGE: u64 = 1 << 56;

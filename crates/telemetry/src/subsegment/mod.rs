@@ -22,7 +22,7 @@ use tracing::{Instrument, Span};
 use self::metadata::Metadata;
 #[cfg(feature = "xray")]
 pub(crate) use self::object::Object;
-use crate::propagation::Incoming;
+use crate::context::Incoming;
 use crate::span::{self, SpanExt, layer};
 use crate::value::Value;
 

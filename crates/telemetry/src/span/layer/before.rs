@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use tracing::Span;
 
 use super::{Layer, Open, Recording};
+use crate::context::Incoming;
 use crate::http::Served;
-use crate::propagation::Incoming;
 use crate::span::{asked, with_open};
 use crate::suppression::is_suppressed;
 

@@ -16,7 +16,7 @@ pub(crate) struct State(Option<Arc<str>>);
 
 impl State {
     /// Parses the list that these headers form together.
-    pub(super) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut list = String::new();
         let mut keys: Vec<&str> = Vec::new();
         for member in values.flat_map(|value| value.split(',')).map(|member| member.trim_matches([' ', '\t'])) {

@@ -1,0 +1,47 @@
+//! The context of a trace: what a request brings, and what a span propagates. Neither reads nor writes a header.
+
+mod tracestate;
+
+use std::sync::Arc;
+
+use opentelemetry::trace::SpanContext;
+
+pub(crate) use tracestate::State;
+
+/// The context of a request: the span to continue from, or the span to link to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Incoming {
+    /// Without a span id if a trace was named without a span.
+    pub(crate) parent: Option<SpanContext>,
+    pub(crate) link: Option<SpanContext>,
+    /// The tracestate of W3C's header: of the parent, or of the link if there is no parent.
+    pub(crate) state: State,
+    pub(crate) baggage: Option<Arc<str>>,
+    /// The lineage of X-Ray's header, unchanged.
+    pub(crate) lineage: Option<Arc<str>>,
+    /// The parent's side has not decided whether the trace is recorded, so our sampler does.
+    pub(crate) undecided: bool,
+    /// The caller wants to know whether the trace is recorded: see [`answer`](crate::propagation::answer).
+    pub(crate) asked: bool,
+    /// X-Ray's header disagreed with W3C's. If it named a span, the link is to that span.
+    pub(crate) conflict: bool,
+}
+
+/// What a span propagates to the spans within it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Carried {
+    pub(crate) user: Option<Arc<str>>,
+    pub(crate) baggage: Option<Arc<str>>,
+    /// The lineage of X-Ray's header.
+    pub(crate) lineage: Option<Arc<str>>,
+    pub(crate) state: State,
+    /// How many requests each sampled one stands for, if that is known and not one.
+    pub(crate) sample_rate: Option<i64>,
+}
+
+impl Incoming {
+    /// Whether the request brought no context.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parent.is_none() && self.link.is_none() && self.baggage.is_none()
+    }
+}
