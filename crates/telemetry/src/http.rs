@@ -16,7 +16,7 @@ use opentelemetry_semantic_conventions::attribute::{
 };
 use tracing::Span;
 
-use crate::context::Incoming;
+use crate::context::{Incoming, PendingRequest};
 use crate::limits::{CALLER_BYTES, bounded};
 use crate::span::layer::{self, HTTP};
 use crate::span::{self, Recording, SpanExt, SpanKind};
@@ -99,6 +99,7 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
             span.add(NETWORK_PROTOCOL_VERSION, version);
         }
     };
+    let request = PendingRequest { method: request.method, host: request.host, path: request.path };
     layer::serving(request, incoming, tell, make)
 }
 

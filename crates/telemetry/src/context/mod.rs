@@ -27,6 +27,14 @@ pub struct Incoming {
     pub(crate) conflict: bool,
 }
 
+/// An HTTP request whose span is about to start: the parts by which a sampling rule may decide.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PendingRequest<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) host: Option<&'a str>,
+    pub(crate) path: &'a str,
+}
+
 /// What a span propagates to the spans within it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Carried {

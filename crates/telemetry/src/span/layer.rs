@@ -27,7 +27,7 @@ use super::sampler::{Decision, Sampler};
 use super::{Lent, Open, Recording, SAMPLING_RULE, USER_ID, id};
 use crate::clock::{nanoseconds, now};
 use crate::console::Console;
-use crate::context::{Carried, Incoming};
+use crate::context::{Carried, Incoming, PendingRequest};
 use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::suppression::is_suppressed;
@@ -90,7 +90,13 @@ impl Layer {
     }
 
     /// `None` if no span is made and there is nothing to propagate.
-    fn begin(&self, name: &str, incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
+    fn begin(
+        &self,
+        name: &str,
+        incoming: Option<&Incoming>,
+        request: Option<&PendingRequest<'_>>,
+        parent: Option<&Open>,
+    ) -> Option<Open> {
         if self.disabled {
             return pass(incoming, parent);
         }
@@ -108,7 +114,7 @@ impl Layer {
                 let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
                 let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
                 let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
-                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, now);
+                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, request, now);
                 let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
                 let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
                 let carries = Carried { user: None, baggage, lineage, state, sample_rate: rate };
@@ -195,11 +201,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             return;
         }
         let open = before::begun().or_else(|| {
-            let incoming = before::incoming();
             let parent = span.parent();
             let extensions = parent.as_ref().map(SpanRef::extensions);
             let parent = extensions.as_ref().and_then(|extensions| extensions.get());
-            let mut open = self.begin(attributes.metadata().name(), incoming.as_ref(), parent)?;
+            let mut open = self.begin(attributes.metadata().name(), None, None, parent)?;
             if let Some(recording) = &mut open.recording {
                 attributes.record(&mut Fields(recording));
             }

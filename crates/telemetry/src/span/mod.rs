@@ -20,7 +20,6 @@
 //! });
 //! ```
 
-mod asked;
 mod event;
 mod fields;
 pub(crate) mod id;

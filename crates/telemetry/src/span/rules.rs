@@ -12,8 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use xray::rules::{Reservoir, Statistics, Taken, Target};
 use xray::{Request, Rule, Rules};
 
-use super::asked::{self, Asked};
 use super::sampler::Threshold;
+use crate::context::PendingRequest;
+use crate::limits::bounded;
 
 /// How long central rules are valid, in seconds.
 const LIVES: u64 = 3_600;
@@ -76,18 +77,21 @@ pub(crate) struct Verdict {
 impl ByRules {
     /// Rules for the service of this name and of this X-Ray type, by `local` rules until central ones come.
     pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
-        asked::want();
         let entry = |rule: &Rule| Entry::new(rule, Reservoir::local(rule.reservoir()));
         let local = Table { entries: local.iter().map(entry).collect(), until: u64::MAX };
         Self { service, service_type, shown, local, central: RwLock::new(None) }
     }
 
-    /// Decides for a trace of these 56 random bits that starts `now`, with what is known of its request.
-    pub(crate) fn decide(&self, now: SystemTime, random: u64, asked: Option<&Asked>) -> Verdict {
-        let service = self.service.as_str();
-        let request = asked
-            .map(|asked| asked.of(service, self.service_type))
-            .unwrap_or(Request { service_type: self.service_type, ..Request::of(service) });
+    /// Decides for a trace of these 56 random bits that starts `now`, by its request if it starts with one.
+    pub(crate) fn decide(&self, now: SystemTime, random: u64, request: Option<&PendingRequest<'_>>) -> Verdict {
+        // The cost of matching a text with a pattern is bounded with the text's length.
+        let request = Request {
+            service: &self.service,
+            service_type: self.service_type,
+            method: request.map(|request| bounded(request.method)),
+            host: request.and_then(|request| request.host).map(bounded),
+            path: request.map(|request| bounded(request.path)),
+        };
         let second = epoch(now);
         match self.central().filter(|table| second <= table.until) {
             Some(table) => table.decide(second, random, &request),

@@ -12,9 +12,8 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, TraceId};
 
-use super::asked;
 use super::rules::ByRules;
-use crate::context::State;
+use crate::context::{PendingRequest, State};
 
 /// The number of thresholds: 2^56.
 const RANGE: u64 = 1 << 56;
@@ -82,13 +81,14 @@ impl Threshold {
 }
 
 impl Sampler {
-    /// The decision for a span in `trace` that starts `now` in this process. `parent` is its remote parent, if there is one,
-    /// and `state` came with that.
+    /// The decision for a span in `trace` that starts `now` in this process, with `request` if it serves one. `parent` is its
+    /// remote parent, if there is one, and `state` came with that.
     pub(crate) fn decide(
         &self,
         trace: TraceId,
         parent: Option<&SpanContext>,
         state: State,
+        request: Option<&PendingRequest<'_>>,
         now: SystemTime,
     ) -> Decision {
         match parent {
@@ -105,7 +105,7 @@ impl Sampler {
                     Root::Off => (false, None, None),
                     Root::Ratio(threshold) => (threshold.takes(random), Some(*threshold), None),
                     Root::Rules(rules) => {
-                        let verdict = rules.decide(now, random, asked::take().as_ref());
+                        let verdict = rules.decide(now, random, request);
                         (verdict.sampled, verdict.by_rate, verdict.rule)
                     }
                 };
@@ -199,17 +199,22 @@ mod tests {
     #[test]
     fn a_ratio_takes_its_part_by_the_random_bits() {
         let quarter = Sampler { root: Root::ratio(0.25), parent_based: true };
-        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, State::default(), UNIX_EPOCH).sampled);
-        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, State::default(), UNIX_EPOCH);
+        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, State::default(), None, UNIX_EPOCH).sampled);
+        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, State::default(), None, UNIX_EPOCH);
         assert_eq!((taken.sampled, taken.rate, taken.state.header()), (true, Some(4), Some("ot=th:c")));
         assert_eq!(quarter.to_string(), "parentbased_traceidratio, 1 of 4");
         assert!(
             !Sampler { root: Root::ratio(0.0), ..quarter.clone() }
-                .decide(trace(u64::MAX), None, State::default(), UNIX_EPOCH)
+                .decide(trace(u64::MAX), None, State::default(), None, UNIX_EPOCH)
                 .sampled
         );
-        let all =
-            Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(trace(0), None, State::default(), UNIX_EPOCH);
+        let all = Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(
+            trace(0),
+            None,
+            State::default(),
+            None,
+            UNIX_EPOCH,
+        );
         assert_eq!((all.sampled, all.rate), (true, None));
     }
 
@@ -220,12 +225,12 @@ mod tests {
         let [sampled, not] = flags
             .map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, TraceState::default()));
         let off = Sampler { root: Root::Off, parent_based: true };
-        let decision = off.decide(trace(1), Some(&sampled), state.clone(), UNIX_EPOCH);
+        let decision = off.decide(trace(1), Some(&sampled), state.clone(), None, UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.rate, decision.state), (true, Some(8), state.clone()));
-        let decision = Sampler::default().decide(trace(1), Some(&not), state.clone(), UNIX_EPOCH);
+        let decision = Sampler::default().decide(trace(1), Some(&not), state.clone(), None, UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.rate), (false, None));
         let own = Sampler { root: Root::On, parent_based: false };
-        let decision = own.decide(trace(1), Some(&not), state, UNIX_EPOCH);
+        let decision = own.decide(trace(1), Some(&not), state, None, UNIX_EPOCH);
         assert_eq!((decision.sampled, decision.state.header()), (true, Some("x=1")));
     }
 
@@ -242,7 +247,7 @@ mod tests {
             // The trace's own bits say the opposite.
             let trace = trace(if sampled { 0 } else { u64::MAX });
             let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
-            let decision = sampler.decide(trace, Some(&parent), state, UNIX_EPOCH);
+            let decision = sampler.decide(trace, Some(&parent), state, None, UNIX_EPOCH);
             let found = (decision.sampled, decision.rate, decision.state.header());
             assert_eq!(found, (sampled, rate, Some(sent)), "{rv}");
         }
@@ -260,14 +265,15 @@ mod tests {
     fn sampled_requests_count_for_all_of_them_at_every_ratio() {
         for ratio in [0.9, 0.75, 0.6, 0.51, 0.5, 0.45, 0.3, 0.25, 0.15, 0.1, 0.07, 0.03, 0.01] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: true };
-            let count = counted(|trace| sampler.decide(trace, None, State::default(), UNIX_EPOCH));
+            let count = counted(|trace| sampler.decide(trace, None, State::default(), None, UNIX_EPOCH));
             assert!((count / 100_000.0 - 1.0).abs() < 0.02, "{count} at {ratio}");
             // The next service gets the same rate, also with incoming random bits.
             let count = counted(|trace| {
-                let Decision { sampled, state, rate, .. } = sampler.decide(trace, None, State::default(), UNIX_EPOCH);
+                let Decision { sampled, state, rate, .. } =
+                    sampler.decide(trace, None, State::default(), None, UNIX_EPOCH);
                 let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
                 let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
-                let next = Sampler::default().decide(trace, Some(&parent), state, UNIX_EPOCH);
+                let next = Sampler::default().decide(trace, Some(&parent), state, None, UNIX_EPOCH);
                 assert_eq!((next.sampled, next.rate), (sampled, rate));
                 next
             });
@@ -297,7 +303,7 @@ mod tests {
         fn a_ratio_and_its_entry_agree(ratio in 0.0001f64..1.0, low: u64) {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
             let trace = trace(low);
-            let decision = sampler.decide(trace, None, State::default(), UNIX_EPOCH);
+            let decision = sampler.decide(trace, None, State::default(), None, UNIX_EPOCH);
             if decision.sampled {
                 let entry = decision.state.get(ENTRY).unwrap();
                 prop_assert_eq!(rate_of_entry(entry, trace), decision.rate);

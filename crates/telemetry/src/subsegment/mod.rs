@@ -17,7 +17,7 @@ use std::ops::{Deref, DerefMut};
 
 use serde::Serialize;
 use tracing::span::EnteredSpan;
-use tracing::{Instrument, Span};
+use tracing::{Instrument, Level, Span};
 
 use self::metadata::Metadata;
 #[cfg(feature = "xray")]
@@ -62,7 +62,13 @@ pub fn annotate<'v>(span: &Span, key: &str, value: impl Into<Value<'v>>) {
 /// # drop(segment);
 /// ```
 pub fn begin_segment(name: impl Into<Cow<'static, str>>, incoming: &Incoming) -> Scope {
-    Scope::of(named(layer::continuing(incoming, || tracing::info_span!(parent: None, "segment")), name))
+    let make = || tracing::info_span!(parent: None, "segment");
+    // A sampler counts each span that starts, so none starts that will not be made.
+    let span = match tracing::span_enabled!(Level::INFO) {
+        true => layer::continuing("segment", incoming, make),
+        false => Span::none(),
+    };
+    Scope::of(named(span, name))
 }
 
 /// Begins a span below the thread's current span, and makes it current until it is closed. The span ends when it is closed or, if

@@ -1,20 +1,17 @@
-//! What is known of a span before `tracing` makes it: the context that a request brought, or the whole span, started and
-//! recorded. It waits in its thread until the layer's `on_new_span` takes it.
+//! Spans that are started and recorded before `tracing` makes them: once a span is made, each thing that is recorded costs a
+//! look-up. The started span waits in its thread until the layer's `on_new_span` takes it.
 
 use std::cell::RefCell;
 
 use tracing::Span;
 
 use super::{Layer, Open, Recording};
-use crate::context::Incoming;
-use crate::http::Served;
-use crate::span::{asked, with_open};
+use crate::context::{Incoming, PendingRequest};
+use crate::span::with_open;
 use crate::suppression::is_suppressed;
 
 thread_local! {
-    /// The context that the next span of this thread continues; see [`continuing`].
-    static INCOMING: RefCell<Option<Incoming>> = const { RefCell::new(None) };
-    /// The next span of this thread, already started; see [`told`].
+    /// The next span of this thread, already started; see [`begin_recorded`].
     static BEGUN: RefCell<Option<Open>> = const { RefCell::new(None) };
 }
 
@@ -27,61 +24,52 @@ pub(super) fn begun() -> Option<Open> {
     BEGUN.try_with(RefCell::take).ok().flatten()
 }
 
-/// The context that the span which `tracing` makes now continues.
-pub(super) fn incoming() -> Option<Incoming> {
-    INCOMING.try_with(RefCell::take).ok().flatten()
-}
-
-/// Makes a span that continues the context of a request. The parent is known before the span starts: a parent that is set later
-/// comes too late for the sampler, and splits the trace if a child exists already.
-pub(crate) fn continuing(incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
-    if incoming.is_empty() {
-        return make();
-    }
-    INCOMING.replace(Some(incoming.clone()));
-    let span = make();
-    // If the layer did not take it, the span is not traced.
-    drop(INCOMING.take());
-    span
+/// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later comes
+/// too late for the sampler, and splits the trace if a child exists already.
+pub(crate) fn continuing(name: &str, incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
+    begin_recorded(|layer| layer.begin(name, non_empty(incoming), None, None), |_| {}, make)
 }
 
 /// The span of a request. A sampler may decide by the request, and the span continues the context that the request brought.
 pub(crate) fn serving(
-    request: &Served<'_>,
+    request: PendingRequest<'_>,
     incoming: &Incoming,
-    tell: impl Fn(&mut Recording),
+    record: impl Fn(&mut Recording),
     make: impl FnOnce() -> Span,
 ) -> Span {
-    asked::tell(request);
-    let incoming = Some(incoming).filter(|incoming| !incoming.is_empty());
-    let span = told(|layer| layer.begin(HTTP, incoming, None), tell, make);
-    // If no sampler took it, the caller has decided.
-    drop(asked::take());
-    span
+    begin_recorded(|layer| layer.begin(HTTP, non_empty(incoming), Some(&request), None), record, make)
+}
+
+fn non_empty(incoming: &Incoming) -> Option<&Incoming> {
+    Some(incoming).filter(|incoming| !incoming.is_empty())
 }
 
 /// The span of a request that is made within `parent`.
-pub(crate) fn calling(parent: &Span, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
-    told(|layer| layer.begin_within(parent, HTTP), tell, make)
+pub(crate) fn calling(parent: &Span, record: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
+    begin_recorded(|layer| layer.begin_within(parent, HTTP), record, make)
 }
 
 /// A span within the current one. It holds no clone of the current span, which `tracing` would otherwise keep open until this
 /// one closes.
-pub(crate) fn within_current(name: &str, tell: impl Fn(&mut Recording)) -> Span {
+pub(crate) fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Span {
     let current = Span::current();
     let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
     let begin = |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, name)? });
-    told(begin, tell, make)
+    begin_recorded(begin, record, make)
 }
 
-/// Starts a span and records on it before `make` makes it: once it is made, each thing that is recorded costs a look-up.
-fn told(begin: impl Fn(&Layer) -> Option<Open>, tell: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
+/// Starts a span and records on it before `make` makes it.
+fn begin_recorded(
+    begin: impl Fn(&Layer) -> Option<Open>,
+    record: impl Fn(&mut Recording),
+    make: impl FnOnce() -> Span,
+) -> Span {
     let begun = tracing::dispatcher::get_default(|dispatch| {
         let layer = dispatch.downcast_ref::<Layer>().filter(|_| !is_suppressed());
         layer.and_then(|layer| {
             let mut open = begin(layer)?;
             if let Some(recording) = &mut open.recording {
-                tell(recording);
+                record(recording);
             }
             Some(open)
         })
@@ -97,7 +85,7 @@ fn told(begin: impl Fn(&Layer) -> Option<Open>, tell: impl Fn(&mut Recording), m
 
 impl Layer {
     fn begin_within(&self, parent: &Span, name: &str) -> Option<Open> {
-        let begun = with_open(parent, |parent| self.begin(name, None, Some(parent)));
-        begun.unwrap_or_else(|| self.begin(name, None, None))
+        let begun = with_open(parent, |parent| self.begin(name, None, None, Some(parent)));
+        begun.unwrap_or_else(|| self.begin(name, None, None, None))
     }
 }

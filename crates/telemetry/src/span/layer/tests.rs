@@ -325,7 +325,7 @@ fn where_spans_are_not_made_what_a_request_brought_goes_on() {
         headers.insert("traceparent", ::http::HeaderValue::from_static(brought));
         headers.insert("tracestate", ::http::HeaderValue::from_static("a=b"));
         let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
-        let span = continuing(&incoming, || tracing::info_span!("serves"));
+        let span = continuing("serves", &incoming, || tracing::info_span!("serves"));
         let within = span.in_scope(|| tracing::info_span!("within"));
         for span in [&span, &within] {
             let headers = propagation::outgoing(span);
@@ -343,7 +343,7 @@ fn where_spans_are_not_made_what_a_request_brought_goes_on() {
             headers.insert("x-amzn-trace-id", ::http::HeaderValue::from_static(said));
             headers.insert("baggage", ::http::HeaderValue::from_static("a=b"));
             let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
-            let span = continuing(&incoming, || tracing::info_span!("serves"));
+            let span = continuing("serves", &incoming, || tracing::info_span!("serves"));
             assert_eq!(propagation::outgoing(&span), [("baggage", "a=b".to_owned())]);
         }
     });

@@ -7,8 +7,10 @@ use crate::http::{Served, server_span};
 use crate::limits::Limits;
 use crate::propagation::{self, Incoming, Trust};
 use crate::span::SAMPLING_RULE;
+use crate::span::layer::Layer;
 use crate::span::sampler::{Root, Sampler};
-use crate::testing::{attribute, recorded};
+use crate::subsegment::begin_segment;
+use crate::testing::{attribute, recorded, recorded_by};
 
 /// The random bits of a trace that only a rate of 1 takes.
 const UNLUCKY: u64 = 1;
@@ -180,4 +182,14 @@ fn a_decision_that_comes_is_kept_and_one_that_is_left_to_us_is_made() {
     for undecided in ["", ";Sampled=?"] {
         assert_eq!((of(undecided, "/no"), of(undecided, "/yes")), (None, Some(Some("local-1".to_owned()))));
     }
+}
+
+#[test]
+fn a_segment_that_is_not_made_is_not_counted() {
+    let rules = Arc::new(by_rules());
+    rules.learn(&central(5, 0.5), SystemTime::now());
+    let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
+    let layer = |layer| Layer { sampler, levels: "off".parse().unwrap(), ..layer };
+    recorded_by(layer, false, || drop(begin_segment("job", &Incoming::default())));
+    assert_eq!(counts(&rules.report("id", SystemTime::now())), []);
 }
