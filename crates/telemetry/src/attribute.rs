@@ -7,6 +7,11 @@ use otlp::wire::{bytes, field_len, fixed64, head, varint, varint_len};
 
 use crate::value::Value;
 
+/// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
+pub(crate) const USER_ID: &str = "user.id";
+/// The sampling rule by which a local root was sampled.
+pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
+
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
 #[inline(always)]
 pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {

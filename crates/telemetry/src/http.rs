@@ -18,7 +18,7 @@ use tracing::Span;
 
 use crate::context::{Incoming, PendingRequest};
 use crate::limits::{CALLER_BYTES, bounded};
-use crate::span::layer::{self, HTTP};
+use crate::span::start::{self, HTTP};
 use crate::span::{self, Recording, SpanExt, SpanKind};
 
 /// A method that the conventions do not know.
@@ -100,7 +100,7 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
         }
     };
     let request = PendingRequest { method: request.method, host: request.host, path: request.path };
-    layer::serving(request, incoming, tell, make)
+    start::serving(request, incoming, tell, make)
 }
 
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
@@ -120,7 +120,7 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
         let default_port = if scheme == "https" { 443 } else { 80 };
         span.add(SERVER_PORT, port.unwrap_or(default_port));
     };
-    layer::calling(parent, tell, make)
+    start::calling(parent, tell, make)
 }
 
 /// Which end of an exchange a span is.

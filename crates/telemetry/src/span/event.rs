@@ -18,8 +18,7 @@ use tracing_log::NormalizeEvent;
 
 use otlp::wire::{bytes, field_len, fixed64, head, number};
 
-use super::Recording;
-use super::recording::EXCEPTION;
+use super::recording::{EXCEPTION, Recording};
 use crate::attribute::{Attributes, cut};
 use crate::clock::now;
 use crate::limits::Limits;

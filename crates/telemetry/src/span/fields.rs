@@ -6,8 +6,8 @@ use std::fmt;
 use opentelemetry::trace::SpanKind;
 use tracing::field::{Field, Visit};
 
-use super::Recording;
 use super::event::{self, causes};
+use super::recording::Recording;
 use crate::value::Value;
 
 /// Writes a `tracing` span's fields into its encoding.

@@ -3,7 +3,6 @@
 //! it ([`end`]), otherwise when its last clone is dropped. A span that a panic leaves or closes has failed. Spans and events on
 //! an exporter's own thread are neither traced nor exported, so that no export can cause another.
 
-mod before;
 #[cfg(test)]
 mod tests;
 
@@ -19,12 +18,14 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-use super::Parent;
 use super::event::{self, EncodedEvent};
 use super::fields::Fields;
 use super::levels::SpanLevels;
+use super::open::{Lent, Open};
+use super::recording::{Parent, Recording};
 use super::sampler::{Decision, Sampler};
-use super::{Lent, Open, Recording, SAMPLING_RULE, USER_ID, id};
+use super::{id, next};
+use crate::attribute::{SAMPLING_RULE, USER_ID};
 use crate::clock::{nanoseconds, now};
 use crate::console::Console;
 use crate::context::{Carried, Incoming, PendingRequest};
@@ -32,8 +33,6 @@ use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::suppression::is_suppressed;
 use crate::value::Value;
-
-pub(crate) use before::{HTTP, calling, continuing, serving, within_current};
 
 /// The libraries that carry spans: if their spans were recorded, the exporters would trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
@@ -90,7 +89,7 @@ impl Layer {
     }
 
     /// `None` if no span is made and there is nothing to propagate.
-    fn begin(
+    pub(super) fn begin(
         &self,
         name: &str,
         incoming: Option<&Incoming>,
@@ -200,7 +199,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if is_suppressed() {
             return;
         }
-        let open = before::begun().or_else(|| {
+        let open = next::take().or_else(|| {
             let parent = span.parent();
             let extensions = parent.as_ref().map(SpanRef::extensions);
             let parent = extensions.as_ref().and_then(|extensions| extensions.get());

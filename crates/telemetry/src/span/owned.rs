@@ -5,8 +5,9 @@ use std::ops::Deref;
 
 use tracing::Span;
 
-use super::layer;
-use super::{Recording, SpanExt};
+use super::ext::SpanExt;
+use super::recording::Recording;
+use super::start;
 
 /// Ends its span when it is dropped.
 ///
@@ -27,7 +28,7 @@ impl OwnedSpan {
     /// Starts a span within the current one, and does not keep the current one open. `record` is called once, before the span
     /// starts, unless the span is not sampled. The new span's target, for `TRACE_LEVEL`, is `telemetry::span`.
     pub fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Self {
-        Self(layer::within_current(name, record))
+        Self(start::within_current(name, record))
     }
 
     /// Owns the end of a span that other code has made.

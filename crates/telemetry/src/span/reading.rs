@@ -3,8 +3,9 @@
 
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
-use super::recording::{IS_REMOTE, field};
 use otlp::wire::{Field, Fields};
+
+use super::field::{self, IS_REMOTE};
 
 /// A text as it is in an encoding. It was a `str` when it was written, and most texts are only copied. Code that needs a `str`
 /// again has the text checked once more.

@@ -2,48 +2,22 @@
 //! nothing is built that must be copied, converted or dropped later. The bytes that [`Recording::finish`] returns are the
 //! `Span` message that every destination shares. Bounded by [`Limits`]; does no I/O.
 
+mod buffers;
+mod failure;
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
-use std::cell::RefCell;
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags};
-use opentelemetry_semantic_conventions::attribute::{
-    ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
-};
-
+use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
 
+use super::field::{self, FLAGS_KEY, IS_REMOTE, flags, kind_number};
 use crate::attribute::{attribute, bit, cut, find, is_short, text_head};
 use crate::clock::now;
 use crate::limits::Limits;
 use crate::pipeline::Record;
 use crate::value::Value;
-
-/// Fields of OTLP's `Span`.
-pub(crate) mod field {
-    pub(crate) const TRACE_ID: u8 = 1;
-    pub(crate) const SPAN_ID: u8 = 2;
-    pub(crate) const TRACE_STATE: u8 = 3;
-    pub(crate) const PARENT: u8 = 4;
-    pub(crate) const NAME: u8 = 5;
-    pub(crate) const KIND: u8 = 6;
-    pub(crate) const START: u8 = 7;
-    pub(crate) const END: u8 = 8;
-    pub(crate) const ATTRIBUTE: u8 = 9;
-    pub(crate) const DROPPED_ATTRIBUTES: u8 = 10;
-    pub(crate) const EVENT: u8 = 11;
-    pub(crate) const DROPPED_EVENTS: u8 = 12;
-    pub(crate) const LINK: u8 = 13;
-    pub(crate) const DROPPED_LINKS: u8 = 14;
-    pub(crate) const STATUS: u8 = 15;
-    /// Above 15: the field's key is two bytes, see [`super::FLAGS_KEY`].
-    pub(crate) const FLAGS: u64 = 16;
-}
-
-/// The key of field 16, four bytes.
-const FLAGS_KEY: [u8; 2] = [0x85, 0x01];
-/// Declares that the next bit is meaningful.
-const HAS_IS_REMOTE: u32 = 0x100;
-pub(crate) const IS_REMOTE: u32 = 0x200;
 
 /// A sampled span that has not ended.
 pub struct Recording {
@@ -89,20 +63,10 @@ pub(crate) struct Parent {
     pub(crate) remote: bool,
 }
 
-thread_local! {
-    /// Ended spans whose buffers the next ones of this thread can use.
-    #[expect(clippy::vec_box, reason = "each moves into an open span and comes back from there")]
-    static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
-}
-
 /// The size of a span, in bytes, from which nothing is added to it: Honeycomb's limit for an event.
 const MOST: usize = 1_000_000;
-const SPARES: usize = 8;
 /// The name of the event that records an exception.
 pub(super) const EXCEPTION: &str = "exception";
-const BUFFER: usize = 1_024;
-/// The type of the exception that ended a span by unwinding.
-const PANIC: &str = "panic";
 
 impl Recording {
     /// A recording that started at `start`, in nanoseconds since 1970, with this tracestate.
@@ -133,75 +97,6 @@ impl Recording {
         fixed64(encoding, field::END, start);
         span.attributes_at = encoding.len();
         span
-    }
-
-    /// An empty recording, in the buffers of an ended one if there is any.
-    fn spare() -> Box<Self> {
-        // A thread that ends may make a span after its buffers are gone.
-        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
-        spare.map_or_else(Self::new, |mut span| {
-            span.forget();
-            span
-        })
-    }
-
-    fn new() -> Box<Self> {
-        Box::new(Self {
-            name: String::new(),
-            kind: SpanKind::Internal,
-            status: Code::Unset,
-            description: String::new(),
-            start: 0,
-            limits: Limits::default(),
-            encoding: Vec::with_capacity(BUFFER),
-            attributes_at: 0,
-            attributes: 0,
-            lengths: 0,
-            dropped_attributes: 0,
-            more: Vec::new(),
-            events: 0,
-            failure: None,
-            began_unwinding: false,
-            is_unwound: false,
-            dropped_events: 0,
-            links: 0,
-            dropped_links: 0,
-        })
-    }
-
-    /// Clears the content, and keeps the buffers. Works in place, because a recording is large and this is done for each span.
-    fn forget(&mut self) {
-        // Each field by name, so that none is forgotten.
-        let Self {
-            name,
-            kind,
-            status,
-            description,
-            start: _,
-            limits: _,
-            encoding,
-            attributes_at: _,
-            attributes,
-            lengths,
-            dropped_attributes,
-            more,
-            events,
-            failure,
-            began_unwinding: _,
-            is_unwound,
-            dropped_events,
-            links,
-            dropped_links,
-        } = self;
-        name.clear();
-        description.clear();
-        encoding.clear();
-        more.clear();
-        (*kind, *status, *lengths) = (SpanKind::Internal, Code::Unset, 0);
-        (*failure, *is_unwound) = (None, false);
-        for count in [attributes, dropped_attributes, events, dropped_events, links, dropped_links] {
-            *count = 0;
-        }
     }
 
     /// Gives the span another name: a template, never a path or an id.
@@ -263,80 +158,11 @@ impl Recording {
         }
     }
 
-    /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
-    pub fn fail(&mut self, kind: &str) {
-        self.set(ERROR_TYPE, kind);
-        self.code(Code::Error);
-    }
-
-    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception. It is not if the span has one for
-    /// the same failure, because a function may log its error and return it too.
-    pub(super) fn fails_anew(&mut self, message: &str) -> bool {
-        let message = cut(message, self.limits.value_bytes);
-        self.code(Code::Error);
-        if self.description.is_empty() {
-            self.describe(message);
-        }
-        let is_known = self.failure.as_deref().is_some_and(|known| {
-            !known.is_empty() && !message.is_empty() && (known.contains(message) || message.contains(known))
-        });
-        if !is_known {
-            self.failure = Some(message.to_owned());
-        }
-        !is_known
-    }
-
-    /// Marks the span as failed by a panic, once. Only the process's panic hook knows the panic's message.
-    pub(super) fn unwind(&mut self) {
-        if !self.began_unwinding && !std::mem::replace(&mut self.is_unwound, true) {
-            self.exception(PANIC, "the thread panicked", "");
-            self.fail(PANIC);
-        }
-    }
-
-    /// Sets the status by the name of its code; any other text changes nothing.
-    pub(crate) fn status(&mut self, code: &str) {
-        match code {
-            _ if code.eq_ignore_ascii_case("error") => self.code(Code::Error),
-            _ if code.eq_ignore_ascii_case("ok") => self.code(Code::Ok),
-            _ => {}
-        }
-    }
-
-    /// Sets the status code. [Ok is final](https://opentelemetry.io/docs/specs/otel/trace/api/#set-status): only the
-    /// application sets it.
-    fn code(&mut self, code: Code) {
-        if self.status != Code::Ok {
-            self.status = code;
-        }
-    }
-
-    pub(crate) fn describe(&mut self, description: &str) {
-        self.description.clear();
-        self.description.push_str(cut(description, self.limits.value_bytes));
-    }
-
     /// Counts what another process dropped, or what we dropped of its data.
     pub(crate) fn drop_more(&mut self, attributes: u32, events: u32, links: u32) {
         self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
         self.dropped_events = self.dropped_events.saturating_add(events);
         self.dropped_links = self.dropped_links.saturating_add(links);
-    }
-
-    /// Adds an `exception` event, now. Empty texts are left out.
-    pub fn exception(&mut self, kind: &str, message: &str, stacktrace: &str) {
-        let texts = [(EXCEPTION_TYPE, kind), (EXCEPTION_MESSAGE, message), (EXCEPTION_STACKTRACE, stacktrace)];
-        let mut attributes = Vec::new();
-        for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
-            attribute(&mut attributes, 3, key, Value::Text(text), self.limits.value_bytes);
-        }
-        self.failure = Some(message.to_owned());
-        self.event(EXCEPTION, &attributes);
-    }
-
-    /// Whether the span has an `exception` event.
-    pub fn has_exception(&self) -> bool {
-        self.failure.is_some()
     }
 
     /// Adds an event with these encoded attributes, now.
@@ -401,21 +227,6 @@ impl Recording {
         record
     }
 
-    /// Leaves the buffers to the next span of this thread, unless they are large.
-    fn leave(self: Box<Self>) {
-        let Self { encoding, more, name, description, .. } = &*self;
-        let texts = name.capacity() + description.capacity();
-        if encoding.capacity() + more.capacity() + texts <= 4 * BUFFER {
-            let _: Result<(), _> = SPARE.try_with(|spare| {
-                if let Ok(mut spare) = spare.try_borrow_mut()
-                    && spare.len() < SPARES
-                {
-                    spare.push(self);
-                }
-            });
-        }
-    }
-
     /// Whether another attribute may not be added.
     fn has_no_room(&self) -> bool {
         self.attributes >= self.limits.attributes || self.is_full()
@@ -424,112 +235,5 @@ impl Recording {
     /// Whether the span holds so much that nothing more is added.
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
-    }
-}
-
-fn flags(out: &mut Vec<u8>, key: &[u8], flags: TraceFlags, remote: u32) {
-    out.extend_from_slice(key);
-    out.extend_from_slice(&(u32::from(flags.to_u8()) | HAS_IS_REMOTE | remote).to_le_bytes());
-}
-
-fn kind_number(kind: &SpanKind) -> u64 {
-    match kind {
-        SpanKind::Internal => 1,
-        SpanKind::Server => 2,
-        SpanKind::Client => 3,
-        SpanKind::Producer => 4,
-        SpanKind::Consumer => 5,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-    use opentelemetry_proto::tonic::trace::v1::Span;
-    use proptest::prelude::*;
-    use prost::Message;
-
-    use super::*;
-    use crate::span::reading::{Head, Reading, Scalar};
-
-    /// A value, and its form in OTLP.
-    fn values() -> impl Strategy<Value = Any> {
-        prop_oneof![
-            (0_u32..64).prop_flat_map(|bits| 0..=i64::MAX >> bits).prop_map(Any::IntValue),
-            any::<i64>().prop_map(Any::IntValue),
-            any::<bool>().prop_map(Any::BoolValue),
-            any::<f64>().prop_map(Any::DoubleValue),
-            ".{0,9}|[a-z]{100,140}".prop_map(Any::StringValue),
-        ]
-    }
-
-    fn value(any: &Any) -> Value<'_> {
-        match any {
-            Any::StringValue(text) => Value::Text(text),
-            Any::BoolValue(flag) => Value::Bool(*flag),
-            Any::IntValue(int) => Value::Int(*int),
-            Any::DoubleValue(float) => Value::Float(*float),
-            _ => panic!("no such value is made"),
-        }
-    }
-
-    proptest! {
-        /// Each length of a key and of a value is written in its own way, as one byte or more.
-        #[test]
-        fn any_attribute_is_read_back(
-            told in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
-            renamed in ".{0,9}|[a-z]{100,140}",
-        ) {
-            let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
-            let mut last: Vec<(String, Any)> = Vec::new();
-            let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
-            for (key, any) in &told {
-                span.set(key, value(any));
-                last.retain(|(own, _)| own != key);
-                last.push((key.clone(), any.clone()));
-            }
-            span.name(renamed.clone());
-            let url = ["https", "://", renamed.as_str()];
-            for (key, most) in [("url.full", 1_000), ("url.cut", 9)] {
-                span.add_joined(key, url, most);
-                last.push((key.to_owned(), Any::StringValue(cut(&url.concat(), most).to_owned())));
-            }
-            let record = span.finish(0);
-            let decoded = Span::decode(&*record).unwrap();
-            prop_assert_eq!(&decoded.name, &renamed);
-            let found: Vec<(String, Any)> =
-                decoded.attributes.into_iter().map(|pair| (pair.key, pair.value.unwrap().value.unwrap())).collect();
-            prop_assert_eq!(&found, &last);
-            let mut reading = Reading::empty();
-            reading.read(Head::of(&record).1);
-            prop_assert_eq!(reading.attributes.len(), last.len());
-            for ((key, scalar), (own, any)) in reading.attributes.iter().zip(&last) {
-                prop_assert_eq!(key.as_str(), own);
-                let scalar = match scalar {
-                    Scalar::Text(text) => Value::Text(text.as_str()),
-                    Scalar::Bool(flag) => Value::Bool(*flag),
-                    Scalar::Int(int) => Value::Int(*int),
-                    Scalar::Float(float) => Value::Float(*float),
-                };
-                prop_assert_eq!(scalar, value(any));
-            }
-        }
-    }
-
-    #[test]
-    fn the_next_span_begins_with_nothing_of_the_last() {
-        let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
-        let start = || Recording::start("x", &context, None, None, 0, Limits::default());
-        let empty = start().finish(0);
-        let mut told = start();
-        told.name("y");
-        told.kind(SpanKind::Server);
-        told.fail("timeout");
-        told.describe("too late");
-        told.exception("E", "m", "s");
-        told.link(&context, None);
-        told.drop_more(1, 2, 3);
-        drop(told.finish(0));
-        assert_eq!(*start().finish(0), *empty);
     }
 }

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use xray::rules::{Reservoir, Statistics, Taken, Target};
 use xray::{Request, Rule, Rules};
 
-use super::sampler::Threshold;
+use super::threshold::Threshold;
 use crate::context::PendingRequest;
 use crate::limits::bounded;
 

@@ -23,7 +23,7 @@ use self::metadata::Metadata;
 #[cfg(feature = "xray")]
 pub(crate) use self::object::Object;
 use crate::context::Incoming;
-use crate::span::{self, SpanExt, layer};
+use crate::span::{self, SpanExt, start};
 use crate::value::Value;
 
 /// The page for users of the Python SDK; its code is compiled.
@@ -65,7 +65,7 @@ pub fn begin_segment(name: impl Into<Cow<'static, str>>, incoming: &Incoming) ->
     let make = || tracing::info_span!(parent: None, "segment");
     // A sampler counts each span that starts, so none starts that will not be made.
     let span = match tracing::span_enabled!(Level::INFO) {
-        true => layer::continuing("segment", incoming, make),
+        true => start::continuing("segment", incoming, make),
         false => Span::none(),
     };
     Scope::of(named(span, name))

@@ -7,8 +7,8 @@ use std::mem;
 use opentelemetry_semantic_conventions::attribute;
 
 use super::json::SHORT;
+use crate::attribute::{SAMPLING_RULE, USER_ID};
 use crate::span::reading::{Attribute, Scalar, Text};
-use crate::span::{SAMPLING_RULE, USER_ID};
 use crate::subsegment::Object;
 
 /// Keys, as an encoding contains them.

@@ -10,6 +10,7 @@ use super::*;
 use crate::http;
 use crate::propagation::{self, Trust};
 use crate::span::sampler::Root;
+use crate::span::start::continuing;
 use crate::span::{OwnedSpan, SpanExt, SpanKind};
 use crate::testing::{Recorded, attribute, recorded};
 

@@ -3,10 +3,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::attribute::SAMPLING_RULE;
 use crate::http::{Served, server_span};
 use crate::limits::Limits;
 use crate::propagation::{self, Incoming, Trust};
-use crate::span::SAMPLING_RULE;
 use crate::span::layer::Layer;
 use crate::span::sampler::{Root, Sampler};
 use crate::subsegment::begin_segment;

@@ -1,28 +1,17 @@
 //! Spans that are started and recorded before `tracing` makes them: once a span is made, each thing that is recorded costs a
-//! look-up. The started span waits in its thread until the layer's `on_new_span` takes it.
-
-use std::cell::RefCell;
+//! look-up.
 
 use tracing::Span;
 
-use super::{Layer, Open, Recording};
+use super::layer::Layer;
+use super::next;
+use super::open::{Open, with_open};
+use super::recording::Recording;
 use crate::context::{Incoming, PendingRequest};
-use crate::span::with_open;
 use crate::suppression::is_suppressed;
-
-thread_local! {
-    /// The next span of this thread, already started; see [`begin_recorded`].
-    static BEGUN: RefCell<Option<Open>> = const { RefCell::new(None) };
-}
 
 /// The name of a request's span, until another name is set.
 pub(crate) const HTTP: &str = "HTTP";
-
-/// The span that has started, for the one that `tracing` makes now.
-pub(super) fn begun() -> Option<Open> {
-    // A thread that ends may make a span after its thread-local values are gone.
-    BEGUN.try_with(RefCell::take).ok().flatten()
-}
 
 /// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later comes
 /// too late for the sampler, and splits the trace if a child exists already.
@@ -74,12 +63,10 @@ fn begin_recorded(
             Some(open)
         })
     });
-    // A thread that ends may make a span after its thread-local values are gone.
-    let keep = |begun| BEGUN.try_with(|next| *next.borrow_mut() = begun).unwrap_or_default();
-    keep(begun);
+    next::keep(begun);
     let span = make();
     // If the layer did not take it, the span is not traced.
-    keep(None);
+    next::keep(None);
     span
 }
 

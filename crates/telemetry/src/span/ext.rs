@@ -1,0 +1,91 @@
+//! What can be recorded on a `tracing` span beyond its fields.
+
+use std::sync::Arc;
+
+use opentelemetry::trace::SpanContext;
+use tracing::Span;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::layer;
+use super::open::{Lent, Open, with_open};
+use super::recording::Recording;
+use crate::attribute::USER_ID;
+use crate::value::Value;
+
+/// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.
+pub trait SpanExt {
+    /// Records several things with one look-up; `tell` is not called unless the span is recorded. Anything that `tell` records
+    /// on this span other than through its argument is lost.
+    fn record_with(&self, tell: impl FnOnce(&mut Recording));
+
+    /// Sets an attribute, replacing an earlier one with this key.
+    fn set<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
+        self.record_with(|span| span.set(key, value));
+    }
+
+    /// Marks the span as failed; `kind` is a low-cardinality name such as `timeout`, its `error.type`.
+    fn fail(&self, kind: &str) {
+        self.record_with(|span| span.fail(kind));
+    }
+
+    /// Adds an `exception` event with its type, message and stack; empty ones are left out.
+    fn exception(&self, kind: &str, message: &str, stacktrace: &str) {
+        self.record_with(|span| span.exception(kind, message, stacktrace));
+    }
+
+    /// The span's ids, by which others link to it; they exist whether or not the span is recorded. `None` if our layer does not
+    /// know the span.
+    fn context(&self) -> Option<SpanContext>;
+
+    /// Links to a related span that is not this one's parent: the work of the linked span was done for this one too.
+    fn link(&self, to: &SpanContext) {
+        self.record_with(|span| span.link(to, None));
+    }
+
+    /// Ends the span now, even if there are clones of it. What is recorded on it later is ignored; spans that start within it
+    /// later still have it as their parent.
+    fn end(&self);
+
+    /// Records the user for whom the request is served: `user.id` on this span, on those around it, and on all that start
+    /// within them from now on.
+    fn user(&self, id: &str);
+}
+
+impl SpanExt for Span {
+    fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
+        // Taken out, so that the span is not locked while foreign code runs: an event that this code logs belongs to this span.
+        let taken = with_open(self, |open| open.recording.take()).flatten();
+        let back = |recording| {
+            with_open(self, |open| open.recording = Some(recording));
+        };
+        Lent { recording: taken, back }.tell(tell);
+    }
+
+    fn context(&self) -> Option<SpanContext> {
+        with_open(self, |open| open.context.clone())
+    }
+
+    fn end(&self) {
+        layer::end(self);
+    }
+
+    fn user(&self, id: &str) {
+        let user: Arc<str> = id.into();
+        self.with_subscriber(|(own, dispatch)| {
+            let Some(registry) = dispatch.downcast_ref::<Registry>() else { return };
+            let mut next = Some(own.clone());
+            while let Some(innermost) = next.take() {
+                for span in registry.span(&innermost).iter().flat_map(|span| span.scope()) {
+                    if let Some(open) = span.extensions_mut().get_mut::<Open>() {
+                        Arc::make_mut(open.carried.get_or_insert_default()).user = Some(Arc::clone(&user));
+                        if let Some(recording) = &mut open.recording {
+                            recording.set(USER_ID, id);
+                        }
+                        next.clone_from(&open.within);
+                    }
+                }
+            }
+        });
+    }
+}

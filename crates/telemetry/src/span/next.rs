@@ -1,0 +1,22 @@
+//! The next span of a thread, already started: it waits here until the layer's `on_new_span` takes it.
+
+use std::cell::RefCell;
+
+use super::open::Open;
+
+thread_local! {
+    static NEXT: RefCell<Option<Open>> = const { RefCell::new(None) };
+}
+
+/// Keeps `open` for the span that `tracing` makes next on this thread.
+#[inline]
+pub(super) fn keep(open: Option<Open>) {
+    // A thread that ends may make a span after its thread-local values are gone.
+    NEXT.try_with(|next| *next.borrow_mut() = open).unwrap_or_default();
+}
+
+/// The state of the span that `tracing` makes now, if it was started before.
+#[inline]
+pub(super) fn take() -> Option<Open> {
+    NEXT.try_with(RefCell::take).ok().flatten()
+}

@@ -1,0 +1,61 @@
+//! The state of an open span in `tracing`'s registry, and the ways to it.
+
+use std::sync::Arc;
+
+use opentelemetry::trace::SpanContext;
+use tracing::Span;
+use tracing::span::Id;
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
+
+use super::recording::Recording;
+use crate::context::Carried;
+
+/// State that the layer keeps of a span while it is open.
+pub(crate) struct Open {
+    pub(crate) context: SpanContext,
+    /// Propagated to every span within and to every service that is called. `None` for most spans.
+    pub(crate) carried: Option<Arc<Carried>>,
+    /// `None` if the span is not sampled.
+    pub(crate) recording: Option<Box<Recording>>,
+    /// The caller wants to know whether the span is recorded.
+    pub(crate) asked: bool,
+    /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
+    pub(crate) within: Option<Id>,
+    /// Not a span, but the context that a request brought: it is propagated, and no response names it as the span that served.
+    pub(crate) passes: bool,
+}
+
+/// Records on `span` without foreign code: [`SpanExt::record_with`] with one look-up less.
+pub(crate) fn tell(span: &Span, tell: impl FnOnce(&mut Recording)) {
+    with_open(span, |open| open.recording.as_deref_mut().map(tell));
+}
+
+/// Looks `span` up in the registry beneath our layer.
+pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Option<T> {
+    span.with_subscriber(|(id, dispatch)| {
+        let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
+        let mut extensions = span.extensions_mut();
+        Some(look(extensions.get_mut::<Open>()?))
+    })?
+}
+
+/// A recording lent to foreign code; restored to its span even on panic.
+pub(super) struct Lent<F: FnMut(Box<Recording>)> {
+    pub(super) recording: Option<Box<Recording>>,
+    pub(super) back: F,
+}
+
+impl<F: FnMut(Box<Recording>)> Lent<F> {
+    pub(super) fn tell(mut self, tell: impl FnOnce(&mut Recording)) {
+        self.recording.as_deref_mut().map(tell);
+    }
+}
+
+impl<F: FnMut(Box<Recording>)> Drop for Lent<F> {
+    fn drop(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            (self.back)(recording);
+        }
+    }
+}

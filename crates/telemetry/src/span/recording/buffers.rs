@@ -1,0 +1,103 @@
+//! The buffers of ended spans, which the next spans of their thread use.
+
+use std::cell::RefCell;
+
+use opentelemetry::trace::SpanKind;
+
+use super::{Code, Recording};
+use crate::limits::Limits;
+
+thread_local! {
+    /// Ended spans whose buffers the next ones of this thread can use.
+    #[expect(clippy::vec_box, reason = "each moves into an open span and comes back from there")]
+    static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
+}
+
+const SPARES: usize = 8;
+const BUFFER: usize = 1_024;
+
+impl Recording {
+    /// An empty recording, in the buffers of an ended one if there is any.
+    pub(super) fn spare() -> Box<Self> {
+        // A thread that ends may make a span after its buffers are gone.
+        let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
+        spare.map_or_else(Self::new, |mut span| {
+            span.forget();
+            span
+        })
+    }
+
+    fn new() -> Box<Self> {
+        Box::new(Self {
+            name: String::new(),
+            kind: SpanKind::Internal,
+            status: Code::Unset,
+            description: String::new(),
+            start: 0,
+            limits: Limits::default(),
+            encoding: Vec::with_capacity(BUFFER),
+            attributes_at: 0,
+            attributes: 0,
+            lengths: 0,
+            dropped_attributes: 0,
+            more: Vec::new(),
+            events: 0,
+            failure: None,
+            began_unwinding: false,
+            is_unwound: false,
+            dropped_events: 0,
+            links: 0,
+            dropped_links: 0,
+        })
+    }
+
+    /// Clears the content, and keeps the buffers. Works in place, because a recording is large and this is done for each span.
+    fn forget(&mut self) {
+        // Each field by name, so that none is forgotten.
+        let Self {
+            name,
+            kind,
+            status,
+            description,
+            start: _,
+            limits: _,
+            encoding,
+            attributes_at: _,
+            attributes,
+            lengths,
+            dropped_attributes,
+            more,
+            events,
+            failure,
+            began_unwinding: _,
+            is_unwound,
+            dropped_events,
+            links,
+            dropped_links,
+        } = self;
+        name.clear();
+        description.clear();
+        encoding.clear();
+        more.clear();
+        (*kind, *status, *lengths) = (SpanKind::Internal, Code::Unset, 0);
+        (*failure, *is_unwound) = (None, false);
+        for count in [attributes, dropped_attributes, events, dropped_events, links, dropped_links] {
+            *count = 0;
+        }
+    }
+
+    /// Leaves the buffers to the next span of this thread, unless they are large.
+    pub(super) fn leave(self: Box<Self>) {
+        let Self { encoding, more, name, description, .. } = &*self;
+        let texts = name.capacity() + description.capacity();
+        if encoding.capacity() + more.capacity() + texts <= 4 * BUFFER {
+            let _: Result<(), _> = SPARE.try_with(|spare| {
+                if let Ok(mut spare) = spare.try_borrow_mut()
+                    && spare.len() < SPARES
+                {
+                    spare.push(self);
+                }
+            });
+        }
+    }
+}

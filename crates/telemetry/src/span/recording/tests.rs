@@ -1,0 +1,89 @@
+use opentelemetry::trace::TraceFlags;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use proptest::prelude::*;
+use prost::Message;
+
+use super::*;
+use crate::span::reading::{Head, Reading, Scalar};
+
+/// A value, and its form in OTLP.
+fn values() -> impl Strategy<Value = Any> {
+    prop_oneof![
+        (0_u32..64).prop_flat_map(|bits| 0..=i64::MAX >> bits).prop_map(Any::IntValue),
+        any::<i64>().prop_map(Any::IntValue),
+        any::<bool>().prop_map(Any::BoolValue),
+        any::<f64>().prop_map(Any::DoubleValue),
+        ".{0,9}|[a-z]{100,140}".prop_map(Any::StringValue),
+    ]
+}
+
+fn value(any: &Any) -> Value<'_> {
+    match any {
+        Any::StringValue(text) => Value::Text(text),
+        Any::BoolValue(flag) => Value::Bool(*flag),
+        Any::IntValue(int) => Value::Int(*int),
+        Any::DoubleValue(float) => Value::Float(*float),
+        _ => panic!("no such value is made"),
+    }
+}
+
+proptest! {
+    /// Each length of a key and of a value is written in its own way, as one byte or more.
+    #[test]
+    fn any_attribute_is_read_back(
+        told in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
+        renamed in ".{0,9}|[a-z]{100,140}",
+    ) {
+        let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
+        let mut last: Vec<(String, Any)> = Vec::new();
+        let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
+        for (key, any) in &told {
+            span.set(key, value(any));
+            last.retain(|(own, _)| own != key);
+            last.push((key.clone(), any.clone()));
+        }
+        span.name(renamed.clone());
+        let url = ["https", "://", renamed.as_str()];
+        for (key, most) in [("url.full", 1_000), ("url.cut", 9)] {
+            span.add_joined(key, url, most);
+            last.push((key.to_owned(), Any::StringValue(cut(&url.concat(), most).to_owned())));
+        }
+        let record = span.finish(0);
+        let decoded = Span::decode(&*record).unwrap();
+        prop_assert_eq!(&decoded.name, &renamed);
+        let found: Vec<(String, Any)> =
+            decoded.attributes.into_iter().map(|pair| (pair.key, pair.value.unwrap().value.unwrap())).collect();
+        prop_assert_eq!(&found, &last);
+        let mut reading = Reading::empty();
+        reading.read(Head::of(&record).1);
+        prop_assert_eq!(reading.attributes.len(), last.len());
+        for ((key, scalar), (own, any)) in reading.attributes.iter().zip(&last) {
+            prop_assert_eq!(key.as_str(), own);
+            let scalar = match scalar {
+                Scalar::Text(text) => Value::Text(text.as_str()),
+                Scalar::Bool(flag) => Value::Bool(*flag),
+                Scalar::Int(int) => Value::Int(*int),
+                Scalar::Float(float) => Value::Float(*float),
+            };
+            prop_assert_eq!(scalar, value(any));
+        }
+    }
+}
+
+#[test]
+fn the_next_span_begins_with_nothing_of_the_last() {
+    let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
+    let start = || Recording::start("x", &context, None, None, 0, Limits::default());
+    let empty = start().finish(0);
+    let mut told = start();
+    told.name("y");
+    told.kind(SpanKind::Server);
+    told.fail("timeout");
+    told.describe("too late");
+    told.exception("E", "m", "s");
+    told.link(&context, None);
+    told.drop_more(1, 2, 3);
+    drop(told.finish(0));
+    assert_eq!(*start().finish(0), *empty);
+}
