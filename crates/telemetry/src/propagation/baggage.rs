@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Headers;
+use super::headers::Headers;
 
 /// Members of one list.
 const MAX_MEMBERS: usize = 64;

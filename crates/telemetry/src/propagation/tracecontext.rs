@@ -3,7 +3,7 @@
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-use super::Headers;
+use super::headers::Headers;
 use crate::ascii::Ascii;
 use crate::context::State;
 

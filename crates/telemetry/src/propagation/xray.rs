@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use xray::{Sampled, TraceHeader};
 
-use super::Headers;
+use super::headers::Headers;
 use crate::ascii::Ascii;
 use crate::clock;
 use crate::span::id;

@@ -1,0 +1,20 @@
+//! The headers of a request, whatever framework holds them.
+
+/// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
+pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];
+
+/// Stands for a value that is not visible ASCII: no parser accepts it, so that it invalidates what it comes with.
+pub(crate) const UNREADABLE: &str = "\u{0}";
+
+/// Looks up header values; implemented for the header maps of `http` 1 and of actix-web.
+pub trait Headers {
+    /// Each value of the header `name` (lower case), in order. A value that is not visible ASCII must not be left out, but
+    /// given as a text that is not visible ASCII either.
+    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str>;
+}
+
+impl Headers for ::http::HeaderMap {
+    fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
+        self.get_all(name).iter().map(|value| value.to_str().unwrap_or(UNREADABLE))
+    }
+}

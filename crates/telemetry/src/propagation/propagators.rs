@@ -1,0 +1,109 @@
+//! The formats in which a trace is propagated, and the context that they read from a request.
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use super::headers::Headers;
+use super::trust::{Trust, Verdict};
+use super::{baggage, tracecontext, xray};
+use crate::context::{Incoming, State};
+
+/// The formats in which a trace is read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Propagators {
+    pub(super) tracecontext: bool,
+    pub(super) baggage: bool,
+    pub(super) xray: bool,
+}
+
+static CHOSEN: OnceLock<Propagators> = OnceLock::new();
+
+/// Makes `propagators` those of this process. A process installs telemetry once.
+pub(crate) fn choose(propagators: Propagators) {
+    // There cannot be a second choice: the subscriber was installed first.
+    let _ = CHOSEN.set(propagators);
+}
+
+pub(super) fn chosen() -> Propagators {
+    CHOSEN.get().copied().unwrap_or_default()
+}
+
+/// Reads the trace context of a request that came from `peer`. Invalid headers count as missing.
+pub fn extract(headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
+    chosen().extract(headers, trust, peer)
+}
+
+impl Propagators {
+    pub(super) fn extract(self, headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
+        let verdict = trust.verdict(peer);
+        let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
+        let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
+        let (w3c, state) = w3c.map_or((None, State::default()), |(context, state)| (Some(context), state));
+        let xray = self.xray.then(|| xray::extract(headers)).flatten();
+        match (verdict, w3c, xray) {
+            (Verdict::Drop, ..) => Incoming::default(),
+            (Verdict::Link, w3c, xray) => {
+                let link = w3c.or_else(|| xray?.span());
+                Incoming { link, state, baggage: baggage(), ..Incoming::default() }
+            }
+            (Verdict::Continue, Some(parent), None) => {
+                Incoming { parent: Some(parent), state, baggage: baggage(), ..Incoming::default() }
+            }
+            (Verdict::Continue, Some(parent), Some(other)) => {
+                // What is known of another trace does not apply to this one.
+                let same = other.context.trace_id() == parent.trace_id();
+                let asked = same && other.asks();
+                let lineage = other.lineage.clone().filter(|_| same);
+                let other = (!other.agrees_with(&parent)).then_some(other);
+                Incoming {
+                    conflict: other.is_some(),
+                    link: other.and_then(xray::Told::span),
+                    parent: Some(parent),
+                    state,
+                    baggage: baggage(),
+                    lineage,
+                    asked,
+                    undecided: false,
+                }
+            }
+            (Verdict::Continue, None, Some(told)) => Incoming {
+                baggage: baggage(),
+                undecided: told.is_undecided(),
+                asked: told.asks(),
+                lineage: told.lineage,
+                parent: Some(told.context),
+                ..Incoming::default()
+            },
+            (Verdict::Continue, None, None) => Incoming { baggage: baggage(), ..Incoming::default() },
+        }
+    }
+}
+
+impl Default for Propagators {
+    fn default() -> Self {
+        Self { tracecontext: true, baggage: true, xray: true }
+    }
+}
+
+impl FromStr for Propagators {
+    type Err = NotAPropagator;
+
+    fn from_str(text: &str) -> Result<Self, NotAPropagator> {
+        let mut chosen = Self { tracecontext: false, baggage: false, xray: false };
+        for name in text.split(',').map(str::trim) {
+            match name {
+                "tracecontext" => chosen.tracecontext = true,
+                "baggage" => chosen.baggage = true,
+                "xray" => chosen.xray = true,
+                "none" if text.trim() == "none" => {}
+                other => return Err(NotAPropagator(other.to_owned())),
+            }
+        }
+        Ok(chosen)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not among them")]
+pub(crate) struct NotAPropagator(String);
