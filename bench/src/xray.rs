@@ -17,7 +17,7 @@ use opentelemetry_aws::xray_exporter::XrayExporter;
 use opentelemetry_aws::xray_exporter::daemon_client::XrayDaemonClient;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use telemetry::http::{Served, Side, client_span, record_status, server_span};
+use telemetry::http::{ServerRequest, Side, client_span, record_status, server_span};
 use telemetry::propagation::Incoming;
 
 const DAEMON: &str = "AWS_XRAY_DAEMON_ADDRESS";
@@ -56,7 +56,7 @@ fn ours(traces: u64, path: impl Fn(u64) -> String) -> Result<(f64, u64), Box<dyn
             }
         }
         let path = path(trace);
-        let request = Served {
+        let request = ServerRequest {
             method: "GET",
             route: Some(PATH),
             path: &path,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput};
 use http::{HeaderMap, HeaderValue};
 use settings::Settings;
-use telemetry::http::{Served, server_span};
+use telemetry::http::{ServerRequest, server_span};
 use telemetry::measure::{Batch, Encoder};
 use telemetry::propagation::{Trust, extract};
 use telemetry::span::SpanExt;
@@ -106,7 +106,7 @@ fn root(flags: &'static str) -> Result<Span, Box<dyn std::error::Error>> {
         http::header::HeaderName::from_static("traceparent"),
         HeaderValue::from_str(&traceparent)?,
     )]);
-    let request = Served {
+    let request = ServerRequest {
         method: "GET",
         route: None,
         path: "/",

@@ -9,7 +9,7 @@
 use std::net::Ipv4Addr;
 
 use actix_web::{App, HttpResponse, HttpServer, middleware, web};
-use telemetry::actix::{RootSpan, answer};
+use telemetry::actix::{RootSpan, finish};
 use telemetry::span::SpanExt;
 use tracing_actix_web::TracingLogger;
 
@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION")).install("dice")?;
     let app = || {
         App::new()
-            .wrap(middleware::from_fn(answer))
+            .wrap(middleware::from_fn(finish))
             .wrap(TracingLogger::<RootSpan>::new())
             .route("/rolls/{sides}", web::get().to(roll))
             // Routes below `/health/` are not traced.

@@ -9,7 +9,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::{HeaderMap, HeaderValue};
-use telemetry::http::{Served, Side, client_span, record_status, server_span};
+use telemetry::http::{ServerRequest, Side, client_span, record_status, server_span};
 use telemetry::propagation::{Trust, extract, outgoing};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Serves one request of `peer`. By the default trust, a caller on this machine is continued and a stranger is linked.
 fn serve(headers: &HeaderMap, peer: IpAddr) {
     let incoming = extract(headers, &Trust::default(), Some(peer));
-    let request = Served {
+    let request = ServerRequest {
         method: "GET",
         route: Some("/reports/{month}"),
         path: "/reports/may",

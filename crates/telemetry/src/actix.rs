@@ -6,16 +6,16 @@
 //! [`client`] is the only place where such a service gets its client's address, scheme and host: from `X-Forwarded-*` if the
 //! app has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, otherwise from the connection.
 //!
-//! [`answer`], directly inside `TracingLogger`, tells a caller whether its trace is recorded if the caller requests that by
+//! [`finish`], directly inside `TracingLogger`, tells a caller whether its trace is recorded if the caller requests that by
 //! X-Ray's header. It also ends the span with the last byte of the response, even if a task that the handler has spawned holds
 //! a clone of the span:
 //!
 //! ```
 //! use actix_web::{App, middleware};
-//! use telemetry::actix::{RootSpan, answer};
+//! use telemetry::actix::{RootSpan, finish};
 //! use tracing_actix_web::TracingLogger;
 //!
-//! let app = App::new().wrap(middleware::from_fn(answer)).wrap(TracingLogger::<RootSpan>::new());
+//! let app = App::new().wrap(middleware::from_fn(finish)).wrap(TracingLogger::<RootSpan>::new());
 //! # drop(app);
 //! ```
 
@@ -37,7 +37,7 @@ use tracing::Span;
 use tracing_actix_web::{RootSpan as Root, RootSpanBuilder};
 
 use crate::forwarded::Client;
-use crate::http::{self, Served, Side};
+use crate::http::{self, ServerRequest, Side};
 use crate::propagation::headers::UNREADABLE;
 use crate::propagation::{self, Headers, Incoming, Trust};
 use crate::span::{OwnedSpan, SpanExt, kind};
@@ -55,7 +55,7 @@ impl RootSpanBuilder for RootSpan {
         let peer = connected.map(http::peer);
         let found = SpanHeaders::of(request.headers());
         let client = client_by(request.request(), &found);
-        let served = Served {
+        let served = ServerRequest {
             method: request.method().as_str(),
             route: route.as_deref(),
             path: request.path(),
@@ -116,19 +116,19 @@ fn client_by<'a>(request: &'a HttpRequest, found: &SpanHeaders<'a>) -> Client<'a
     }
 }
 
-/// A middleware that puts [`propagation::answer`] on the response, and ends the request's span with the response. The span is
+/// A middleware that puts [`propagation::decision`] on the response, and ends the request's span with the response. The span is
 /// that of the `TracingLogger` around it, which itself only sees responses.
 ///
 /// # Errors
 /// Those of the service within.
-pub async fn answer<B: MessageBody>(
+pub async fn finish<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<Ended<B>>, actix_web::Error> {
     let span = request.extensions().get::<Root>().map_or_else(Span::none, |root| Span::clone(root));
-    let answer = propagation::answer(&span);
+    let decision = propagation::decision(&span);
     let mut response = next.call(request).await?;
-    if let Some((name, value)) = answer.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
+    if let Some((name, value)) = decision.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
     Ok(response.map_body(|_, body| Ended { body, _span: OwnedSpan::of(span) }))

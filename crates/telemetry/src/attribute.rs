@@ -159,7 +159,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// The bit of a key's length, modulo 64: it is enough to tell that most absent keys are absent.
+/// The bit of a key's length, modulo 64: it shows of most absent keys that they are absent.
 pub(crate) fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
 }

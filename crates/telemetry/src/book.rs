@@ -27,7 +27,7 @@ pub(crate) fn open(book: Book) {
 
 impl Book {
     pub(crate) fn ledger(&self) -> Ledger {
-        let destinations = self.queues.iter().map(|queue| queue.account()).collect();
+        let destinations = self.queues.iter().map(|queue| queue.counts()).collect();
         Ledger { service: self.service.clone(), destinations }
     }
 }

@@ -18,15 +18,15 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::value::not_finite;
 
-/// What the console shows, by `RUST_LOG`, and in which form.
+/// What the console shows, by `RUST_LOG`, and in which format.
 #[derive(Debug, Clone)]
 pub struct Console {
     filter: Targets,
-    form: Form,
+    format: ConsoleFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum ConsoleFormat {
     Json,
     Plain,
     Coloured,
@@ -43,12 +43,12 @@ impl Console {
             .with_target("actix_http::h1", LevelFilter::OFF);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
-        let form = match (io::stderr().is_terminal(), settings.text("NO_COLOR")) {
-            (false, _) => Form::Json,
-            (true, Some(_)) => Form::Plain,
-            (true, None) => Form::Coloured,
+        let format = match (io::stderr().is_terminal(), settings.text("NO_COLOR")) {
+            (false, _) => ConsoleFormat::Json,
+            (true, Some(_)) => ConsoleFormat::Plain,
+            (true, None) => ConsoleFormat::Coloured,
         };
-        Self { filter, form }
+        Self { filter, format }
     }
 
     pub(crate) fn shows(&self, metadata: &Metadata<'_>) -> bool {
@@ -65,19 +65,19 @@ impl Console {
     pub(crate) fn print(&self, event: &Event<'_>, span: Option<&SpanContext>) {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        let mut fields = Fields::default();
+        let mut fields = ConsoleFields::default();
         event.record(&mut fields);
         let line = self.line(metadata, fields, span);
         // A line that cannot be written must not stop a service.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 
-    fn line(&self, metadata: &Metadata<'_>, fields: Fields, span: Option<&SpanContext>) -> String {
+    fn line(&self, metadata: &Metadata<'_>, fields: ConsoleFields, span: Option<&SpanContext>) -> String {
         let mut time = String::new();
         // Writing to a String does not fail.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
-        let Fields { message, fields } = fields;
-        if self.form == Form::Json {
+        let ConsoleFields { message, fields } = fields;
+        if self.format == ConsoleFormat::Json {
             let mut line = vec![
                 ("timestamp", Json::from(time)),
                 ("level", metadata.level().as_str().into()),
@@ -96,7 +96,7 @@ impl Console {
             return format!("{{{}}}\n", Escaped(&pairs.join(","), escape_json));
         }
         let (before, after) =
-            if self.form == Form::Coloured { (colour(metadata.level()), "\x1b[0m") } else { ("", "") };
+            if self.format == ConsoleFormat::Coloured { (colour(metadata.level()), "\x1b[0m") } else { ("", "") };
         let mut line = format!("{time} {before}{:>5}{after} {}", metadata.level(), Escaped(&message, escape));
         for (name, value) in fields {
             let value = match value {
@@ -145,12 +145,12 @@ fn escape_json(c: char, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// An event's fields, in their order.
 #[derive(Default)]
-struct Fields {
+struct ConsoleFields {
     message: String,
     fields: Vec<(&'static str, Json)>,
 }
 
-impl Fields {
+impl ConsoleFields {
     fn put(&mut self, field: &Field, value: impl Into<Json>) {
         // Fields in which the bridge from `log` describes its own callsite.
         if field.name().starts_with("log.") {
@@ -163,7 +163,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for ConsoleFields {
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" { self.message = value.to_owned() } else { self.put(field, value) }
     }
@@ -218,8 +218,8 @@ mod tests {
 
     impl<S: Subscriber> Layer<S> for Lines {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-            let console = Console { filter: Targets::new(), form: Form::Json };
-            let mut fields = Fields::default();
+            let console = Console { filter: Targets::new(), format: ConsoleFormat::Json };
+            let mut fields = ConsoleFields::default();
             event.record(&mut fields);
             self.0.lock().unwrap().push(console.line(event.metadata(), fields, None));
         }

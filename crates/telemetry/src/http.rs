@@ -30,7 +30,7 @@ const OTHER: &str = "_OTHER";
 
 /// A request that is being served.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Served<'a> {
+pub struct ServerRequest<'a> {
     /// The method as it came; unknown methods are recorded as `_OTHER`.
     pub method: &'a str,
     /// The template of the route, `/api/activities/{uuid}`; `None` if no route matches.
@@ -56,9 +56,9 @@ pub struct Served<'a> {
 }
 
 /// The SERVER span of a request. It continues the context that the request brought, or is linked to it.
-pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
+pub fn server_span(request: &ServerRequest<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
-    let tell = |span: &mut Recording| {
+    let record = |span: &mut Recording| {
         span.kind(SpanKind::Server);
         let method = known(request.method);
         let name = if method == OTHER { HTTP } else { method };
@@ -104,13 +104,13 @@ pub fn server_span(request: &Served<'_>, incoming: &Incoming) -> Span {
         }
     };
     let request = PendingRequest { method: request.method, host: request.host, path: request.path };
-    start::serving(request, incoming, tell, make)
+    start::serving(request, incoming, record, make)
 }
 
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
 pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, path: &str) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: parent, "HTTP");
-    let tell = |span: &mut Recording| {
+    let record = |span: &mut Recording| {
         span.kind(SpanKind::Client);
         let known = known(method);
         span.name_of([if known == OTHER { HTTP } else { known }]);
@@ -124,7 +124,7 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
         let default_port = if scheme == "https" { 443 } else { 80 };
         span.add(SERVER_PORT, port.unwrap_or(default_port));
     };
-    start::calling(parent, tell, make)
+    start::calling(parent, record, make)
 }
 
 /// Which end of an exchange a span is.
@@ -138,12 +138,12 @@ pub enum Side {
 
 /// Records a response's status code, and an error if the conventions require it.
 pub fn record_status(span: &Span, side: Side, status: u16) {
-    span::tell(span, |span| set_status(span, side, status));
+    span::record_on(span, |span| set_status(span, side, status));
 }
 
 /// Records a response on a CLIENT span, and its connection: the server's address, and HTTP's version, `1.1`.
 pub fn record_response(span: &Span, status: u16, peer: Option<SocketAddr>, version: &str) {
-    span::tell(span, |span| {
+    span::record_on(span, |span| {
         set_status(span, Side::Client, status);
         if let Some(peer) = peer {
             span.set(NETWORK_PEER_ADDRESS, &*address(peer.ip().to_canonical()));

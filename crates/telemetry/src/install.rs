@@ -26,7 +26,7 @@ use crate::pipeline::{self, Pace, Queue};
 use crate::resource::Resource;
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
-use crate::span::rules::ByRules;
+use crate::span::rules::RuleSampler;
 use crate::span::sampler::{Root, Sampler};
 use crate::{propagation, relay};
 
@@ -258,14 +258,18 @@ impl Start<'_> {
 }
 
 /// The sampler of this service, and the server to poll for its rules.
-fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByRules>, Central)>) {
+fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<RuleSampler>, Central)>) {
     match sampling {
         Sampling::Plain(sampler) => (sampler, None),
         Sampling::Xray(xray) => {
             let service_type = resource.origin().unwrap_or_default();
             let shown = xray.to_string();
-            let rules =
-                Arc::new(ByRules::new(xray::name(resource.service()).into_owned(), service_type, &xray.local, shown));
+            let rules = Arc::new(RuleSampler::new(
+                xray::name(resource.service()).into_owned(),
+                service_type,
+                &xray.local,
+                shown,
+            ));
             let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
             (sampler, xray.central.map(|central| (rules, central)))
         }
@@ -273,12 +277,12 @@ fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<ByR
 }
 
 #[cfg(feature = "xray")]
-fn ask_for_rules(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
+fn ask_for_rules(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
     crate::xray::sampling::start(rules, central)
 }
 
 #[cfg(not(feature = "xray"))]
-fn ask_for_rules(_: &Arc<ByRules>, _: Central) -> io::Result<()> {
+fn ask_for_rules(_: &Arc<RuleSampler>, _: Central) -> io::Result<()> {
     Ok(())
 }
 

@@ -11,18 +11,18 @@ use serde::{Serialize, Serializer};
 
 use crate::prometheus::{Family, MetricKind};
 
-/// A service's counts, one [`Account`] for each destination that is on.
+/// A service's counts, one [`DestinationCounts`] for each destination that is on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ledger {
     /// The name under which the service's spans appear.
     pub service: String,
     /// The destinations, in the order in which they were started.
-    pub destinations: Vec<Account>,
+    pub destinations: Vec<DestinationCounts>,
 }
 
 /// The counts of one destination. All figures are spans since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Account {
+pub struct DestinationCounts {
     /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; for log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
     pub name: &'static str,
     /// The destination's protocol: `otlp_http` or `xray_udp`.
@@ -93,9 +93,9 @@ impl Ledger {
         ];
         for (name, kind, help) in counts {
             let mut family = Family::begin(&mut text, name, kind, help);
-            for account in &self.destinations {
-                let labels = [("service", self.service.as_str()), ("destination", account.name)];
-                for (label, count) in account.samples(name) {
+            for counts in &self.destinations {
+                let labels = [("service", self.service.as_str()), ("destination", counts.name)];
+                for (label, count) in counts.samples(name) {
                     let more = label.as_ref().map(|(name, value)| (*name, value.as_str()));
                     family.sample(&labels.into_iter().chain(more).collect::<Vec<_>>(), count);
                 }
@@ -105,7 +105,7 @@ impl Ledger {
     }
 }
 
-impl Account {
+impl DestinationCounts {
     /// Spans that will not arrive, for whatever reason.
     pub fn total_dropped(&self) -> u64 {
         self.dropped.values().sum()
@@ -133,15 +133,15 @@ impl Account {
 /// A line for each destination.
 impl fmt::Display for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, account) in self.destinations.iter().enumerate() {
+        for (index, counts) in self.destinations.iter().enumerate() {
             let line_break = if index > 0 { "\n" } else { "" };
-            write!(f, "{line_break}{}: {account}", self.service)?;
+            write!(f, "{line_break}{}: {counts}", self.service)?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Account {
+impl fmt::Display for DestinationCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn prometheus_reads_every_count_with_its_destination() {
-        let account = Account {
+        let counts = DestinationCounts {
             name: "otlp",
             kind: "otlp_http",
             endpoint: "http://127.0.0.1:4318/v1/traces".to_owned(),
@@ -221,7 +221,7 @@ mod tests {
             altered: BTreeMap::from([(Alteration::Split, 3)]),
             last_error: None,
         };
-        let text = Ledger { service: "a \"b\"".to_owned(), destinations: vec![account] }.prometheus();
+        let text = Ledger { service: "a \"b\"".to_owned(), destinations: vec![counts] }.prometheus();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             samples,

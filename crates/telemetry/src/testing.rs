@@ -50,8 +50,8 @@ fn below(name: &'static str, id: u64, parent: Option<Parent>) -> Made {
 }
 
 impl Made {
-    pub(crate) fn with(mut self, tell: impl FnOnce(&mut Recording)) -> Self {
-        tell(&mut self.0);
+    pub(crate) fn with(mut self, record: impl FnOnce(&mut Recording)) -> Self {
+        record(&mut self.0);
         self
     }
 
@@ -67,11 +67,11 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
 
 /// The same under a layer that `set` configures.
 pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
-    let (spans, records) = (Taken::default(), Taken::default());
-    let queue = |taken: &Taken| {
+    let (spans, records) = (Collector::default(), Collector::default());
+    let queue = |collector: &Collector| {
         let to = Destination { name: "test", kind: "test", endpoint: String::new() };
-        let taken = taken.clone();
-        Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || taken.clone()).unwrap()
+        let collector = collector.clone();
+        Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || collector.clone()).unwrap()
     };
     let queues = vec![queue(&spans)];
     let logs = if logs { vec![queue(&records)] } else { Vec::new() };
@@ -98,15 +98,15 @@ pub(crate) struct Recorded {
 }
 
 #[derive(Clone, Default)]
-struct Taken(Arc<Mutex<Vec<Record>>>);
+struct Collector(Arc<Mutex<Vec<Record>>>);
 
-impl Taken {
+impl Collector {
     fn decoded<M: Message + Default>(&self) -> Vec<M> {
         self.0.lock().unwrap().iter().map(|record| M::decode(&**record).unwrap()).collect()
     }
 }
 
-impl Exporter for Taken {
+impl Exporter for Collector {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         self.0.lock().unwrap().extend_from_slice(batch);
         Outcome::default()

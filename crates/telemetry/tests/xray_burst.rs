@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use settings::Settings;
 use telemetry::Config;
-use telemetry::http::{Served, server_span};
+use telemetry::http::{ServerRequest, server_span};
 use telemetry::propagation::Incoming;
 
 const BURST: usize = 512;
@@ -53,7 +53,7 @@ fn a_burst_of_512_spans_reaches_a_daemon_whole() {
 }
 
 fn request() -> tracing::Span {
-    let request = Served {
+    let request = ServerRequest {
         method: "GET",
         route: Some("/api/activities/{uuid}"),
         path: "/api/activities/0197",

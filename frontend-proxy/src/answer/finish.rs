@@ -100,7 +100,7 @@ fn finish_own(
 /// upstream's headers about this: to the caller, the proxy is the server.
 pub(crate) fn add_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     response.headers_mut().remove("x-amzn-trace-id");
-    propagation::tell(span, |timing, id, answer| {
+    propagation::report(span, |timing, id, answer| {
         let answer = answer.as_ref().map(|(name, value)| (HeaderName::from_static(name), value.as_str()));
         for (name, value) in [(SERVER_TIMING, timing), (REQUEST_ID, id)].into_iter().chain(answer) {
             if let Ok(value) = HeaderValue::from_str(value) {

@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 use http::{Version, header};
-use telemetry::http::{Served, server_span};
+use telemetry::http::{ServerRequest, server_span};
 use telemetry::propagation::{self, Trust};
 use tracing::Span;
 
@@ -12,7 +12,7 @@ use crate::inbound::received::Caller;
 pub(crate) fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Option<&str>) -> Span {
     let Caller { client, peer, peer_port, .. } = caller;
     let header = |name| request.headers.get(name).and_then(|value| value.to_str().ok());
-    let served = Served {
+    let served = ServerRequest {
         method: request.method.as_str(),
         route,
         path: request.uri.path(),

@@ -126,7 +126,7 @@ impl Relay {
         for (why, counter) in REJECTIONS.iter().zip(&self.rejected) {
             counter.fetch_add(batch.rejected.get(why).copied().unwrap_or_default(), Ordering::Relaxed);
         }
-        Ok(batch.answer(encoding))
+        Ok(batch.response(encoding))
     }
 
     /// Writes, for Prometheus, how many spans of pages were accepted and rejected.

@@ -89,7 +89,7 @@ impl Server {
                 .wrap(actix::from_fn(admit))
                 .wrap(cors(state.origins.allowed()))
                 .wrap(actix::from_fn(enter))
-                .wrap(actix::from_fn(telemetry::actix::answer))
+                .wrap(actix::from_fn(telemetry::actix::finish))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
         .map_err(ServerError::Start)?;

@@ -14,7 +14,7 @@ fuzz_target!(|input: &[u8]| {
     for encoding in [Encoding::Json, Encoding::Protobuf] {
         if let Ok(taken) = relay.read(encoding, input, now, |_, _| true) {
             assert!(taken.accepted() <= 512);
-            assert!(taken.total_rejected() == 0 || !taken.answer(encoding).is_empty());
+            assert!(taken.total_rejected() == 0 || !taken.response(encoding).is_empty());
         }
     }
 });

@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use libfuzzer_sys::fuzz_target;
 use settings::Settings;
-use telemetry::http::{Served, server_span};
+use telemetry::http::{ServerRequest, server_span};
 use telemetry::propagation::{FIELDS, Incoming, Trust, extract, outgoing};
 use telemetry::{Config, Telemetry};
 
 const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-const REQUEST: Served<'_> = Served {
+const REQUEST: ServerRequest<'_> = ServerRequest {
     method: "GET",
     route: None,
     path: "/",

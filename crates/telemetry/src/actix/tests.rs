@@ -29,23 +29,23 @@ fn what_a_handler_returns_for_a_5xx_is_an_exception_unless_it_has_told_one() {
     let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
         rt::System::new().block_on(async {
             let silent = || async { Err::<&str, _>(NoDisk) };
-            let telling = || async {
+            let recording = || async {
                 Span::current().exception("Disk", "", "");
                 Err::<&str, _>(NoDisk)
             };
             let refusing = || async { Err::<&str, _>(actix_web::error::ErrorBadRequest("no")) };
             let app = App::new()
                 .route("/silent", web::get().to(silent))
-                .route("/telling", web::get().to(telling))
+                .route("/recording", web::get().to(recording))
                 .route("/refusing", web::get().to(refusing))
                 .wrap(TracingLogger::<RootSpan>::new());
             let app = init_service(app).await;
-            for path in ["/silent", "/telling", "/refusing"] {
+            for path in ["/silent", "/recording", "/refusing"] {
                 call_service(&app, TestRequest::get().uri(path).to_request()).await;
             }
         });
     });
-    let told = |route: &str| {
+    let exceptions = |route: &str| {
         let span = spans.iter().find(|span| attribute(&span.attributes, "http.route").as_deref() == Some(route));
         let of =
             |key| move |event: &opentelemetry_proto::tonic::trace::v1::span::Event| attribute(&event.attributes, key);
@@ -56,9 +56,9 @@ fn what_a_handler_returns_for_a_5xx_is_an_exception_unless_it_has_told_one() {
         )
     };
     let texts = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
-    assert_eq!(told("/silent"), (texts(&["NoDisk"]), texts(&["the disk is away"])));
-    assert_eq!(told("/telling"), (texts(&["Disk"]), texts(&[])));
-    assert_eq!(told("/refusing"), (texts(&[]), texts(&[])));
+    assert_eq!(exceptions("/silent"), (texts(&["NoDisk"]), texts(&["the disk is away"])));
+    assert_eq!(exceptions("/recording"), (texts(&["Disk"]), texts(&[])));
+    assert_eq!(exceptions("/refusing"), (texts(&[]), texts(&[])));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_handler_that_panics_fails_its_span() {
             let panics = || async { if true { panic!("by this test") } else { "" } };
             let app = App::new()
                 .route("/panics", web::get().to(panics))
-                .wrap(from_fn(answer))
+                .wrap(from_fn(finish))
                 .wrap(TracingLogger::<RootSpan>::new());
             let app = init_service(app).await;
             // As the server does it: each connection is a task, which a panic ends.
@@ -92,7 +92,7 @@ fn a_request_ends_with_its_response_and_not_with_what_its_handler_has_spawned() 
                     rt::spawn(std::future::pending::<()>().in_current_span());
                     service.call(request)
                 })
-                .wrap(from_fn(answer))
+                .wrap(from_fn(finish))
                 .wrap(TracingLogger::<RootSpan>::new());
             let app = init_service(app).await;
             let response = call_service(&app, TestRequest::get().uri("/").to_request()).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use opentelemetry::trace::SpanContext;
 
-pub(crate) use tracestate::State;
+pub(crate) use tracestate::Tracestate;
 
 /// The context of a request: the span to continue from, or the span to link to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,16 +15,16 @@ pub struct Incoming {
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
     /// The tracestate of W3C's header: of the parent, or of the link if there is no parent.
-    pub(crate) state: State,
+    pub(crate) state: Tracestate,
     pub(crate) baggage: Option<Arc<str>>,
     /// The lineage of X-Ray's header, unchanged.
     pub(crate) lineage: Option<Arc<str>>,
     /// The parent's side has not decided whether the trace is recorded, so our sampler does.
-    pub(crate) undecided: bool,
-    /// The caller wants to know whether the trace is recorded: see [`answer`](crate::propagation::answer).
-    pub(crate) asked: bool,
+    pub(crate) is_undecided: bool,
+    /// The caller wants to know whether the trace is recorded: see [`decision`](crate::propagation::decision).
+    pub(crate) wants_decision: bool,
     /// X-Ray's header disagreed with W3C's. If it named a span, the link is to that span.
-    pub(crate) conflict: bool,
+    pub(crate) has_conflict: bool,
 }
 
 /// An HTTP request whose span is about to start: the parts by which a sampling rule may decide.
@@ -37,12 +37,12 @@ pub(crate) struct PendingRequest<'a> {
 
 /// What a span propagates to the spans within it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Carried {
+pub(crate) struct Propagated {
     pub(crate) user: Option<Arc<str>>,
     pub(crate) baggage: Option<Arc<str>>,
     /// The lineage of X-Ray's header.
     pub(crate) lineage: Option<Arc<str>>,
-    pub(crate) state: State,
+    pub(crate) state: Tracestate,
     /// How many requests each sampled one stands for, if that is known and not one.
     pub(crate) sample_rate: Option<i64>,
 }

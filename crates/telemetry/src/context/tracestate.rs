@@ -12,9 +12,9 @@ const MAX_LENGTH: usize = 256;
 
 /// A valid list; cloning it copies nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct State(Option<Arc<str>>);
+pub(crate) struct Tracestate(Option<Arc<str>>);
 
-impl State {
+impl Tracestate {
     /// Parses the list that these headers form together.
     pub(crate) fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Option<Self> {
         let mut list = String::new();
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn read(values: &[&str]) -> Option<String> {
-        State::parse(values.iter().copied()).map(|state| state.header().unwrap_or_default().to_owned())
+        Tracestate::parse(values.iter().copied()).map(|state| state.header().unwrap_or_default().to_owned())
     }
 
     #[test]
@@ -153,31 +153,31 @@ mod tests {
     fn a_list_has_32_members() {
         let many: Vec<String> = (0..33).map(|index| format!("k{index}=1")).collect();
         assert_eq!(read(&[&many.join(",")]), None);
-        let full = State::parse([many[..32].join(",").as_str()].into_iter()).unwrap();
+        let full = Tracestate::parse([many[..32].join(",").as_str()].into_iter()).unwrap();
         assert_eq!(full.header().unwrap(), many[..32].join(","));
         assert_eq!(full.with("ot", "th:8").header().unwrap(), format!("ot=th:8,{}", many[..31].join(",")));
     }
 
     #[test]
     fn a_member_that_is_written_goes_first() {
-        let state = State::parse(["a=1,ot=th:c,b=2"].into_iter()).unwrap();
+        let state = Tracestate::parse(["a=1,ot=th:c,b=2"].into_iter()).unwrap();
         assert_eq!(state.get("ot"), Some("th:c"));
         assert_eq!(state.get("o"), None);
         assert_eq!(state.with("ot", "th:8").header(), Some("ot=th:8,a=1,b=2"));
         assert_eq!(state.without("ot").header(), Some("a=1,b=2"));
         assert_eq!(state.without("o"), state);
-        assert_eq!(State::default().with("ot", "th:8").without("ot"), State::default());
+        assert_eq!(Tracestate::default().with("ot", "th:8").without("ot"), Tracestate::default());
     }
 
     proptest! {
         #[test]
         fn any_text_is_a_list_or_none(values in prop::collection::vec(".{0,80}|[a-z@=, \t0-9]{0,80}|([ab]=1,){0,9}", 0..4)) {
-            if let Some(state) = State::parse(values.iter().map(String::as_str)) {
+            if let Some(state) = Tracestate::parse(values.iter().map(String::as_str)) {
                 let keys: Vec<_> = state.members().filter_map(|member| member.split_once('=')).map(|(key, _)| key).collect();
                 prop_assert!((1..keys.len()).all(|index| !keys[..index].contains(&keys[index])), "{:?}", keys);
                 // The header's value is read back unchanged.
-                prop_assert_eq!(State::parse(state.header().into_iter()), Some(state.clone()));
-                prop_assert_eq!(State::parse(state.with("ot", "th:8").header().into_iter()), Some(state.with("ot", "th:8")));
+                prop_assert_eq!(Tracestate::parse(state.header().into_iter()), Some(state.clone()));
+                prop_assert_eq!(Tracestate::parse(state.with("ot", "th:8").header().into_iter()), Some(state.with("ot", "th:8")));
                 prop_assert_eq!(state.with("ot", "th:8").without("ot"), state.without("ot"));
             }
         }

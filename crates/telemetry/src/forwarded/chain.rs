@@ -106,7 +106,7 @@ impl<'a> Chain<'a> {
         self.len() <= long.len() && self.hops().eq(long.hops().take(self.len()))
     }
 
-    /// What was said of the hop at this place from the right.
+    /// The claim about the hop at this position from the right.
     pub(super) fn claim(&self, at: usize) -> Claim<'a> {
         match self {
             Self::Forwarded(elements) => {

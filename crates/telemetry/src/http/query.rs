@@ -10,18 +10,18 @@ const MAX_KEY: usize = 24;
 
 /// Keys as they came, each value replaced.
 pub(super) fn redacted(query: &str) -> String {
-    let mut told = String::with_capacity(query.len().min(256));
+    let mut kept = String::with_capacity(query.len().min(256));
     for pair in query.split('&').filter(|pair| !pair.is_empty()).take(MAX_PAIRS) {
-        if !told.is_empty() {
-            told.push('&');
+        if !kept.is_empty() {
+            kept.push('&');
         }
         if let Some((key, _)) = pair.split_once('=').filter(|(key, _)| is_name(key)) {
-            told.push_str(key);
-            told.push('=');
+            kept.push_str(key);
+            kept.push('=');
         }
-        told.push_str(REDACTED);
+        kept.push_str(REDACTED);
     }
-    told
+    kept
 }
 
 /// Letters, and the characters that join words. Digits occur in ids, tokens and numbers, rarely in names.
@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn keys_are_kept_and_values_are_not() {
-        for (query, told) in [
+        for (query, expected) in [
             ("", ""),
             ("q=secret", "q=REDACTED"),
             ("q=a=b&page=2&&filter[user-name]=x", "q=REDACTED&page=REDACTED&filter[user-name]=REDACTED"),
@@ -46,7 +46,7 @@ mod tests {
             ("me@example.com=1&d41d8cd98f00b204=&=x", "REDACTED&REDACTED&REDACTED"),
             ("%73ecret=1&caf\u{e9}=1", "REDACTED&REDACTED"),
         ] {
-            assert_eq!(redacted(query), told, "{query}");
+            assert_eq!(redacted(query), expected, "{query}");
         }
         assert_eq!(redacted(&format!("{}=1", "k".repeat(25))), REDACTED);
         assert_eq!(redacted(&"a=1&".repeat(1_000)).matches("a=").count(), 16);
@@ -56,9 +56,9 @@ mod tests {
         #[test]
         fn no_value_is_ever_told(keys in prop::collection::vec("[a-z_]{1,8}|.{0,8}", 0..20), value in "[0-9]{6,12}|[a-z]{30,40}") {
             let query = keys.iter().map(|key| format!("{key}={value}")).collect::<Vec<_>>().join("&");
-            let told = redacted(&query);
-            prop_assert!(!told.contains(&value), "{told}");
-            prop_assert!(told.len() <= 16 * (MAX_KEY + 2 + REDACTED.len()));
+            let kept = redacted(&query);
+            prop_assert!(!kept.contains(&value), "{kept}");
+            prop_assert!(kept.len() <= 16 * (MAX_KEY + 2 + REDACTED.len()));
         }
     }
 }

@@ -3,9 +3,9 @@ use crate::limits::Limits;
 use crate::span::sampler::Sampler;
 use crate::testing::{attribute, recorded};
 
-fn told(served: Served<'_>, keys: &[&str]) -> Vec<Option<String>> {
+fn values(request: ServerRequest<'_>, keys: &[&str]) -> Vec<Option<String>> {
     let spans =
-        recorded(Sampler::default(), Limits::default(), false, || drop(server_span(&served, &Incoming::default())))
+        recorded(Sampler::default(), Limits::default(), false, || drop(server_span(&request, &Incoming::default())))
             .spans;
     keys.iter().map(|key| attribute(&spans[0].attributes, key)).collect()
 }
@@ -14,8 +14,9 @@ fn told(served: Served<'_>, keys: &[&str]) -> Vec<Option<String>> {
 fn the_client_is_the_peer_unless_somebody_else_is_known_to_be() {
     let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
     let addresses = |peer, client| {
-        let served = Served { method: "GET", path: "/", scheme: "http", peer, client, ..Served::default() };
-        told(served, &["network.peer.address", "client.address"])
+        let request =
+            ServerRequest { method: "GET", path: "/", scheme: "http", peer, client, ..ServerRequest::default() };
+        values(request, &["network.peer.address", "client.address"])
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(addresses(ip("10.0.0.1"), None), [some("10.0.0.1"), some("10.0.0.1")]);
@@ -26,16 +27,23 @@ fn the_client_is_the_peer_unless_somebody_else_is_known_to_be() {
 #[test]
 fn a_peer_has_a_port_and_an_unknown_method_its_original_on_both_sides() {
     let peer = Some([127, 0, 0, 1].into());
-    let served = Served { method: "BREW", path: "/", scheme: "http", peer, peer_port: Some(4711), ..Served::default() };
+    let request = ServerRequest {
+        method: "BREW",
+        path: "/",
+        scheme: "http",
+        peer,
+        peer_port: Some(4711),
+        ..ServerRequest::default()
+    };
     let some = |text: &str| Some(text.to_owned());
-    assert_eq!(told(served, &["network.peer.port"]), [some("4711")]);
-    assert_eq!(told(Served { peer: None, ..served }, &["network.peer.port"]), [None], "a port of nowhere");
+    assert_eq!(values(request, &["network.peer.port"]), [some("4711")]);
+    assert_eq!(values(ServerRequest { peer: None, ..request }, &["network.peer.port"]), [None], "a port of nowhere");
     let keys = ["http.request.method", "http.request.method_original"];
-    assert_eq!(told(served, &keys), [some("_OTHER"), some("BREW")]);
-    for (method, told) in [("BREW", [some("_OTHER"), some("BREW")]), ("GET", [some("GET"), None])] {
+    assert_eq!(values(request, &keys), [some("_OTHER"), some("BREW")]);
+    for (method, expected) in [("BREW", [some("_OTHER"), some("BREW")]), ("GET", [some("GET"), None])] {
         let make = || drop(client_span(&Span::none(), method, "http", "next:81", "/"));
         let spans = recorded(Sampler::default(), Limits::default(), false, make).spans;
-        assert_eq!(keys.map(|key| attribute(&spans[0].attributes, key)), told);
+        assert_eq!(keys.map(|key| attribute(&spans[0].attributes, key)), expected);
     }
 }
 
@@ -58,8 +66,8 @@ fn a_response_is_recorded_with_its_connection() {
 #[test]
 fn a_query_is_told_by_its_keys() {
     let of = |query| {
-        let served = Served { method: "GET", path: "/", query, scheme: "http", ..Served::default() };
-        told(served, &["url.query"])
+        let request = ServerRequest { method: "GET", path: "/", query, scheme: "http", ..ServerRequest::default() };
+        values(request, &["url.query"])
     };
     assert_eq!(of(Some("q=canary&n=1")), [Some("q=REDACTED&n=REDACTED".to_owned())]);
     assert_eq!([of(Some("")), of(None)], [[None], [None]]);

@@ -67,7 +67,7 @@ impl Queue {
             });
             self.note(&outcome);
             match outcome.again_after {
-                Some(asked) if retries < RETRIES && self.pause(asked, self.backoff(retries)) => retries += 1,
+                Some(requested) if retries < RETRIES && self.pause(requested, self.backoff(retries)) => retries += 1,
                 _ => return outcome,
             }
             // Another worker may have learned meanwhile that the destination is closed to us.
@@ -85,7 +85,7 @@ impl Queue {
         // their time is over.
         let Some(error) = outcome.error.as_ref().or(outcome.warning.as_ref()) else { return };
         if outcome.error.is_some() {
-            state.account.last_error = Some(error.clone());
+            state.counts.last_error = Some(error.clone());
         }
         let kind = outcome.dropped.keys().next().copied();
         if let (Some(time), Some(reason)) = (outcome.closed_for, kind) {
@@ -93,9 +93,9 @@ impl Queue {
         }
         let again = outcome.again_after.is_some();
         let trouble = (kind, outcome.closed_for.is_some(), again);
-        if state.said.get(&trouble).is_none_or(|at| at.elapsed() >= QUIET) {
-            state.said.insert(trouble, Instant::now());
-            let destination = state.account.name;
+        if state.logged.get(&trouble).is_none_or(|at| at.elapsed() >= QUIET) {
+            state.logged.insert(trouble, Instant::now());
+            let destination = state.counts.name;
             drop(state);
             let records: usize = outcome.dropped.values().sum();
             tracing::warn!(target: "telemetry", destination, records, again, "{error}");
@@ -111,8 +111,8 @@ impl Queue {
 
     /// Waits as long as the destination has requested, and at least `own`, and returns whether to retry. Draining the queue
     /// ends the wait early and allows one more try.
-    fn pause(&self, asked: Duration, own: Duration) -> bool {
-        let until = Instant::now() + asked.min(self.pace.longest_asked).max(own);
+    fn pause(&self, requested: Duration, own: Duration) -> bool {
+        let until = Instant::now() + requested.min(self.pace.longest_requested).max(own);
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return false;

@@ -22,7 +22,7 @@ pub(crate) struct Pace {
     /// The longest pause that this crate chooses.
     pub(crate) longest_pause: Duration,
     /// The longest pause that a destination may request.
-    pub(crate) longest_asked: Duration,
+    pub(crate) longest_requested: Duration,
 }
 
 impl Default for Pace {
@@ -36,7 +36,7 @@ impl Default for Pace {
             flights: 4,
             pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
-            longest_asked: Duration::from_secs(600),
+            longest_requested: Duration::from_secs(600),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::exporter::Outcome;
 use super::pace::Pace;
 use super::record::Record;
-use crate::ledger::{Account, Reason};
+use crate::ledger::{DestinationCounts, Reason};
 
 /// Memory that a queue uses for a record besides the record's bytes, rounded up.
 const OVERHEAD: usize = 64;
@@ -23,7 +23,7 @@ pub(crate) struct Destination {
 
 /// One destination's queue and counts.
 pub(crate) struct Queue {
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<QueueState>,
     /// Signals that there is a batch, or that the end is near. Each worker has its own.
     pub(super) work: Box<[Condvar]>,
     /// Signals that records have been settled, or that the end is near: for the thread that waits for the end, and for pauses.
@@ -31,7 +31,7 @@ pub(crate) struct Queue {
     pub(super) pace: Pace,
 }
 
-pub(super) struct State {
+pub(super) struct QueueState {
     pub(super) phase: Phase,
     /// The workers that wait for work. The last in the list worked last, so it is the next to work: its buffers are warm and
     /// its connection is open. The others are for when it is busy sending.
@@ -48,8 +48,8 @@ pub(super) struct State {
     pub(super) not_before: Option<Instant>,
     pub(super) closed: Option<Closed>,
     /// When each kind of trouble was last logged.
-    pub(super) said: BTreeMap<Trouble, Instant>,
-    pub(super) account: Account,
+    pub(super) logged: BTreeMap<Trouble, Instant>,
+    pub(super) counts: DestinationCounts,
 }
 
 /// Why the destination accepts nothing from us, and until when.
@@ -76,7 +76,7 @@ impl Queue {
     /// An empty queue, which nothing empties yet.
     pub(super) fn new(to: Destination, pace: Pace) -> Self {
         let Destination { name, kind, endpoint } = to;
-        let account = Account {
+        let counts = DestinationCounts {
             name,
             kind,
             endpoint,
@@ -88,7 +88,7 @@ impl Queue {
             last_error: None,
         };
         let flights = pace.flights.max(1);
-        let state = State {
+        let state = QueueState {
             phase: Phase::Open,
             idle: Vec::with_capacity(flights),
             waiting: VecDeque::new(),
@@ -98,8 +98,8 @@ impl Queue {
             on_the_way: 0,
             not_before: None,
             closed: None,
-            said: BTreeMap::new(),
-            account,
+            logged: BTreeMap::new(),
+            counts,
         };
         let work = (0..flights).map(|_| Condvar::new()).collect();
         Self { state: Mutex::new(state), work, settled: Condvar::new(), pace }
@@ -109,7 +109,7 @@ impl Queue {
     pub(crate) fn push(&self, record: Record) {
         let size = record.len() + OVERHEAD;
         let mut state = self.lock();
-        state.account.created += 1;
+        state.counts.created += 1;
         if state.phase != Phase::Open {
             state.lose(1, Reason::Shutdown);
         } else if state.queued() >= self.pace.queue || state.bytes + size > self.pace.queue_bytes {
@@ -131,9 +131,9 @@ impl Queue {
     }
 
     /// The counts now.
-    pub(crate) fn account(&self) -> Account {
+    pub(crate) fn counts(&self) -> DestinationCounts {
         let state = self.lock();
-        Account { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.account.clone() }
+        DestinationCounts { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.counts.clone() }
     }
 
     /// Accepts no more records from now on; [`Queue::close`] waits for the queued ones.
@@ -172,7 +172,7 @@ impl Queue {
     }
 
     /// Wakes a worker if one is idle. Releases the lock before, because a woken worker needs it first.
-    fn wake(&self, mut state: MutexGuard<'_, State>) {
+    fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
         let last = state.idle.pop();
         drop(state);
         if let Some(worker) = last.and_then(|last| self.work.get(last)) {
@@ -184,9 +184,9 @@ impl Queue {
     fn rest<'q>(
         &'q self,
         worker: usize,
-        mut state: MutexGuard<'q, State>,
+        mut state: MutexGuard<'q, QueueState>,
         time: Option<Duration>,
-    ) -> MutexGuard<'q, State> {
+    ) -> MutexGuard<'q, QueueState> {
         let Some(work) = self.work.get(worker) else { return state };
         state.idle.push(worker);
         state = match time {
@@ -251,27 +251,27 @@ impl Queue {
                 state.lose(count, reason);
             }
             for (what, count) in outcome.altered {
-                *state.account.altered.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+                *state.counts.altered.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
             }
-            state.account.delivered += u64::try_from(left).unwrap_or(u64::MAX);
+            state.counts.delivered += u64::try_from(left).unwrap_or(u64::MAX);
         }
         self.settled.notify_all();
     }
 
     /// A panic while the lock is held leaves the counts as they were, so they stay usable.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl QueueState {
     fn queued(&self) -> usize {
         self.waiting.len() + self.on_the_way
     }
 
     fn lose(&mut self, count: usize, reason: Reason) {
         if count > 0 {
-            *self.account.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
+            *self.counts.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
         }
     }
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use super::delivery::RETRIES;
 use super::queue::Trouble;
 use super::*;
-use crate::ledger::{Account, Reason};
+use crate::ledger::{DestinationCounts, Reason};
 
-type What = fn(usize) -> Outcome;
+type Step = fn(usize) -> Outcome;
 
 /// An exporter that handles each batch as the test says next.
-struct Told(Arc<Mutex<Receiver<What>>>);
+struct Scripted(Arc<Mutex<Receiver<Step>>>);
 
-impl Exporter for Told {
+impl Exporter for Scripted {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let what = self.0.lock().unwrap().recv();
         match what {
@@ -26,9 +26,9 @@ impl Exporter for Told {
     }
 }
 
-fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
-    let (tell, told) = sync_channel(16);
-    let told = Arc::new(Mutex::new(told));
+fn queue(bound: usize) -> (Arc<Queue>, SyncSender<Step>) {
+    let (next, steps) = sync_channel(16);
+    let steps = Arc::new(Mutex::new(steps));
     let to = Destination { name: "test", kind: "test", endpoint: String::new() };
     let pace = Pace {
         queue: bound,
@@ -36,80 +36,80 @@ fn queue(bound: usize) -> (Arc<Queue>, SyncSender<What>) {
         delay: Duration::from_millis(1),
         pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(5),
-        longest_asked: Duration::from_millis(50),
+        longest_requested: Duration::from_millis(50),
         ..Pace::default()
     };
-    (Queue::start(to, pace, move || Told(Arc::clone(&told))).unwrap(), tell)
+    (Queue::start(to, pace, move || Scripted(Arc::clone(&steps))).unwrap(), next)
 }
 
 fn push(queue: &Queue, count: usize) {
     for _ in 0..count {
         queue.push(Record::from([7; 100]));
-        assert_exact(&queue.account());
+        assert_exact(&queue.counts());
     }
 }
 
-fn assert_exact(account: &Account) {
-    assert_eq!(account.created, account.delivered + account.queued + account.total_dropped(), "{account}");
+fn assert_exact(counts: &DestinationCounts) {
+    assert_eq!(counts.created, counts.delivered + counts.queued + counts.total_dropped(), "{counts}");
 }
 
-fn shut(queue: &Arc<Queue>, timeout: Duration) -> Account {
+fn shut(queue: &Arc<Queue>, timeout: Duration) -> DestinationCounts {
     close(std::slice::from_ref(queue), timeout);
-    let account = queue.account();
-    assert_exact(&account);
-    assert_eq!(account.queued, 0);
-    account
+    let counts = queue.counts();
+    assert_exact(&counts);
+    assert_eq!(counts.queued, 0);
+    counts
 }
 
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
 fn what_is_pushed_is_delivered_at_the_latest_at_shutdown() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 3);
-    tell.send(|_| Outcome::default()).unwrap();
+    next.send(|_| Outcome::default()).unwrap();
     assert_eq!(shut(&queue, LONG).delivered, 3);
 }
 
 #[test]
 fn a_full_queue_drops_and_counts() {
-    let (queue, tell) = queue(10);
+    let (queue, next) = queue(10);
     push(&queue, 15);
-    assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::QueueFull, 5)]));
-    drop(tell);
+    assert_eq!(queue.counts().dropped, BTreeMap::from([(Reason::QueueFull, 5)]));
+    drop(next);
     assert_eq!(shut(&queue, LONG).delivered, 10);
 }
 
 #[test]
 fn a_refused_part_of_a_batch_is_counted_with_its_reason() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 5);
-    let refuse_two: What = |_| {
+    let refuse_two: Step = |_| {
         let mut outcome = Outcome::default();
         outcome.lose(2, Reason::Refused, "two are bad");
         outcome
     };
-    tell.send(refuse_two).unwrap();
-    let account = shut(&queue, LONG);
-    assert_eq!((account.delivered, account.dropped), (3, BTreeMap::from([(Reason::Refused, 2)])));
-    assert_eq!(account.last_error.as_deref(), Some("two are bad"));
+    next.send(refuse_two).unwrap();
+    let counts = shut(&queue, LONG);
+    assert_eq!((counts.delivered, counts.dropped), (3, BTreeMap::from([(Reason::Refused, 2)])));
+    assert_eq!(counts.last_error.as_deref(), Some("two are bad"));
 }
 
 #[test]
 fn a_panic_in_an_exporter_is_counted_and_the_worker_goes_on() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 1);
-    tell.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
-    tell.send(|_| Outcome::default()).unwrap();
-    while queue.account().queued > 0 {
+    next.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
+    next.send(|_| Outcome::default()).unwrap();
+    while queue.counts().queued > 0 {
         thread::yield_now();
     }
     push(&queue, 1);
-    let account = shut(&queue, LONG);
-    assert_eq!((account.delivered, account.dropped), (1, BTreeMap::from([(Reason::Panicked, 1)])));
+    let counts = shut(&queue, LONG);
+    assert_eq!((counts.delivered, counts.dropped), (1, BTreeMap::from([(Reason::Panicked, 1)])));
 }
 
-const AWAY: What = |size| {
+const AWAY: Step = |size| {
     let mut outcome = Outcome::default();
     outcome.lose(size, Reason::Unreachable, "away");
     Outcome { again_after: Some(Duration::ZERO), ..outcome }
@@ -117,109 +117,109 @@ const AWAY: What = |size| {
 
 #[test]
 fn a_batch_is_sent_again_until_it_is_taken() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 3);
-    tell.send(AWAY).unwrap();
-    while queue.account().last_error.is_none() {
-        assert_exact(&queue.account());
+    next.send(AWAY).unwrap();
+    while queue.counts().last_error.is_none() {
+        assert_exact(&queue.counts());
     }
-    assert_eq!(queue.account().queued, 3, "it is known what is wrong while the batch still waits");
+    assert_eq!(queue.counts().queued, 3, "it is known what is wrong while the batch still waits");
     for what in [AWAY, |_| Outcome::default()] {
-        tell.send(what).unwrap();
+        next.send(what).unwrap();
     }
-    while queue.account().queued > 0 {
-        assert_exact(&queue.account());
+    while queue.counts().queued > 0 {
+        assert_exact(&queue.counts());
     }
-    let account = shut(&queue, LONG);
-    assert_eq!((account.delivered, account.total_dropped()), (3, 0));
+    let counts = shut(&queue, LONG);
+    assert_eq!((counts.delivered, counts.total_dropped()), (3, 0));
 }
 
 #[test]
 fn a_batch_that_is_never_taken_is_given_up() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 3);
     for _ in 0..=RETRIES {
-        tell.send(AWAY).unwrap();
+        next.send(AWAY).unwrap();
     }
-    while queue.account().queued > 0 {
-        assert_exact(&queue.account());
+    while queue.counts().queued > 0 {
+        assert_exact(&queue.counts());
     }
     assert_eq!(shut(&queue, LONG).dropped, BTreeMap::from([(Reason::Unreachable, 3)]));
 }
 
 #[test]
 fn a_destination_that_is_closed_to_us_is_not_asked_again() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 2);
-    tell.send(|size| {
+    next.send(|size| {
         let mut outcome = Outcome::default();
         outcome.lose(size, Reason::Refused, "wrong key");
         Outcome { closed_for: Some(LONG), ..outcome }
     })
     .unwrap();
-    while queue.account().queued > 0 {
+    while queue.counts().queued > 0 {
         thread::yield_now();
     }
     // The test sends nothing more: an exporter that was called would wait for ever.
     push(&queue, 3);
-    let account = shut(&queue, LONG);
-    assert_eq!(account.dropped, BTreeMap::from([(Reason::Refused, 5)]));
-    assert_eq!(account.last_error.as_deref(), Some("wrong key"));
-    drop(tell);
+    let counts = shut(&queue, LONG);
+    assert_eq!(counts.dropped, BTreeMap::from([(Reason::Refused, 5)]));
+    assert_eq!(counts.last_error.as_deref(), Some("wrong key"));
+    drop(next);
 }
 
 #[test]
 fn a_closed_destination_is_said_although_it_was_refused_before() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 2);
-    const REFUSED: What = |size| {
+    const REFUSED: Step = |size| {
         let mut outcome = Outcome::default();
         outcome.lose(size, Reason::Refused, "busy");
         Outcome { again_after: Some(Duration::ZERO), ..outcome }
     };
     for what in [REFUSED, REFUSED, |size| Outcome { again_after: None, closed_for: Some(LONG), ..REFUSED(size) }] {
-        tell.send(what).unwrap();
+        next.send(what).unwrap();
     }
-    while queue.account().queued > 0 {
+    while queue.counts().queued > 0 {
         thread::yield_now();
     }
-    let said: Vec<Trouble> = queue.lock().said.keys().copied().collect();
-    assert_eq!(said, [(Some(Reason::Refused), false, true), (Some(Reason::Refused), true, false)]);
+    let logged: Vec<Trouble> = queue.lock().logged.keys().copied().collect();
+    assert_eq!(logged, [(Some(Reason::Refused), false, true), (Some(Reason::Refused), true, false)]);
 }
 
 #[test]
 fn a_pause_that_is_asked_for_is_obeyed_beyond_our_own_and_has_a_bound() {
-    for (asked, least) in [(Duration::from_millis(30), 30), (LONG, 50)] {
-        let (queue, tell) = queue(1_000);
+    for (requested, least) in [(Duration::from_millis(30), 30), (LONG, 50)] {
+        let (queue, next) = queue(1_000);
         let begun = Instant::now();
         push(&queue, 1);
-        let asks: What = if asked == LONG {
+        let pauses: Step = if requested == LONG {
             |size| Outcome { again_after: Some(LONG), ..AWAY(size) }
         } else {
             |size| Outcome { again_after: Some(Duration::from_millis(30)), ..AWAY(size) }
         };
-        for what in [asks, |_| Outcome::default()] {
-            tell.send(what).unwrap();
+        for what in [pauses, |_| Outcome::default()] {
+            next.send(what).unwrap();
         }
-        while queue.account().queued > 0 {
+        while queue.counts().queued > 0 {
             thread::yield_now();
         }
-        assert_eq!(queue.account().delivered, 1);
+        assert_eq!(queue.counts().delivered, 1);
         assert!(begun.elapsed() >= Duration::from_millis(least));
     }
 }
 
 #[test]
 fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
-    let (queue, tell) = queue(1_000);
+    let (queue, next) = queue(1_000);
     push(&queue, 600);
-    let account = shut(&queue, Duration::from_millis(50));
-    assert_eq!(account.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
+    let counts = shut(&queue, Duration::from_millis(50));
+    assert_eq!(counts.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
     push(&queue, 1);
-    assert_eq!(queue.account().dropped, BTreeMap::from([(Reason::Shutdown, 601)]));
+    assert_eq!(queue.counts().dropped, BTreeMap::from([(Reason::Shutdown, 601)]));
     // The batch that was on its way comes back late and changes nothing.
-    tell.send(|_| Outcome::default()).unwrap();
-    drop(tell);
-    assert_exact(&queue.account());
-    assert_eq!(queue.account().delivered, 0);
+    next.send(|_| Outcome::default()).unwrap();
+    drop(next);
+    assert_exact(&queue.counts());
+    assert_eq!(queue.counts().delivered, 0);
 }

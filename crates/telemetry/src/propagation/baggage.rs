@@ -53,16 +53,16 @@ mod tests {
 
     use super::*;
 
-    struct Given(Vec<String>);
+    struct BaggageHeaders(Vec<String>);
 
-    impl Headers for Given {
+    impl Headers for BaggageHeaders {
         fn values<'a>(&'a self, _: &'static str) -> impl Iterator<Item = &'a str> {
             self.0.iter().map(String::as_str)
         }
     }
 
     fn read(values: &[&str]) -> Option<String> {
-        let given = Given(values.iter().map(|value| (*value).to_owned()).collect());
+        let given = BaggageHeaders(values.iter().map(|value| (*value).to_owned()).collect());
         extract(&given, |_| true).map(|kept| kept.to_string())
     }
 
@@ -73,7 +73,7 @@ mod tests {
         for bad in ["a", "=b", "a b=c", "a=b c", "a=\"b\"", "a=b\\"] {
             assert_eq!(read(&[bad]), None, "{bad}");
         }
-        let given = Given(vec!["keep=1,drop=2".to_owned()]);
+        let given = BaggageHeaders(vec!["keep=1,drop=2".to_owned()]);
         assert_eq!(extract(&given, |key| key == "keep").as_deref(), Some("keep=1"));
     }
 

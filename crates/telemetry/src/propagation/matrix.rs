@@ -4,7 +4,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::trace::v1::Span as Recorded;
 
 use super::*;
-use crate::http::{self, Served};
+use crate::http::{self, ServerRequest};
 use crate::limits::Limits;
 use crate::span::sampler::{Root, Sampler};
 use crate::testing::{attribute, recorded};
@@ -59,8 +59,8 @@ fn then(given: &Given) -> Then {
         let server = http::server_span(&REQUEST, &incoming);
         let client = http::client_span(&server, "GET", "http", "next:81", "/");
         next = outgoing(&client);
-        answer = super::answer(&server);
-        assert_eq!(super::answer(&client), None, "only who was asked answers");
+        answer = super::decision(&server);
+        assert_eq!(super::decision(&client), None, "only the span of a request has a decision to report");
     })
     .spans;
     let own = |name: &str| next.iter().find(|(own, _)| *own == name).unwrap().1.clone();
@@ -97,7 +97,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-const REQUEST: Served<'_> = Served {
+const REQUEST: ServerRequest<'_> = ServerRequest {
     method: "GET",
     route: None,
     path: "/",
@@ -208,8 +208,8 @@ fn a_lineage_is_not_said_in_w3cs_headers() {
         let incoming = extract(&headers(&lines), &Trust::ALWAYS, None);
         next = outgoing(&http::server_span(&REQUEST, &incoming));
     });
-    let said: Vec<_> = next.iter().filter(|(_, value)| value.contains("1:b:0")).map(|(name, _)| *name).collect();
-    assert_eq!(said, ["x-amzn-trace-id"]);
+    let names: Vec<_> = next.iter().filter(|(_, value)| value.contains("1:b:0")).map(|(name, _)| *name).collect();
+    assert_eq!(names, ["x-amzn-trace-id"]);
     let own = next.iter().find(|(name, _)| *name == "x-amzn-trace-id").unwrap();
     assert!(!own.1.contains("vendor"), "{own:?}");
 }

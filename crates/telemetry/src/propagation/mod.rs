@@ -19,7 +19,7 @@ mod trust;
 mod xray;
 
 pub use headers::{FIELDS, Headers};
-pub use outgoing::{answer, inject, outgoing, tell, trace_id, traceparent};
+pub use outgoing::{decision, inject, outgoing, report, trace_id, traceparent};
 pub use propagators::extract;
 pub(crate) use propagators::{Propagators, choose};
 pub use trust::{NotTrust, Trust};

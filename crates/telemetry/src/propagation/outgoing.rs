@@ -18,19 +18,20 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
-        let (context, carried) = (&open.context, open.carried.as_deref());
+        let (context, propagated) = (&open.context, open.propagated.as_deref());
         if chosen.tracecontext && context.is_valid() {
             set("traceparent", &tracecontext::traceparent(context));
-            if let Some(state) = carried.and_then(|carried| carried.state.header()) {
+            if let Some(state) = propagated.and_then(|propagated| propagated.state.header()) {
                 set("tracestate", state);
             }
         }
-        if let Some(baggage) = carried.and_then(|carried| carried.baggage.as_ref()).filter(|_| chosen.baggage) {
+        if let Some(baggage) = propagated.and_then(|propagated| propagated.baggage.as_ref()).filter(|_| chosen.baggage)
+        {
             set("baggage", baggage);
         }
         if chosen.xray && context.is_valid() {
             let header = xray::header(context);
-            match carried.and_then(|carried| carried.lineage.as_ref()) {
+            match propagated.and_then(|propagated| propagated.lineage.as_ref()) {
                 None => set(xray::FIELD, &header),
                 Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
             }
@@ -38,13 +39,13 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     });
 }
 
-/// Passes to `tell` what the caller learns of the span that served it: the value of a `Server-Timing` response header, the
-/// [`trace_id`], and the [`answer`] if the caller requested it.
-pub fn tell<T>(span: &Span, tell: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
+/// Passes to `report` what the caller learns of the span that served it: the value of a `Server-Timing` response header, the
+/// [`trace_id`], and the [`decision`] if the caller requested it.
+pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
     served(span, |open| {
         let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
-        let answer = open.asked.then(|| (xray::FIELD, xray::answer(&open.context)));
-        tell(&tracecontext::server_timing(&open.context), &trace_id, answer)
+        let decision = open.wants_decision.then(|| (xray::FIELD, xray::decision(&open.context)));
+        report(&tracecontext::server_timing(&open.context), &trace_id, decision)
     })
 }
 
@@ -55,8 +56,8 @@ pub fn traceparent(span: &Span) -> Option<String> {
 
 /// The response header, name and value, that reports whether the trace is recorded to a caller that sent `Sampled=?`; `None` if
 /// the caller sent no such request. `span` is the one that [`server_span`](crate::http::server_span) gave.
-pub fn answer(span: &Span) -> Option<(&'static str, String)> {
-    served(span, |open| open.asked.then(|| (xray::FIELD, xray::answer(&open.context))))?
+pub fn decision(span: &Span) -> Option<(&'static str, String)> {
+    served(span, |open| open.wants_decision.then(|| (xray::FIELD, xray::decision(&open.context))))?
 }
 
 /// The trace id of `span`, 32 hex digits, for an error page or a log.

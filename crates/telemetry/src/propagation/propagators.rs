@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use super::headers::Headers;
 use super::trust::{Trust, Verdict};
 use super::{baggage, tracecontext, xray};
-use crate::context::{Incoming, State};
+use crate::context::{Incoming, Tracestate};
 
 /// The formats in which a trace is read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Propagators {
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
         let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
-        let (w3c, state) = w3c.map_or((None, State::default()), |(context, state)| (Some(context), state));
+        let (w3c, state) = w3c.map_or((None, Tracestate::default()), |(context, state)| (Some(context), state));
         let xray = self.xray.then(|| xray::extract(headers)).flatten();
         match (verdict, w3c, xray) {
             (Verdict::Drop, ..) => Incoming::default(),
@@ -53,26 +53,26 @@ impl Propagators {
             (Verdict::Continue, Some(parent), Some(other)) => {
                 // What is known of another trace does not apply to this one.
                 let same = other.context.trace_id() == parent.trace_id();
-                let asked = same && other.asks();
+                let wants_decision = same && other.wants_decision();
                 let lineage = other.lineage.clone().filter(|_| same);
                 let other = (!other.agrees_with(&parent)).then_some(other);
                 Incoming {
-                    conflict: other.is_some(),
-                    link: other.and_then(xray::Told::span),
+                    has_conflict: other.is_some(),
+                    link: other.and_then(xray::ParsedHeader::span),
                     parent: Some(parent),
                     state,
                     baggage: baggage(),
                     lineage,
-                    asked,
-                    undecided: false,
+                    wants_decision,
+                    is_undecided: false,
                 }
             }
-            (Verdict::Continue, None, Some(told)) => Incoming {
+            (Verdict::Continue, None, Some(header)) => Incoming {
                 baggage: baggage(),
-                undecided: told.is_undecided(),
-                asked: told.asks(),
-                lineage: told.lineage,
-                parent: Some(told.context),
+                is_undecided: header.is_undecided(),
+                wants_decision: header.wants_decision(),
+                lineage: header.lineage,
+                parent: Some(header.context),
                 ..Incoming::default()
             },
             (Verdict::Continue, None, None) => Incoming { baggage: baggage(), ..Incoming::default() },

@@ -48,10 +48,10 @@ fn a_disagreement_is_linked_and_said() {
     let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY)]);
     let incoming = extract(&both, &Trust::ALWAYS, None);
     assert_eq!(ids(incoming.link).unwrap().0, "5759e988bd862e3fe1be46a994272793");
-    assert!(incoming.conflict);
+    assert!(incoming.has_conflict);
     let same = "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=b7ad6b7169203331;Sampled=1";
     let agreed = extract(&headers(&[("traceparent", W3C), ("x-amzn-trace-id", same)]), &Trust::ALWAYS, None);
-    assert!(agreed.link.is_none() && !agreed.conflict);
+    assert!(agreed.link.is_none() && !agreed.has_conflict);
 }
 
 #[test]

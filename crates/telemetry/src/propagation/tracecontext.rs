@@ -5,19 +5,19 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 
 use super::headers::Headers;
 use crate::ascii::Ascii;
-use crate::context::State;
+use crate::context::Tracestate;
 
 /// `sampled`, and Level 2's `random`; other flags are cleared.
 const KNOWN_FLAGS: u8 = 0x03;
 
 /// The span that the header names, and the list that came with it.
-pub(super) fn extract(headers: &impl Headers) -> Option<(SpanContext, State)> {
+pub(super) fn extract(headers: &impl Headers) -> Option<(SpanContext, Tracestate)> {
     let mut traceparents = headers.values("traceparent");
     let (trace, span, flags) = parse(traceparents.next()?)?;
     if traceparents.next().is_some() {
         return None;
     }
-    let state = State::parse(headers.values("tracestate")).unwrap_or_default();
+    let state = Tracestate::parse(headers.values("tracestate")).unwrap_or_default();
     Some((SpanContext::new(trace, span, flags, true, TraceState::default()), state))
 }
 
@@ -62,14 +62,14 @@ mod tests {
 
     const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn read(traceparents: &[&str], tracestates: &[&str]) -> Option<(SpanContext, State)> {
-        struct Given<'g>(&'g [&'g str], &'g [&'g str]);
-        impl Headers for Given<'_> {
+    fn read(traceparents: &[&str], tracestates: &[&str]) -> Option<(SpanContext, Tracestate)> {
+        struct TraceHeaders<'g>(&'g [&'g str], &'g [&'g str]);
+        impl Headers for TraceHeaders<'_> {
             fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str> {
                 if name == "traceparent" { self.0.iter().copied() } else { self.1.iter().copied() }
             }
         }
-        extract(&Given(traceparents, tracestates))
+        extract(&TraceHeaders(traceparents, tracestates))
     }
 
     #[test]

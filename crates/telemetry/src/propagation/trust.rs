@@ -9,12 +9,12 @@ use ipnet::IpNet;
 /// Whose trace context is continued, and which baggage is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
-    whom: Whom,
+    policy: TrustPolicy,
     baggage: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Whom {
+enum TrustPolicy {
     /// Ignores all incoming context.
     Never,
     /// Every request starts a new trace, linked to its caller's.
@@ -34,12 +34,12 @@ pub(super) enum Verdict {
 
 impl Trust {
     /// Trusts every caller: for a service that only other services of ours reach.
-    pub const ALWAYS: Self = Self { whom: Whom::Everyone, baggage: Vec::new() };
+    pub const ALWAYS: Self = Self { policy: TrustPolicy::Everyone, baggage: Vec::new() };
 
     /// Continues callers on this machine; the others' requests start a new trace that is linked to theirs.
     pub fn loopback() -> Self {
         let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(network);
-        Self { whom: Whom::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
+        Self { policy: TrustPolicy::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
     }
 
     /// Keeps these keys of baggage and drops the others, unless every caller is trusted: then baggage is kept whole.
@@ -54,15 +54,15 @@ impl Trust {
     }
 
     pub(super) fn keeps(&self, key: &str) -> bool {
-        self.whom == Whom::Everyone || self.baggage.iter().any(|kept| kept == key)
+        self.policy == TrustPolicy::Everyone || self.baggage.iter().any(|kept| kept == key)
     }
 
     pub(super) fn verdict(&self, peer: Option<IpAddr>) -> Verdict {
-        match &self.whom {
-            Whom::Never => Verdict::Drop,
-            Whom::Link => Verdict::Link,
-            Whom::Everyone => Verdict::Continue,
-            Whom::Peers(networks) => {
+        match &self.policy {
+            TrustPolicy::Never => Verdict::Drop,
+            TrustPolicy::Link => Verdict::Link,
+            TrustPolicy::Everyone => Verdict::Continue,
+            TrustPolicy::Peers(networks) => {
                 let peer = peer.map(|peer| peer.to_canonical());
                 let ours = networks.iter().any(|network| peer.is_some_and(|peer| network.contains(&peer)));
                 if ours { Verdict::Continue } else { Verdict::Link }
@@ -82,16 +82,16 @@ impl FromStr for Trust {
 
     /// `never`, `link`, `always`, or networks: `10.0.0.0/8,192.0.2.7,::1`.
     fn from_str(text: &str) -> Result<Self, NotTrust> {
-        let whom = match text {
-            "never" => Whom::Never,
-            "link" => Whom::Link,
-            "always" => Whom::Everyone,
+        let policy = match text {
+            "never" => TrustPolicy::Never,
+            "link" => TrustPolicy::Link,
+            "always" => TrustPolicy::Everyone,
             networks => {
                 let networks: Result<_, _> = networks.split(',').map(|text| network(text.trim())).collect();
-                Whom::Peers(networks?)
+                TrustPolicy::Peers(networks?)
             }
         };
-        Ok(Self { whom, baggage: Vec::new() })
+        Ok(Self { policy, baggage: Vec::new() })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::span::id;
 pub(super) const FIELD: &str = "x-amzn-trace-id";
 
 /// The parsed header.
-pub(super) struct Told {
+pub(super) struct ParsedHeader {
     /// Without a span id if no parent is named.
     pub(super) context: SpanContext,
     /// The header names no trace, and declares that this one is not recorded: the context has a new trace id.
@@ -23,7 +23,7 @@ pub(super) struct Told {
     pub(super) lineage: Option<Arc<str>>,
 }
 
-pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
+pub(super) fn extract(headers: &impl Headers) -> Option<ParsedHeader> {
     let mut values = headers.values(FIELD);
     let header: TraceHeader = values.next()?.parse().ok()?;
     if values.next().is_some() {
@@ -39,8 +39,8 @@ pub(super) fn extract(headers: &impl Headers) -> Option<Told> {
         _ => (trace, span, TraceFlags::SAMPLED),
     };
     let context = SpanContext::new(trace, span, flags, true, TraceState::default());
-    let told = Told { context, nameless, sampled: header.sampled, lineage: header.lineage.map(Into::into) };
-    (trace != TraceId::INVALID).then_some(told)
+    let header = ParsedHeader { context, nameless, sampled: header.sampled, lineage: header.lineage.map(Into::into) };
+    (trace != TraceId::INVALID).then_some(header)
 }
 
 /// The header of a request that is made within the span of `context`, without a lineage.
@@ -52,7 +52,7 @@ pub(super) fn header(context: &SpanContext) -> Ascii<74> {
 }
 
 /// The header of the response to a caller that requested the decision.
-pub(super) fn answer(context: &SpanContext) -> String {
+pub(super) fn decision(context: &SpanContext) -> String {
     decided(context).to_string()
 }
 
@@ -65,14 +65,14 @@ fn decided(context: &SpanContext) -> TraceHeader {
     }
 }
 
-impl Told {
+impl ParsedHeader {
     /// The caller has not decided whether the trace is recorded.
     pub(super) fn is_undecided(&self) -> bool {
         !matches!(self.sampled, Sampled::Yes | Sampled::No)
     }
 
     /// The caller wants to know the decision.
-    pub(super) fn asks(&self) -> bool {
+    pub(super) fn wants_decision(&self) -> bool {
         self.sampled == Sampled::Ask
     }
 

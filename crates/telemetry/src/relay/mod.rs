@@ -67,7 +67,7 @@ pub struct Relay {
 
 /// The accepted spans of a message, and why the others were rejected.
 #[derive(Debug, Default)]
-pub struct Taken {
+pub struct RelayedSpans {
     records: Vec<Record>,
     /// The number of rejected spans, by reason.
     pub rejected: BTreeMap<Rejection, u64>,
@@ -112,20 +112,20 @@ impl Relay {
         message: &[u8],
         now: SystemTime,
         mut admits: impl FnMut(&str, &str) -> bool,
-    ) -> Result<Taken, String> {
-        let mut taken = Taken::default();
+    ) -> Result<RelayedSpans, String> {
+        let mut accepted = RelayedSpans::default();
         let read = otlp::spans(encoding, message, &BOUNDS, |resource, _, span| {
             let judged = match span {
-                _ if taken.records.len() >= SPANS => Err(Rejection::TooMany),
+                _ if accepted.records.len() >= SPANS => Err(Rejection::TooMany),
                 Ok(span) => self.judge(resource.service(), &span, now, &mut admits),
                 Err(_) => Err(Rejection::Invalid),
             };
             match judged {
-                Ok(record) => taken.records.push(record),
-                Err(why) => *taken.rejected.entry(why).or_default() += 1,
+                Ok(record) => accepted.records.push(record),
+                Err(why) => *accepted.rejected.entry(why).or_default() += 1,
             }
         });
-        read.map(|()| taken).map_err(|malformed| malformed.to_string())
+        read.map(|()| accepted).map_err(|malformed| malformed.to_string())
     }
 
     fn judge(
@@ -220,7 +220,7 @@ fn cut(name: &str) -> &str {
     name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 
-impl Taken {
+impl RelayedSpans {
     /// Pushes the spans to every destination's queue, as for our own spans when they end. Never waits.
     pub fn deliver(&self) {
         for record in &self.records {
@@ -241,7 +241,7 @@ impl Taken {
     }
 
     /// `ExportTraceServiceResponse`, with the number of rejected spans and the reasons.
-    pub fn answer(&self, encoding: Encoding) -> Vec<u8> {
+    pub fn response(&self, encoding: Encoding) -> Vec<u8> {
         let reasons: Vec<String> =
             self.rejected.iter().map(|(why, count)| format!("{count} {}", why.words())).collect();
         otlp::response::success(encoding, self.total_rejected(), &reasons.join("; "))

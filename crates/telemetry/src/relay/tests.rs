@@ -9,7 +9,7 @@ use prost::Message;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::testing::attribute as told;
+use crate::testing::attribute as value_of;
 
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -72,7 +72,7 @@ fn a_span_is_taken_with_what_it_may_say_and_its_own_makers_name() {
     assert_eq!((span.name.as_str(), span.kind, span.flags), ("documentLoad", 1, 0x303));
     assert_eq!(span.parent_span_id, 0x4642_2517_bae0_bb01_u64.to_be_bytes());
     assert_eq!((span.end_time_unix_nano - span.start_time_unix_nano, span.status.unwrap().code), (1_000_000_000, 2));
-    let of = |key: &str| told(&span.attributes, key);
+    let of = |key: &str| value_of(&span.attributes, key);
     assert_eq!(of("url.full").as_deref(), Some("http://localhost/"), "a query may hold anything");
     assert_eq!(of("http.response.status_code").as_deref(), Some("200"));
     assert_eq!((of(RELAYED).as_deref(), of("browser.mobile").as_deref()), (Some("true"), Some("true")));
@@ -142,17 +142,18 @@ fn a_bad_value_costs_no_neighbour() {
 
 #[test]
 fn the_answer_counts_what_was_rejected_and_says_why() {
-    let taken = Taken { records: Vec::new(), rejected: BTreeMap::from([(Rejection::Token, 2), (Rejection::Time, 1)]) };
-    let json: Json = serde_json::from_slice(&taken.answer(Encoding::Json)).unwrap();
+    let taken =
+        RelayedSpans { records: Vec::new(), rejected: BTreeMap::from([(Rejection::Token, 2), (Rejection::Time, 1)]) };
+    let json: Json = serde_json::from_slice(&taken.response(Encoding::Json)).unwrap();
     assert_eq!(json["partialSuccess"]["rejectedSpans"], "3");
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-    let decoded = ExportTraceServiceResponse::decode(taken.answer(Encoding::Protobuf).as_slice()).unwrap();
+    let decoded = ExportTraceServiceResponse::decode(taken.response(Encoding::Protobuf).as_slice()).unwrap();
     let partial = decoded.partial_success.unwrap();
     assert_eq!(
         (partial.rejected_spans, json["partialSuccess"]["errorMessage"].as_str()),
         (3, Some(&*partial.error_message))
     );
-    assert_eq!(Taken::default().answer(Encoding::Json), b"{}");
+    assert_eq!(RelayedSpans::default().response(Encoding::Json), b"{}");
 }
 
 proptest! {

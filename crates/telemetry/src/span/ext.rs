@@ -8,16 +8,16 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::layer;
-use super::open::{Lent, Open, with_open};
+use super::open::{Open, RestoreOnDrop, with_open};
 use super::recording::Recording;
 use crate::attribute::USER_ID;
 use crate::value::Value;
 
 /// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.
 pub trait SpanExt {
-    /// Records several things with one look-up; `tell` is not called unless the span is recorded. Anything that `tell` records
+    /// Records several things with one look-up; `record` is not called unless the span is recorded. Anything that `record` records
     /// on this span other than through its argument is lost.
-    fn record_with(&self, tell: impl FnOnce(&mut Recording));
+    fn record_with(&self, record: impl FnOnce(&mut Recording));
 
     /// Sets an attribute, replacing an earlier one with this key.
     fn set<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
@@ -53,13 +53,13 @@ pub trait SpanExt {
 }
 
 impl SpanExt for Span {
-    fn record_with(&self, tell: impl FnOnce(&mut Recording)) {
+    fn record_with(&self, record: impl FnOnce(&mut Recording)) {
         // Taken out, so that the span is not locked while foreign code runs: an event that this code logs belongs to this span.
         let taken = with_open(self, |open| open.recording.take()).flatten();
         let back = |recording| {
             with_open(self, |open| open.recording = Some(recording));
         };
-        Lent { recording: taken, back }.tell(tell);
+        RestoreOnDrop { recording: taken, back }.record(record);
     }
 
     fn context(&self) -> Option<SpanContext> {
@@ -78,7 +78,7 @@ impl SpanExt for Span {
             while let Some(innermost) = next.take() {
                 for span in registry.span(&innermost).iter().flat_map(|span| span.scope()) {
                     if let Some(open) = span.extensions_mut().get_mut::<Open>() {
-                        Arc::make_mut(open.carried.get_or_insert_default()).user = Some(Arc::clone(&user));
+                        Arc::make_mut(open.propagated.get_or_insert_default()).user = Some(Arc::clone(&user));
                         if let Some(recording) = &mut open.recording {
                             recording.set(USER_ID, id);
                         }

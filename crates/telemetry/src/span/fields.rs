@@ -11,9 +11,9 @@ use super::recording::Recording;
 use crate::value::Value;
 
 /// Writes a `tracing` span's fields into its encoding.
-pub(super) struct Fields<'r>(pub(super) &'r mut Recording);
+pub(super) struct FieldRecorder<'r>(pub(super) &'r mut Recording);
 
-impl Visit for Fields<'_> {
+impl Visit for FieldRecorder<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "otel.name" => self.0.name(value.to_owned()),

@@ -19,16 +19,16 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::event::{self, EncodedEvent};
-use super::fields::Fields;
+use super::fields::FieldRecorder;
 use super::levels::SpanLevels;
-use super::open::{Lent, Open};
+use super::open::{Open, RestoreOnDrop};
 use super::recording::{Parent, Recording};
 use super::sampler::{Decision, Sampler};
 use super::{id, next};
 use crate::attribute::{SAMPLING_RULE, USER_ID};
 use crate::clock::{nanoseconds, now};
 use crate::console::Console;
-use crate::context::{Carried, Incoming, PendingRequest};
+use crate::context::{Incoming, PendingRequest, Propagated};
 use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::suppression::is_suppressed;
@@ -103,39 +103,40 @@ impl Layer {
         let id = id::span();
         let start = nanoseconds(now);
         let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
-        let (context, parent, carried, sampled_by) = match (remote, parent) {
+        let (context, parent, propagated, sampled_by) = match (remote, parent) {
             (None, Some(parent)) => {
                 let above = &parent.context;
                 let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
-                (context, Some(Parent { id: above.span_id(), remote: false }), parent.carried.clone(), None)
+                (context, Some(Parent { id: above.span_id(), remote: false }), parent.propagated.clone(), None)
             }
             (remote, _) => {
                 let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
-                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.undecided));
+                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.is_undecided));
                 let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
                 let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, request, now);
                 let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
                 let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
-                let carries = Carried { user: None, baggage, lineage, state, sample_rate: rate };
-                let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
+                let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: rate };
+                let propagated =
+                    Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
                 let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
                 let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
                 let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
                 let parent = above.map(|id| Parent { id, remote: true });
-                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent, carried, rule)
+                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent, propagated, rule)
             }
         };
         let recording = context.is_sampled().then(|| {
-            let carried = carried.as_deref();
-            let state = carried.and_then(|carried| carried.state.header());
+            let propagated = propagated.as_deref();
+            let state = propagated.and_then(|propagated| propagated.state.header());
             let mut recording = Recording::start(name, &context, state, parent, start, self.limits);
-            if let Some(rate) = carried.and_then(|carried| carried.sample_rate) {
+            if let Some(rate) = propagated.and_then(|propagated| propagated.sample_rate) {
                 recording.add("SampleRate", Value::Int(rate));
             }
             if let Some(rule) = &sampled_by {
                 recording.add(SAMPLING_RULE, &**rule);
             }
-            if let Some(user) = carried.and_then(|carried| carried.user.as_ref()) {
+            if let Some(user) = propagated.and_then(|propagated| propagated.user.as_ref()) {
                 recording.add(USER_ID, &**user);
             }
             if let Some(incoming) = incoming {
@@ -143,8 +144,8 @@ impl Layer {
             }
             recording
         });
-        let asked = incoming.is_some_and(|incoming| incoming.asked);
-        Some(Open { context, carried, recording, asked, within: None, passes: false })
+        let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
+        Some(Open { context, propagated, recording, wants_decision, within: None, passes: false })
     }
 }
 
@@ -153,16 +154,17 @@ impl Layer {
 /// the context that a request brought, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
 /// because no sampler decides here.
 fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    let of =
-        |context, carried| Some(Open { context, carried, recording: None, asked: false, within: None, passes: true });
-    let Some(incoming) = incoming else {
-        return parent.and_then(|parent| of(parent.context.clone(), parent.carried.clone()));
+    let of = |context, propagated| {
+        Some(Open { context, propagated, recording: None, wants_decision: false, within: None, passes: true })
     };
-    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.undecided);
+    let Some(incoming) = incoming else {
+        return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));
+    };
+    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.is_undecided);
     let Incoming { baggage, lineage, state, .. } = incoming.clone();
-    let carries = Carried { user: None, baggage, lineage, state, sample_rate: None };
-    let carried = Some(carries).filter(|carries| *carries != Carried::default()).map(Arc::new);
-    of(named.unwrap_or(SpanContext::NONE), carried)
+    let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: None };
+    let propagated = Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
+    of(named.unwrap_or(SpanContext::NONE), propagated)
 }
 
 /// Records the context that a request brought on the span that continues it.
@@ -171,7 +173,7 @@ fn record_incoming(incoming: &Incoming, span: &mut Recording) {
         let state = if incoming.parent.is_none() { incoming.state.header() } else { None };
         span.link(link, state);
     }
-    if incoming.conflict {
+    if incoming.has_conflict {
         span.set("trace.context.conflict", true);
     }
 }
@@ -205,7 +207,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             let parent = extensions.as_ref().and_then(|extensions| extensions.get());
             let mut open = self.begin(attributes.metadata().name(), None, None, parent)?;
             if let Some(recording) = &mut open.recording {
-                attributes.record(&mut Fields(recording));
+                attributes.record(&mut FieldRecorder(recording));
             }
             Some(open)
         });
@@ -223,16 +225,16 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
                 open.recording = Some(recording);
             }
         };
-        Lent { recording: taken, back }.tell(|recording| values.record(&mut Fields(recording)));
+        RestoreOnDrop { recording: taken, back }.record(|recording| values.record(&mut FieldRecorder(recording)));
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, ctx: Context<'_, S>) {
         let (Some(span), Some(follows)) = (ctx.span(id), ctx.span(follows)) else { return };
-        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.carried.clone()));
-        if let (Some((to, carried)), Some(Open { recording: Some(recording), .. })) =
+        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.propagated.clone()));
+        if let (Some((to, propagated)), Some(Open { recording: Some(recording), .. })) =
             (to, span.extensions_mut().get_mut())
         {
-            recording.link(&to, carried.as_deref().and_then(|carried| carried.state.header()));
+            recording.link(&to, propagated.as_deref().and_then(|propagated| propagated.state.header()));
         }
     }
 

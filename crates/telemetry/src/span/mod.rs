@@ -39,7 +39,7 @@ mod threshold;
 
 pub(crate) use event::{causes, kind};
 pub use ext::SpanExt;
-pub(crate) use open::{Open, tell, with_open};
+pub(crate) use open::{Open, record_on, with_open};
 pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use owned::OwnedSpan;
 pub(crate) use recording::Parent;

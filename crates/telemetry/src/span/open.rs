@@ -9,17 +9,17 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::recording::Recording;
-use crate::context::Carried;
+use crate::context::Propagated;
 
 /// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
     pub(crate) context: SpanContext,
     /// Propagated to every span within and to every service that is called. `None` for most spans.
-    pub(crate) carried: Option<Arc<Carried>>,
+    pub(crate) propagated: Option<Arc<Propagated>>,
     /// `None` if the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
     /// The caller wants to know whether the span is recorded.
-    pub(crate) asked: bool,
+    pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
     pub(crate) within: Option<Id>,
     /// Not a span, but the context that a request brought: it is propagated, and no response names it as the span that served.
@@ -27,8 +27,8 @@ pub(crate) struct Open {
 }
 
 /// Records on `span` without foreign code: [`SpanExt::record_with`] with one look-up less.
-pub(crate) fn tell(span: &Span, tell: impl FnOnce(&mut Recording)) {
-    with_open(span, |open| open.recording.as_deref_mut().map(tell));
+pub(crate) fn record_on(span: &Span, record: impl FnOnce(&mut Recording)) {
+    with_open(span, |open| open.recording.as_deref_mut().map(record));
 }
 
 /// Looks `span` up in the registry beneath our layer.
@@ -41,18 +41,18 @@ pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Op
 }
 
 /// A recording lent to foreign code; restored to its span even on panic.
-pub(super) struct Lent<F: FnMut(Box<Recording>)> {
+pub(super) struct RestoreOnDrop<F: FnMut(Box<Recording>)> {
     pub(super) recording: Option<Box<Recording>>,
     pub(super) back: F,
 }
 
-impl<F: FnMut(Box<Recording>)> Lent<F> {
-    pub(super) fn tell(mut self, tell: impl FnOnce(&mut Recording)) {
-        self.recording.as_deref_mut().map(tell);
+impl<F: FnMut(Box<Recording>)> RestoreOnDrop<F> {
+    pub(super) fn record(mut self, record: impl FnOnce(&mut Recording)) {
+        self.recording.as_deref_mut().map(record);
     }
 }
 
-impl<F: FnMut(Box<Recording>)> Drop for Lent<F> {
+impl<F: FnMut(Box<Recording>)> Drop for RestoreOnDrop<F> {
     fn drop(&mut self) {
         if let Some(recording) = self.recording.take() {
             (self.back)(recording);

@@ -158,14 +158,14 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads `said`, the bytes after a [`Head`], in place of the earlier content.
-    pub(crate) fn read(&mut self, said: &'a [u8]) {
+    /// Reads `content`, the bytes after a [`Head`], and replaces the earlier content.
+    pub(crate) fn read(&mut self, content: &'a [u8]) {
         self.attributes.clear();
         self.events.clear();
         self.links.clear();
         (self.name, self.kind) = (Text::default(), SpanKind::Internal);
         (self.failed, self.description) = (false, Text::default());
-        let mut fields = Fields(said);
+        let mut fields = Fields(content);
         loop {
             // The attributes, which are most of a span, follow one another.
             while let [ATTRIBUTE_KEY, length @ ..0x80, rest @ ..] = fields.0

@@ -215,9 +215,9 @@ impl Recording {
         number(encoding, field::DROPPED_LINKS, self.dropped_links.into());
         if self.status != Code::Unset {
             // Only an error has a description.
-            let told = self.status == Code::Error && !self.description.is_empty();
-            head(encoding, field::STATUS, 2 + if told { field_len(self.description.len()) } else { 0 });
-            if told {
+            let has_description = self.status == Code::Error && !self.description.is_empty();
+            head(encoding, field::STATUS, 2 + if has_description { field_len(self.description.len()) } else { 0 });
+            if has_description {
                 bytes(encoding, 2, self.description.as_bytes());
             }
             number(encoding, 3, if self.status == Code::Error { 2 } else { 1 });

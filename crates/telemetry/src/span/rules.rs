@@ -21,45 +21,45 @@ const LIVES: u64 = 3_600;
 
 /// The rules of a service, and the counts of what they took.
 #[derive(Debug)]
-pub(crate) struct ByRules {
+pub(crate) struct RuleSampler {
     /// The name of the service's segments, with which a rule's `ServiceName` is compared.
     service: String,
     service_type: &'static str,
     /// The rules as a line at start shows them.
     shown: String,
-    local: Table,
-    central: RwLock<Option<Arc<Table>>>,
+    local: RuleTable,
+    central: RwLock<Option<Arc<RuleTable>>>,
 }
 
 /// Rules in their order; the last takes the requests that no other takes.
 #[derive(Debug)]
-struct Table {
-    entries: Vec<Entry>,
+struct RuleTable {
+    entries: Vec<RuleEntry>,
     /// The last second in which the rules are valid.
     until: u64,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct RuleEntry {
     rule: Rule,
     name: Arc<str>,
     /// Outlives the rules: new rules of the same name continue its counts.
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<RuleState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct RuleState {
     reservoir: Reservoir,
     /// The rate for requests that the reservoir leaves.
     rate: Threshold,
-    counts: Counts,
+    counts: RuleCounts,
     /// At least one request has matched the rule, so its statistics are reported.
     matched: bool,
 }
 
 /// Requests since the last report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Counts {
+struct RuleCounts {
     requests: u64,
     sampled: u64,
     borrowed: u64,
@@ -67,23 +67,23 @@ struct Counts {
 
 /// What the rules decide for a trace.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct RuleDecision {
     pub(crate) sampled: bool,
     /// The threshold that decided if the reservoir did not.
     pub(crate) by_rate: Option<Threshold>,
     pub(crate) rule: Option<Arc<str>>,
 }
 
-impl ByRules {
+impl RuleSampler {
     /// Rules for the service of this name and of this X-Ray type, by `local` rules until central ones come.
     pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
-        let entry = |rule: &Rule| Entry::new(rule, Reservoir::local(rule.reservoir()));
-        let local = Table { entries: local.iter().map(entry).collect(), until: u64::MAX };
+        let entry = |rule: &Rule| RuleEntry::new(rule, Reservoir::local(rule.reservoir()));
+        let local = RuleTable { entries: local.iter().map(entry).collect(), until: u64::MAX };
         Self { service, service_type, shown, local, central: RwLock::new(None) }
     }
 
     /// Decides for a trace of these 56 random bits that starts `now`, by its request if it starts with one.
-    pub(crate) fn decide(&self, now: SystemTime, random: u64, request: Option<&PendingRequest<'_>>) -> Verdict {
+    pub(crate) fn decide(&self, now: SystemTime, random: u64, request: Option<&PendingRequest<'_>>) -> RuleDecision {
         // The cost of matching a text with a pattern is bounded with the text's length.
         let request = Request {
             service: &self.service,
@@ -102,21 +102,21 @@ impl ByRules {
     /// Replaces the central rules by those that came `now`. Returns whether they differ from the earlier ones.
     pub(crate) fn learn(&self, rules: &Rules, now: SystemTime) -> bool {
         let before = self.central();
-        let mut states: HashMap<&str, &Arc<Mutex<State>>> = HashMap::new();
+        let mut states: HashMap<&str, &Arc<Mutex<RuleState>>> = HashMap::new();
         for entry in before.iter().flat_map(|table| &table.entries) {
             states.insert(&entry.name, &entry.state);
         }
         let entry = |rule: &Rule| match states.get(rule.name()) {
-            None => Entry::new(rule, Reservoir::central(rule.reservoir())),
+            None => RuleEntry::new(rule, Reservoir::central(rule.reservoir())),
             Some(state) => {
                 let mut known = lock(state);
                 known.reservoir.resize(rule.reservoir());
                 known.rate = Threshold::of(rule.rate());
-                Entry { rule: rule.clone(), name: rule.name().into(), state: Arc::clone(state) }
+                RuleEntry { rule: rule.clone(), name: rule.name().into(), state: Arc::clone(state) }
             }
         };
-        let table = Table { entries: rules.iter().map(entry).collect(), until: epoch(now).saturating_add(LIVES) };
-        let rules = |table: &Table| table.entries.iter().map(|entry| entry.rule.clone()).collect::<Vec<_>>();
+        let table = RuleTable { entries: rules.iter().map(entry).collect(), until: epoch(now).saturating_add(LIVES) };
+        let rules = |table: &RuleTable| table.entries.iter().map(|entry| entry.rule.clone()).collect::<Vec<_>>();
         let others = before.as_deref().map(rules) != Some(rules(&table));
         *self.central.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
         others
@@ -129,7 +129,7 @@ impl ByRules {
         for entry in table.iter().flat_map(|table| &table.entries) {
             let mut state = lock(&entry.state);
             if state.matched {
-                let Counts { requests, sampled, borrowed } = std::mem::take(&mut state.counts);
+                let RuleCounts { requests, sampled, borrowed } = std::mem::take(&mut state.counts);
                 statistics.push(Statistics {
                     rule_name: entry.name.to_string(),
                     client_id: client_id.to_owned(),
@@ -146,12 +146,12 @@ impl ByRules {
     /// Counts again what a failed report had counted. Counts of a rule that no longer exists are lost.
     pub(crate) fn give_back<'a>(&self, statistics: impl IntoIterator<Item = &'a Statistics>) {
         let table = self.central();
-        for told in statistics {
-            if let Some(entry) = table.as_ref().and_then(|table| table.named(&told.rule_name)) {
+        for failed in statistics {
+            if let Some(entry) = table.as_ref().and_then(|table| table.named(&failed.rule_name)) {
                 let counts = &mut lock(&entry.state).counts;
-                counts.requests += told.request_count;
-                counts.sampled += told.sampled_count;
-                counts.borrowed += told.borrow_count;
+                counts.requests += failed.request_count;
+                counts.sampled += failed.sampled_count;
+                counts.borrowed += failed.borrow_count;
             }
         }
     }
@@ -170,15 +170,15 @@ impl ByRules {
         }
     }
 
-    fn central(&self) -> Option<Arc<Table>> {
+    fn central(&self) -> Option<Arc<RuleTable>> {
         self.central.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Table {
-    fn decide(&self, second: u64, random: u64, request: &Request<'_>) -> Verdict {
+impl RuleTable {
+    fn decide(&self, second: u64, random: u64, request: &Request<'_>) -> RuleDecision {
         let found = self.entries.iter().find(|entry| entry.rule.matches(request)).or(self.entries.last());
-        let Some(entry) = found else { return Verdict { sampled: false, by_rate: None, rule: None } };
+        let Some(entry) = found else { return RuleDecision { sampled: false, by_rate: None, rule: None } };
         let mut state = lock(&entry.state);
         state.matched = true;
         state.counts.requests += 1;
@@ -188,29 +188,30 @@ impl Table {
         // As in AWS's SDKs, borrowed requests are not among the sampled ones.
         let count = if taken == Some(Taken::Borrowed) { &mut state.counts.borrowed } else { &mut state.counts.sampled };
         *count += u64::from(sampled);
-        Verdict { sampled, by_rate, rule: Some(Arc::clone(&entry.name)) }
+        RuleDecision { sampled, by_rate, rule: Some(Arc::clone(&entry.name)) }
     }
 
-    fn named(&self, name: &str) -> Option<&Entry> {
+    fn named(&self, name: &str) -> Option<&RuleEntry> {
         self.entries.iter().find(|entry| &*entry.name == name)
     }
 }
 
-impl Entry {
+impl RuleEntry {
     fn new(rule: &Rule, reservoir: Reservoir) -> Self {
-        let state = State { reservoir, rate: Threshold::of(rule.rate()), counts: Counts::default(), matched: false };
+        let state =
+            RuleState { reservoir, rate: Threshold::of(rule.rate()), counts: RuleCounts::default(), matched: false };
         Self { rule: rule.clone(), name: rule.name().into(), state: Arc::new(Mutex::new(state)) }
     }
 }
 
-impl std::fmt::Display for ByRules {
+impl std::fmt::Display for RuleSampler {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
 /// No change is left half done, so a state is valid after a panic too.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<RuleState>) -> MutexGuard<'_, RuleState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

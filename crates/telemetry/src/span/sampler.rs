@@ -12,9 +12,9 @@ use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanContext, TraceId};
 
-use super::rules::ByRules;
+use super::rules::RuleSampler;
 use super::threshold::{ENTRY, RANGE, Threshold, brought, hex, random, rate, rate_of_entry};
-use crate::context::{PendingRequest, State};
+use crate::context::{PendingRequest, Tracestate};
 
 /// A decision for each trace.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub(crate) enum Root {
     Off,
     Ratio(Threshold),
     /// Traces whose request X-Ray's rules take.
-    Rules(Arc<ByRules>),
+    Rules(Arc<RuleSampler>),
 }
 
 /// What was decided for a span.
@@ -39,7 +39,7 @@ pub(crate) enum Root {
 pub(crate) struct Decision {
     pub(crate) sampled: bool,
     /// The tracestate for the next service.
-    pub(crate) state: State,
+    pub(crate) state: Tracestate,
     /// How many requests a sampled one stands for; `None` if that is one, or unknown.
     pub(crate) rate: Option<i64>,
     /// The sampling rule that decided, if it was decided here.
@@ -66,7 +66,7 @@ impl Sampler {
         &self,
         trace: TraceId,
         parent: Option<&SpanContext>,
-        state: State,
+        state: Tracestate,
         request: Option<&PendingRequest<'_>>,
         now: SystemTime,
     ) -> Decision {
@@ -84,8 +84,8 @@ impl Sampler {
                     Root::Off => (false, None, None),
                     Root::Ratio(threshold) => (threshold.takes(random), Some(*threshold), None),
                     Root::Rules(rules) => {
-                        let verdict = rules.decide(now, random, request);
-                        (verdict.sampled, verdict.by_rate, verdict.rule)
+                        let decision = rules.decide(now, random, request);
+                        (decision.sampled, decision.by_rate, decision.rule)
                     }
                 };
                 // A decision of our own ignores another service's ratio, but uses its random bits.
@@ -136,19 +136,19 @@ mod tests {
     #[test]
     fn a_ratio_takes_its_part_by_the_random_bits() {
         let quarter = Sampler { root: Root::ratio(0.25), parent_based: true };
-        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, State::default(), None, UNIX_EPOCH).sampled);
-        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, State::default(), None, UNIX_EPOCH);
+        assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, Tracestate::default(), None, UNIX_EPOCH).sampled);
+        let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, Tracestate::default(), None, UNIX_EPOCH);
         assert_eq!((taken.sampled, taken.rate, taken.state.header()), (true, Some(4), Some("ot=th:c")));
         assert_eq!(quarter.to_string(), "parentbased_traceidratio, 1 of 4");
         assert!(
             !Sampler { root: Root::ratio(0.0), ..quarter.clone() }
-                .decide(trace(u64::MAX), None, State::default(), None, UNIX_EPOCH)
+                .decide(trace(u64::MAX), None, Tracestate::default(), None, UNIX_EPOCH)
                 .sampled
         );
         let all = Sampler { root: Root::ratio(1.0), ..quarter.clone() }.decide(
             trace(0),
             None,
-            State::default(),
+            Tracestate::default(),
             None,
             UNIX_EPOCH,
         );
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_decision_that_comes_is_kept_with_what_it_stands_for() {
-        let state = State::default().with("x", "1").with("ot", "rv:1;th:e");
+        let state = Tracestate::default().with("x", "1").with("ot", "rv:1;th:e");
         let flags = [TraceFlags::SAMPLED, TraceFlags::default()];
         let [sampled, not] = flags
             .map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, TraceState::default()));
@@ -180,7 +180,7 @@ mod tests {
             ("00000000000000", 1.0, true, None, "ot=rv:00000000000000,x=1"),
         ] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
-            let state = State::default().with("x", "1").with("ot", &format!("rv:{rv};th:8"));
+            let state = Tracestate::default().with("x", "1").with("ot", &format!("rv:{rv};th:8"));
             // The trace's own bits say the opposite.
             let trace = trace(if sampled { 0 } else { u64::MAX });
             let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
@@ -202,12 +202,12 @@ mod tests {
     fn sampled_requests_count_for_all_of_them_at_every_ratio() {
         for ratio in [0.9, 0.75, 0.6, 0.51, 0.5, 0.45, 0.3, 0.25, 0.15, 0.1, 0.07, 0.03, 0.01] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: true };
-            let count = counted(|trace| sampler.decide(trace, None, State::default(), None, UNIX_EPOCH));
+            let count = counted(|trace| sampler.decide(trace, None, Tracestate::default(), None, UNIX_EPOCH));
             assert!((count / 100_000.0 - 1.0).abs() < 0.02, "{count} at {ratio}");
             // The next service gets the same rate, also with incoming random bits.
             let count = counted(|trace| {
                 let Decision { sampled, state, rate, .. } =
-                    sampler.decide(trace, None, State::default(), None, UNIX_EPOCH);
+                    sampler.decide(trace, None, Tracestate::default(), None, UNIX_EPOCH);
                 let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
                 let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
                 let next = Sampler::default().decide(trace, Some(&parent), state, None, UNIX_EPOCH);
@@ -240,7 +240,7 @@ mod tests {
         fn a_ratio_and_its_entry_agree(ratio in 0.0001f64..1.0, low: u64) {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
             let trace = trace(low);
-            let decision = sampler.decide(trace, None, State::default(), None, UNIX_EPOCH);
+            let decision = sampler.decide(trace, None, Tracestate::default(), None, UNIX_EPOCH);
             if decision.sampled {
                 let entry = decision.state.get(ENTRY).unwrap();
                 prop_assert_eq!(rate_of_entry(entry, trace), decision.rate);

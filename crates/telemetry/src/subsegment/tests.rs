@@ -81,7 +81,7 @@ fn an_exception_and_a_panic_mark_it_as_failed() {
     #[error("no store")]
     struct Store(#[source] std::fmt::Error);
     let spans = spans(|| {
-        in_subsegment("told", |subsegment| subsegment.exception(&Store(std::fmt::Error)));
+        in_subsegment("fails", |subsegment| subsegment.exception(&Store(std::fmt::Error)));
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             in_subsegment("panics", |subsegment| {
                 subsegment.metadata("default", "before", &1);
@@ -94,14 +94,14 @@ fn an_exception_and_a_panic_mark_it_as_failed() {
         let mut context = Context::from_waker(Waker::noop());
         assert!(catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut context))).is_err());
     });
-    let [told, panics, after, later] = spans.as_slice() else { panic!("{spans:?}") };
-    assert!(is_failed(told, "Store") && is_failed(panics, "panic") && after.status.is_none(), "{spans:?}");
+    let [failed, panics, after, later] = spans.as_slice() else { panic!("{spans:?}") };
+    assert!(is_failed(failed, "Store") && is_failed(panics, "panic") && after.status.is_none(), "{spans:?}");
     assert!(is_failed(later, "panic"), "{later:?}");
     let texts = ["exception.type", "exception.message", "exception.stacktrace"]
-        .map(|key| attribute(&told.events[0].attributes, key).unwrap());
+        .map(|key| attribute(&failed.events[0].attributes, key).unwrap());
     assert_eq!(texts[..2], ["Store", "no store"]);
     assert!(texts[2].starts_with("caused by: an error occurred"), "{}", texts[2]);
-    assert_eq!(of(panics, "metadata.default").as_deref(), Some(r#"{"before":1}"#), "what was said is kept");
+    assert_eq!(of(panics, "metadata.default").as_deref(), Some(r#"{"before":1}"#), "what was recorded before is kept");
 }
 
 /// Returns `Pending` once.

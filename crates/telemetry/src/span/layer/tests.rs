@@ -41,8 +41,8 @@ fn a_span_is_told_by_its_fields_and_by_what_is_said_later() {
     let span = &spans[0];
     assert_eq!((span.name.as_str(), span.kind), ("SELECT activities", 3));
     assert_eq!(span.attributes.len(), 4, "{:?}", span.attributes);
-    let told = ["n", "text", "flag"].map(|key| of(span, key).unwrap());
-    assert_eq!(told, ["8", "again", "true"], "a later value takes the place of an earlier one");
+    let values = ["n", "text", "flag"].map(|key| of(span, key).unwrap());
+    assert_eq!(values, ["8", "again", "true"], "a later value takes the place of an earlier one");
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.status.is_none());
 }
 
@@ -75,7 +75,7 @@ fn a_request_continues_what_it_brought_and_says_it_to_the_next() {
     let mut outgoing = Vec::new();
     let spans = spans(|| {
         let incoming = propagation::extract(&headers, &Trust::ALWAYS, None);
-        let served = http::Served {
+        let served = http::ServerRequest {
             method: "GET",
             route: Some("/x/{id}"),
             path: "/x/1",
@@ -110,7 +110,7 @@ fn what_is_not_sampled_is_not_built_and_still_propagated() {
     let sampler = Sampler { root: Root::Off, parent_based: true };
     let Recorded { spans, .. } = recorded(sampler, Limits::default(), false, || {
         let span = tracing::info_span!("root");
-        span.record_with(|_| panic!("told, although nobody records"));
+        span.record_with(|_| panic!("called, although the span is not recorded"));
         let headers = propagation::outgoing(&span);
         assert!(headers[0].1.ends_with("-02"), "{headers:?}");
     });
@@ -142,10 +142,10 @@ fn limits_hold_and_what_they_drop_is_counted() {
             span.exception("E", "a long message", "");
             span.follows_from(tracing::info_span!("other").id());
         }
-        tracing::info_span!("told").in_scope(|| tracing::info!(a = 1, b = 2, c = 3, "it happened"));
+        tracing::info_span!("work").in_scope(|| tracing::info!(a = 1, b = 2, c = 3, "it happened"));
     });
-    let told = spans.iter().find(|span| span.name == "told").unwrap();
-    assert_eq!((told.events[0].attributes.len(), told.events[0].dropped_attributes_count), (3, 2), "level, target, a");
+    let span = spans.iter().find(|span| span.name == "work").unwrap();
+    assert_eq!((span.events[0].attributes.len(), span.events[0].dropped_attributes_count), (3, 2), "level, target, a");
     let span = spans.iter().find(|span| span.name == "small").unwrap();
     assert_eq!((span.attributes.len(), span.dropped_attributes_count), (2, 2));
     assert_eq!((span.events.len(), span.dropped_events_count), (1, 2));
@@ -267,8 +267,8 @@ fn an_event_is_its_spans_and_one_with_an_error_an_exception() {
     assert_eq!((event.name.as_str(), attribute(&event.attributes, "n").as_deref()), ("it happened", Some("3")));
     assert_eq!(exception.name, "exception");
     let keys = ["exception.type", "exception.message", "exception.stacktrace", "message"];
-    let told = keys.map(|key| attribute(&exception.attributes, key).unwrap());
-    assert_eq!(told, ["Store", "no store", "caused by: no disk\n", "it failed"]);
+    let values = keys.map(|key| attribute(&exception.attributes, key).unwrap());
+    assert_eq!(values, ["Store", "no store", "caused by: no disk\n", "it failed"]);
     assert!(logs.is_empty());
     let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, happen);
     assert_eq!(spans[0].events.len(), 1, "the exception alone, where events are log records");
@@ -305,9 +305,9 @@ fn a_span_outlives_a_panic_in_what_it_is_told() {
         }
     }
     let spans = spans(|| {
-        let span = tracing::info_span!("told", value = tracing::field::Empty);
-        let told = std::panic::AssertUnwindSafe(|| span.record_with(|_| panic!("told by this test")));
-        assert!(std::panic::catch_unwind(told).is_err());
+        let span = tracing::info_span!("work", value = tracing::field::Empty);
+        let record = std::panic::AssertUnwindSafe(|| span.record_with(|_| panic!("by this test")));
+        assert!(std::panic::catch_unwind(record).is_err());
         let shown = std::panic::AssertUnwindSafe(|| {
             span.record("value", tracing::field::debug(Bad));
         });
@@ -336,12 +336,12 @@ fn where_spans_are_not_made_what_a_request_brought_goes_on() {
         assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());
         assert!(propagation::trace_id(&span).is_none(), "nobody served it");
         // A context that leaves the decision to us, or names no span, is propagated without a trace.
-        for said in [
+        for header in [
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?",
             "Root=1-5759e988-bd862e3fe1be46a994272793",
         ] {
             let mut headers = ::http::HeaderMap::new();
-            headers.insert("x-amzn-trace-id", ::http::HeaderValue::from_static(said));
+            headers.insert("x-amzn-trace-id", ::http::HeaderValue::from_static(header));
             headers.insert("baggage", ::http::HeaderValue::from_static("a=b"));
             let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
             let span = continuing("serves", &incoming, || tracing::info_span!("serves"));
@@ -401,7 +401,7 @@ fn in_a_process_of_its_own() {
     span.in_scope(|| {
         tracing::info!(value = ?Chatty, "shown");
         span.record("value", tracing::field::debug(Chatty));
-        span.record_with(|_| tracing::info!("told"));
+        span.record_with(|_| tracing::info!("logged"));
     });
     drop(span);
     drop(telemetry.shutdown());

@@ -32,13 +32,13 @@ proptest! {
     /// Each length of a key and of a value is written in its own way, as one byte or more.
     #[test]
     fn any_attribute_is_read_back(
-        told in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
+        given in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
         renamed in ".{0,9}|[a-z]{100,140}",
     ) {
         let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
         let mut last: Vec<(String, Any)> = Vec::new();
         let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
-        for (key, any) in &told {
+        for (key, any) in &given {
             span.set(key, value(any));
             last.retain(|(own, _)| own != key);
             last.push((key.clone(), any.clone()));
@@ -76,14 +76,14 @@ fn the_next_span_begins_with_nothing_of_the_last() {
     let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
     let start = || Recording::start("x", &context, None, None, 0, Limits::default());
     let empty = start().finish(0);
-    let mut told = start();
-    told.name("y");
-    told.kind(SpanKind::Server);
-    told.fail("timeout");
-    told.describe("too late");
-    told.exception("E", "m", "s");
-    told.link(&context, None);
-    told.drop_more(1, 2, 3);
-    drop(told.finish(0));
+    let mut given = start();
+    given.name("y");
+    given.kind(SpanKind::Server);
+    given.fail("timeout");
+    given.describe("too late");
+    given.exception("E", "m", "s");
+    given.link(&context, None);
+    given.drop_more(1, 2, 3);
+    drop(given.finish(0));
     assert_eq!(*start().finish(0), *empty);
 }

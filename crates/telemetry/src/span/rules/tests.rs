@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::attribute::SAMPLING_RULE;
-use crate::http::{Served, server_span};
+use crate::http::{ServerRequest, server_span};
 use crate::limits::Limits;
 use crate::propagation::{self, Incoming, Trust};
 use crate::span::layer::Layer;
@@ -23,13 +23,13 @@ fn central(reservoir: u32, rate: f64) -> Rules {
     Rules::central(&[json!({"RuleName": "x", "Priority": 1, "FixedRate": rate, "ReservoirSize": reservoir})])
 }
 
-fn by_rules() -> ByRules {
-    ByRules::new("backend".to_owned(), "", &Rules::default(), String::new())
+fn rule_sampler() -> RuleSampler {
+    RuleSampler::new("backend".to_owned(), "", &Rules::default(), String::new())
 }
 
 /// How many of ten requests in that second were sampled, by which rule.
-fn ten(rules: &ByRules, second: u64) -> (usize, String) {
-    let verdicts: Vec<Verdict> = (0..10).map(|_| rules.decide(at(second), UNLUCKY, None)).collect();
+fn ten(rules: &RuleSampler, second: u64) -> (usize, String) {
+    let verdicts: Vec<RuleDecision> = (0..10).map(|_| rules.decide(at(second), UNLUCKY, None)).collect();
     let rule = verdicts[0].rule.as_deref().unwrap_or_default().to_owned();
     (verdicts.iter().filter(|verdict| verdict.sampled).count(), rule)
 }
@@ -54,7 +54,7 @@ fn counts(statistics: &[Statistics]) -> Vec<(&str, u64, u64, u64)> {
 
 #[test]
 fn local_rules_hold_until_central_ones_come_and_an_hour_after_the_last() {
-    let rules = by_rules();
+    let rules = rule_sampler();
     assert_eq!(ten(&rules, 1_000), (1, "Default".to_owned()));
     assert!(rules.learn(&central(5, 0.0), at(1_000)));
     assert_eq!(ten(&rules, 4_600), (1, "x".to_owned()), "borrowed");
@@ -65,7 +65,7 @@ fn local_rules_hold_until_central_ones_come_and_an_hour_after_the_last() {
 
 #[test]
 fn a_quota_holds_until_its_end_and_survives_new_rules() {
-    let rules = by_rules();
+    let rules = rule_sampler();
     rules.learn(&central(5, 0.0), at(10));
     rules.aim(&target(3, 12.9));
     assert_eq!(ten(&rules, 11).0, 3);
@@ -79,7 +79,7 @@ fn a_quota_holds_until_its_end_and_survives_new_rules() {
 
 #[test]
 fn what_was_taken_is_reported_once_and_again_where_the_report_fails() {
-    let rules = by_rules();
+    let rules = rule_sampler();
     rules.learn(&central(5, 0.0), at(10));
     assert!(rules.report("id", at(10)).is_empty(), "nothing has matched");
     ten(&rules, 10);
@@ -95,7 +95,7 @@ fn what_was_taken_is_reported_once_and_again_where_the_report_fails() {
 
 #[test]
 fn every_request_of_many_threads_is_counted() {
-    let rules = by_rules();
+    let rules = rule_sampler();
     rules.learn(&central(5, 0.5), at(10));
     rules.aim(&target(7, 1_000.0));
     let sampled: u64 = std::thread::scope(|scope| {
@@ -116,11 +116,11 @@ fn every_request_of_many_threads_is_counted() {
 /// The spans of requests for these paths under these rules: name, rule and `SampleRate` of each.
 fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<String>, Option<String>, Option<String>)> {
     let rules = Rules::parse(rules.to_string().as_bytes()).unwrap();
-    let rules = ByRules::new("backend".to_owned(), "", &rules, String::new());
+    let rules = RuleSampler::new("backend".to_owned(), "", &rules, String::new());
     let sampler = Sampler { root: Root::Rules(Arc::new(rules)), parent_based: true };
     let recorded = recorded(sampler, Limits::default(), false, || {
         for path in paths {
-            let served = Served {
+            let served = ServerRequest {
                 method: "GET",
                 route: None,
                 path,
@@ -137,12 +137,12 @@ fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<Str
             server.in_scope(|| drop(tracing::info_span!("child")));
         }
     });
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     for span in recorded.spans {
         let of = |key: &str| attribute(&span.attributes, key);
-        told.push((of("url.path"), of(SAMPLING_RULE), of("SampleRate")));
+        found.push((of("url.path"), of(SAMPLING_RULE), of("SampleRate")));
     }
-    told
+    found
 }
 
 /// `/yes` is sampled, nothing else is.
@@ -186,7 +186,7 @@ fn a_decision_that_comes_is_kept_and_one_that_is_left_to_us_is_made() {
 
 #[test]
 fn a_segment_that_is_not_made_is_not_counted() {
-    let rules = Arc::new(by_rules());
+    let rules = Arc::new(rule_sampler());
     rules.learn(&central(5, 0.5), SystemTime::now());
     let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
     let layer = |layer| Layer { sampler, levels: "off".parse().unwrap(), ..layer };

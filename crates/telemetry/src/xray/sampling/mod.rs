@@ -13,7 +13,7 @@ use xray::rules::{MAX_STATISTICS, Statistics};
 
 use self::schedule::{Due, Schedule};
 use crate::config::Central;
-use crate::span::rules::ByRules;
+use crate::span::rules::RuleSampler;
 use crate::suppression::suppress;
 
 pub(crate) use client::Client;
@@ -22,7 +22,7 @@ pub(crate) use client::Client;
 ///
 /// # Errors
 /// The thread cannot be started.
-pub(crate) fn start(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
+pub(crate) fn start(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
     let mut poll = Poll {
         rules: Arc::downgrade(rules),
         client: Client::new(central.endpoint),
@@ -49,7 +49,7 @@ pub(crate) fn start(rules: &Arc<ByRules>, central: Central) -> io::Result<()> {
 }
 
 struct Poll {
-    rules: Weak<ByRules>,
+    rules: Weak<RuleSampler>,
     client: Client,
     client_id: String,
     schedule: Schedule,
@@ -61,7 +61,7 @@ struct Poll {
 }
 
 impl Poll {
-    fn ask_rules(&mut self, rules: &ByRules) {
+    fn ask_rules(&mut self, rules: &RuleSampler) {
         let asked = SystemTime::now();
         match self.client.rules() {
             Ok(found) => {
@@ -85,7 +85,7 @@ impl Poll {
         }
     }
 
-    fn ask_targets(&mut self, rules: &ByRules) {
+    fn ask_targets(&mut self, rules: &RuleSampler) {
         let statistics = rules.report(&self.client_id, SystemTime::now());
         let mut interval = None;
         let mut modified = None;
