@@ -1,13 +1,13 @@
 //! The adapter for actix-web: `App::new().wrap(TracingLogger::<RootSpan>::new())` makes the SERVER span of each request, with
-//! the stable conventions' names. Only 5xx are errors, each with the `exception` that the handler returned: the name of its
-//! type and its `Display`, which leaves the process so. Continues every caller's trace: use it in services that only other
+//! the names of the stable conventions. Only a 5xx is an error. It has the `exception` that the handler returned: the name of its
+//! type and its `Display`, which is exported unchanged. Continues every caller's trace: use it in services that only other
 //! services of yours reach. Health checks are not traced.
 //!
 //! [`client`] is the only place where such a service gets its client's address, scheme and host: from `X-Forwarded-*` if the
 //! app has a [`Trust`] among its data (`App::app_data`) and that trusts the peer, otherwise from the connection.
 //!
-//! [`finish`], directly inside `TracingLogger`, tells a caller whether its trace is recorded if the caller requests that by
-//! X-Ray's header. It also ends the span with the last byte of the response, even if a task that the handler has spawned holds
+//! [`finish`], directly inside `TracingLogger`, reports whether the trace is recorded to a caller that requests it in X-Ray's
+//! header. It also ends the span with the last byte of the response, even if a task that the handler has spawned holds
 //! a clone of the span:
 //!
 //! ```
@@ -105,7 +105,7 @@ pub fn client(request: &HttpRequest) -> Client<'_> {
 
 fn client_by<'a>(request: &'a HttpRequest, found: &SpanHeaders<'a>) -> Client<'a> {
     let connected = Client {
-        // A socket without an address is this machine's own.
+        // A peer without an address is on this machine: a Unix socket.
         address: request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), http::peer),
         scheme: if request.app_config().secure() { "https" } else { "http" },
         host: text(found.host).map(Into::into),
@@ -194,7 +194,7 @@ fn is_untraced(route: &str) -> bool {
     route.ends_with("/health-check") || route.starts_with("/health/") || route == "/metrics"
 }
 
-/// The names in [`propagation::FIELDS`], parsed: actix-web would make a name of a text at each look-up.
+/// The names in [`propagation::FIELDS`], parsed once: actix-web would parse a text at each look-up.
 static FIELDS: [HeaderName; 4] = [
     HeaderName::from_static("traceparent"),
     HeaderName::from_static("tracestate"),

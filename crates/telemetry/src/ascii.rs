@@ -6,7 +6,7 @@ use std::ops::Deref;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ascii<const N: usize>(pub(crate) [u8; N]);
 
-/// Eight bytes in hex, without a table: four of them at a time, each of whose digits is made in its own byte of a number.
+/// Eight bytes in hex, without a table: four at a time, each digit in its own byte of a number.
 pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
     let digits = |four: u64| {
         let pairs = (four | four << 16) & 0x0000_ffff_0000_ffff;
@@ -21,11 +21,11 @@ pub(crate) fn hex(bytes: [u8; 8]) -> [u8; 16] {
     (u128::from(high) << 64 | u128::from(low)).to_be_bytes()
 }
 
-/// Eight decimal digits of a number below 100,000,000, made like those of [`hex`]: its halves, their halves, and theirs, each where its
-/// digits will stand.
+/// Eight decimal digits of a number below 100,000,000, without a table: the number is halved three times, each half where its digits
+/// belong.
 pub(crate) fn decimal(number: u32) -> [u8; 8] {
     let halves = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
-    // By 100, and by 10: exact for numbers of four digits, and of two.
+    // Divides by 100, then by 10: exact for numbers of four digits, and of two.
     let hundreds = (halves * 10_486) >> 20 & 0x0000_007f_0000_007f;
     let pairs = hundreds | (halves - hundreds * 100) << 16;
     let tens = (pairs * 103) >> 10 & 0x000f_000f_000f_000f;
@@ -34,7 +34,7 @@ pub(crate) fn decimal(number: u32) -> [u8; 8] {
 }
 
 impl<const N: usize> Ascii<N> {
-    /// Writes `bytes` in hex from position `at` on: eight at a time as long as there is room for all of them, then the rest as far as there is.
+    /// Writes `bytes` in hex from position `at` on: eight at a time, then the remaining ones. Bytes that do not fit are not written.
     #[inline]
     pub(crate) fn hex<const B: usize>(mut self, at: usize, bytes: &[u8; B]) -> Self {
         let mut room = self.0.get_mut(at..).unwrap_or_default();
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn every_number_of_four_digits_is_written_in_both_places() {
+    fn every_four_digit_number_is_written_in_both_halves() {
         for number in 0..10_000 {
             let text = decimal(number * 10_000 + (9_999 - number));
             assert_eq!(text.as_slice(), format!("{number:04}{:04}", 9_999 - number).as_bytes());
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn hex_is_written_where_there_is_room() {
+    fn hex_is_written_only_where_it_fits() {
         assert_eq!(&*Ascii(*b"x......").hex(1, &[0x00, 0x9f, 0xff]), "x009fff");
         assert_eq!(&*Ascii(*b"...").hex(0, &[0xab, 0xcd]).byte(2, b'!'), "ab!");
         assert_eq!(&*Ascii(*b"...").hex(9, &[1]).byte(9, b'!'), "...");

@@ -38,13 +38,13 @@ pub(crate) fn attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_
     }
 }
 
-/// Whether each length in the encoding of a text of this many bytes is one byte, as it is in nearly every attribute.
+/// Whether every length in the encoding of a text of `length` bytes takes one byte, as in nearly every attribute.
 #[inline(always)]
 pub(crate) fn is_short(key: &str, length: usize) -> bool {
     key.len() + length < 0x80 - 6
 }
 
-/// Appends what comes before such a text. Its heads are written together, and a constant key as one piece.
+/// Appends everything that precedes a [short](is_short) text. Its heads are written together, and a constant key as one piece.
 #[inline(always)]
 pub(crate) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
     out.reserve(key.len() + length + 8);
@@ -94,7 +94,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// For a message whose attributes are `field`: at most `most` of them, with texts cut at `value_bytes`.
+    /// No attributes yet, for a message that has them as `field`: at most `most` of them, with texts cut at `value_bytes`.
     pub(crate) fn new(field: u8, most: u32, value_bytes: usize) -> Self {
         Self { field, encoding: Vec::new(), lengths: 0, left: most, dropped: 0, value_bytes }
     }
@@ -128,7 +128,7 @@ impl Attributes {
     }
 }
 
-/// The position of the attribute `key` among those that follow `start`, with nothing between them. OTLP's keys are unique.
+/// The position of the attribute `key` among the attributes from `start` on. OTLP's keys are unique.
 pub(crate) fn find(encoding: &[u8], start: usize, key: &str) -> Option<Range<usize>> {
     let mut at = start;
     let mut rest = encoding.get(at..)?;
@@ -159,7 +159,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// The bit of a key's length, modulo 64: it shows of most absent keys that they are absent.
+/// The bit of a key's length, modulo 64: for most absent keys, it shows without a search that they are absent.
 pub(crate) fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
 }

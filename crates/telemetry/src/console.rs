@@ -1,5 +1,5 @@
-//! The console: an event is one line on standard error, for people on a terminal, as JSON otherwise, with the trace and span
-//! in which it happened. Control characters are escaped, so that no value can begin a line or move a cursor.
+//! The console: each event is one line on standard error, with the trace and span in which it happened. On a terminal it is text for
+//! people, otherwise JSON. Control characters are escaped, so that no value can begin a line or move a cursor.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -33,13 +33,13 @@ enum ConsoleFormat {
 }
 
 impl Console {
-    /// Checked here, so that a typing error is a fault at start and not a silent console.
+    /// Reads `RUST_LOG` and `NO_COLOR`. An invalid filter is a fault at start, not a silent console.
     pub fn read(settings: &mut Settings) -> Self {
         let expected = "a level such as info, or info,backend=debug";
         let quiet = Targets::new()
             .with_default(LevelFilter::INFO)
             .with_target("actix_server", LevelFilter::WARN)
-            // actix reports an error for each request that cannot be read: its senders would fill the log.
+            // actix logs an error for each invalid request: any client could fill the log.
             .with_target("actix_http::h1", LevelFilter::OFF);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
@@ -88,7 +88,7 @@ impl Console {
                 line.push(("trace_id", span.trace_id().to_string().into()));
                 line.push(("span_id", span.span_id().to_string().into()));
             }
-            // Keys are unique: a field of the event that has one of these names gets another.
+            // Keys are unique: an event's field with one of these names gets a prefix.
             let prefix = |name: &str| if line.iter().any(|(own, _)| *own == name) { "event." } else { "" };
             let own = line.iter().map(|(name, value)| format!("{name:?}:{value}"));
             let more = fields.iter().map(|(name, value)| format!("{:?}:{value}", [prefix(name), *name].concat()));
@@ -122,7 +122,7 @@ fn colour(level: &Level) -> &'static str {
     }
 }
 
-/// A text whose control characters are written another way.
+/// A text whose control characters are escaped by the function.
 struct Escaped<'a>(&'a str, fn(char, &mut fmt::Formatter<'_>) -> fmt::Result);
 
 impl fmt::Display for Escaped<'_> {
@@ -152,7 +152,7 @@ struct ConsoleFields {
 
 impl ConsoleFields {
     fn put(&mut self, field: &Field, value: impl Into<Json>) {
-        // Fields in which the bridge from `log` describes its own callsite.
+        // The bridge from `log` describes its callsite in these fields.
         if field.name().starts_with("log.") {
             return;
         }
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_json_line_has_each_key_once_and_numbers_that_json_does_not_have_as_texts() {
+    fn a_json_line_has_unique_keys_and_non_finite_numbers_as_text() {
         let lines = Lines(Arc::default());
         tracing::subscriber::with_default(Registry::default().with(lines.clone()), || {
             tracing::info!(x = 1, x = 2, level = "own", float = f64::NAN, "it happened");

@@ -31,7 +31,7 @@ const OTHER: &str = "_OTHER";
 /// A request that is being served.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ServerRequest<'a> {
-    /// The method as it came; unknown methods are recorded as `_OTHER`.
+    /// The method as received; unknown methods are recorded as `_OTHER`.
     pub method: &'a str,
     /// The template of the route, `/api/activities/{uuid}`; `None` if no route matches.
     pub route: Option<&'a str>,
@@ -127,12 +127,12 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
     start::calling(parent, record, make)
 }
 
-/// Which end of an exchange a span is.
+/// The side of an exchange that a span records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// It served: a 4xx is the caller's error.
+    /// The span served the request: a 4xx is the caller's error.
     Server,
-    /// It called: a 4xx is an error too.
+    /// The span made the request: a 4xx is an error too.
     Client,
 }
 
@@ -169,7 +169,7 @@ pub fn record_error(span: &Span, kind: &str) {
     span.fail(kind);
 }
 
-/// The methods that the conventions know; every other one is `_OTHER`, so that a caller cannot invent names.
+/// The method if the conventions know it, otherwise `_OTHER`, so that a caller cannot invent names.
 pub fn known(method: &str) -> &'static str {
     const KNOWN: [&str; 10] = ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER)

@@ -45,10 +45,10 @@ pub struct Telemetry {
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// This process already has a `tracing` subscriber.
-    #[error("telemetry is installed in this process already: {0}")]
+    #[error("cannot install telemetry: this process already has a tracing subscriber: {0}")]
     Subscriber(#[from] tracing_subscriber::util::TryInitError),
     /// A thread for a destination, or for polling sampling rules, could not be started.
-    #[error("a thread of telemetry does not start: {0}")]
+    #[error("cannot start a thread of telemetry: {0}")]
     Thread(#[from] io::Error),
 }
 
@@ -286,7 +286,7 @@ fn ask_for_rules(_: &Arc<RuleSampler>, _: Central) -> io::Result<()> {
     Ok(())
 }
 
-/// The attributes that `detector` finds; prints why if it finds none.
+/// The attributes that `detector` finds; prints the reason if it finds none.
 fn detect(service: &str, detector: &Detector) -> Vec<(String, String)> {
     match ask(detector) {
         Ok(found) => found.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn however_a_process_ends_its_spans_are_delivered_and_counted_once() {
+    fn spans_are_delivered_and_counted_once_however_a_process_ends() {
         for (ending, created) in [("return", 5), ("shutdown", 5), ("panic", 5)] {
             let printed = printed(ending);
             let ledger = format!("test: otlp: {created} spans created = {created} delivered + 0 queued + 0 dropped");

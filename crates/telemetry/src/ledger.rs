@@ -1,5 +1,5 @@
 //! The ledger: the outcome of each span. At any moment, for each destination, `created = delivered + queued + dropped`,
-//! exactly. It is data: the pipeline counts, under one lock.
+//! exactly. Only data: the pipeline counts, under one lock.
 //!
 //! The ledger is available in code ([`current_ledger`](crate::current_ledger)), as JSON (it is [`Serialize`]) and as Prometheus text
 //! ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
@@ -70,7 +70,7 @@ pub enum Reason {
 pub enum Alteration {
     /// A field was cut, or stripped of characters that it must not contain; the metadata still has it whole.
     Truncated,
-    /// Metadata, then stacks, then SQL and long texts were left out, because a document would have been too large.
+    /// The document would have been too large: metadata, then stacks, then SQL and long texts were omitted.
     Shrunk,
     /// The span did not fit in its parent's document, and was sent separately.
     Split,
@@ -106,7 +106,7 @@ impl Ledger {
 }
 
 impl DestinationCounts {
-    /// Spans that will not arrive, for whatever reason.
+    /// Spans that will not arrive, for any reason.
     pub fn total_dropped(&self) -> u64 {
         self.dropped.values().sum()
     }
@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prometheus_reads_every_count_with_its_destination() {
+    fn prometheus_text_has_every_count_of_each_destination() {
         let counts = DestinationCounts {
             name: "otlp",
             kind: "otlp_http",

@@ -14,7 +14,7 @@ use crate::attribute::attribute;
 use crate::limits::Limits;
 use crate::value::Value;
 
-/// Not yet a stable convention, so that the crate of conventions has no constant for it.
+/// Not yet a stable convention, so the crate of conventions has no constant for it.
 const PROCESS_PID: &str = "process.pid";
 
 /// A process, as its spans describe it.
@@ -27,8 +27,8 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// This process as `service` of this `version`. Each of the `more` attributes replaces an earlier one and what is known
-    /// here.
+    /// This process as `service` of this `version`. Each of the `more` attributes replaces an earlier one with its key, also those that
+    /// are known here.
     pub(crate) fn new(service: &str, version: Option<&str>, more: &[(String, String)]) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
@@ -46,7 +46,7 @@ impl Resource {
             ("process.executable.name", program),
         ];
         let mut attributes: Vec<_> = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        // By the specification, `OTEL_SERVICE_NAME` and the service's own name come before the attributes.
+        // By the specification, `OTEL_SERVICE_NAME` and the service's own name take precedence over the attributes.
         for (key, value) in more.iter().filter(|(key, _)| key != SERVICE_NAME) {
             attributes.retain(|(known, _)| known != key);
             attributes.push((key.clone(), value.clone()));
@@ -105,7 +105,7 @@ impl Resource {
     }
 }
 
-/// A random UUID, version 4: another one for each process.
+/// A random UUID, version 4, for each process.
 fn instance() -> String {
     let random: u128 = rand::random();
     let bits = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
@@ -129,7 +129,7 @@ mod tests {
     use otlp::wire::{Field, Fields};
 
     #[test]
-    fn the_variable_adds_and_wins_but_for_the_services_name() {
+    fn configured_attributes_win_except_for_the_service_name() {
         let more = [("team", "found"), ("service.version", "7"), ("team", "a,b"), ("service.name", "other")];
         let more = more.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let resource = Resource::new("backend", Some("1"), &more);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_there_once_and_a_version_that_no_service_gives_is_not() {
+    fn keys_are_unique_and_an_unknown_version_is_absent() {
         let pid = ("process.pid".to_owned(), "container-7".to_owned());
         let resource = Resource::new("backend", None, &[pid]);
         let text = String::from_utf8_lossy(resource.encoding()).into_owned();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_has_a_uuid_of_its_own() {
+    fn each_instance_has_its_own_uuid() {
         let (one, other) = (instance(), instance());
         assert_ne!(one, other);
         assert_eq!((one.len(), one.as_bytes()[14], one.matches('-').count()), (36, b'4', 4));

@@ -1,4 +1,4 @@
-//! What the unit tests share.
+//! Shared by the unit tests.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
 use crate::span::{Parent, Recording};
 
-/// A span that began at a known time and lasts a quarter of a second.
+/// A span that starts at a known time and lasts a quarter of a second.
 pub(crate) struct Made(pub(crate) Box<Recording>);
 
-/// When these spans begin, in nanoseconds since 1970.
+/// When these spans start, in nanoseconds since 1970.
 const START: u64 = 1_700_000_000_000_000_000;
 
 /// The root of its trace, without attributes.
@@ -124,7 +124,7 @@ pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
     })
 }
 
-/// An endpoint that answers each request, given its head in lower case, with this status line and body.
+/// An endpoint that responds to each request, given its head in lower case, with a status line and a body.
 #[cfg(feature = "honeycomb")]
 pub(crate) fn endpoint(answer: impl Fn(&str) -> (&'static str, String) + Send + 'static) -> crate::address::Url {
     use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! The value of an attribute, of a span, an event or a log record.
+//! The value of an attribute of a span, an event or a log record.
 
 /// The value of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq)]

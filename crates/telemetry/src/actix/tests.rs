@@ -25,7 +25,7 @@ impl std::fmt::Display for NoDisk {
 impl ResponseError for NoDisk {}
 
 #[test]
-fn what_a_handler_returns_for_a_5xx_is_an_exception_unless_it_has_told_one() {
+fn a_5xx_error_of_a_handler_is_an_exception_unless_one_is_recorded() {
     let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
         rt::System::new().block_on(async {
             let silent = || async { Err::<&str, _>(NoDisk) };
@@ -83,7 +83,7 @@ fn a_handler_that_panics_fails_its_span() {
 }
 
 #[test]
-fn a_request_ends_with_its_response_and_not_with_what_its_handler_has_spawned() {
+fn a_request_ends_with_its_response_even_if_a_spawned_task_runs_on() {
     let Recorded { spans, .. } = recorded(Sampler::default(), Limits::default(), false, || {
         rt::System::new().block_on(async {
             let app = App::new()
@@ -106,7 +106,7 @@ fn a_request_ends_with_its_response_and_not_with_what_its_handler_has_spawned() 
 }
 
 #[test]
-fn every_field_that_is_propagated_is_looked_up() {
+fn every_propagated_header_is_looked_up() {
     let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::from_static("x"));
     assert!(!SpanHeaders::of(&headers).carries_context);
@@ -134,7 +134,7 @@ fn client_of(trust: Option<&str>, headers: &[(&'static str, &'static str)]) -> (
 }
 
 #[test]
-fn a_client_is_known_by_its_proxy_only_if_that_is_trusted() {
+fn a_forwarded_client_is_believed_only_from_a_trusted_proxy() {
     let headers = [
         ("x-forwarded-for", "192.0.2.7"),
         ("x-forwarded-proto", "https"),

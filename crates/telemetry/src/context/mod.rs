@@ -1,4 +1,4 @@
-//! The context of a trace: what a request brings, and what a span propagates. Neither reads nor writes a header.
+//! The context of a trace: what a request brings, and what a span propagates. Reads and writes no header.
 
 mod tracestate;
 
@@ -11,7 +11,7 @@ pub(crate) use tracestate::Tracestate;
 /// The context of a request: the span to continue from, or the span to link to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Incoming {
-    /// Without a span id if a trace was named without a span.
+    /// The parent; without a span id if the header named only a trace.
     pub(crate) parent: Option<SpanContext>,
     pub(crate) link: Option<SpanContext>,
     /// The tracestate of W3C's header: of the parent, or of the link if there is no parent.
@@ -19,11 +19,11 @@ pub struct Incoming {
     pub(crate) baggage: Option<Arc<str>>,
     /// The lineage of X-Ray's header, unchanged.
     pub(crate) lineage: Option<Arc<str>>,
-    /// The parent's side has not decided whether the trace is recorded, so our sampler does.
+    /// The caller has not decided whether the trace is recorded, so our sampler decides.
     pub(crate) is_undecided: bool,
     /// The caller wants to know whether the trace is recorded: see [`decision`](crate::propagation::decision).
     pub(crate) wants_decision: bool,
-    /// X-Ray's header disagreed with W3C's. If it named a span, the link is to that span.
+    /// X-Ray's header disagrees with W3C's. If it names a span, the link is to that span.
     pub(crate) has_conflict: bool,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct PendingRequest<'a> {
     pub(crate) path: &'a str,
 }
 
-/// What a span propagates to the spans within it.
+/// What a span propagates to the spans within it, besides its ids.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Propagated {
     pub(crate) user: Option<Arc<str>>,

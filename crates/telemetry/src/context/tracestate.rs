@@ -44,7 +44,7 @@ impl Tracestate {
         Self((!list.is_empty()).then(|| list.into()))
     }
 
-    /// The header's value; `None` if there is none to send.
+    /// The header's value; `None` if the list is empty.
     pub(crate) fn header(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_join_in_order_and_white_space_and_empty_members_go() {
+    fn headers_join_in_order_without_white_space_and_empty_members() {
         assert_eq!(read(&["foo=1", " ,bar=2\t,"]).unwrap(), "foo=1,bar=2");
         assert_eq!(read(&["", "foo=1", ""]).unwrap(), "foo=1");
         assert_eq!(read(&["1a-2_f*/@b-c=x y"]).unwrap(), "1a-2_f*/@b-c=x y");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_member_is_a_bad_list() {
+    fn one_invalid_member_invalidates_the_list() {
         for bad in
             ["foo=1,foo=2,bar", "FOO=1", "foo", "foo=", "foo=a=b", "foo =1", "@s=1", "=1", "foo.bar=1", "a=1,b=\u{7f}"]
         {
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_level_2_is_one_and_so_is_any_of_level_1() {
+    fn keys_of_level_1_and_level_2_are_valid() {
         let long = |count: usize| "z".repeat(count);
         for key in ["foo@", "foo@@bar", "foo@bar@baz", "a@1", &long(256), &format!("{}@{}", long(241), long(14))] {
             assert_eq!(read(&[&format!("{key}=1,bar=2")]).unwrap(), format!("{key}=1,bar=2"));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_32_members() {
+    fn a_list_has_at_most_32_members() {
         let many: Vec<String> = (0..33).map(|index| format!("k{index}=1")).collect();
         assert_eq!(read(&[&many.join(",")]), None);
         let full = Tracestate::parse([many[..32].join(",").as_str()].into_iter()).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_written_goes_first() {
+    fn a_written_member_comes_first() {
         let state = Tracestate::parse(["a=1,ot=th:c,b=2"].into_iter()).unwrap();
         assert_eq!(state.get("ot"), Some("th:c"));
         assert_eq!(state.get("o"), None);

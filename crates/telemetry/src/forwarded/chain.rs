@@ -1,4 +1,4 @@
-//! The hops that `Forwarded` or `X-Forwarded-*` list, parsed. Believes none of them.
+//! Parses the hops that `Forwarded` or `X-Forwarded-*` list. Does not decide which of them to believe.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ const MAX_HOPS: usize = 32;
 /// Bytes of all headers of one name; a longer one is invalid.
 const MAX_BYTES: usize = 4_096;
 
-/// A chain of hops, the client's end to the left.
+/// A chain of hops; the client is on the left.
 pub(super) enum Chain<'a> {
     Forwarded(Vec<Element<'a>>),
     XForwarded(Lists<'a>),
@@ -36,7 +36,7 @@ pub(super) struct Lists<'a> {
     ports: Vec<&'a str>,
 }
 
-/// What a proxy says of the request that it received.
+/// A proxy's claim about the request that it received.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Claim<'a> {
     pub(super) scheme: Option<&'static str>,
@@ -87,8 +87,8 @@ impl<'a> Chain<'a> {
         elements.iter().rev().map(|element| element.hop).chain(hops.iter().rev().copied())
     }
 
-    /// The client, and its place from the right: the right-most hop that is not trusted, or the left-most if all are. A hop without
-    /// an address ends the chain at the hop before it.
+    /// The client, and its position from the right: the rightmost untrusted hop, or the leftmost if all are trusted. A hop without an
+    /// address ends the chain at the hop before it.
     pub(super) fn walk(&self, trust: &Trust, peer: IpAddr) -> (IpAddr, usize) {
         let mut client = peer;
         for (at, hop) in self.hops().take(MAX_HOPS).enumerate() {
@@ -120,7 +120,8 @@ impl<'a> Chain<'a> {
 
 impl<'a> Lists<'a> {
     fn claim(&self, at: usize) -> Claim<'a> {
-        // A list as long as the addresses has a value for each hop. Any other has one value for all, the first: the outermost proxy's.
+        // A list with as many values as there are addresses has one for each hop. In any other list the first value, the outermost proxy's,
+        // applies to all.
         let pick = |list: &[&'a str]| {
             let is_by_hop = list.len() == self.hops.len();
             let index = if is_by_hop { list.len().saturating_sub(at + 1) } else { 0 };
@@ -134,7 +135,7 @@ impl<'a> Lists<'a> {
 impl<'a> Claim<'a> {
     /// The host and port of the claim. A port alone belongs to the host that the connection shows.
     pub(super) fn authority(self, own: Option<&str>) -> Option<Cow<'a, str>> {
-        // Balancers that end TLS name 80 or 443 whatever the client wrote: as a host without a port does.
+        // Load balancers that end TLS name port 80 or 443 even if the client named none.
         let port = self.port.filter(|port| ![default_port("http"), default_port("https")].contains(&Some(*port)));
         let with_port = |host: &str| {
             let authority = Authority::parse(host).filter(|authority| authority.port().is_none())?;
@@ -181,7 +182,7 @@ fn list<'a, I: Iterator<Item = &'a str>>(
     is_present.then(|| (bytes <= MAX_BYTES).then_some(entries))
 }
 
-/// The elements of `Forwarded`. A quote that a client leaves open does not hide what a trusted proxy appends: then no quote counts.
+/// The elements of `Forwarded`. If a quote is left open, quotes are ignored: a client must not hide what a trusted proxy appends.
 fn elements(value: &str) -> impl Iterator<Item = &str> {
     let mut quotes = Quotes::default();
     for character in value.chars() {
@@ -204,7 +205,7 @@ fn authority(text: &str) -> Option<&str> {
     Authority::parse(text).map(|_| text)
 }
 
-/// A token, or a quoted text without escapes: no address and no host needs one.
+/// A token, or a quoted text without escapes: addresses and hosts need none.
 fn plain(value: &str) -> Option<&str> {
     match value.strip_prefix('"') {
         Some(quoted) => quoted.strip_suffix('"').filter(|text| !text.contains('\\')),
@@ -231,7 +232,7 @@ fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     text.split(move |character| !quotes.follow(character) && character == separator)
 }
 
-/// Where quoted text begins and ends.
+/// Tracks where quoted text begins and ends.
 #[derive(Default)]
 struct Quotes {
     is_open: bool,

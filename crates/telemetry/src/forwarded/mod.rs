@@ -1,7 +1,7 @@
-//! What is believed about the client of a request: its address, and the scheme and host that it used. Starts from what the connection
-//! itself shows, and follows `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) or `X-Forwarded-*` from the right, as
-//! far as their writers are [trusted](Trust). A proxy appends to the right: an entry to the left of the first address that is not
-//! trusted is that client's own claim, and is not read. Bounded; a value that cannot be parsed is not believed.
+//! The client of a request: its address, and the scheme and host that it used. Starts from the connection, and follows `Forwarded`
+//! ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) or `X-Forwarded-*` from the right, as long as the hop that wrote an entry is
+//! [trusted](Trust). A proxy appends to the right: an entry to the left of the first address that is not
+//! trusted is that client's own claim, and is not read. Bounded; an invalid value is ignored.
 //!
 //! ```
 //! use telemetry::forwarded::Client;
@@ -28,8 +28,8 @@ use settings::host::Authority;
 use self::chain::{Chain, Claim};
 use crate::propagation::{Headers, Trust};
 
-/// Headers that claim an address, a scheme or a host of the client, by this standard, by custom or by one vendor. A proxy that
-/// has resolved the client removes them all, so that no service behind it believes another one.
+/// Headers that claim an address, a scheme or a host of the client, by the standard, by custom or by one vendor. A proxy
+/// that has resolved the client removes them all, so that no service behind it believes a false one.
 pub const CLAIMS: [&str; 18] = [
     "cf-connecting-ip",
     "fastly-client-ip",
@@ -54,7 +54,7 @@ pub const CLAIMS: [&str; 18] = [
 /// The client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client<'a> {
-    /// Of the client; IPv4 is never written as IPv6.
+    /// The client's address; IPv4 is never written as IPv6.
     pub address: IpAddr,
     /// `http` or `https`.
     pub scheme: &'static str,
@@ -63,8 +63,8 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// From `self`, which is what the connection shows, to what a trusted peer says in `Forwarded` or `X-Forwarded-*`. If both
-    /// headers are there and disagree, a trusted peer has not written both, and neither is believed.
+    /// Resolves the client from `self`, which is the connection's, and from the `Forwarded` or `X-Forwarded-*` of a trusted peer. If both
+    /// are there and disagree, a trusted peer has not written both, and neither is believed.
     #[must_use]
     pub fn resolve(self, headers: &'a impl Headers, trust: &Trust) -> Self {
         if !trust.trusts(self.address) {
@@ -79,7 +79,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The same for a service behind one proxy, which reads one form alone: `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    /// Like [`resolve`](Self::resolve), for a service behind one proxy: reads only `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
     #[must_use]
     pub fn resolve_behind(self, headers: &'a impl Headers, trust: &Trust) -> Self {
         let chain = if trust.trusts(self.address) { Chain::x_forwarded(headers) } else { None };
@@ -89,7 +89,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// The same without borrowing from the request.
+    /// This client, without borrowing from the request.
     pub fn into_owned(self) -> Client<'static> {
         let Self { address, scheme, host } = self;
         Client { address, scheme, host: host.map(|host| Cow::Owned(host.into_owned())) }
@@ -123,7 +123,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Believes what the claims agree on, or what one of them says alone.
+    /// Believes what both claims agree on, or what only one of them states.
     fn with(self, address: IpAddr, claims: [Claim<'a>; 2]) -> Self {
         let [one, other] = &claims;
         let scheme = match (one.scheme, other.scheme) {
@@ -140,7 +140,7 @@ impl<'a> Client<'a> {
     }
 }
 
-/// The network that counts as one client where requests are limited: an IPv4 address, or the /64 of an IPv6 address, which one
+/// The network that counts as one client in rate limits: an IPv4 address, or the /64 of an IPv6 address, which one
 /// household has to itself.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

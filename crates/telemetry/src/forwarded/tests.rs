@@ -114,7 +114,7 @@ fn the_scheme_is_that_of_the_client() {
         // As many values as addresses: one for each hop.
         (&[("for", "192.0.2.7, 10.0.0.2"), ("proto", "https,http")], "https"),
         (&[("for", "198.51.100.1, 192.0.2.7"), ("proto", "https, http")], "http"),
-        // Otherwise the outermost proxy's counts for all.
+        // Otherwise the outermost proxy's value applies to all.
         (&[("for", "192.0.2.7"), ("proto", "https,http")], "https"),
         (&[("proto", "https,http")], "https"),
         (&[("for", "192.0.2.7, 10.0.0.2"), ("proto", "https")], "https"),
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn a_lie_of_the_client_is_not_believed(lie in "[0-9a-f:.,\" ]{0,40}", client in 1u32..0x0900_0000) {
+    fn a_false_claim_of_the_client_is_ignored(lie in "[0-9a-f:.,\" ]{0,40}", client in 1u32..0x0900_0000) {
         let client = IpAddr::from(client.to_be_bytes());
         for chain in [format!("{lie}, {client}"), format!("{lie}, {client}, 10.0.0.7")] {
             prop_assert_eq!(address(TRUSTED, &[("for", &chain)]), client.to_string());
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn an_element_of_the_client_is_not_believed(lie in "(for=|proto=https|[0-9.,;\"\\\\ ]){0,12}", client in 1u32..0x0900_0000) {
+    fn an_element_from_the_client_is_ignored(lie in "(for=|proto=https|[0-9.,;\"\\\\ ]){0,12}", client in 1u32..0x0900_0000) {
         let client = IpAddr::from(client.to_be_bytes());
         for appended in [format!("{lie}, for={client};proto=http"), format!("{lie}, for=\"{client}:80\";proto=http")] {
             let found = resolved(TRUSTED, &[("f", &appended)]);

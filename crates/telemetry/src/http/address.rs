@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;
 
-/// The address of a peer in the form that spans record.
+/// A peer's address in the form that spans record: IPv4 is never written as IPv6.
 pub fn peer(address: SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
@@ -59,7 +59,7 @@ pub fn address(peer: IpAddr) -> AddressText {
 }
 
 pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
-    // A port is short, so its colon is searched from the end.
+    // A port is short, so the search for its colon starts at the end.
     let colon = authority.bytes().rposition(|byte| byte == b':');
     let parts = colon.and_then(|colon| Some((authority.get(..colon)?, authority.get(colon + 1..)?.parse().ok()?)));
     parts.map_or((authority, None), |(host, port)| (host, Some(port)))

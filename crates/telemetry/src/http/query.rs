@@ -1,14 +1,14 @@
-//! What a span records of a query: which keys were given, no value. A key that does not look like a name, and any part that is
-//! not `key=value`, may be a user's text and is left out too.
+//! A query as spans record it: its keys, and no value. A key that does not look like a name, or a part that is not `key=value`, may
+//! be a user's text and is redacted too.
 
-/// Replaces what is left out, as the conventions specify.
+/// Replaces each redacted part, as the conventions specify.
 const REDACTED: &str = "REDACTED";
 /// The most pairs that are recorded; later pairs are not.
 const MAX_PAIRS: usize = 16;
 /// The most bytes of a key.
 const MAX_KEY: usize = 24;
 
-/// Keys as they came, each value replaced.
+/// The keys unchanged, each value redacted.
 pub(super) fn redacted(query: &str) -> String {
     let mut kept = String::with_capacity(query.len().min(256));
     for pair in query.split('&').filter(|pair| !pair.is_empty()).take(MAX_PAIRS) {
@@ -54,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_is_ever_told(keys in prop::collection::vec("[a-z_]{1,8}|.{0,8}", 0..20), value in "[0-9]{6,12}|[a-z]{30,40}") {
+        fn no_value_is_ever_recorded(keys in prop::collection::vec("[a-z_]{1,8}|.{0,8}", 0..20), value in "[0-9]{6,12}|[a-z]{30,40}") {
             let query = keys.iter().map(|key| format!("{key}={value}")).collect::<Vec<_>>().join("&");
             let kept = redacted(&query);
             prop_assert!(!kept.contains(&value), "{kept}");

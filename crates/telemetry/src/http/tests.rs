@@ -11,7 +11,7 @@ fn values(request: ServerRequest<'_>, keys: &[&str]) -> Vec<Option<String>> {
 }
 
 #[test]
-fn the_client_is_the_peer_unless_somebody_else_is_known_to_be() {
+fn the_client_is_the_peer_unless_another_is_known() {
     let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
     let addresses = |peer, client| {
         let request =
@@ -25,7 +25,7 @@ fn the_client_is_the_peer_unless_somebody_else_is_known_to_be() {
 }
 
 #[test]
-fn a_peer_has_a_port_and_an_unknown_method_its_original_on_both_sides() {
+fn the_peers_port_and_an_unknown_methods_original_are_recorded() {
     let peer = Some([127, 0, 0, 1].into());
     let request = ServerRequest {
         method: "BREW",
@@ -64,7 +64,7 @@ fn a_response_is_recorded_with_its_connection() {
 }
 
 #[test]
-fn a_query_is_told_by_its_keys() {
+fn a_query_is_recorded_by_its_keys() {
     let of = |query| {
         let request = ServerRequest { method: "GET", path: "/", query, scheme: "http", ..ServerRequest::default() };
         values(request, &["url.query"])
@@ -82,7 +82,7 @@ fn an_authority_is_split_at_its_port() {
 }
 
 #[test]
-fn an_address_is_written_as_it_is_read() {
+fn an_address_is_written_as_it_was_parsed() {
     for text in [
         "0.0.0.0",
         "127.0.0.1",
@@ -98,7 +98,7 @@ fn an_address_is_written_as_it_is_read() {
 }
 
 #[test]
-fn a_method_that_nobody_knows_is_other() {
+fn an_unknown_method_is_other() {
     assert_eq!(known("GET"), "GET");
     assert_eq!(known("get"), "_OTHER");
     assert_eq!(known("BREW"), "_OTHER");

@@ -1,5 +1,5 @@
 //! The workers of a queue. Each worker sends batch after batch, retries if that may help, and sends nothing to a destination
-//! that is closed to us. A pause that one worker was asked for applies to all. Changes no count itself: it returns each outcome
+//! that is closed to us. A pause that a destination requests applies to all workers. Changes no count itself: it returns each outcome
 //! to the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use super::record::Record;
 use crate::ledger::Reason;
 use crate::suppression::suppress;
 
-/// At most one line for each kind of trouble in this time.
+/// Each kind of trouble is logged at most once in this time.
 const QUIET: Duration = Duration::from_secs(60);
 /// How often a batch is retried before it is given up.
 pub(super) const RETRIES: u32 = 6;
@@ -81,8 +81,8 @@ impl Queue {
     /// settled, because the batch may be retried for minutes.
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
-        // A success lifts neither pause nor closure: it may have been on its way before the pause was requested. Both end when
-        // their time is over.
+        // A success ends neither a pause nor a closure: it may have been sent before the pause was requested. Both end when their
+        // time has passed.
         let Some(error) = outcome.error.as_ref().or(outcome.warning.as_ref()) else { return };
         if outcome.error.is_some() {
             state.counts.last_error = Some(error.clone());

@@ -5,9 +5,9 @@ use std::time::Duration;
 /// The bounds of one destination's queue, in number, in size and in time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Records that may wait for, or be on their way to, the destination.
+    /// Records that may wait or be in flight.
     pub(crate) queue: usize,
-    /// Bytes of the records that may wait or be on their way.
+    /// Bytes of the records that may wait or be in flight.
     pub(crate) queue_bytes: usize,
     /// Records in one export.
     pub(crate) batch: usize,
@@ -15,7 +15,7 @@ pub(crate) struct Pace {
     pub(crate) batch_bytes: usize,
     /// How long a record waits for others, to be exported with them.
     pub(crate) delay: Duration,
-    /// Exports at the same time, each on a separate thread.
+    /// Concurrent exports, each on a separate thread.
     pub(crate) flights: usize,
     /// The pause before a batch is retried; each further pause is twice as long.
     pub(crate) pause: Duration,

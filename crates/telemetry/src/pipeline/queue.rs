@@ -14,7 +14,7 @@ const OVERHEAD: usize = 64;
 /// Number of waiting records that are exported before the delay has ended.
 const FULL: usize = 1_024;
 
-/// What the ledger records of a destination besides its counts.
+/// A destination as the ledger names it.
 pub(crate) struct Destination {
     pub(crate) name: &'static str,
     pub(crate) kind: &'static str,
@@ -24,9 +24,9 @@ pub(crate) struct Destination {
 /// One destination's queue and counts.
 pub(crate) struct Queue {
     pub(super) state: Mutex<QueueState>,
-    /// Signals that there is a batch, or that the end is near. Each worker has its own.
+    /// Signals a batch, or the shutdown. Each worker has its own.
     pub(super) work: Box<[Condvar]>,
-    /// Signals that records have been settled, or that the end is near: for the thread that waits for the end, and for pauses.
+    /// Signals settled records, or the shutdown, to the thread that shuts down and to workers that pause.
     pub(super) settled: Condvar,
     pub(super) pace: Pace,
 }
@@ -37,13 +37,13 @@ pub(super) struct QueueState {
     /// its connection is open. The others are for when it is busy sending.
     idle: Vec<usize>,
     waiting: VecDeque<Record>,
-    /// When the first waiting record came, or was left behind by a batch.
+    /// When the first waiting record was pushed, or when a batch left it behind.
     since: Instant,
-    /// Bytes of all queued records: waiting or on their way.
+    /// Bytes of all queued records: waiting or being sent.
     bytes: usize,
     /// Bytes of the waiting records alone.
     waiting_bytes: usize,
-    on_the_way: usize,
+    sending: usize,
     /// The destination requested, or needs, a pause until then.
     pub(super) not_before: Option<Instant>,
     pub(super) closed: Option<Closed>,
@@ -52,7 +52,7 @@ pub(super) struct QueueState {
     pub(super) counts: DestinationCounts,
 }
 
-/// Why the destination accepts nothing from us, and until when.
+/// Why, and until when, the destination accepts nothing from us.
 pub(super) struct Closed {
     pub(super) until: Instant,
     pub(super) reason: Reason,
@@ -95,7 +95,7 @@ impl Queue {
             since: Instant::now(),
             bytes: 0,
             waiting_bytes: 0,
-            on_the_way: 0,
+            sending: 0,
             not_before: None,
             closed: None,
             logged: BTreeMap::new(),
@@ -160,7 +160,7 @@ impl Queue {
         let left = state.queued();
         state.lose(left, Reason::Shutdown);
         state.waiting.clear();
-        state.on_the_way = 0;
+        state.sending = 0;
         state.bytes = 0;
         state.waiting_bytes = 0;
         self.work.iter().for_each(Condvar::notify_all);
@@ -171,7 +171,7 @@ impl Queue {
         self.pace.batch.clamp(1, FULL)
     }
 
-    /// Wakes a worker if one is idle. Releases the lock before, because a woken worker needs it first.
+    /// Wakes a worker if one is idle. Releases the lock first, because the woken worker needs it.
     fn wake(&self, mut state: MutexGuard<'_, QueueState>) {
         let last = state.idle.pop();
         drop(state);
@@ -197,7 +197,7 @@ impl Queue {
         state
     }
 
-    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` at the end.
+    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` once the queue is drained.
     pub(super) fn next(&self, worker: usize) -> Option<Vec<Record>> {
         let mut state = self.lock();
         loop {
@@ -228,7 +228,7 @@ impl Queue {
             }
             count += 1;
         }
-        state.on_the_way += count;
+        state.sending += count;
         let batch: Vec<Record> = state.waiting.drain(..count).collect();
         state.waiting_bytes -= batch.iter().map(|record| record.len()).sum::<usize>();
         if !state.waiting.is_empty() {
@@ -240,9 +240,9 @@ impl Queue {
 
     pub(super) fn settle(&self, batch: &[Record], outcome: Outcome) {
         let mut state = self.lock();
-        // A batch that comes back after the end was already counted when the queue closed.
+        // A batch that returns after the queue closed was counted when it closed.
         if state.phase != Phase::Closed {
-            state.on_the_way -= batch.len();
+            state.sending -= batch.len();
             state.bytes -= batch.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
             let mut left = batch.len();
             for (reason, count) in outcome.dropped {
@@ -266,7 +266,7 @@ impl Queue {
 
 impl QueueState {
     fn queued(&self) -> usize {
-        self.waiting.len() + self.on_the_way
+        self.waiting.len() + self.sending
     }
 
     fn lose(&mut self, count: usize, reason: Reason) {

@@ -13,7 +13,7 @@ use crate::ledger::{DestinationCounts, Reason};
 
 type Step = fn(usize) -> Outcome;
 
-/// An exporter that handles each batch as the test says next.
+/// An exporter that handles each batch by the test's next step.
 struct Scripted(Arc<Mutex<Receiver<Step>>>);
 
 impl Exporter for Scripted {
@@ -64,7 +64,7 @@ fn shut(queue: &Arc<Queue>, timeout: Duration) -> DestinationCounts {
 const LONG: Duration = Duration::from_secs(60);
 
 #[test]
-fn what_is_pushed_is_delivered_at_the_latest_at_shutdown() {
+fn pushed_records_are_delivered_at_shutdown_at_the_latest() {
     let (queue, next) = queue(1_000);
     push(&queue, 3);
     next.send(|_| Outcome::default()).unwrap();
@@ -96,7 +96,7 @@ fn a_refused_part_of_a_batch_is_counted_with_its_reason() {
 }
 
 #[test]
-fn a_panic_in_an_exporter_is_counted_and_the_worker_goes_on() {
+fn a_worker_survives_a_panic_of_its_exporter_and_counts_it() {
     let (queue, next) = queue(1_000);
     push(&queue, 1);
     next.send(|_| panic!("an exporter's fault, made by this test")).unwrap();
@@ -116,7 +116,7 @@ const AWAY: Step = |size| {
 };
 
 #[test]
-fn a_batch_is_sent_again_until_it_is_taken() {
+fn a_batch_is_retried_until_it_is_accepted() {
     let (queue, next) = queue(1_000);
     push(&queue, 3);
     next.send(AWAY).unwrap();
@@ -135,7 +135,7 @@ fn a_batch_is_sent_again_until_it_is_taken() {
 }
 
 #[test]
-fn a_batch_that_is_never_taken_is_given_up() {
+fn a_batch_that_is_never_accepted_is_given_up() {
     let (queue, next) = queue(1_000);
     push(&queue, 3);
     for _ in 0..=RETRIES {
@@ -148,7 +148,7 @@ fn a_batch_that_is_never_taken_is_given_up() {
 }
 
 #[test]
-fn a_destination_that_is_closed_to_us_is_not_asked_again() {
+fn a_closed_destination_receives_no_further_batch() {
     let (queue, next) = queue(1_000);
     push(&queue, 2);
     next.send(|size| {
@@ -169,7 +169,7 @@ fn a_destination_that_is_closed_to_us_is_not_asked_again() {
 }
 
 #[test]
-fn a_closed_destination_is_said_although_it_was_refused_before() {
+fn a_closed_destination_is_logged_even_after_a_refusal() {
     let (queue, next) = queue(1_000);
     push(&queue, 2);
     const REFUSED: Step = |size| {
@@ -188,7 +188,7 @@ fn a_closed_destination_is_said_although_it_was_refused_before() {
 }
 
 #[test]
-fn a_pause_that_is_asked_for_is_obeyed_beyond_our_own_and_has_a_bound() {
+fn a_requested_pause_is_obeyed_up_to_its_bound() {
     for (requested, least) in [(Duration::from_millis(30), 30), (LONG, 50)] {
         let (queue, next) = queue(1_000);
         let begun = Instant::now();

@@ -1,5 +1,5 @@
-//! [W3C Baggage](https://www.w3.org/TR/baggage/): a list of members that travels with the trace as it came, percent-encoding
-//! and properties kept. Baggage over the limits is dropped whole, never cut within a member.
+//! [W3C Baggage](https://www.w3.org/TR/baggage/): a list of members that is propagated unchanged, with its percent-encoding
+//! and properties. Baggage over the limits is dropped whole, never cut within a member.
 
 use std::sync::Arc;
 
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_kept_as_they_came() {
+    fn members_are_propagated_unchanged() {
         assert_eq!(read(&["a=b%20c;p=1 , d = e", "f=g"]).unwrap(), "a=b%20c;p=1,d = e,f=g");
         assert_eq!(read(&["", " , "]), None);
         for bad in ["a", "=b", "a b=c", "a=b c", "a=\"b\"", "a=b\\"] {

@@ -3,13 +3,13 @@
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
 pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];
 
-/// Stands for a value that is not visible ASCII: no parser accepts it, so that it invalidates what it comes with.
+/// Replaces a value that is not visible ASCII. No parser accepts it, so it invalidates the header that has it.
 pub(crate) const UNREADABLE: &str = "\u{0}";
 
 /// Looks up header values; implemented for the header maps of `http` 1 and of actix-web.
 pub trait Headers {
-    /// Each value of the header `name` (lower case), in order. A value that is not visible ASCII must not be left out, but
-    /// given as a text that is not visible ASCII either.
+    /// Each value of the header `name` (lower case), in order. A value that is not visible ASCII must not be skipped:
+    /// return a text that is not visible ASCII either.
     fn values<'a>(&'a self, name: &'static str) -> impl Iterator<Item = &'a str>;
 }
 

@@ -1,4 +1,4 @@
-//! Incoming headers and the outgoing headers that follow, a line for each case.
+//! Incoming headers and the outgoing headers that result, one line for each case.
 
 use ::http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry_proto::tonic::trace::v1::Span as Recorded;
@@ -25,7 +25,7 @@ struct Given {
 /// The result.
 #[derive(Debug, PartialEq)]
 struct Then {
-    /// X-Ray's header of the next request: `R` for the root that came, `N` for a new one, without the parent.
+    /// X-Ray's header of the next request, without the parent: `R` is the incoming root, `N` a new one.
     next: String,
     /// The parent of the SERVER span, if it is recorded.
     parent: Option<String>,
@@ -191,7 +191,7 @@ const CASES: &[Case] = &[
 ];
 
 #[test]
-fn each_header_does_what_it_says() {
+fn each_header_has_its_documented_effect() {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     for &(lines, trust, samples, next, parent, answer, marks) in CASES {
         let expected =
@@ -201,7 +201,7 @@ fn each_header_does_what_it_says() {
 }
 
 #[test]
-fn a_lineage_is_not_said_in_w3cs_headers() {
+fn a_lineage_is_not_written_into_w3c_headers() {
     let mut next = Vec::new();
     recorded(Sampler::default(), Limits::default(), false, || {
         let lines = format!("T: 00-{TRACE}-{PARENT}-01\ntracestate: vendor=1\nX: Root=R;Lineage=1:b:0");
@@ -215,7 +215,7 @@ fn a_lineage_is_not_said_in_w3cs_headers() {
 }
 
 #[test]
-fn any_w3c_id_is_written_as_x_ray_spells_it() {
+fn any_w3c_id_is_written_in_x_rays_form() {
     let mut next = Vec::new();
     recorded(Sampler::default(), Limits::default(), false, || {
         let incoming = extract(&headers(&format!("T: 00-{}-{PARENT}-01", "f".repeat(32))), &Trust::ALWAYS, None);
@@ -226,7 +226,7 @@ fn any_w3c_id_is_written_as_x_ray_spells_it() {
 }
 
 #[test]
-fn without_its_propagator_nothing_of_it_is_read() {
+fn a_header_without_its_propagator_is_ignored() {
     let both = headers("X: Root=R;Sampled=?;Lineage=1:b:0\nbaggage: a=b");
     let propagators: Propagators = "tracecontext".parse().unwrap();
     assert_eq!(propagators.extract(&both, &Trust::ALWAYS, None), Incoming::default());

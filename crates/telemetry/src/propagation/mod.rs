@@ -3,8 +3,8 @@
 //! `baggage`, and `xray`; all three are on by default. Valid W3C context wins over X-Ray's. If both are valid and disagree, the
 //! span is linked to the other and has the attribute `trace.context.conflict`.
 //!
-//! An X-Ray header without a `Parent`, as a load balancer sends it, names a trace and no span: the first span here has no
-//! parent, but that trace id. Without the name of a span there is nothing to link to, either.
+//! An X-Ray header without a `Parent`, as a load balancer sends it, names a trace but no span: the first span here has that
+//! trace id and no parent. Without a span there is nothing to link to, either.
 
 mod baggage;
 pub(crate) mod headers;

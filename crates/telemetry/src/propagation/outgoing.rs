@@ -1,4 +1,4 @@
-//! What is sent of a span's context: the headers of a request that is made within it, and of the response to its caller.
+//! The headers that carry a span's context: those of a request that is made within it, and those of the response to its caller.
 
 use tracing::Span;
 
@@ -14,7 +14,7 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
     headers
 }
 
-/// Passes to `set` the headers of a request that is made within `span`, one after the other: [`outgoing`] without its copies.
+/// Passes to `set` each header of a request that is made within `span`: [`outgoing`] without its copies.
 pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
@@ -39,8 +39,8 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     });
 }
 
-/// Passes to `report` what the caller learns of the span that served it: the value of a `Server-Timing` response header, the
-/// [`trace_id`], and the [`decision`] if the caller requested it.
+/// Passes to `report` what a response may reveal of its span: the value of a `Server-Timing` header, the [`trace_id`], and the
+/// [`decision`] if the caller requested it.
 pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
     served(span, |open| {
         let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
@@ -65,7 +65,7 @@ pub fn trace_id(span: &Span) -> Option<String> {
     served(span, |open| open.context.trace_id().to_string())
 }
 
-/// Looks at a real span, not at one that only propagates a context.
+/// Looks at a span, unless it only propagates a context.
 fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
     span::with_open(span, |open| (!open.passes).then(|| look(open)))?
 }

@@ -51,7 +51,7 @@ impl Propagators {
                 Incoming { parent: Some(parent), state, baggage: baggage(), ..Incoming::default() }
             }
             (Verdict::Continue, Some(parent), Some(other)) => {
-                // What is known of another trace does not apply to this one.
+                // X-Ray's header of another trace does not apply to this one.
                 let same = other.context.trace_id() == parent.trace_id();
                 let wants_decision = same && other.wants_decision();
                 let lineage = other.lineage.clone().filter(|_| same);
@@ -105,5 +105,5 @@ impl FromStr for Propagators {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not among them")]
+#[error("there is no propagator {0:?}")]
 pub(crate) struct NotAPropagator(String);

@@ -26,7 +26,7 @@ fn w3c_wins_over_x_ray() {
 }
 
 #[test]
-fn what_is_not_trusted_is_linked() {
+fn an_untrusted_context_is_linked() {
     let headers = headers(&[("traceparent", W3C)]);
     let peer = |text: &str| Some(text.parse().unwrap());
     assert!(extract(&headers, &Trust::loopback(), peer("127.0.0.1")).parent.is_some());
@@ -38,13 +38,13 @@ fn what_is_not_trusted_is_linked() {
 }
 
 #[test]
-fn bad_headers_count_as_none() {
+fn invalid_headers_count_as_missing() {
     let bad = headers(&[("traceparent", "00-zz"), ("x-amzn-trace-id", "Root=1-2-3")]);
     assert_eq!(extract(&bad, &Trust::ALWAYS, None), Incoming::default());
 }
 
 #[test]
-fn a_disagreement_is_linked_and_said() {
+fn a_conflict_is_linked_and_recorded() {
     let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY)]);
     let incoming = extract(&both, &Trust::ALWAYS, None);
     assert_eq!(ids(incoming.link).unwrap().0, "5759e988bd862e3fe1be46a994272793");
@@ -55,7 +55,7 @@ fn a_disagreement_is_linked_and_said() {
 }
 
 #[test]
-fn a_strangers_baggage_is_dropped_but_for_the_keys_that_are_allowed() {
+fn untrusted_baggage_is_dropped_except_for_allowed_keys() {
     let given = headers(&[("traceparent", W3C), ("baggage", "user=1,role=admin")]);
     let trust = |text: &str| text.parse::<Trust>().unwrap().with_baggage(vec!["user".to_owned()]);
     let baggage = |trust: &Trust| extract(&given, trust, None).baggage;
@@ -70,7 +70,7 @@ fn a_strangers_baggage_is_dropped_but_for_the_keys_that_are_allowed() {
 fn propagators_are_chosen_by_name() {
     let chosen = |text: &str| text.parse::<Propagators>().map_err(|error| error.to_string());
     assert_eq!(chosen("tracecontext, baggage,xray"), Ok(Propagators::default()));
-    assert_eq!(chosen("b3"), Err("\"b3\" is not among them".to_owned()));
+    assert_eq!(chosen("b3"), Err("there is no propagator \"b3\"".to_owned()));
     assert!(chosen("none,xray").is_err());
     let both = headers(&[("traceparent", W3C), ("x-amzn-trace-id", XRAY), ("baggage", "a=b")]);
     let of = |text: &str| chosen(text).unwrap().extract(&both, &Trust::ALWAYS, None);

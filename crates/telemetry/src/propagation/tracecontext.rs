@@ -116,7 +116,7 @@ mod tests {
         }
 
         #[test]
-        fn a_context_survives_its_text(trace in 1u128.., span in 1u64.., flags in 0u8..4) {
+        fn a_context_is_read_back_from_its_text(trace in 1u128.., span in 1u64.., flags in 0u8..4) {
             let context = SpanContext::new(TraceId::from_bytes(trace.to_be_bytes()), SpanId::from_bytes(span.to_be_bytes()),
                 TraceFlags::new(flags), true, TraceState::default());
             prop_assert_eq!(read(&[&traceparent(&context)], &[]).unwrap().0, context);

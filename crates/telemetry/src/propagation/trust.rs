@@ -24,7 +24,7 @@ enum TrustPolicy {
     Peers(Vec<IpNet>),
 }
 
-/// What is done with a context that was read.
+/// How a context is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,
@@ -33,10 +33,10 @@ pub(super) enum Verdict {
 }
 
 impl Trust {
-    /// Trusts every caller: for a service that only other services of ours reach.
+    /// Trusts every caller: for a service that only our own services can reach.
     pub const ALWAYS: Self = Self { policy: TrustPolicy::Everyone, baggage: Vec::new() };
 
-    /// Continues callers on this machine; the others' requests start a new trace that is linked to theirs.
+    /// Continues the traces of callers on this machine; other requests start a new trace that is linked to the caller's.
     pub fn loopback() -> Self {
         let [v4, v6] = ["127.0.0.0/8", "::1/128"].map(network);
         Self { policy: TrustPolicy::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
@@ -95,7 +95,7 @@ impl FromStr for Trust {
     }
 }
 
-/// Why a text is not a valid setting of trust.
+/// A text that does not say whom to trust.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a network")]
 pub struct NotTrust(String);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_an_error() {
+    fn an_invalid_network_is_an_error() {
         for text in ["", "sometimes", "10.0.0.0/33", "::/129", "10.0.0.0/8,", "10.0.0/8", "10.0.0.0/-1"] {
             assert!(text.parse::<Trust>().is_err(), "{text}");
         }

@@ -17,7 +17,7 @@ pub(super) const FIELD: &str = "x-amzn-trace-id";
 pub(super) struct ParsedHeader {
     /// Without a span id if no parent is named.
     pub(super) context: SpanContext,
-    /// The header names no trace, and declares that this one is not recorded: the context has a new trace id.
+    /// The header names no trace, and only declares that it is not recorded. The context has a new trace id.
     nameless: bool,
     sampled: Sampled,
     pub(super) lineage: Option<Arc<str>>,
@@ -96,7 +96,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_as_the_same(trace in 1u128.., span in 1u64.., sampled in any::<bool>()) {
+        fn a_written_header_is_read_back(trace in 1u128.., span in 1u64.., sampled in any::<bool>()) {
             let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
             let trace = TraceId::from_bytes(trace.to_be_bytes());
             let context = SpanContext::new(trace, SpanId::from_bytes(span.to_be_bytes()), flags, false, TraceState::default());

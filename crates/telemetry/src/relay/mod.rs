@@ -1,5 +1,5 @@
-//! Spans that other programs made and that are delivered with ours: into the same queues and the same ledger, as spans of another
-//! service. The caller decides which senders are admitted, by a token in each span. Every byte is treated as hostile: a message
+//! Delivers other programs' spans with ours: through the same queues and the same ledger, as spans of another service. The
+//! caller decides which senders are admitted, by a token in each span. Every byte is treated as hostile: a message
 //! that is not OTLP is refused as a whole, an invalid span is rejected and counted, and only attributes on an allow list are
 //! kept. Knows no HTTP; keeps nothing between messages.
 
@@ -27,7 +27,7 @@ use crate::value::Value;
 
 /// The attribute that carries a span's token. It is not recorded.
 pub const TOKEN: &str = "telemetry.relay.token";
-/// Marks each span as made by another service.
+/// The attribute that marks a span as made by another service.
 const RELAYED: &str = "telemetry.relayed";
 
 /// The most spans of one message; further spans are rejected.
@@ -59,7 +59,7 @@ const ALLOWED: [&str; 9] = [
 const QUERY: [&str; 2] = ["url.query", "url.fragment"];
 const URL: &str = "url.full";
 
-/// Accepts spans of some services, and of no others.
+/// Accepts spans of the given services, and of no others.
 #[derive(Debug)]
 pub struct Relay {
     makers: Vec<Arc<Resource>>,
@@ -255,7 +255,7 @@ impl Rejection {
             Self::Service => "of a service that is not relayed here",
             Self::Invalid => "without valid ids and a name, or neither INTERNAL nor CLIENT",
             Self::Time => "more than an hour old or in the future",
-            Self::Token => "without a token that is good for their trace",
+            Self::Token => "without a token that is valid for their trace",
             Self::TooMany => "beyond the 512 of one message",
         }
     }

@@ -65,7 +65,7 @@ fn bytes_of(records: &[Record]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_span_is_taken_with_what_it_may_say_and_its_own_makers_name() {
+fn an_accepted_span_keeps_allowed_attributes_and_its_service() {
     let (rejected, records) = read(&message("cruddur-page", &[span()]));
     assert_eq!((rejected, records.len()), (BTreeMap::new(), 1));
     let span = wire::Span::decode(&*records[0]).unwrap();
@@ -87,7 +87,7 @@ fn a_span_is_taken_with_what_it_may_say_and_its_own_makers_name() {
 }
 
 #[test]
-fn a_span_that_is_not_what_it_should_be_is_rejected_for_its_reason() {
+fn an_invalid_span_is_rejected_with_its_reason() {
     let changed = |member: &str, value: Json| {
         let mut span = span();
         span[member] = value;
@@ -115,7 +115,7 @@ fn a_span_that_is_not_what_it_should_be_is_rejected_for_its_reason() {
 }
 
 #[test]
-fn what_is_not_otlp_is_refused_whole() {
+fn a_message_that_is_not_otlp_is_refused_whole() {
     let relay = Relay::new(["cruddur-page"]);
     for json in ["", "1", "[]", "{\"resourceSpans\": 1}", "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": 1}]}]}"] {
         let read = relay.read(Encoding::Json, json.as_bytes(), UNIX_EPOCH + NOW, |_, _| true);
@@ -130,7 +130,7 @@ fn what_is_not_otlp_is_refused_whole() {
 }
 
 #[test]
-fn a_bad_value_costs_no_neighbour() {
+fn an_invalid_value_does_not_cost_other_spans() {
     let mut odd = span();
     odd["attributes"][5] = json!({"key": "http.response.status_code", "value": {"intValue": "x"}});
     odd["status"] = json!(null);
@@ -141,7 +141,7 @@ fn a_bad_value_costs_no_neighbour() {
 }
 
 #[test]
-fn the_answer_counts_what_was_rejected_and_says_why() {
+fn the_response_counts_rejected_spans_with_reasons() {
     let taken =
         RelayedSpans { records: Vec::new(), rejected: BTreeMap::from([(Rejection::Token, 2), (Rejection::Time, 1)]) };
     let json: Json = serde_json::from_slice(&taken.response(Encoding::Json)).unwrap();

@@ -72,7 +72,7 @@ impl EncodedEvent {
         Self { message: String::new(), attributes, is_log, trace: None, is_failure, error: None, name }
     }
 
-    /// Records an error of which only the text is known. If `Debug` formatted the error, its type is the word before a bracket.
+    /// Records an error that is only a text. If `Debug` formatted it, the word before a bracket is the error's type.
     fn error_text(&mut self, text: &str) {
         if let Some(kind) = type_in(text) {
             self.attributes.set(EXCEPTION_TYPE, Value::Text(kind));
@@ -150,7 +150,7 @@ pub(crate) fn kind(error: &dyn Debug) -> Option<String> {
     type_in(&format!("{error:?}")).map(str::to_owned)
 }
 
-/// The first word of a derived `Debug`. The text after it may hold anything and is left out.
+/// The first word of a derived `Debug`. The text after it may hold anything and is omitted.
 fn type_in(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(end)?;
@@ -189,7 +189,7 @@ impl Visit for EncodedEvent {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.message = value.to_owned(),
-            // Fields in which the bridge from `log` describes its own callsite.
+            // The bridge from `log` describes its callsite in these fields.
             key if key.starts_with("log.") => {}
             TRACE_ID if self.is_log && trace_id(value).is_some() => self.trace = trace_id(value),
             ERROR => self.error_text(value),

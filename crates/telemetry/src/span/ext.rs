@@ -15,8 +15,8 @@ use crate::value::Value;
 
 /// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.
 pub trait SpanExt {
-    /// Records several things with one look-up; `record` is not called unless the span is recorded. Anything that `record` records
-    /// on this span other than through its argument is lost.
+    /// Records several things with one look-up; `record` is called only if the span is recorded. Whatever `record` records on this span
+    /// other than through its argument is lost.
     fn record_with(&self, record: impl FnOnce(&mut Recording));
 
     /// Sets an attribute, replacing an earlier one with this key.
@@ -29,13 +29,13 @@ pub trait SpanExt {
         self.record_with(|span| span.fail(kind));
     }
 
-    /// Adds an `exception` event with its type, message and stack; empty ones are left out.
+    /// Adds an `exception` event with its type, message and stack; empty texts are omitted.
     fn exception(&self, kind: &str, message: &str, stacktrace: &str) {
         self.record_with(|span| span.exception(kind, message, stacktrace));
     }
 
-    /// The span's ids, by which others link to it; they exist whether or not the span is recorded. `None` if our layer does not
-    /// know the span.
+    /// The span's ids, by which others link to it; they exist whether or not the span is recorded. `None` if our layer does not know
+    /// the span.
     fn context(&self) -> Option<SpanContext>;
 
     /// Links to a related span that is not this one's parent: the work of the linked span was done for this one too.

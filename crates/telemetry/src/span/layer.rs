@@ -1,5 +1,5 @@
-//! The layer that turns `tracing`'s spans into exported ones. It first decides whether a span is sampled, writes the span's
-//! fields straight into its encoding, and hands the encoding to every queue when the span ends. A span ends when its owner ends
+//! The layer that turns `tracing`'s spans into exported ones. It decides whether a span is sampled, writes the span's fields
+//! directly into its encoding, and pushes the encoding to every queue when the span ends. A span ends when its owner ends
 //! it ([`end`]), otherwise when its last clone is dropped. A span that a panic leaves or closes has failed. Spans and events on
 //! an exporter's own thread are neither traced nor exported, so that no export can cause another.
 
@@ -34,7 +34,7 @@ use crate::pipeline::Queue;
 use crate::suppression::is_suppressed;
 use crate::value::Value;
 
-/// The libraries that carry spans: if their spans were recorded, the exporters would trace themselves.
+/// The libraries that exporters use: if their spans were recorded, the exporters would trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
 
 /// The target of the spans of requests.
@@ -51,7 +51,7 @@ pub(crate) struct Layer {
     pub(crate) console: Console,
     /// Which spans are made.
     pub(crate) levels: SpanLevels,
-    /// No spans are made; the context that a request brought is propagated unchanged.
+    /// No spans are made; an incoming context is propagated unchanged.
     pub(crate) disabled: bool,
 }
 
@@ -88,7 +88,7 @@ impl Layer {
         }
     }
 
-    /// `None` if no span is made and there is nothing to propagate.
+    /// Begins a span. Returns `None` if no spans are made and there is nothing to propagate.
     pub(super) fn begin(
         &self,
         name: &str,
@@ -151,7 +151,7 @@ impl Layer {
 
 /// Replaces a span if no spans are made, as OpenTelemetry's
 /// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
-/// the context that a request brought, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
+/// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
 /// because no sampler decides here.
 fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     let of = |context, propagated| {
@@ -167,7 +167,7 @@ fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     of(named.unwrap_or(SpanContext::NONE), propagated)
 }
 
-/// Records the context that a request brought on the span that continues it.
+/// Records an incoming context on the span that continues it.
 fn record_incoming(incoming: &Incoming, span: &mut Recording) {
     if let Some(link) = &incoming.link {
         let state = if incoming.parent.is_none() { incoming.state.header() } else { None };

@@ -1,5 +1,5 @@
-//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` says otherwise. If a span is not
-//! made, what happens within it belongs to the span around it.
+//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` sets another level. If a span is not
+//! made, its events and children belong to the span around it.
 
 use std::str::FromStr;
 
@@ -31,7 +31,7 @@ impl FromStr for SpanLevels {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A word that is not a level would be a target with all its spans, so a typing error would be a silent filter.
+        // A word that is not a level would count as a target with all its spans, so a typing error would be a silent filter.
         let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
         // Patterns over spans and fields, which other filters support, would be a target too.
         let is_wrong = |part: &&str| part.contains('[') || (!part.contains('=') && !is_level(part));
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_word_that_is_not_a_level_is_refused() {
+    fn an_unknown_level_is_refused() {
         for text in ["loud", "info,tower_http", "tower_http=loud", "info,,debug", "info,[span]=debug"] {
             assert!(text.parse::<SpanLevels>().is_err(), "{text}");
         }

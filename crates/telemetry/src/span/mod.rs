@@ -3,7 +3,7 @@
 //! A span ends when the work it stands for ends. With `tracing` that is when its last clone is dropped, even if a library holds
 //! one for longer, as sqlx's thread for SQLite does. Make the spans of such calls with [`OwnedSpan`], or call [`SpanExt::end`].
 //!
-//! Each failure is an error in the trace, without any code in the application. An ERROR event fails its span and becomes its
+//! Each failure is an error in the trace without code in the application. An ERROR event fails its span and becomes its
 //! `exception` event: `#[tracing::instrument(err)]` writes one. A panic that leaves or closes the span does the same.
 //!
 //! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and

@@ -11,7 +11,7 @@ thread_local! {
 /// Keeps `open` for the span that `tracing` makes next on this thread.
 #[inline]
 pub(super) fn keep(open: Option<Open>) {
-    // A thread that ends may make a span after its thread-local values are gone.
+    // An ending thread may make a span after its thread-local values are gone.
     NEXT.try_with(|next| *next.borrow_mut() = open).unwrap_or_default();
 }
 

@@ -1,4 +1,4 @@
-//! The state of an open span in `tracing`'s registry, and the ways to it.
+//! The state of an open span in `tracing`'s registry, and access to it.
 
 use std::sync::Arc;
 
@@ -22,11 +22,11 @@ pub(crate) struct Open {
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
     pub(crate) within: Option<Id>,
-    /// Not a span, but the context that a request brought: it is propagated, and no response names it as the span that served.
+    /// Not a span, but an incoming context: it is propagated, and no response names it as its span.
     pub(crate) passes: bool,
 }
 
-/// Records on `span` without foreign code: [`SpanExt::record_with`] with one look-up less.
+/// Records on `span` with one look-up less than [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
 pub(crate) fn record_on(span: &Span, record: impl FnOnce(&mut Recording)) {
     with_open(span, |open| open.recording.as_deref_mut().map(record));
 }

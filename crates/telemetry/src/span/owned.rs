@@ -31,7 +31,7 @@ impl OwnedSpan {
         Self(start::within_current(name, record))
     }
 
-    /// Owns the end of a span that other code has made.
+    /// Takes over the end of a span that other code has made.
     #[cfg(feature = "actix")]
     pub(crate) fn of(span: Span) -> Self {
         Self(span)

@@ -7,8 +7,8 @@ use otlp::wire::{Field, Fields};
 
 use super::field::{self, IS_REMOTE};
 
-/// A text as it is in an encoding. It was a `str` when it was written, and most texts are only copied. Code that needs a `str`
-/// again has the text checked once more.
+/// A text in an encoding. It was a `str` when it was written, and most texts are only copied. Code that needs a `str` again pays for
+/// another check.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Text<'a>(&'a [u8]);
 
@@ -24,7 +24,7 @@ pub(crate) enum Scalar<'a> {
 /// A key and its value.
 pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
-/// What distinguishes a span from others with the same content: its ids and its times, with which its encoding begins.
+/// The ids and the times of a span, with which its encoding begins: they distinguish it from spans with the same content.
 /// Tracestate and flags are there too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {

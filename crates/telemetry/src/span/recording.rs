@@ -28,8 +28,8 @@ pub struct Recording {
     /// Nanoseconds since 1970.
     start: u64,
     pub(crate) limits: Limits,
-    /// The encoding. Up to `attributes_at` it has the ids and the times, of which the end is filled in when it comes; then
-    /// attributes and nothing else.
+    /// The encoding. Up to `attributes_at` it has the ids and the times, whose end is filled in when the span ends; then only
+    /// attributes.
     encoding: Vec<u8>,
     attributes_at: usize,
     attributes: u32,
@@ -63,7 +63,7 @@ pub(crate) struct Parent {
     pub(crate) remote: bool,
 }
 
-/// The size of a span, in bytes, from which nothing is added to it: Honeycomb's limit for an event.
+/// Nothing is added to a span that is larger than this, in bytes: Honeycomb's limit for an event.
 const MOST: usize = 1_000_000;
 /// The name of the event that records an exception.
 pub(super) const EXCEPTION: &str = "exception";
@@ -158,7 +158,7 @@ impl Recording {
         }
     }
 
-    /// Counts what another process dropped, or what we dropped of its data.
+    /// Counts data as dropped, by another process or by us.
     pub(crate) fn drop_more(&mut self, attributes: u32, events: u32, links: u32) {
         self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
         self.dropped_events = self.dropped_events.saturating_add(events);
@@ -227,12 +227,12 @@ impl Recording {
         record
     }
 
-    /// Whether another attribute may not be added.
+    /// Whether no further attribute may be added.
     fn has_no_room(&self) -> bool {
         self.attributes >= self.limits.attributes || self.is_full()
     }
 
-    /// Whether the span holds so much that nothing more is added.
+    /// Whether the span is so large that nothing more is added.
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
     }

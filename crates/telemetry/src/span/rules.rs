@@ -1,5 +1,5 @@
-//! Decides by X-Ray's sampling rules: the central ones for an hour after they came, otherwise the local ones. Counts the
-//! requests that each central rule took until they have been reported; unreported counts are lost at exit. Each decision holds,
+//! Decides by X-Ray's sampling rules: the central ones for an hour after they arrive, otherwise the local ones. Counts the
+//! requests of each central rule until the counts are reported; unreported counts are lost at exit. Each decision holds,
 //! for a short time, one lock of the rule that decides. Sends no requests; the poller passes in responses.
 
 #[cfg(test)]
@@ -19,19 +19,19 @@ use crate::limits::bounded;
 /// How long central rules are valid, in seconds.
 const LIVES: u64 = 3_600;
 
-/// The rules of a service, and the counts of what they took.
+/// Samples by the rules of a service, and counts each rule's requests.
 #[derive(Debug)]
 pub(crate) struct RuleSampler {
     /// The name of the service's segments, with which a rule's `ServiceName` is compared.
     service: String,
     service_type: &'static str,
-    /// The rules as a line at start shows them.
+    /// A description of the rules for the line that is printed at start.
     shown: String,
     local: RuleTable,
     central: RwLock<Option<Arc<RuleTable>>>,
 }
 
-/// Rules in their order; the last takes the requests that no other takes.
+/// Rules in their order; the last applies to requests that match no other.
 #[derive(Debug)]
 struct RuleTable {
     entries: Vec<RuleEntry>,
@@ -50,7 +50,7 @@ struct RuleEntry {
 #[derive(Debug)]
 struct RuleState {
     reservoir: Reservoir,
-    /// The rate for requests that the reservoir leaves.
+    /// The rate for requests beyond the reservoir.
     rate: Threshold,
     counts: RuleCounts,
     /// At least one request has matched the rule, so its statistics are reported.
@@ -75,7 +75,7 @@ pub(crate) struct RuleDecision {
 }
 
 impl RuleSampler {
-    /// Rules for the service of this name and of this X-Ray type, by `local` rules until central ones come.
+    /// Samples for the service of this name and X-Ray type, by `local` rules until central ones arrive.
     pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
         let entry = |rule: &Rule| RuleEntry::new(rule, Reservoir::local(rule.reservoir()));
         let local = RuleTable { entries: local.iter().map(entry).collect(), until: u64::MAX };
@@ -84,7 +84,7 @@ impl RuleSampler {
 
     /// Decides for a trace of these 56 random bits that starts `now`, by its request if it starts with one.
     pub(crate) fn decide(&self, now: SystemTime, random: u64, request: Option<&PendingRequest<'_>>) -> RuleDecision {
-        // The cost of matching a text with a pattern is bounded with the text's length.
+        // The length of a text bounds the cost of matching it with a pattern.
         let request = Request {
             service: &self.service,
             service_type: self.service_type,
@@ -99,7 +99,7 @@ impl RuleSampler {
         }
     }
 
-    /// Replaces the central rules by those that came `now`. Returns whether they differ from the earlier ones.
+    /// Replaces the central rules with those that arrived `now`. Returns whether they differ from the earlier ones.
     pub(crate) fn learn(&self, rules: &Rules, now: SystemTime) -> bool {
         let before = self.central();
         let mut states: HashMap<&str, &Arc<Mutex<RuleState>>> = HashMap::new();
@@ -122,7 +122,7 @@ impl RuleSampler {
         others
     }
 
-    /// What each central rule that was ever matched has taken since the last report. The counts start anew.
+    /// The counts since the last report of each central rule that was ever matched. The counts restart at zero.
     pub(crate) fn report(&self, client_id: &str, now: SystemTime) -> Vec<Statistics> {
         let table = self.central();
         let mut statistics = Vec::new();
@@ -210,7 +210,7 @@ impl std::fmt::Display for RuleSampler {
     }
 }
 
-/// No change is left half done, so a state is valid after a panic too.
+/// No change can be interrupted halfway, so a state is valid even after a panic.
 fn lock(state: &Mutex<RuleState>) -> MutexGuard<'_, RuleState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

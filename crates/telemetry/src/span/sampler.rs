@@ -1,4 +1,4 @@
-//! Which traces are recorded: OpenTelemetry's samplers, which decide before anything of a span is built. A ratio is decided by
+//! Which traces are recorded: OpenTelemetry's samplers, which decide before any part of a span is built. A ratio is decided by
 //! the trace id's 56 random bits, the same in every service. The ratio is carried in the `ot` entry of tracestate as its
 //! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
 //! many requests it stands for. A caller may send other random bits in that entry, its `rv`: they decide instead, and are
@@ -21,7 +21,7 @@ use crate::context::{PendingRequest, Tracestate};
 pub(crate) struct Sampler {
     /// For a trace that starts here.
     pub(crate) root: Root,
-    /// A trace that comes with a decision keeps it.
+    /// Keeps an incoming decision.
     pub(crate) parent_based: bool,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum Root {
     On,
     Off,
     Ratio(Threshold),
-    /// Traces whose request X-Ray's rules take.
+    /// Traces whose request X-Ray's rules sample.
     Rules(Arc<RuleSampler>),
 }
 
@@ -61,7 +61,7 @@ impl Root {
 
 impl Sampler {
     /// The decision for a span in `trace` that starts `now` in this process, with `request` if it serves one. `parent` is its
-    /// remote parent, if there is one, and `state` came with that.
+    /// remote parent, if there is one, and `state` the parent's.
     pub(crate) fn decide(
         &self,
         trace: TraceId,
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_takes_its_part_by_the_random_bits() {
+    fn a_ratio_decides_by_the_random_bits() {
         let quarter = Sampler { root: Root::ratio(0.25), parent_based: true };
         assert!(!quarter.decide(trace(0xbf_ffff_ffff_ffff), None, Tracestate::default(), None, UNIX_EPOCH).sampled);
         let taken = quarter.decide(trace(0xc0_0000_0000_0000), None, Tracestate::default(), None, UNIX_EPOCH);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_that_comes_is_kept_with_what_it_stands_for() {
+    fn an_incoming_decision_is_kept_with_its_rate() {
         let state = Tracestate::default().with("x", "1").with("ot", "rv:1;th:e");
         let flags = [TraceFlags::SAMPLED, TraceFlags::default()];
         let [sampled, not] = flags
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn random_bits_that_come_decide_and_go_on() {
+    fn incoming_random_bits_decide_and_are_propagated() {
         let flags = TraceFlags::default();
         for (rv, ratio, sampled, rate, sent) in [
             ("c0000000000000", 0.25, true, Some(4), "ot=th:c;rv:c0000000000000,x=1"),
@@ -181,7 +181,7 @@ mod tests {
         ] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
             let state = Tracestate::default().with("x", "1").with("ot", &format!("rv:{rv};th:8"));
-            // The trace's own bits say the opposite.
+            // The trace's own bits would decide the opposite.
             let trace = trace(if sampled { 0 } else { u64::MAX });
             let parent = SpanContext::new(trace, SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
             let decision = sampler.decide(trace, Some(&parent), state, None, UNIX_EPOCH);
@@ -190,7 +190,7 @@ mod tests {
         }
     }
 
-    /// What the sampled ones of 100,000 requests add up to. Their random bits are evenly spread, so that nothing here is left to chance.
+    /// The sum of the rates of the sampled ones among 100,000 requests. Their random bits are evenly spread, so the result is deterministic.
     fn counted(decide: impl Fn(TraceId) -> Decision) -> f64 {
         let step = 0x9e_3779_b97f_4a7c | 1;
         let traces = (1..=100_000_u64).map(|index| trace(index.wrapping_mul(step)));
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn sampled_requests_count_for_all_of_them_at_every_ratio() {
+    fn sampled_requests_add_up_to_all_requests_at_every_ratio() {
         for ratio in [0.9, 0.75, 0.6, 0.51, 0.5, 0.45, 0.3, 0.25, 0.15, 0.1, 0.07, 0.03, 0.01] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: true };
             let count = counted(|trace| sampler.decide(trace, None, Tracestate::default(), None, UNIX_EPOCH));
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sampler_is_shown_with_its_ratio() {
+    fn a_sampler_is_displayed_with_its_ratio() {
         for (ratio, shown) in [(0.6, "1 of 1.67"), (0.25, "1 of 4"), (1.0, "all"), (0.0, "none"), (0.01, "1 of 100")] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
             assert_eq!(sampler.to_string(), format!("traceidratio, {shown}"));

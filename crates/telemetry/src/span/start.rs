@@ -1,5 +1,4 @@
-//! Spans that are started and recorded before `tracing` makes them: once a span is made, each thing that is recorded costs a
-//! look-up.
+//! Spans that are started and recorded before `tracing` makes them. Once a span is made, each recorded value costs a look-up.
 
 use tracing::Span;
 
@@ -13,13 +12,13 @@ use crate::suppression::is_suppressed;
 /// The name of a request's span, until another name is set.
 pub(crate) const HTTP: &str = "HTTP";
 
-/// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later comes
+/// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later is
 /// too late for the sampler, and splits the trace if a child exists already.
 pub(crate) fn continuing(name: &str, incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
     begin_recorded(|layer| layer.begin(name, non_empty(incoming), None, None), |_| {}, make)
 }
 
-/// The span of a request. A sampler may decide by the request, and the span continues the context that the request brought.
+/// The span of a request. A sampler may decide by the request, and the span continues the request's context.
 pub(crate) fn serving(
     request: PendingRequest<'_>,
     incoming: &Incoming,

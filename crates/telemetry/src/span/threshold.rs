@@ -43,7 +43,7 @@ pub(super) fn rate_of_entry(entry: &str, trace: TraceId) -> Option<i64> {
     rate(number(&format!("{digits:0<14}"))?, brought(entry).unwrap_or_else(|| random(trace)))
 }
 
-/// The random bits in an incoming entry, by which other services have decided.
+/// The random bits in an incoming entry, by which other services decided.
 pub(super) fn brought(entry: &str) -> Option<u64> {
     value(entry, "rv:").filter(|digits| digits.len() == 14).and_then(number)
 }

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_or_has_no_form_is_left_out_whole_and_counted() {
+    fn a_value_that_does_not_fit_is_omitted_whole_and_counted() {
         let mut metadata = Metadata::default();
         metadata.put("default", "long", &"x".repeat(100));
         metadata.put("default", "short", &1);

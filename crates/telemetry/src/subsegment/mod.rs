@@ -63,7 +63,7 @@ pub fn annotate<'v>(span: &Span, key: &str, value: impl Into<Value<'v>>) {
 /// ```
 pub fn begin_segment(name: impl Into<Cow<'static, str>>, incoming: &Incoming) -> Scope {
     let make = || tracing::info_span!(parent: None, "segment");
-    // A sampler counts each span that starts, so none starts that will not be made.
+    // The sampler counts each span that starts, so a span starts only if it will be made.
     let span = match tracing::span_enabled!(Level::INFO) {
         true => start::continuing("segment", incoming, make),
         false => Span::none(),

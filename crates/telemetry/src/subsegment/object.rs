@@ -1,9 +1,9 @@
-//! JSON that every reader of a document can parse: limited in depth, and without numbers or characters that some parsers accept
-//! and others refuse. A single invalid value would cost the whole document.
+//! JSON that every reader of a document can parse: limited in depth, and without numbers or characters that only some parsers
+//! accept. A single invalid value would cost the whole document.
 
 use serde_json::Value;
 
-/// How deep objects and lists may nest: documents nest too, and readers stop at some depth.
+/// How deep objects and lists may nest: documents nest too, and readers limit the depth.
 const DEEPEST: usize = 16;
 
 /// An object, as text in its shortest form.
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_reader_would_refuse_is_none() {
+    fn json_that_some_readers_refuse_is_none() {
         assert_eq!(Object::parse(" {\"b\": [1.5] ,\n\"a\":null}\n").unwrap().as_str(), r#"{"a":null,"b":[1.5]}"#);
         for text in ["", "1", "[{}]", r#"{"a":"\ud800"}"#, r#"{"a":1e999}"#, "{} {}", r#"{"a":1}x"#] {
             assert_eq!(Object::parse(text), None, "{text}");

@@ -44,7 +44,7 @@ fn a_subsegment_is_a_span_with_annotations_and_metadata() {
 }
 
 #[test]
-fn what_begins_within_nests_below_and_leaving_the_block_closes() {
+fn subsegments_nest_and_leaving_a_block_closes_them() {
     let spans = spans(|| {
         let _segment = begin_segment("job", &Incoming::default());
         {
@@ -61,7 +61,7 @@ fn what_begins_within_nests_below_and_leaving_the_block_closes() {
 }
 
 #[test]
-fn a_segment_continues_what_came_and_not_the_span_around_it() {
+fn a_segment_continues_the_incoming_trace_not_the_span_around_it() {
     let mut headers = ::http::HeaderMap::new();
     let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
     headers.insert("x-amzn-trace-id", ::http::HeaderValue::from_static(header));
@@ -76,7 +76,7 @@ fn a_segment_continues_what_came_and_not_the_span_around_it() {
 }
 
 #[test]
-fn an_exception_and_a_panic_mark_it_as_failed() {
+fn an_exception_or_a_panic_fails_a_subsegment() {
     #[derive(Debug, thiserror::Error)]
     #[error("no store")]
     struct Store(#[source] std::fmt::Error);
@@ -111,7 +111,7 @@ async fn pause() {
 }
 
 #[test]
-fn asynchronous_work_is_within_while_it_runs_and_only_then() {
+fn a_subsegment_is_current_only_while_its_work_runs() {
     fn is_send<T: Send>(value: T) -> T {
         value
     }
@@ -173,7 +173,7 @@ impl Serialize for Unwanted {
 }
 
 #[test]
-fn what_is_not_sampled_is_not_written() {
+fn metadata_is_not_serialised_without_sampling() {
     let sampler = Sampler { root: Root::Off, parent_based: true };
     let spans = recorded(sampler, Limits::default(), false, || {
         let mut subsegment = begin_subsegment("none");
@@ -185,7 +185,7 @@ fn what_is_not_sampled_is_not_written() {
 }
 
 #[test]
-fn one_that_is_closed_too_early_ends_with_what_is_within() {
+fn a_subsegment_closed_too_early_ends_with_its_children() {
     let spans = spans(|| {
         let outer = begin_subsegment("outer");
         let inner = begin_subsegment("inner");
@@ -200,7 +200,7 @@ fn one_that_is_closed_too_early_ends_with_what_is_within() {
 }
 
 #[test]
-fn each_line_of_the_page_for_python_is_in_its_code_that_is_compiled() {
+fn each_line_of_the_table_for_python_is_in_compiled_code() {
     let page = include_str!("../../../../docs/src/xray-recorder.md");
     let code: Vec<_> = page.split("```").filter_map(|block| block.strip_prefix("rust")).collect();
     let code = code.concat();

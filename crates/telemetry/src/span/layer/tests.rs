@@ -23,7 +23,7 @@ fn of(span: &Span, key: &str) -> Option<String> {
 }
 
 #[test]
-fn a_span_is_told_by_its_fields_and_by_what_is_said_later() {
+fn a_span_records_its_fields_and_later_values() {
     let spans = spans(|| {
         let span = tracing::info_span!(
             "work",
@@ -66,7 +66,7 @@ fn children_share_their_parents_trace_and_carry_its_user() {
 }
 
 #[test]
-fn a_request_continues_what_it_brought_and_says_it_to_the_next() {
+fn a_request_continues_its_context_and_propagates_it() {
     let mut headers = ::http::HeaderMap::new();
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     headers.insert("traceparent", ::http::HeaderValue::from_static(traceparent));
@@ -106,7 +106,7 @@ fn a_request_continues_what_it_brought_and_says_it_to_the_next() {
 }
 
 #[test]
-fn what_is_not_sampled_is_not_built_and_still_propagated() {
+fn an_unsampled_span_is_not_built_but_propagated() {
     let sampler = Sampler { root: Root::Off, parent_based: true };
     let Recorded { spans, .. } = recorded(sampler, Limits::default(), false, || {
         let span = tracing::info_span!("root");
@@ -118,7 +118,7 @@ fn what_is_not_sampled_is_not_built_and_still_propagated() {
 }
 
 #[test]
-fn a_sampled_span_says_how_many_it_stands_for_and_so_does_its_child() {
+fn a_sampled_span_and_its_child_record_the_sample_rate() {
     let sampler = Sampler { root: Root::ratio(0.25), parent_based: true };
     let Recorded { spans, .. } = recorded(sampler, Limits::default(), false, || {
         for _ in 0..400 {
@@ -131,7 +131,7 @@ fn a_sampled_span_says_how_many_it_stands_for_and_so_does_its_child() {
 }
 
 #[test]
-fn limits_hold_and_what_they_drop_is_counted() {
+fn limits_hold_and_drops_are_counted() {
     let limits =
         Limits { attributes: 2, events: 1, links: 1, value_bytes: 5, event_attributes: 3, ..Limits::default() };
     let Recorded { spans, .. } = recorded(Sampler::default(), limits, false, || {
@@ -160,7 +160,7 @@ struct Disk;
 
 /// OTLP requires unique keys: the last value of a key wins.
 #[test]
-fn a_key_is_once_in_an_event_and_in_a_log_record() {
+fn keys_are_unique_in_an_event_and_in_a_log_record() {
     let twice = || {
         let _span = tracing::info_span!("work").entered();
         tracing::info!(x = 1, y = "a", x = 2, level = "own", target = 7, "it happened");
@@ -185,7 +185,7 @@ fn a_key_is_once_in_an_event_and_in_a_log_record() {
 }
 
 #[test]
-fn an_owned_span_tells_the_spans_around_it_whose_request_it_is() {
+fn a_user_set_in_an_owned_span_reaches_the_spans_around_it() {
     let spans = spans(|| {
         let _root = tracing::info_span!("root").entered();
         let _handler = tracing::info_span!("handler").entered();
@@ -197,7 +197,7 @@ fn an_owned_span_tells_the_spans_around_it_whose_request_it_is() {
 }
 
 #[test]
-fn a_span_ends_once_when_its_owner_says_so() {
+fn a_span_ends_once_when_its_owner_ends_it() {
     let mut clone = tracing::Span::none();
     let spans = spans(|| {
         let parent = tracing::info_span!("parent");
@@ -223,7 +223,7 @@ fn a_span_ends_once_when_its_owner_says_so() {
 }
 
 #[test]
-fn spans_are_made_from_the_level_of_their_target_on_and_others_leave_their_children_to_their_parent() {
+fn levels_choose_spans_and_children_of_others_go_to_the_parent() {
     let levels = |text: &str| {
         let level = SpanLevels::read(&mut settings::Settings::from_pairs(&[("TRACE_LEVEL", text)]));
         move |layer| Layer { levels: level, ..layer }
@@ -254,7 +254,7 @@ fn spans_are_made_from_the_level_of_their_target_on_and_others_leave_their_child
 struct Store(#[source] Disk);
 
 #[test]
-fn an_event_is_its_spans_and_one_with_an_error_an_exception() {
+fn an_event_belongs_to_its_span_and_an_error_is_an_exception() {
     let happen = || {
         let _span = tracing::info_span!("work").entered();
         tracing::info!(n = 3, "it happened");
@@ -278,7 +278,7 @@ fn an_event_is_its_spans_and_one_with_an_error_an_exception() {
 }
 
 #[test]
-fn a_log_record_without_a_span_is_of_the_trace_that_it_names() {
+fn a_log_record_without_a_span_has_the_trace_it_names() {
     let trace = "5759e988bd862e3fe1be46a994272793";
     let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, || {
         let _span = tracing::info_span!("work").entered();
@@ -297,7 +297,7 @@ fn a_log_record_without_a_span_is_of_the_trace_that_it_names() {
 }
 
 #[test]
-fn a_span_outlives_a_panic_in_what_it_is_told() {
+fn a_span_survives_a_panic_while_recording() {
     struct Bad;
     impl fmt::Debug for Bad {
         fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -318,7 +318,7 @@ fn a_span_outlives_a_panic_in_what_it_is_told() {
 }
 
 #[test]
-fn where_spans_are_not_made_what_a_request_brought_goes_on() {
+fn a_disabled_sdk_propagates_the_incoming_context() {
     let brought = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
     let disable = |layer| Layer { disabled: true, ..layer };
     let Recorded { spans, .. } = crate::testing::recorded_by(disable, false, || {
@@ -352,7 +352,7 @@ fn where_spans_are_not_made_what_a_request_brought_goes_on() {
 }
 
 #[test]
-fn what_an_exporter_does_is_not_traced() {
+fn an_exporters_own_work_is_not_traced() {
     let spans = spans(|| {
         let here = tracing::dispatcher::get_default(Clone::clone);
         let exporter = std::thread::spawn(move || {
@@ -380,7 +380,7 @@ impl fmt::Debug for Chatty {
 /// Under a scoped dispatcher `tracing` lets nothing nest. Under a process's own dispatcher it does, so this test calls the
 /// layer itself.
 #[test]
-fn a_value_that_logs_while_it_is_shown_stops_nothing() {
+fn a_value_may_log_while_it_is_formatted() {
     let status = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "span::layer::tests::in_a_process_of_its_own", "--nocapture"])
         .env("IN_A_PROCESS_OF_ITS_OWN", "1")
@@ -408,7 +408,7 @@ fn in_a_process_of_its_own() {
 }
 
 #[test]
-fn a_status_is_what_was_said_of_it() {
+fn a_status_is_recorded_as_set() {
     let spans = spans(|| {
         drop(tracing::info_span!("ok", otel.status_code = "OK"));
         drop(tracing::info_span!("bad", otel.status_description = "boom", otel.status_code = "ERROR"));

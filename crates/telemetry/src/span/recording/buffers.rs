@@ -1,4 +1,4 @@
-//! The buffers of ended spans, which the next spans of their thread use.
+//! The buffers of ended spans, which the next spans of their thread reuse.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use super::{Code, Recording};
 use crate::limits::Limits;
 
 thread_local! {
-    /// Ended spans whose buffers the next ones of this thread can use.
+    /// Ended spans whose buffers the next spans of this thread reuse.
     #[expect(clippy::vec_box, reason = "each moves into an open span and comes back from there")]
     static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
 }
@@ -19,7 +19,7 @@ const BUFFER: usize = 1_024;
 impl Recording {
     /// An empty recording, in the buffers of an ended one if there is any.
     pub(super) fn spare() -> Box<Self> {
-        // A thread that ends may make a span after its buffers are gone.
+        // An ending thread may make a span after its buffers are gone.
         let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
         spare.map_or_else(Self::new, |mut span| {
             span.forget();
@@ -53,7 +53,7 @@ impl Recording {
 
     /// Clears the content, and keeps the buffers. Works in place, because a recording is large and this is done for each span.
     fn forget(&mut self) {
-        // Each field by name, so that none is forgotten.
+        // Names each field, so that none is forgotten.
         let Self {
             name,
             kind,

@@ -65,7 +65,7 @@ impl Recording {
         self.description.push_str(cut(description, self.limits.value_bytes));
     }
 
-    /// Adds an `exception` event, now. Empty texts are left out.
+    /// Adds an `exception` event, now. Empty texts are omitted.
     pub fn exception(&mut self, kind: &str, message: &str, stacktrace: &str) {
         let texts = [(EXCEPTION_TYPE, kind), (EXCEPTION_MESSAGE, message), (EXCEPTION_STACKTRACE, stacktrace)];
         let mut attributes = Vec::new();

@@ -72,7 +72,7 @@ proptest! {
 }
 
 #[test]
-fn the_next_span_begins_with_nothing_of_the_last() {
+fn a_reused_recording_is_empty() {
     let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
     let start = || Recording::start("x", &context, None, None, 0, Limits::default());
     let empty = start().finish(0);

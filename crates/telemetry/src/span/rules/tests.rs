@@ -12,7 +12,7 @@ use crate::span::sampler::{Root, Sampler};
 use crate::subsegment::begin_segment;
 use crate::testing::{attribute, recorded, recorded_by};
 
-/// The random bits of a trace that only a rate of 1 takes.
+/// The random bits of a trace that only a rate of 1 samples.
 const UNLUCKY: u64 = 1;
 
 fn at(second: u64) -> SystemTime {
@@ -53,7 +53,7 @@ fn counts(statistics: &[Statistics]) -> Vec<(&str, u64, u64, u64)> {
 }
 
 #[test]
-fn local_rules_hold_until_central_ones_come_and_an_hour_after_the_last() {
+fn local_rules_apply_until_central_ones_come_and_once_they_expire() {
     let rules = rule_sampler();
     assert_eq!(ten(&rules, 1_000), (1, "Default".to_owned()));
     assert!(rules.learn(&central(5, 0.0), at(1_000)));
@@ -64,7 +64,7 @@ fn local_rules_hold_until_central_ones_come_and_an_hour_after_the_last() {
 }
 
 #[test]
-fn a_quota_holds_until_its_end_and_survives_new_rules() {
+fn a_quota_lasts_until_its_end_and_survives_new_rules() {
     let rules = rule_sampler();
     rules.learn(&central(5, 0.0), at(10));
     rules.aim(&target(3, 12.9));
@@ -78,7 +78,7 @@ fn a_quota_holds_until_its_end_and_survives_new_rules() {
 }
 
 #[test]
-fn what_was_taken_is_reported_once_and_again_where_the_report_fails() {
+fn counts_are_reported_once_and_again_if_the_report_fails() {
     let rules = rule_sampler();
     rules.learn(&central(5, 0.0), at(10));
     assert!(rules.report("id", at(10)).is_empty(), "nothing has matched");
@@ -152,14 +152,14 @@ fn yes_alone() -> Value {
 }
 
 #[test]
-fn a_request_is_known_before_its_span_begins_and_the_span_names_the_rule() {
+fn a_request_selects_the_rule_that_its_span_names() {
     let spans = served(&yes_alone(), &["/no", "/yes", "/other"], &Incoming::default());
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(spans, [(None, None, None), (some("/yes"), some("local-1"), None)], "a child, and its root");
 }
 
 #[test]
-fn a_span_taken_by_the_rate_says_how_many_it_stands_for_and_one_of_the_reservoir_does_not() {
+fn a_span_sampled_by_rate_has_a_sample_rate_and_one_by_reservoir_none() {
     let rules = json!({"version": 2, "default": {"fixed_target": 100_000, "rate": 0.25}});
     assert!(served(&rules, &["/x"; 5], &Incoming::default()).iter().all(|(.., rate)| rate.is_none()));
     let rules = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0.25}});
@@ -169,7 +169,7 @@ fn a_span_taken_by_the_rate_says_how_many_it_stands_for_and_one_of_the_reservoir
 }
 
 #[test]
-fn a_decision_that_comes_is_kept_and_one_that_is_left_to_us_is_made() {
+fn an_incoming_decision_is_kept_and_a_missing_one_is_made() {
     let incoming = |sampled: &'static str| {
         let header = format!("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8{sampled}");
         let mut headers = ::http::HeaderMap::new();

@@ -1,4 +1,4 @@
-//! Each failure is an error in the trace, without any code in the application.
+//! Each failure is an error in the trace without code in the application.
 
 use super::*;
 
@@ -171,7 +171,7 @@ fn a_panic_in_a_thread_fails_the_spans_of_that_thread_alone() {
 }
 
 #[test]
-fn a_span_that_is_done_or_merely_dropped_has_not_panicked() {
+fn a_finished_or_dropped_span_has_not_panicked() {
     struct Cleans;
     impl Drop for Cleans {
         fn drop(&mut self) {
