@@ -9,7 +9,6 @@ mod tests;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
 use tracing::span::{Attributes, Id};
 use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -18,21 +17,20 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::begin::{Begun, pass};
 use super::event::{self, EncodedEvent};
 use super::fields::FieldRecorder;
 use super::levels::SpanLevels;
+use super::next;
 use super::open::{Open, RestoreOnDrop};
-use super::recording::{Parent, Recording};
-use super::sampler::{Decision, Sampler};
-use super::{id, next};
-use crate::attribute::{SAMPLING_RULE, USER_ID};
+use super::recording::Recording;
+use super::sampler::Sampler;
 use crate::clock::{nanoseconds, now};
 use crate::console::Console;
-use crate::context::{Incoming, PendingRequest, Propagated};
+use crate::context::{Incoming, PendingRequest};
 use crate::limits::Limits;
 use crate::pipeline::Queue;
 use crate::suppression::is_suppressed;
-use crate::value::Value;
 
 /// The libraries that exporters use: if their spans were recorded, the exporters would trace themselves.
 const CARRIERS: [&str; 6] = ["h2", "hyper", "hyper_util", "opentelemetry", "rustls", "ureq"];
@@ -100,81 +98,14 @@ impl Layer {
             return pass(incoming, parent);
         }
         let now = SystemTime::now();
-        let id = id::span();
-        let start = nanoseconds(now);
-        let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
-        let (context, parent, propagated, sampled_by) = match (remote, parent) {
-            (None, Some(parent)) => {
-                let above = &parent.context;
-                let context = SpanContext::new(above.trace_id(), id, above.trace_flags(), false, TraceState::default());
-                (context, Some(Parent { id: above.span_id(), remote: false }), parent.propagated.clone(), None)
-            }
-            (remote, _) => {
-                let trace = remote.map_or_else(|| id::trace(start), SpanContext::trace_id);
-                let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.is_undecided));
-                let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
-                let Decision { sampled, state, rate, rule } = self.sampler.decide(trace, decided, state, request, now);
-                let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
-                let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
-                let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: rate };
-                let propagated =
-                    Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
-                let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
-                let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
-                let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
-                let parent = above.map(|id| Parent { id, remote: true });
-                (SpanContext::new(trace, id, flags, false, TraceState::default()), parent, propagated, rule)
-            }
+        let begun = match (incoming.filter(|incoming| incoming.parent.is_some()), parent) {
+            (None, Some(parent)) => Begun::within(parent),
+            _ => Begun::local_root(&self.sampler, incoming, request, now),
         };
-        let recording = context.is_sampled().then(|| {
-            let propagated = propagated.as_deref();
-            let state = propagated.and_then(|propagated| propagated.state.header());
-            let mut recording = Recording::start(name, &context, state, parent, start, self.limits);
-            if let Some(rate) = propagated.and_then(|propagated| propagated.sample_rate) {
-                recording.add("SampleRate", Value::Int(rate));
-            }
-            if let Some(rule) = &sampled_by {
-                recording.add(SAMPLING_RULE, &**rule);
-            }
-            if let Some(user) = propagated.and_then(|propagated| propagated.user.as_ref()) {
-                recording.add(USER_ID, &**user);
-            }
-            if let Some(incoming) = incoming {
-                record_incoming(incoming, &mut recording);
-            }
-            recording
-        });
+        let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
+        let Begun { context, propagated, .. } = begun;
         let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
         Some(Open { context, propagated, recording, wants_decision, within: None, passes: false })
-    }
-}
-
-/// Replaces a span if no spans are made, as OpenTelemetry's
-/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
-/// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
-/// because no sampler decides here.
-fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    let of = |context, propagated| {
-        Some(Open { context, propagated, recording: None, wants_decision: false, within: None, passes: true })
-    };
-    let Some(incoming) = incoming else {
-        return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));
-    };
-    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.is_undecided);
-    let Incoming { baggage, lineage, state, .. } = incoming.clone();
-    let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: None };
-    let propagated = Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
-    of(named.unwrap_or(SpanContext::NONE), propagated)
-}
-
-/// Records an incoming context on the span that continues it.
-fn record_incoming(incoming: &Incoming, span: &mut Recording) {
-    if let Some(link) = &incoming.link {
-        let state = if incoming.parent.is_none() { incoming.state.header() } else { None };
-        span.link(link, state);
-    }
-    if incoming.has_conflict {
-        span.set("trace.context.conflict", true);
     }
 }
 

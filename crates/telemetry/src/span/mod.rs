@@ -20,6 +20,7 @@
 //! });
 //! ```
 
+mod begin;
 mod event;
 mod ext;
 mod field;

@@ -1,0 +1,112 @@
+//! The beginning of a span: its place in a trace, and what is known of it before anything is recorded by the application.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+
+use super::id;
+use super::open::Open;
+use super::recording::{Parent, Recording};
+use super::sampler::{Decision, Sampler};
+use crate::attribute::{SAMPLING_RULE, USER_ID};
+use crate::clock::nanoseconds;
+use crate::context::{Incoming, PendingRequest, Propagated};
+use crate::limits::Limits;
+use crate::value::Value;
+
+/// A span that has begun.
+pub(super) struct Begun {
+    pub(super) context: SpanContext,
+    parent: Option<Parent>,
+    pub(super) propagated: Option<Arc<Propagated>>,
+    /// The sampling rule that decided, if one did here.
+    rule: Option<Arc<str>>,
+}
+
+impl Begun {
+    /// Within a span of this process: its trace, and its decision.
+    #[inline]
+    pub(super) fn within(parent: &Open) -> Self {
+        let above = &parent.context;
+        let (trace, flags) = (above.trace_id(), above.trace_flags());
+        let context = SpanContext::new(trace, id::span(), flags, false, TraceState::default());
+        let propagated = parent.propagated.clone();
+        Self { context, parent: Some(Parent { id: above.span_id(), remote: false }), propagated, rule: None }
+    }
+
+    /// The first span of a trace in this process: it continues the incoming context if that has a parent.
+    #[inline]
+    pub(super) fn local_root(
+        sampler: &Sampler,
+        incoming: Option<&Incoming>,
+        request: Option<&PendingRequest<'_>>,
+        now: SystemTime,
+    ) -> Self {
+        let remote = incoming.and_then(|incoming| incoming.parent.as_ref());
+        let trace = remote.map_or_else(|| id::trace(nanoseconds(now)), SpanContext::trace_id);
+        let decided = remote.filter(|_| incoming.is_some_and(|incoming| !incoming.is_undecided));
+        let state = decided.and(incoming).map(|incoming| incoming.state.clone()).unwrap_or_default();
+        let Decision { sampled, state, rate, rule } = sampler.decide(trace, decided, state, request, now);
+        let baggage = incoming.and_then(|incoming| incoming.baggage.clone());
+        let lineage = incoming.and_then(|incoming| incoming.lineage.clone());
+        let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: rate };
+        let propagated = Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
+        let random = remote.map_or(id::RANDOM, |remote| remote.trace_flags() & id::RANDOM);
+        let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
+        let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
+        let parent = above.map(|id| Parent { id, remote: true });
+        let context = SpanContext::new(trace, id::span(), flags, false, TraceState::default());
+        Self { context, parent, propagated, rule }
+    }
+
+    /// A recording of the span, which started at `start`, with what its context says.
+    #[inline]
+    pub(super) fn record(&self, name: &str, incoming: Option<&Incoming>, start: u64, limits: Limits) -> Box<Recording> {
+        let propagated = self.propagated.as_deref();
+        let state = propagated.and_then(|propagated| propagated.state.header());
+        let mut recording = Recording::start(name, &self.context, state, self.parent, start, limits);
+        if let Some(rate) = propagated.and_then(|propagated| propagated.sample_rate) {
+            recording.add("SampleRate", Value::Int(rate));
+        }
+        if let Some(rule) = &self.rule {
+            recording.add(SAMPLING_RULE, &**rule);
+        }
+        if let Some(user) = propagated.and_then(|propagated| propagated.user.as_ref()) {
+            recording.add(USER_ID, &**user);
+        }
+        if let Some(incoming) = incoming {
+            record_incoming(incoming, &mut recording);
+        }
+        recording
+    }
+}
+
+/// Replaces a span if no spans are made, as OpenTelemetry's
+/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
+/// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
+/// because no sampler decides here.
+pub(super) fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
+    let of = |context, propagated| {
+        Some(Open { context, propagated, recording: None, wants_decision: false, within: None, passes: true })
+    };
+    let Some(incoming) = incoming else {
+        return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));
+    };
+    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.is_undecided);
+    let Incoming { baggage, lineage, state, .. } = incoming.clone();
+    let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: None };
+    let propagated = Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
+    of(named.unwrap_or(SpanContext::NONE), propagated)
+}
+
+/// Records an incoming context on the span that continues it.
+fn record_incoming(incoming: &Incoming, span: &mut Recording) {
+    if let Some(link) = &incoming.link {
+        let state = if incoming.parent.is_none() { incoming.state.header() } else { None };
+        span.link(link, state);
+    }
+    if incoming.has_conflict {
+        span.set("trace.context.conflict", true);
+    }
+}
