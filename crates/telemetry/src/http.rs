@@ -55,7 +55,7 @@ pub struct ServerRequest<'a> {
     pub version: Option<&'a str>,
 }
 
-/// The SERVER span of a request. It continues the context that the request brought, or is linked to it.
+/// The SERVER span of a request. It continues the request's context, or is linked to it.
 pub fn server_span(request: &ServerRequest<'_>, incoming: &Incoming) -> Span {
     let make = || tracing::info_span!(target: "telemetry::http", parent: None, "HTTP");
     let record = |span: &mut Recording| {

@@ -84,7 +84,7 @@ impl EncodedEvent {
 
 impl Recording {
     /// Adds an event to the span's events.
-    pub(super) fn happened(&mut self, mut event: EncodedEvent) {
+    pub(super) fn record_event(&mut self, mut event: EncodedEvent) {
         let message = mem::take(&mut event.message);
         let mut name = if message.is_empty() { event.name } else { &message };
         if event.is_failure && self.fails_anew(event.error.as_deref().unwrap_or(name)) {

@@ -194,7 +194,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
                 if (self.logs.is_empty() || encoded.is_failure)
                     && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
                 {
-                    recording.happened(encoded);
+                    recording.record_event(encoded);
                 }
             }
         }

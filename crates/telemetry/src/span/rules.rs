@@ -184,7 +184,7 @@ impl RuleTable {
         state.counts.requests += 1;
         let taken = state.reservoir.take(second);
         let by_rate = taken.is_none().then_some(state.rate);
-        let sampled = by_rate.is_none_or(|rate| rate.takes(random));
+        let sampled = by_rate.is_none_or(|rate| rate.samples(random));
         // As in AWS's SDKs, borrowed requests are not among the sampled ones.
         let count = if taken == Some(Taken::Borrowed) { &mut state.counts.borrowed } else { &mut state.counts.sampled };
         *count += u64::from(sampled);

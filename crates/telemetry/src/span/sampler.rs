@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{SpanContext, TraceId};
 
 use super::rules::RuleSampler;
-use super::threshold::{ENTRY, RANGE, Threshold, brought, hex, random, rate, rate_of_entry};
+use super::threshold::{ENTRY, RANGE, Threshold, hex, incoming_random, random, rate, rate_of_entry};
 use crate::context::{PendingRequest, Tracestate};
 
 /// A decision for each trace.
@@ -77,12 +77,12 @@ impl Sampler {
                 Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
             }
             _ => {
-                let brought = state.get(ENTRY).and_then(brought);
-                let random = brought.unwrap_or_else(|| random(trace));
+                let incoming = state.get(ENTRY).and_then(incoming_random);
+                let random = incoming.unwrap_or_else(|| random(trace));
                 let (sampled, by_ratio, rule) = match &self.root {
                     Root::On => (true, None, None),
                     Root::Off => (false, None, None),
-                    Root::Ratio(threshold) => (threshold.takes(random), Some(*threshold), None),
+                    Root::Ratio(threshold) => (threshold.samples(random), Some(*threshold), None),
                     Root::Rules(rules) => {
                         let decision = rules.decide(now, random, request);
                         (decision.sampled, decision.by_rate, decision.rule)
@@ -90,7 +90,7 @@ impl Sampler {
                 };
                 // A decision of our own ignores another service's ratio, but uses its random bits.
                 let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|at| sampled && *at > 0);
-                let parts = [threshold.map(|at| format!("th:{}", hex(at))), brought.map(|rv| format!("rv:{rv:014x}"))];
+                let parts = [threshold.map(|at| format!("th:{}", hex(at))), incoming.map(|rv| format!("rv:{rv:014x}"))];
                 let entry = parts.into_iter().flatten().collect::<Vec<_>>().join(";");
                 let state = if entry.is_empty() { state.without(ENTRY) } else { state.with(ENTRY, &entry) };
                 Decision { sampled, state, rate: threshold.and_then(|at| rate(at, random)), rule }

@@ -19,7 +19,7 @@ impl Threshold {
     }
 
     /// Whether a trace of these 56 random bits is sampled.
-    pub(crate) fn takes(self, random: u64) -> bool {
+    pub(crate) fn samples(self, random: u64) -> bool {
         random >= self.0
     }
 }
@@ -40,11 +40,11 @@ pub(super) fn random(trace: TraceId) -> u64 {
 /// The rate that an entry's threshold means for `trace`.
 pub(super) fn rate_of_entry(entry: &str, trace: TraceId) -> Option<i64> {
     let digits = value(entry, "th:").filter(|digits| (1..=14).contains(&digits.len()))?;
-    rate(number(&format!("{digits:0<14}"))?, brought(entry).unwrap_or_else(|| random(trace)))
+    rate(number(&format!("{digits:0<14}"))?, incoming_random(entry).unwrap_or_else(|| random(trace)))
 }
 
 /// The random bits in an incoming entry, by which other services decided.
-pub(super) fn brought(entry: &str) -> Option<u64> {
+pub(super) fn incoming_random(entry: &str) -> Option<u64> {
     value(entry, "rv:").filter(|digits| digits.len() == 14).and_then(number)
 }
 

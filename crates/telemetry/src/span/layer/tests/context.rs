@@ -92,18 +92,18 @@ fn a_sampled_span_and_its_child_record_the_sample_rate() {
 
 #[test]
 fn a_disabled_sdk_propagates_the_incoming_context() {
-    let brought = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
+    let traceparent = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
     let disable = |layer| Layer { disabled: true, ..layer };
     let Recorded { spans, .. } = crate::testing::recorded_by(disable, false, || {
         let mut headers = ::http::HeaderMap::new();
-        headers.insert("traceparent", ::http::HeaderValue::from_static(brought));
+        headers.insert("traceparent", ::http::HeaderValue::from_static(traceparent));
         headers.insert("tracestate", ::http::HeaderValue::from_static("a=b"));
         let incoming = propagation::extract(&headers, &propagation::Trust::ALWAYS, None);
         let span = continuing("serves", &incoming, || tracing::info_span!("serves"));
         let within = span.in_scope(|| tracing::info_span!("within"));
         for span in [&span, &within] {
             let headers = propagation::outgoing(span);
-            assert_eq!(headers[0], ("traceparent", brought.to_owned()));
+            assert_eq!(headers[0], ("traceparent", traceparent.to_owned()));
             assert!(headers.contains(&("tracestate", "a=b".to_owned())), "{headers:?}");
         }
         assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());

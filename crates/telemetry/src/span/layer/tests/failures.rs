@@ -3,10 +3,10 @@
 use super::*;
 
 /// The name of an event, and the type and the message of its exception.
-type Happened = (String, Option<String>, Option<String>);
+type RecordedEvent = (String, Option<String>, Option<String>);
 
 /// Whether a span failed, and its events.
-fn failure(run: impl FnOnce()) -> (bool, Vec<Happened>) {
+fn failure(run: impl FnOnce()) -> (bool, Vec<RecordedEvent>) {
     let spans = spans(|| tracing::info_span!("work").in_scope(run));
     let span = spans.last().unwrap();
     let of = |event: &Event, key| attribute(&event.attributes, key);
@@ -17,7 +17,7 @@ fn failure(run: impl FnOnce()) -> (bool, Vec<Happened>) {
     (span.status.as_ref().is_some_and(|status| status.code() == StatusCode::Error), events.collect())
 }
 
-fn exception(kind: Option<&str>, message: &str) -> Happened {
+fn exception(kind: Option<&str>, message: &str) -> RecordedEvent {
     ("exception".to_owned(), kind.map(str::to_owned), Some(message.to_owned()))
 }
 
