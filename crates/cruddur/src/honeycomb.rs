@@ -1,43 +1,25 @@
 //! `cruddur honeycomb`: a stand-in for Honeycomb, to try it without an account. Accepts spans and log records over OTLP/HTTP with a
 //! key, refuses what Honeycomb would refuse, and prints a line for each span with its dataset. Keeps nothing.
 
-use std::borrow::Cow;
-use std::convert::Infallible;
 use std::io::{Read, Write, stdout};
-use std::pin::pin;
-use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{HeaderMap, Method, StatusCode};
 use otlp::response::{code_of, failure, success};
 use otlp::{Bounds, Encoding, Resource, Span};
 use serde_json::json;
 use settings::Listen;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpListener;
 
 use crate::form::line;
 use crate::lifetime::stop_signal;
+use crate::stand_in::{self, Answered, MAX_BODY, Refusal, json_response, response, text, too_large, unreadable};
 
-/// The largest body, compressed or not, as at Honeycomb.
-const MAX_BODY: usize = 15 * 1024 * 1024;
-/// Connections at a time; more wait in the kernel's queue.
-const CONNECTIONS: usize = 64;
-/// For a request's head, and for its body.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// After a connection that could not be accepted.
-const PAUSE: Duration = Duration::from_millis(100);
 /// A resource's attributes suffice to find `service.name`.
 const BOUNDS: Bounds = Bounds { attributes: 128, events: 0, links: 0, inner_attributes: 0 };
 
@@ -54,86 +36,48 @@ pub(crate) struct Honeycomb {
     key: String,
 }
 
-/// Why a request is refused.
-struct Refusal(StatusCode, Cow<'static, str>);
-
 /// Prints the variables that send here, then each span, until a signal.
 ///
 /// # Errors
 /// The address cannot be listened on, or standard output is closed.
 pub(crate) async fn run(options: Honeycomb) -> Result<()> {
     let Listen(address) = options.listen;
-    let mut stop = pin!(stop_signal()?);
+    let stop = stop_signal()?;
     let listener = TcpListener::bind(address).await;
     let listener = listener.with_context(|| format!("cannot listen on {address}; give another --listen"))?;
     let address = listener.local_addr()?;
     writeln!(stdout(), "export HONEYCOMB_API_KEY={} HONEYCOMB_API_ENDPOINT=http://{address}", options.key)?;
-    let (key, permits) = (Arc::<str>::from(options.key), Arc::new(Semaphore::new(CONNECTIONS)));
-    loop {
-        let accept = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, stream) = tokio::select! {
-            accepted = accept => accepted,
-            () = &mut stop => return Ok(()),
-        };
-        let Ok((stream, _)) = stream else {
-            sleep(PAUSE).await;
-            continue;
-        };
-        let key = Arc::clone(&key);
-        tokio::spawn(async move {
-            serve(stream, key).await;
-            drop(permit);
-        });
-    }
+    stand_in::serve(listener, stop, move |head, body| respond(head, body, &options.key)).await;
+    Ok(())
 }
 
-async fn serve(stream: TcpStream, key: Arc<str>) {
-    let respond = service_fn(move |request| respond(request, Arc::clone(&key)));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(PATIENCE)
-        .serve_connection(TokioIo::new(stream), respond);
-    // A client may disconnect at any time.
-    drop(connection.await);
-}
-
-async fn respond(request: Request<Incoming>, key: Arc<str>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, body) = request.into_parts();
-    let authorized = authorize(&head.headers, &key);
-    let response = match (&head.method, head.uri.path()) {
+fn respond(head: &Parts, body: Result<Bytes, Refusal>, key: &str) -> Answered {
+    let authorized = authorize(&head.headers, key);
+    match (&head.method, head.uri.path()) {
         (&Method::GET, "/1/auth") => match authorized {
             Ok(()) => json_response(StatusCode::OK, &identity()),
             Err(Refusal(status, why)) => json_response(status, &json!({ "error": why })),
         },
         (&Method::POST, path @ ("/v1/traces" | "/v1/logs")) => {
-            match Encoding::of_content_type(text(&head, CONTENT_TYPE.as_str())) {
-                None => {
-                    json_response(StatusCode::UNSUPPORTED_MEDIA_TYPE, &json!({"error": "unsupported content type"}))
-                }
-                Some(encoding) => {
-                    let received = async {
-                        authorized.and_then(|()| with_dataset(&head.headers, &key))?;
-                        let body = unpack(&head, collect(body).await?)?;
-                        if path == "/v1/traces" {
-                            print_spans(encoding, &body, &head.headers, &key)
-                        } else {
-                            print_logs(&body)
-                        }
-                    };
-                    export_response(encoding, received.await)
-                }
-            }
+            let Some(encoding) = Encoding::of_content_type(text(head, CONTENT_TYPE.as_str())) else {
+                return json_response(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    &json!({"error": "unsupported content type"}),
+                );
+            };
+            let received = authorized.and_then(|()| with_dataset(&head.headers, key)).and(body);
+            let received = received.and_then(|body| unpack(head, body)).and_then(|body| match path {
+                "/v1/traces" => print_spans(encoding, &body, &head.headers, key),
+                _ => print_logs(&body),
+            });
+            export_response(encoding, received)
         }
         _ => json_response(StatusCode::NOT_FOUND, &json!({"error": "not found"})),
-    };
-    Ok(response)
+    }
 }
 
 fn authorize(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
-    let refuse = |why| Err(Refusal(StatusCode::UNAUTHORIZED, Cow::Borrowed(why)));
+    let refuse = |why: &str| Err(Refusal(StatusCode::UNAUTHORIZED, why.to_owned()));
     match headers.get(TEAM).map(|own| own.as_bytes()) {
         None => refuse("missing 'x-honeycomb-team' header"),
         Some(own) if own != key.as_bytes() => refuse("unknown API key - check your credentials"),
@@ -144,7 +88,7 @@ fn authorize(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
 /// A classic key belongs to no environment, and its spans must name their dataset.
 fn with_dataset(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
     if is_classic(key) && !headers.contains_key(DATASET) {
-        return Err(Refusal(StatusCode::UNAUTHORIZED, Cow::Borrowed("missing 'x-honeycomb-dataset' header")));
+        return Err(Refusal(StatusCode::UNAUTHORIZED, "missing 'x-honeycomb-dataset' header".to_owned()));
     }
     Ok(())
 }
@@ -152,15 +96,6 @@ fn with_dataset(headers: &HeaderMap, key: &str) -> Result<(), Refusal> {
 fn is_classic(key: &str) -> bool {
     let is_hex = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     (key.len() == 32 && is_hex) || (key.len() == 64 && key.starts_with("hc") && key.get(3..6) == Some("ic_"))
-}
-
-async fn collect(body: Incoming) -> Result<Bytes, Refusal> {
-    match timeout(PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
-        Err(_) => Err(Refusal(StatusCode::REQUEST_TIMEOUT, Cow::Borrowed("the body is late"))),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
-        Ok(Err(_)) => Err(unreadable()),
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-    }
 }
 
 fn unpack(head: &Parts, body: Bytes) -> Result<Bytes, Refusal> {
@@ -176,14 +111,6 @@ fn unpack(head: &Parts, body: Bytes) -> Result<Bytes, Refusal> {
     }
 }
 
-fn too_large() -> Refusal {
-    Refusal(StatusCode::PAYLOAD_TOO_LARGE, Cow::Borrowed("the body is larger than 15 MiB"))
-}
-
-fn unreadable() -> Refusal {
-    Refusal(StatusCode::BAD_REQUEST, Cow::Borrowed("the body cannot be read"))
-}
-
 /// Prints the spans of a message once all of it has been read. Returns how many were rejected, and why.
 fn print_spans(encoding: Encoding, body: &[u8], headers: &HeaderMap, key: &str) -> Result<(u64, String), Refusal> {
     let classic = headers.get(DATASET).and_then(|dataset| dataset.to_str().ok()).filter(|_| is_classic(key));
@@ -195,7 +122,7 @@ fn print_spans(encoding: Encoding, body: &[u8], headers: &HeaderMap, key: &str) 
             why = fault.to_string();
         }
     });
-    read.map_err(|error| Refusal(StatusCode::BAD_REQUEST, Cow::Owned(error.to_string())))?;
+    read.map_err(|error| Refusal(StatusCode::BAD_REQUEST, error.to_string()))?;
     let mut out = stdout().lock();
     // Standard output may be closed.
     lines.iter().for_each(|span| drop(line(&mut out, format_args!("{span}"))));
@@ -219,7 +146,7 @@ fn print_logs(body: &[u8]) -> Result<(u64, String), Refusal> {
     Ok((0, String::new()))
 }
 
-/// What `GET /1/auth` tells of the key.
+/// The response to `GET /1/auth`, which describes the key.
 fn identity() -> serde_json::Value {
     json!({
         "id": "stand-in",
@@ -230,27 +157,12 @@ fn identity() -> serde_json::Value {
     })
 }
 
-fn export_response(encoding: Encoding, received: Result<(u64, String), Refusal>) -> Response<Full<Bytes>> {
+fn export_response(encoding: Encoding, received: Result<(u64, String), Refusal>) -> Answered {
     let (status, body) = match received {
         Ok((rejected, why)) => (StatusCode::OK, success(encoding, rejected, &why)),
         Err(Refusal(status, why)) => (status, failure(encoding, code_of(status.as_u16()), &why)),
     };
     response(status, encoding.content_type(), body)
-}
-
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
-    response(status, "application/json", body.to_string().into_bytes())
-}
-
-fn response(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(content_type));
-    response
-}
-
-fn text<'h>(head: &'h Parts, name: &str) -> &'h str {
-    head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

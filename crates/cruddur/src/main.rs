@@ -15,6 +15,7 @@ mod preflight;
 mod ready;
 mod rules;
 mod services;
+mod stand_in;
 mod unknown;
 mod up;
 
