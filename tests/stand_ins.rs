@@ -9,11 +9,15 @@ use crate::support::{Folder, http};
 
 /// A running stand-in for Honeycomb, and the variables that it prints.
 fn honeycomb(arguments: &[&str]) -> (Cruddur, Vec<(String, String)>) {
-    let mut honeycomb = Cruddur::spawn(&[&["honeycomb", "--listen", "127.0.0.1:0"], arguments].concat(), &[]);
-    let line = honeycomb.line();
+    stand_in(&[&["honeycomb", "--listen", "127.0.0.1:0"], arguments].concat())
+}
+
+fn stand_in(arguments: &[&str]) -> (Cruddur, Vec<(String, String)>) {
+    let mut stand_in = Cruddur::spawn(arguments, &[]);
+    let line = stand_in.line();
     let variables = line.strip_prefix("export ").unwrap().split(' ').map(|variable| variable.split_once('=').unwrap());
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    (honeycomb, variables)
+    (stand_in, variables)
 }
 
 #[test]
@@ -62,4 +66,35 @@ fn honeycombs_stand_in_refuses_what_honeycomb_refuses() {
         let text = String::from_utf8(answer.body.clone()).unwrap();
         assert!(answer.status == status && text.contains(message), "{headers:?}: {} {text}", answer.status);
     }
+}
+
+#[test]
+fn the_daemons_stand_in_prints_each_segment_and_serves_rules() {
+    let folder = Folder::new();
+    let rules = folder.path().join("rules.json");
+    let rule = json!({"RuleName": "all", "Priority": 1, "FixedRate": 1, "ReservoirSize": 1});
+    std::fs::write(&rules, json!({"SamplingRuleRecords": [{"SamplingRule": rule}]}).to_string()).unwrap();
+    let arguments = ["xray", "daemon", "--listen", "127.0.0.1:0", "--rules", rules.to_str().unwrap()];
+    let (mut daemon, variables) = stand_in(&arguments);
+    let [(name, address)] = variables.as_slice() else { panic!("{variables:?}") };
+    let variables = [(name.as_str(), address.as_str()), ("OTEL_TRACES_SAMPLER", "xray")];
+    let output = command(&["doctor", "--json"], &variables).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rules = report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "xray rules").unwrap();
+    assert_eq!(rules["status"], "ok", "{rules}");
+
+    let data = Folder::new();
+    let cruddur = Cruddur::up(&data, &variables);
+    assert_eq!(cruddur.get("/api/activities/home").status, 200);
+    let mut expected = BTreeSet::from([
+        "segment name=frontend-proxy ",
+        "segment name=backend ",
+        "  subsegment name=home-activities-mock-data ",
+    ]);
+    while !expected.is_empty() {
+        let line = daemon.line();
+        expected.retain(|start| !line.starts_with(start));
+    }
+    drop(cruddur);
+    assert_eq!(daemon.stop().status.code(), Some(0));
 }

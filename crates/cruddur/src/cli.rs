@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::daemon::Daemon;
 use crate::doctor::Doctor;
 use crate::honeycomb::Honeycomb;
 use crate::lifetime::Lifetime;
@@ -82,6 +83,8 @@ pub(crate) enum Xray {
     /// Sampling rules
     #[command(subcommand)]
     Rules(Rules),
+    /// A stand-in for the X-Ray daemon, to see segments without AWS: prints the variable that sends to it, then each document
+    Daemon(Daemon),
 }
 
 #[derive(Subcommand)]

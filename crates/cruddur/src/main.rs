@@ -4,6 +4,7 @@
 
 mod announcement;
 mod cli;
+mod daemon;
 mod doctor;
 mod environment;
 mod form;
@@ -58,6 +59,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Doctor(options) => doctor::run(options).await,
         Command::Load(options) => load::run(&options).await,
         Command::Honeycomb(options) => honeycomb::run(options).await,
+        Command::Xray(Xray::Daemon(options)) => daemon::run(options).await,
         Command::Xray(Xray::Rules(Rules::Test(test))) => rules::test(&test),
     }
 }
