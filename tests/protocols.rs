@@ -174,8 +174,8 @@ fn a_certificate_fault_is_reported_at_the_start() {
     let [file, key] = certificate.variables();
     let [_, wrong] = other.variables();
     for (variables, words) in [
-        (vec![(file.0, file.1.as_str())], "CRUDDUR_PROXY_KEY: is not set, and CRUDDUR_PROXY_CERTIFICATE is; name"),
-        (vec![(key.0, key.1.as_str())], "CRUDDUR_PROXY_CERTIFICATE: is not set, and CRUDDUR_PROXY_KEY is; name"),
+        (vec![(file.0, file.1.as_str())], "CRUDDUR_PROXY_KEY: is not set, but CRUDDUR_PROXY_CERTIFICATE is; name"),
+        (vec![(key.0, key.1.as_str())], "CRUDDUR_PROXY_CERTIFICATE: is not set, but CRUDDUR_PROXY_KEY is; name"),
         (vec![(file.0, "/nowhere"), (key.0, &key.1)], "CRUDDUR_PROXY_CERTIFICATE: cannot read /nowhere: No such"),
         (vec![(file.0, &file.1), (key.0, "/nowhere")], "CRUDDUR_PROXY_KEY: cannot read /nowhere: No such"),
         (vec![(file.0, &key.1), (key.0, &key.1)], ": no certificate found; name a PEM file"),

@@ -139,7 +139,7 @@ fn every_fault_is_reported_before_a_port_is_opened() {
     let variables = [("TRACE_TRUST", "sometimes"), ("CRUDDUR_PROXY_CONFIG", file.as_str())];
     let expected = [
         "error: TRACE_TRUST: \"sometimes\" is not valid (\"sometimes\" is not a network); give never, link, always, or networks such as 10.0.0.0/8,::1".to_owned(),
-        format!("error: {file}:2: prefix \"api\" does not begin and end with /; give one such as \"/api/\""),
+        format!("error: {file}:2: prefix \"api\" does not start and end with /; give one such as \"/api/\""),
         format!("error: {file}:3: \"https://x\" is not an upstream (expected http://host:port); give one such as \"http://127.0.0.1:4567\", without a path"),
         format!("error: {file}:4: `retires` is unknown; did you mean `retries`?"),
     ];
