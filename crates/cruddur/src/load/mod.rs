@@ -22,21 +22,20 @@ mod viewer;
 mod visit;
 mod visitor;
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use std::io::{Write, stderr, stdout};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use settings::Settings;
 use tokio::time::timeout;
 
 pub(crate) use self::error::Error;
 pub(crate) use self::options::{HELP, Load};
 
 use self::connection::Connection;
-use self::print::Paint;
 use self::progress::Progress;
 use self::summary::{Course, Summary};
+use crate::form::Paint;
 use crate::lifetime::stop_signal;
 
 /// How long signing out may take.
@@ -57,7 +56,7 @@ pub(crate) async fn run(options: &Load) -> Result<()> {
         () = &mut interrupt => return Err(Error::Interrupted.into()),
     };
     let run = Arc::new(prepared.run);
-    let progress = Progress::start(Arc::clone(&run), options.duration, paint(&stderr()));
+    let progress = Progress::start(Arc::clone(&run), options.duration, Paint::on(&stderr()));
     let result = run::run(&run, options, seed, interrupt).await;
     progress.stop().await;
     let mut connection = Connection::new(run.address, run.authority.clone());
@@ -70,17 +69,9 @@ pub(crate) async fn run(options: &Load) -> Result<()> {
     let summary = Summary::of(course, &run.record(), &kept);
     let text = match options.form.json {
         true => format!("{}\n", serde_json::to_string(&summary)?),
-        false => summary.text(paint(&stdout())),
+        false => summary.text(Paint::on(&stdout())),
     };
     stdout().write_all(text.as_bytes())?;
     let (failed, requests, unsent) = (summary.total.failed, summary.total.requests, summary.unsent());
     if failed + unsent > 0 { Err(Error::RequestsFailed { failed, requests, unsent }.into()) } else { Ok(()) }
-}
-
-/// Uses colours only on a terminal whose user has not disabled them: <https://no-color.org>
-fn paint(to: &impl IsTerminal) -> Paint {
-    match to.is_terminal() && Settings::from_env().text("NO_COLOR").is_none() {
-        true => Paint::Ansi,
-        false => Paint::Plain,
-    }
 }

@@ -2,33 +2,10 @@
 
 use super::pace::{IN_FLIGHT, Loop};
 use super::summary::{Measured, Slowest, Summary};
+use crate::form::Paint;
 
 /// The width of the route column: that of the longest template.
 const ROUTE: usize = 44;
-
-/// Colours, if the reader's terminal shows them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
-    Plain,
-    Ansi,
-}
-
-impl Paint {
-    pub(super) fn red(self, text: &str) -> String {
-        self.within("31", text)
-    }
-
-    fn dim(self, text: &str) -> String {
-        self.within("2", text)
-    }
-
-    fn within(self, code: &str, text: &str) -> String {
-        match self {
-            Self::Ansi if !text.is_empty() => format!("\x1b[{code}m{text}\x1b[0m"),
-            _ => text.to_owned(),
-        }
-    }
-}
 
 impl Summary {
     /// The whole summary; each line ends with a newline.

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::print::Paint;
 use super::visitor::Run;
+use crate::form::Paint;
 
 /// Clears the line and returns to its start.
 const CLEAR: &str = "\r\x1b[2K";
