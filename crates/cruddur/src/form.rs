@@ -33,6 +33,14 @@ impl Paint {
         self.within("31", text)
     }
 
+    pub(crate) fn green(self, text: &str) -> String {
+        self.within("32", text)
+    }
+
+    pub(crate) fn yellow(self, text: &str) -> String {
+        self.within("33", text)
+    }
+
     pub(crate) fn dim(self, text: &str) -> String {
         self.within("2", text)
     }

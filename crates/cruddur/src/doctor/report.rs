@@ -1,11 +1,12 @@
 //! The doctor's report: a list of checks, as lines or as JSON.
 
 use std::fmt;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{Write, stdout};
 
 use anyhow::Result;
 use serde::Serialize;
-use settings::Settings;
+
+use crate::form::Paint;
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
@@ -74,24 +75,24 @@ impl Report {
             writeln!(out, "{report:#}")?;
             return Ok(());
         }
-        // https://no-color.org
-        let coloured = out.is_terminal() && Settings::from_env().text("NO_COLOR").is_none();
+        let paint = Paint::on(&out);
         let width = self.0.iter().map(|check| check.check.len()).max().unwrap_or(0);
         for Check { check, status, detail } in &self.0 {
-            let (before, after) = if coloured { (status.colour(), "\x1b[0m") } else { ("", "") };
-            writeln!(out, "{before}{status:<5}{after}  {check:<width$}  {detail}")?;
+            writeln!(out, "{}  {check:<width$}  {detail}", status.painted(paint))?;
         }
         Ok(())
     }
 }
 
 impl Status {
-    fn colour(self) -> &'static str {
+    /// The status, five columns wide.
+    fn painted(self, paint: Paint) -> String {
+        let text = format!("{self:<5}");
         match self {
-            Self::Ok => "\x1b[32m",
-            Self::Off => "\x1b[2m",
-            Self::Note => "\x1b[33m",
-            Self::Wrong => "\x1b[31m",
+            Self::Ok => paint.green(&text),
+            Self::Off => paint.dim(&text),
+            Self::Note => paint.yellow(&text),
+            Self::Wrong => paint.red(&text),
         }
     }
 }
