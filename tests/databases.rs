@@ -19,7 +19,7 @@ use crate::support::slow_wire::SlowWire;
 use crate::support::small_disk::SmallDisk;
 use crate::support::witness::Witness;
 use crate::support::writer::{Writer, kept};
-use crate::support::{Folder, eventually, postgres};
+use crate::support::{Folder, StopOnDrop, eventually, postgres};
 
 /// Three times as many as the backend has connections to its database.
 const WRITERS: usize = 24;
@@ -66,7 +66,7 @@ impl Run {
                 });
             }
             // Ends the load even if `trouble` panics.
-            let _over = Over(&over);
+            let _over = StopOnDrop(&over);
             self.goes_on();
             trouble(self);
             self.goes_on();
@@ -117,14 +117,6 @@ impl Told {
             return Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
         }
         Ok(())
-    }
-}
-
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
     }
 }
 
@@ -189,7 +181,7 @@ async fn unanswered_connections_are_replaced() {
                     }
                 });
             }
-            let _over = Over(&over);
+            let _over = StopOnDrop(&over);
             let reads_on = |what: &str| {
                 let before = read.load(Relaxed);
                 eventually(what, || (read.load(Relaxed) >= before + 100).then_some(()));

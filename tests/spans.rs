@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::support::cruddur::{Cruddur, run};
 use crate::support::honeycomb::Honeycomb;
 use crate::support::person::Person;
-use crate::support::{Folder, eventually};
+use crate::support::{Folder, StopOnDrop, eventually};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 const POSTS: usize = 500;
@@ -35,14 +35,6 @@ fn while_busy(run: impl FnOnce()) {
         run();
         drop(stopped);
     });
-}
-
-struct StopOnDrop<'a>(&'a AtomicBool);
-
-impl Drop for StopOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The spans that end after their parent, each with its parent's name and the difference in nanoseconds.

@@ -13,7 +13,7 @@ use crate::support::postgres_server::PostgresServer;
 use crate::support::slow_wire::SlowWire;
 use crate::support::witness::Witness;
 use crate::support::writer::{Writer, kept};
-use crate::support::{eventually, http};
+use crate::support::{StopOnDrop, eventually, http};
 
 const WRITERS: usize = 8;
 /// The most sessions that the backend may have at its server: in all, and for writing.
@@ -46,7 +46,7 @@ fn an_absent_standby_uses_up_no_sessions() {
         }
         let all = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend%'";
         let write = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend writes%'";
-        let _over = Over(&over);
+        let _over = StopOnDrop(&over);
         // Long enough for each writer's permit to have been given up more than once.
         eventually("posts that are put off", || {
             let sessions = [all, write].map(|count| witness.number(count));
@@ -91,7 +91,7 @@ fn a_promoted_standby_takes_over() {
                 }
             });
         }
-        let _over = Over(&over);
+        let _over = StopOnDrop(&over);
         let more = |what: &str, count: &dyn Fn() -> usize| {
             let before = count();
             eventually(what, || (over.load(Relaxed) || count() >= before + 2 * WRITERS).then_some(()));
@@ -112,13 +112,4 @@ fn a_promoted_standby_takes_over() {
     });
     let acknowledged = acknowledged.into_inner().unwrap();
     assert_eq!(Witness::of(&standby.url()).missing(&acknowledged), Vec::<Uuid>::new());
-}
-
-/// Ends the load even if a test fails.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::cruddur::Cruddur;
 use crate::support::daemon::{self, Daemon};
-use crate::support::{Folder, eventually, http};
+use crate::support::{Folder, StopOnDrop, eventually, http};
 
 /// A backend that sends to the daemon alone.
 fn backend(data: &Folder, daemon: &str) -> Cruddur {
@@ -41,13 +41,6 @@ fn dropped(account: &Value) -> u64 {
 
 /// Sends requests in two threads while `meanwhile` runs; every request is answered.
 fn under_load<T>(backend: &str, meanwhile: impl FnOnce() -> T) -> T {
-    /// Ends the load after `meanwhile`, even if that panics.
-    struct Over<'a>(&'a AtomicBool);
-    impl Drop for Over<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Relaxed);
-        }
-    }
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -57,7 +50,8 @@ fn under_load<T>(backend: &str, meanwhile: impl FnOnce() -> T) -> T {
                 }
             });
         }
-        let _over = Over(&over);
+        // Ends the load after `meanwhile`, even if that panics.
+        let _over = StopOnDrop(&over);
         meanwhile()
     })
 }

@@ -31,6 +31,7 @@ pub(crate) mod writer;
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,15 @@ pub(crate) fn cannot_run(what: &str, why: &str) {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
         // One write, so that lines of simultaneous tests do not mix.
         file.write_all(format!("{test}\t{}\n", why.replace('\n', " ")).as_bytes()).unwrap();
+    }
+}
+
+/// Sets its flag when dropped, so that other threads end even if the test panics.
+pub(crate) struct StopOnDrop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
     }
 }
 
