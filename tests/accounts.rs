@@ -75,12 +75,12 @@ fn a_session_token_works_as_a_bearer_token_and_a_wrong_one_does_not() {
     engines::each(&[], |cruddur| {
         let me = cruddur.person();
         let token = me.cookie.split_once('=').unwrap().1;
-        let ask = |value: &str| {
+        let send = |value: &str| {
             http::request("GET", &format!("{}/api/auth/me", cruddur.backend), &[("authorization", value)])
         };
-        assert_eq!(ask(&format!("Bearer {token}")).status, 200);
+        assert_eq!(send(&format!("Bearer {token}")).status, 200);
         for value in ["Bearer", "Bearer ", "Basic eDp5", "Bearer x", &format!("Bearer {}", token.to_lowercase())] {
-            let answer = ask(value);
+            let answer = send(value);
             assert_eq!(
                 (answer.status, answer.header("www-authenticate")),
                 (401, "Bearer realm=\"cruddur\""),
@@ -139,7 +139,7 @@ fn password_guesses_are_bounded() {
         let headers = [("content-type", "application/json"), ("x-forwarded-for", "192.0.2.7")];
         let url = format!("{}/api/auth/signin", cruddur.backend);
         let elsewhere = http::send(&url, &headers, right.to_string().as_bytes());
-        assert_eq!(elsewhere.status, 200, "whoever guesses does not lock others out");
+        assert_eq!(elsewhere.status, 200, "guesses from one address lock out no other");
     });
 }
 
@@ -162,8 +162,8 @@ fn a_user_cannot_act_for_another() {
     engines::each(&[], |cruddur| {
         let (me, another) = (cruddur.person(), cruddur.person());
         let crud = me.crud("mine")["uuid"].as_str().unwrap().to_owned();
-        let said = me.post("/api/messages", &json!({"message": "between us", "handle": "bayko"})).json();
-        let group = said["message_group_uuid"].as_str().unwrap();
+        let sent = me.post("/api/messages", &json!({"message": "between us", "handle": "bayko"})).json();
+        let group = sent["message_group_uuid"].as_str().unwrap();
 
         assert_eq!(another.request("DELETE", &format!("/api/activities/{crud}")).status, 403);
         assert_eq!(another.get(&format!("/api/messages/{group}")).status, 403);
@@ -220,7 +220,7 @@ fn the_sign_in_link_works_once() {
     assert_eq!(redeem().status, 401, "it works once");
     assert_eq!(cruddur.post("/api/auth/signin", &json!({"token": "guessed"})).status, 401);
     let ended = cruddur.stop();
-    assert!(!ended.errors.contains(token), "it is told on standard output alone");
+    assert!(!ended.errors.contains(token), "the token is on standard output alone");
     assert_eq!(ended.errors.matches("shown only once").count(), 1);
     let again = Cruddur::up(&data, &[]);
     assert!(!again.stop().errors.contains("shown only once"));

@@ -148,19 +148,19 @@ fn head_is_get_without_the_body() {
 fn only_configured_origins_may_call() {
     with_backend(|cruddur| {
         let url = format!("{}/api/activities", cruddur.backend);
-        let ask = |origin| {
-            let wish = [
+        let preflight = |origin| {
+            let headers = [
                 ("origin", origin),
                 ("access-control-request-method", "POST"),
                 ("access-control-request-headers", "content-type,traceparent,tracestate,baggage"),
             ];
-            http::request("OPTIONS", &url, &wish)
+            http::request("OPTIONS", &url, &headers)
         };
-        let allowed = ask("https://cruddur.example");
+        let allowed = preflight("https://cruddur.example");
         assert_eq!(allowed.status, 200);
         assert_eq!(allowed.header("access-control-allow-origin"), "https://cruddur.example");
         assert!(allowed.header("access-control-allow-headers").contains("traceparent"));
-        let refused = ask("https://evil.example");
+        let refused = preflight("https://evil.example");
         assert_eq!((refused.status, refused.header("access-control-allow-origin")), (400, ""));
         assert_eq!(refused.header("content-type"), "application/problem+json");
         let problem = refused.json();

@@ -60,14 +60,14 @@ async fn a_backend_whose_clock_differs_from_its_server_is_not_ready() {
         assert_eq!(http::get(&format!("{}/health/ready", right.backend)).status, 204);
         for (offset, seconds) in [("+2h", "-7200"), ("-3m", "180")] {
             let Some(wrong) = backend(&url, offset) else { return };
-            let line = wrong.says("the database server's clock differs from this machine's by ");
+            let line = wrong.wait_for_log("the database server's clock differs from this machine's by ");
             assert!(line.contains(&format!(" by {seconds} s")), "{line}");
             let ready = http::get(&format!("{}/health/ready", wrong.backend));
             assert_eq!(ready.status, 503);
             let why = ready.json()["detail"].as_str().unwrap().to_owned();
             assert_eq!(why, format!("the database server's clock differs from this machine's by {seconds} s"));
             assert_eq!(http::get(&format!("{}/api/health-check", wrong.backend)).status, 200, "it lives");
-            assert_eq!(wrong.said().matches("clock differs").count(), 1, "it says so once");
+            assert_eq!(wrong.stderr().matches("clock differs").count(), 1, "it is logged once");
         }
     });
 }
@@ -84,6 +84,6 @@ fn a_backend_without_its_database_is_not_ready() {
     assert_eq!(http::get(&ready).status, 204);
     wire.cut();
     eventually("the loss of readiness", || (http::get(&ready).status == 503).then_some(()));
-    wire.mend();
+    wire.restore();
     eventually("readiness", || (http::get(&ready).status == 204).then_some(()));
 }

@@ -38,12 +38,12 @@ fn a_private_ca_is_trusted_by_any_of_its_variables() {
     ] {
         let collector = Honeycomb::encrypted("", authority.server(false));
         let ended = backend(&[(ENDPOINT, &collector.url), (variable, value)]);
-        assert!(!collector.taken().is_empty(), "{variable}: {}", ended.errors);
+        assert!(!collector.accepted().is_empty(), "{variable}: {}", ended.errors);
         assert!(ledger(&ended).contains("0 queued + 0 dropped"), "{variable}: {}", ended.errors);
     }
     let collector = Honeycomb::encrypted("", authority.server(false));
     let ended = backend(&[(ENDPOINT, &collector.url)]);
-    assert!(collector.taken().is_empty(), "{}", ended.errors);
+    assert!(collector.accepted().is_empty(), "{}", ended.errors);
     let ledger = ledger(&ended);
     assert!(ledger.contains("UnknownIssuer") && ledger.contains(&format!("name its CA in {CERTIFICATE}")), "{ledger}");
 }
@@ -55,9 +55,9 @@ fn a_certificate_setting_applies_to_its_own_address_alone() {
     let own = [("HONEYCOMB_API_KEY", "k"), ("HONEYCOMB_API_ENDPOINT", honeycomb.url.as_str())];
     let file = authority.file();
     backend(&[own[0], own[1], (CERTIFICATE, &file)]);
-    assert!(honeycomb.taken().is_empty(), "the collector's CA is not Honeycomb's");
+    assert!(honeycomb.accepted().is_empty(), "the collector's CA is not Honeycomb's");
     let ended = backend(&[own[0], own[1], ("SSL_CERT_FILE", &file)]);
-    assert!(!honeycomb.taken().is_empty(), "{}", ended.errors);
+    assert!(!honeycomb.accepted().is_empty(), "{}", ended.errors);
 }
 
 #[test]
@@ -67,10 +67,10 @@ fn a_collector_may_require_a_client_certificate() {
     let collector = Honeycomb::encrypted("", authority.server(true));
     let to = [(ENDPOINT, collector.url.as_str()), (CERTIFICATE, file.as_str())];
     let ended = backend(&to);
-    assert!(collector.taken().is_empty());
+    assert!(collector.accepted().is_empty());
     assert!(ledger(&ended).contains(&format!("set {CLIENT} and {KEY}")), "{}", ended.errors);
     let ended = backend(&[to[0], to[1], (CLIENT, &certificate), (KEY, &key)]);
-    assert!(!collector.taken().is_empty(), "{}", ended.errors);
+    assert!(!collector.accepted().is_empty(), "{}", ended.errors);
     assert!(!ended.errors.contains("PRIVATE KEY"), "{}", ended.errors);
 }
 
@@ -116,8 +116,8 @@ fn a_success_that_is_not_an_otlp_response_delivers_nothing() {
         let ended = backend(&[(ENDPOINT, &page.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
         let ledger = ledger(&ended);
         assert!(ledger.contains("= 0 delivered + 0 queued") && ledger.contains(" unconfirmed)"), "{what}: {ledger}");
-        let said = format!("answered 200 OK with {what}, which is no response of OTLP");
-        assert!(ledger.contains(&said), "{what}: {ledger}");
+        let reason = format!("answered 200 OK with {what}, which is no response of OTLP");
+        assert!(ledger.contains(&reason), "{what}: {ledger}");
     }
 }
 
@@ -126,8 +126,8 @@ fn a_gzipped_response_is_read() {
     for protocol in ["http/protobuf", "http/json"] {
         let to =
             |collector: &Honeycomb| backend(&[(ENDPOINT, &collector.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
-        let taken = to(&Honeycomb::troubled("", Trouble::Packs));
-        assert!(ledger(&taken).ends_with(" delivered + 0 queued + 0 dropped"), "{protocol}: {}", taken.errors);
+        let ended = to(&Honeycomb::troubled("", Trouble::Packs));
+        assert!(ledger(&ended).ends_with(" delivered + 0 queued + 0 dropped"), "{protocol}: {}", ended.errors);
         let refused = to(&Honeycomb::troubled("a key", Trouble::Packs));
         assert!(ledger(&refused).ends_with(": missing 'x-honeycomb-team' header"), "{protocol}: {}", refused.errors);
     }

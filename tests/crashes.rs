@@ -67,10 +67,10 @@ fn killed_again_and_again(engine: &str, database: &str, assert_whole: impl Fn(&W
 
 /// A backend that responds from its database, and how long its start took.
 fn started(database: &str) -> (Cruddur, Duration) {
-    let begun = Instant::now();
+    let started = Instant::now();
     let backend = Cruddur::service("backend", &[("DATABASE_URL", database)]);
     assert_eq!(http::get(&format!("{}/api/activities/home", backend.backend)).status, 200);
-    (backend, begun.elapsed())
+    (backend, started.elapsed())
 }
 
 /// Checks a running backend, so that writes at its shutdown do not count.

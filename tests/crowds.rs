@@ -72,9 +72,9 @@ fn a_refused_client_gets_a_reason_despite_idle_connections() {
 fn a_surplus_connection_is_refused_without_a_request() {
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_PROXY_CONNECTIONS", "1")]);
     let _held = hold(1, || raw::connect(&proxy.page));
-    for begun in ["", "P", "GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
+    for partial in ["", "P", "GET / HT", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel"] {
         let client = raw::connect(&proxy.page);
-        (&client).write_all(begun.as_bytes()).unwrap();
+        (&client).write_all(partial.as_bytes()).unwrap();
         refused(&client);
     }
 }

@@ -28,16 +28,16 @@ const WRITERS: usize = 24;
 struct Run {
     backend: Cruddur,
     witness: Witness,
-    writers: Vec<Told>,
+    writers: Vec<Responses>,
     /// Responses that are neither a success nor "come back later".
     wrong: Mutex<Vec<String>>,
 }
 
 /// The responses that one writer received.
 #[derive(Default)]
-struct Told {
+struct Responses {
     acknowledged: Mutex<Vec<Uuid>>,
-    put_off: AtomicUsize,
+    unavailable: AtomicUsize,
 }
 
 impl Run {
@@ -46,7 +46,7 @@ impl Run {
         Self {
             backend: Cruddur::service("backend", &[("DATABASE_URL", url)]),
             witness: Witness::of(witness),
-            writers: (0..WRITERS).map(|_| Told::default()).collect(),
+            writers: (0..WRITERS).map(|_| Responses::default()).collect(),
             wrong: Mutex::default(),
         }
     }
@@ -57,46 +57,46 @@ impl Run {
         let (address, wrong) = (self.backend.backend.as_str(), &self.wrong);
         let writer = Writer::at(address);
         thread::scope(|scope| {
-            for told in &self.writers {
+            for responses in &self.writers {
                 let (writer, over) = (&writer, &over);
                 scope.spawn(move || {
                     while !over.load(Relaxed) {
-                        told.post(address, writer).unwrap_or_else(|answer| wrong.lock().unwrap().push(answer));
+                        responses.post(address, writer).unwrap_or_else(|answer| wrong.lock().unwrap().push(answer));
                     }
                 });
             }
             // Ends the load even if `trouble` panics.
             let _over = StopOnDrop(&over);
-            self.goes_on();
+            self.all_succeed();
             trouble(self);
-            self.goes_on();
+            self.all_succeed();
         });
         let acknowledged: Vec<_> =
-            self.writers.iter().flat_map(|told| told.acknowledged.lock().unwrap().clone()).collect();
-        let put_off: usize = self.writers.iter().map(|told| told.put_off.load(Relaxed)).sum();
-        println!("{} acknowledged, {put_off} put off", acknowledged.len());
+            self.writers.iter().flat_map(|responses| responses.acknowledged.lock().unwrap().clone()).collect();
+        let unavailable: usize = self.writers.iter().map(|responses| responses.unavailable.load(Relaxed)).sum();
+        println!("{} acknowledged, {unavailable} answered 503", acknowledged.len());
         assert_eq!(self.witness.missing(&acknowledged), Vec::<Uuid>::new());
         assert_eq!(self.home().status, 200);
     }
 
-    fn goes_on(&self) {
-        self.each("acknowledged posts", |told| told.acknowledged.lock().unwrap().len());
+    fn all_succeed(&self) {
+        self.each("acknowledged posts", |responses| responses.acknowledged.lock().unwrap().len());
     }
 
-    fn is_put_off(&self) {
-        self.each("posts that are put off", |told| told.put_off.load(Relaxed));
+    fn all_get_503(&self) {
+        self.each("posts answered 503", |responses| responses.unavailable.load(Relaxed));
         // A request that does not need the database still succeeds.
         assert_eq!(http::get(&format!("{}/api/health-check", self.backend.backend)).status, 200);
     }
 
     /// Waits until each writer's count has grown by two. One writer's progress does not make up for another that hangs, and the
     /// second of the two requests started in the present state.
-    fn each(&self, what: &str, count: impl Fn(&Told) -> usize) {
+    fn each(&self, what: &str, count: impl Fn(&Responses) -> usize) {
         let before: Vec<_> = self.writers.iter().map(&count).collect();
-        eventually(format!("{what}, for each who writes,"), || {
+        eventually(format!("{what}, for each writer,"), || {
             let wrong = self.wrong.lock().unwrap().first().cloned();
-            assert!(wrong.is_none(), "{wrong:?}, and in the log:\n{}", self.backend.said());
-            self.writers.iter().zip(&before).all(|(told, before)| count(told) >= before + 2).then_some(())
+            assert!(wrong.is_none(), "{wrong:?}, and in the log:\n{}", self.backend.stderr());
+            self.writers.iter().zip(&before).all(|(responses, before)| count(responses) >= before + 2).then_some(())
         });
     }
 
@@ -105,14 +105,14 @@ impl Run {
     }
 }
 
-impl Told {
+impl Responses {
     /// Posts once. A response that is neither a success nor "come back later" is an error.
     fn post(&self, backend: &str, writer: &Writer) -> Result<(), String> {
         let answer = writer.post(backend, &"Is this kept? ".repeat(20)).map_err(|error| error.to_string())?;
         if answer.status == 200 {
             self.acknowledged.lock().unwrap().push(kept(&answer));
-        } else if is_put_off(&answer) {
-            self.put_off.fetch_add(1, Relaxed);
+        } else if is_unavailable(&answer) {
+            self.unavailable.fetch_add(1, Relaxed);
         } else {
             return Err(format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body)));
         }
@@ -121,7 +121,7 @@ impl Told {
 }
 
 /// Whether a response is "come back later", without a reason.
-fn is_put_off(answer: &Answer) -> bool {
+fn is_unavailable(answer: &Answer) -> bool {
     let mut body = answer.json();
     let traced = body.as_object_mut().is_some_and(|body| body.remove("trace_id").is_some());
     let problem = serde_json::json!({"type": "about:blank", "title": "Service Unavailable", "status": 503});
@@ -145,18 +145,18 @@ async fn a_silent_server_is_not_waited_for() {
     with_postgresql(|run, wire| {
         run.through(|run| {
             wire.fall_silent();
-            run.is_put_off();
-            assert!(is_put_off(&run.home()));
-            wire.mend();
+            run.all_get_503();
+            assert!(is_unavailable(&run.home()));
+            wire.restore();
         });
         // A database that never responds to the pending requests.
         run.through(|run| {
             wire.fall_silent();
-            run.is_put_off();
+            run.all_get_503();
             wire.cut();
-            run.is_put_off();
-            assert!(is_put_off(&run.home()));
-            wire.mend();
+            run.all_get_503();
+            assert!(is_unavailable(&run.home()));
+            wire.restore();
         });
         run.witness.assert_no_transaction_is_open();
     })
@@ -170,13 +170,13 @@ async fn unanswered_connections_are_replaced() {
         // Long enough for all eight connections to be in use together.
         let wire = SlowWire::before(&database, Duration::from_millis(40));
         let run = Run::start(&wire.url, &database);
-        let (over, put_off, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (over, unavailable, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
         let url = format!("{}/api/activities/@andrewbrown", run.backend.backend);
         thread::scope(|scope| {
             for _ in 0..24 {
                 scope.spawn(|| {
                     while !over.load(Relaxed) {
-                        let count = if http::get(&url).status == 200 { &read } else { &put_off };
+                        let count = if http::get(&url).status == 200 { &read } else { &unavailable };
                         count.fetch_add(1, Relaxed);
                     }
                 });
@@ -190,7 +190,7 @@ async fn unanswered_connections_are_replaced() {
             // The loss hits connections that wait for a response; none of them may keep its permit.
             wire.lose_connections();
             reads_on("reads by other connections");
-            assert!(put_off.load(Relaxed) > 0);
+            assert!(unavailable.load(Relaxed) > 0);
         });
         // Each write detects one dead connection, and there are four.
         let sign_in = format!("{}/api/auth/signin", run.backend.backend);
@@ -207,15 +207,15 @@ async fn dropped_connections_fail_only_requests_in_progress() {
         run.through(|run| {
             for _ in 0..5 {
                 wire.cut();
-                run.is_put_off();
-                wire.mend();
-                run.goes_on();
+                run.all_get_503();
+                wire.restore();
+                run.all_succeed();
             }
         });
         run.through(|run| {
             for _ in 0..10 {
                 assert!(run.witness.terminate_sessions() > 0);
-                run.goes_on();
+                run.all_succeed();
             }
         });
         run.witness.assert_no_transaction_is_open();
@@ -232,7 +232,7 @@ async fn a_connection_that_ends_between_two_reads_fails_no_request() {
             assert!(run.witness.terminate_sessions() > 0);
             assert_eq!(run.home().status, 200);
             wire.cut();
-            wire.mend();
+            wire.restore();
         }
         assert_eq!(run.home().status, 200);
     })
@@ -247,10 +247,10 @@ async fn a_locked_table_and_an_exhausted_pool_are_503s() {
             let lock = "BEGIN; LOCK TABLE activities IN ACCESS EXCLUSIVE MODE";
             let mut other = run.witness.runtime.block_on(PgConnection::connect(run.witness.url())).unwrap();
             run.witness.runtime.block_on(other.execute(lock)).unwrap();
-            run.is_put_off();
-            assert!(is_put_off(&run.home()));
-            run.backend.says("lock timeout");
-            run.backend.says("pool timed out");
+            run.all_get_503();
+            assert!(is_unavailable(&run.home()));
+            run.backend.wait_for_log("lock timeout");
+            run.backend.wait_for_log("pool timed out");
             run.witness.runtime.block_on(other.close()).unwrap();
         });
         run.witness.assert_no_transaction_is_open();
@@ -268,10 +268,10 @@ fn on_sqlite_a_writer_of_another_process_makes_writes_503s() {
         let mut other = run.witness.runtime.block_on(SqliteConnection::connect(&url)).unwrap();
         // This connection may have to wait for its own turn.
         run.witness.runtime.block_on(other.execute("PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE")).unwrap();
-        run.is_put_off();
+        run.all_get_503();
         assert_eq!(run.home().status, 200);
-        run.backend.says("database is locked");
-        run.backend.says("pool timed out");
+        run.backend.wait_for_log("database is locked");
+        run.backend.wait_for_log("pool timed out");
         run.witness.runtime.block_on(other.close()).unwrap();
     });
     run.witness.assert_integrity();
@@ -287,8 +287,8 @@ fn a_full_disk_makes_writes_503s_until_there_is_space() {
     run.through(|run| {
         let mut file = File::create(&rest).unwrap();
         while file.write_all(&[0; 4096]).is_ok() {}
-        run.is_put_off();
-        run.backend.says("database or disk is full");
+        run.all_get_503();
+        run.backend.wait_for_log("database or disk is full");
         assert_eq!(run.home().status, 200);
         std::fs::remove_file(&rest).unwrap();
     });

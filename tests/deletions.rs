@@ -114,8 +114,8 @@ fn a_crud_with_thousands_of_replies_or_likes_can_be_deleted_and_expires() {
         });
         assert_eq!(witness.number("SELECT count(*) FROM reactions WHERE kind = 'like'"), 0);
         assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message = 'stuck'"), 1);
-        let said = backend.said();
-        assert_eq!(said.matches("cannot delete some expired rows").count(), 1, "{said}");
+        let errors = backend.stderr();
+        assert_eq!(errors.matches("cannot delete some expired rows").count(), 1, "{errors}");
         assert_eq!(me.crud("and after that")["message"], "and after that");
     });
 }

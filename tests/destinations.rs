@@ -101,5 +101,5 @@ fn each_service_serves_its_ledger() {
         assert!(String::from_utf8(metrics.body).unwrap().contains(&sample));
     }
     let list = http::get(&format!("{}/api/traces", cruddur.viewer)).json();
-    assert_eq!(list.as_array().unwrap().len(), 2, "asking is not traced: {list:#}");
+    assert_eq!(list.as_array().unwrap().len(), 2, "reading a ledger is not traced: {list:#}");
 }

@@ -21,17 +21,17 @@ const FREE_PORTS: [(&str, &str); 4] = [
 ];
 
 /// The checks, in printed order, and the exit code.
-struct Told {
+struct Report {
     checks: Vec<(String, String, String)>,
     code: i32,
 }
 
-fn doctor(variables: &[(&str, &str)]) -> Told {
+fn doctor(variables: &[(&str, &str)]) -> Report {
     doctor_of(&[], variables)
 }
 
 /// Runs the doctor with additional arguments.
-fn doctor_of(arguments: &[&str], variables: &[(&str, &str)]) -> Told {
+fn doctor_of(arguments: &[&str], variables: &[(&str, &str)]) -> Report {
     let data = Folder::new();
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
     let variables: Vec<_> = FREE_PORTS.iter().chain(&own).chain(variables).copied().collect();
@@ -43,10 +43,10 @@ fn doctor_of(arguments: &[&str], variables: &[(&str, &str)]) -> Told {
     let checks = checks.iter().map(|one| (text(one, "check"), text(one, "status"), text(one, "detail"))).collect();
     let code = output.status.code().unwrap();
     assert_eq!(report["ok"], Value::Bool(code == 0));
-    Told { checks, code }
+    Report { checks, code }
 }
 
-impl Told {
+impl Report {
     fn of(&self, check: &str) -> (&str, &str) {
         let found = self.checks.iter().find(|(name, ..)| name == check);
         let (_, status, detail) = found.unwrap_or_else(|| panic!("no {check} in {:#?}", self.checks));
@@ -61,30 +61,30 @@ impl Told {
 #[test]
 fn a_valid_key_passes_every_check() {
     let honeycomb = Honeycomb::start(KEY);
-    let told = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
-    assert_eq!((told.wrong(), told.code), (vec![], 0));
-    assert_eq!(told.of("honeycomb key"), ("ok", "hcaik_a_ke… is an ingest key"));
-    assert_eq!(told.of("honeycomb auth"), ("ok", "team Cruddur, environment test"));
-    assert_eq!(told.of("clock").0, "ok");
-    let taken = format!("{}/v1/traces accepts spans; none were sent", honeycomb.url);
-    assert_eq!(told.of("honeycomb span"), ("ok", taken.as_str()));
-    assert!(honeycomb.taken().is_empty() && !honeycomb.bodies().is_empty());
+    let report = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    assert_eq!((report.wrong(), report.code), (vec![], 0));
+    assert_eq!(report.of("honeycomb key"), ("ok", "hcaik_a_ke… is an ingest key"));
+    assert_eq!(report.of("honeycomb auth"), ("ok", "team Cruddur, environment test"));
+    assert_eq!(report.of("clock").0, "ok");
+    let accepts = format!("{}/v1/traces accepts spans; none were sent", honeycomb.url);
+    assert_eq!(report.of("honeycomb span"), ("ok", accepts.as_str()));
+    assert!(honeycomb.accepted().is_empty() && !honeycomb.bodies().is_empty());
     for well in ["database", "cors", "CRUDDUR_PROXY_LISTEN", "variables"] {
-        assert_eq!(told.of(well).0, "ok");
+        assert_eq!(report.of(well).0, "ok");
     }
-    assert_eq!((told.of("otlp").0, told.of("xray").0), ("off", "off"));
+    assert_eq!((report.of("otlp").0, report.of("xray").0), ("off", "off"));
 }
 
 #[test]
 fn other_names_of_a_configured_page_are_reported() {
-    let told = doctor(&[("FRONTEND_URL", "http://localhost:3000"), ("BACKEND_URL", "https://cruddur.example")]);
-    let (status, detail) = told.of("cors");
+    let report = doctor(&[("FRONTEND_URL", "http://localhost:3000"), ("BACKEND_URL", "https://cruddur.example")]);
+    let (status, detail) = report.of("cors");
     assert_eq!(status, "ok");
     for origin in ["http://localhost:3000", "https://cruddur.example", "http://127.0.0.1:3000", "http://[::1]:3000"] {
         assert!(detail.contains(origin), "{origin}: {detail}");
     }
-    let told = doctor(&[("FRONTEND_URL", "https://cruddur.example")]);
-    assert_eq!(told.of("cors").1, "https://cruddur.example may call the API");
+    let report = doctor(&[("FRONTEND_URL", "https://cruddur.example")]);
+    assert_eq!(report.of("cors").1, "https://cruddur.example may call the API");
 }
 
 #[test]
@@ -92,27 +92,27 @@ fn a_separate_endpoint_for_log_records_is_checked() {
     let honeycomb = Honeycomb::start(KEY);
     let logs = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
     let own = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &*honeycomb.url), ("OTEL_LOGS_EXPORTER", "otlp")];
-    let told = doctor(&own);
-    assert_eq!((told.of("honeycomb log record").0, told.code), ("ok", 0));
+    let report = doctor(&own);
+    assert_eq!((report.of("honeycomb log record").0, report.code), ("ok", 0));
     assert!(honeycomb.logs().is_empty());
-    let told = doctor(&[own[0], own[1], own[2], ("OTEL_TRACES_EXPORTER", "none")]);
-    assert_eq!((told.of("honeycomb auth").0, told.of("honeycomb log record").0, told.code), ("ok", "ok", 0));
-    assert!(told.checks.iter().all(|(check, ..)| check != "honeycomb span"), "{:#?}", told.checks);
-    let told = doctor(&[own[0], own[1], own[2], (logs, "http://127.0.0.1:9/v1/logs"), ("OTEL_LOG_LEVEL", "info")]);
-    assert_eq!((told.wrong(), told.code), (vec!["otlp log record"], 1));
-    let (_, detail) = told.of("otlp log record");
+    let report = doctor(&[own[0], own[1], own[2], ("OTEL_TRACES_EXPORTER", "none")]);
+    assert_eq!((report.of("honeycomb auth").0, report.of("honeycomb log record").0, report.code), ("ok", "ok", 0));
+    assert!(report.checks.iter().all(|(check, ..)| check != "honeycomb span"), "{:#?}", report.checks);
+    let report = doctor(&[own[0], own[1], own[2], (logs, "http://127.0.0.1:9/v1/logs"), ("OTEL_LOG_LEVEL", "info")]);
+    assert_eq!((report.wrong(), report.code), (vec!["otlp log record"], 1));
+    let (_, detail) = report.of("otlp log record");
     assert!(detail.contains("127.0.0.1:9") && detail.contains("did not answer"), "{detail}");
     assert!(
-        told.checks.iter().any(|(_, _, detail)| detail == "OTEL_LOG_LEVEL: ignored: RUST_LOG decides what is logged")
+        report.checks.iter().any(|(_, _, detail)| detail == "OTEL_LOG_LEVEL: ignored: RUST_LOG decides what is logged")
     );
 }
 
 #[test]
 fn a_wrong_key_is_reported_in_honeycombs_words() {
     let honeycomb = Honeycomb::start("another");
-    let told = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
-    assert_eq!((told.wrong(), told.code), (vec!["honeycomb auth"], 1));
-    let (_, detail) = told.of("honeycomb auth");
+    let report = doctor(&[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+    assert_eq!((report.wrong(), report.code), (vec!["honeycomb auth"], 1));
+    let (_, detail) = report.of("honeycomb auth");
     assert!(detail.contains("401") && detail.contains("unknown API key - check your credentials"), "{detail}");
     assert!(!detail.contains(KEY));
 }
@@ -121,11 +121,11 @@ fn a_wrong_key_is_reported_in_honeycombs_words() {
 fn a_gzipped_response_is_read() {
     let honeycomb = Honeycomb::troubled(KEY, Trouble::Packs);
     let to = |key| doctor(&[("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
-    let told = to(KEY);
-    assert_eq!(told.of("honeycomb auth").0, "ok", "{:#?}", told.checks);
-    assert_eq!(told.of("honeycomb span").0, "ok", "{:#?}", told.checks);
-    let told = to("hcaik_another");
-    assert!(told.of("honeycomb auth").1.contains("unknown API key"), "{:#?}", told.checks);
+    let report = to(KEY);
+    assert_eq!(report.of("honeycomb auth").0, "ok", "{:#?}", report.checks);
+    assert_eq!(report.of("honeycomb span").0, "ok", "{:#?}", report.checks);
+    let report = to("hcaik_another");
+    assert!(report.of("honeycomb auth").1.contains("unknown API key"), "{:#?}", report.checks);
 }
 
 #[test]
@@ -136,12 +136,12 @@ fn a_key_that_cannot_send_is_explained_without_a_request() {
         ("hcalk_a_key_of_this_test", "is a configuration key"),
         ("0123456789abcdef0123456789abcdef", "is a classic key"),
     ] {
-        let told = doctor(&[("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
-        assert_eq!(told.code, 1);
-        let (status, detail) = told.of("HONEYCOMB_API_KEY");
+        let report = doctor(&[("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
+        assert_eq!(report.code, 1);
+        let (status, detail) = report.of("HONEYCOMB_API_KEY");
         assert!(status == "wrong" && detail.starts_with(reason), "{detail}");
     }
-    assert!(honeycomb.taken().is_empty());
+    assert!(honeycomb.accepted().is_empty());
     let classic = "0123456789abcdef0123456789abcdef";
     let honeycomb = Honeycomb::start(classic);
     let with_dataset = [
@@ -154,25 +154,25 @@ fn a_key_that_cannot_send_is_explained_without_a_request() {
 
 #[test]
 fn an_unreachable_service_is_named_with_its_fix() {
-    let told = doctor(&[
+    let report = doctor(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
         ("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:1"),
         ("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"),
         ("HONEYCOMB_API_ENDPOIN", "misspelt"),
     ]);
-    assert_eq!((told.wrong(), told.code), (vec!["otlp connection", "xray daemon", "database"], 1));
-    assert!(told.of("xray daemon").1.starts_with("UDP does not confirm delivery"), "{}", told.of("xray daemon").1);
-    let note = told.checks.iter().find(|(_, status, _)| status == "note").unwrap();
+    assert_eq!((report.wrong(), report.code), (vec!["otlp connection", "xray daemon", "database"], 1));
+    assert!(report.of("xray daemon").1.starts_with("UDP does not confirm delivery"), "{}", report.of("xray daemon").1);
+    let note = report.checks.iter().find(|(_, status, _)| status == "note").unwrap();
     assert_eq!(note.2, "HONEYCOMB_API_ENDPOIN is unknown; did you mean HONEYCOMB_API_ENDPOINT?");
-    assert!(!format!("{:?}", told.checks).contains("canary"));
+    assert!(!format!("{:?}", report.checks).contains("canary"));
 }
 
 #[test]
 fn sampling_rules_are_counted_and_may_be_absent() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let of = |daemon: &str| doctor(&[("OTEL_TRACES_SAMPLER", "xray"), ("AWS_XRAY_DAEMON_ADDRESS", daemon)]);
-    let told = of(&viewer.xray);
-    assert_eq!(told.of("xray rules"), ("ok", format!("1 at http://{}", viewer.xray).as_str()));
+    let report = of(&viewer.xray);
+    assert_eq!(report.of("xray rules"), ("ok", format!("1 at http://{}", viewer.xray).as_str()));
     let dead = of("127.0.0.1:1");
     assert!(
         dead.of("xray rules").0 == "note"
@@ -184,9 +184,9 @@ fn sampling_rules_are_counted_and_may_be_absent() {
 #[test]
 fn a_collectors_refusal_is_reported_in_its_words() {
     let collector = Honeycomb::troubled("", Trouble::Refuses(403));
-    let told = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
-    assert_eq!((told.wrong(), told.code), (vec!["otlp span"], 1));
-    assert!(told.of("otlp span").1.ends_with("this is what it says"), "{}", told.of("otlp span").1);
+    let report = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]);
+    assert_eq!((report.wrong(), report.code), (vec!["otlp span"], 1));
+    assert!(report.of("otlp span").1.ends_with("this is what it says"), "{}", report.of("otlp span").1);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_running_cruddur_is_recognised_and_receives_no_trace_from_the_doctor() {
                 |ledger: &Value| ledger["destinations"].as_array().unwrap().iter().all(|one| one["queued"] == 0);
             ledgers.iter().all(is_empty).then_some(())
         });
-        honeycomb.taken().len()
+        honeycomb.accepted().len()
     };
     let before = settled();
     let listen = [
@@ -227,14 +227,14 @@ fn a_running_cruddur_is_recognised_and_receives_no_trace_from_the_doctor() {
         ("CRUDDUR_VIEWER_LISTEN", &*viewer),
         ("CRUDDUR_XRAY_LISTEN", &*cruddur.xray),
     ];
-    let told = doctor(&[listen.as_slice(), &own].concat());
-    assert_eq!((told.wrong(), told.code), (vec![], 0));
+    let report = doctor(&[listen.as_slice(), &own].concat());
+    assert_eq!((report.wrong(), report.code), (vec![], 0));
     for (variable, address) in listen {
-        assert_eq!(told.of(variable), ("ok", format!("{address} is in use by a running Cruddur").as_str()));
+        assert_eq!(report.of(variable), ("ok", format!("{address} is in use by a running Cruddur").as_str()));
     }
     assert_eq!(settled(), before);
     cruddur.stop();
-    assert_eq!(honeycomb.taken().len(), before);
+    assert_eq!(honeycomb.accepted().len(), before);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_check_of_one_service_covers_only_its_needs() {
     let dead = [("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("CRUDDUR_BACKEND_LISTEN", "nowhere")];
     assert_eq!(doctor(&dead).wrong(), ["CRUDDUR_BACKEND_LISTEN", "database"]);
     let of = |service: &str| doctor_of(&["--service", service], &dead);
-    let names = |told: &Told| told.checks.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
+    let names = |report: &Report| report.checks.iter().map(|(name, ..)| name.clone()).collect::<Vec<_>>();
     for (service, has, has_not) in [
         (
             "frontend-proxy",
@@ -251,9 +251,9 @@ fn a_check_of_one_service_covers_only_its_needs() {
         ),
         ("trace-viewer", ["CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN", "variables"], ["database", "otlp", "routes"]),
     ] {
-        let told = of(service);
-        assert_eq!((told.wrong(), told.code), (vec![], 0), "{service}");
-        let names = names(&told);
+        let report = of(service);
+        assert_eq!((report.wrong(), report.code), (vec![], 0), "{service}");
+        let names = names(&report);
         assert!(has.iter().all(|name| names.iter().any(|own| own == name)), "{service}: {names:?}");
         assert!(has_not.iter().all(|name| names.iter().all(|own| own != name)), "{service}: {names:?}");
     }
@@ -269,27 +269,27 @@ fn a_placeholder_is_reported_and_a_blank_variable_counts_as_unset() {
         ("HONEYCOMB_DATASET", "<dataset>"),
         ("OTEL_SERVICE_NAME", "<name>"),
     ] {
-        let told = doctor(&[(name, value)]);
-        let (status, detail) = told.of(name);
-        assert_eq!((status, told.code), ("wrong", 1), "{name}: {detail}");
+        let report = doctor(&[(name, value)]);
+        let (status, detail) = report.of(name);
+        assert_eq!((status, report.code), ("wrong", 1), "{name}: {detail}");
         assert!(detail.contains("placeholder"), "{name}: {detail}");
     }
-    let told = doctor(&[("HONEYCOMB_API_KEY", ""), ("HONEYCOMB_DATASET", " "), ("OTEL_SERVICE_NAME", "shop")]);
-    let (_, detail) = told.of("variables");
+    let report = doctor(&[("HONEYCOMB_API_KEY", ""), ("HONEYCOMB_DATASET", " "), ("OTEL_SERVICE_NAME", "shop")]);
+    let (_, detail) = report.of("variables");
     assert!(detail.contains("OTEL_SERVICE_NAME") && !detail.contains("HONEYCOMB_"), "{detail}");
-    assert_eq!(told.of("honeycomb"), ("off", "HONEYCOMB_API_KEY is not set"));
+    assert_eq!(report.of("honeycomb"), ("off", "HONEYCOMB_API_KEY is not set"));
 }
 
 #[test]
 fn a_wrong_database_url_is_not_replaced_by_the_default() {
     for variable in ["DATABASE_URL", "CONNECTION_URL"] {
-        let told = doctor(&[(variable, "mysql://me:canary@db/cruddur")]);
-        assert_eq!((told.wrong(), told.code), (vec![variable], 1));
-        assert_eq!(told.of("database"), ("off", &*format!("not checked: {variable} is wrong")));
+        let report = doctor(&[(variable, "mysql://me:canary@db/cruddur")]);
+        assert_eq!((report.wrong(), report.code), (vec![variable], 1));
+        assert_eq!(report.of("database"), ("off", &*format!("not checked: {variable} is wrong")));
     }
-    let told = doctor(&[("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("PGSSLMODE", "strict")]);
-    assert_eq!((told.wrong(), told.code), (vec!["PGSSLMODE"], 1));
-    assert_eq!(told.of("database"), ("off", "not checked: PGSSLMODE is wrong"));
+    let report = doctor(&[("DATABASE_URL", "postgres://me:canary@127.0.0.1:1/cruddur"), ("PGSSLMODE", "strict")]);
+    assert_eq!((report.wrong(), report.code), (vec!["PGSSLMODE"], 1));
+    assert_eq!(report.of("database"), ("off", "not checked: PGSSLMODE is wrong"));
 }
 
 #[test]
@@ -301,8 +301,8 @@ fn the_doctor_makes_no_data_folder() {
     for (data, status) in
         [("a/b c", "ok"), ("slash/", "ok"), ("a/../b", "ok"), ("file/a", "wrong"), ("dangling", "wrong")]
     {
-        let told = doctor(&[("CRUDDUR_DATA", &path(data))]);
-        let (found, detail) = told.of("database");
+        let report = doctor(&[("CRUDDUR_DATA", &path(data))]);
+        let (found, detail) = report.of("database");
         assert_eq!(found, status, "{data}: {detail}");
     }
     let mut left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
@@ -312,10 +312,11 @@ fn the_doctor_makes_no_data_folder() {
 
 #[test]
 fn proxy_variables_are_reported_as_unused() {
-    let told = doctor(&[("HTTPS_PROXY", "http://me:canary@proxy:3128"), ("all_proxy", "x"), ("NO_PROXY", "localhost")]);
+    let report =
+        doctor(&[("HTTPS_PROXY", "http://me:canary@proxy:3128"), ("all_proxy", "x"), ("NO_PROXY", "localhost")]);
     let note = "HTTPS_PROXY, NO_PROXY, all_proxy: not used; every destination is reached directly";
     let mut notes: Vec<&str> =
-        told.checks.iter().filter(|one| one.0 == "variables" && one.1 == "note").map(|one| one.2.as_str()).collect();
+        report.checks.iter().filter(|one| one.0 == "variables" && one.1 == "note").map(|one| one.2.as_str()).collect();
     let found = notes.pop().unwrap();
     let sorted = |text: &str| {
         let (names, rest) = text.split_once(": ").unwrap();
@@ -324,7 +325,7 @@ fn proxy_variables_are_reported_as_unused() {
         (names, rest.to_owned())
     };
     assert_eq!((sorted(found), notes), (sorted(note), Vec::new()));
-    assert!(!format!("{:?}", told.checks).contains("canary"));
+    assert!(!format!("{:?}", report.checks).contains("canary"));
 }
 
 /// A server that sends `answer` to every connection, and closes it.
@@ -344,36 +345,40 @@ fn server(answer: &'static [u8]) -> SocketAddr {
 #[test]
 fn a_foreign_server_at_a_collectors_address_is_named() {
     let of = |address: &str| {
-        let told = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", address)]);
-        assert_eq!(told.code, 1, "{:?}", told.checks);
-        told.checks.into_iter().find(|(_, status, _)| status == "wrong").unwrap().2
+        let report = doctor(&[("OTEL_EXPORTER_OTLP_ENDPOINT", address)]);
+        assert_eq!(report.code, 1, "{:?}", report.checks);
+        report.checks.into_iter().find(|(_, status, _)| status == "wrong").unwrap().2
     };
     // The first bytes of a gRPC server.
     let grpc = server(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64");
     for scheme in ["http", "https"] {
-        let told = of(&format!("{scheme}://{grpc}"));
-        assert!(told.starts_with(&format!("{grpc} speaks HTTP/2 alone, as a port of gRPC does (4317)")), "{told}");
+        let detail = of(&format!("{scheme}://{grpc}"));
+        assert!(detail.starts_with(&format!("{grpc} speaks HTTP/2 alone, as a port of gRPC does (4317)")), "{detail}");
     }
     let plain = Honeycomb::start("");
-    let told = of(&plain.url.replace("http://", "https://"));
-    assert!(told.contains("speaks HTTP without TLS; give its address with http://"), "{told}");
+    let detail = of(&plain.url.replace("http://", "https://"));
+    assert!(detail.contains("speaks HTTP without TLS; give its address with http://"), "{detail}");
     let page = Honeycomb::troubled("", Trouble::Answers("text/html", "<!doctype html>"));
-    let told = of(&page.url);
-    assert!(told.contains("answered 200 OK with a web page (text/html), which is no response of OTLP"), "{told}");
+    let detail = of(&page.url);
+    assert!(detail.contains("answered 200 OK with a web page (text/html), which is no response of OTLP"), "{detail}");
     let Some(authority) = Authority::make() else { return };
     let encrypted = Honeycomb::encrypted("", authority.server(false));
-    let told = of(&encrypted.url.replace("https://", "http://"));
-    assert!(told.contains("speaks TLS; give its address with https://"), "{told}");
-    let told = of(&encrypted.url);
-    assert!(told.contains("name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE"), "{told}");
+    let detail = of(&encrypted.url.replace("https://", "http://"));
+    assert!(detail.contains("speaks TLS; give its address with https://"), "{detail}");
+    let detail = of(&encrypted.url);
+    assert!(detail.contains("name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE"), "{detail}");
     // A self-signed certificate, as `openssl req -x509` makes it.
     let Some(certificate) = Certificate::make() else { return };
     let own = Honeycomb::encrypted("", certificate.server());
     let file = certificate.file();
     let trusted =
         [("OTEL_EXPORTER_OTLP_ENDPOINT", own.url.as_str()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())];
-    let told = doctor(&trusted);
-    assert!(told.of("otlp TLS").1.contains("give the server one that the CA has signed"), "{:?}", told.of("otlp TLS"));
+    let report = doctor(&trusted);
+    assert!(
+        report.of("otlp TLS").1.contains("give the server one that the CA has signed"),
+        "{:?}",
+        report.of("otlp TLS")
+    );
     let file = authority.file();
     let trusted = [("OTEL_EXPORTER_OTLP_ENDPOINT", encrypted.url.as_str()), ("SSL_CERT_FILE", file.as_str())];
     assert_eq!(doctor(&trusted).wrong(), Vec::<&str>::new());

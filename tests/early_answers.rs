@@ -96,7 +96,7 @@ fn after_a_refused_body_a_connection_is_not_reused() {
         assert_eq!(read(&mut server, 5), b"hello");
         write!(server, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n").unwrap();
         let head = read_head(&client);
-        assert_eq!(values(&head, "connection"), [""; 0], "the client's connection is well: {head:?}");
+        assert_eq!(values(&head, "connection"), [""; 0], "the client's connection stays open: {head:?}");
         let (next, mut server, _) = bench.forwarded("GET /api/next HTTP/1.1\r\nhost: x\r\n\r\n");
         server.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
         assert_eq!(read_head(&next)[0], "HTTP/1.1 204 No Content");
@@ -157,7 +157,10 @@ fn a_client_that_withholds_an_expected_body_gets_the_response() {
         let (client, mut server, _) = bench.forwarded(EXPECTS);
         write!(server, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n").unwrap();
         let first = last_answer(&client, "a refusal");
-        assert!(first.starts_with(&format!("HTTP/1.1 {status} ")), "at once, and the body is not asked for: {first}");
+        assert!(
+            first.starts_with(&format!("HTTP/1.1 {status} ")),
+            "immediately, and the body is not requested: {first}"
+        );
     }
 }
 
@@ -245,7 +248,7 @@ fn bodies_that_the_backend_refuses_delay_no_other_request() {
         let answered = answers.fill_buf().map(<[u8]>::len);
         assert!(
             !answered.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock),
-            "nothing came of {address}"
+            "no response and no close from {address}"
         );
         assert_eq!(proxy.get("/api/health-check").status, 200);
     }

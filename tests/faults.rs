@@ -1,5 +1,5 @@
 //! Telemetry in trouble: whatever a collector does, requests are answered, every span is accounted for at every moment, the key
-//! goes nowhere else, memory is bounded and the process ends when asked to.
+//! goes nowhere else, memory is bounded and the process ends on request.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -43,8 +43,8 @@ impl Run {
         Self { backend: Cruddur::service("backend", &variables), _data: data }
     }
 
-    fn ask(&self) {
-        ask(&self.backend.backend);
+    fn request(&self) {
+        request(&self.backend.backend);
     }
 
     fn account(&self) -> Value {
@@ -64,7 +64,7 @@ impl Run {
                 }
                 looks
             });
-            ask(backend);
+            request(backend);
             over.store(true, Relaxed);
             assert!(watcher.join().unwrap() > 0);
         });
@@ -83,7 +83,7 @@ impl Run {
 }
 
 /// Sends requests one after another; each must succeed.
-fn ask(backend: &str) {
+fn request(backend: &str) {
     for _ in 0..REQUESTS {
         assert_eq!(http::get(&format!("{backend}/api/activities/home")).status, 200);
     }
@@ -211,14 +211,14 @@ fn a_full_queue_keeps_its_bound_and_drops_the_remaining_spans() {
 fn memory_stays_within_the_printed_bound_with_a_full_queue() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[]);
-    run.ask();
+    run.request();
     let before = run.backend.peak_memory();
     let backend = run.backend.backend.as_str();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 while !dropped(&account(backend)).contains_key("queue_full") {
-                    ask(backend);
+                    request(backend);
                 }
             });
         }
@@ -261,18 +261,18 @@ fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
 
 /// Stops the server at `url` under continuous requests; every accepted request must get a 200.
 fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
-    let (asked, answered) = (AtomicBool::new(false), AtomicBool::new(true));
+    let (sent, answered) = (AtomicBool::new(false), AtomicBool::new(true));
     let ended = thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 // After the stop, connections are refused.
                 while let Ok(status) = http::try_get(url) {
-                    asked.store(true, Relaxed);
+                    sent.store(true, Relaxed);
                     answered.fetch_and(status == 200, Relaxed);
                 }
             });
         }
-        eventually("load", || asked.load(Relaxed).then_some(()));
+        eventually("load", || sent.load(Relaxed).then_some(()));
         stop()
     });
     assert!(answered.load(Relaxed));
@@ -284,14 +284,14 @@ fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
 fn logging_everything_causes_no_loop() {
     let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
     let run = Run::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
-    run.ask();
+    run.request();
     let settled = || eventually("nothing queued", || (number(&run.account(), "queued") == 0).then_some(()));
     settled();
     let exports = honeycomb.heads().len();
     // Ledger requests are not traced. This many take far longer than the delay after which a record is sent.
     (0..300).for_each(|_| drop(run.account()));
     settled();
-    assert_eq!(honeycomb.heads().len(), exports, "exports while nobody asks");
+    assert_eq!(honeycomb.heads().len(), exports, "exports without requests");
     assert!(exports <= 2 * REQUESTS, "{exports} exports for {REQUESTS} requests");
     run.stop();
 }
@@ -362,8 +362,8 @@ fn no_secret_reaches_a_sink() {
     assert_eq!((answer.status, refused.status, posted.status), (200, 401, 200));
     for trace in [answer.trace_id(), refused.trace_id(), posted.trace_id()] {
         let spans = cruddur.spans(&trace, 4);
-        let told = Value::from(spans).to_string();
-        assert!(!told.contains("canary"), "{told}");
+        let text = Value::from(spans).to_string();
+        assert!(!text.contains("canary"), "{text}");
         eventually("spans at Honeycomb", || (honeycomb.spans(&trace).len() >= 4).then_some(()));
     }
     let sent = [honeycomb.bodies().concat(), format!("{:?}", honeycomb.logs()).into_bytes()].concat();

@@ -66,7 +66,7 @@ fn a_request_that_shares_a_query_links_to_the_span_that_made_it() {
         }
     });
     let of_name =
-        |name: &str| -> Vec<Span> { collector.taken().into_iter().filter(|span| span.name == name).collect() };
+        |name: &str| -> Vec<Span> { collector.accepted().into_iter().filter(|span| span.name == name).collect() };
     let lessons = eventually("each request's spans", || {
         Some(of_name("home-activities-mock-data")).filter(|lessons| lessons.len() == requests)
     });

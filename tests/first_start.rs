@@ -69,22 +69,22 @@ fn a_data_folder_open_to_others_causes_a_warning() {
 
 /// Even if the process is killed, the users that exist have a password that was printed.
 #[test]
-fn the_first_users_are_committed_after_their_password_is_printed() {
+fn the_first_users_are_committed_after_their_password_is_stderr() {
     let runtime = Runtime::new().unwrap();
     let folder = Folder::new();
     let sqlite = format!("sqlite:{}/cruddur.db", folder.path().display());
     for url in [Some(sqlite), runtime.block_on(postgres::database())].into_iter().flatten() {
         let mut settings = Settings::from_pairs(&[("DATABASE_URL", &url)]);
         let database = Database::read(&mut settings);
-        let (tell, told) = sync_channel(1);
+        let (sender, receiver) = sync_channel(1);
         let announced_at = url.clone();
         let announce = move |_: &_| {
             // Blocking on another runtime is not allowed within a runtime.
             let users = thread::spawn(move || Runtime::new().unwrap().block_on(users(&announced_at)));
-            tell.send(users.join().unwrap()).unwrap();
+            sender.send(users.join().unwrap()).unwrap();
         };
         let store = runtime.block_on(Store::open(&database, Faults::NONE, announce)).unwrap();
-        assert_eq!(told.recv().unwrap(), 0, "{url}");
+        assert_eq!(receiver.recv().unwrap(), 0, "{url}");
         assert_eq!(runtime.block_on(users(&url)), 4, "{url}");
         runtime.block_on(store.close());
     }
@@ -106,11 +106,11 @@ fn the_last_printed_password_works_after_a_kill() {
     let data = Folder::new();
     let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0")];
     let mut first = Cruddur::spawn(&["backend"], &variables);
-    first.says("shown only once");
+    first.wait_for_log("shown only once");
     first.kill();
     let second = Cruddur::service("backend", &variables);
-    let said = first.said() + &second.said();
-    let line = said.lines().rfind(|line| line.contains("shown only once")).unwrap();
+    let printed = first.stderr() + &second.stderr();
+    let line = printed.lines().rfind(|line| line.contains("shown only once")).unwrap();
     let password = line.split("the password of each is ").nth(1).unwrap().split(' ').next().unwrap();
     let sign_in = json!({"login": "andrewbrown", "password": password});
     assert_eq!(http::post(&format!("{}/api/auth/signin", second.backend), &sign_in).status, 200);

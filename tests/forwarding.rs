@@ -234,8 +234,8 @@ fn a_websocket_passes_both_ways_until_each_side_closes() {
 fn an_upgrade_to_another_http_is_not_forwarded() {
     let bench = Bench::new(&[]);
     for protocol in ["h2c", "H2C", "HTTP/2.0", "TLS/1.0, HTTP/1.1", "websocket, h2c"] {
-        let wish = format!("connection: upgrade, http2-settings\r\nupgrade: {protocol}\r\nhttp2-settings: AAMAAABk");
-        let (client, server, head) = bench.forwarded(&format!("GET /api/x HTTP/1.1\r\nhost: x\r\n{wish}\r\n\r\n"));
+        let upgrade = format!("connection: upgrade, http2-settings\r\nupgrade: {protocol}\r\nhttp2-settings: AAMAAABk");
+        let (client, server, head) = bench.forwarded(&format!("GET /api/x HTTP/1.1\r\nhost: x\r\n{upgrade}\r\n\r\n"));
         assert_eq!((values(&head, "upgrade"), values(&head, "connection")), (vec![], vec![]), "{protocol}");
         (&server)
             .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n")
@@ -320,11 +320,11 @@ fn an_expected_body_is_requested_when_the_upstream_requests_it() {
     let bench = Bench::new(&[]);
     let (client, mut server, _) = bench.forwarded(request);
     server.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").unwrap();
-    assert_eq!(read_head(&client)[0], "HTTP/1.1 403 Forbidden", "the client is not asked for what nobody wants");
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 403 Forbidden", "the body is not requested");
 
     let bench = Bench::new(&[]);
     let (mut client, mut server, _) = bench.forwarded(request);
-    assert_eq!(read_head(&client)[0], "HTTP/1.1 100 Continue", "an upstream that says nothing gets it in the end");
+    assert_eq!(read_head(&client)[0], "HTTP/1.1 100 Continue", "a silent upstream eventually gets it");
     client.write_all(b"body").unwrap();
     assert_eq!(read(&mut server, 4), b"body");
 }

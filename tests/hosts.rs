@@ -110,10 +110,10 @@ fn a_workspaces_own_names_are_accepted() {
             ("GITPOD_WORKSPACE_URL", "https://me-cruddur-1a2b.ws-eu1.gitpod.io"),
         ],
     );
-    let ask = |host: &str| http::request("GET", &format!("{}/api/traces", viewer.viewer), &[("host", host)]).status;
-    assert_eq!(ask(&format!("fuzzy-space-{port}.app.github.dev")), 200);
-    assert_eq!(ask(&format!("{port}-me-cruddur-1a2b.ws-eu1.gitpod.io")), 200);
-    assert_eq!(ask("fuzzy-space-1.app.github.dev"), 421);
+    let status = |host: &str| http::request("GET", &format!("{}/api/traces", viewer.viewer), &[("host", host)]).status;
+    assert_eq!(status(&format!("fuzzy-space-{port}.app.github.dev")), 200);
+    assert_eq!(status(&format!("{port}-me-cruddur-1a2b.ws-eu1.gitpod.io")), 200);
+    assert_eq!(status("fuzzy-space-1.app.github.dev"), 421);
 }
 
 #[test]

@@ -51,15 +51,15 @@ fn pythons_opentelemetry_decodes_the_same_spans() {
     let lines: Vec<String> = honeycomb.bodies().iter().map(|body| hex(body)).collect();
     child.stdin.take().unwrap().write_all(lines.join("\n").as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let told: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let mut ours: Vec<Span> = honeycomb.taken();
+    let decoded: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut ours: Vec<Span> = honeycomb.accepted();
     ours.sort_by_key(|span| hex(&span.span_id));
-    assert_eq!(told.len(), ours.len());
-    for (told, own) in told.iter().zip(&ours) {
+    assert_eq!(decoded.len(), ours.len());
+    for (span, own) in decoded.iter().zip(&ours) {
         let mut keys: Vec<&str> = own.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         keys.sort_unstable();
         let expected = json!([
-            told[0],
+            span[0],
             "telemetry",
             own.name,
             own.kind,
@@ -71,7 +71,7 @@ fn pythons_opentelemetry_decodes_the_same_spans() {
             own.flags,
             keys,
         ]);
-        assert_eq!(told, &expected);
-        assert!(["backend", "frontend-proxy"].contains(&told[0].as_str().unwrap()));
+        assert_eq!(span, &expected);
+        assert!(["backend", "frontend-proxy"].contains(&span[0].as_str().unwrap()));
     }
 }

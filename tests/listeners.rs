@@ -56,14 +56,14 @@ fn inflating_bodies_take_little_memory_at_every_listener() {
     ] {
         let before = process.peak_memory();
         let statuses = at_once(&url, &[JSON, SAME, ("content-encoding", "gzip")], &bomb);
-        let taken = process.peak_memory() - before;
+        let growth = process.peak_memory() - before;
         assert_eq!(statuses, [status; AT_ONCE], "{url}");
-        assert!(taken < MEMORY, "{url}: {taken} KiB more");
+        assert!(growth < MEMORY, "{url}: {growth} KiB more");
     }
 }
 
 /// How a gzip-only listener treats other encodings, and gzip that is more or less than one complete file.
-fn takes_gzip_alone(good: &[u8], send: impl Fn(&[(&str, &str)], &[u8]) -> Answer) {
+fn accepts_only_gzip(good: &[u8], send: impl Fn(&[(&str, &str)], &[u8]) -> Answer) {
     let (one, two) = good.split_at(good.len() / 2);
     let members = [gzip(one), gzip(b""), gzip(two)].concat();
     for encoding in ["gzip", "GZip", "x-gzip", "identity, gzip"] {
@@ -97,7 +97,7 @@ fn the_viewer_the_rules_port_and_the_relay_accept_only_gzip() {
         (format!("{}/v1/traces", proxy.page), json!({"resourceSpans": []})),
     ] {
         let good = good.to_string();
-        takes_gzip_alone(good.as_bytes(), |headers, body| http::send(&url, &[&[JSON, SAME], headers].concat(), body));
+        accepts_only_gzip(good.as_bytes(), |headers, body| http::send(&url, &[&[JSON, SAME], headers].concat(), body));
     }
 }
 
@@ -252,8 +252,8 @@ fn stalled_readers_of_a_large_trace_block_no_other_reader() {
     let whole = http::get(&format!("{}{path}", viewer.viewer));
     assert_eq!((whole.status, whole.body.len() > 80 * 1024 * 1024), (200, true));
     assert_eq!(whole.json()["spans"].as_array().map(Vec::len), Some(SPANS));
-    let taken = viewer.peak_memory() - before;
-    assert!(taken < MEMORY, "{taken} KiB more");
+    let growth = viewer.peak_memory() - before;
+    assert!(growth < MEMORY, "{growth} KiB more");
     drop(held);
 }
 

@@ -132,8 +132,8 @@ fn another_machine_is_loaded_only_with_allow_remote() {
 fn an_unreachable_server_and_a_foreign_one_are_distinguished() {
     let output = load(&["http://127.0.0.1:1"]);
     assert_eq!(output.status.code(), Some(1));
-    let nobody = "error: nothing listens at http://127.0.0.1:1; start Cruddur with `cargo run`\n";
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), nobody);
+    let unreachable = "error: nothing listens at http://127.0.0.1:1; start Cruddur with `cargo run`\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), unreachable);
     let viewer = Cruddur::service("trace-viewer", &[]);
     let output = load(&[&viewer.viewer]);
     let errors = String::from_utf8(output.stderr).unwrap();
@@ -142,7 +142,7 @@ fn an_unreachable_server_and_a_foreign_one_are_distinguished() {
 }
 
 /// A load of a minute that has started.
-fn begun(cruddur: &Cruddur) -> Child {
+fn started(cruddur: &Cruddur) -> Child {
     let arguments = ["load", &cruddur.page, "--users", "0", "--duration", "60s", "--json"];
     let mut load = command(&arguments, &[]);
     let load = load.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -166,7 +166,7 @@ fn interrupt(load: Child) -> (Value, Output) {
 fn an_interrupted_load_reports_what_it_measured() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    let (summary, output) = interrupt(begun(&cruddur));
+    let (summary, output) = interrupt(started(&cruddur));
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(summary["interrupted"], true);
     assert!(
@@ -179,7 +179,7 @@ fn an_interrupted_load_reports_what_it_measured() {
 fn a_server_that_disappears_is_a_failure_and_not_retried_forever() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    let load = begun(&cruddur);
+    let load = started(&cruddur);
     assert_eq!(cruddur.stop().status.code(), Some(0));
     let (summary, output) = interrupt(load);
     assert_eq!(output.status.code(), Some(1));

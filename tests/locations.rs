@@ -19,13 +19,13 @@ impl Redirecting {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (tell, hosts) = sync_channel(100);
+        let (sender, hosts) = sync_channel(100);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
                 let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
                 let one = |name| values(&head, name).first().copied().unwrap_or_default().to_owned();
-                drop(tell.send(one("host")));
+                drop(sender.send(one("host")));
                 let to = one("x-to");
                 drop(write!(
                     &mut &stream,

@@ -19,9 +19,9 @@ fn lose(change: impl Fn(&Path), restore: Option<&dyn Fn(&Path)>) {
     change(&data);
     for _ in 0..5 {
         let answer = writer.post(address, "lost").unwrap();
-        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}", backend.said());
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{}", backend.stderr());
     }
-    backend.says("cannot find the database's files where they were opened");
+    backend.wait_for_log("cannot find the database's files where they were opened");
     assert_eq!(http::get(&format!("{address}/health/ready")).status, 503);
     if let Some(restore) = restore {
         restore(&data);

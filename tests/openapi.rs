@@ -103,15 +103,15 @@ fn a_route_allows_the_documented_methods_and_lists_them_otherwise() {
         routes.entry(path).or_default().extend(head.into_iter().chain([method]));
     }
     for (path, methods) in routes {
-        let taken: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
+        let allowed: BTreeSet<&str> = methods.iter().map(String::as_str).collect();
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
             let answer = http::request(method, &format!("{}{}", cruddur.backend, filled(path)), &[]);
-            assert_eq!(answer.status != 405, taken.contains(method), "{method} {path}: {}", answer.status);
+            assert_eq!(answer.status != 405, allowed.contains(method), "{method} {path}: {}", answer.status);
             if answer.status == 404 && method != "HEAD" {
                 assert_ne!(answer.json()["detail"], "no such route", "{method} {path}");
             }
             if answer.status == 405 {
-                assert_eq!(answer.header("allow").split(", ").collect::<BTreeSet<_>>(), taken, "{method} {path}");
+                assert_eq!(answer.header("allow").split(", ").collect::<BTreeSet<_>>(), allowed, "{method} {path}");
             }
         }
     }
@@ -172,16 +172,16 @@ fn schemathesis_finds_no_undocumented_response() {
         let people = [cruddur.person(), cruddur.person()];
         let crud = people[0].crud("looked at by schemathesis")["uuid"].as_str().unwrap().to_owned();
         let users = Run { excluded: &["sign_in", "sign_out"], examples: 20, more: TWO_USERS };
-        let nobody = Run { excluded: &[], examples: 5, more: "" };
+        let anonymous = Run { excluded: &[], examples: 5, more: "" };
         let (base, python, people, crud) = (&cruddur.backend, &python, &people, &crud);
         let started = std::time::Instant::now();
         let cases = std::thread::scope(|scope| {
-            let runs = [users, nobody].map(|run| scope.spawn(move || run.against(base, python, people, crud)));
+            let runs = [users, anonymous].map(|run| scope.spawn(move || run.against(base, python, people, crud)));
             runs.map(|run| run.join().unwrap())
         });
-        println!("{cases:?} requests of two users and of nobody in {} s", started.elapsed().as_secs());
+        println!("{cases:?} requests of two users and an anonymous client in {} s", started.elapsed().as_secs());
         for person in people {
-            assert_eq!(person.get("/api/auth/me").status, 200, "it asked as {} to the end", person.handle);
+            assert_eq!(person.get("/api/auth/me").status, 200, "still signed in as {}", person.handle);
         }
     });
 }
@@ -220,10 +220,10 @@ impl Run {
         command.env("SCHEMATHESIS_HOOKS", HOOKS).env("HANDLE", &people[0].handle).env("CRUD", crud);
         command.env("PEERS", people.each_ref().map(|person| person.handle.as_str()).join(","));
         let output = command.output().unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        assert!(output.status.success(), "{said}");
+        let printed = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{printed}");
         let report: Value = serde_json::from_slice(&std::fs::read(file("report.json")).unwrap()).unwrap();
-        assert_eq!((&report["complete"], &report["operations"]["errored"]), (&json!(true), &json!(0)), "{said}");
+        assert_eq!((&report["complete"], &report["operations"]["errored"]), (&json!(true), &json!(0)), "{printed}");
         report["test_cases"]["generated"].as_u64().unwrap()
     }
 }

@@ -44,9 +44,9 @@ fn a_start_that_waits_for_a_lock_can_be_stopped() {
     lock.lock().unwrap();
     let variables = [("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)];
     let mut backend = Cruddur::spawn(&["backend"], &variables);
-    backend.says("waiting for another process that opens the database");
+    backend.wait_for_log("waiting for another process that opens the database");
     let other = Cruddur::spawn(&["backend"], &variables);
-    other.says("waiting for another process that opens the database");
+    other.wait_for_log("waiting for another process that opens the database");
     assert_eq!(other.stop().status.code(), Some(0));
     lock.unlock().unwrap();
     assert!(backend.line().starts_with("ready service=backend "));

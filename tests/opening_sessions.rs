@@ -141,12 +141,12 @@ fn a_starting_server_is_waited_for() {
     let url = cluster.url("postgres:canary", "postgres");
     let mut backend =
         Cruddur::spawn(&["backend"], &[("CRUDDUR_BACKEND_LISTEN", "127.0.0.1:0"), ("DATABASE_URL", &url)]);
-    backend.says("waiting for the database server to start");
+    backend.wait_for_log("waiting for the database server to start");
     let (code, text) = output("doctor", &url);
     assert!(code == Some(1) && text.contains("start again once the server accepts connections"), "{text}");
     cluster.control(&["-W", "promote"]);
     assert!(backend.line().starts_with("ready service=backend "));
-    assert!(!backend.said().contains("canary"));
+    assert!(!backend.stderr().contains("canary"));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_address_without_a_server_is_reported() {
     let unknown = "postgres://me:canary@nowhere.invalid/cruddur";
     assert_refused(unknown, "failed to lookup address", "correct the host in DATABASE_URL");
     let listener = "correct the host and port in DATABASE_URL";
-    for (says, cause, fix) in [
+    for (greeting, cause, fix) in [
         (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "0x48", listener),
         (b"", "", listener),
         // Refuses TLS, and then requests GSSAPI authentication.
@@ -168,7 +168,7 @@ fn an_address_without_a_server_is_reported() {
             for mut stream in listener.incoming().map_while(Result::ok) {
                 // The client may already have gone.
                 drop(stream.read(&mut [0; 64]));
-                drop(stream.write_all(says));
+                drop(stream.write_all(greeting));
                 drop(stream.read(&mut [0; 64]));
             }
         });

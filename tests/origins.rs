@@ -161,14 +161,14 @@ fn the_proxys_own_errors_are_readable_to_a_configured_origin() {
         ("POST", "/", 405),
         ("GET", "/a/%2e%2e/b", 400),
     ] {
-        let ask = |headers: Headers<'_>| http::request(method, &format!("{}{path}", proxy.page), headers);
-        let answer = ask(&[APP]);
+        let send = |headers: Headers<'_>| http::request(method, &format!("{}{path}", proxy.page), headers);
+        let answer = send(&[APP]);
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), APP.1, "{path}");
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
         assert!(answer.header("access-control-expose-headers").contains("x-request-id"));
         for headers in [&[("origin", "http://evil.example")][..], &[("origin", "http://app.example")], &[]] {
-            let answer = ask(headers);
+            let answer = send(headers);
             assert_eq!(answer.header("access-control-allow-origin"), "", "{path} {headers:?}");
             let vary: Vec<&str> = answer.headers.get_all("vary").iter().map(|value| value.to_str().unwrap()).collect();
             assert!(vary.join(", ").contains("origin"), "{path} {vary:?}");

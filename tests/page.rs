@@ -30,14 +30,14 @@ async fn a_user_posts_a_crud_and_opens_its_trace_in_the_viewer() {
     let trace = link.attr("data-trace-id").await.unwrap().unwrap();
     // The spans of the latest action may not have arrived yet.
     let spans = tokio::task::block_in_place(|| cruddur.spans(&trace, 13));
-    let told: Vec<_> = spans.iter().filter(|span| span["source"] == "otlp").collect();
+    let otlp: Vec<_> = spans.iter().filter(|span| span["source"] == "otlp").collect();
     let is_of_another_statement = |span: &Value| {
         span["kind"] == "client"
             && span["attributes"]["db.system.name"] == "sqlite"
             && span["name"] != "INSERT activities"
     };
     let below =
-        |parent: &Value| told.iter().find(|span| span["parent_span_id"] == *parent && !is_of_another_statement(span));
+        |parent: &Value| otlp.iter().find(|span| span["parent_span_id"] == *parent && !is_of_another_statement(span));
     let mut names = Vec::new();
     let mut next = below(&Value::Null);
     while let Some(span) = next {
@@ -58,7 +58,7 @@ async fn a_user_posts_a_crud_and_opens_its_trace_in_the_viewer() {
     link.click().await.unwrap();
     find("[data-testid=waterfall][data-state=ready]").await;
     let rows = client.find_all(Locator::Css("[data-testid=span-row]")).await.unwrap();
-    assert_eq!(rows.len(), 13, "a row an operation, whichever protocols told of it");
+    assert_eq!(rows.len(), 13, "one row per operation, whichever protocols reported it");
     let insert = Locator::XPath("//*[@data-testid='span-row'][contains(., 'INSERT activities')]");
     client.find(insert).await.unwrap().click().await.unwrap();
     let details = find("[data-testid=span-details]").await.text().await.unwrap();
@@ -66,13 +66,13 @@ async fn a_user_posts_a_crud_and_opens_its_trace_in_the_viewer() {
 
     let lost = "return [...document.querySelectorAll('[data-testid=twin] tr.alone')].filter(row => row.cells[2].textContent === '–').map(row => row.innerText)";
     let lost = client.execute(lost, vec![]).await.unwrap();
-    assert_eq!(lost, json!([]), "X-Ray is told all that Honeycomb is");
+    assert_eq!(lost, json!([]), "X-Ray gets every attribute that Honeycomb gets");
 
     find("[data-testid=xray-tab]").await.click().await.unwrap();
     find("[data-testid=documents][data-state=ready]").await;
     find("[data-testid=document-json] details").await;
     let rows = client.find_all(Locator::Css("[data-testid=document-row]")).await.unwrap();
-    assert_eq!(rows.len(), 13, "a row an operation, nested or alone");
+    assert_eq!(rows.len(), 13, "one row per operation, nested or alone");
 
     let problems = client.execute(
         "return window.performance.getEntriesByType('resource').filter(e => e.responseStatus >= 400).map(e => e.name)",
@@ -172,7 +172,7 @@ async fn an_untrusted_browser_joins_the_proxys_trace() {
     let names = ["crud.post", "POST /api/activities", "INSERT activities"];
     let spans = tokio::task::block_in_place(|| load_spans(&cruddur, &trace, &names));
     let served = proxys(&spans, "POST /api/activities");
-    assert!(served["parent_span_id"].is_null(), "the proxy's span is nobody's child: {served:#}");
+    assert!(served["parent_span_id"].is_null(), "the proxy's span has no parent: {served:#}");
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.stop().await;
 }
@@ -231,8 +231,8 @@ async fn an_x_ray_document_is_shown_with_its_size_next_to_the_otlp_span() {
     client.goto(&format!("{}/#{TRACE}/00000000000000a1", viewer.viewer)).await.unwrap();
     let differs = find("[data-testid=twin] tr.differs").await.text().await.unwrap();
     assert!(differs.contains("GET /") && differs.contains("<img"), "the name differs: {differs}");
-    let asked = "return performance.getEntriesByType('resource').filter(e => e.name.endsWith('/xray')).length";
-    assert_eq!(script(asked).await, json!(0), "documents are fetched when they are wanted");
+    let fetched = "return performance.getEntriesByType('resource').filter(e => e.name.endsWith('/xray')).length";
+    assert_eq!(script(fetched).await, json!(0), "documents are fetched on demand");
 
     find("[data-testid=document-link]").await.click().await.unwrap();
     let shown = find("[data-testid=document-json]").await;

@@ -31,7 +31,7 @@ const FILES: [&str; 17] = [
 /// Chromium's `Accept` header.
 const BROWSER: (&str, &str) = ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
 
-fn ask(proxy: &Cruddur, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+fn request(proxy: &Cruddur, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
     http::request(method, &format!("{}{path}", proxy.page), headers)
 }
 
@@ -51,11 +51,11 @@ fn meta<'p>(page: &'p str, name: &str) -> Option<&'p str> {
 fn a_file_is_tagged_compressed_and_not_resent() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
     for path in FILES {
-        let plain = ask(&proxy, "GET", path, &[("accept-encoding", "identity")]);
+        let plain = request(&proxy, "GET", path, &[("accept-encoding", "identity")]);
         assert_eq!((plain.status, plain.header("cache-control")), (200, "no-cache"), "{path}");
         assert_eq!((plain.header("vary"), plain.header("content-encoding")), ("accept-encoding", ""));
         assert_eq!(plain.header("x-content-type-options"), "nosniff");
-        let packed = ask(&proxy, "GET", path, &[("accept-encoding", "br;q=1, gzip;q=0.8")]);
+        let packed = request(&proxy, "GET", path, &[("accept-encoding", "br;q=1, gzip;q=0.8")]);
         assert_eq!(unpacked(&packed), plain.body, "{path}");
         let tags = [&plain, &packed].map(|answer| answer.header("etag"));
         assert!(
@@ -73,12 +73,12 @@ fn a_file_is_tagged_compressed_and_not_resent() {
             ("identity", tags[1], 200),
         ] {
             let headers = [("accept-encoding", encoding), ("if-none-match", tag)];
-            let answer = ask(&proxy, "GET", path, &headers);
+            let answer = request(&proxy, "GET", path, &headers);
             assert_eq!(answer.status, status, "{path} {headers:?}");
             assert!(!answer.header("etag").is_empty() && !answer.header("cache-control").is_empty());
             assert_eq!((answer.body.is_empty(), answer.header("vary")), (status == 304, "accept-encoding"));
         }
-        let head = ask(&proxy, "HEAD", path, &[("accept-encoding", "identity")]);
+        let head = request(&proxy, "HEAD", path, &[("accept-encoding", "identity")]);
         assert_eq!(head.header("content-length"), plain.body.len().to_string());
         assert!(head.body.is_empty() && head.header("etag") == tags[0]);
     }
@@ -87,8 +87,8 @@ fn a_file_is_tagged_compressed_and_not_resent() {
 #[test]
 fn the_page_names_its_own_span_and_is_never_cached() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    let plain = ask(&proxy, "GET", "/", &[("accept-encoding", "identity")]);
-    let packed = ask(&proxy, "GET", "/", &[("accept-encoding", "gzip"), ("if-none-match", "*")]);
+    let plain = request(&proxy, "GET", "/", &[("accept-encoding", "identity")]);
+    let packed = request(&proxy, "GET", "/", &[("accept-encoding", "gzip"), ("if-none-match", "*")]);
     let pages = [&plain.body, &unpacked(&packed)].map(|body| String::from_utf8(body.clone()).unwrap());
     for (answer, page) in [&plain, &packed].into_iter().zip(&pages) {
         assert_eq!((answer.status, answer.header("cache-control"), answer.header("etag")), (200, "no-store", ""));
@@ -108,7 +108,7 @@ fn the_page_names_its_own_span_and_is_never_cached() {
         assert_eq!(answer.header("strict-transport-security"), "", "there is no TLS");
     }
     assert_ne!(meta(&pages[0], "traceparent"), meta(&pages[1], "traceparent"));
-    let head = ask(&proxy, "HEAD", "/", &[("accept-encoding", "identity")]);
+    let head = request(&proxy, "HEAD", "/", &[("accept-encoding", "identity")]);
     assert_eq!((head.status, head.header("content-length")), (200, plain.body.len().to_string().as_str()));
     assert!(head.body.is_empty());
 
@@ -122,7 +122,7 @@ fn an_error_is_html_for_a_browser_and_json_for_a_program() {
     let viewer = ("CRUDDUR_VIEWER", "127.0.0.1:1");
     for (variables, has_viewer) in [(vec![viewer], true), (vec![], false)] {
         let proxy = Cruddur::service("frontend-proxy", &variables);
-        let person = ask(&proxy, "GET", "/%3Cscript%3Ealert(1)?q=%22", &[BROWSER]);
+        let person = request(&proxy, "GET", "/%3Cscript%3Ealert(1)?q=%22", &[BROWSER]);
         let page = String::from_utf8(person.body.clone()).unwrap();
         assert_eq!((person.status, person.header("content-type")), (404, "text/html; charset=utf-8"));
         assert!(page.contains(&person.trace_id()) && page.contains("No such page."), "{page}");
@@ -131,7 +131,7 @@ fn an_error_is_html_for_a_browser_and_json_for_a_program() {
         let policy = person.header("content-security-policy");
         assert!(policy.contains("style-src 'sha256-") && !policy.contains("script-src"), "{policy}");
         for accept in [&[][..], &[("accept", "*/*")], &[("accept", "text/html;q=0.4, application/json;q=0.5")]] {
-            let program = ask(&proxy, "GET", "/nowhere", accept);
+            let program = request(&proxy, "GET", "/nowhere", accept);
             assert_eq!(
                 (program.status, program.header("content-type")),
                 (404, "application/problem+json"),
@@ -146,7 +146,7 @@ fn an_error_is_html_for_a_browser_and_json_for_a_program() {
     }
     // A person also gets a page about an upstream that is away.
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", "127.0.0.1:1")]);
-    let away = ask(&proxy, "GET", "/api/activities/home", &[BROWSER]);
+    let away = request(&proxy, "GET", "/api/activities/home", &[BROWSER]);
     assert_eq!((away.status, away.header("content-type")), (502, "text/html; charset=utf-8"));
 }
 
@@ -180,20 +180,20 @@ fn metrics_are_counted_by_route_template_and_status_class() {
 
 #[test]
 fn the_access_log_is_off_by_default_and_has_one_event_per_request() {
-    let asked = |variables: &[(&str, &str)]| {
+    let logged = |variables: &[(&str, &str)]| {
         let proxy = Cruddur::service("frontend-proxy", variables);
         let page = proxy.get("/?canary=1");
         proxy.get("/health/live");
         proxy.get("/metrics");
-        ask(&proxy, "HEAD", "/nowhere/canary", &[]);
-        ask(&proxy, "canary", "/", &[]);
+        request(&proxy, "HEAD", "/nowhere/canary", &[]);
+        request(&proxy, "canary", "/", &[]);
         assert_eq!(raw::exchange(&proxy.page, b"GET /canary HTTP/1.1\nhost: a\r\n\r\n", 1).0, [400]);
         let errors = proxy.stop().errors;
         let events = errors.lines().filter(|line| line.contains("frontend_proxy::access"));
         (page, events.map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>(), errors)
     };
-    assert!(asked(&[]).1.is_empty());
-    let (page, events, errors) = asked(&[("CRUDDUR_ACCESS_LOG", "on")]);
+    assert!(logged(&[]).1.is_empty());
+    let (page, events, errors) = logged(&[("CRUDDUR_ACCESS_LOG", "on")]);
     assert!(!errors.contains("canary"), "no path, no query and no word of a client: {errors}");
     let [first, second, third, refused] = events.as_slice() else { panic!("{events:#?}") };
     assert_eq!(first["trace_id"], page.trace_id());

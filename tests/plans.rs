@@ -21,16 +21,16 @@ async fn no_statement_scans_a_table_on_sqlite() {
     let file = data.path().join("cruddur.db");
     for statement in &statements {
         let plan = explain_sqlite(&file, statement).await;
-        let told = || format!("{statement}\n{plan:#?}");
+        let context = || format!("{statement}\n{plan:#?}");
         // Live rows are most of all rows, so an index of them is no better than none.
-        assert!(!plan.iter().any(|step| step.contains("activities_by_expiry")), "{}", told());
+        assert!(!plan.iter().any(|step| step.contains("activities_by_expiry")), "{}", context());
         // A page is read in the order of an index, not sorted from all rows; the feed merges a few pages.
         let may_sort = statement.starts_with("WITH feed") || statement.contains("GROUP BY");
-        assert!(may_sort || !plan.iter().any(|step| step.contains("TEMP B-TREE")), "{}", told());
+        assert!(may_sort || !plan.iter().any(|step| step.contains("TEMP B-TREE")), "{}", context());
         for step in plan.iter().filter_map(|step| step.strip_prefix("SCAN ")) {
             let of_subquery = !step.contains("USING") && !is_table(step);
             let in_order = IN_ORDER.iter().any(|index| step.contains(&format!("INDEX {index}")));
-            assert!(of_subquery || in_order || step == "CONSTANT ROW", "{step}\n{}", told());
+            assert!(of_subquery || in_order || step == "CONSTANT ROW", "{step}\n{}", context());
         }
     }
 }
@@ -66,8 +66,8 @@ fn statements(cruddur: &Cruddur) -> BTreeSet<String> {
     for _ in 0..2 {
         assert_eq!(me.post_with(&format!("{crud}/reply"), &key, &json!({"message": "yes"})).status, 200);
     }
-    let said = me.post("/api/messages", &json!({"message": "hello", "handle": other.handle})).json();
-    let group = format!("/api/messages/{}", said["message_group_uuid"].as_str().unwrap());
+    let sent = me.post("/api/messages", &json!({"message": "hello", "handle": other.handle})).json();
+    let group = format!("/api/messages/{}", sent["message_group_uuid"].as_str().unwrap());
     for path in ["like", "repost"] {
         other.post(&format!("{crud}/{path}"), &json!({}));
         other.request("DELETE", &format!("{crud}/{path}"));

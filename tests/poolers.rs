@@ -33,7 +33,7 @@ fn a_pooler_in_its_default_configuration_works() {
     let lock = "BEGIN; LOCK TABLE activities IN ACCESS EXCLUSIVE MODE";
     witness.runtime.block_on(other.execute(lock)).unwrap();
     assert_eq!(http::get(&format!("{}/api/activities/home", run.backend)).status, 503);
-    run.says("lock timeout");
+    run.wait_for_log("lock timeout");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_backend_opens_at_most_the_configured_connections() {
     let variables = [("DATABASE_URL", database.as_str()), ("CRUDDUR_DATABASE_CONNECTIONS", "3")];
     let backend = Cruddur::service("backend", &variables);
     let expected = "at most 3 connections to the database, 1 for writes and 2 for reads (CRUDDUR_DATABASE_CONNECTIONS)";
-    backend.says(expected);
+    backend.wait_for_log(expected);
     let (runtime, over) = (Runtime::new().unwrap(), AtomicBool::new(false));
     let mut db = runtime.block_on(PgConnection::connect(&database)).unwrap();
     let mut sessions = || {

@@ -14,7 +14,7 @@ use crate::support::http::{self, Answer};
 const ROOT: &str = "1-6b02f03a-54f4980499a5c1872558fcbf";
 const TRACE: &str = "6b02f03a54f4980499a5c1872558fcbf";
 
-fn ask(url: &str, header: &str) -> Answer {
+fn request(url: &str, header: &str) -> Answer {
     http::request("GET", url, &[("x-amzn-trace-id", header)])
 }
 
@@ -22,11 +22,11 @@ fn ask(url: &str, header: &str) -> Answer {
 fn a_load_balancers_root_is_kept_from_the_page_to_the_viewer() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
-    let page = ask(&cruddur.page, &format!("Root={ROOT}"));
+    let page = request(&cruddur.page, &format!("Root={ROOT}"));
     let api = format!("{}/api/activities/home", cruddur.page);
-    let home = ask(&api, &format!("Self=1-67891234-12456789abcdef012345678;Root={ROOT}"));
+    let home = request(&api, &format!("Self=1-67891234-12456789abcdef012345678;Root={ROOT}"));
     assert_eq!((page.trace_id().as_str(), home.trace_id().as_str()), (TRACE, TRACE));
-    assert_eq!((page.header("x-amzn-trace-id"), home.header("x-amzn-trace-id")), ("", ""), "nobody asked");
+    assert_eq!((page.header("x-amzn-trace-id"), home.header("x-amzn-trace-id")), ("", ""), "no decision was requested");
 
     let spans = cruddur.spans(TRACE, 6);
     for source in ["otlp", "xray"] {
@@ -44,16 +44,20 @@ fn a_load_balancers_root_is_kept_from_the_page_to_the_viewer() {
 
 #[test]
 fn a_request_for_the_sampling_decision_is_answered() {
-    for (sampler, told) in [("parentbased_always_on", "1"), ("parentbased_always_off", "0")] {
+    for (sampler, decision) in [("parentbased_always_on", "1"), ("parentbased_always_off", "0")] {
         let data = Folder::new();
         let cruddur = Cruddur::up(&data, &[("OTEL_TRACES_SAMPLER", sampler)]);
-        let expected = format!("Root={ROOT};Sampled={told}");
+        let expected = format!("Root={ROOT};Sampled={decision}");
         for service in [&cruddur.page, &cruddur.backend] {
             let url = format!("{service}/api/activities/home");
-            let answer = ask(&url, &format!("Root={ROOT};Sampled=?"));
+            let answer = request(&url, &format!("Root={ROOT};Sampled=?"));
             assert_eq!((answer.status, answer.header("x-amzn-trace-id")), (200, expected.as_str()), "{url}");
-            assert_eq!(ask(&url, &format!("Root={ROOT}")).header("x-amzn-trace-id"), "", "nobody asked");
-            let unknown = ask(&format!("{service}/api/none"), &format!("Root={ROOT};Sampled=?"));
+            assert_eq!(
+                request(&url, &format!("Root={ROOT}")).header("x-amzn-trace-id"),
+                "",
+                "no decision was requested"
+            );
+            let unknown = request(&format!("{service}/api/none"), &format!("Root={ROOT};Sampled=?"));
             assert_eq!((unknown.status, unknown.header("x-amzn-trace-id")), (404, expected.as_str()));
         }
     }
@@ -71,7 +75,7 @@ fn forwarded(variables: &[(&str, &str)], header: &str) -> (Vec<String>, Answer) 
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
         head
     });
-    let answer = ask(&format!("{}/api/x", proxy.page), header);
+    let answer = request(&format!("{}/api/x", proxy.page), header);
     (served.join().unwrap(), answer)
 }
 

@@ -11,8 +11,9 @@ use crate::support::{Folder, cannot_run, eventually, raw};
 
 /// The result of a request by `curl`: the version, the status, and the trace in which it was served.
 fn curl(arguments: &[&str], url: &str) -> Option<(String, String, String)> {
-    let said = "%{http_version} %{http_code} %header{x-request-id}";
-    let output = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", said]).args(arguments).arg(url).output();
+    let write_out = "%{http_version} %{http_code} %header{x-request-id}";
+    let output =
+        Command::new("curl").args(["-s", "-o", "/dev/null", "-w", write_out]).args(arguments).arg(url).output();
     let Ok(output) = output else {
         cannot_run("curl", "curl is not installed");
         return None;
@@ -53,9 +54,9 @@ fn with_fields(version: &str, url: &str, count: usize) -> Option<(String, String
     // `Host` counts as one; in HTTP/2 it is a pseudo-header that becomes `Host`.
     let fields = (1..count).flat_map(|n| ["-H".to_owned(), format!("x-{n}: {n}")]);
     let none = ["-H", "user-agent:", "-H", "accept:"].map(str::to_owned);
-    let said = "%{http_code} %{content_type}";
+    let write_out = "%{http_code} %{content_type}";
     let mut curl = Command::new("curl");
-    curl.args([version, "-s", "-o", "/dev/null", "-w", said]).args(none).args(fields).arg(url);
+    curl.args([version, "-s", "-o", "/dev/null", "-w", write_out]).args(none).args(fields).arg(url);
     let Ok(output) = curl.output() else {
         cannot_run("curl", "curl is not installed");
         return None;
@@ -106,9 +107,9 @@ fn a_head_of_more_than_64_kib_is_refused_with_a_reason() {
     for (version, fields) in
         [("--http1.1", vec![format!("x: {}", "x".repeat(70_000))]), ("--http2-prior-knowledge", parts)]
     {
-        let said = "%{http_code} %{content_type}";
+        let write_out = "%{http_code} %{content_type}";
         let mut curl = Command::new("curl");
-        curl.args([version, "-s", "-o", "/dev/null", "-w", said]);
+        curl.args([version, "-s", "-o", "/dev/null", "-w", write_out]);
         curl.args(fields.iter().flat_map(|field| ["-H", field])).arg(&url);
         let Ok(output) = curl.output() else {
             return cannot_run("curl", "curl is not installed");
@@ -225,8 +226,8 @@ fn heads_are_bounded_in_both_protocols() {
 fn a_body_over_its_bound_is_refused() {
     let upstream = Recorder::start();
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &upstream.address)]);
-    let said = b"POST /api/x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1048577\r\n\r\n";
-    assert_eq!(raw::exchange(&proxy.page, said, 1).0, [413]);
+    let declared = b"POST /api/x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 1048577\r\n\r\n";
+    assert_eq!(raw::exchange(&proxy.page, declared, 1).0, [413]);
     let head = b"POST /api/x HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     let body = |chunks: usize| [head, chunk.repeat(chunks).as_bytes(), b"0\r\n\r\n"].concat();
@@ -267,14 +268,14 @@ fn a_stop_is_announced_on_kept_connections() {
     let mut two = h2::connect(&proxy.page);
     two.write_all(&h2::frame(HEADERS, END_HEADERS | END_STREAM, 1, &h2::block(&h2::get("/api/x")))).unwrap();
     // A connection whose next request has started to arrive.
-    let mut begun = raw::connect(&proxy.page);
-    begun.write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /health/li").unwrap();
-    assert_eq!(crate::proxy::read_head(&begun)[0], "HTTP/1.1 204 No Content");
+    let mut started = raw::connect(&proxy.page);
+    started.write_all(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /health/li").unwrap();
+    assert_eq!(crate::proxy::read_head(&started)[0], "HTTP/1.1 204 No Content");
     let mut servers: Vec<_> = (0..2).map(|_| upstream.accept().unwrap().0).collect();
     proxy.signal("TERM");
     eventually("the end of listening", || std::net::TcpStream::connect(proxy.page.trim_start_matches("http://")).err());
-    begun.write_all(b"ve HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
-    let head = crate::proxy::read_head(&begun);
+    started.write_all(b"ve HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let head = crate::proxy::read_head(&started);
     assert_eq!(head[0], "HTTP/1.1 204 No Content");
     assert!(head.iter().any(|line| line == "connection: close"), "{head:?}");
     for server in &mut servers {

@@ -83,7 +83,7 @@ fn each_prefix_has_its_upstream_and_the_longest_decides() {
     assert_eq!(text(&proxy.get("/")), "one GET / HTTP/1.1", "a route for everything is there instead of the page");
     assert_eq!(text(&proxy.get("/cruddur.css")), "one GET /cruddur.css HTTP/1.1");
     assert_eq!(text(&proxy.get("/traces")), "one GET /traces HTTP/1.1", "no viewer has a route here");
-    assert_eq!(proxy.get("/health/live").status, 204, "what the proxy says of itself is not forwarded");
+    assert_eq!(proxy.get("/health/live").status, 204, "the proxy's own paths are not forwarded");
     assert_eq!(proxy.post("/api/deep/x", &json!({})).status, 405);
     assert_eq!(proxy.get("/").header("server-timing"), "", "not traced");
     let mut stream = raw::connect(&proxy.page);
@@ -117,8 +117,8 @@ fn spans_are_named_by_templates_and_never_by_paths() {
         let server = spans.iter().find(|span| span["kind"] == "server" && span["source"] == "otlp").unwrap();
         assert_eq!(server["name"], format!("GET {route}"), "{path}");
         assert_eq!(server["attributes"]["http.route"], route);
-        let told = path.split_once('?').map_or(Value::Null, |_| json!("q=REDACTED&page=REDACTED"));
-        assert_eq!(server["attributes"]["url.query"], told);
+        let query = path.split_once('?').map_or(Value::Null, |_| json!("q=REDACTED&page=REDACTED"));
+        assert_eq!(server["attributes"]["url.query"], query);
         assert!(!Value::from(spans.clone()).to_string().contains("q=canary"));
     }
     assert_eq!(proxy.get("/api/ping").header("server-timing"), "");
@@ -146,11 +146,11 @@ fn every_fault_is_reported_before_a_port_is_opened() {
     for arguments in [&["frontend-proxy", "--check"][..], &["frontend-proxy"], &["up"]] {
         let output = command(arguments, &variables).current_dir(folder.path()).output().unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
-        let mut told: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
-        told.sort_unstable();
+        let mut reported: Vec<&str> = errors.lines().filter(|line| line.starts_with("error: ")).collect();
+        reported.sort_unstable();
         let mut expected = expected.clone();
         expected.sort_unstable();
-        assert_eq!(told, expected, "{arguments:?}");
+        assert_eq!(reported, expected, "{arguments:?}");
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(64), b"".as_slice()));
     }
     let gone = folder.path().join("gone.toml");
@@ -226,7 +226,7 @@ fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     // A file with faults changes nothing.
     write(&folder, &route("/api/", "https://three", "x = 1"));
     proxy.signal("HUP");
-    let line = proxy.says("keeping the old routes");
+    let line = proxy.wait_for_log("keeping the old routes");
     assert!(line.contains("routes.toml:3: ") && line.contains("routes.toml:4: `x` is unknown"), "{line}");
     let before = served.load(Ordering::Relaxed);
     eventually("requests after the bad file", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
@@ -238,10 +238,10 @@ fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     load.into_iter().for_each(|thread| thread.join().unwrap());
     let ended = proxy.stop();
     assert_eq!(ended.status.code(), Some(0));
-    let said = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
-    assert_eq!(said("1 routes are active: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
-    assert_eq!(said("keeping the old routes"), 1);
-    assert_eq!(said("2 routes are active: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
+    let count = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(count("1 routes are active: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
+    assert_eq!(count("keeping the old routes"), 1);
+    assert_eq!(count("2 routes are active: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
 }
 
 #[test]
@@ -260,20 +260,20 @@ fn sighup_keeps_the_old_routes_if_the_file_has_none() {
         }
         proxy.signal("HUP");
         let lines = eventually(format!("a line about {what:?}"), || {
-            let said = proxy.said();
+            let errors = proxy.stderr();
             let lines: Vec<_> =
-                said.lines().filter(|line| line.contains("keeping the old routes")).map(str::to_owned).collect();
+                errors.lines().filter(|line| line.contains("keeping the old routes")).map(str::to_owned).collect();
             (lines.len() > n).then_some(lines)
         });
         assert_eq!(lines.len(), n + 1, "one line each: {lines:#?}");
-        let mend = ["write at least one [[route]]", "give ", "routes.toml:"];
-        assert!(mend.iter().any(|mend| lines[n].contains(mend)), "{what:?}: {}", lines[n]);
+        let fix = ["write at least one [[route]]", "give ", "routes.toml:"];
+        assert!(fix.iter().any(|fix| lines[n].contains(fix)), "{what:?}: {}", lines[n]);
         assert!(text(&proxy.get("/other/x")).starts_with("one"), "{what:?}");
     }
     std::fs::remove_dir(path).unwrap();
     write(&folder, &good);
     proxy.signal("HUP");
-    proxy.says("0 added, 0 removed, 0 changed, 2 as they were");
+    proxy.wait_for_log("0 added, 0 removed, 0 changed, 2 as they were");
 }
 
 #[test]
@@ -299,13 +299,13 @@ fn the_doctor_checks_the_routes_file() {
         let checks = report["checks"].as_array().unwrap();
         checks.iter().map(|check| (field(check, "check"), field(check, "status"), field(check, "detail"))).collect()
     };
-    let told = checks(&file);
-    let routes = told.iter().find(|(name, ..)| name == "routes").unwrap();
+    let report = checks(&file);
+    let routes = report.iter().find(|(name, ..)| name == "routes").unwrap();
     assert_eq!((routes.1.as_str(), routes.2.as_str()), ("ok", format!("1, from {file}").as_str()));
     write(&folder, "[[route]]\n");
-    let told = checks(&file);
+    let report = checks(&file);
     let wrong: Vec<_> =
-        told.iter().filter(|(name, status, _)| name.contains("routes.toml") && status == "wrong").collect();
-    assert_eq!(wrong.len(), 2, "{told:#?}");
-    assert!(!told.iter().any(|(name, ..)| name == "routes"));
+        report.iter().filter(|(name, status, _)| name.contains("routes.toml") && status == "wrong").collect();
+    assert_eq!(wrong.len(), 2, "{report:#?}");
+    assert!(!report.iter().any(|(name, ..)| name == "routes"));
 }

@@ -51,7 +51,7 @@ fn a_file_is_explained_rule_by_rule() {
             rule("later", 1, &json!({"Version": 2})),
         ]),
     );
-    let (code, told, _) = explain(&rules, "GET http://localhost:3000/api/activities/home?x=y", &[]);
+    let (code, output, _) = explain(&rules, "GET http://localhost:3000/api/activities/home?x=y", &[]);
     let expected = r#"GET /api/activities/home at localhost:3000, received by frontend-proxy:
       1  post     no: Host "localhost:3000" does not match "example.org"; HTTPMethod "GET" does not match "POST"
       2  home     decides
@@ -61,16 +61,16 @@ skipped: later: its Version is 2, not 1
 note: flask: no service here has the ServiceName "backend-flask"; use the name of a segment (backend, frontend-proxy)
 home decides: it records 2 a second, and 25 % of the others
 "#;
-    assert_eq!((code, told.as_str()), (0, expected));
-    let (code, told, _) = explain(&rules, "GET /other", &["--service", "backend-flask", "--json"]);
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!((code, &told["decides"]), (0, &json!({"rule": "flask", "reservoir": 0, "rate": 0.0})));
-    assert_eq!((&told["notes"], &told["rules"][0]["matches"]), (&json!([]), &json!(false)));
+    assert_eq!((code, output.as_str()), (0, expected));
+    let (code, output, _) = explain(&rules, "GET /other", &["--service", "backend-flask", "--json"]);
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &output["decides"]), (0, &json!({"rule": "flask", "reservoir": 0, "rate": 0.0})));
+    assert_eq!((&output["notes"], &output["rules"][0]["matches"]), (&json!([]), &json!(false)));
     let ecs = rule("ecs", 1, &json!({"ServiceType": "AWS::ECS::Container", "ServiceName": "backend flask"}));
     let rules = file(&folder, &central(&[ecs]));
     let more = ["--service", "backend (flask)", "--service-type", "AWS::ECS::Container"];
-    let (_, told, _) = explain(&rules, "GET /", &more);
-    assert!(told.contains("ecs      decides") && !told.contains("note:"), "{told}");
+    let (_, output, _) = explain(&rules, "GET /", &more);
+    assert!(output.contains("ecs      decides") && !output.contains("note:"), "{output}");
 }
 
 #[test]
@@ -79,10 +79,10 @@ fn the_courses_rule_is_valid_and_matches_no_service_here() {
     let own = json!({"RuleName": "Cruddur", "ResourceARN": "*", "Priority": 9000, "FixedRate": 0.1, "ReservoirSize": 5,
         "ServiceName": "Cruddur", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
     let rules = file(&folder, &json!({ "SamplingRule": own }));
-    let (code, told, errors) = explain(&rules, "GET http://localhost/", &[]);
+    let (code, output, errors) = explain(&rules, "GET http://localhost/", &[]);
     assert_eq!(code, 0, "{errors}");
     let note = "note: Cruddur: no service here has the ServiceName \"Cruddur\"; use the name of a segment (backend, frontend-proxy)";
-    assert!(told.contains(note) && told.contains("Default decides"), "{told}");
+    assert!(output.contains(note) && output.contains("Default decides"), "{output}");
     // A service that gets its name from either variable is matched.
     for named in [("OTEL_SERVICE_NAME", "Cruddur"), ("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=Cruddur")] {
         let arguments = ["xray", "rules", "test", "--rules", &rules, "--request", "GET /"];
@@ -96,11 +96,11 @@ fn a_service_name_in_version_1_is_reported_as_a_host() {
     let folder = Folder::new();
     let own = json!({"service_name": "backend", "http_method": "*", "url_path": "*", "fixed_target": 1, "rate": 0.5});
     let rules = json!({"version": 1, "default": {"fixed_target": 1, "rate": 0.05}, "rules": [own]});
-    let (code, told, _) = explain(&file(&folder, &rules), "GET http://localhost/", &["--service", "backend"]);
+    let (code, output, _) = explain(&file(&folder, &rules), "GET http://localhost/", &["--service", "backend"]);
     assert_eq!(code, 0);
-    assert!(told.contains("local-1  no: Host \"localhost\" does not match \"backend\"\n"), "{told}");
-    assert!(told.contains("note: local-1: the Host \"backend\" is a service's name"), "{told}");
-    assert!(told.ends_with("Default decides: it records 1 a second, and 5 % of the others\n"), "{told}");
+    assert!(output.contains("local-1  no: Host \"localhost\" does not match \"backend\"\n"), "{output}");
+    assert!(output.contains("note: local-1: the Host \"backend\" is a service's name"), "{output}");
+    assert!(output.ends_with("Default decides: it records 1 a second, and 5 % of the others\n"), "{output}");
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn the_documentations_files_are_valid() {
         .map(|example| {
             let path = folder.path().join("example.json");
             std::fs::write(&path, example).unwrap();
-            let (code, told, errors) =
+            let (code, output, errors) =
                 explain(path.to_str().unwrap(), "POST http://localhost:3000/api/activities", &["--json"]);
             assert_eq!(code, 0, "{errors}");
-            serde_json::from_str::<Value>(&told).unwrap()["decides"]["rule"].as_str().unwrap().to_owned()
+            serde_json::from_str::<Value>(&output).unwrap()["decides"]["rule"].as_str().unwrap().to_owned()
         })
         .collect();
     assert_eq!(decided, ["Default", "posts"]);
@@ -172,8 +172,8 @@ fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
     let rules = rules_of(&viewer);
     assert_eq!((&rules[0]["SamplingRule"]["RuleName"], rules.as_array().unwrap().len()), (&json!("few"), 2));
 
-    let told = targets_of(&viewer, &[("few", "a"), ("few", "b"), ("none", "a")]);
-    let quotas: Vec<&Value> = told["SamplingTargetDocuments"]
+    let targets = targets_of(&viewer, &[("few", "a"), ("few", "b"), ("none", "a")]);
+    let quotas: Vec<&Value> = targets["SamplingTargetDocuments"]
         .as_array()
         .unwrap()
         .iter()
@@ -184,8 +184,8 @@ fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
         .collect();
     assert_eq!(quotas, [5, 2], "the second has come after the first was answered");
     assert_eq!(targets_of(&viewer, &[("few", "a")])["SamplingTargetDocuments"][0]["ReservoirQuota"], 3);
-    assert_eq!(told["UnprocessedStatistics"][0]["RuleName"], "none");
-    let before = told["LastRuleModification"].as_f64().unwrap();
+    assert_eq!(targets["UnprocessedStatistics"][0]["RuleName"], "none");
+    let before = targets["LastRuleModification"].as_f64().unwrap();
 
     file(&folder, &json!({"version": 2, "default": {"fixed_target": 0, "rate": 1}}));
     let rules = rules_of(&viewer);
@@ -350,27 +350,27 @@ fn a_quota_is_obeyed_and_every_request_is_reported_once() {
             ("OTEL_TRACES_SAMPLER_ARG", &argument),
         ],
     );
-    let ask = || is_sampled(&proxy.get(HOME));
-    assert!(!ask());
+    let request = || is_sampled(&proxy.get(HOME));
+    assert!(!request());
     daemon.open();
     // The rule's first request is a borrowed sample.
-    eventually("a borrowed sample", || ask().then_some(()));
-    let (mut asked, mut sampled) = (1, 1);
+    eventually("a borrowed sample", || request().then_some(()));
+    let (mut requests, mut sampled) = (1, 1);
     let mut burst = || {
-        let taken: u64 = (0..10).map(|_| u64::from(ask())).sum();
-        (asked, sampled) = (asked + 10, sampled + taken);
-        taken
+        let recorded: u64 = (0..10).map(|_| u64::from(request())).sum();
+        (requests, sampled) = (requests + 10, sampled + recorded);
+        recorded
     };
     assert!(burst() < 10, "one is borrowed a second, and there is no quota yet");
     daemon.give("few", 40, SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3_600);
     eventually("a quota", || (burst() == 10).then_some(()));
-    let told = eventually(format!("{asked} requests reported"), || {
-        let told = daemon.told("few");
-        (told.requests >= asked).then_some(told)
+    let statistics = eventually(format!("{requests} requests reported"), || {
+        let statistics = daemon.statistics("few");
+        (statistics.requests >= requests).then_some(statistics)
     });
-    assert_eq!((told.requests, told.sampled + told.borrowed), (asked, sampled));
-    assert!(told.borrowed > 0 && told.refused > 0, "what was refused was told again");
-    assert!(told.clients.len() == 1 && told.clients[0].len() == 24);
+    assert_eq!((statistics.requests, statistics.sampled + statistics.borrowed), (requests, sampled));
+    assert!(statistics.borrowed > 0 && statistics.refused > 0, "refused statistics are sent again");
+    assert!(statistics.clients.len() == 1 && statistics.clients[0].len() == 24);
 }
 
 #[test]

@@ -20,10 +20,10 @@ const MEMORY: u64 = 256 * 1024;
 #[test]
 fn an_endless_head_is_a_408() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    for begun in ["G", "GET / HTTP/1.1\r\nhost: a\r\n", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /"] {
-        let whole = usize::from(begun.contains("\r\n\r\n"));
-        let (statuses, closed) = raw::exchange(&proxy.page, begun.as_bytes(), 3);
-        assert_eq!((&statuses[whole..], closed), ([408].as_slice(), true), "{begun:?}");
+    for partial in ["G", "GET / HTTP/1.1\r\nhost: a\r\n", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\nGET /"] {
+        let whole = usize::from(partial.contains("\r\n\r\n"));
+        let (statuses, closed) = raw::exchange(&proxy.page, partial.as_bytes(), 3);
+        assert_eq!((&statuses[whole..], closed), ([408].as_slice(), true), "{partial:?}");
     }
 }
 

@@ -27,16 +27,16 @@ fn a_like_counts_once_and_notifies_the_author() {
             }
         }
         let reply = other.post(&format!("/api/activities/{}/reply", uuid(&crud)), &json!({"message": "nice"})).json();
-        let told = me.get("/api/activities/notifications").json();
+        let notifications = me.get("/api/activities/notifications").json();
         let about: Vec<_> =
-            told.as_array().unwrap().iter().map(|told| (&told["notification"]["kind"], uuid(told))).collect();
+            notifications.as_array().unwrap().iter().map(|one| (&one["notification"]["kind"], uuid(one))).collect();
         let expected =
             [(&json!("reply"), uuid(&reply)), (&json!("repost"), uuid(&crud)), (&json!("like"), uuid(&crud))];
-        assert_eq!(about, expected, "newest first, and not what one did oneself");
-        assert_eq!(told[0]["notification"]["handle"], json!(other.handle));
+        assert_eq!(about, expected, "newest first, without one's own acts");
+        assert_eq!(notifications[0]["notification"]["handle"], json!(other.handle));
         let first = me.get("/api/activities/notifications?limit=1");
         let next = first.header("link").trim_start_matches('<').split('>').next().unwrap().to_owned();
-        assert_eq!(me.get(&next).json()[0], told[1]);
+        assert_eq!(me.get(&next).json()[0], notifications[1]);
         assert_eq!(other.get("/api/activities/notifications").json(), json!([]));
         assert_eq!(me.post("/api/activities/01a2037a-94ce-7187-931e-c272fb321aa0/like", &json!({})).status, 404);
     });
@@ -76,7 +76,7 @@ fn a_crud_can_be_deleted_while_others_act_on_it() {
             }
             let reply = other.post(&format!("{crud}/reply"), &json!({"message": "why?"})).json();
             let reply = format!("/api/activities/{}", uuid(&reply));
-            let asked = [
+            let requests = [
                 (&me, "DELETE", crud.clone()),
                 (&me, "DELETE", crud.clone()),
                 (&other, "DELETE", reply.clone()),
@@ -87,18 +87,18 @@ fn a_crud_can_be_deleted_while_others_act_on_it() {
                 (&me, "POST", format!("{reply}/like")),
             ];
             let statuses = thread::scope(|scope| {
-                let asked = asked.each_ref().map(|(person, method, path)| {
+                let threads = requests.each_ref().map(|(person, method, path)| {
                     scope.spawn(move || match *method {
                         "POST" => person.post(path, &json!({})).status,
                         method => person.request(method, path).status,
                     })
                 });
-                asked.map(|asked| asked.join().unwrap())
+                threads.map(|thread| thread.join().unwrap())
             });
-            let told = || format!("round {round}: {statuses:?}");
-            assert!(statuses.iter().all(|status| [200, 204, 404].contains(status)), "{}", told());
+            let context = || format!("round {round}: {statuses:?}");
+            assert!(statuses.iter().all(|status| [200, 204, 404].contains(status)), "{}", context());
             let deleted = statuses[..2].iter().filter(|status| **status == 204).count();
-            assert_eq!(deleted, 1, "once, {}", told());
+            assert_eq!(deleted, 1, "once, {}", context());
         }
     });
 }
@@ -109,11 +109,11 @@ fn a_crud_comes_with_its_newest_remaining_replies() {
         let me = cruddur.person();
         let crud = me.crud("many say something");
         let path = format!("/api/activities/{}", uuid(&crud));
-        let say = |number: usize| {
+        let reply = |number: usize| {
             let reply = me.post(&format!("{path}/reply"), &json!({"message": format!("reply {number}")})).json();
             uuid(&reply).to_owned()
         };
-        let replies: Vec<String> = (0..25).map(say).collect();
+        let replies: Vec<String> = (0..25).map(reply).collect();
         let at_home = || {
             let home = me.get("/api/activities/home?limit=100").json();
             home.as_array().unwrap().iter().find(|thread| thread["uuid"] == crud["uuid"]).unwrap().clone()
@@ -149,15 +149,15 @@ fn a_crud_comes_with_its_newest_remaining_replies() {
 fn two_users_share_one_conversation() {
     engines::each(&[], |cruddur| {
         let (me, other) = (cruddur.person(), cruddur.person());
-        let said = me.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": other.handle}));
-        let group = said.json()["message_group_uuid"].as_str().unwrap().to_owned();
-        assert_eq!(said.header("location"), format!("/api/messages/{group}"));
+        let sent = me.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": other.handle}));
+        let group = sent.json()["message_group_uuid"].as_str().unwrap().to_owned();
+        assert_eq!(sent.header("location"), format!("/api/messages/{group}"));
         let back = other.post("/api/messages", &json!({"message": "hi", "handle": format!("@{}", me.handle)})).json();
         assert_eq!(back["message_group_uuid"], json!(group));
         me.post("/api/messages", &json!({"message": "how are you?", "message_group_uuid": group}));
 
         let messages = other.get(&format!("/api/messages/@{}", me.handle)).json();
-        let texts: Vec<_> = messages.as_array().unwrap().iter().map(|said| said["message"].as_str().unwrap()).collect();
+        let texts: Vec<_> = messages.as_array().unwrap().iter().map(|one| one["message"].as_str().unwrap()).collect();
         assert_eq!(texts, ["hello", "hi", "how are you?"], "oldest first");
         assert_eq!(me.get(&format!("/api/messages/{group}")).json(), messages);
         let newest = me.get(&format!("/api/messages/{group}?limit=2"));
@@ -236,8 +236,8 @@ fn a_repeated_request_with_a_key_acts_once() {
 
         let message = [("idempotency-key", "a-message")];
         let body = json!({"message": "only once", "handle": other.handle});
-        let said: Vec<_> = (0..2).map(|_| me.post_with("/api/messages", &message, &body).json()).collect();
-        assert_eq!(said[0], said[1]);
+        let sent: Vec<_> = (0..2).map(|_| me.post_with("/api/messages", &message, &body).json()).collect();
+        assert_eq!(sent[0], sent[1]);
         assert_eq!(other.get(&format!("/api/messages/@{}", me.handle)).json().as_array().unwrap().len(), 1);
         for key in ["", "a b", &"x".repeat(256)] {
             assert_eq!(me.post_with("/api/activities", &[("idempotency-key", key)], &crud).status, 400, "{key}");
@@ -297,7 +297,7 @@ fn test_faults_work_on_request_and_are_refused_in_production() {
     let faults = |faults| [to_viewer.as_slice(), &[data, ("CRUDDUR_FAULTS", faults)]].concat();
 
     let slow = Cruddur::service("backend", &faults("slow-query:50ms,n-plus-one"));
-    slow.says("slow-query:50ms,n-plus-one");
+    slow.wait_for_log("slow-query:50ms,n-plus-one");
     assert_eq!(http::get(&format!("{}/api/health-check", slow.backend)).json()["faults"], "slow-query:50ms,n-plus-one");
     let trace = "6b02f03a54f4980499a5c1872558fcbf";
     let parent = format!("00-{trace}-46422517bae0bb00-01");
@@ -337,6 +337,6 @@ fn a_test_error_is_reported_in_its_trace() {
     let answer = cruddur.get("/rollbar/test");
     assert_eq!(answer.status, 500);
     let spans = cruddur.spans(&answer.trace_id(), 3);
-    let told = Value::from(spans).to_string();
-    assert!(told.contains("backend::TestError"), "{told}");
+    let text = Value::from(spans).to_string();
+    assert!(text.contains("backend::TestError"), "{text}");
 }

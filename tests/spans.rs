@@ -57,7 +57,7 @@ fn none_outlasts(act: impl Fn(&Person, usize), count: usize, least: usize) {
     while_busy(|| (0..count).for_each(|index| act(&person, index)));
     drop(cruddur.stop());
     let spans =
-        eventually("the spans of every request", || Some(honeycomb.taken()).filter(|s| s.len() >= count * least));
+        eventually("the spans of every request", || Some(honeycomb.accepted()).filter(|s| s.len() >= count * least));
     let late = outlasting(&spans);
     assert!(
         late.is_empty(),
@@ -96,7 +96,7 @@ fn an_error_that_is_logged_and_returned_is_one_exception() {
     let answer = crate::support::http::get(&format!("{}/rollbar/test", cruddur.backend));
     assert_eq!(answer.status, 500);
     let span = eventually("the request's span", || {
-        honeycomb.taken().into_iter().find(|span| span.name == "GET /rollbar/test")
+        honeycomb.accepted().into_iter().find(|span| span.name == "GET /rollbar/test")
     });
     assert_eq!(span.status.map(|status| status.code()), Some(StatusCode::Error));
     assert_eq!(span.events.iter().filter(|event| event.name == "exception").count(), 1, "{:?}", span.events);

@@ -24,8 +24,8 @@ fn act(me: &Person, round: &str, client: usize) {
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     assert_eq!(me.post(&format!("{crud}/like"), &json!({})).status, 200);
-    let said = me.post("/api/messages", &json!({"message": "hello", "handle": "andrewbrown"}));
-    assert_eq!(said.status, 200, "{}", String::from_utf8_lossy(&said.body));
+    let sent = me.post("/api/messages", &json!({"message": "hello", "handle": "andrewbrown"}));
+    assert_eq!(sent.status, 200, "{}", String::from_utf8_lossy(&sent.body));
     for path in ["/api/activities/home", "/api/activities/notifications", "/api/message_groups", "/api/auth/me", &crud]
     {
         let answer = me.get(path);

@@ -27,14 +27,14 @@ fn an_absent_standby_uses_up_no_sessions() {
     let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
     let address = backend.backend.as_str();
     let (writer, me, witness) = (Writer::at(address), backend.person(), Witness::of(&url));
-    server.set("synchronous_standby_names", "nobody");
-    let (over, put_off) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; WRITERS]);
+    server.set("synchronous_standby_names", "absent");
+    let (over, unavailable) = (AtomicBool::new(false), [const { AtomicUsize::new(0) }; WRITERS]);
     let retried = json!({"message": "only once", "ttl": "1-day"});
     let post = || me.post_with("/api/activities", &[("idempotency-key", "only-once")], &retried).status;
     // The server acknowledges nothing once it has reloaded its configuration.
     eventually("a post that is put off", || (post() == 503).then_some(()));
     thread::scope(|scope| {
-        for count in &put_off {
+        for count in &unavailable {
             let (writer, over) = (&writer, &over);
             scope.spawn(move || {
                 while !over.load(Relaxed) {
@@ -48,11 +48,11 @@ fn an_absent_standby_uses_up_no_sessions() {
         let write = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'cruddur-backend writes%'";
         let _over = StopOnDrop(&over);
         // Long enough for each writer's permit to have been given up more than once.
-        eventually("posts that are put off", || {
+        eventually("posts answered 503", || {
             let sessions = [all, write].map(|count| witness.number(count));
             let within = sessions[0] <= SESSIONS[0] && sessions[1] <= SESSIONS[1];
             assert!(within, "{sessions:?} sessions");
-            put_off.iter().all(|count| count.load(Relaxed) >= 12).then_some(())
+            unavailable.iter().all(|count| count.load(Relaxed) >= 12).then_some(())
         });
         assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "reads go on");
     });
@@ -74,7 +74,7 @@ fn a_promoted_standby_takes_over() {
     let standby = primary.standby();
     // From here on, only what the standby has is acknowledged.
     primary.set("synchronous_standby_names", "*");
-    let (over, put_off, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (over, unavailable, acknowledged) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..WRITERS {
             scope.spawn(|| {
@@ -82,7 +82,7 @@ fn a_promoted_standby_takes_over() {
                     let answer = writer.post(address, "Is this kept?").unwrap();
                     match answer.status {
                         200 => acknowledged.lock().unwrap().push(kept(&answer)),
-                        503 => drop(put_off.fetch_add(1, Relaxed)),
+                        503 => drop(unavailable.fetch_add(1, Relaxed)),
                         other => {
                             over.store(true, Relaxed);
                             panic!("{other}: {}", String::from_utf8_lossy(&answer.body));
@@ -99,13 +99,13 @@ fn a_promoted_standby_takes_over() {
         let posts = || acknowledged.lock().unwrap().len();
         more("acknowledged posts before", &posts);
         primary.stop();
-        more("posts that are put off without a server", &|| put_off.load(Relaxed));
+        more("posts answered 503 without a server", &|| unavailable.load(Relaxed));
         wire.cut();
         wire.lead_to(&standby.url());
-        wire.mend();
+        wire.restore();
         // The standby accepts connections, but no writes.
-        backend.says("cannot execute ");
-        more("posts that are put off at a standby", &|| put_off.load(Relaxed));
+        backend.wait_for_log("cannot execute ");
+        more("posts answered 503 at a standby", &|| unavailable.load(Relaxed));
         assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "a standby is read");
         standby.promote();
         more("acknowledged posts after", &posts);

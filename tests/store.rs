@@ -112,8 +112,8 @@ async fn a_new_database_is_seeded_once(store: &Store, now: DateTime<Utc>) {
     for handle in ["andrewbrown", "altbrown", "bayko", "londo"] {
         assert_eq!(store.user(handle).await.unwrap().unwrap().handle, handle);
     }
-    for nobody in ["nobody", "", "andrew\0brown"] {
-        assert_eq!(store.user(nobody).await.unwrap(), None);
+    for unknown in ["nobody", "", "andrew\0brown"] {
+        assert_eq!(store.user(unknown).await.unwrap(), None);
     }
 }
 
@@ -223,9 +223,9 @@ async fn counts_are_right_when_everyone_acts_at_once(store: &Store, now: DateTim
     let of_home = of_home.into_iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
     let newest = |reply: &Activity| replies.contains(&reply.uuid);
     assert!(of_home.replies.len() == 20 && of_home.replies.iter().all(newest), "without the deleted");
-    let told = store.notifications(users.first().unwrap(), now, all()).await.unwrap();
-    let about = |kind: &str| told.iter().filter(|told| told.kind == kind && told.created_at == now).count();
-    assert_eq!((about("like"), about("repost"), about("reply")), (3, 3, 18), "not what they did themselves");
+    let notifications = store.notifications(users.first().unwrap(), now, all()).await.unwrap();
+    let about = |kind: &str| notifications.iter().filter(|one| one.kind == kind && one.created_at == now).count();
+    assert_eq!((about("like"), about("repost"), about("reply")), (3, 3, 18), "without their own acts");
 
     assert_eq!(store.delete(&users[1], crud.uuid, now).await.unwrap(), Deletion::Forbidden);
     assert_eq!(store.delete(&users[0], crud.uuid, now).await.unwrap(), Deletion::Done);

@@ -49,8 +49,8 @@ fn names_have_no_direction_controls_and_no_text_stacks_marks() {
         let profile = me.post("/api/profile/update", &json!({"display_name": name, "bio": stacked})).json();
         assert!(profile["display_name"].as_str().unwrap().starts_with("Andrew Brown"), "{profile}");
         let crud = me.crud(&stacked);
-        let said = me.post("/api/messages", &json!({"message": stacked, "handle": "bayko"})).json();
-        for text in [&profile["display_name"], &profile["bio"], &crud["message"], &said["message"]] {
+        let sent = me.post("/api/messages", &json!({"message": stacked, "handle": "bayko"})).json();
+        for text in [&profile["display_name"], &profile["bio"], &crud["message"], &sent["message"]] {
             let marks = text.as_str().unwrap().chars().filter(|c| ('\u{300}'..='\u{36f}').contains(c)).count();
             assert!((1..=6).contains(&marks), "{marks} marks in {text}");
         }

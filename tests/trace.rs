@@ -17,11 +17,11 @@ fn a_request_is_one_tree_from_the_page_to_sqlite() {
 #[tokio::test]
 async fn a_request_is_one_tree_from_the_page_to_postgresql() {
     let Some(url) = postgres::database().await else { return };
-    let told = tokio::task::spawn_blocking(move || {
+    let checked = tokio::task::spawn_blocking(move || {
         let data = Folder::new();
         one_tree(&Cruddur::up(&data, &[("DATABASE_URL", &url)]), "postgresql");
     });
-    told.await.unwrap();
+    checked.await.unwrap();
 }
 
 fn one_tree(cruddur: &Cruddur, database: &str) {

@@ -98,13 +98,13 @@ fn ctrl_c_stops_it() {
 
 #[test]
 fn all_faults_are_reported_together_before_anything_starts() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+    let occupied = TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = occupied.local_addr().unwrap().to_string();
     let ended = run(
         &["up"],
         &[
             ("CRUDDUR_PROXY_LISTEN", "3000"),
-            ("CRUDDUR_BACKEND_LISTEN", &taken),
+            ("CRUDDUR_BACKEND_LISTEN", &occupied),
             ("CRUDDUR_VIEWER_LISTEN", "127.0.0.1:0"),
             ("CRUDDUR_XRAY_LISTEN", "127.0.0.1:0"),
             // A file is at the path where a folder would have to be created.

@@ -94,20 +94,20 @@ fn a_server_that_dies_under_load_fails_no_get() {
     let servers = [(); 3].map(|()| Server::start("127.0.0.1:0"));
     let addresses = servers.each_ref().map(|server| server.address.to_string());
     let (proxy, _folder) = proxy(&addresses.each_ref().map(String::as_str), "", &[]);
-    let asked = AtomicUsize::new(0);
+    let served = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..8 {
-            let (mut client, asked) = (client(&proxy), &asked);
+            let (mut client, served) = (client(&proxy), &served);
             scope.spawn(move || {
                 for _ in 0..300 {
                     client.write_all(b"GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
                     assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
                     assert_eq!(read(&mut client, 2), b"ok");
-                    asked.fetch_add(1, SeqCst);
+                    served.fetch_add(1, SeqCst);
                 }
             });
         }
-        eventually("a third of the load", || (asked.load(SeqCst) > 800).then_some(()));
+        eventually("a third of the load", || (served.load(SeqCst) > 800).then_some(()));
         servers[0].die();
     });
     let served = servers.each_ref().map(Server::served);
@@ -156,9 +156,9 @@ fn an_absent_server_is_skipped_until_it_is_back() {
         assert_eq!(proxy.get("/api/x").status, 200);
     }
     assert_eq!((back.served(), there.served()), (before.0 + 5, before.1 + 5), "they take turns again");
-    let said = proxy.stop().errors;
-    assert_eq!(said.matches("skipping it for 1 s").count(), 1, "{said}");
-    assert_eq!(said.matches("responds again").count(), 1, "{said}");
+    let errors = proxy.stop().errors;
+    assert_eq!(errors.matches("skipping it for 1 s").count(), 1, "{errors}");
+    assert_eq!(errors.matches("responds again").count(), 1, "{errors}");
 }
 
 #[test]
@@ -200,9 +200,12 @@ fn error_types(limit: &str, play: impl FnOnce(TcpStream, &TcpListener)) -> Vec<V
         [("OTEL_EXPORTER_OTLP_ENDPOINT", viewer.viewer.as_str()), ("AWS_XRAY_DAEMON_ADDRESS", &viewer.xray)];
     let (proxy, _folder) = proxy(&[&upstream.local_addr().unwrap().to_string()], limit, &variables);
     let mut client = client(&proxy);
-    let wish = "connection: upgrade\r\nupgrade: echo";
-    write!(client, "GET /api/x HTTP/1.1\r\nhost: x\r\ntraceparent: 00-{TRACE}-46422517bae0bb00-01\r\n{wish}\r\n\r\n")
-        .unwrap();
+    let upgrade = "connection: upgrade\r\nupgrade: echo";
+    write!(
+        client,
+        "GET /api/x HTTP/1.1\r\nhost: x\r\ntraceparent: 00-{TRACE}-46422517bae0bb00-01\r\n{upgrade}\r\n\r\n"
+    )
+    .unwrap();
     play(client, &upstream);
     let mut spans: Vec<_> = viewer.spans(TRACE, 2).into_iter().filter(|span| span["source"] == "otlp").collect();
     spans.sort_by_key(|span| span["kind"].to_string());
@@ -217,7 +220,7 @@ fn a_late_response_is_a_504_and_not_retried() {
         assert_eq!(read_head(&client)[0], "HTTP/1.1 504 Gateway Timeout");
         assert_eq!(server.read(&mut [0]).unwrap(), 0, "the connection is closed");
         upstream.set_nonblocking(true).unwrap();
-        assert!(upstream.accept().is_err(), "nobody came again");
+        assert!(upstream.accept().is_err(), "no second connection");
     });
     assert_eq!(types, ["timeout", "504"]);
 }

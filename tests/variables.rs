@@ -34,7 +34,7 @@ fn platform_variables_stop_no_service_and_each_is_one_warning() {
     ]);
     let ended = backend.stop();
     assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
-    assert!(!collector.taken().is_empty(), "{}", ended.errors);
+    assert!(!collector.accepted().is_empty(), "{}", ended.errors);
     let warnings: Vec<&str> = ended.errors.lines().filter_map(|line| line.strip_prefix("backend: warning: ")).collect();
     for variable in [
         "OTEL_EXPORTER_OTLP_PROTOCOL: grpc is not supported; http/protobuf is used",

@@ -42,8 +42,8 @@ fn it_accepts_otlp_in_protobuf_and_json_gzipped_or_plain() {
     gzip.write_all(&body).unwrap();
     let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "gzip")];
     let answer = http::send(&url, &headers, &gzip.finish().unwrap());
-    let said = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
-    assert_eq!((answer.status, said.partial_success.unwrap().rejected_spans), (200, 1));
+    let response = ExportTraceServiceResponse::decode(answer.body.as_slice()).unwrap();
+    assert_eq!((answer.status, response.partial_success.unwrap().rejected_spans), (200, 1));
 
     let trace = http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).json();
     let [span] = trace["spans"].as_array().unwrap().as_slice() else { panic!("{trace:#}") };
@@ -82,10 +82,10 @@ fn an_invalid_value_loses_that_value_alone() {
     spans[1] =
         json!({"traceId": TRACE, "spanId": "00000000000000a2", "name": "without any attributes", "attributes": null});
     let answer = http::post(&url, &body);
-    let said = answer.json();
-    assert_eq!((answer.status, &said["partialSuccess"]["rejectedSpans"]), (200, &json!("0")));
+    let response = answer.json();
+    assert_eq!((answer.status, &response["partialSuccess"]["rejectedSpans"]), (200, &json!("0")));
     assert_eq!(
-        said["partialSuccess"]["errorMessage"],
+        response["partialSuccess"]["errorMessage"],
         "values dropped: 1 (attributes.value is not a whole number); \
          values dropped: 1 (kind is a text; enumerations are numbers in OTLP/JSON)"
     );
@@ -165,9 +165,9 @@ fn a_document_is_returned_unchanged_with_its_size() {
     send(&format!("{SEGMENT}      "));
     send(ALONE);
     let answer = list(&count(2));
-    let told = answer.json();
-    let [alone, segment] = told["documents"].as_array().unwrap().as_slice() else { panic!("{told:#}") };
-    assert_eq!((&told["trace_id"], &segment["id"]), (&json!(TRACE), &json!("00000000000000a1")));
+    let list = answer.json();
+    let [alone, segment] = list["documents"].as_array().unwrap().as_slice() else { panic!("{list:#}") };
+    assert_eq!((&list["trace_id"], &segment["id"]), (&json!(TRACE), &json!("00000000000000a1")));
     assert_eq!((&segment["type"], &segment["parent_id"]), (&json!("segment"), &json!(null)));
     assert_eq!((&alone["type"], &alone["parent_id"]), (&json!("subsegment"), &json!("00000000000000a1")));
     assert_eq!((&segment["bytes"], &segment["limit"]), (&json!(SEGMENT.len()), &json!(63_000)));
@@ -260,8 +260,8 @@ fn a_failure_is_a_status_in_the_requests_encoding() {
         assert!(!answer.json()["message"].as_str().unwrap().is_empty(), "{headers:?}");
         let answer = http::send(&url, &with("application/x-protobuf"), body);
         assert_eq!((answer.status, answer.header("content-type")), (status, "application/x-protobuf"), "{headers:?}");
-        let told = Status::decode(&*answer.body).unwrap();
-        assert_eq!((told.code, told.message.is_empty()), (code, false), "{headers:?}");
+        let status = Status::decode(&*answer.body).unwrap();
+        assert_eq!((status.code, status.message.is_empty()), (code, false), "{headers:?}");
     }
     let answer = http::send(&url, &[("content-type", "text/plain")], b"{}");
     assert_eq!((answer.status, answer.header("content-type")), (415, "application/json"));

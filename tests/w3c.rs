@@ -126,7 +126,7 @@ const ROWS: &[Row] = &[
     ("ours: a value ends in no space, and may hold some", &["traceparent: V", "tracestate: a= 1 2"], Kept, "a= 1 2"),
     ("ours: empty members are none", &["traceparent: V", "tracestate: ,a=1,, ,\t,b=2,"], Kept, "a=1,b=2"),
     ("ours: 512 characters go on, and more", &["traceparent: V", "tracestate: a=LONG(256)", "tracestate: b=LONG(256),c=LONG(256)"], Kept, "a=LONG(256),b=LONG(256),c=LONG(256)"),
-    ("ours: flags that nobody knows", &["traceparent: 00-T-S-ff"], Kept, NO_STATE),
+    ("ours: unknown flags", &["traceparent: 00-T-S-ff"], Kept, NO_STATE),
     ("ours: an invalid traceparent drops both", &["traceparent: 00-T-S-1", "tracestate: a=1"], New, NO_STATE),
 ];
 
@@ -273,7 +273,7 @@ fn the_proxy_meets_the_suites_requirements() {
             let became = if trace == TRACE { Kept } else { New };
             assert_eq!(became, expected, "{case}: {lines:?} gave {head:#?}");
             assert!(span != SPAN && spans.insert(span.clone()), "{case}: each request is below a span of its own");
-            assert!(flags & !0x03 == 0, "{case}: flags that nobody knows are not sent on");
+            assert!(flags & !0x03 == 0, "{case}: unknown flags are not forwarded");
             if case == "propagates_random_flag" {
                 assert_eq!(flags, 0x02, "random as it came, and not sampled");
             }
@@ -282,7 +282,7 @@ fn the_proxy_meets_the_suites_requirements() {
             assert!(states.len() <= 1, "{case}: one list, combined");
             let (epoch, rest) = trace.split_at(8);
             let xray = format!("Root=1-{epoch}-{rest};Parent={span};Sampled={}", flags & 1);
-            assert_eq!(values(&head, "x-amzn-trace-id"), [xray], "{case}: the other header says the same");
+            assert_eq!(values(&head, "x-amzn-trace-id"), [xray], "{case}: the other header agrees");
         }
     }
 }

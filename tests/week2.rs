@@ -79,7 +79,7 @@ fn every_page_of_the_original_week_2_frontend_works() {
         let path = format!("/api/activities/{}/reply", crud["uuid"].as_str().unwrap());
         let reply = page.post(&path, &json!({"activity_uuid": crud["uuid"], "message": "a reply"}));
         assert_eq!(reply["reply_to_activity_uuid"], crud["uuid"]);
-        let said = page.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": "bayko"}));
+        let sent = page.post("/api/messages", &json!({"message": "hello", "user_receiver_handle": "bayko"}));
 
         // Another user does something that causes a notification for andrewbrown.
         let other = cruddur.person();
@@ -106,8 +106,8 @@ fn every_page_of_the_original_week_2_frontend_works() {
         let groups = page.get("/api/message_groups");
         assert_eq!(groups[0]["handle"], "bayko");
         let messages = page.get("/api/messages/@bayko");
-        assert_eq!(messages.as_array().unwrap().last(), Some(&said));
-        for (of, one) in [("a new message", &said), ("conversations", &groups[0]), ("messages", &messages[0])] {
+        assert_eq!(messages.as_array().unwrap().last(), Some(&sent));
+        for (of, one) in [("a new message", &sent), ("conversations", &groups[0]), ("messages", &messages[0])] {
             assert!(MESSAGE.iter().all(|key| one[key].is_string()), "{of}: {one}");
         }
         let refused = page.try_post("/api/activities", &json!({"message": "", "ttl": ""}));
@@ -164,7 +164,7 @@ fn week_2_mode_is_logged_and_refused_in_production_and_with_an_issuer() {
     let data = Folder::new();
     let sqlite = ("CRUDDUR_DATA", data.path().to_str().unwrap());
     let cruddur = Cruddur::service("backend", &[&[sqlite][..], &WEEK2].concat());
-    let notice = cruddur.says("week 2 mode is on");
+    let notice = cruddur.wait_for_log("week 2 mode is on");
     assert!(notice.contains(FRONTEND) && notice.contains("@andrewbrown"), "{notice}");
     assert_eq!(http::get(&format!("{}/api/health-check", cruddur.backend)).json()["acts_as"], "andrewbrown");
 
@@ -189,7 +189,7 @@ fn an_unconfigured_origin_is_logged_once_with_the_configured_one() {
         other.try_get("/api/activities/home");
         other.preflight("/api/activities");
     }
-    let warning = cruddur.says("http://127.0.0.1:3000");
+    let warning = cruddur.wait_for_log("http://127.0.0.1:3000");
     assert!(warning.contains(FRONTEND) && warning.contains("FRONTEND_URL"), "{warning}");
     // Neither the configured origin, nor the API's own, nor any number of other origins fill the log.
     Page { base: &cruddur.backend, origin: FRONTEND }.get("/api/activities/home");
@@ -197,11 +197,11 @@ fn an_unconfigured_origin_is_logged_once_with_the_configured_one() {
     for port in 5000..5050 {
         Page { base: &cruddur.backend, origin: &format!("http://localhost:{port}") }.try_get("/api/activities/home");
     }
-    let said = cruddur.stop().errors;
+    let errors = cruddur.stop().errors;
     assert_eq!(
-        (said.matches("cannot use the API").count(), said.matches("http://127.0.0.1:3000").count()),
+        (errors.matches("cannot use the API").count(), errors.matches("http://127.0.0.1:3000").count()),
         (4, 2),
-        "{said}"
+        "{errors}"
     );
 }
 

@@ -60,7 +60,7 @@ async fn a_handler_dropped_with_its_client_loses_acknowledged_posts() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let server = tokio::spawn(serve_naively(listener, pool.clone()));
-    let load = move || load(&address, &Writer::nobody(), "/in-a-transaction");
+    let load = move || load(&address, &Writer::anonymous(), "/in-a-transaction");
     let acknowledged = tokio::task::spawn_blocking(load).await.unwrap();
     server.abort();
     pool.close().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::aws::{ASK, Aws, ID, REGION, SECRET, TOKEN};
+use crate::support::aws::{Aws, ID, METADATA_TOKEN, REGION, SECRET, TOKEN};
 use crate::support::cruddur::{Cruddur, Ended, command, run};
 use crate::support::honeycomb::Honeycomb;
 use crate::support::{Folder, eventually, http};
@@ -36,7 +36,7 @@ impl Run {
     }
 
     /// Sends one request, and returns its trace id.
-    fn ask(&self) -> String {
+    fn request(&self) -> String {
         let trace = uuid::Uuid::now_v7().simple().to_string();
         let parent = format!("00-{trace}-00f067aa0ba902b7-01");
         let url = format!("{}/api/activities/home", self.backend.backend);
@@ -63,7 +63,7 @@ impl Run {
 
 /// Asserts that a text contains no secret, nor the whole id of a key.
 fn assert_silent(text: &str) {
-    for secret in [ID, SECRET, TOKEN, ASK] {
+    for secret in [ID, SECRET, TOKEN, METADATA_TOKEN] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
 }
@@ -76,7 +76,7 @@ fn delivered(account: &Value) -> bool {
 fn arrives(variables: &[(&str, &str)], from: &str) {
     let aws = Aws::start();
     let run = Run::start(&aws, &[variables, &[("AWS_REGION", REGION)]].concat());
-    let trace = run.ask();
+    let trace = run.request();
     let id = u128::from_str_radix(&trace, 16).unwrap().to_be_bytes();
     eventually("three spans at X-Ray", || {
         (aws.spans().iter().filter(|span| span.trace_id == id).count() == 3).then_some(())
@@ -112,8 +112,11 @@ fn spans_arrive_signed_with_a_profiles_credentials() {
 fn spans_arrive_signed_with_a_containers_credentials() {
     let platform = Aws::start();
     let url = format!("{}/container", platform.url);
-    let container =
-        [("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()), ("AWS_CONTAINER_AUTHORIZATION_TOKEN", ASK), LOUD];
+    let container = [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", METADATA_TOKEN),
+        LOUD,
+    ];
     arrives(&container, "the container's endpoint");
 }
 
@@ -146,13 +149,13 @@ fn refusals_are_counted_and_logged_in_awss_words() {
         (413, "RequestTooLargeException", "too_large"),
     ] {
         let aws = Aws::start();
-        aws.tell(status, error, "User is not authorized to perform: xray:PutSpans", usize::MAX);
+        aws.respond_with(status, error, "User is not authorized to perform: xray:PutSpans", usize::MAX);
         let run = Run::start(&aws, &KEYS);
-        run.ask();
+        run.request();
         let account = run.account(|account| account["dropped"][reason].as_u64() > Some(0) && account["queued"] == 0);
         assert_eq!(account["dropped"][reason], account["created"], "{account}");
-        let told = account["last_error"].as_str().unwrap();
-        assert!(told.contains(&format!(": {error}: User is not authorized to perform")), "{told}");
+        let last = account["last_error"].as_str().unwrap();
+        assert!(last.contains(&format!(": {error}: User is not authorized to perform")), "{last}");
         run.stop();
     }
 }
@@ -163,7 +166,7 @@ fn a_wrong_key_is_logged_once_and_pauses_the_destination() {
     let wrong = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7ANOTHER"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
     let run = Run::start(&aws, &wrong);
     for _ in 0..20 {
-        run.ask();
+        run.request();
     }
     let account =
         run.account(|account| account["dropped"]["refused"].as_u64() >= Some(20 * 3) && account["queued"] == 0);
@@ -183,11 +186,11 @@ fn parts_of_a_request_that_aws_repeats_are_masked() {
         &aws,
         &[("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", "another"), ("AWS_SESSION_TOKEN", TOKEN)],
     );
-    run.ask();
+    run.request();
     let account = run.account(|account| account["dropped"]["refused"].as_u64() > Some(0));
-    let told = account["last_error"].as_str().unwrap();
-    assert!(told.contains("InvalidSignatureException: The request signature we calculated does not match"), "{told}");
-    assert!(!told.contains(TOKEN) && !told.contains(ID), "{told}");
+    let error = account["last_error"].as_str().unwrap();
+    assert!(error.contains("InvalidSignatureException: The request signature we calculated does not match"), "{error}");
+    assert!(!error.contains(TOKEN) && !error.contains(ID), "{error}");
     run.stop();
 }
 
@@ -196,11 +199,11 @@ fn a_wrong_clock_is_named_as_the_fix() {
     let aws = Aws::start();
     aws.ahead(Duration::from_secs(3_600));
     let run = Run::start(&aws, &KEYS);
-    run.ask();
+    run.request();
     let account = run.account(|account| account["dropped"]["refused"].as_u64() > Some(0));
-    let told = account["last_error"].as_str().unwrap();
-    assert!(told.contains("InvalidSignatureException: Signature expired: 20"), "{told}");
-    assert!(told.ends_with("; this machine's clock is wrong: set it, by NTP for example"), "{told}");
+    let error = account["last_error"].as_str().unwrap();
+    assert!(error.contains("InvalidSignatureException: Signature expired: 20"), "{error}");
+    assert!(error.ends_with("; this machine's clock is wrong: set it, by NTP for example"), "{error}");
     run.stop();
 }
 
@@ -208,9 +211,9 @@ fn a_wrong_clock_is_named_as_the_fix() {
 fn a_throttled_batch_is_retried_and_nothing_is_lost() {
     for status in [429, 400] {
         let aws = Aws::start();
-        aws.tell(status, "ThrottlingException", "Rate exceeded", 2);
+        aws.respond_with(status, "ThrottlingException", "Rate exceeded", 2);
         let run = Run::start(&aws, &KEYS);
-        run.ask();
+        run.request();
         let account = run.account(delivered);
         assert!(account["last_error"].as_str().unwrap().ends_with("ThrottlingException: Rate exceeded"), "{account}");
         aws.assert_fresh();
@@ -246,7 +249,7 @@ fn missing_credentials_are_a_fault_that_names_every_source() {
 fn only_x_ray_gets_a_signature_and_both_destinations_the_same_spans() {
     let (aws, collector) = (Aws::start(), Honeycomb::start(""));
     let run = Run::start(&aws, &[KEYS.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]].concat());
-    let trace = run.ask();
+    let trace = run.request();
     eventually("both", || (collector.spans(&trace).len() == 3 && aws.spans().len() >= 3).then_some(()));
     run.stop();
     for head in collector.heads() {
@@ -295,7 +298,7 @@ fn the_doctor_checks_that_x_ray_accepts_a_span() {
     assert!(checks[1].2.starts_with("from environment …MPLE"), "{checks:?}");
     assert!(checks[5].2.ends_with("/v1/traces accepts spans; none were sent"), "{checks:?}");
     assert!(aws.spans().is_empty());
-    aws.tell(403, "ExpiredTokenException", "The security token included in the request is expired", usize::MAX);
+    aws.respond_with(403, "ExpiredTokenException", "The security token included in the request is expired", usize::MAX);
     let checks = doctor(&[KEYS.as_slice(), &[at]].concat());
     let (name, status, detail) = &checks[5];
     assert_eq!((name.as_str(), status.as_str()), ("xray-otlp span", "wrong"));
@@ -304,8 +307,8 @@ fn the_doctor_checks_that_x_ray_accepts_a_span() {
         "{detail}"
     );
     // Nothing listens at the container's endpoint.
-    let nobody = [at, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/credentials")];
-    let checks = doctor(&nobody);
+    let unreachable = [at, ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/credentials")];
+    let checks = doctor(&unreachable);
     let (name, status, detail) = checks.last().unwrap();
     assert_eq!((name.as_str(), status.as_str()), ("xray-otlp credentials", "wrong"));
     assert!(detail.starts_with("the container's endpoint: the metadata endpoint did not answer"), "{detail}");

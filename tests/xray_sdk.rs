@@ -160,9 +160,9 @@ fn call(python: &Path, cruddur: &Cruddur, sampled: &str, variables: &[(&str, &st
     client.env("AWS_XRAY_DAEMON_ADDRESS", &cruddur.xray).envs(variables.iter().copied());
     let output = client.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(told[2], 200);
-    let text = |index: usize| told[index].as_str().unwrap().to_owned();
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed[2], 200);
+    let text = |index: usize| printed[index].as_str().unwrap().to_owned();
     (text(0), text(1), text(3))
 }
 

@@ -29,8 +29,8 @@ pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ID: &str = "ASIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYcanarykey";
 pub(crate) const TOKEN: &str = "IQoJb3JpZ2luX2VjEJcanarytoken//////////wEaCXVzLWVhc3QtMSJHMEUCIQ==";
-/// The token with which a container requests credentials.
-pub(crate) const ASK: &str = "a-canary-that-asks";
+/// The token of a request for credentials, by a container or an instance.
+pub(crate) const METADATA_TOKEN: &str = "a-canary-of-metadata";
 
 /// A running fake.
 pub(crate) struct Aws {
@@ -40,7 +40,7 @@ pub(crate) struct Aws {
 
 /// A response that replaces its own, for a number of requests.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) error: &'static str,
     pub(crate) message: String,
@@ -49,15 +49,15 @@ pub(crate) struct Told {
 
 #[derive(Default)]
 struct State {
-    told: Mutex<Option<Told>>,
+    refusal: Mutex<Option<Refusal>>,
     /// How far its clock is ahead of this machine's.
     ahead: Mutex<Duration>,
-    taken: Mutex<Vec<Taken>>,
+    accepted: Mutex<Vec<Accepted>>,
 }
 
 /// An accepted request.
 #[derive(Clone)]
-struct Taken {
+struct Accepted {
     spans: Vec<Span>,
     date: String,
     gzip: bool,
@@ -80,8 +80,8 @@ impl Aws {
     }
 
     /// Sets the response to the next `times` requests.
-    pub(crate) fn tell(&self, status: u16, error: &'static str, message: impl Into<String>, times: usize) {
-        *self.state.told.lock().unwrap() = Some(Told { status, error, message: message.into(), times });
+    pub(crate) fn respond_with(&self, status: u16, error: &'static str, message: impl Into<String>, times: usize) {
+        *self.state.refusal.lock().unwrap() = Some(Refusal { status, error, message: message.into(), times });
     }
 
     /// Sets how far its clock is ahead of this machine's.
@@ -91,14 +91,14 @@ impl Aws {
 
     /// Every span accepted so far.
     pub(crate) fn spans(&self) -> Vec<Span> {
-        self.state.taken.lock().unwrap().iter().flat_map(|taken| taken.spans.clone()).collect()
+        self.state.accepted.lock().unwrap().iter().flat_map(|accepted| accepted.spans.clone()).collect()
     }
 
     /// Asserts that every accepted request was compressed, and signed at the time that it was sent.
     pub(crate) fn assert_fresh(&self) {
-        let taken = self.state.taken.lock().unwrap();
-        assert!(!taken.is_empty());
-        for Taken { date, gzip, .. } in taken.iter() {
+        let accepted = self.state.accepted.lock().unwrap();
+        assert!(!accepted.is_empty());
+        for Accepted { date, gzip, .. } in accepted.iter() {
             assert!(*gzip && age(date, Utc::now()) < Duration::from_secs(120), "{date}");
         }
     }
@@ -134,12 +134,14 @@ fn answer(request: &Request, state: &State) -> Answer {
     const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
     let knows = |name, token| request.header(name) == token;
     match line.rsplit_once(' ').unwrap().0 {
-        "GET /container" if knows("authorization", ASK) => (200, "", keys().to_string()),
-        "PUT /latest/api/token" if knows("x-aws-ec2-metadata-token-ttl-seconds", "60") => (200, "", ASK.to_owned()),
-        path if knows("x-aws-ec2-metadata-token", ASK) && path == format!("GET {ROLES}") => {
+        "GET /container" if knows("authorization", METADATA_TOKEN) => (200, "", keys().to_string()),
+        "PUT /latest/api/token" if knows("x-aws-ec2-metadata-token-ttl-seconds", "60") => {
+            (200, "", METADATA_TOKEN.to_owned())
+        }
+        path if knows("x-aws-ec2-metadata-token", METADATA_TOKEN) && path == format!("GET {ROLES}") => {
             (200, "", "cruddur-role".to_owned())
         }
-        path if knows("x-aws-ec2-metadata-token", ASK) && path == format!("GET {ROLES}cruddur-role") => {
+        path if knows("x-aws-ec2-metadata-token", METADATA_TOKEN) && path == format!("GET {ROLES}cruddur-role") => {
             (200, "", keys().to_string())
         }
         "POST /v1/traces" => take(request, state),
@@ -148,9 +150,9 @@ fn answer(request: &Request, state: &State) -> Answer {
 }
 
 fn take(request: &Request, state: &State) -> Answer {
-    if let Some(told) = state.told.lock().unwrap().as_mut().filter(|told| told.times > 0) {
-        told.times -= 1;
-        return refused(told.status, told.error, &told.message);
+    if let Some(refusal) = state.refusal.lock().unwrap().as_mut().filter(|refusal| refusal.times > 0) {
+        refusal.times -= 1;
+        return refused(refusal.status, refusal.error, &refusal.message);
     }
     if let Err((error, message)) = verify(request, *state.ahead.lock().unwrap()) {
         return refused(403, error, &message);
@@ -165,7 +167,7 @@ fn take(request: &Request, state: &State) -> Answer {
         return refused(413, "", "Request body too large");
     }
     let (date, gzip) = (request.header("x-amz-date").to_owned(), request.header("content-encoding") == "gzip");
-    state.taken.lock().unwrap().push(Taken { spans, date, gzip });
+    state.accepted.lock().unwrap().push(Accepted { spans, date, gzip });
     (200, "", "{}".to_owned())
 }
 

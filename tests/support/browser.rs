@@ -29,8 +29,8 @@ fn driver(scratch: &Folder) -> std::io::Result<(Child, u16)> {
         command.arg("--port=0").env("TMPDIR", scratch.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = command.spawn()?;
         // It first prints the requested port, which is 0, and then the actual one.
-        let mut said = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = said.find_map(|line| {
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.find_map(|line| {
             let port = line.split_once("successfully on port ")?.1;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
@@ -39,7 +39,7 @@ fn driver(scratch: &Folder) -> std::io::Result<(Child, u16)> {
         }
         driver.wait()?;
     }
-    panic!("chromedriver ended five times before it said its port");
+    panic!("chromedriver ended five times before it printed its port");
 }
 
 impl Browser {

@@ -22,7 +22,7 @@ pub(crate) struct Cruddur {
     lines: Receiver<String>,
     errors: Option<thread::JoinHandle<String>>,
     /// Standard error so far.
-    said: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
     pub(crate) page: String,
     /// The target of `up`'s one-time link.
     pub(crate) sign_in: String,
@@ -144,24 +144,24 @@ impl Cruddur {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut errors = child.stderr.take().unwrap();
-        let (tell, lines) = sync_channel(1_000);
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
-        let said = Arc::new(Mutex::new(String::new()));
-        let heard = Arc::clone(&said);
+        let (sender, lines) = sync_channel(1_000);
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let shared = Arc::clone(&stderr);
         let errors = thread::spawn(move || {
             let mut errors = BufReader::new(&mut errors);
             let mut line = String::new();
             while errors.read_line(&mut line).unwrap() > 0 {
-                heard.lock().unwrap().push_str(&std::mem::take(&mut line));
+                shared.lock().unwrap().push_str(&std::mem::take(&mut line));
             }
-            heard.lock().unwrap().clone()
+            shared.lock().unwrap().clone()
         });
         let none = String::new;
         Self {
             child,
             lines,
             errors: Some(errors),
-            said,
+            stderr,
             page: none(),
             sign_in: none(),
             backend: none(),
@@ -173,10 +173,10 @@ impl Cruddur {
     /// The next line of standard output. If the process reports progress on standard error, waits up to ten times the deadline.
     fn line_after_progress(&mut self) -> String {
         for _ in 0..9 {
-            let before = self.said().len();
+            let before = self.stderr().len();
             match self.lines.recv_timeout(DEADLINE) {
                 Ok(line) => return line,
-                Err(_) if self.said().len() > before => {}
+                Err(_) if self.stderr().len() > before => {}
                 Err(_) => break,
             }
         }
@@ -190,7 +190,7 @@ impl Cruddur {
             Err(_) => {
                 self.kill();
                 let errors = self.errors.take().unwrap().join().unwrap();
-                panic!("it said nothing more on standard output, and on standard error:\n{errors}")
+                panic!("no further line on standard output; standard error:\n{errors}")
             }
         }
     }
@@ -201,14 +201,14 @@ impl Cruddur {
     }
 
     /// Standard error so far.
-    pub(crate) fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.lock().unwrap().clone()
     }
 
     /// Waits for a line on standard error that contains `text`.
-    pub(crate) fn says(&self, text: &str) -> String {
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
         eventually(format!("{text:?} on standard error"), || {
-            self.said.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
+            self.stderr.lock().unwrap().lines().find(|line| line.contains(text)).map(str::to_owned)
         })
     }
 

@@ -19,7 +19,7 @@ const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 /// A running stand-in; its socket is closed when it is dropped.
 pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
-    taken: Arc<Mutex<Vec<Vec<u8>>>>,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
     over: Arc<AtomicBool>,
     reader: Option<thread::JoinHandle<()>>,
 }
@@ -35,17 +35,17 @@ impl Daemon {
         // Closing a socket does not wake a thread that waits in it.
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let address = socket.local_addr().unwrap();
-        let (taken, over) = (Arc::default(), Arc::default());
+        let (received, over) = (Arc::default(), Arc::default());
         let reader = {
-            let (taken, over) = (Arc::clone(&taken), Arc::clone(&over));
-            thread::spawn(move || read(&socket, &taken, &over))
+            let (received, over) = (Arc::clone(&received), Arc::clone(&over));
+            thread::spawn(move || read(&socket, &received, &over))
         };
-        Self { address, taken, over, reader: Some(reader) }
+        Self { address, received, over, reader: Some(reader) }
     }
 
     /// Every datagram so far.
     pub(crate) fn datagrams(&self) -> Vec<Vec<u8>> {
-        self.taken.lock().unwrap().clone()
+        self.received.lock().unwrap().clone()
     }
 
     /// Every document so far.
@@ -102,9 +102,9 @@ pub(crate) fn unnested(document: &Value) -> Vec<Value> {
     all
 }
 
-fn read(socket: &UdpSocket, taken: &Mutex<Vec<Vec<u8>>>, over: &AtomicBool) {
+fn read(socket: &UdpSocket, received: &Mutex<Vec<Vec<u8>>>, over: &AtomicBool) {
     let mut buffer = vec![0; 65_536];
-    let mut keep = || socket.recv(&mut buffer).map(|length| taken.lock().unwrap().push(buffer[..length].to_vec()));
+    let mut keep = || socket.recv(&mut buffer).map(|length| received.lock().unwrap().push(buffer[..length].to_vec()));
     while !over.load(Relaxed) {
         drop(keep());
     }

@@ -130,11 +130,11 @@ impl Honeycomb {
     /// The names of this trace's spans accepted so far.
     pub(crate) fn spans(&self, trace_id: &str) -> Vec<String> {
         let id = u128::from_str_radix(trace_id, 16).unwrap().to_be_bytes();
-        self.taken().iter().filter(|span| span.trace_id == id).map(|span| span.name.clone()).collect()
+        self.accepted().iter().filter(|span| span.trace_id == id).map(|span| span.name.clone()).collect()
     }
 
     /// Every span accepted so far.
-    pub(crate) fn taken(&self) -> Vec<Span> {
+    pub(crate) fn accepted(&self) -> Vec<Span> {
         self.state.spans.lock().unwrap().clone()
     }
 
@@ -260,13 +260,13 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
     };
     match line {
         "GET /1/auth HTTP/1.1" => {
-            let told = json!({
+            let key = json!({
                 "id": "hcaik_01", "type": "ingest",
                 "api_key_access": {"events": true, "createDatasets": true},
                 "environment": {"name": "test", "slug": "test"}, "team": {"name": "Cruddur", "slug": "cruddur"},
             });
             let date = httpdate::fmt_http_date(SystemTime::now());
-            (format!("200 OK\r\ndate: {date}"), "application/json", told.to_string().into())
+            (format!("200 OK\r\ndate: {date}"), "application/json", key.to_string().into())
         }
         "POST /v1/traces HTTP/1.1" | "POST /v1/logs HTTP/1.1" => {
             if !["application/x-protobuf", "application/protobuf", "application/json"]
@@ -280,8 +280,12 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
                     let error_message = if rejected > 0 { "one is too old" } else { "the dataset is nearly full" };
                     let partial =
                         ExportTracePartialSuccess { rejected_spans: rejected, error_message: error_message.into() };
-                    let told = ExportTraceServiceResponse { partial_success: Some(partial) };
-                    good(if request.is_json() { serde_json::to_vec(&told).unwrap() } else { told.encode_to_vec() })
+                    let response = ExportTraceServiceResponse { partial_success: Some(partial) };
+                    good(if request.is_json() {
+                        serde_json::to_vec(&response).unwrap()
+                    } else {
+                        response.encode_to_vec()
+                    })
                 }
                 Some(_) => good(if request.is_json() { b"{}".to_vec() } else { Vec::new() }),
                 None => refusal(request, 400, "", "the body cannot be read"),

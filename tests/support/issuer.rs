@@ -38,9 +38,9 @@ pub(crate) struct Issuer {
 struct State {
     keys: Mutex<Vec<Pair>>,
     /// The end of a status line and a body, which replace its keys.
-    told: Mutex<Option<(String, String)>>,
+    replacement: Mutex<Option<(String, String)>>,
     away: Mutex<bool>,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
 }
 
 /// A key and its name.
@@ -55,8 +55,8 @@ impl Issuer {
         let keys = Mutex::new(vec![Pair::make()?]);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/local_pool", listener.local_addr().unwrap());
-        let told = Mutex::default();
-        let state = Arc::new(State { keys, told, away: Mutex::new(false), asked: Mutex::default() });
+        let replacement = Mutex::default();
+        let state = Arc::new(State { keys, replacement, away: Mutex::new(false), requests: Mutex::default() });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -127,7 +127,7 @@ impl Issuer {
 
     /// Sets a response instead of its keys: the end of the status line, with headers if needed, and a body.
     pub(crate) fn answers(&self, status: &str, body: impl Into<String>) {
-        *self.state.told.lock().unwrap() = Some((status.to_owned(), body.into()));
+        *self.state.replacement.lock().unwrap() = Some((status.to_owned(), body.into()));
     }
 
     /// Sets whether it closes every connection without a response.
@@ -136,8 +136,8 @@ impl Issuer {
     }
 
     /// The heads of all requests so far.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.state.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().unwrap().clone()
     }
 }
 
@@ -182,15 +182,15 @@ fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;
-        state.asked.lock().unwrap().push(request.lines.join("\n"));
+        state.requests.lock().unwrap().push(request.lines.join("\n"));
         if *state.away.lock().unwrap() {
             return Ok(());
         }
         // A real user pool is some distance away.
         sleep(Duration::from_millis(50));
         let keys = || state.keys.lock().unwrap().iter().map(Pair::published).collect::<Vec<_>>();
-        let (status, body) = match (request.lines[0].as_str(), state.told.lock().unwrap().clone()) {
-            (_, Some(told)) => told,
+        let (status, body) = match (request.lines[0].as_str(), state.replacement.lock().unwrap().clone()) {
+            (_, Some(replacement)) => replacement,
             ("GET /local_pool/.well-known/jwks.json HTTP/1.1", None) => {
                 ("200 OK".to_owned(), json!({ "keys": keys() }).to_string())
             }

@@ -38,11 +38,11 @@ use std::time::{Duration, Instant};
 /// How long a test waits for anything before it gives up.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Repeats `ask` until it returns a value; panics at the deadline with `what`.
-pub(crate) fn eventually<T>(what: impl Display, mut ask: impl FnMut() -> Option<T>) -> T {
+/// Repeats `poll` until it returns a value; panics at the deadline with `what`.
+pub(crate) fn eventually<T>(what: impl Display, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        if let Some(answer) = ask() {
+        if let Some(answer) = poll() {
             return answer;
         }
         assert!(Instant::now() < deadline, "{what} did not come within {} s", DEADLINE.as_secs());

@@ -27,12 +27,12 @@ struct State {
     /// The rule, requests a second, and when the quota ends.
     quota: Option<(String, u64, u64)>,
     refused: usize,
-    taken: Vec<Value>,
+    received: Vec<Value>,
 }
 
 /// The sum of all statistics of a rule.
 #[derive(Default)]
-pub(crate) struct Told {
+pub(crate) struct Statistics {
     pub(crate) requests: u64,
     pub(crate) sampled: u64,
     pub(crate) borrowed: u64,
@@ -69,19 +69,19 @@ impl Daemon {
     }
 
     /// The statistics of a rule so far.
-    pub(crate) fn told(&self, rule: &str) -> Told {
+    pub(crate) fn statistics(&self, rule: &str) -> Statistics {
         let state = self.state.lock().unwrap();
-        let mut told = Told { refused: state.refused, ..Told::default() };
-        for one in state.taken.iter().filter(|one| one["RuleName"] == rule) {
-            told.requests += one["RequestCount"].as_u64().unwrap();
-            told.sampled += one["SampledCount"].as_u64().unwrap();
-            told.borrowed += one["BorrowCount"].as_u64().unwrap();
+        let mut sum = Statistics { refused: state.refused, ..Statistics::default() };
+        for one in state.received.iter().filter(|one| one["RuleName"] == rule) {
+            sum.requests += one["RequestCount"].as_u64().unwrap();
+            sum.sampled += one["SampledCount"].as_u64().unwrap();
+            sum.borrowed += one["BorrowCount"].as_u64().unwrap();
             let client = one["ClientID"].as_str().unwrap().to_owned();
-            if !told.clients.contains(&client) {
-                told.clients.push(client);
+            if !sum.clients.contains(&client) {
+                sum.clients.push(client);
             }
         }
-        told
+        sum
     }
 }
 
@@ -105,8 +105,8 @@ fn answer(request: &Request, state: &mut State) -> (&'static str, Value) {
             ("503 Service Unavailable", json!({"message": "come back later"}))
         }
         "POST /SamplingTargets HTTP/1.1" => {
-            let told: Value = serde_json::from_slice(&request.body).unwrap();
-            state.taken.extend(told["SamplingStatisticsDocuments"].as_array().unwrap().iter().cloned());
+            let report: Value = serde_json::from_slice(&request.body).unwrap();
+            state.received.extend(report["SamplingStatisticsDocuments"].as_array().unwrap().iter().cloned());
             let target = |(rule, quota, until): &(String, u64, u64)| json!({"RuleName": rule, "FixedRate": 0.0, "ReservoirQuota": quota, "ReservoirQuotaTTL": until, "Interval": 1});
             let targets: Vec<Value> = state.quota.iter().map(target).collect();
             ("200 OK", json!({"SamplingTargetDocuments": targets, "LastRuleModification": 0}))

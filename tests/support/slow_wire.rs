@@ -81,7 +81,7 @@ impl SlowWire {
         rest.split_once('/').unwrap().0.clone_into(&mut self.line.state.lock().unwrap().server);
     }
 
-    pub(crate) fn mend(&self) {
+    pub(crate) fn restore(&self) {
         self.line.become_so(Condition::Whole);
     }
 }

@@ -17,12 +17,12 @@ impl Upstream {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (tell, heads) = sync_channel(100);
+        let (sender, heads) = sync_channel(100);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let tell = tell.clone();
+                let sender = sender.clone();
                 // A connection ends when the proxy closes it.
-                thread::spawn(move || drop(serve(stream, &tell)));
+                thread::spawn(move || drop(serve(stream, &sender)));
             }
         });
         Self { address, heads }
@@ -34,7 +34,7 @@ impl Upstream {
     }
 }
 
-fn serve(mut stream: TcpStream, tell: &SyncSender<Vec<String>>) -> std::io::Result<()> {
+fn serve(mut stream: TcpStream, sender: &SyncSender<Vec<String>>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
         let mut head = Vec::new();
@@ -51,7 +51,7 @@ fn serve(mut stream: TcpStream, tell: &SyncSender<Vec<String>>) -> std::io::Resu
         let length = values(&head, "content-length").first().map_or(0, |length| length.parse().unwrap());
         reader.by_ref().take(length).read_to_end(&mut Vec::new())?;
         // The receiver may be gone.
-        drop(tell.send(head));
+        drop(sender.send(head));
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")?;
     }
 }

@@ -96,19 +96,19 @@ impl Witness {
         self.url.starts_with("sqlite:")
     }
 
-    fn sqlite<T>(&self, ask: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>) -> T {
+    fn sqlite<T>(&self, query: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>) -> T {
         self.runtime.block_on(async {
             let mut db = SqliteConnection::connect(&self.url).await.unwrap();
-            let answer = ask(&mut db).await.unwrap();
+            let answer = query(&mut db).await.unwrap();
             db.close().await.unwrap();
             answer
         })
     }
 
-    fn postgres<T>(&self, ask: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> T {
+    fn postgres<T>(&self, query: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>) -> T {
         self.runtime.block_on(async {
             let mut db = PgConnection::connect(&self.url).await.unwrap();
-            let answer = ask(&mut db).await.unwrap();
+            let answer = query(&mut db).await.unwrap();
             db.close().await.unwrap();
             answer
         })

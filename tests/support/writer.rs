@@ -23,7 +23,7 @@ impl Writer {
     }
 
     /// A client without a user, for tests in which the author does not matter.
-    pub(crate) fn nobody() -> Self {
+    pub(crate) fn anonymous() -> Self {
         Self(Vec::new())
     }
 
