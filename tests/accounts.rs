@@ -24,7 +24,7 @@ fn a_sign_up_signs_in_and_allows_later_sign_ins() {
         for part in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="] {
             assert!(cookie.contains(part), "{cookie}");
         }
-        assert!(!cookie.contains("Secure"), "over HTTP it would be lost: {cookie}");
+        assert!(!cookie.contains("Secure"), "a browser drops it over HTTP: {cookie}");
         let zed = Person::answered(&cruddur.backend, &answer);
         assert_eq!(
             zed.get("/api/auth/me").json(),
@@ -135,7 +135,7 @@ fn password_guesses_are_bounded() {
             assert!((1..=901).contains(&seconds), "{seconds}");
         }
         let right = json!({"login": me.handle, "password": PASSWORD});
-        assert_eq!(sign_in(cruddur, &right).status, 429, "the right one too, from there");
+        assert_eq!(sign_in(cruddur, &right).status, 429, "the correct one too, from that address");
         let headers = [("content-type", "application/json"), ("x-forwarded-for", "192.0.2.7")];
         let url = format!("{}/api/auth/signin", cruddur.backend);
         let elsewhere = http::send(&url, &headers, right.to_string().as_bytes());
@@ -202,7 +202,7 @@ fn a_user_cannot_act_for_another() {
         ] {
             assert_eq!(http::request(method, &url(&path), &[]).status, 401, "{method} {path}");
         }
-        assert_eq!(me.get(&format!("/api/activities/{crud}")).status, 200, "it is still there");
+        assert_eq!(me.get(&format!("/api/activities/{crud}")).status, 200, "the other user's data still exists");
     });
 }
 

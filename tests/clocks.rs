@@ -66,7 +66,7 @@ async fn a_backend_whose_clock_differs_from_its_server_is_not_ready() {
             assert_eq!(ready.status, 503);
             let why = ready.json()["detail"].as_str().unwrap().to_owned();
             assert_eq!(why, format!("the database server's clock differs from this machine's by {seconds} s"));
-            assert_eq!(http::get(&format!("{}/api/health-check", wrong.backend)).status, 200, "it lives");
+            assert_eq!(http::get(&format!("{}/api/health-check", wrong.backend)).status, 200, "the live row");
             assert_eq!(wrong.stderr().matches("clock differs").count(), 1, "it is logged once");
         }
     });

@@ -42,11 +42,11 @@ fn two_users_of_an_issuer_cannot_act_for_each_other() {
         assert_eq!(
             me(&cruddur.backend, &issuer.sign(&issuer.id("Zofie"))).json(),
             who.json(),
-            "the id token is hers too"
+            "the id token names the same user"
         );
         let other = me(&cruddur.backend, &altbrown).json();
         let handle = other["handle"].as_str().unwrap();
-        assert!(handle.starts_with("altbrown_"), "the first users' handles are theirs: {handle}");
+        assert!(handle.starts_with("altbrown_"), "the first users' handles are not given away: {handle}");
 
         let profile = |handle: &str| {
             http::get(&format!("{}/api/activities/@{handle}", cruddur.backend)).json()["profile"].clone()
@@ -156,7 +156,7 @@ fn a_malformed_token_is_refused() {
     }
     assert_eq!(me(&cruddur.backend, &good).status, 200);
     let home = send(&cruddur.backend, "GET", "/api/activities/home", "a.b.c");
-    assert_eq!(home.status, 200, "what everyone may see");
+    assert_eq!(home.status, 200, "public data");
     let ended = cruddur.stop();
     assert!(!ended.errors.contains("ERROR") && !ended.errors.contains("panicked"), "{}", ended.errors);
 }
@@ -169,7 +169,7 @@ fn rotated_keys_are_found_and_forgeries_cause_few_requests_to_the_issuer() {
     let before = issuer.sign(&issuer.access("zofie"));
     assert_eq!((me(&cruddur.backend, &before).status, issuer.requests().len()), (200, 1));
     issuer.rotate();
-    assert_eq!(me(&cruddur.backend, &issuer.sign(&issuer.access("zofie"))).status, 200, "a key that was not known");
+    assert_eq!(me(&cruddur.backend, &issuer.sign(&issuer.access("zofie"))).status, 200, "an unknown key");
     assert_eq!(
         (me(&cruddur.backend, &before).status, issuer.requests().len()),
         (200, 2),
@@ -207,10 +207,10 @@ fn a_backend_starts_and_keeps_running_without_its_issuer() {
             let answer = me(&cruddur.backend, &token);
             assert_eq!((answer.status, answer.header("retry-after")), (503, "2"));
             assert_eq!(answer.header("content-type"), "application/problem+json");
-            assert!(!answer.json().to_string().contains("127.0.0.1"), "the cause is not the caller's");
+            assert!(!answer.json().to_string().contains("127.0.0.1"), "not the caller's fault");
         }
         assert_refused(&me(&cruddur.backend, "a.b.c"), "no key would help");
-        assert_eq!(send(&cruddur.backend, "GET", "/api/activities/home", &token).status, 200, "what everyone may see");
+        assert_eq!(send(&cruddur.backend, "GET", "/api/activities/home", &token).status, 200, "public data");
         let errors = cruddur.wait_for_log("cannot fetch the account issuer's keys");
         assert!(errors.contains("check AUTH_ISSUER") && !errors.contains(&token), "{errors}");
 

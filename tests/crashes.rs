@@ -60,9 +60,7 @@ fn killed_again_and_again(engine: &str, database: &str, assert_whole: impl Fn(&W
         assert_whole(&witness);
     }
     let acknowledged = acknowledged.into_inner().unwrap().len();
-    println!(
-        "{engine}: {KILLS} kills, {acknowledged} posts acknowledged, none lost; ready again in {slowest:?} at most"
-    );
+    println!("{engine}: {KILLS} kills, {acknowledged} posts acknowledged, none lost; ready again within {slowest:?}");
 }
 
 /// A backend that responds from its database, and how long its start took.

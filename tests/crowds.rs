@@ -115,7 +115,7 @@ fn one_client_has_a_share_of_connections_and_a_trusted_one_no_limit() {
     }
     let _others = [hold(5, || from("127.0.0.1", &proxy)), hold(12, || from("127.0.0.3", &proxy))];
     drop(held.pop());
-    eventually("room", || {
+    eventually("a free connection", || {
         let client = from("127.0.0.2", &proxy);
         (&client).write_all(REQUEST).unwrap();
         (raw::answer(&mut BufReader::new(&client)).unwrap().0 == 204).then_some(())

@@ -116,6 +116,6 @@ fn a_crud_with_thousands_of_replies_or_likes_can_be_deleted_and_expires() {
         assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message = 'stuck'"), 1);
         let errors = backend.stderr();
         assert_eq!(errors.matches("cannot delete some expired rows").count(), 1, "{errors}");
-        assert_eq!(me.crud("and after that")["message"], "and after that");
+        assert_eq!(me.crud("and later")["message"], "and later");
     });
 }

@@ -178,7 +178,7 @@ fn sampling_rules_are_counted_and_may_be_absent() {
         dead.of("xray rules").0 == "note"
             && dead.of("xray rules").1.starts_with("local rules apply: http://127.0.0.1:1")
     );
-    assert!(doctor(&[]).checks.iter().all(|(check, ..)| check != "xray rules"), "of another sampler");
+    assert!(doctor(&[]).checks.iter().all(|(check, ..)| check != "xray rules"), "with another sampler");
 }
 
 #[test]

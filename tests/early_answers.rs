@@ -65,7 +65,7 @@ fn an_upstreams_early_response_closes_both_connections() {
         assert!(last_answer(&client, body).starts_with(&format!("HTTP/1.1 {status} ")));
         let (next, mut server, head) =
             bench.forwarded("GET /api/next HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-        assert_eq!(head[0], "GET /api/next HTTP/1.1", "on a connection of its own, after {body:?}");
+        assert_eq!(head[0], "GET /api/next HTTP/1.1", "on a new connection, after {body:?}");
         server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
         assert_eq!(read_head(&next)[0], "HTTP/1.1 200 OK");
     }

@@ -173,7 +173,7 @@ fn clients_behind_a_balancer_are_limited_one_by_one() {
     }
     assert_eq!(attempt("192.0.2.7", PASSWORD), 429);
     assert_eq!(attempt("::ffff:192.0.2.7", PASSWORD), 429, "the same address");
-    assert_eq!(attempt("198.51.100.9, 192.0.2.7", PASSWORD), 429, "a lie before the address changes nothing");
+    assert_eq!(attempt("198.51.100.9, 192.0.2.7", PASSWORD), 429, "a forged entry before the address changes nothing");
     assert_eq!(attempt("192.0.2.8", PASSWORD), 200, "another client is not locked out");
 }
 

@@ -68,7 +68,7 @@ impl Run {
             over.store(true, Relaxed);
             assert!(watcher.join().unwrap() > 0);
         });
-        eventually("the account that is waited for", || Some(self.account()).filter(&done))
+        eventually("the expected ledger", || Some(self.account()).filter(&done))
     }
 
     fn stop(self) -> Ended {
@@ -123,7 +123,7 @@ fn through(trouble: &Trouble, done: impl Fn(&Value) -> bool) -> (Value, Ended) {
     let ended = run.stop();
     // The line of the ledger, for a developer to read: `-- faults --nocapture`.
     println!("{trouble:?}: {account}");
-    assert!(!collector.heads().is_empty(), "the other destination goes on");
+    assert!(!collector.heads().is_empty(), "the other destination still receives");
     assert!(collector.heads().iter().all(|head| !head.contains(KEY)));
     (account, ended)
 }
@@ -237,7 +237,7 @@ fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     let url = format!("{}/api/activities/home", run.backend.backend);
     let ended = stopped_under_load(&url, || run.stop());
     let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap();
-    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+    assert!(account.contains(" = 0 delivered + 0 queued + "), "dropped, and counted: {account}");
 }
 
 /// SIGTERM to the proxy under load, before a healthy backend: accepted requests are answered.
@@ -256,7 +256,7 @@ fn a_stop_of_the_proxy_under_load_with_a_hung_collector_fails_no_request() {
     let ended = stopped_under_load(&url, || proxy.stop());
     assert!(ended.status.success(), "{}", ended.errors);
     let account = ended.errors.lines().find(|line| line.starts_with("frontend-proxy: honeycomb: ")).unwrap();
-    assert!(account.contains(" = 0 delivered + 0 queued + "), "given up, and counted: {account}");
+    assert!(account.contains(" = 0 delivered + 0 queued + "), "dropped, and counted: {account}");
 }
 
 /// Stops the server at `url` under continuous requests; every accepted request must get a 200.

@@ -104,7 +104,7 @@ fn a_truncated_response_closes_the_clients_connection_and_fails_both_spans() {
         assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
         drop(server);
         let body = read_all(&mut client);
-        assert!(!body.ends_with(b"0\r\n\r\n"), "a body that is not whole does not end as one that is");
+        assert!(!body.ends_with(b"0\r\n\r\n"), "an incomplete body does not end like a complete one");
         for span in bench.spans(2) {
             assert_eq!(span["attributes"]["error.type"], "upstream_body", "{span:#}");
         }
@@ -162,10 +162,10 @@ fn after_a_reused_connection_breaks_a_get_is_retried_and_a_post_is_not() {
     assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
 
     let client = bench.client("GET /api/x HTTP/1.1\r\nhost: x\r\nTRACE\r\n\r\n");
-    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "on the connection that waited");
+    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "on the idle connection");
     drop(server);
     let mut server = bench.accept();
-    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "again, on a new one");
+    assert_eq!(read_head(&server)[0], "GET /api/x HTTP/1.1", "retried on a new connection");
     server.write_all(ok).unwrap();
     assert_eq!(read_head(&client)[0], "HTTP/1.1 200 OK");
     let attempts: Vec<_> = bench.spans(3).into_iter().filter(|span| span["kind"] == "client").collect();
@@ -177,7 +177,7 @@ fn after_a_reused_connection_breaks_a_get_is_retried_and_a_post_is_not() {
     drop(server);
     assert_eq!(read_head(&client)[0], "HTTP/1.1 502 Bad Gateway");
     let (_, _, head) = bench.forwarded("GET /api/next HTTP/1.1\r\nhost: x\r\n\r\n");
-    assert_eq!(head[0], "GET /api/next HTTP/1.1", "nothing of the POST came in between");
+    assert_eq!(head[0], "GET /api/next HTTP/1.1", "no part of the POST arrived in between");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_websocket_passes_both_ways_until_each_side_closes() {
     let head = read_head(&client);
     assert_eq!((head[0].as_str(), values(&head, "upgrade")), ("HTTP/1.1 101 Switching Protocols", vec!["websocket"]));
     assert_eq!(values(&head, "sec-websocket-accept"), ["s3pPLMBiTxaQ9kYGzzhZRbK+xOo="]);
-    assert_eq!(read(&mut client, 3), b"\x02\x01!", "what came with the head");
+    assert_eq!(read(&mut client, 3), b"\x02\x01!", "the bytes after the head");
     for round in 0..100u8 {
         // A masked frame of four bytes, and an unmasked one.
         let frame = [0x82, 0x84, 1, 2, 3, 4, round, round, round, round];
@@ -217,10 +217,10 @@ fn a_websocket_passes_both_ways_until_each_side_closes() {
         assert_eq!(read(&mut client, 3), [0x82, 0x01, round]);
     }
     client.shutdown(Shutdown::Write).unwrap();
-    assert!(read_all(&mut server).is_empty(), "the client's end has come");
+    assert!(read_all(&mut server).is_empty(), "the client's close has arrived");
     server.write_all(b"bye").unwrap();
     drop(server);
-    assert_eq!(read_all(&mut client), b"bye", "the other way was open still");
+    assert_eq!(read_all(&mut client), b"bye", "the other direction was still open");
     let spans = bench.spans(2);
     for span in &spans {
         assert_eq!(
@@ -255,7 +255,7 @@ fn a_tunnel_is_cut_at_shutdown_and_counted() {
     let ended = proxy.stop();
     assert_eq!(ended.status.code(), Some(0));
     assert!(ended.errors.contains("otlp: 2 spans created = 2 delivered + 0 queued + 0 dropped"), "{}", ended.errors);
-    assert_eq!(viewer.spans(TRACE, 2).len(), 4, "by both protocols");
+    assert_eq!(viewer.spans(TRACE, 2).len(), 4, "in both protocols");
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn each_event_arrives_before_the_next_one() {
     server.write_all(b"data: 2\n\n").unwrap();
     assert_eq!(read(&mut client, 14), b"9\r\ndata: 2\n\n\r\n");
     drop(server);
-    assert_eq!(read(&mut client, 5), b"0\r\n\r\n", "whole: the upstream's close is how it ends");
+    assert_eq!(read(&mut client, 5), b"0\r\n\r\n", "complete: the upstream's close ends it");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn trailers_pass_both_ways() {
     let (mut client, mut server, head) = bench.forwarded(request);
     assert_eq!((values(&head, "te"), values(&head, "transfer-encoding")), (vec!["trailers"], vec!["chunked"]));
     let expected = b"2\r\nhi\r\n0\r\nx-sum: 2\r\n\r\n";
-    assert_eq!(read(&mut server, expected.len()), expected, "what frames, claims or traces is no trailer");
+    assert_eq!(read(&mut server, expected.len()), expected, "framing, client and trace headers are no trailers");
     server
         .write_all(b"HTTP/1.1 200 OK\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 3\r\nhost: y\r\n\r\n")
         .unwrap();

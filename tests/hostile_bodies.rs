@@ -53,7 +53,7 @@ fn each_route(test: impl Fn(&Cruddur, &Person, &str, &str, &Value)) {
         for (method, path, body) in routes(&other.handle, &crud) {
             test(cruddur, &me, method, &path, &body);
         }
-        assert_eq!(me.get("/api/auth/me").status, 200, "it still answers, and to me");
+        assert_eq!(me.get("/api/auth/me").status, 200, "it still answers, and the session is still valid");
         assert_eq!(http::get(&format!("{}/api/health-check", cruddur.backend)).status, 200);
     });
 }

@@ -22,7 +22,7 @@ fn well(cruddur: &Cruddur, arguments: &[&str]) -> Value {
     let routes = summary["routes"].as_array().unwrap();
     let count = |field: &str| routes.iter().map(|route| route[field].as_u64().unwrap()).sum::<u64>();
     for field in ["requests", "failed", "refused", "gone"] {
-        assert_eq!(summary["total"][field], count(field), "{field} of all routes are those of the total");
+        assert_eq!(summary["total"][field], count(field), "the {field} of all routes add up to the total");
     }
     for route in routes {
         assert_eq!(route["errors"], serde_json::json!({}), "{route}");

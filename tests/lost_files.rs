@@ -25,7 +25,7 @@ fn lose(change: impl Fn(&Path), restore: Option<&dyn Fn(&Path)>) {
     assert_eq!(http::get(&format!("{address}/health/ready")).status, 503);
     if let Some(restore) = restore {
         restore(&data);
-        let kept = eventually("a post that is kept", || {
+        let kept = eventually("a kept post", || {
             let answer = writer.post(address, "after").unwrap();
             (answer.status == 200).then(|| crate::support::writer::kept(&answer))
         });

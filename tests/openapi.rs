@@ -158,7 +158,7 @@ fn the_document_suits_people_and_generators() {
     }
     for reference in document.to_string().split("\"$ref\":\"#").skip(1) {
         let pointer = reference.split('"').next().unwrap();
-        assert!(document.pointer(pointer).is_some(), "{pointer} is nowhere");
+        assert!(document.pointer(pointer).is_some(), "{pointer} does not exist");
     }
 }
 

@@ -39,11 +39,11 @@ fn each_form_of_a_url_connects() {
         urls.push(format!("postgres://me:{encoded}@[::1]:{port}/na%2Fme"));
     }
     let closed = cluster.url("me", "postgres");
-    eventually("the rules in force", || (output("doctor", &closed).0 == Some(1)).then_some(()));
+    eventually("the active rules", || (output("doctor", &closed).0 == Some(1)).then_some(()));
     let passed = [("DATABASE_URL", &*format!("postgres://me@127.0.0.1:{port}/na%2Fme")), ("PGPASSWORD", PASSWORD)];
     drop(Cruddur::service("backend", &passed));
     for url in urls {
-        eventually("the rules in force", || {
+        eventually("the active rules", || {
             (output("doctor", &cluster.url("me", "postgres")).0 == Some(1)).then_some(())
         });
         assert_doctor_is_content(&url);
@@ -62,7 +62,7 @@ fn a_wrong_password_and_a_missing_hba_entry_have_different_fixes() {
     std::fs::write(cluster.data().join("pg_hba.conf"), rules).unwrap();
     cluster.control(&["reload"]);
     let me = |password: &str| cluster.url(&format!("me{password}"), "cruddur");
-    eventually("the rules in force", || (output("doctor", &me(":canary")).0 == Some(1)).then_some(()));
+    eventually("the active rules", || (output("doctor", &me(":canary")).0 == Some(1)).then_some(()));
     assert_refused(&me(":canary"), "password authentication failed", "correct the user and password in DATABASE_URL");
     assert_refused(&me(""), "password", "correct the user and password in DATABASE_URL");
     for special in ["%09", "%F0%9F%98%80"] {
@@ -209,5 +209,5 @@ fn too_many_connections_are_reported_with_the_limits() {
         runtime.block_on(connection.close()).unwrap();
     }
     let fits = || output("doctor", &url).1.contains("more connections fit, and a backend may open 12");
-    eventually("a note that few fit", || fits().then_some(()));
+    eventually("a note that too few connections fit", || fits().then_some(()));
 }

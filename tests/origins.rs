@@ -126,9 +126,13 @@ fn a_write_accepts_only_application_json() {
         assert_eq!(me.get("/api/auth/me").status, 200, "not signed out");
         let like = format!("{}/api/activities/{crud}/like", cruddur.backend);
         let session = ("cookie", me.cookie.as_str());
-        assert_eq!(http::send(&like, &[session, ("content-type", "text/plain")], b"").status, 200, "there is no body");
+        assert_eq!(
+            http::send(&like, &[session, ("content-type", "text/plain")], b"").status,
+            200,
+            "the request has no body"
+        );
         let empty = [session, ("content-type", "text/plain"), chunked];
-        assert_eq!(http::send(&like, &empty, b"").status, 200, "it is chunked, and empty");
+        assert_eq!(http::send(&like, &empty, b"").status, 200, "the body is chunked, and empty");
         assert_eq!(
             http::send(&like, &[session, ("content-type", "Application/JSON; charset=utf-8")], b"{}").status,
             200
@@ -145,7 +149,7 @@ fn a_configured_origin_may_include_its_default_port() {
     let allowed =
         |origin| http::request("GET", &url, &[("origin", origin)]).header("access-control-allow-origin").to_owned();
     assert_eq!(allowed("https://api.example"), "https://api.example");
-    assert_eq!(allowed("https://api.example:443"), "", "no browser writes it so");
+    assert_eq!(allowed("https://api.example:443"), "", "no browser sends this form");
     assert_eq!(allowed("http://api.example"), "");
 }
 

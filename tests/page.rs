@@ -186,7 +186,7 @@ async fn an_error_is_shown_as_its_policy_allows_with_a_link_to_its_trace() {
     let script = "return [getComputedStyle(document.querySelector('main')).borderRadius, document.querySelector('a[href^=\"/traces/#\"]').text.length]";
     assert_eq!(browser.client.execute(script, vec![]).await.unwrap(), json!(["16px", 32]), "its style applies");
     let console = browser.console().await;
-    assert!(console.iter().all(|entry| entry.contains("404")), "that it is a 404, and nothing else: {console:?}");
+    assert!(console.iter().all(|entry| entry.contains("404")), "only that it is a 404: {console:?}");
     browser.stop().await;
 }
 
@@ -287,7 +287,7 @@ async fn a_link_leads_to_the_span_of_another_trace() {
     link.click().await.unwrap();
     let there = Locator::XPath("//*[@data-testid='span-details']//h2[.='asks for all']");
     client.wait().at_most(DEADLINE).for_element(there).await.unwrap();
-    assert!(client.find_all(Locator::Css("[data-testid=links]")).await.unwrap().is_empty(), "it is linked to nothing");
+    assert!(client.find_all(Locator::Css("[data-testid=links]")).await.unwrap().is_empty(), "it has no link");
     assert_eq!(browser.console().await, Vec::<String>::new());
     browser.stop().await;
 }

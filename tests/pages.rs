@@ -105,7 +105,7 @@ fn the_page_names_its_own_span_and_is_never_cached() {
         ] {
             assert!(answer.header(name).contains(part), "{name}: {}", answer.header(name));
         }
-        assert_eq!(answer.header("strict-transport-security"), "", "there is no TLS");
+        assert_eq!(answer.header("strict-transport-security"), "", "the connection is not TLS");
     }
     assert_ne!(meta(&pages[0], "traceparent"), meta(&pages[1], "traceparent"));
     let head = request(&proxy, "HEAD", "/", &[("accept-encoding", "identity")]);
@@ -175,7 +175,7 @@ fn metrics_are_counted_by_route_template_and_status_class() {
     ] {
         assert!(metrics.lines().any(|own| own == line), "{line}\n{metrics}");
     }
-    assert!(!metrics.contains("secret") && !metrics.contains("nowhere"), "what a client sends is no label");
+    assert!(!metrics.contains("secret") && !metrics.contains("nowhere"), "a client's input is no label");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn the_access_log_is_off_by_default_and_has_one_event_per_request() {
     };
     assert!(logged(&[]).1.is_empty());
     let (page, events, errors) = logged(&[("CRUDDUR_ACCESS_LOG", "on")]);
-    assert!(!errors.contains("canary"), "no path, no query and no word of a client: {errors}");
+    assert!(!errors.contains("canary"), "no path, no query and no text of a client: {errors}");
     let [first, second, third, refused] = events.as_slice() else { panic!("{events:#?}") };
     assert_eq!(first["trace_id"], page.trace_id());
     assert_eq!((&first["http.route"], &first["http.response.status_code"]), (&json!("/"), &json!(200)));

@@ -50,7 +50,11 @@ fn http_1_0_keeps_its_connection_after_a_body_of_known_length() {
     }
     let (client, mut server, _) = bench.forwarded(&OLD.replace("GET", "HEAD"));
     server.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
-    assert_eq!(values(&read_head(&client), "connection"), ["keep-alive"], "a head alone has no unknown length");
+    assert_eq!(
+        values(&read_head(&client), "connection"),
+        ["keep-alive"],
+        "a response without a body has a known length"
+    );
 }
 
 #[test]

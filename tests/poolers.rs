@@ -108,7 +108,7 @@ fn a_backend_opens_at_most_the_configured_connections() {
                 }
             });
         }
-        let most = (0..20).map(|_| eventually("sessions at work", &mut sessions)).max();
+        let most = (0..20).map(|_| eventually("active sessions", &mut sessions)).max();
         over.store(true, Relaxed);
         most
     });

@@ -158,7 +158,7 @@ fn a_certificate_is_reloaded_at_sighup() {
     std::fs::copy(&file.1, &old).unwrap();
     assert!(trusts(&old));
     certificate.renew();
-    assert!(!trusts(&file.1), "it is not read before");
+    assert!(!trusts(&file.1), "it is not reloaded before");
     proxy.signal("HUP");
     eventually("the new certificate", || trusts(&file.1).then_some(()));
     std::fs::write(&key.1, "nothing").unwrap();
@@ -219,7 +219,7 @@ fn heads_are_bounded_in_both_protocols() {
     assert_eq!(h2::request(&proxy.page, &fields(100), ""), Some(204));
     assert_eq!(h2::request(&proxy.page, &fields(101), ""), Some(431));
     let crumbs = [h2::get("/health/live"), vec![("cookie".to_owned(), "a=b".to_owned()); 120]].concat();
-    assert_eq!(h2::request(&proxy.page, &crumbs, ""), Some(204), "one field in many");
+    assert_eq!(h2::request(&proxy.page, &crumbs, ""), Some(204), "one header in many fields");
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_surplus_connection_gets_a_503() {
     held[0].get_mut().write_all(request).unwrap();
     assert_eq!(raw::answer(&mut held[0]).unwrap().0, 204);
     drop(held.pop());
-    eventually("room", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
+    eventually("a free connection", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
     let bounds = proxy.stop().errors;
     assert!(bounds.contains("frontend-proxy: at most 2 connections, 2 of one client, and "), "{bounds}");
 }

@@ -80,7 +80,7 @@ fn a_pages_span_reaches_every_destination_and_is_in_the_ledger() {
 
     let spans = cruddur.spans(&page.trace, 2);
     let of_page: Vec<_> = spans.iter().filter(|span| span["service"] == "cruddur-page").collect();
-    assert_eq!(of_page.len(), 2, "by OTLP and to X-Ray, as a service of its own: {spans:#?}");
+    assert_eq!(of_page.len(), 2, "by OTLP and to X-Ray, as a separate service: {spans:#?}");
     let otlp = of_page.iter().find(|span| span["source"] == "otlp").unwrap();
     assert_eq!((&otlp["name"], &otlp["parent_span_id"]), (&json!("documentLoad"), &json!(page.parent)), "{otlp:#}");
     assert_eq!(otlp["attributes"]["telemetry.relayed"], true);

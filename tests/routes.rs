@@ -80,16 +80,16 @@ fn each_prefix_has_its_upstream_and_the_longest_decides() {
     assert_eq!(text(&proxy.get("/api/x?q=1")), "one GET /api/x?q=1 HTTP/1.1");
     assert_eq!(text(&proxy.get("/api/deep/x?q=1")), "two GET /x?q=1 HTTP/1.1");
     assert_eq!(text(&proxy.get("/api/deep/")), "two GET / HTTP/1.1");
-    assert_eq!(text(&proxy.get("/")), "one GET / HTTP/1.1", "a route for everything is there instead of the page");
+    assert_eq!(text(&proxy.get("/")), "one GET / HTTP/1.1", "a route for / replaces the page");
     assert_eq!(text(&proxy.get("/cruddur.css")), "one GET /cruddur.css HTTP/1.1");
-    assert_eq!(text(&proxy.get("/traces")), "one GET /traces HTTP/1.1", "no viewer has a route here");
+    assert_eq!(text(&proxy.get("/traces")), "one GET /traces HTTP/1.1", "the viewer has no route here");
     assert_eq!(proxy.get("/health/live").status, 204, "the proxy's own paths are not forwarded");
     assert_eq!(proxy.post("/api/deep/x", &json!({})).status, 405);
     assert_eq!(proxy.get("/").header("server-timing"), "", "not traced");
     let mut stream = raw::connect(&proxy.page);
     write!(stream, "GET http://a?q=1 HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
     let (_, body) = raw::answer(&mut BufReader::new(stream)).unwrap();
-    assert_eq!(String::from_utf8(body).unwrap(), "one GET /?q=1 HTTP/1.1", "a path is a slash at least");
+    assert_eq!(String::from_utf8(body).unwrap(), "one GET /?q=1 HTTP/1.1", "the shortest path is a slash");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn spans_are_named_by_templates_and_never_by_paths() {
     assert_eq!(raw::exchange(&proxy.page, head.as_bytes(), 1), (vec![200], false));
     let spans = viewer.spans(trace, 2);
     let client = spans.iter().find(|span| span["kind"] == "client" && span["source"] == "otlp").unwrap();
-    assert_eq!(client["attributes"]["url.full"], format!("http://{one}/"), "a path is a slash at least");
+    assert_eq!(client["attributes"]["url.full"], format!("http://{one}/"), "the shortest path is a slash");
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     let line = proxy.wait_for_log("keeping the old routes");
     assert!(line.contains("routes.toml:3: ") && line.contains("routes.toml:4: `x` is unknown"), "{line}");
     let before = served.load(Ordering::Relaxed);
-    eventually("requests after the bad file", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
+    eventually("requests after the invalid file", || (served.load(Ordering::Relaxed) > before + 20).then_some(()));
     assert!(text(&proxy.get("/api/x")).starts_with("two"));
     write(&folder, &(route("/api/", &two, "") + &route("/other/", &one, "")));
     proxy.signal("HUP");

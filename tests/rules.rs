@@ -182,7 +182,7 @@ fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
             &target["ReservoirQuota"]
         })
         .collect();
-    assert_eq!(quotas, [5, 2], "the second has come after the first was answered");
+    assert_eq!(quotas, [5, 2], "the second arrived after the response to the first");
     assert_eq!(targets_of(&viewer, &[("few", "a")])["SamplingTargetDocuments"][0]["ReservoirQuota"], 3);
     assert_eq!(targets["UnprocessedStatistics"][0]["RuleName"], "none");
     let before = targets["LastRuleModification"].as_f64().unwrap();
@@ -192,7 +192,7 @@ fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
     assert_eq!((rules.as_array().unwrap().len(), &rules[0]["SamplingRule"]["FixedRate"]), (1, &json!(1.0)));
     assert!(targets_of(&viewer, &[])["LastRuleModification"].as_f64().unwrap() >= before);
     file(&folder, &json!({"version": 3}));
-    assert_eq!(rules_of(&viewer), rules, "a wrong file changes nothing");
+    assert_eq!(rules_of(&viewer), rules, "an invalid file changes nothing");
     let ended = viewer.stop();
     assert_eq!(ended.errors.matches("the sampling rules from before still hold").count(), 1, "{}", ended.errors);
 }
@@ -331,7 +331,7 @@ fn local_rules_apply_if_no_daemon_answers() {
     let ended = cruddur.stop();
     assert!(ended.errors.contains(&format!("sampler xray (central at http://{closed}, else /")), "{}", ended.errors);
     let complaint = format!("no sampling rules: http://{closed}/GetSamplingRules did not answer");
-    assert_eq!(ended.errors.matches(&complaint).count(), 2, "each service says it once: {}", ended.errors);
+    assert_eq!(ended.errors.matches(&complaint).count(), 2, "each service logs it once: {}", ended.errors);
 }
 
 #[test]

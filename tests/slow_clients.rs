@@ -229,7 +229,7 @@ fn slow_heads_block_other_clients_only_briefly() {
         })
         .collect();
     let request = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
-    eventually("room", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
+    eventually("a free connection", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
     for mut stream in held {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

@@ -97,7 +97,7 @@ fn http_2_content_that_http_1_cannot_express_is_not_forwarded() {
     let mut seen = upstream.finish().into_iter().filter(|message| message.whole);
     for (case, (headers, _, outcome)) in h2::CASES.iter().enumerate() {
         if let Some(body) = outcome {
-            let message = seen.next().unwrap_or_else(|| panic!("{headers:?} was not seen"));
+            let message = seen.next().unwrap_or_else(|| panic!("{headers:?} did not arrive"));
             let target = format!("/api/{}", 1000 + case);
             assert_eq!((message.target, message.body.as_slice()), (target, body.as_bytes()), "{headers:?}");
         }

@@ -50,7 +50,7 @@ fn a_crud_is_deleted_with_its_dependants() {
         let path = format!("/api/activities/{}", uuid(&crud));
         let reply = other.post(&format!("{path}/reply"), &json!({"message": "why #thisone?"})).json();
         let of_reply = format!("/api/activities/{}", uuid(&reply));
-        assert_eq!(me.request("DELETE", &of_reply).status, 403, "a reply is whose it is");
+        assert_eq!(me.request("DELETE", &of_reply).status, 403, "a reply belongs to its author");
         assert_eq!(other.request("DELETE", &of_reply).status, 204);
         assert_eq!(me.get(&path).json()["replies_count"], 0);
         other.post(&format!("{path}/reply"), &json!({"message": "once more"}));
@@ -223,7 +223,7 @@ fn a_repeated_request_with_a_key_acts_once() {
         let changed = me.post_with("/api/activities", &key, &json!({"message": "twice", "ttl": "1-hour"}));
         assert_eq!(changed.status, 409);
         let theirs = other.post_with("/api/activities", &key, &crud);
-        assert_ne!(theirs.json()["uuid"], first.json()["uuid"], "a key is one user's");
+        assert_ne!(theirs.json()["uuid"], first.json()["uuid"], "a key belongs to one user");
 
         let path = format!("/api/activities/{}/reply", uuid(&first.json()));
         let reply = [("idempotency-key", "a-reply")];

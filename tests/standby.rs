@@ -32,7 +32,7 @@ fn an_absent_standby_uses_up_no_sessions() {
     let retried = json!({"message": "only once", "ttl": "1-day"});
     let post = || me.post_with("/api/activities", &[("idempotency-key", "only-once")], &retried).status;
     // The server acknowledges nothing once it has reloaded its configuration.
-    eventually("a post that is put off", || (post() == 503).then_some(()));
+    eventually("a post answered 503", || (post() == 503).then_some(()));
     thread::scope(|scope| {
         for count in &unavailable {
             let (writer, over) = (&writer, &over);
@@ -54,10 +54,10 @@ fn an_absent_standby_uses_up_no_sessions() {
             assert!(within, "{sessions:?} sessions");
             unavailable.iter().all(|count| count.load(Relaxed) >= 12).then_some(())
         });
-        assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "reads go on");
+        assert_eq!(http::get(&format!("{address}/api/activities/home")).status, 200, "reads continue");
     });
     server.set("synchronous_standby_names", "");
-    eventually("a post that is acknowledged", || (post() == 200).then_some(()));
+    eventually("an acknowledged post", || (post() == 200).then_some(()));
     assert_eq!(post(), 200);
     assert_eq!(witness.number("SELECT count(*) FROM activities WHERE message = 'only once'"), 1);
     writer.keep(address, "All is well.");

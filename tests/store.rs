@@ -99,9 +99,9 @@ async fn story(database: &Database) {
     let before = home(&store, now).await;
     store.close().await;
     let store = open(database).await;
-    assert_eq!(home(&store, now).await, before, "what was kept is there after a restart, and nothing is seeded again");
+    assert_eq!(home(&store, now).await, before, "the data survives a restart, and nothing is seeded again");
     let (one, other) = tokio::join!(open(database), open(database));
-    assert_eq!(home(&one, now).await, home(&other, now).await, "two may start at the same time");
+    assert_eq!(home(&one, now).await, home(&other, now).await, "two can start at the same time");
     store.close().await;
 }
 
@@ -151,7 +151,7 @@ async fn a_reply_lives_and_dies_with_its_crud(store: &Store, now: DateTime<Utc>)
     let threads = store.home(now, all()).await.unwrap();
     let shown = threads.iter().find(|thread| thread.activity.uuid == crud.uuid).unwrap();
     assert_eq!(shown.replies, std::slice::from_ref(&reply));
-    assert!(threads.iter().all(|thread| thread.activity.uuid != reply.uuid), "a reply is no crud of its own");
+    assert!(threads.iter().all(|thread| thread.activity.uuid != reply.uuid), "a reply is not listed as a crud");
 
     assert!(store.show(reply.uuid, crud.expires_at, all()).await.unwrap().is_none());
     assert!(self::reply(store, &author, crud.uuid, "Too late.", crud.expires_at).await.is_none());
@@ -186,7 +186,7 @@ async fn words_are_found_in_any_case_and_all_must_be_there(store: &Store, now: D
     }
     let words = "one two three four five six seven eight nine";
     let crud = create(store, words, Ttl::OneHour, now).await;
-    assert_eq!(search(store, words, now).await, [crud], "of more than eight words the longest are looked for");
+    assert_eq!(search(store, words, now).await, [crud], "of more than eight words the longest are searched");
     let trends = store.trending(now).await.unwrap();
     assert!(trends.iter().any(|trend| (trend.hashtag.as_str(), trend.count) == ("ünïque", 1)), "{trends:?}");
     let later = store.trending(now + TimeDelta::hours(1)).await.unwrap();
@@ -250,7 +250,7 @@ async fn what_has_expired_is_deleted_batch_by_batch(store: &Store, now: DateTime
     }
     let swept: u64 = batches.iter().sum();
     assert!(swept >= 4 && batches.iter().rev().skip(1).all(|batch| *batch == 2), "{batches:?}");
-    assert!(store.show(goes.uuid, now, all()).await.unwrap().is_none(), "it is gone, whatever time it is");
+    assert!(store.show(goes.uuid, now, all()).await.unwrap().is_none(), "it is gone at any time");
     assert!(store.show(stays.uuid, now, all()).await.unwrap().is_some());
 }
 

@@ -100,7 +100,7 @@ fn a_posts_trace_has_its_users_id() {
     assert_eq!(use_case["parent_span_id"], backend["span_id"]);
     for statement in ["BEGIN", "INSERT activities", "INSERT words", "COMMIT"] {
         let statement = named(statement);
-        assert_eq!(statement["parent_span_id"], use_case["span_id"], "in a task of its own, and in the same trace");
+        assert_eq!(statement["parent_span_id"], use_case["span_id"], "in a separate task, and in the same trace");
         assert_eq!(statement["attributes"]["user.id"], person.uuid);
     }
     assert_eq!(use_case["attributes"]["cruddur.activity.ttl_hours"], 1);

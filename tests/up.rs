@@ -241,12 +241,12 @@ fn it_stops_while_a_database_is_silent() {
 fn a_post_survives_kill_9() {
     let data = Folder::new();
     let mut cruddur = Cruddur::up(&data, &[]);
-    let answer = cruddur.person().post("/api/activities", &json!({"message": "still here", "ttl": "1-day"}));
+    let answer = cruddur.person().post("/api/activities", &json!({"message": "still running", "ttl": "1-day"}));
     assert_eq!(answer.status, 200);
     cruddur.kill();
     let again = Cruddur::up(&data, &[]);
     let home = again.get("/api/activities/home").json();
-    assert_eq!(home[0]["message"], "still here");
+    assert_eq!(home[0]["message"], "still running");
     assert_eq!(home[0], {
         let mut crud = answer.json();
         crud["replies"] = json!([]);
@@ -262,7 +262,7 @@ fn killing_up_ends_its_services() {
         [&cruddur.page, &cruddur.backend, &cruddur.viewer].map(|url| url.trim_start_matches("http://").to_owned());
     cruddur.kill();
     for port in ports {
-        crate::support::eventually(format!("the end of what listens at {port}"), || TcpListener::bind(&port).ok());
+        crate::support::eventually(format!("the end of the listener at {port}"), || TcpListener::bind(&port).ok());
     }
 }
 

@@ -111,7 +111,7 @@ fn a_server_that_dies_under_load_fails_no_get() {
         servers[0].die();
     });
     let served = servers.each_ref().map(Server::served);
-    assert!(served.iter().all(|served| *served > 100), "each had its share: {served:?}");
+    assert!(served.iter().all(|served| *served > 100), "each got its share: {served:?}");
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn the_server_with_the_fewest_requests_gets_the_next() {
         .collect();
     let (kept, _) = slow.accept().unwrap();
     read_head(&kept);
-    eventually("the other's answer", || (quick.served() == 1).then_some(()));
+    eventually("the other server's response", || (quick.served() == 1).then_some(()));
     for _ in 0..20 {
         assert_eq!(proxy.get("/api/x").status, 200);
     }
@@ -147,7 +147,7 @@ fn an_absent_server_is_skipped_until_it_is_back() {
         assert_eq!(proxy.get("/api/x").status, 200);
     }
     let back = Server::start(&away);
-    eventually("a request for the one that came back", || {
+    eventually("a request for the recovered server", || {
         assert_eq!(proxy.get("/api/x").status, 200);
         (back.served() > 0).then_some(())
     });

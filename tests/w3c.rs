@@ -272,10 +272,10 @@ fn the_proxy_meets_the_suites_requirements() {
             let (trace, span, flags) = traceparent(&head);
             let became = if trace == TRACE { Kept } else { New };
             assert_eq!(became, expected, "{case}: {lines:?} gave {head:#?}");
-            assert!(span != SPAN && spans.insert(span.clone()), "{case}: each request is below a span of its own");
+            assert!(span != SPAN && spans.insert(span.clone()), "{case}: each request has a separate parent span");
             assert!(flags & !0x03 == 0, "{case}: unknown flags are not forwarded");
             if case == "propagates_random_flag" {
-                assert_eq!(flags, 0x02, "random as it came, and not sampled");
+                assert_eq!(flags, 0x02, "the random flag is kept, and it is not sampled");
             }
             let states = values(&head, "tracestate");
             assert_eq!(states.concat(), expand(state), "{case}: {lines:?}");

@@ -129,10 +129,10 @@ fn only_a_configured_origin_acts_without_signing_in() {
         let json = ("content-type", "application/json");
         let body = crud.to_string();
         let post = |headers: &[(&str, &str)]| http::send(&format!("{base}/api/activities"), headers, body.as_bytes());
-        assert_eq!(post(&[json]).status, 401, "of no page");
+        assert_eq!(post(&[json]).status, 401, "from no page");
         assert_ne!(post(&[("content-type", "text/plain"), ("origin", "http://localhost:8080")]).status, 200, "a form");
         let credentials = [json, ("origin", FRONTEND), ("authorization", "Bearer of-nobody")];
-        assert_eq!(post(&credentials).status, 401, "wrong credentials are credentials");
+        assert_eq!(post(&credentials).status, 401, "wrong credentials are not ignored");
 
         let read = |headers: &[(&str, &str)]| http::request("GET", &format!("{base}/api/message_groups"), headers);
         assert_eq!(read(&[]).status, 401);
@@ -143,7 +143,7 @@ fn only_a_configured_origin_acts_without_signing_in() {
         let person = cruddur.person();
         let own =
             http::request("GET", &format!("{base}/api/auth/me"), &[("origin", FRONTEND), ("cookie", &person.cookie)]);
-        assert_eq!(own.json()["handle"], person.handle, "a session counts more than the page");
+        assert_eq!(own.json()["handle"], person.handle, "a session wins over the page");
         let home = http::get(&format!("{base}/api/activities/home")).json();
         assert!(home.as_array().unwrap().iter().all(|crud| crud["message"] != "forged"), "{home}");
     });

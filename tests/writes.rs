@@ -40,7 +40,7 @@ async fn disconnecting_clients_lose_no_acknowledged_post() {
         witness.assert_no_transaction_is_open();
         for session in witness.sessions() {
             let only_reads = session.query.starts_with("SELECT");
-            assert!(only_reads || session.query.ends_with("ROLLBACK"), "each goes back clean: {session:?}");
+            assert!(only_reads || session.query.ends_with("ROLLBACK"), "each returns clean: {session:?}");
         }
         writer.keep(&backend.backend, "Still here.");
         assert_eq!(http::get(&format!("{}/api/activities/home", backend.backend)).status, 200);

@@ -46,7 +46,7 @@ impl Run {
 
     /// X-Ray's counts, once `done` accepts them.
     fn account(&self, done: impl Fn(&Value) -> bool) -> Value {
-        eventually("the account", || {
+        eventually("the ledger", || {
             let ledger = http::get(&format!("{}/health/telemetry", self.backend.backend)).json();
             let accounts = ledger["destinations"].as_array().unwrap();
             accounts.iter().find(|account| account["name"] == "xray-otlp").cloned().filter(&done)

@@ -211,5 +211,5 @@ fn an_sdk_before_our_proxy_can_decline_recording() {
     cruddur.spans(&next, 5);
     let mut known = known(&cruddur);
     known.retain(|trace| *trace != next);
-    assert_eq!(known.len(), 1, "the backend's start alone: {known:?}");
+    assert_eq!(known.len(), 1, "only the backend's start: {known:?}");
 }

@@ -1,15 +1,15 @@
-//! Requests that two readers could frame differently, and some that they could not. `{n}` is the case's number.
+//! Requests that two readers could frame differently, and some that have one reading. `{n}` is the case's number.
 
-/// What must come of a case.
+/// The expected outcome of a case.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Outcome {
-    /// Nothing of it goes on.
+    /// No part of it is forwarded.
     Refused(u16),
-    /// Each request goes on whole, with these bodies.
+    /// Each request is forwarded whole, with these bodies.
     Passes(&'static [&'static str]),
-    /// So do the first ones; the next is refused.
+    /// Requests with these bodies are forwarded; the next one is refused.
     Then(&'static [&'static str], u16),
-    /// It breaks off within its body, and what went on is no whole message.
+    /// It breaks off within its body; only an incomplete message is forwarded.
     Broken,
 }
 
@@ -96,13 +96,13 @@ pub(super) const POSTS: &[(&str, &str, Outcome)] = &[
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nx: y\n\r\n", Broken),
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nx: y\r\n z\r\n\r\n", Broken),
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\nGET /api/{n} HTTP/1.1\r\n\r\n", Broken),
-    // What names framing to be left behind.
+    // Headers of one hop that name framing.
     ("Connection: content-length\r\nContent-Length: 5\r\n", "hello", Passes(&["hello"])),
     ("Connection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", Passes(&["hello"])),
     ("Connection: host\r\nContent-Length: 5\r\n", "hello", Passes(&["hello"])),
     ("Expect: 100-continue\r\nContent-Length: 5\r\n", "hello", Passes(&["hello"])),
     ("Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 5\r\n", "hello", Passes(&["hello"])),
-    // What follows.
+    // Bytes after the body.
     ("Content-Length: 5\r\n", "helloGET /api/{n} HTTP/1.1\r\nHost: a\r\n\r\n", Passes(&["hello", ""])),
     (
         "Content-Length: 39\r\n",
@@ -175,7 +175,7 @@ pub(super) const WHOLE: &[(&str, Outcome)] = &[
     ("GET /api/{n} HTTP/1.1\r\nHost: a:80:80\r\n\r\n", BAD),
     ("GET /api/{n} HTTP/1.1\r\nHost : a\r\n\r\n", BAD),
     ("GET /api/{n} HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", BAD),
-    // More than one.
+    // More than one request.
     ("GET /api/{n} HTTP/1.1\r\nHost: a\r\n\r\nGET /api/{n} HTTP/1.1\r\nHost: b\r\n\r\n", Passes(&["", ""])),
     ("GET /api/{n} HTTP/1.1\r\nHost: a\r\n\r\nGET /api/{n} HTTP/1.1\r\n\r\n", Then(&[""], 400)),
     ("GET /api/{n} HTTP/1.1\r\nHost: a\r\n\r\nGET /api/{n} HTTP/1.1\r\nHost: a\n\r\n", Then(&[""], 400)),

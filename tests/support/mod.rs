@@ -45,7 +45,7 @@ pub(crate) fn eventually<T>(what: impl Display, mut poll: impl FnMut() -> Option
         if let Some(answer) = poll() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "{what} did not come within {} s", DEADLINE.as_secs());
+        assert!(Instant::now() < deadline, "timed out after {} s waiting for {what}", DEADLINE.as_secs());
         sleep(Duration::from_millis(20));
     }
 }

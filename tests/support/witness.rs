@@ -40,13 +40,13 @@ impl Witness {
         let check: Vec<String> = check;
         assert_eq!(check, ["ok"]);
         let broken = self.sqlite(async |db| sqlx::query("PRAGMA foreign_key_check").fetch_all(db).await);
-        assert!(broken.is_empty(), "{} rows refer to nothing", broken.len());
+        assert!(broken.is_empty(), "{} rows refer to missing rows", broken.len());
     }
 
     /// Waits until none of the backend's sessions is active, and asserts that none has left a transaction open: writes
     /// in such a transaction would be lost.
     pub(crate) fn assert_no_transaction_is_open(&self) {
-        super::eventually("rest at the database", || {
+        super::eventually("idle sessions at the database", || {
             let sessions = self.sessions();
             // A short moment between two statements of a transaction does not count as left open.
             let left = sessions.iter().find(|session| session.transaction_seconds > 5.0);
