@@ -123,6 +123,23 @@ fn every_documented_command_of_a_bench_exists() {
     assert!(commands > 10, "{commands} commands of benches are documented");
 }
 
+/// Pages name a source file by its path, or by the end of it.
+#[test]
+fn every_documented_source_file_exists() {
+    let files: Vec<PathBuf> = ["crates", "frontend-proxy", "tests", "bench"].into_iter().flat_map(sources).collect();
+    for page in documentation() {
+        let text = fs::read_to_string(&page).unwrap();
+        for name in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|name| name.ends_with(".rs") && !name.contains(char::is_whitespace))
+        {
+            assert!(files.iter().any(|file| file.ends_with(name)), "{} names {name}", page.display());
+        }
+    }
+}
+
 /// The pages that people read: the book's, the journal's, and those at the root.
 fn documentation() -> Vec<PathBuf> {
     let mut pages = Vec::new();
@@ -142,10 +159,8 @@ fn documentation() -> Vec<PathBuf> {
 /// Some code, or the compose file, reads every variable named in the documentation.
 #[test]
 fn every_documented_variable_is_read() {
-    let mut sources = String::new();
-    for path in ["crates", "frontend-proxy/src", "tests"] {
-        read_all(&root().join(path), &mut sources);
-    }
+    let files = ["crates", "frontend-proxy/src", "tests"].into_iter().flat_map(sources);
+    let sources: String = files.map(|path| fs::read_to_string(path).unwrap()).collect();
     let is_ours =
         |word: &str| ["CRUDDUR_", "HONEYCOMB_", "OTEL_", "AWS_XRAY_"].iter().any(|prefix| word.starts_with(prefix));
     let compose = text("docker-compose.yml");
@@ -162,12 +177,17 @@ fn every_documented_variable_is_read() {
     }
 }
 
-fn read_all(folder: &Path, into: &mut String) {
-    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            read_all(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push_str(&fs::read_to_string(path).unwrap());
+/// The Rust files below a folder of the repository.
+fn sources(folder: &str) -> Vec<PathBuf> {
+    let (mut files, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
         }
     }
+    files
 }
