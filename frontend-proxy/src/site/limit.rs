@@ -20,7 +20,7 @@ pub(crate) struct RateLimit {
     each: Rate,
     all: Rate,
     clients: usize,
-    state: Mutex<Buckets>,
+    buckets: Mutex<Buckets>,
 }
 
 struct Buckets {
@@ -38,33 +38,33 @@ struct Bucket {
 impl RateLimit {
     /// Remembers at most `clients` clients at a time.
     pub(crate) fn new(each: Rate, all: Rate, clients: usize, now: Instant) -> Self {
-        let state = Buckets { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
-        Self { each, all, clients, state: Mutex::new(state) }
+        let buckets = Buckets { all: Bucket { left: all.burst, since: now }, each: HashMap::new() };
+        Self { each, all, clients, buckets: Mutex::new(buckets) }
     }
 
     /// Takes `count`, or returns how long it takes until `count` are available. More than a bucket holds is never available.
     pub(crate) fn take(&self, client: IpAddr, count: f64, now: Instant) -> Result<(), Duration> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let client = network(client);
-        if !state.each.contains_key(&client) && state.each.len() >= self.clients {
+        if !buckets.each.contains_key(&client) && buckets.each.len() >= self.clients {
             let each = self.each;
-            state.each.retain(|_, bucket| bucket.filled(each, now) < each.burst);
-            if state.each.len() >= self.clients {
+            buckets.each.retain(|_, bucket| bucket.filled(each, now) < each.burst);
+            if buckets.each.len() >= self.clients {
                 return Err(each.until(each.burst));
             }
         }
-        let all = state.all.filled(self.all, now);
+        let all = buckets.all.filled(self.all, now);
         if all < count {
             return Err(self.all.until(count - all));
         }
         let full = Bucket { left: self.each.burst, since: now };
-        let bucket = state.each.entry(client).or_insert(full);
+        let bucket = buckets.each.entry(client).or_insert(full);
         let left = bucket.filled(self.each, now);
         if left < count {
             return Err(self.each.until(count - left));
         }
         *bucket = Bucket { left: left - count, since: now };
-        state.all = Bucket { left: all - count, since: now };
+        buckets.all = Bucket { left: all - count, since: now };
         Ok(())
     }
 }

@@ -131,15 +131,7 @@ impl Head {
                 name => drop(headers.append(name, value)),
             }
         }
-        for option in named.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
-            let option = option.trim_ascii();
-            closes |= option.eq_ignore_ascii_case(b"close");
-            match HeaderName::from_bytes(option) {
-                // This field frames the message, or the code above has already decided to keep it.
-                Ok(header::CONTENT_LENGTH | header::UPGRADE) | Err(_) => {}
-                Ok(name) => drop(headers.remove(name)),
-            }
-        }
+        closes |= remove_named(&mut headers, &named);
         if chunked && length.is_some() {
             return Err(Malformed("it is chunked, but has a length"));
         }
@@ -164,6 +156,21 @@ fn field(head: &Bytes, place: FieldRange) -> Result<(HeaderName, HeaderValue), M
     let name = HeaderName::from_bytes(name).map_err(|_| Malformed("a header name is invalid"))?;
     let value = HeaderValue::from_maybe_shared(head.slice(range(place.value)));
     Ok((name, value.map_err(|_| Malformed("a header value is invalid"))?))
+}
+
+/// Removes the headers that the values of `Connection` name, and returns whether one of the values is `close`.
+fn remove_named(headers: &mut HeaderMap, values: &[HeaderValue]) -> bool {
+    let mut closes = false;
+    for option in values.iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b',')) {
+        let option = option.trim_ascii();
+        closes |= option.eq_ignore_ascii_case(b"close");
+        match HeaderName::from_bytes(option) {
+            // `Content-Length` frames the message, and whether to keep `Upgrade` is decided by the status.
+            Ok(header::CONTENT_LENGTH | header::UPGRADE) | Err(_) => {}
+            Ok(name) => drop(headers.remove(name)),
+        }
+    }
+    closes
 }
 
 /// How long a connection may wait according to a [`Keep-Alive`](https://www.rfc-editor.org/rfc/rfc2068#section-19.7.1.1) such
