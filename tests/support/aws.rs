@@ -1,5 +1,5 @@
 //! A fake of AWS's endpoints, which need an account and the internet. The part of the real contract that it covers
-//! (../shared/reference/x-ray.md, and AWS's documentation of Signature Version 4 and of instance and container metadata):
+//! (from AWS's documentation of Signature Version 4 and of instance and container metadata):
 //!
 //! - `POST /v1/traces` accepts OTLP, plain or gzipped. The fake computes the signature itself, by hand with HMAC, from the request as
 //!   it arrived: over all headers that are declared signed, which must include `host` and every `x-amz-` header. An unknown key,

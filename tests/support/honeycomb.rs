@@ -1,5 +1,5 @@
 //! A fake of Honeycomb, which needs an account and the internet. The part of the real contract that it covers
-//! (../shared/reference/honeycomb.md, from Honeycomb's documentation and its open ingest library):
+//! (from Honeycomb's documentation and its open ingest library):
 //!
 //! - `POST /v1/traces` and `/v1/logs` accept protobuf or JSON, plain or gzipped; other content types get 415, other encodings and
 //!   unreadable bodies 400;
