@@ -1,12 +1,16 @@
 //! What wraps every handler: the checks of a request, CORS, configured faults, and the end of the drain.
 
+use std::future::{Future, ready};
+
 use actix_cors::{Cors, CorsError};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header;
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
+use futures_util::TryFutureExt;
+use futures_util::future::Either;
 use settings::origin::{EXPOSED_HEADERS, Origin};
 
 use super::guard;
@@ -15,21 +19,25 @@ use super::state::State;
 use crate::faults::Faults;
 
 /// What happens to a request before CORS: a host that is not served here gets no response that a page could read.
-pub(super) async fn enter<B: MessageBody + 'static>(
+pub(super) fn enter<S, B>(
     request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    service: &S,
+) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+{
     if let Err(problem) = guard::host(&request) {
-        return Ok(refused(request, &problem).map_into_right_body());
+        return Either::Left(ready(Ok(refused(request, &problem).map_into_right_body())));
     }
     if let Some(state) = request.app_data::<web::Data<State>>() {
         state.origins.report(&request);
     }
-    next.call(request).await.map(refusal)
+    Either::Right(service.call(request).map_ok(refusal))
 }
 
 /// What happens to a request between CORS and its handler: it is refused, it fails if `CRUDDUR_FAULTS` says so, or it gets a response before the server ends.
-/// One middleware, because each boxes all that is within it.
+/// One middleware, because such a one boxes all that is within it.
 pub(super) async fn admit(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, Error> {
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else { return next.call(request).await };
     let refusal = guard::encoding(&request).and_then(|()| fail_as_configured(&request, state.faults));

@@ -88,7 +88,7 @@ impl Server {
                 .configure(|app| routes.configure(app))
                 .wrap(actix::from_fn(admit))
                 .wrap(cors(state.origins.allowed()))
-                .wrap(actix::from_fn(enter))
+                .wrap_fn(enter)
                 .wrap(actix::from_fn(telemetry::actix::finish))
                 .wrap(TracingLogger::<telemetry::actix::RootSpan>::new())
         })
