@@ -14,10 +14,11 @@ use crate::address::DaemonAddress;
 use crate::book::{self, Book};
 #[cfg(feature = "honeycomb")]
 use crate::config::Endpoint;
-use crate::config::{Central, Config, Detector, Otlp, Sampling, Switch, XrayOtlp};
+use crate::config::{Central, Config, Otlp, Sampling, Switch, XrayOtlp};
 use crate::console::Console;
+use crate::detectors::Detector;
 #[cfg(feature = "honeycomb")]
-use crate::detectors::ask;
+use crate::detectors::platforms::ask;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
@@ -167,7 +168,7 @@ impl Console {
 impl Start<'_> {
     #[cfg(feature = "honeycomb")]
     fn otlp(&self, [name, of_logs]: [&'static str; 2], switch: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
-        use crate::otlp::Signal;
+        use crate::destinations::otlp::exporter::Signal;
         let shown = |otlp: &Otlp| {
             let endpoints: Vec<String> = otlp.traces.iter().chain(&otlp.logs).map(ToString::to_string).collect();
             endpoints.join(" and ")
@@ -178,7 +179,7 @@ impl Start<'_> {
             let Some(endpoint) = endpoint else { return Ok(None) };
             let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
             let resource = self.resource.encoding().to_vec();
-            let make = move || crate::otlp::Otlp::new(endpoint.clone(), signal, &resource);
+            let make = move || crate::destinations::otlp::exporter::Otlp::new(endpoint.clone(), signal, &resource);
             let pace = match signal {
                 Signal::Traces => self.pace,
                 Signal::Logs => self.log_pace,
@@ -201,11 +202,13 @@ impl Start<'_> {
             return Ok(None);
         };
         let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
-        let origin = Arc::new(crate::xray::Origin::new(self.resource, self.indexed));
+        let origin = Arc::new(crate::destinations::xray::exporter::Origin::new(self.resource, self.indexed));
         // Datagrams go out on one socket at a time, so that their pace can be kept.
         let pace = Pace { flights: 1, ..self.pace };
-        Queue::start(destination, pace, move || crate::xray::Daemon::new(address.clone(), Arc::clone(&origin)))
-            .map(Some)
+        Queue::start(destination, pace, move || {
+            crate::destinations::xray::exporter::Daemon::new(address.clone(), Arc::clone(&origin))
+        })
+        .map(Some)
     }
 
     #[cfg(not(feature = "xray"))]
@@ -216,14 +219,16 @@ impl Start<'_> {
 
     #[cfg(feature = "xray-otlp")]
     fn xray_otlp(&self, switch: Switch<XrayOtlp>) -> io::Result<Option<Arc<Queue>>> {
-        use crate::xray_otlp::{Signer, pace};
+        use crate::destinations::xray_otlp::exporter::{Signer, pace};
         let by = |to: &XrayOtlp| format!(", region {}, credentials from {}", to.region, to.source);
         let Some(to) = self.decide("xray-otlp", switch, |to| to.endpoint.to_string(), by) else { return Ok(None) };
         let destination = Destination { name: "xray-otlp", kind: "otlp_http", endpoint: to.endpoint.url.to_string() };
         let signer = Arc::new(Signer::new(&to));
         let resource = self.resource.encoding().to_vec();
         let pace = pace(self.pace, &to.endpoint);
-        let make = move || crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), Arc::clone(&signer), &resource);
+        let make = move || {
+            crate::destinations::xray_otlp::exporter::XrayOtlp::new(to.endpoint.clone(), Arc::clone(&signer), &resource)
+        };
         Queue::start(destination, pace, make).map(Some)
     }
 
@@ -278,7 +283,7 @@ fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<Rul
 
 #[cfg(feature = "xray")]
 fn ask_for_rules(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
-    crate::xray::sampling::start(rules, central)
+    crate::destinations::xray::sampling::start(rules, central)
 }
 
 #[cfg(not(feature = "xray"))]

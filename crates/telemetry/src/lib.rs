@@ -33,7 +33,7 @@ mod clock;
 pub mod config;
 mod console;
 mod context;
-#[cfg(feature = "honeycomb")]
+mod destinations;
 mod detectors;
 #[cfg(feature = "honeycomb")]
 mod explain;
@@ -60,25 +60,17 @@ mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod value;
+mod values;
 
 #[cfg(feature = "actix")]
 pub mod actix;
 pub mod http;
 #[cfg(feature = "honeycomb")]
-mod otlp;
-#[cfg(feature = "honeycomb")]
 pub mod probe;
-/// [`annotate`](xray::annotate), [`begin_subsegment`](xray::begin_subsegment) and similar functions exist without the feature
-/// too, because they make spans.
-#[cfg(feature = "xray")]
-pub mod xray;
-#[cfg(not(feature = "xray"))]
 pub mod xray {
     //! Segments made by hand. They are spans, and go to the other destinations if there is no daemon.
     pub use crate::subsegment::*;
 }
-#[cfg(feature = "xray-otlp")]
-mod xray_otlp;
 
 pub use address::{DaemonAddress, NotAnAddress, Url};
 pub use book::current_ledger;

@@ -6,11 +6,11 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 use crate::address::Url;
 use crate::clock;
 use crate::config::{Endpoint, Protocol};
+use crate::destinations::otlp::exporter::{Otlp, Signal};
+use crate::destinations::xray::exporter::documents;
 use crate::limits::Limits;
-use crate::otlp::{Otlp, Signal};
 use crate::pipeline::Record;
 use crate::span::{Recording, SpanKind, id};
-use crate::xray::documents;
 
 /// Ended spans as they wait in a queue.
 pub struct Batch(Vec<Record>);

@@ -2,9 +2,9 @@
 //! the parent, and to the parent's own collector and daemon if no variable names others. Both are expressed in the standard
 //! variables, some of which can name only one address.
 
-use super::headers::{DATASET, TEAM};
-use super::otlp::{Otlp, XRAY};
 use super::{Config, Switch};
+use crate::destinations::otlp::headers::{DATASET, TEAM};
+use crate::destinations::otlp::settings::{Otlp, XRAY};
 
 /// The headers that would go to any collector in the place of the spans' collector.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];

@@ -55,23 +55,11 @@
 //! | `RUST_LOG` | what the console shows; `info` unless set |
 
 mod child;
-#[cfg_attr(not(feature = "xray-otlp"), allow(dead_code, reason = "credentials are for whoever signs"))]
-pub(crate) mod credentials;
-mod detectors;
-mod endpoint;
-mod headers;
-mod key;
-mod otlp;
-pub(crate) mod profile;
 mod sampling;
-mod signal;
 mod spans;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod values;
 mod variables;
-mod xray_otlp;
 
 use std::fmt;
 
@@ -79,21 +67,21 @@ use settings::{Faults, Settings};
 
 use crate::address::DaemonAddress;
 use crate::console::Console;
+use crate::destinations::{otlp, xray_otlp};
+use crate::detectors::{self, Detector};
 use crate::limits::Limits;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::span::levels::SpanLevels;
+use crate::values::{self, Exporters};
 
-use values::Exporters;
-
-pub(crate) use detectors::Detector;
-pub use endpoint::{Endpoint, Protocol};
-pub use key::{Key, KeyKind};
-pub use otlp::Otlp;
+pub use crate::destinations::honeycomb::key::{Key, KeyKind};
+pub use crate::destinations::otlp::endpoint::{Endpoint, Protocol};
+pub use crate::destinations::otlp::settings::Otlp;
+pub use crate::destinations::xray_otlp::settings::XrayOtlp;
 pub(crate) use sampling::{Central, Sampling};
 pub use spans::service_name;
 pub use variables::is_known;
-pub use xray_otlp::XrayOtlp;
 
 /// A service's telemetry as its environment configures it.
 #[derive(Debug)]
@@ -154,9 +142,9 @@ impl Config {
     /// Reads `settings`, which records the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
         let logs = values::exporters(settings, &values::LOGS) == Exporters::Otlp;
-        let found = otlp::read(settings, logs);
+        let found = otlp::settings::read(settings, logs);
         let (mut honeycomb, mut otlp) = (found.honeycomb, found.otlp);
-        let mut xray_otlp = xray_otlp::read(settings, found.xray);
+        let mut xray_otlp = xray_otlp::settings::read(settings, found.xray);
         let mut xray =
             match settings.parse("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000 or \"udp:host:2000 tcp:host:2000\"") {
                 Some(address) => Switch::On(address, "AWS_XRAY_DAEMON_ADDRESS"),
@@ -274,7 +262,7 @@ impl Switch<Otlp> {
 }
 
 impl<T> Switch<T> {
-    fn off(why: &str) -> Self {
+    pub(crate) fn off(why: &str) -> Self {
         Self::Off(why.to_owned())
     }
 
@@ -291,20 +279,20 @@ impl<T> Switch<T> {
 }
 
 /// Off, because `variable` is not set, or because it is invalid, which is a separate fault.
-fn unset<T>(settings: &Settings, variable: &str) -> Switch<T> {
+pub(crate) fn unset<T>(settings: &Settings, variable: &str) -> Switch<T> {
     let is = if settings.is_wrong(variable) { "is wrong" } else { "is not set" };
     Switch::Off(format!("{variable} {is}"))
 }
 
 /// Writes `%XX` for every byte that may have a meaning in a list of pairs.
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     let encoded =
         |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(encoded).collect()
 }
 
 /// Replaces `%XX` by the byte it stands for; `None` if the escape is broken or the result is not UTF-8.
-fn percent_decode(text: &str) -> Option<String> {
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     let mut decoded = Vec::with_capacity(text.len());
     while let Some(byte) = bytes.next() {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use settings::Settings;
 
-use super::values;
 use crate::limits::Limits;
 use crate::pipeline::Pace;
+use crate::values;
 
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 
@@ -17,7 +17,7 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
         let entry = index + 1;
         let pair = member.split_once('=').and_then(|(key, value)| {
-            let (key, value) = (super::percent_decode(key.trim())?, super::percent_decode(value.trim())?);
+            let (key, value) = (crate::config::percent_decode(key.trim())?, super::percent_decode(value.trim())?);
             (!key.is_empty()).then_some((key, value))
         });
         match pair {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::headers::TEAM;
 use super::*;
+use crate::destinations::otlp::headers::TEAM;
 
 pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
     let mut settings = Settings::from_pairs(pairs);

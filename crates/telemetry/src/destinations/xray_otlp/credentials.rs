@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value as Json;
 use ureq::http::Request;
 
+use super::source::{Credentials, Source, Token};
 use crate::address::Url;
-use crate::config::credentials::{Credentials, Source, Token};
-use crate::detectors::{Asker, text};
+use crate::detectors::platforms::{Asker, text};
 
 /// How long before they expire credentials are fetched again, and how long after a file was read.
 const EARLY: Duration = Duration::from_secs(5 * 60);
@@ -21,7 +21,7 @@ const EARLY: Duration = Duration::from_secs(5 * 60);
 const OFTEN: Duration = Duration::from_secs(10);
 
 /// The credentials of one source.
-pub(super) struct Wallet {
+pub(crate) struct Wallet {
     source: Source,
     held: Mutex<Option<Held>>,
 }
@@ -33,7 +33,7 @@ struct Held {
 }
 
 impl Wallet {
-    pub(super) fn new(source: Source) -> Self {
+    pub(crate) fn new(source: Source) -> Self {
         let known = match &source {
             Source::Environment(credentials) | Source::Profile(_, credentials) => Some(credentials.clone()),
             Source::Container(..) | Source::Instance(_) => None,
@@ -46,7 +46,7 @@ impl Wallet {
     ///
     /// # Errors
     /// Why there are none.
-    pub(super) fn get(&self) -> Result<Arc<Credentials>, String> {
+    pub(crate) fn get(&self) -> Result<Arc<Credentials>, String> {
         self.at(SystemTime::now())
     }
 
@@ -71,7 +71,7 @@ impl Wallet {
     }
 
     /// Forgets refused credentials: the source is queried before the next request.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(self.source, Source::Environment(_)) {
             *held = None;
@@ -170,8 +170,8 @@ fn time(text: &str) -> Option<SystemTime> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::profile::Profiles;
     use super::*;
-    use crate::config::profile::Profiles;
     use crate::testing::endpoint;
 
     fn id(credentials: &Credentials) -> &str {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::credentials::Credentials;
+use super::source::Credentials;
 
 /// The most that is read of a file, in bytes.
 const LONGEST: u64 = 1024 * 1024;
@@ -32,7 +32,7 @@ pub(crate) struct Profiles {
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) keys: Option<Credentials>,
-    pub(super) region: Option<String>,
+    pub(crate) region: Option<String>,
     /// Why the profile has no keys: the reason for each file, or the way that it uses instead.
     pub(crate) without: Vec<String>,
 }

@@ -13,20 +13,20 @@ use crate::propagation::Propagators;
 const LONGEST_TIMEOUT: u64 = 60_000;
 
 /// A signal's variable that selects its exporters, and what happens instead of those that are not supported.
-pub(super) struct Selection {
-    pub(super) variable: &'static str,
+pub(crate) struct Selection {
+    pub(crate) variable: &'static str,
     /// What happens if `otlp` is in the same list.
-    pub(super) beside_otlp: &'static str,
+    pub(crate) beside_otlp: &'static str,
     /// What happens otherwise.
-    pub(super) alone: &'static str,
+    pub(crate) alone: &'static str,
 }
 
-pub(super) const TRACES: Selection = Selection {
+pub(crate) const TRACES: Selection = Selection {
     variable: "OTEL_TRACES_EXPORTER",
     beside_otlp: "spans are sent by otlp alone",
     alone: "spans go wherever other variables send them, as if this one were unset",
 };
-pub(super) const LOGS: Selection = Selection {
+pub(crate) const LOGS: Selection = Selection {
     variable: "OTEL_LOGS_EXPORTER",
     beside_otlp: "log records are sent by otlp, and logs are on standard error anyway",
     alone: "no log records are sent; logs are on standard error anyway",
@@ -34,7 +34,7 @@ pub(super) const LOGS: Selection = Selection {
 
 /// Which exporters a variable selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exporters {
+pub(crate) enum Exporters {
     /// The variable is unset, or names only exporters that are not supported.
     Default,
     Otlp,
@@ -42,7 +42,7 @@ pub(super) enum Exporters {
 }
 
 /// `true` in either case is true. Anything else is false, and a warning unless it is `false`.
-pub(super) fn flag(settings: &mut Settings, variable: &str) -> Option<bool> {
+pub(crate) fn flag(settings: &mut Settings, variable: &str) -> Option<bool> {
     let text = settings.text(variable)?;
     let is_true = text.eq_ignore_ascii_case("true");
     if !is_true && !text.eq_ignore_ascii_case("false") {
@@ -52,7 +52,7 @@ pub(super) fn flag(settings: &mut Settings, variable: &str) -> Option<bool> {
 }
 
 /// A whole number. A number above `range` becomes its highest; one below it leaves the default. Both are warnings.
-pub(super) fn number(settings: &mut Settings, variable: &str, range: RangeInclusive<u64>, of: &str) -> Option<u64> {
+pub(crate) fn number(settings: &mut Settings, variable: &str, range: RangeInclusive<u64>, of: &str) -> Option<u64> {
     let text = settings.text(variable)?;
     let (low, high) = range.into_inner();
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -71,7 +71,7 @@ pub(super) fn number(settings: &mut Settings, variable: &str, range: RangeInclus
 }
 
 /// Milliseconds; the specification's 0 means no limit.
-pub(super) fn timeout(settings: &mut Settings, variable: &str) -> Option<Duration> {
+pub(crate) fn timeout(settings: &mut Settings, variable: &str) -> Option<Duration> {
     let milliseconds = number(settings, variable, 0..=LONGEST_TIMEOUT, "milliseconds")?;
     if milliseconds == 0 {
         let instead = format!("0 means no limit, and there is always one here; {LONGEST_TIMEOUT} is used");
@@ -82,12 +82,12 @@ pub(super) fn timeout(settings: &mut Settings, variable: &str) -> Option<Duratio
 }
 
 /// The names of a list, in lower case.
-pub(super) fn names(settings: &mut Settings, variable: &str) -> Option<Vec<String>> {
+pub(crate) fn names(settings: &mut Settings, variable: &str) -> Option<Vec<String>> {
     let text = settings.text(variable)?;
     Some(text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect())
 }
 
-pub(super) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
+pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     const OTHERS: [&str; 8] =
         ["console", "jaeger", "logging", "otlp/stdout", "otlp_file", "otlp_stdout", "prometheus", "zipkin"];
     let names = names(settings, of.variable).unwrap_or_default();
@@ -113,7 +113,7 @@ pub(super) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
 }
 
 /// No metrics are exported, whatever the variable requests.
-pub(super) fn metrics(settings: &mut Settings) {
+pub(crate) fn metrics(settings: &mut Settings) {
     const VARIABLE: &str = "OTEL_METRICS_EXPORTER";
     let names = names(settings, VARIABLE).unwrap_or_default();
     if names.iter().any(|name| name != "none") {
@@ -124,7 +124,7 @@ pub(super) fn metrics(settings: &mut Settings) {
     }
 }
 
-pub(super) fn propagators(settings: &mut Settings) -> Propagators {
+pub(crate) fn propagators(settings: &mut Settings) -> Propagators {
     const VARIABLE: &str = "OTEL_PROPAGATORS";
     const OTHERS: [&str; 5] = ["b3", "b3multi", "jaeger", "ottrace", "xray-lambda"];
     let Some(names) = names(settings, VARIABLE) else { return Propagators::default() };

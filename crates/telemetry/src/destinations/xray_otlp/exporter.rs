@@ -4,19 +4,17 @@
 //!
 //! The limits: [X-Ray's OTLP endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
 
-mod credentials;
-mod sign;
-
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::config::{self, Endpoint, Protocol};
+use super::settings;
+use crate::destinations::otlp::endpoint::{Endpoint, Protocol};
+use crate::destinations::otlp::exporter::{Otlp, Signal};
 use crate::ledger::Reason;
-use crate::otlp::{Otlp, Signal};
 use crate::pipeline::{Exporter, Outcome, Pace, Record};
 
-use credentials::Wallet;
-use sign::{Scope, sign};
+use super::credentials::Wallet;
+use super::sign::{Scope, sign};
 
 /// The service that requests are signed for.
 const SERVICE: &str = "xray";
@@ -45,7 +43,7 @@ pub(crate) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
 }
 
 impl Signer {
-    pub(crate) fn new(to: &config::XrayOtlp) -> Self {
+    pub(crate) fn new(to: &settings::XrayOtlp) -> Self {
         Self { region: to.region.clone(), wallet: Wallet::new(to.source.clone()) }
     }
 
@@ -117,7 +115,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn to(url: &str) -> config::XrayOtlp {
+    fn to(url: &str) -> settings::XrayOtlp {
         let mut settings = settings::Settings::from_pairs(&[
             ("AWS_XRAY_OTLP_ENDPOINT", url),
             ("AWS_REGION", "eu-west-1"),

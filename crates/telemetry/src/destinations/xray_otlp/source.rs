@@ -63,7 +63,7 @@ impl Credentials {
 }
 
 /// The profile that the variables name, and the paths of its files.
-pub(super) fn profiles(settings: &mut Settings) -> Profiles {
+pub(crate) fn profiles(settings: &mut Settings) -> Profiles {
     let home = settings.text("HOME");
     let mut file = |variable, name: &str| {
         let own = settings.text(variable).map(PathBuf::from);
@@ -74,7 +74,7 @@ pub(super) fn profiles(settings: &mut Settings) -> Profiles {
 }
 
 /// The first place that has credentials. If no place can have them, that is a fault of `asked_by`, which requires a signature.
-pub(super) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
+pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
     let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
     let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
     if ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].iter().any(|name| settings.is_wrong(name)) {
@@ -174,7 +174,7 @@ fn instance(settings: &mut Settings) -> Result<Source, String> {
     match at {
         _ if disabled => Err("AWS_EC2_METADATA_DISABLED is true".to_owned()),
         Some(url) => Ok(Source::Instance(url)),
-        None if is_ec2() => Ok(Source::Instance(Url::of(super::detectors::EC2))),
+        None if is_ec2() => Ok(Source::Instance(Url::of(crate::detectors::EC2))),
         None => Err("this machine is no EC2 instance".to_owned()),
     }
 }

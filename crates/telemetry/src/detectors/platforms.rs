@@ -15,9 +15,9 @@ use serde_json::Value as Json;
 use ureq::RequestExt;
 use ureq::http::Request;
 
+use super::Detector;
 use crate::address::Url;
 use crate::client::agent;
-use crate::config::Detector;
 use crate::tls::Tls;
 
 const CONNECT: Duration = Duration::from_secs(1);

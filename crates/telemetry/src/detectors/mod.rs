@@ -1,10 +1,13 @@
 //! Which platforms are queried about the machine that the process runs on. Reads the variables that each detector needs; sends
 //! no requests.
 
+#[cfg(feature = "honeycomb")]
+pub(crate) mod platforms;
+
 use settings::Settings;
 
-use super::values::names;
 use crate::address::Url;
+use crate::values::names;
 
 /// Detectors of other languages' SDKs. What most of them find is known here without a detector.
 const OTHERS: [&str; 17] = [
@@ -29,7 +32,7 @@ const OTHERS: [&str; 17] = [
 
 const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
 /// EC2's instance metadata, the same on every instance.
-pub(super) const EC2: &str = "http://169.254.169.254";
+pub(crate) const EC2: &str = "http://169.254.169.254";
 
 /// A platform that may know more about the process than the process itself does, and its settings in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl Detector {
 }
 
 /// The detectors in the order of the variable: what a later one finds replaces what an earlier one found.
-pub(super) fn read(settings: &mut Settings) -> Vec<Detector> {
+pub(crate) fn read(settings: &mut Settings) -> Vec<Detector> {
     let mut detectors = Vec::new();
     for name in names(settings, VARIABLE).unwrap_or_default() {
         let detector = match name.as_str() {

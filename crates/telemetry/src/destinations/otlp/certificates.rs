@@ -12,32 +12,32 @@ use crate::tls::Tls;
 
 /// The variables of a signal, each followed by the general one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     trusted: Option<Named>,
     client: Option<Named>,
     key: Option<Named>,
 }
 
 /// Names of variables, the signal's own before the general one.
-pub(super) struct CertificateVariables {
-    pub(super) trusted: [&'static str; 2],
-    pub(super) client: [&'static str; 2],
-    pub(super) key: [&'static str; 2],
+pub(crate) struct CertificateVariables {
+    pub(crate) trusted: [&'static str; 2],
+    pub(crate) client: [&'static str; 2],
+    pub(crate) key: [&'static str; 2],
 }
 
 impl Certificates {
-    pub(super) fn read(settings: &mut Settings, by: &CertificateVariables) -> Self {
+    pub(crate) fn read(settings: &mut Settings, by: &CertificateVariables) -> Self {
         let mut first = |variables: [&'static str; 2]| variables.into_iter().find_map(|name| named(settings, name));
         Self { trusted: first(by.trusted), client: first(by.client), key: first(by.key) }
     }
 
     /// Whether any is set.
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.trusted.is_some() || self.client.is_some() || self.key.is_some()
     }
 
     /// What a connection to `url` trusts and shows, if the certificates were given for this address.
-    pub(super) fn load(&self, settings: &mut Settings, url: &Url) -> Tls {
+    pub(crate) fn load(&self, settings: &mut Settings, url: &Url) -> Tls {
         if !url.is_encrypted() {
             let set = [&self.trusted, &self.client, &self.key];
             for named in set.into_iter().flatten().filter(|_| !url.is_loopback()) {
@@ -64,7 +64,7 @@ impl Certificates {
 }
 
 /// What a connection to `url` trusts if no certificates were given for its address.
-pub(super) fn general(settings: &mut Settings, url: &Url) -> Tls {
+pub(crate) fn general(settings: &mut Settings, url: &Url) -> Tls {
     Certificates::default().load(settings, url)
 }
 

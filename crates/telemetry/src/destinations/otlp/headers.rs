@@ -8,10 +8,10 @@ use ::http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use settings::Settings;
 
-pub(super) const TEAM: &str = "x-honeycomb-team";
-pub(super) const DATASET: &str = "x-honeycomb-dataset";
+pub(crate) const TEAM: &str = "x-honeycomb-team";
+pub(crate) const DATASET: &str = "x-honeycomb-dataset";
 
-pub(super) type Headers = Vec<(HeaderName, SecretString)>;
+pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
 
 /// Quotes that a shell would have removed, but that a list in a compose file keeps.
 const QUOTES: [char; 2] = ['"', '\''];
@@ -20,7 +20,7 @@ const QUOTES: [char; 2] = ['"', '\''];
 const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// A key.
-pub(super) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
+pub(crate) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
     let text = settings.text(name)?;
     if !text.chars().all(|c| c.is_ascii_graphic() && !QUOTES.contains(&c)) {
         settings.fault(name, "holds a quote, a space or a character outside ASCII; give it alone, as it was copied");
@@ -29,7 +29,7 @@ pub(super) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
 }
 
 /// The name of a dataset, which may have spaces.
-pub(super) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
+pub(crate) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
     let text = settings.text(name)?;
     if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
         settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
@@ -38,12 +38,12 @@ pub(super) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretStrin
 }
 
 /// The value of the first header of this name.
-pub(super) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
+pub(crate) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
     headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
 }
 
 /// `name=value,…`, the values percent-encoded. If two entries have one name, the last one wins, as in other SDKs.
-pub(super) fn headers(settings: &mut Settings, variable: &str) -> Headers {
+pub(crate) fn headers(settings: &mut Settings, variable: &str) -> Headers {
     let text = settings.text(variable).unwrap_or_default();
     let mut headers = Headers::new();
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
@@ -74,7 +74,7 @@ fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
         return Err("has a quote, which would be part of it; remove it, or write %22 or %27 if it is meant".to_owned());
     }
     let name = HeaderName::from_str(name).map_err(|_| no_pair())?;
-    let value = super::percent_decode(value)
+    let value = crate::config::percent_decode(value)
         .ok_or("has a % before what is no byte in hexadecimal, or is not UTF-8; a % itself is %25")?;
     if value.is_empty() || HeaderValue::from_str(&value).is_err() {
         return Err(no_pair());

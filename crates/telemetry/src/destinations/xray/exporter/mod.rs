@@ -11,14 +11,11 @@ mod fields;
 mod json;
 mod origin;
 mod pack;
-pub(crate) mod sampling;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod translate;
 
-#[doc(inline)]
-pub use crate::subsegment::{Scope, Segment, annotate, begin_segment, begin_subsegment, capture, in_subsegment};
 pub(crate) use daemon::Daemon;
 pub(crate) use origin::Origin;
 #[cfg(feature = "honeycomb")]

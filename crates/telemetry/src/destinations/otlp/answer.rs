@@ -7,7 +7,7 @@ use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::HeaderValue;
 
-use crate::config::Protocol;
+use super::endpoint::Protocol;
 
 /// The most characters of a response that are examined.
 const MOST: usize = 4_096;

@@ -4,9 +4,6 @@
 //! The exporter of `opentelemetry-otlp` is not used. It reads `OTEL_EXPORTER_OTLP_HEADERS` on its own, so that with two
 //! destinations the key of one is sent to both. It also drops the body of a refusal, which says why.
 
-mod answer;
-mod json;
-
 use std::io::{self, Read};
 use std::time::{Duration, SystemTime};
 
@@ -17,15 +14,15 @@ use otlp::wire::{bytes, field_len, head};
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
+use super::answer::{receipt, said};
+use super::endpoint::{Endpoint, Protocol};
+use super::json;
 use crate::client::agent;
-use crate::config::{Endpoint, Protocol};
 use crate::explain::explain;
 use crate::ledger::Reason;
 use crate::pipeline::{Exporter, Outcome, Record};
 
-use answer::{receipt, said};
-
-pub(crate) use answer::told;
+pub(crate) use super::answer::told;
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// The most that is read of a response; the remaining bytes are not needed to understand it.

@@ -7,12 +7,12 @@ use ::http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::headers::{DATASET, Headers, TEAM};
-use super::percent_encode;
 use crate::address::Url;
+use crate::config::percent_encode;
 use crate::tls::Tls;
 
 /// The path of traces below a base.
-pub(super) const TRACES: &str = "/v1/traces";
+pub(crate) const TRACES: &str = "/v1/traces";
 
 /// Where one signal goes, and how.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ impl Endpoint {
     }
 
     /// Whether Honeycomb's own variables can express the whole endpoint.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
         !self.has_certificates
             && self.url.as_str().ends_with(TRACES)
@@ -60,7 +60,7 @@ impl Endpoint {
     }
 
     /// All headers of the endpoint, in the format of a variable.
-    pub(super) fn told_headers(&self) -> Option<String> {
+    pub(crate) fn told_headers(&self) -> Option<String> {
         let told =
             |(name, value): &(HeaderName, SecretString)| format!("{name}={}", percent_encode(value.expose_secret()));
         let told: Vec<String> = self.headers.iter().map(told).collect();

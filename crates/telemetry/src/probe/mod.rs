@@ -19,9 +19,9 @@ use crate::config::XrayOtlp;
 #[cfg(feature = "xray")]
 use crate::config::{Config, Sampling};
 use crate::config::{Endpoint, Otlp};
+use crate::destinations::otlp::exporter::{self as otlp, Signal};
 use crate::explain::explain;
 use crate::ledger::Reason;
-use crate::otlp::{self, Signal};
 use crate::pipeline::Exporter;
 use crate::resource::Resource;
 use crate::tls::Tls;
@@ -115,7 +115,7 @@ pub fn daemon(address: &DaemonAddress) -> Result<SocketAddr, String> {
 #[cfg(feature = "xray")]
 pub fn rules(config: &Config) -> Option<Result<(usize, Url), String>> {
     let Sampling::Xray(rules) = &config.sampling else { return None };
-    let client = crate::xray::sampling::Client::new(rules.central.as_ref()?.endpoint.clone());
+    let client = crate::destinations::xray::sampling::Client::new(rules.central.as_ref()?.endpoint.clone());
     Some(client.rules().map(|rules| (rules.iter().count(), client.endpoint().clone())))
 }
 
@@ -206,8 +206,10 @@ pub fn logs(endpoint: &Endpoint) -> Result<(), String> {
 /// As for [`traces`], or there are no credentials.
 #[cfg(feature = "xray-otlp")]
 pub fn signed_traces(to: &XrayOtlp) -> Result<(), String> {
-    let signer = Arc::new(crate::xray_otlp::Signer::new(to));
-    ask(&to.endpoint, |resource| crate::xray_otlp::XrayOtlp::new(to.endpoint.clone(), signer, resource))
+    let signer = Arc::new(crate::destinations::xray_otlp::exporter::Signer::new(to));
+    ask(&to.endpoint, |resource| {
+        crate::destinations::xray_otlp::exporter::XrayOtlp::new(to.endpoint.clone(), signer, resource)
+    })
 }
 
 /// Connects by TLS, with the endpoint's certificates.
@@ -228,7 +230,7 @@ pub fn tls(endpoint: &Endpoint) -> Result<(), String> {
 /// Why there are none.
 #[cfg(feature = "xray-otlp")]
 pub fn credentials(to: &XrayOtlp) -> Result<String, String> {
-    crate::xray_otlp::Signer::new(to).credentials()
+    crate::destinations::xray_otlp::exporter::Signer::new(to).credentials()
 }
 
 /// Sends an empty export.

@@ -3,9 +3,9 @@
 
 use settings::Settings;
 
-use super::credentials::{self, Source};
-use super::endpoint::Endpoint;
-use super::{Switch, unset};
+use super::source::{self, Source};
+use crate::config::{Switch, unset};
+use crate::destinations::otlp::endpoint::Endpoint;
 
 /// X-Ray's own OTLP endpoint.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ impl XrayOtlp {
 }
 
 /// `endpoint` and the variable that names it, if one does.
-pub(super) fn read(settings: &mut Settings, endpoint: Option<(Endpoint, &'static str)>) -> Switch<XrayOtlp> {
-    let Some((endpoint, by)) = endpoint else { return unset(settings, super::otlp::XRAY) };
-    let profiles = credentials::profiles(settings);
+pub(crate) fn read(settings: &mut Settings, endpoint: Option<(Endpoint, &'static str)>) -> Switch<XrayOtlp> {
+    let Some((endpoint, by)) = endpoint else { return unset(settings, crate::destinations::otlp::settings::XRAY) };
+    let profiles = source::profiles(settings);
     let profile = profiles.read();
     let regions = [settings.text("AWS_REGION"), settings.text("AWS_DEFAULT_REGION"), profile.region.clone()];
     let region = endpoint.url.xray_region().or_else(|| regions.into_iter().flatten().next());
@@ -43,7 +43,7 @@ pub(super) fn read(settings: &mut Settings, endpoint: Option<(Endpoint, &'static
         _ => {}
     }
     let region = region.filter(is_region);
-    let source = credentials::read(settings, &profiles, profile, by);
+    let source = source::read(settings, &profiles, profile, by);
     match region.zip(source) {
         Some((region, source)) => Switch::On(XrayOtlp { endpoint, region, source }, by),
         None => Switch::off("its region or its credentials are wrong"),
@@ -55,8 +55,8 @@ mod tests {
     use std::fs;
     use std::path::PathBuf;
 
-    use super::super::Config;
     use super::*;
+    use crate::config::Config;
 
     const ADDRESS: &str = "https://xray.eu-west-1.amazonaws.com";
     const KEYS: [(&str, &str); 2] =

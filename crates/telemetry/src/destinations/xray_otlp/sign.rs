@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::subscriber::{NoSubscriber, with_default};
 use ureq::http::{HeaderName, HeaderValue};
 
-use crate::config::credentials::Credentials;
-use crate::otlp::{Signature, Unsigned};
+use super::source::Credentials;
+use crate::destinations::otlp::exporter::{Signature, Unsigned};
 
 /// The region, service and time for which a signature is valid.
 pub(crate) struct Scope<'a> {

@@ -7,14 +7,14 @@ use settings::Settings;
 
 use super::endpoint::Endpoint;
 use super::headers::{DATASET, Headers, TEAM, dataset, find, headers, key};
-use super::key::Key;
 use super::signal::{self, COLLECTOR, HEADERS, INSECURE, Signal, SignalSettings};
-use super::{Switch, unset};
 use crate::address::Url;
+use crate::config::{Switch, unset};
+use crate::destinations::honeycomb::key::Key;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
-pub(super) const XRAY: &str = "AWS_XRAY_OTLP_ENDPOINT";
+pub(crate) const XRAY: &str = "AWS_XRAY_OTLP_ENDPOINT";
 
 /// A destination that speaks OTLP/HTTP.
 #[derive(Debug, Clone, Default)]
@@ -28,11 +28,11 @@ pub struct Otlp {
 }
 
 /// The destinations that the variables name.
-pub(super) struct ResolvedOtlp {
-    pub(super) honeycomb: Switch<Otlp>,
-    pub(super) otlp: Switch<Otlp>,
+pub(crate) struct ResolvedOtlp {
+    pub(crate) honeycomb: Switch<Otlp>,
+    pub(crate) otlp: Switch<Otlp>,
     /// X-Ray's own endpoint, and the variable that names it.
-    pub(super) xray: Option<(Endpoint, &'static str)>,
+    pub(crate) xray: Option<(Endpoint, &'static str)>,
 }
 
 impl Otlp {
@@ -50,7 +50,7 @@ struct Honeycomb {
 }
 
 /// Reads the settings of Honeycomb, X-Ray, and any other collector.
-pub(super) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
+pub(crate) fn read(settings: &mut Settings, logs: bool) -> ResolvedOtlp {
     let base = signal::url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
     // The specification requires the base here. The whole URL of a signal is a common mistake with one meaning.
     let base = base.map(|base| base.base());

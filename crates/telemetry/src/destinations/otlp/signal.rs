@@ -7,35 +7,35 @@ use std::time::Duration;
 use secrecy::SecretString;
 use settings::Settings;
 
+use super::certificates::{self, CertificateVariables, Certificates};
 use super::endpoint::{Endpoint, Protocol, TRACES};
 use super::headers::{Headers, TEAM, find, headers};
-use super::tls::{self, CertificateVariables, Certificates};
-use super::values;
 use crate::address::{ExactUrl, Url};
+use crate::values;
 
-pub(super) const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-pub(super) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-pub(super) const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+pub(crate) const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub(crate) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+pub(crate) const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
 
 /// The signals, as variables and paths call them.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Signal {
+pub(crate) enum Signal {
     Traces,
     Logs,
 }
 
 /// The variables of one signal, before it is known which destination its URL means.
-pub(super) struct SignalSettings {
-    pub(super) url: Option<Url>,
+pub(crate) struct SignalSettings {
+    pub(crate) url: Option<Url>,
     /// The variable that gives the URL.
-    pub(super) url_by: &'static str,
-    pub(super) headers: Headers,
+    pub(crate) url_by: &'static str,
+    pub(crate) headers: Headers,
     /// The variable that gives the headers.
-    pub(super) headers_by: &'static str,
+    pub(crate) headers_by: &'static str,
     timeout: Duration,
     gzip: Option<bool>,
     protocol: Protocol,
-    pub(super) certificates: Certificates,
+    pub(crate) certificates: Certificates,
 }
 
 enum Compression {
@@ -93,7 +93,7 @@ impl Signal {
         }
     }
 
-    pub(super) fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Traces => TRACES,
             Self::Logs => "/v1/logs",
@@ -102,7 +102,7 @@ impl Signal {
 }
 
 impl SignalSettings {
-    pub(super) fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
+    pub(crate) fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
         let own = signal.variables();
         let expected = "the whole URL, such as http://localhost:4318/v1/traces";
         let url = url::<ExactUrl>(settings, own.endpoint, &[own.insecure, INSECURE], expected);
@@ -135,18 +135,18 @@ impl SignalSettings {
     }
 
     /// Whether the address, or the key in the headers, is Honeycomb's.
-    pub(super) fn leads_to_honeycomb(&self) -> bool {
+    pub(crate) fn leads_to_honeycomb(&self) -> bool {
         let is_honeycombs = self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some();
         is_honeycombs && !self.leads_to_xray()
     }
 
     /// Whether the address is X-Ray's.
-    pub(super) fn leads_to_xray(&self) -> bool {
+    pub(crate) fn leads_to_xray(&self) -> bool {
         self.url.as_ref().and_then(Url::xray_region).is_some()
     }
 
     /// The endpoint, with `certificates` if they were given for this address.
-    pub(super) fn endpoint(
+    pub(crate) fn endpoint(
         &self,
         settings: &mut Settings,
         url: Url,
@@ -156,7 +156,7 @@ impl SignalSettings {
     ) -> Endpoint {
         let tls = match certificates {
             Some(certificates) => certificates.load(settings, &url),
-            None => tls::general(settings, &url),
+            None => certificates::general(settings, &url),
         };
         let query = url.query().map(SecretString::from);
         let has_certificates = certificates.is_some_and(Certificates::any);
@@ -166,7 +166,7 @@ impl SignalSettings {
 }
 
 /// The URL in `variable`. Without a scheme it is plain HTTP if the first of the flags that is set says so.
-pub(super) fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
+pub(crate) fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
 where
     T: FromStr,
     T::Err: fmt::Display,

@@ -17,7 +17,7 @@ pub(super) struct Key(pub(super) &'static str);
 
 macro_rules! key {
     ($name:literal) => {
-        $crate::xray::json::Key(concat!("\"", $name, "\":"))
+        $crate::destinations::xray::exporter::json::Key(concat!("\"", $name, "\":"))
     };
 }
 pub(super) use key;

@@ -1,0 +1,3 @@
+//! Honeycomb, by OTLP over HTTP.
+
+pub(crate) mod key;
