@@ -94,7 +94,7 @@ impl<'a> Announcement<'a> {
         // A destination that nothing else configures is the viewer.
         let variables = telemetry.variables(self.viewer, self.xray);
         let is_viewer = |name| variables.iter().any(|(variable, value)| *variable == name && value.is_some());
-        let spans = telemetry.destinations().into_iter().map(|(name, target)| {
+        let spans = telemetry.destinations().map(|(name, target)| {
             let target = match (name, target) {
                 ("otlp", Ok(logs)) if is_viewer(TRACES) => format!("the viewer; log records {logs}"),
                 ("otlp", Err(_)) if is_viewer(TRACES) => "the viewer".to_owned(),

@@ -1,4 +1,4 @@
-//! Where telemetry goes: the URL of an OTLP/HTTP signal and the address of an X-Ray daemon, parsed once at the edge. Does no I/O.
+//! URLs over HTTP, parsed once at the edge. Does no I/O.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,18 +19,6 @@ const SIGNALS: [&str; 4] = ["/v1/traces", "/v1/logs", "/v1/metrics", "/v1develop
 /// The ports that collectors use for OTLP over gRPC and over HTTP.
 const GRPC_PORT: &str = ":4317";
 const HTTP_PORT: &str = ":4318";
-
-/// Domains of all regions, of China's, and the same with IPv6.
-const XRAY_DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
-
-/// The address of an X-Ray daemon: UDP for segments, TCP for sampling rules. Host names are resolved when used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DaemonAddress {
-    /// `host:port` that receives segment documents.
-    pub udp: String,
-    /// `host:port` that serves sampling rules.
-    pub tcp: String,
-}
 
 impl Url {
     /// Parses a text that is known to be a URL.
@@ -107,23 +95,6 @@ impl Url {
         self.is_encrypted() || self.is_loopback()
     }
 
-    pub(crate) fn is_honeycomb(&self) -> bool {
-        let host = self.host();
-        host == "honeycomb.io" || host.ends_with(".honeycomb.io")
-    }
-
-    /// The region of an address of AWS X-Ray's, `xray.REGION.amazonaws.com` or one of its other forms; `None` for any other.
-    pub(crate) fn xray_region(&self) -> Option<String> {
-        let host = self.host();
-        let name = XRAY_DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))?;
-        // A VPC's own endpoint has an id before it: `vpce-1-2.xray.REGION.vpce.amazonaws.com`.
-        let (name, is_private) = name.strip_suffix(".vpce").map_or((name, false), |name| (name, true));
-        let mut labels = name.rsplit('.');
-        let (region, service) = (labels.next()?, labels.next()?);
-        let is_xray = matches!(service, "xray" | "xray-fips") && (is_private || labels.next().is_none());
-        (is_xray && !region.is_empty()).then(|| region.to_owned())
-    }
-
     fn uri(&self) -> Option<Uri> {
         self.0.parse().ok()
     }
@@ -137,7 +108,7 @@ fn is_loopback(host: &str) -> bool {
 /// Why a text is not an address.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotAnAddress(&'static str);
+pub struct NotAnAddress(pub(crate) &'static str);
 
 impl FromStr for Url {
     type Err = NotAnAddress;
@@ -179,32 +150,6 @@ impl FromStr for ExactUrl {
     }
 }
 
-impl FromStr for DaemonAddress {
-    type Err = NotAnAddress;
-
-    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
-        let address = |text: &str| {
-            let (host, port) = text.rsplit_once(':')?;
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            let valid = !host.is_empty() && (bracketed || !host.contains(':')) && port.parse::<u16>().is_ok();
-            valid.then(|| text.to_owned())
-        };
-        let parts: Vec<&str> = text.split_whitespace().collect();
-        let found = match parts.as_slice() {
-            [both] => address(both).map(|both| (both.clone(), both)),
-            [one, other] => {
-                let pick = |protocol: &str| [one, other].into_iter().find_map(|part| part.strip_prefix(protocol));
-                pick("udp:").and_then(address).zip(pick("tcp:").and_then(address))
-            }
-            _ => None,
-        };
-        match found {
-            Some((udp, tcp)) => Ok(Self { udp, tcp }),
-            None => Err(NotAnAddress("it is not host:port")),
-        }
-    }
-}
-
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, query) = self.split_query();
@@ -215,12 +160,6 @@ impl fmt::Display for Url {
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for DaemonAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "udp {}", self.udp)
     }
 }
 
@@ -238,7 +177,6 @@ mod tests {
                 let authority = parsed.authority().unwrap();
                 prop_assert!(!authority.host().is_empty() && !authority.as_str().contains('@'), "{url}");
             }
-            let _ = text.parse::<DaemonAddress>();
         }
     }
 
@@ -305,40 +243,6 @@ mod tests {
         ] {
             let ExactUrl(url) = text.parse().unwrap();
             assert_eq!(url.at_http_port().as_str(), moved);
-        }
-    }
-
-    #[test]
-    fn an_address_of_x_rays_tells_its_region() {
-        for (host, region) in [
-            ("xray.eu-west-1.amazonaws.com", Some("eu-west-1")),
-            ("XRAY.us-gov-west-1.amazonaws.com:443", Some("us-gov-west-1")),
-            ("xray-fips.us-east-1.amazonaws.com", Some("us-east-1")),
-            ("xray.cn-north-1.amazonaws.com.cn", Some("cn-north-1")),
-            ("xray.eu-west-1.api.aws", Some("eu-west-1")),
-            ("vpce-0a-1b.xray.eu-west-1.vpce.amazonaws.com", Some("eu-west-1")),
-            ("logs.eu-west-1.amazonaws.com", None),
-            ("my.xray.eu-west-1.amazonaws.com", None),
-            ("xray.amazonaws.com", None),
-            ("xray..amazonaws.com", None),
-            ("xray.eu-west-1.amazonaws.com.example.org", None),
-            ("127.0.0.1:4318", None),
-        ] {
-            let url: Url = format!("https://{host}/v1/traces").parse().unwrap();
-            assert_eq!(url.xray_region().as_deref(), region, "{host}");
-        }
-    }
-
-    #[test]
-    fn every_form_of_a_daemon_address_is_read() {
-        let two = DaemonAddress { udp: "a:1".to_owned(), tcp: "b:2".to_owned() };
-        assert_eq!("udp:a:1 tcp:b:2".parse::<DaemonAddress>().unwrap(), two);
-        assert_eq!("tcp:b:2 udp:a:1".parse::<DaemonAddress>().unwrap(), two);
-        let one = "xray-daemon:2000".parse::<DaemonAddress>().unwrap();
-        assert_eq!((one.udp.as_str(), one.tcp.as_str()), ("xray-daemon:2000", "xray-daemon:2000"));
-        assert_eq!("[::1]:2000".parse::<DaemonAddress>().unwrap().udp, "[::1]:2000");
-        for text in ["host", "host:99999", ":2000", "udp:a:1", "udp:a:1 udp:b:2", "a:1 b:2 c:3", "::1:2000"] {
-            assert!(text.parse::<DaemonAddress>().is_err(), "{text}");
         }
     }
 }

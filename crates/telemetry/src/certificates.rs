@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// A file or folder, and the variable that names it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Named {
+pub(crate) struct NamedFile {
     pub(crate) variable: &'static str,
     pub(crate) path: PathBuf,
 }
@@ -13,7 +13,7 @@ pub(crate) struct Named {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct TlsFiles {
     /// Files and folders of the CAs to trust. None: the public ones.
-    pub(crate) roots: Vec<Named>,
+    pub(crate) roots: Vec<NamedFile>,
     /// The client's own certificate, with what signed it, and its key.
-    pub(crate) client: Option<[Named; 2]>,
+    pub(crate) client: Option<[NamedFile; 2]>,
 }

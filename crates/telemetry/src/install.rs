@@ -10,21 +10,19 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::address::DaemonAddress;
 use crate::book::{self, Book};
-#[cfg(feature = "honeycomb")]
-use crate::config::Endpoint;
-use crate::config::{Central, Config, Otlp, Sampling, Switch, XrayOtlp};
+use crate::config::Config;
 use crate::console::Console;
+use crate::destinations::Configured;
+use crate::destinations::destination::{Start, Switch};
 use crate::detectors::Detector;
 #[cfg(feature = "honeycomb")]
-use crate::detectors::platforms::ask;
+use crate::detectors::platforms::detect;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
-#[cfg(any(feature = "honeycomb", feature = "xray"))]
-use crate::pipeline::Destination;
-use crate::pipeline::{self, Pace, Queue};
+use crate::pipeline::{self, Pace};
 use crate::resource::Resource;
+use crate::sampling::{Central, Sampling};
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::rules::RuleSampler;
@@ -53,20 +51,6 @@ pub enum InstallError {
     Thread(#[from] io::Error),
 }
 
-/// Names in the ledger: of a destination's spans, and of its log records.
-const HONEYCOMB: [&str; 2] = ["honeycomb", "honeycomb-logs"];
-const OTLP: [&str; 2] = ["otlp", "otlp-logs"];
-
-/// What is needed to start a destination.
-struct Start<'a> {
-    resource: &'a Resource,
-    /// The attributes that X-Ray must index.
-    indexed: &'a [String],
-    sampler: &'a Sampler,
-    pace: Pace,
-    log_pace: Pace,
-}
-
 impl Config {
     /// Starts telemetry for this process and prints, on standard error, a line for each destination: on or off, why, and its
     /// address. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
@@ -75,7 +59,7 @@ impl Config {
     /// [`InstallError`] if the process already has a `tracing` subscriber.
     pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
         let service = self.service.as_deref().unwrap_or(service);
-        let found = self.detectors.iter().flat_map(|detector| detect(service, detector));
+        let found = self.detectors.iter().flat_map(|detector| detected(service, detector));
         // Attributes that a person has configured come last, and win.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, self.service_version.as_deref(), &attributes);
@@ -83,21 +67,16 @@ impl Config {
             say(format_args!("{service}: warning: {warning}"));
         }
         let (sampler, central) = sampler(self.sampling, &resource);
-        let start = Start {
-            resource: &resource,
-            indexed: &self.indexed,
-            sampler: &sampler,
-            pace: self.pace,
-            log_pace: self.log_pace,
-        };
+        let start = Start { resource: &resource, pace: self.pace, log_pace: self.log_pace };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
-        for (names, switch) in [(HONEYCOMB, self.honeycomb), (OTLP, self.otlp)] {
-            let [of_traces, of_logs] = start.otlp(names, switch)?;
-            queues.extend(of_traces);
-            logs.extend(of_logs);
+        for to in &self.destinations {
+            say(format_args!("{service}: {}", start_up_line(to, &sampler, self.pace)));
+            if let Some(destination) = to.on() {
+                let started = destination.start(&start)?;
+                queues.extend(started.spans);
+                logs.extend(started.logs);
+            }
         }
-        queues.extend(start.xray(self.xray)?);
-        queues.extend(start.xray_otlp(self.xray_otlp)?);
         let layer = Layer {
             sampler,
             limits: self.limits,
@@ -111,7 +90,7 @@ impl Config {
         queues.append(&mut logs);
         Registry::default().with(layer).try_init()?;
         if let Some((rules, central)) = central {
-            ask_for_rules(&rules, central)?;
+            poll_rules(&rules, central)?;
         }
         propagation::choose(self.propagators);
         let book = Book { service: resource.service().to_owned(), queues };
@@ -165,100 +144,16 @@ impl Console {
     }
 }
 
-impl Start<'_> {
-    #[cfg(feature = "honeycomb")]
-    fn otlp(&self, [name, of_logs]: [&'static str; 2], switch: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
-        use crate::destinations::otlp::exporter::Signal;
-        let shown = |otlp: &Otlp| {
-            let endpoints: Vec<String> = otlp.traces.iter().chain(&otlp.logs).map(ToString::to_string).collect();
-            endpoints.join(" and ")
-        };
-        let by = |otlp: &Otlp| otlp.key.as_ref().map(|key| format!(" {key}")).unwrap_or_default();
-        let Some(Otlp { traces, logs, .. }) = self.decide(name, switch, shown, by) else { return Ok([None, None]) };
-        let start = |name, signal, endpoint: Option<Endpoint>| {
-            let Some(endpoint) = endpoint else { return Ok(None) };
-            let destination = Destination { name, kind: "otlp_http", endpoint: endpoint.url.to_string() };
-            let resource = self.resource.encoding().to_vec();
-            let make = move || crate::destinations::otlp::exporter::Otlp::new(endpoint.clone(), signal, &resource);
-            let pace = match signal {
-                Signal::Traces => self.pace,
-                Signal::Logs => self.log_pace,
-            };
-            Queue::start(destination, pace, make).map(Some)
-        };
-        Ok([start(name, Signal::Traces, traces)?, start(of_logs, Signal::Logs, logs)?])
-    }
-
-    #[cfg(not(feature = "honeycomb"))]
-    fn otlp(&self, [name, _]: [&'static str; 2], _: Switch<Otlp>) -> io::Result<[Option<Arc<Queue>>; 2]> {
-        let service = self.resource.service();
-        say(format_args!("{service}: {name} off: built without the feature \"honeycomb\""));
-        Ok([None, None])
-    }
-
-    #[cfg(feature = "xray")]
-    fn xray(&self, switch: Switch<DaemonAddress>) -> io::Result<Option<Arc<Queue>>> {
-        let Some(address) = self.decide("xray", switch, ToString::to_string, |_| String::new()) else {
-            return Ok(None);
-        };
-        let destination = Destination { name: "xray", kind: "xray_udp", endpoint: address.to_string() };
-        let origin = Arc::new(crate::destinations::xray::exporter::Origin::new(self.resource, self.indexed));
-        // Datagrams go out on one socket at a time, so that their pace can be kept.
-        let pace = Pace { flights: 1, ..self.pace };
-        Queue::start(destination, pace, move || {
-            crate::destinations::xray::exporter::Daemon::new(address.clone(), Arc::clone(&origin))
-        })
-        .map(Some)
-    }
-
-    #[cfg(not(feature = "xray"))]
-    fn xray(&self, _: Switch<DaemonAddress>) -> io::Result<Option<Arc<Queue>>> {
-        say(format_args!("{}: xray off: built without the feature \"xray\"", self.resource.service()));
-        Ok(None)
-    }
-
-    #[cfg(feature = "xray-otlp")]
-    fn xray_otlp(&self, switch: Switch<XrayOtlp>) -> io::Result<Option<Arc<Queue>>> {
-        use crate::destinations::xray_otlp::exporter::{Signer, pace};
-        let by = |to: &XrayOtlp| format!(", region {}, credentials from {}", to.region, to.source);
-        let Some(to) = self.decide("xray-otlp", switch, |to| to.endpoint.to_string(), by) else { return Ok(None) };
-        let destination = Destination { name: "xray-otlp", kind: "otlp_http", endpoint: to.endpoint.url.to_string() };
-        let signer = Arc::new(Signer::new(&to));
-        let resource = self.resource.encoding().to_vec();
-        let pace = pace(self.pace, &to.endpoint);
-        let make = move || {
-            crate::destinations::xray_otlp::exporter::XrayOtlp::new(to.endpoint.clone(), Arc::clone(&signer), &resource)
-        };
-        Queue::start(destination, pace, make).map(Some)
-    }
-
-    #[cfg(not(feature = "xray-otlp"))]
-    fn xray_otlp(&self, _: Switch<XrayOtlp>) -> io::Result<Option<Arc<Queue>>> {
-        say(format_args!("{}: xray-otlp off: built without the feature \"xray-otlp\"", self.resource.service()));
-        Ok(None)
-    }
-
-    /// The target of a destination that is on. Prints whether the destination is on, and why.
-    #[cfg(any(feature = "honeycomb", feature = "xray"))]
-    fn decide<T>(
-        &self,
-        name: &str,
-        switch: Switch<T>,
-        shown: impl Fn(&T) -> String,
-        by: impl Fn(&T) -> String,
-    ) -> Option<T> {
-        let service = self.resource.service();
-        match switch {
-            Switch::On(target, why) => {
-                let (shown, by, Self { sampler, pace, .. }) = (shown(&target), by(&target), self);
-                say(format_args!("{service}: {name} on: {shown} (by {why}{by}; sampler {sampler}; {pace})"));
-                Some(target)
-            }
-            Switch::Off(why) => {
-                say(format_args!("{service}: {name} off: {why}"));
-                None
-            }
+/// Whether a destination is on, and why.
+fn start_up_line(to: &Configured, sampler: &Sampler, pace: Pace) -> String {
+    let name = to.name();
+    match &to.switch {
+        _ if !to.kind.is_built => format!("{name} off: built without the feature {:?}", to.kind.feature),
+        Switch::On(destination, by) => {
+            let (summary, identity) = (destination.summary(), destination.identity());
+            format!("{name} on: {summary} (by {by}{identity}; sampler {sampler}; {pace})")
         }
+        Switch::Off(why) => format!("{name} off: {why}"),
     }
 }
 
@@ -282,18 +177,18 @@ fn sampler(sampling: Sampling, resource: &Resource) -> (Sampler, Option<(Arc<Rul
 }
 
 #[cfg(feature = "xray")]
-fn ask_for_rules(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
+fn poll_rules(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
     crate::destinations::xray::sampling::start(rules, central)
 }
 
 #[cfg(not(feature = "xray"))]
-fn ask_for_rules(_: &Arc<RuleSampler>, _: Central) -> io::Result<()> {
+fn poll_rules(_: &Arc<RuleSampler>, _: Central) -> io::Result<()> {
     Ok(())
 }
 
 /// The attributes that `detector` finds; prints the reason if it finds none.
-fn detect(service: &str, detector: &Detector) -> Vec<(String, String)> {
-    match ask(detector) {
+fn detected(service: &str, detector: &Detector) -> Vec<(String, String)> {
+    match detect(detector) {
         Ok(found) => found.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         Err(why) => {
             say(format_args!("{service}: detector {} found nothing: {why}", detector.name()));
@@ -303,7 +198,7 @@ fn detect(service: &str, detector: &Detector) -> Vec<(String, String)> {
 }
 
 #[cfg(not(feature = "honeycomb"))]
-fn ask(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
+fn detect(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
     Err("built without the feature \"honeycomb\"".to_owned())
 }
 

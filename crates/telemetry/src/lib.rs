@@ -35,7 +35,7 @@ mod console;
 mod context;
 mod destinations;
 mod detectors;
-#[cfg(feature = "honeycomb")]
+#[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod explain;
 pub mod forwarded;
 mod install;
@@ -49,6 +49,7 @@ pub mod prometheus;
 pub mod propagation;
 pub mod relay;
 mod resource;
+mod sampling;
 pub mod span;
 mod subsegment;
 mod suppression;
@@ -65,15 +66,14 @@ mod values;
 #[cfg(feature = "actix")]
 pub mod actix;
 pub mod http;
-#[cfg(feature = "honeycomb")]
 pub mod probe;
 pub mod xray {
     //! Segments made by hand. They are spans, and go to the other destinations if there is no daemon.
     pub use crate::subsegment::*;
 }
 
-pub use address::{DaemonAddress, NotAnAddress, Url};
+pub use address::{NotAnAddress, Url};
 pub use book::current_ledger;
-pub use config::{Config, Switch};
+pub use config::Config;
 pub use console::Console;
 pub use install::{InstallError, Telemetry};

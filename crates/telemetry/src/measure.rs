@@ -5,8 +5,8 @@ use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
 use crate::address::Url;
 use crate::clock;
-use crate::config::{Endpoint, Protocol};
-use crate::destinations::otlp::exporter::{Otlp, Signal};
+use crate::destinations::otlp::endpoint::{Endpoint, Protocol, Signal};
+use crate::destinations::otlp::message::MessageWriter;
 use crate::destinations::xray::exporter::documents;
 use crate::limits::Limits;
 use crate::pipeline::Record;
@@ -15,8 +15,8 @@ use crate::span::{Recording, SpanKind, id};
 /// Ended spans as they wait in a queue.
 pub struct Batch(Vec<Record>);
 
-/// An exporter that sends nothing.
-pub struct Encoder(Otlp);
+/// Writes an exporter's messages.
+pub struct Encoder(MessageWriter);
 
 impl Batch {
     /// This many SERVER spans of nine attributes, which differ only in their ids and times.
@@ -40,12 +40,12 @@ impl Encoder {
     pub fn new(gzip: bool) -> Self {
         let url = Url::of("http://127.0.0.1:4318/v1/traces");
         let endpoint = Endpoint::plain(url, gzip, Protocol::Protobuf);
-        Self(Otlp::new(endpoint, Signal::Traces, &[]))
+        Self(MessageWriter::new(&endpoint, Signal::Traces, &[]))
     }
 
     /// Makes the request's body, and returns its bytes; 0 if it cannot be made.
     pub fn encode(&mut self, batch: &Batch) -> usize {
-        self.0.body(&batch.0).map_or(0, <[u8]>::len)
+        self.0.write(&batch.0).map_or(0, <[u8]>::len)
     }
 }
 

@@ -12,5 +12,5 @@ mod tests;
 
 pub(crate) use exporter::{Exporter, Outcome};
 pub(crate) use pace::Pace;
-pub(crate) use queue::{Destination, Queue, close};
+pub(crate) use queue::{DestinationLabel, Queue, close};
 pub(crate) use record::Record;

@@ -15,7 +15,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
 use crate::limits::Limits;
-use crate::pipeline::{self, Destination, Exporter, Outcome, Pace, Queue, Record};
+use crate::pipeline::{self, DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
@@ -69,7 +69,7 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
 pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
     let (spans, records) = (Collector::default(), Collector::default());
     let queue = |collector: &Collector| {
-        let to = Destination { name: "test", kind: "test", endpoint: String::new() };
+        let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
         let collector = collector.clone();
         Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || collector.clone()).unwrap()
     };

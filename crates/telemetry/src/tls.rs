@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
-use crate::certificates::{Named, TlsFiles};
+use crate::certificates::{NamedFile, TlsFiles};
 
 /// The most bytes of a file that are read: a machine's bundle of CAs has some 200 KiB.
 const LONGEST: u64 = 4 * 1024 * 1024;
@@ -53,7 +53,7 @@ impl Tls {
     }
 }
 
-impl Named {
+impl NamedFile {
     fn wrong(&self, problem: &str) -> (&'static str, String) {
         (self.variable, format!("{} {problem}", self.path.display()))
     }
@@ -106,7 +106,7 @@ fn folder(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     }
 }
 
-fn client(certificate: &Named, key: &Named) -> Result<ClientCert, (&'static str, String)> {
+fn client(certificate: &NamedFile, key: &NamedFile) -> Result<ClientCert, (&'static str, String)> {
     let chain =
         read(&certificate.path).and_then(|pem| certificates(&pem)).map_err(|problem| certificate.wrong(&problem))?;
     let pem = read(&key.path).map_err(|problem| key.wrong(&problem))?;

@@ -2,9 +2,11 @@
 //! that the specification has but this crate does not support is a warning with what happens instead, so that a variable which
 //! a platform sets for every service stops none. A value that no version of the specification has is a fault.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use settings::Settings;
 
 use crate::propagation::Propagators;
@@ -139,4 +141,39 @@ pub(crate) fn propagators(settings: &mut Settings) -> Propagators {
     }
     let expected = "some of tracecontext, baggage, xray, or none";
     settings.parse_text(VARIABLE, &ours, expected).unwrap_or_default()
+}
+
+/// Writes `%XX` for every byte that may have a meaning in a list of pairs.
+pub(crate) fn percent_encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Replaces `%XX` by the byte it stands for; `None` if an escape is broken or the result is not UTF-8.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    // The library leaves a broken escape as it is.
+    let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let decoded = text.split('%').skip(1).all(is_escape).then(|| percent_decode_str(text).decode_utf8())?;
+    decoded.ok().map(Cow::into_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn an_encoded_text_is_decoded(text: String) {
+            prop_assert_eq!(percent_decode(&percent_encode(&text)), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_broken_escape_is_no_text() {
+        assert_eq!(percent_decode("a%20%C3%a9").as_deref(), Some("a é"));
+        for broken in ["%", "%2", "%zz", "%2 0", "a%%20", "%ff", "%+1"] {
+            assert_eq!(percent_decode(broken), None, "{broken}");
+        }
+    }
 }

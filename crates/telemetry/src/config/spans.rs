@@ -1,6 +1,7 @@
 //! The variables of spans and log records for all destinations: their resource, how much one may hold, and the pace at which
 //! they are sent.
 
+use std::fmt;
 use std::time::Duration;
 
 use settings::Settings;
@@ -17,7 +18,7 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
         let entry = index + 1;
         let pair = member.split_once('=').and_then(|(key, value)| {
-            let (key, value) = (crate::config::percent_decode(key.trim())?, super::percent_decode(value.trim())?);
+            let (key, value) = (values::percent_decode(key.trim())?, values::percent_decode(value.trim())?);
             (!key.is_empty()).then_some((key, value))
         });
         match pair {
@@ -44,18 +45,6 @@ pub fn service_name(settings: &mut Settings) -> Option<String> {
     let own = settings.text("OTEL_SERVICE_NAME");
     let is_name = |(key, value): &(String, String)| key == "service.name" && !value.trim().is_empty();
     own.or_else(|| resource(settings).into_iter().rfind(is_name).map(|(_, value)| value.trim().to_owned()))
-}
-
-pub(super) fn indexed(settings: &mut Settings) -> Vec<String> {
-    const VARIABLE: &str = "AWS_XRAY_INDEXED_ATTRIBUTES";
-    /// The most annotations of a trace, which is as many as X-Ray indexes.
-    const MOST: usize = 50;
-    let text = settings.text(VARIABLE).unwrap_or_default();
-    let keys: Vec<String> = text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
-    if keys.len() > MOST {
-        settings.fault(VARIABLE, format!("it names {} attributes, and X-Ray indexes {MOST}; give fewer", keys.len()));
-    }
-    keys
 }
 
 pub(super) fn limits(settings: &mut Settings) -> Limits {
@@ -92,24 +81,24 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
 }
 
 /// The variables of a signal's pace.
-pub(super) struct Paced {
+pub(super) struct PaceVariables {
     queue: &'static str,
     batch: &'static str,
     delay: &'static str,
 }
 
-pub(super) const SPANS: Paced = Paced {
+pub(super) const SPANS: PaceVariables = PaceVariables {
     queue: "OTEL_BSP_MAX_QUEUE_SIZE",
     batch: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
     delay: "OTEL_BSP_SCHEDULE_DELAY",
 };
-pub(super) const LOG_RECORDS: Paced = Paced {
+pub(super) const LOG_RECORDS: PaceVariables = PaceVariables {
     queue: "OTEL_BLRP_MAX_QUEUE_SIZE",
     batch: "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
     delay: "OTEL_BLRP_SCHEDULE_DELAY",
 };
 
-pub(super) fn pace(settings: &mut Settings, by: &Paced, default: Pace) -> Pace {
+pub(super) fn pace(settings: &mut Settings, by: &PaceVariables, default: Pace) -> Pace {
     let mut count = |variable| {
         let count = values::number(settings, variable, 1..=1_000_000, "a number")?;
         usize::try_from(count).ok()
@@ -123,4 +112,11 @@ pub(super) fn pace(settings: &mut Settings, by: &Paced, default: Pace) -> Pace {
     }
     let delay = values::number(settings, by.delay, 0..=60_000, "milliseconds");
     Pace { queue, batch, delay: delay.map_or(default.delay, Duration::from_millis), ..default }
+}
+
+/// `at most 32768 records or 16 MiB of them wait`
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at most {} records or {} MiB of them wait", self.queue, self.queue_bytes / 1024 / 1024)
+    }
 }

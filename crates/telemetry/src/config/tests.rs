@@ -1,11 +1,7 @@
 //! The effect of each variable on the whole configuration, and its faults and warnings.
 
-use std::time::Duration;
-
-use secrecy::ExposeSecret;
-
 use super::*;
-use crate::destinations::otlp::headers::TEAM;
+use crate::span::sampler::Sampler;
 
 pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
     let mut settings = Settings::from_pairs(pairs);
@@ -13,48 +9,14 @@ pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
     settings.finish(config).map_err(|faults| faults.to_string())
 }
 
-pub(super) fn traces(switch: Switch<Otlp>) -> Endpoint {
-    on(switch).traces.unwrap()
-}
-
-pub(super) fn on<T>(switch: Switch<T>) -> T {
-    match switch {
-        Switch::On(target, _) => target,
-        Switch::Off(why) => panic!("off: {why}"),
-    }
-}
-
-fn is_off<T>(switch: &Switch<T>) -> bool {
-    matches!(switch, Switch::Off(_))
+/// The addresses of the destinations that are on.
+fn addresses(config: &Config) -> Vec<String> {
+    config.destinations().filter_map(|(_, address)| address.ok()).collect()
 }
 
 #[test]
-fn nothing_is_on_unless_asked_for() {
-    let config = read(&[]).unwrap();
-    assert!(is_off(&config.honeycomb) && is_off(&config.otlp) && is_off(&config.xray));
-}
-
-#[test]
-fn a_honeycomb_key_and_a_collector_are_two_destinations() {
-    let config =
-        read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/")]).unwrap();
-    assert_eq!(traces(config.honeycomb).url.as_str(), "https://api.honeycomb.io/v1/traces");
-    let otlp = traces(config.otlp);
-    assert_eq!(otlp.url.as_str(), "http://127.0.0.1:4318/v1/traces");
-    assert!(otlp.headers.is_empty(), "the key goes to Honeycomb alone");
-}
-
-#[test]
-fn the_lessons_form_is_honeycomb() {
-    let config = read(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io:443"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=a%20b"),
-    ]);
-    let config = config.unwrap();
-    assert!(is_off(&config.otlp));
-    let endpoint = traces(config.honeycomb);
-    assert_eq!(endpoint.url.as_str(), "https://api.eu1.honeycomb.io:443/v1/traces");
-    assert_eq!(endpoint.headers.iter().map(|(_, value)| value.expose_secret()).collect::<Vec<_>>(), ["a b"]);
+fn nothing_is_on_unless_a_variable_turns_it_on() {
+    assert_eq!(addresses(&read(&[]).unwrap()), Vec::<String>::new());
 }
 
 #[test]
@@ -77,79 +39,6 @@ fn every_fault_is_named_and_no_key_is_quoted() {
         assert!(faults.lines().any(|line| line.starts_with(name)), "{name} in {faults}");
     }
     assert!(!faults.contains("canary"), "{faults}");
-}
-
-#[test]
-fn a_header_says_what_is_wrong_with_it() {
-    let fault = |headers: &str| read(&[("OTEL_EXPORTER_OTLP_HEADERS", headers)]).unwrap_err();
-    assert!(fault("a=1,b=%zz").contains("its entry 2 has a % before what is no byte"));
-    assert!(fault("a=").contains("its entry 1 is not a name=value pair"));
-}
-
-#[test]
-fn of_two_headers_with_one_name_the_last_is_sent() {
-    for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
-        let pairs = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), (name, "a=1, b=2 ,A=%33")];
-        let config = read(&pairs).unwrap();
-        assert_eq!(config.warnings, [format!("{name}: a is given more than once; the last value is used")]);
-        let sent = traces(config.otlp).headers;
-        let sent: Vec<_> = sent.iter().map(|(name, value)| (name.as_str(), value.expose_secret())).collect();
-        assert_eq!(sent, [("b", "2"), ("a", "3")]);
-    }
-}
-
-#[test]
-fn a_header_that_describes_the_body_is_the_exporters_own() {
-    for name in ["content-length", "Content-Type", "CONTENT-ENCODING", "transfer-encoding"] {
-        let headers = format!("{name}=3,a=1");
-        let pairs =
-            [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), ("OTEL_EXPORTER_OTLP_HEADERS", &*headers)];
-        let config = read(&pairs).unwrap();
-        let warning =
-            format!("{} is not sent as given: the exporter sets it for each request", name.to_ascii_lowercase());
-        assert_eq!(config.warnings, [format!("OTEL_EXPORTER_OTLP_HEADERS: {warning}")]);
-        let sent = traces(config.otlp).headers;
-        assert_eq!(sent.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a"]);
-    }
-}
-
-#[test]
-fn honeycombs_address_without_a_key_is_a_fault() {
-    let faults = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io")]).unwrap_err();
-    assert!(faults.contains("no key is set"), "{faults}");
-}
-
-#[test]
-fn each_signal_may_have_its_own_variables() {
-    let config = read(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
-        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "a=b%2C"),
-        ("OTEL_EXPORTER_OTLP_LOGS_PROTOCOL", "http/protobuf"),
-        ("OTEL_EXPORTER_OTLP_LOGS_COMPRESSION", "none"),
-        ("OTEL_LOGS_EXPORTER", "otlp"),
-    ]);
-    let otlp = on(config.unwrap().otlp);
-    let (traces, logs) = (otlp.traces.unwrap(), otlp.logs.unwrap());
-    assert_eq!(traces.to_string(), "http://127.0.0.1:4318/v1/traces, http/json");
-    assert_eq!(logs.to_string(), "https://logs.example/in, http/protobuf");
-    assert_eq!((traces.timeout, traces.headers.len()), (Duration::from_millis(250), 0));
-    assert_eq!(logs.header("a"), Some("b,".to_owned()));
-}
-
-#[test]
-fn a_key_that_cannot_send_is_explained() {
-    let fault = |key: &str| read(&[("HONEYCOMB_API_KEY", key)]).unwrap_err();
-    assert!(fault("hcamk_canary").contains("is a management key, which cannot send; give an ingest key"));
-    assert!(fault("hcalk_canary").contains("is a configuration key"));
-    let classic = "0123456789abcdef0123456789abcdef";
-    assert!(fault(classic).contains("set HONEYCOMB_DATASET too"));
-    for (dataset, is_right) in [("cruddur", true), ("my data", true), ("\"quoted\"", false), ("é", false)] {
-        assert_eq!(read(&[("HONEYCOMB_API_KEY", classic), ("HONEYCOMB_DATASET", dataset)]).is_ok(), is_right);
-    }
-    assert!(!fault("hcamk_canary").contains("canary"));
 }
 
 #[test]
@@ -185,7 +74,7 @@ fn the_specifications_variables_are_read() {
 }
 
 #[test]
-fn what_the_specification_does_not_know_is_a_fault() {
+fn a_value_unknown_to_the_specification_is_a_fault() {
     let wrong = [
         ("OTEL_TRACES_SAMPLER", "sometimes"),
         ("OTEL_PROPAGATORS", "tracecontext,b4"),
@@ -210,7 +99,7 @@ fn what_the_specification_does_not_know_is_a_fault() {
 }
 
 #[test]
-fn what_the_specification_knows_and_we_do_not_do_is_one_warning_with_what_happens_instead() {
+fn an_unsupported_value_of_the_specification_is_one_warning() {
     for (name, value, warning) in [
         ("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; it counts as false"),
         ("OTEL_SDK_DISABLED", "yes", "\"yes\" is neither true nor false; it counts as false"),
@@ -243,11 +132,15 @@ fn what_the_specification_knows_and_we_do_not_do_is_one_warning_with_what_happen
             "gRPC",
             "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317",
         ),
-        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "jaeger_remote is not supported; parentbased_always_on is used"),
+        (
+            "OTEL_TRACES_SAMPLER",
+            "jaeger_remote",
+            &*format!("jaeger_remote is not supported; {} is used", Sampler::default()),
+        ),
         (
             "OTEL_TRACES_SAMPLER_ARG",
             "junk",
-            "is not read: the sampler is parentbased_always_on, which takes no argument",
+            &*format!("is not read: the sampler is {}, which takes no argument", Sampler::default()),
         ),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "0 means no limit, and there is always one here; 60000 is used"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "300000", "300000 is more than 60000, the highest here; 60000 is used"),
@@ -283,7 +176,7 @@ fn what_the_specification_knows_and_we_do_not_do_is_one_warning_with_what_happen
 }
 
 #[test]
-fn an_address_for_log_records_that_nobody_sends_is_a_warning() {
+fn an_address_of_unsent_log_records_is_a_warning() {
     let warnings = |pairs: &[(&str, &str)]| {
         let address = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:4318/v1/logs");
         read(&[pairs, &[address]].concat()).unwrap().warnings
@@ -296,82 +189,7 @@ fn an_address_for_log_records_that_nobody_sends_is_a_warning() {
 }
 
 #[test]
-fn grpc_becomes_http_at_the_port_and_path_of_http() {
-    let url = |pairs: &[(&str, &str)]| {
-        let config = read(&[pairs, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]].concat()).unwrap();
-        traces(config.otlp).to_string()
-    };
-    const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-    assert_eq!(url(&[(BASE, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
-    assert_eq!(url(&[(TRACES, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
-    assert_eq!(url(&[(TRACES, "http://localhost:9/x/")]), "http://localhost:9/x/, http/protobuf");
-    let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
-    let own = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "false");
-    assert_eq!(url(&[(BASE, "collector:4317"), insecure]), "http://collector:4318/v1/traces, http/protobuf, gzip");
-    assert_eq!(url(&[(BASE, "collector:4317")]), "https://collector:4318/v1/traces, http/protobuf, gzip");
-    assert_eq!(
-        url(&[(TRACES, "collector:4317"), insecure, own]),
-        "https://collector:4318/v1/traces, http/protobuf, gzip"
-    );
-    let both = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (BASE, "http://localhost:4317")];
-    assert_eq!(url(&both), "http://localhost:4317/v1/traces, http/json", "the signal's own protocol holds");
-}
-
-#[test]
-fn the_endpoint_of_a_signal_is_used_exactly_as_it_is_written() {
-    for address in ["http://127.0.0.1:1/custom/", "http://127.0.0.1:1/?key=canary", "http://127.0.0.1:1"] {
-        let config = read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", address)]).unwrap();
-        let endpoint = traces(config.otlp);
-        assert_eq!(endpoint.url.as_str(), address);
-        assert!(!format!("{endpoint} {endpoint:?}").contains("canary"), "{endpoint:?}");
-    }
-    let base = read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://h/?key=canary")]).unwrap_err();
-    assert!(base.contains("it has a query") && !base.contains("canary"), "{base}");
-}
-
-#[test]
-fn a_base_may_be_given_as_the_endpoint_of_a_signal() {
-    for path in ["", "/", "/v1/traces", "/v1/traces/", "/v1/logs"] {
-        let at = |variable: &str, host: &str| {
-            let address = format!("{host}{path}");
-            let config = read(&[("HONEYCOMB_API_KEY", "k"), (variable, &address)]).unwrap();
-            (traces(config.honeycomb).url.to_string(), config.otlp)
-        };
-        let (honeycomb, _) = at("HONEYCOMB_API_ENDPOINT", "https://api.eu1.honeycomb.io");
-        assert_eq!(honeycomb, "https://api.eu1.honeycomb.io/v1/traces", "{path}");
-        let (_, otlp) = at("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1/otlp");
-        assert_eq!(traces(otlp).url.as_str(), "http://127.0.0.1:1/otlp/v1/traces", "{path}");
-    }
-}
-
-#[test]
-fn quotes_that_became_part_of_a_value_are_a_fault_and_the_only_one() {
-    let honeycomb = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io");
-    for (name, value) in [
-        ("OTEL_EXPORTER_OTLP_HEADERS", "'x-honeycomb-team=canary'"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "\"x-honeycomb-team=canary\""),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "'x-honeycomb-team'=canary"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=\"canary\""),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team='canary'"),
-        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "'x-honeycomb-team=canary"),
-        ("HONEYCOMB_API_KEY", "\"canary\""),
-        ("HONEYCOMB_API_KEY", "'canary"),
-    ] {
-        let faults = read(&[honeycomb, (name, value)]).unwrap_err();
-        assert!(faults.starts_with(&format!("{name}: ")) && faults.contains("quote"), "{faults}");
-        assert_eq!((faults.lines().count(), faults.contains("canary")), (1, false), "{faults}");
-    }
-    for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "AWS_XRAY_DAEMON_ADDRESS"] {
-        let faults = read(&[(name, "'http://127.0.0.1:1'")]).unwrap_err();
-        assert_eq!(faults, format!("{name}: is between quotes, which are part of its value; remove them"));
-    }
-    let meant = read(&[honeycomb, ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,a=it's%22so%22")]);
-    assert_eq!(traces(meant.unwrap().honeycomb).header("a").as_deref(), Some("it's\"so\""));
-}
-
-#[test]
-fn a_fault_is_about_the_variable_that_is_wrong_and_about_no_other() {
+fn a_fault_names_only_the_invalid_variable() {
     let key = "0123456789abcdef0123456789abcdef";
     for (pairs, variable) in [
         ([("HONEYCOMB_API_KEY", key), ("HONEYCOMB_DATASET", "'a'")], "HONEYCOMB_DATASET"),
@@ -399,25 +217,26 @@ fn a_services_name_may_be_among_its_attributes() {
 }
 
 #[test]
-fn nobody_is_asked_of_a_resource_that_nobody_reads() {
-    let asked = |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors.len();
-    assert_eq!(asked(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")), 2);
-    assert_eq!(asked(("HONEYCOMB_API_KEY", "k")), 2);
-    assert_eq!(asked(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 2);
-    assert_eq!(asked(("OTEL_LOGS_EXPORTER", "none")), 0);
+fn no_detector_runs_without_a_destination() {
+    let detectors = |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors.len();
+    assert_eq!(detectors(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")), 2);
+    assert_eq!(detectors(("HONEYCOMB_API_KEY", "k")), 2);
+    assert_eq!(detectors(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 2);
+    assert_eq!(detectors(("OTEL_LOGS_EXPORTER", "none")), 0);
 }
 
 #[test]
-fn everything_is_off_where_the_sdk_is_disabled() {
+fn every_destination_is_off_if_the_sdk_is_disabled() {
     for truth in ["true", "TRUE"] {
         let config = read(&[("HONEYCOMB_API_KEY", "k"), ("OTEL_SDK_DISABLED", truth)]).unwrap();
-        assert!(config.disabled && matches!(config.honeycomb, Switch::Off(why) if why.contains("OTEL_SDK_DISABLED")));
+        let mut reasons = config.destinations().filter_map(|(_, address)| address.err());
+        assert!(config.disabled && reasons.all(|why| why == "OTEL_SDK_DISABLED is true"));
     }
     assert!(!read(&[("OTEL_SDK_DISABLED", "False")]).unwrap().disabled);
 }
 
 #[test]
-fn log_records_go_where_no_spans_do() {
+fn log_records_are_sent_without_spans() {
     let all = [
         ("HONEYCOMB_API_KEY", "k"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
@@ -426,38 +245,9 @@ fn log_records_go_where_no_spans_do() {
         ("OTEL_TRACES_EXPORTER", "none"),
     ];
     let config = read(&all).unwrap();
-    assert!(is_off(&config.xray));
-    for otlp in [on(config.honeycomb), on(config.otlp)] {
-        assert!(otlp.traces.is_none() && otlp.logs.is_some());
-    }
+    let logs = ["https://api.honeycomb.io/v1/logs", "http://127.0.0.1:4318/v1/logs"];
+    assert_eq!(addresses(&config), logs);
+    assert_eq!(config.log_records().unwrap(), logs);
     let config = read(&[all[0], all[1], all[4]]).unwrap();
-    assert!(is_off(&config.honeycomb) && is_off(&config.otlp));
-}
-
-#[test]
-fn headers_go_to_the_address_that_they_were_given_for_and_to_no_other() {
-    let config = read(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k"),
-        ("OTEL_LOGS_EXPORTER", "otlp"),
-        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "https://logs.example/in"),
-        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=Bearer%20t"),
-    ]);
-    let config = config.unwrap();
-    let honeycomb = on(config.honeycomb);
-    assert!(honeycomb.logs.is_none() && honeycomb.traces.unwrap().header("authorization").is_none());
-    let otlp = on(config.otlp);
-    let logs = otlp.logs.unwrap();
-    assert_eq!((logs.url.as_str(), logs.header(TEAM)), ("https://logs.example/in", None));
-    assert!(otlp.traces.is_none() && logs.header("authorization").is_some());
-    let config = read(&[
-        ("HONEYCOMB_API_ENDPOINT", "https://refinery.example"),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
-        ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1"),
-    ]);
-    let moved = traces(config.unwrap().honeycomb);
-    assert_eq!((moved.url.as_str(), moved.header("x-other")), ("https://refinery.example/v1/traces", None));
-    let config =
-        read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://x.honeycomb.io/custom"), ("HONEYCOMB_API_KEY", "k")]);
-    assert_eq!(traces(config.unwrap().honeycomb).url.as_str(), "https://x.honeycomb.io/custom");
+    assert_eq!((addresses(&config), config.log_records()), (Vec::new(), None));
 }

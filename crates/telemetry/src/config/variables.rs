@@ -26,7 +26,7 @@ pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_SERVICE_NAME", Done, "before `service.name` in `OTEL_RESOURCE_ATTRIBUTES`"),
     ("OTEL_RESOURCE_DETECTORS", Done, "`ecs`, `ec2`, `eks`; other SDKs' detectors are a warning and not run; an unknown name is a fault"),
     ("OTEL_PROPAGATORS", Done, "`b3`, `b3multi`, `jaeger` and `ottrace` are a warning, and the others of the list are used, or the default if there is none; an unknown name is a fault"),
-    ("OTEL_TRACES_SAMPLER", Done, "`jaeger_remote` and `parentbased_jaeger_remote` are a warning, and `parentbased_always_on` is used; an unknown name is a fault"),
+    ("OTEL_TRACES_SAMPLER", Done, "`jaeger_remote` and `parentbased_jaeger_remote` are a warning, and the default is used; an unknown name is a fault"),
     ("OTEL_TRACES_SAMPLER_ARG", Done, "a warning if the sampler takes no argument; a ratio that is none is a fault"),
     ("OTEL_BSP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "a number out of range is a warning with what is used; what is no whole number is a fault"),
     ("OTEL_BLRP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "as of spans"),
@@ -85,7 +85,7 @@ pub(super) fn warn_of_ignored(settings: &mut Settings) {
     }
 }
 
-fn matches(pattern: &str, name: &str) -> bool {
+pub(super) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?))) {
         Some((before, (alternatives, after))) => {
             alternatives.split(',').any(|alternative| matches(&[before, alternative, after].concat(), name))

@@ -1,6 +1,85 @@
-//! Where telemetry goes. Each folder has one destination: its settings, its exporter and its probe.
+//! Where telemetry goes. Each folder has one destination: its settings, its exporter and its probe, behind
+//! [`Destination`](destination::Destination). A new destination is a folder, its `mod` line, and its line in [`KINDS`].
+//! Destinations know the pipeline; the pipeline knows no destination.
 
+pub(crate) mod destination;
 pub(crate) mod honeycomb;
+#[cfg(not(all(feature = "xray", feature = "xray-otlp")))]
+mod not_built;
 pub(crate) mod otlp;
+#[cfg(test)]
+pub(crate) mod tests;
 pub(crate) mod xray;
-pub(crate) mod xray_otlp;
+#[cfg_attr(not(feature = "xray-otlp"), allow(dead_code, reason = "the signer alone needs credentials"))]
+mod xray_otlp;
+
+use settings::Settings;
+
+use destination::{Destination, Kind, Switch};
+use otlp::variables::OtlpVariables;
+
+/// Every destination, in the order in which they are shown and started.
+#[rustfmt::skip]
+const KINDS: &[Kind] = &[
+    honeycomb::KIND,
+    otlp::KIND,
+    xray::KIND,
+    xray_otlp::KIND,
+];
+
+/// A destination with its settings, on or off.
+#[derive(Debug)]
+pub(crate) struct Configured {
+    pub(crate) kind: &'static Kind,
+    pub(crate) switch: Switch<Box<dyn Destination>>,
+}
+
+/// Reads the settings of every destination. `logs`: whether log records are requested.
+pub(crate) fn read(settings: &mut Settings, logs: bool) -> Vec<Configured> {
+    let otlp = variables(settings, logs);
+    KINDS.iter().map(|kind| Configured { kind, switch: (kind.read)(settings, &otlp) }).collect()
+}
+
+/// The variables of OTLP, with the destination that each signal's mean.
+fn variables(settings: &mut Settings, logs: bool) -> OtlpVariables {
+    let mut otlp = OtlpVariables::read(settings, logs);
+    for signal in [&mut otlp.traces, &mut otlp.logs] {
+        if let Some(kind) = KINDS.iter().max_by_key(|kind| (kind.claim)(signal)) {
+            signal.owner = kind.owner;
+        }
+    }
+    otlp
+}
+
+impl Configured {
+    /// The name of the destination in start-up lines, in the ledger and on threads.
+    pub(crate) fn name(&self) -> &'static str {
+        self.kind.owner.name
+    }
+
+    /// The destination if it is on.
+    pub(crate) fn on(&self) -> Option<&dyn Destination> {
+        match &self.switch {
+            Switch::On(destination, _) => Some(&**destination),
+            Switch::Off(_) => None,
+        }
+    }
+
+    /// Turns the destination off for `reason`.
+    pub(crate) fn turn_off(&mut self, reason: &str) {
+        self.switch = Switch::Off(reason.to_owned());
+    }
+
+    /// Leaves only log records, if the destination receives any.
+    pub(crate) fn turn_spans_off(&mut self, reason: &str) {
+        let switch = std::mem::replace(&mut self.switch, Switch::Off(reason.to_owned()));
+        match switch {
+            Switch::On(destination, by) => {
+                if let Some(destination) = destination.without_spans() {
+                    self.switch = Switch::On(destination, by);
+                }
+            }
+            off => self.switch = off,
+        }
+    }
+}

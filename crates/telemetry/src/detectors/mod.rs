@@ -2,6 +2,8 @@
 //! no requests.
 
 #[cfg(feature = "honeycomb")]
+pub(crate) mod metadata;
+#[cfg(feature = "honeycomb")]
 pub(crate) mod platforms;
 
 use settings::Settings;
@@ -10,7 +12,7 @@ use crate::address::Url;
 use crate::values::names;
 
 /// Detectors of other languages' SDKs. What most of them find is known here without a detector.
-const OTHERS: [&str; 17] = [
+const OTHERS: &[&str] = &[
     "*",
     "all",
     "aws",
@@ -97,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_unless_named() {
+    fn no_platform_is_queried_unless_it_is_named() {
         let set =
             [("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")];
         assert_eq!(of(&set), Ok(Vec::new()));
     }
 
     #[test]
-    fn each_takes_what_it_needs_from_the_environment() {
+    fn each_detector_has_its_settings() {
         let outside = of(&[("OTEL_RESOURCE_DETECTORS", "ec2, ecs,eks,")]);
         assert_eq!(outside, Ok(vec![Detector::Ec2(Url::of(EC2)), Detector::Ecs(None), Detector::Eks(None)]));
         let inside = of(&[

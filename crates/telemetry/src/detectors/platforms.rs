@@ -1,30 +1,16 @@
 //! Queries the platform about the process: ECS and EC2 over HTTP, Kubernetes through the pod's files, each only if
-//! `OTEL_RESOURCE_DETECTORS` names it. Everything is queried once, at start, within two seconds per detector. A response of more
-//! than 64 KiB or a redirect counts as none. No proxy is used, because these addresses exist only on this machine. Reads no
-//! variable. Does not detect `k8s.cluster.name`, which only EKS' own API reports, nor a container's id under version 2 of
-//! cgroups, which hides it from the container.
+//! `OTEL_RESOURCE_DETECTORS` names it, and once, at start. Reads no variable. Does not detect `k8s.cluster.name`, which only EKS'
+//! own API reports, nor a container's id under version 2 of cgroups, which hides it from the container.
 //!
 //! Sources: [ECS](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html),
 //! [EC2](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html), and the conventions for the
 //! [cloud](https://opentelemetry.io/docs/specs/semconv/resource/cloud/) for the names.
 
 use std::fs;
-use std::time::{Duration, Instant};
-
-use serde_json::Value as Json;
-use ureq::RequestExt;
-use ureq::http::Request;
 
 use super::Detector;
+use super::metadata::{MetadataClient, text};
 use crate::address::Url;
-use crate::client::agent;
-use crate::tls::Tls;
-
-const CONNECT: Duration = Duration::from_secs(1);
-/// The most time that one detector may take.
-const TOTAL: Duration = Duration::from_secs(2);
-/// The most bytes of one response.
-const ANSWER: u64 = 64 * 1024;
 
 const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -36,11 +22,11 @@ type Found = Vec<(&'static str, String)>;
 ///
 /// # Errors
 /// Why the detector found nothing, for a log line at start.
-pub(crate) fn ask(detector: &Detector) -> Result<Found, String> {
+pub(crate) fn detect(detector: &Detector) -> Result<Found, String> {
     let mut found = match detector {
         Detector::Ecs(None) => Err("ECS_CONTAINER_METADATA_URI_V4 is not set".to_owned())?,
-        Detector::Ecs(Some(endpoint)) => ecs(&Asker::new(), endpoint)?,
-        Detector::Ec2(endpoint) => ec2(&Asker::new(), endpoint)?,
+        Detector::Ecs(Some(endpoint)) => ecs(&MetadataClient::new(), endpoint)?,
+        Detector::Ec2(endpoint) => ec2(&MetadataClient::new(), endpoint)?,
         Detector::Eks(None) => Err("KUBERNETES_SERVICE_HOST is not set".to_owned())?,
         Detector::Eks(Some(pod)) => {
             let read = |path| fs::read_to_string(path).unwrap_or_default();
@@ -51,9 +37,9 @@ pub(crate) fn ask(detector: &Detector) -> Result<Found, String> {
     Ok(found)
 }
 
-fn ecs(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
-    let container = asker.json(endpoint, "", None)?;
-    let task = asker.json(endpoint, "/task", None)?;
+fn ecs(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
+    let container = client.json(endpoint, "", None)?;
+    let task = client.json(endpoint, "/task", None)?;
     let arn = text(&task, "TaskARN");
     if arn.is_empty() {
         return Err("the metadata endpoint names no task".to_owned());
@@ -82,9 +68,9 @@ fn ecs(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
     ])
 }
 
-fn ec2(asker: &Asker, endpoint: &Url) -> Result<Found, String> {
-    let token = asker.token(endpoint)?;
-    let instance = asker.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
+fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
+    let token = client.token(endpoint)?;
+    let instance = client.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
     let id = text(&instance, "instanceId");
     if id.is_empty() {
         return Err("the metadata endpoint names no instance".to_owned());
@@ -123,61 +109,12 @@ fn container(cgroup: &str) -> Option<&str> {
     })
 }
 
-/// A text member of an object; empty if it is missing or not a text.
-pub(crate) fn text(json: &Json, name: &str) -> String {
-    json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
-}
-
-/// Queries one platform, with one time limit for several requests.
-pub(crate) struct Asker {
-    agent: ureq::Agent,
-    deadline: Instant,
-}
-
-impl Asker {
-    pub(crate) fn new() -> Self {
-        let agent = agent(CONNECT, TOTAL, &Tls::default());
-        Self { agent, deadline: Instant::now() + TOTAL }
-    }
-
-    /// Requests the token for reading an instance's metadata.
-    pub(crate) fn token(&self, endpoint: &Url) -> Result<String, String> {
-        let request = Request::put(endpoint.join("/latest/api/token").as_str());
-        let request = request.header("x-aws-ec2-metadata-token-ttl-seconds", "60");
-        // Without this header the empty body would be sent in chunks, which not every emulator of this service can read.
-        let token = self.ask(request.header("content-length", "0"))?;
-        String::from_utf8(token).map_err(|_| "the token that was answered is no text".to_owned())
-    }
-
-    pub(crate) fn json(&self, endpoint: &Url, path: &str, token: Option<&str>) -> Result<Json, String> {
-        let request = Request::get(endpoint.join(path).as_str());
-        let request = match token {
-            Some(token) => request.header("x-aws-ec2-metadata-token", token.trim()),
-            None => request,
-        };
-        let answer = self.ask(request)?;
-        serde_json::from_slice(&answer).map_err(|error| format!("what was answered is not JSON: {error}"))
-    }
-
-    /// Returns the response's body. Errors do not contain the address: knowing the address of ECS is enough to query it.
-    pub(crate) fn ask(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let request = request.body(()).map_err(|error| error.to_string())?;
-        let request = request.with_agent(&self.agent).configure().timeout_global(Some(left)).build();
-        let mut response = request.run().map_err(|error| format!("the metadata endpoint did not answer: {error}"))?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("the metadata endpoint answered {status}"));
-        }
-        let body = response.body_mut().with_config().limit(ANSWER).read_to_vec();
-        body.map_err(|error| format!("the metadata endpoint's answer cannot be read: {error}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::time::{Duration, Instant};
 
+    use super::super::metadata::TOTAL;
     use super::*;
     use crate::testing::endpoint;
 
@@ -198,7 +135,7 @@ mod tests {
             };
             ("200 OK", body)
         });
-        let found = ask(&Detector::Ecs(Some(endpoint))).unwrap();
+        let found = detect(&Detector::Ecs(Some(endpoint))).unwrap();
         for (key, expected) in [
             ("cloud.provider", "aws"),
             ("cloud.platform", "aws_ecs"),
@@ -218,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ec2_is_asked_with_a_token() {
+    fn ec2_gets_a_token() {
         let endpoint = endpoint(|head| {
             let has = |line: &str| head.lines().any(|other| other == line);
             let asks = has("x-aws-ec2-metadata-token-ttl-seconds: 60") && has("content-length: 0");
@@ -233,7 +170,7 @@ mod tests {
                 "instanceId":"i-1","instanceType":"t3.micro","imageId":"ami-1","kernelId":null}"#;
             ("200 OK", body.to_owned())
         });
-        let found = ask(&Detector::Ec2(endpoint)).unwrap();
+        let found = detect(&Detector::Ec2(endpoint)).unwrap();
         let keys = ["cloud.platform", "cloud.account.id", "cloud.region", "cloud.availability_zone"];
         assert_eq!(keys.map(|key| value(&found, key)), ["aws_ec2", "123456789012", "eu-central-1", "eu-central-1b"]);
         let keys = ["host.id", "host.type", "host.image.id"];
@@ -241,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_told_by_its_files() {
+    fn a_pod_is_described_by_its_files() {
         let id = "ea32192c8553fbff06c9340478a2ff089b2bb5646fb718b4ee206641c9086d66";
         let found = eks("backend-0", "cruddur\n", &format!("1:cpu:/kubepods/besteffort/pod1/{id}\n"));
         let keys = ["cloud.platform", "k8s.pod.name", "k8s.namespace.name", "container.id"];
@@ -254,15 +191,15 @@ mod tests {
 
     #[test]
     fn outside_its_platform_a_detector_finds_nothing() {
-        assert_eq!(ask(&Detector::Ecs(None)).unwrap_err(), "ECS_CONTAINER_METADATA_URI_V4 is not set");
-        assert_eq!(ask(&Detector::Eks(None)).unwrap_err(), "KUBERNETES_SERVICE_HOST is not set");
+        assert_eq!(detect(&Detector::Ecs(None)).unwrap_err(), "ECS_CONTAINER_METADATA_URI_V4 is not set");
+        assert_eq!(detect(&Detector::Eks(None)).unwrap_err(), "KUBERNETES_SERVICE_HOST is not set");
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let error = ask(&Detector::Ec2(format!("http://{free}").parse().unwrap())).unwrap_err();
+        let error = detect(&Detector::Ec2(format!("http://{free}").parse().unwrap())).unwrap_err();
         assert!(error.starts_with("the metadata endpoint did not answer"), "{error}");
     }
 
     #[test]
-    fn an_answer_that_cannot_be_used_is_none() {
+    fn an_unusable_response_finds_nothing() {
         let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
         let cases: [(&'static str, String, &str); 5] = [
             ("404 Not Found", String::new(), "answered 404"),
@@ -275,18 +212,18 @@ mod tests {
         for (status, body, expected) in cases {
             let line: &'static str =
                 if status.starts_with("302") { format!("{status}\r\nlocation: {body}").leak() } else { status };
-            let error = ask(&Detector::Ecs(Some(endpoint(move |_| (line, body.clone()))))).unwrap_err();
+            let error = detect(&Detector::Ecs(Some(endpoint(move |_| (line, body.clone()))))).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
     }
 
     #[test]
-    fn an_endpoint_that_is_silent_is_left_in_time() {
+    fn a_silent_endpoint_is_given_up_in_time() {
         // The kernel accepts connections, but no server responds.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let start = Instant::now();
-        assert!(ask(&Detector::Ec2(url.parse().unwrap())).is_err());
+        assert!(detect(&Detector::Ec2(url.parse().unwrap())).is_err());
         assert!(start.elapsed() < TOTAL + Duration::from_secs(1), "{:?}", start.elapsed());
     }
 }

@@ -9,7 +9,7 @@ use std::{io, thread};
 
 use super::exporter::{Exporter, Outcome};
 use super::pace::Pace;
-use super::queue::{Closed, Destination, Phase, Queue};
+use super::queue::{Closed, DestinationLabel, Phase, Queue};
 use super::record::Record;
 use crate::ledger::Reason;
 use crate::suppression::suppress;
@@ -22,7 +22,7 @@ pub(super) const RETRIES: u32 = 6;
 impl Queue {
     /// Makes a queue and starts the threads that empty it, each into an exporter that `make` makes.
     pub(crate) fn start<E: Exporter>(
-        to: Destination,
+        to: DestinationLabel,
         pace: Pace,
         make: impl Fn() -> E + Clone + Send + 'static,
     ) -> io::Result<Arc<Self>> {

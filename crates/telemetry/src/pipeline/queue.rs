@@ -15,7 +15,7 @@ const OVERHEAD: usize = 64;
 const FULL: usize = 1_024;
 
 /// A destination as the ledger names it.
-pub(crate) struct Destination {
+pub(crate) struct DestinationLabel {
     pub(crate) name: &'static str,
     pub(crate) kind: &'static str,
     pub(crate) endpoint: String,
@@ -74,8 +74,8 @@ pub(super) enum Phase {
 
 impl Queue {
     /// An empty queue, which nothing empties yet.
-    pub(super) fn new(to: Destination, pace: Pace) -> Self {
-        let Destination { name, kind, endpoint } = to;
+    pub(super) fn new(to: DestinationLabel, pace: Pace) -> Self {
+        let DestinationLabel { name, kind, endpoint } = to;
         let counts = DestinationCounts {
             name,
             kind,

@@ -29,7 +29,7 @@ impl Exporter for Scripted {
 fn queue(bound: usize) -> (Arc<Queue>, SyncSender<Step>) {
     let (next, steps) = sync_channel(16);
     let steps = Arc::new(Mutex::new(steps));
-    let to = Destination { name: "test", kind: "test", endpoint: String::new() };
+    let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
     let pace = Pace {
         queue: bound,
         flights: 1,

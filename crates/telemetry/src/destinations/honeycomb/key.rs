@@ -10,14 +10,14 @@ const ID: usize = 32;
 
 /// A key and what it is for. Shown masked.
 #[derive(Debug, Clone)]
-pub struct Key {
+pub(crate) struct Key {
     secret: SecretString,
     kind: KeyKind,
 }
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyKind {
+pub(crate) enum KeyKind {
     /// `hc?ik_…`, id and secret: sends.
     Ingest,
     /// An ingest key's id without its secret.
@@ -41,7 +41,7 @@ impl Key {
     }
 
     /// What the key is for.
-    pub fn kind(&self) -> KeyKind {
+    pub(crate) fn kind(&self) -> KeyKind {
         self.kind
     }
 
@@ -65,7 +65,7 @@ impl Key {
 
 impl KeyKind {
     /// Whether events can be sent with such a key.
-    pub fn sends(self) -> bool {
+    pub(crate) fn sends(self) -> bool {
         matches!(self, Self::Ingest | Self::Classic | Self::Other)
     }
 

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use settings::Settings;
 
 use crate::address::Url;
-use crate::certificates::{Named, TlsFiles};
+use crate::certificates::{NamedFile, TlsFiles};
 use crate::tls::Tls;
 
 /// The variables of a signal, each followed by the general one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Certificates {
-    trusted: Option<Named>,
-    client: Option<Named>,
-    key: Option<Named>,
+    trusted: Option<NamedFile>,
+    client: Option<NamedFile>,
+    key: Option<NamedFile>,
 }
 
 /// Names of variables, the signal's own before the general one.
@@ -68,7 +68,7 @@ pub(crate) fn general(settings: &mut Settings, url: &Url) -> Tls {
     Certificates::default().load(settings, url)
 }
 
-fn system(settings: &mut Settings) -> Vec<Named> {
+fn system(settings: &mut Settings) -> Vec<NamedFile> {
     ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(|name| named(settings, name)).collect()
 }
 
@@ -79,6 +79,6 @@ fn open(settings: &mut Settings, files: &TlsFiles) -> Tls {
     })
 }
 
-fn named(settings: &mut Settings, variable: &'static str) -> Option<Named> {
-    Some(Named { variable, path: PathBuf::from(settings.text(variable)?) })
+fn named(settings: &mut Settings, variable: &'static str) -> Option<NamedFile> {
+    Some(NamedFile { variable, path: PathBuf::from(settings.text(variable)?) })
 }

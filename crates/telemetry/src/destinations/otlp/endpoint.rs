@@ -3,22 +3,32 @@
 use std::fmt;
 use std::time::Duration;
 
-use ::http::HeaderName;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::headers::{DATASET, Headers, TEAM};
+use super::headers::Headers;
 use crate::address::Url;
-use crate::config::percent_encode;
 use crate::tls::Tls;
+use crate::values::percent_encode;
 
-/// The path of traces below a base.
-pub(crate) const TRACES: &str = "/v1/traces";
+/// The signals, whose messages have the same shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Traces,
+    Logs,
+}
+
+/// Where each signal of a destination goes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Endpoints {
+    pub(crate) traces: Option<Endpoint>,
+    pub(crate) logs: Option<Endpoint>,
+}
 
 /// Where one signal goes, and how.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// The whole URL.
-    pub url: Url,
+    pub(crate) url: Url,
     /// The part of the URL after its `?`.
     pub(crate) query: Option<SecretString>,
     pub(crate) headers: Headers,
@@ -32,11 +42,38 @@ pub struct Endpoint {
 
 /// The encoding of OTLP over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub(crate) enum Protocol {
     /// `http/protobuf`
     Protobuf,
     /// `http/json`
     Json,
+}
+
+impl Signal {
+    /// The path below a base.
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Logs => "/v1/logs",
+        }
+    }
+}
+
+impl Endpoints {
+    /// The URL of spans, or of log records if the destination receives only those.
+    pub(crate) fn url(&self) -> String {
+        self.traces.as_ref().or(self.logs.as_ref()).map(|endpoint| endpoint.url.to_string()).unwrap_or_default()
+    }
+
+    /// The URL of log records.
+    pub(crate) fn logs_url(&self) -> Option<String> {
+        self.logs.as_ref().map(|endpoint| endpoint.url.to_string())
+    }
+
+    /// The endpoint of log records alone, if there is one.
+    pub(crate) fn without_traces(self) -> Option<Self> {
+        self.logs.is_some().then_some(Self { traces: None, ..self })
+    }
 }
 
 impl Endpoint {
@@ -51,20 +88,11 @@ impl Endpoint {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
     }
 
-    /// Whether Honeycomb's own variables can express the whole endpoint.
-    pub(crate) fn is_plain(&self) -> bool {
-        let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
-        !self.has_certificates
-            && self.url.as_str().ends_with(TRACES)
-            && self.headers.iter().all(|(name, _)| is_known(name))
-    }
-
     /// All headers of the endpoint, in the format of a variable.
-    pub(crate) fn told_headers(&self) -> Option<String> {
-        let told =
-            |(name, value): &(HeaderName, SecretString)| format!("{name}={}", percent_encode(value.expose_secret()));
-        let told: Vec<String> = self.headers.iter().map(told).collect();
-        (!told.is_empty()).then(|| told.join(","))
+    pub(crate) fn headers_as_variable(&self) -> Option<String> {
+        let pair = |(name, value): &(_, SecretString)| format!("{name}={}", percent_encode(value.expose_secret()));
+        let pairs: Vec<String> = self.headers.iter().map(pair).collect();
+        (!pairs.is_empty()).then(|| pairs.join(","))
     }
 
     /// The values of its headers and its query, which are often keys.
@@ -79,6 +107,17 @@ impl fmt::Display for Protocol {
             Self::Protobuf => "http/protobuf",
             Self::Json => "http/json",
         })
+    }
+}
+
+/// The endpoints of both signals, with `and` between them if there are two.
+impl fmt::Display for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.traces, &self.logs) {
+            (Some(traces), Some(logs)) => write!(f, "{traces} and {logs}"),
+            (Some(one), None) | (None, Some(one)) => write!(f, "{one}"),
+            (None, None) => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,4 @@
-//! What is sent in a header: keys, the name of a dataset, and the list of `OTEL_EXPORTER_OTLP_HEADERS`. No value is ever
-//! repeated in a fault, because each may be a key.
+//! The list of `OTEL_EXPORTER_OTLP_HEADERS`. No value is ever repeated in a fault, because each may be a key.
 
 use std::str::FromStr;
 
@@ -8,34 +7,15 @@ use ::http::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 use settings::Settings;
 
-pub(crate) const TEAM: &str = "x-honeycomb-team";
-pub(crate) const DATASET: &str = "x-honeycomb-dataset";
+use crate::values::percent_decode;
 
 pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
 
 /// Quotes that a shell would have removed, but that a list in a compose file keeps.
-const QUOTES: [char; 2] = ['"', '\''];
+pub(crate) const QUOTES: [char; 2] = ['"', '\''];
 
 /// Headers that describe the body. Only the exporter knows them.
 const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
-
-/// A key.
-pub(crate) fn key(settings: &mut Settings, name: &str) -> Option<SecretString> {
-    let text = settings.text(name)?;
-    if !text.chars().all(|c| c.is_ascii_graphic() && !QUOTES.contains(&c)) {
-        settings.fault(name, "holds a quote, a space or a character outside ASCII; give it alone, as it was copied");
-    }
-    Some(text.into())
-}
-
-/// The name of a dataset, which may have spaces.
-pub(crate) fn dataset(settings: &mut Settings, name: &str) -> Option<SecretString> {
-    let text = settings.text(name)?;
-    if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
-        settings.fault(name, "holds a quote, a control character or one outside ASCII; give the name alone");
-    }
-    Some(text.into())
-}
 
 /// The value of the first header of this name.
 pub(crate) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
@@ -65,7 +45,7 @@ pub(crate) fn headers(settings: &mut Settings, variable: &str) -> Headers {
 }
 
 fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
-    let no_pair = || format!("is not a name=value pair with a value; write it like {TEAM}=KEY");
+    let no_pair = || "is not a name=value pair with a value; write it like x-honeycomb-team=KEY".to_owned();
     let (name, value) = member.split_once('=').ok_or_else(no_pair)?;
     let (name, value) = (name.trim(), value.trim());
     // The specification's format, W3C's baggage, allows no `"` in a value, and quotes around a header's name are never
@@ -74,7 +54,7 @@ fn header(member: &str) -> Result<(HeaderName, SecretString), String> {
         return Err("has a quote, which would be part of it; remove it, or write %22 or %27 if it is meant".to_owned());
     }
     let name = HeaderName::from_str(name).map_err(|_| no_pair())?;
-    let value = crate::config::percent_decode(value)
+    let value = percent_decode(value)
         .ok_or("has a % before what is no byte in hexadecimal, or is not UTF-8; a % itself is %25")?;
     if value.is_empty() || HeaderValue::from_str(&value).is_err() {
         return Err(no_pair());

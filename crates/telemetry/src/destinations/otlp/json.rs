@@ -5,7 +5,7 @@
 use otlp::wire::{Field, Fields};
 use serde_json::to_writer;
 
-use super::exporter::Signal;
+use super::endpoint::Signal;
 use crate::value::not_finite;
 
 /// A field of a message: its number, its name in JSON, and its form.

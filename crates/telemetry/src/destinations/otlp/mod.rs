@@ -1,7 +1,5 @@
-//! OTLP over HTTP, to any collector.
+//! OTLP over HTTP, to any collector. Other destinations that speak it share its variables, its exporter and its probe.
 
-#[cfg(feature = "honeycomb")]
-mod answer;
 pub(crate) mod certificates;
 pub(crate) mod endpoint;
 #[cfg(feature = "honeycomb")]
@@ -9,5 +7,67 @@ pub(crate) mod exporter;
 pub(crate) mod headers;
 #[cfg(feature = "honeycomb")]
 mod json;
+#[cfg(feature = "honeycomb")]
+pub(crate) mod message;
+#[cfg(feature = "honeycomb")]
+pub(crate) mod probe;
+#[cfg(feature = "honeycomb")]
+pub(crate) mod redact;
+#[cfg(feature = "honeycomb")]
+pub(crate) mod response;
 pub(crate) mod settings;
-pub(crate) mod signal;
+pub(crate) mod variables;
+
+use std::io;
+
+use ::settings::Settings;
+
+use self::settings::Collector;
+use self::variables::{Claim, OTLP, OtlpVariables};
+use super::destination::{self, Destination, Kind, Queues, Start, Switch, Variables};
+#[cfg(not(feature = "honeycomb"))]
+use super::not_built::{self as exporter, self as probe};
+use crate::probe::Report;
+
+/// The collector that gets what no other destination claims.
+pub(super) const KIND: Kind = Kind {
+    owner: OTLP,
+    feature: "honeycomb",
+    is_built: cfg!(feature = "honeycomb"),
+    claim: |_| Claim::Default,
+    read: destination::read::<Collector>,
+};
+
+impl Destination for Collector {
+    fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Self> {
+        self::settings::read(settings, otlp)
+    }
+
+    fn address(&self) -> String {
+        self.endpoints.url()
+    }
+
+    fn summary(&self) -> String {
+        self.endpoints.to_string()
+    }
+
+    fn logs(&self) -> Option<String> {
+        self.endpoints.logs_url()
+    }
+
+    fn without_spans(self: Box<Self>) -> Option<Box<dyn Destination>> {
+        Some(Box::new(Self { endpoints: self.endpoints.without_traces()? }))
+    }
+
+    fn variables_beside(&self) -> Option<Variables> {
+        self.variables_beside()
+    }
+
+    fn start(&self, start: &Start<'_>) -> io::Result<Queues> {
+        exporter::start(self, start)
+    }
+
+    fn probe(&self, report: &mut Report) {
+        probe::probe(self, report);
+    }
+}

@@ -4,17 +4,18 @@
 //!
 //! The limits: [X-Ray's OTLP endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::settings;
-use crate::destinations::otlp::endpoint::{Endpoint, Protocol};
-use crate::destinations::otlp::exporter::{Otlp, Signal};
+use super::cache::CredentialsCache;
+use super::settings::{XRAY_OTLP, XrayOtlp};
+use super::sign::{SigningScope, sign};
+use crate::destinations::destination::{Queues, Start};
+use crate::destinations::otlp::endpoint::{Endpoint, Protocol, Signal};
+use crate::destinations::otlp::exporter::{OtlpExporter, label};
 use crate::ledger::Reason;
-use crate::pipeline::{Exporter, Outcome, Pace, Record};
-
-use super::credentials::Wallet;
-use super::sign::{Scope, sign};
+use crate::pipeline::{Exporter, Outcome, Pace, Queue, Record};
 
 /// The service that requests are signed for.
 const SERVICE: &str = "xray";
@@ -23,43 +24,53 @@ const SPAN: usize = 200_000;
 /// The most spans of one request.
 const SPANS: usize = 10_000;
 
+/// Starts the exporters, which share one cache of credentials.
+pub(super) fn start(to: &XrayOtlp, start: &Start<'_>) -> io::Result<Queues> {
+    let (endpoint, signer) = (to.endpoint.clone(), Arc::new(Signer::new(to)));
+    let resource = start.resource.encoding().to_vec();
+    let (pace, label) = (pace(start.pace, &endpoint), label(XRAY_OTLP.name, &endpoint));
+    let make = move || XrayOtlpExporter::new(endpoint.clone(), Arc::clone(&signer), &resource);
+    let spans = Queue::start(label, pace, make)?;
+    Ok(Queues { spans: Some(spans), logs: None })
+}
+
 /// Sends batches of spans to X-Ray.
-pub(crate) struct XrayOtlp {
-    otlp: Otlp,
+pub(super) struct XrayOtlpExporter {
+    otlp: OtlpExporter,
     signer: Arc<Signer>,
 }
 
 /// Signs requests for a region with the credentials of one source, which all workers share.
-pub(crate) struct Signer {
+pub(super) struct Signer {
     region: String,
-    wallet: Wallet,
+    credentials: CredentialsCache,
 }
 
 /// The most that X-Ray accepts in one request: 5 MB and 10,000 spans.
-pub(crate) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
+pub(super) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
     // JSON is up to five times as long.
     let part = if endpoint.protocol == Protocol::Json { 2 } else { 1 };
     Pace { batch: pace.batch.min(SPANS), batch_bytes: pace.batch_bytes / part, ..pace }
 }
 
 impl Signer {
-    pub(crate) fn new(to: &settings::XrayOtlp) -> Self {
-        Self { region: to.region.clone(), wallet: Wallet::new(to.source.clone()) }
+    pub(super) fn new(to: &XrayOtlp) -> Self {
+        Self { region: to.region.clone(), credentials: CredentialsCache::new(to.source.clone()) }
     }
 
     /// Describes the current credentials for a person.
-    pub(crate) fn credentials(&self) -> Result<String, String> {
-        self.wallet.get().map(|credentials| credentials.to_string())
+    pub(super) fn credentials(&self) -> Result<String, String> {
+        self.credentials.get().map(|credentials| credentials.to_string())
     }
 }
 
-impl XrayOtlp {
-    pub(crate) fn new(endpoint: Endpoint, signer: Arc<Signer>, resource: &[u8]) -> Self {
-        Self { otlp: Otlp::new(endpoint, Signal::Traces, resource).or_json(), signer }
+impl XrayOtlpExporter {
+    pub(super) fn new(endpoint: Endpoint, signer: Arc<Signer>, resource: &[u8]) -> Self {
+        Self { otlp: OtlpExporter::new(endpoint, Signal::Traces, resource).or_json(), signer }
     }
 }
 
-impl Exporter for XrayOtlp {
+impl Exporter for XrayOtlpExporter {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let fits = |record: &&Record| record.len() <= SPAN;
         let too_large = batch.len() - batch.iter().filter(fits).count();
@@ -75,9 +86,9 @@ impl Exporter for XrayOtlp {
     }
 }
 
-impl XrayOtlp {
+impl XrayOtlpExporter {
     fn send(&mut self, batch: &[Record]) -> Outcome {
-        let credentials = match self.signer.wallet.get() {
+        let credentials = match self.signer.credentials.get() {
             Ok(credentials) => credentials,
             Err(why) => {
                 let mut outcome = Outcome::default();
@@ -87,11 +98,11 @@ impl XrayOtlp {
                 return outcome;
             }
         };
-        let scope = Scope { region: &self.signer.region, service: SERVICE, time: SystemTime::now() };
+        let scope = SigningScope { region: &self.signer.region, service: SERVICE, time: SystemTime::now() };
         let mut outcome = self.otlp.send(batch, |request| sign(&credentials, &scope, request));
         if outcome.closed_for.is_some() {
             // The credentials may be expired or revoked, and the source may already have new ones.
-            self.signer.wallet.forget();
+            self.signer.credentials.forget();
         }
         if let Some(error) = outcome.error.as_mut().filter(|error| is_about_time(error)) {
             error.push_str("; this machine's clock is wrong: set it, by NTP for example");
@@ -113,25 +124,21 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::config::Config;
 
-    fn to(url: &str) -> settings::XrayOtlp {
-        let mut settings = settings::Settings::from_pairs(&[
+    fn to(url: &str) -> XrayOtlp {
+        super::super::tests::on(&[&[
             ("AWS_XRAY_OTLP_ENDPOINT", url),
             ("AWS_REGION", "eu-west-1"),
             ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
             ("AWS_SECRET_ACCESS_KEY", "canary"),
-        ]);
-        let config = Config::read(&mut settings);
-        let crate::Switch::On(to, _) = settings.finish(config).unwrap().xray_otlp else { panic!("it is off") };
-        to
+        ]])
     }
 
     #[test]
-    fn a_span_that_is_too_large_does_not_take_the_others_along() {
+    fn a_span_that_is_too_large_is_dropped_alone() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let to = to(&format!("http://{free}"));
-        let mut exporter = XrayOtlp::new(to.endpoint.clone(), Arc::new(Signer::new(&to)), &[]);
+        let mut exporter = XrayOtlpExporter::new(to.endpoint.clone(), Arc::new(Signer::new(&to)), &[]);
         let batch = [Record::from([0; 10]), Record::from(vec![0; SPAN + 1]), Record::from(vec![0; SPAN])];
         let outcome = exporter.export(&batch);
         assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Unreachable, 2), (Reason::TooLarge, 1)]);
@@ -152,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_expired_is_not_a_wrong_clock() {
+    fn an_expired_session_is_not_a_wrong_clock() {
         assert!(is_about_time(
             "answered 403: InvalidSignatureException: Signature expired: 20150830T123600Z is now earlier"
         ));

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::source::Credentials;
+use super::credentials::Credentials;
 
 /// The most that is read of a file, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 /// Ways to get credentials that AWS's tools support and this module does not.
-const UNKNOWN: [&str; 6] =
+const UNSUPPORTED: [&str; 6] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file", "login_session"];
 
 /// The files, and which of their profiles is used.
@@ -39,7 +39,7 @@ pub(crate) struct Profile {
 
 /// The two files name their sections differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ProfileFile {
     /// `[name]`
     Credentials,
     /// `[profile name]`, and `[default]`
@@ -52,7 +52,7 @@ impl Profiles {
     /// Reads both files. The keys of one come before the keys of the other; an id and a secret never come from different files.
     pub(crate) fn read(&self) -> Profile {
         let mut profile = Profile::default();
-        let files = [(&self.credentials, Kind::Credentials), (&self.config, Kind::Config)];
+        let files = [(&self.credentials, ProfileFile::Credentials), (&self.config, ProfileFile::Config)];
         for (path, kind) in files.into_iter().filter_map(|(path, kind)| Some((path.as_ref()?, kind))) {
             let properties = match text(path) {
                 Ok(text) => properties(&text, kind, &self.name),
@@ -76,7 +76,7 @@ impl Profiles {
                 Some(Ok(keys)) => profile.keys = profile.keys.or(Some(keys)),
                 Some(Err(why)) => profile.without.push(format!("{}: its keys {why}", path.display())),
                 None => {
-                    let instead = UNKNOWN.into_iter().find(|name| of(name).is_some());
+                    let instead = UNSUPPORTED.into_iter().find(|name| of(name).is_some());
                     let instead =
                         instead.map_or("no keys".to_owned(), |name| format!("{name}, which is not understood"));
                     profile.without.push(format!("{}: it has {instead}", path.display()));
@@ -98,7 +98,7 @@ fn text(path: &Path) -> Result<String, String> {
 }
 
 /// The properties of profile `name`; `None` if it has no section.
-fn properties(text: &str, kind: Kind, name: &str) -> Option<Properties> {
+fn properties(text: &str, kind: ProfileFile, name: &str) -> Option<Properties> {
     let mut found = None;
     let mut is_ours = false;
     // The indent of the property before: lines that are indented further belong to its value.
@@ -128,7 +128,7 @@ fn properties(text: &str, kind: Kind, name: &str) -> Option<Properties> {
     found
 }
 
-impl Kind {
+impl ProfileFile {
     /// The name of the profile that a section describes.
     fn profile(self, section: &str) -> Option<&str> {
         let section = section.trim();
@@ -147,20 +147,20 @@ mod tests {
 
     use super::*;
 
-    fn value(text: &str, kind: Kind, name: &str, key: &str) -> Option<String> {
+    fn value(text: &str, kind: ProfileFile, name: &str, key: &str) -> Option<String> {
         Some(properties(text, kind, name)?.get(key)?.expose_secret().to_owned())
     }
 
     #[test]
     fn a_profile_is_found_in_either_kind_of_file() {
         let credentials = "\u{feff}# mine\r\n[default]\r\naws_access_key_id=A\r\n[ other ] ; a comment\n  AWS_Access_Key_ID = B # new\n  region=r;1\n";
-        let of = |name, key| value(credentials, Kind::Credentials, name, key);
+        let of = |name, key| value(credentials, ProfileFile::Credentials, name, key);
         assert_eq!(of("default", "aws_access_key_id").as_deref(), Some("A"));
         assert_eq!(of("other", "aws_access_key_id").as_deref(), Some("B"));
         assert_eq!(of("other", "region").as_deref(), Some("r;1"), "without white space it is no comment");
         assert_eq!(of("none", "region"), None);
         let config = "[default]\nregion = a\n[profile other]\ns3 =\n  region = not this\nregion = b\n[profiles]\n[other]\nregion = c\n[profile \"a b\"]\nregion=d";
-        let of = |name| value(config, Kind::Config, name, "region");
+        let of = |name| value(config, ProfileFile::Config, name, "region");
         let names = ["default", "other", "a b", "profiles", "s"].map(of);
         assert_eq!(names, [Some("a".into()), Some("b".into()), Some("d".into()), None, None]);
     }
@@ -168,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read(text in "[ -~\\n\\t]{0,200}|([\\[ =#;\\n]|profile|default|é){0,60}", name in "[a-z]{0,3}") {
-            for kind in [Kind::Credentials, Kind::Config] {
+            for kind in [ProfileFile::Credentials, ProfileFile::Config] {
                 let _ = properties(&text, kind, &name);
             }
         }
@@ -181,8 +181,8 @@ mod tests {
             let text = format!(
                 "{before}\n[profile mine]\n{deep}aws_access_key_id{wide}={wide}{id}{wide}\n\n; and\n{deep}aws_secret_access_key={secret}\n[profile yours]\naws_access_key_id=no\n"
             );
-            prop_assert_eq!(value(&text, Kind::Config, "mine", "aws_access_key_id"), Some(id));
-            prop_assert_eq!(value(&text, Kind::Config, "mine", "aws_secret_access_key"), Some(secret));
+            prop_assert_eq!(value(&text, ProfileFile::Config, "mine", "aws_access_key_id"), Some(id));
+            prop_assert_eq!(value(&text, ProfileFile::Config, "mine", "aws_secret_access_key"), Some(secret));
         }
     }
 }

@@ -9,22 +9,26 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::subscriber::{NoSubscriber, with_default};
 use ureq::http::{HeaderName, HeaderValue};
 
-use super::source::Credentials;
+use super::credentials::Credentials;
 use crate::destinations::otlp::exporter::{Signature, Unsigned};
 
 /// The region, service and time for which a signature is valid.
-pub(crate) struct Scope<'a> {
-    pub(crate) region: &'a str,
-    pub(crate) service: &'a str,
+pub(super) struct SigningScope<'a> {
+    pub(super) region: &'a str,
+    pub(super) service: &'a str,
     /// The signature is valid for five minutes before and after this.
-    pub(crate) time: SystemTime,
+    pub(super) time: SystemTime,
 }
 
 /// The headers that sign `request`, and the secrets in them that must not be repeated.
 ///
 /// # Errors
 /// The request's address or its headers cannot be sent.
-pub(crate) fn sign(credentials: &Credentials, scope: &Scope<'_>, request: &Unsigned<'_>) -> Result<Signature, String> {
+pub(super) fn sign(
+    credentials: &Credentials,
+    scope: &SigningScope<'_>,
+    request: &Unsigned<'_>,
+) -> Result<Signature, String> {
     let Credentials { id, secret, token, .. } = credentials;
     let exposed = token.as_ref().map(|token| token.expose_secret().to_owned());
     let keys =
@@ -94,8 +98,8 @@ mod tests {
         Credentials::new("AKIDEXAMPLE", secret.into(), token.map(Into::into)).unwrap()
     }
 
-    fn scope() -> Scope<'static> {
-        Scope { region: "us-east-1", service: "service", time: SystemTime::UNIX_EPOCH + TIME }
+    fn scope() -> SigningScope<'static> {
+        SigningScope { region: "us-east-1", service: "service", time: SystemTime::UNIX_EPOCH + TIME }
     }
 
     fn authorization(token: Option<&str>, request: &Unsigned<'_>) -> String {
@@ -180,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_secret_is_known_to_be() {
+    fn every_secret_of_a_signature_is_marked() {
         let request = Unsigned { method: "POST", url: "https://example.org/", headers: &[], body: b"" };
         let signature = sign(&credentials(Some("t0ken")), &scope(), &request).unwrap();
         let shown = format!("{:?}", signature.headers);

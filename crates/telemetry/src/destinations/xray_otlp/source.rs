@@ -1,15 +1,15 @@
-//! AWS's credentials: which of the places that AWS's own tools search has them. Reads variables and the profile files, and
+//! The source of credentials: the first of the places that AWS's own tools search. Reads variables and the profile files, and
 //! searches only if something must be signed. Sends no requests to a container or an instance; that is done when their keys are
 //! needed.
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use settings::Settings;
 
+use super::credentials::Credentials;
 use super::profile::{Profile, Profiles};
 use crate::address::Url;
 
@@ -17,16 +17,6 @@ use crate::address::Url;
 const ECS: &str = "http://169.254.170.2";
 /// The hosts that may get requests in plain HTTP, besides this machine: those of ECS and of EKS.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
-
-/// A key's id, its secret, and the token of a session. Shown as the last four characters of the id.
-#[derive(Debug, Clone)]
-pub(crate) struct Credentials {
-    pub(crate) id: SecretString,
-    pub(crate) secret: SecretString,
-    pub(crate) token: Option<SecretString>,
-    /// AWS refuses the credentials after this time.
-    pub(crate) expires: Option<SystemTime>,
-}
 
 /// The place that has credentials.
 #[derive(Debug, Clone)]
@@ -47,21 +37,6 @@ pub(crate) enum Token {
     File(PathBuf),
 }
 
-impl Credentials {
-    /// Credentials of texts that can be sent in a header.
-    ///
-    /// # Errors
-    /// A text cannot be sent in a header. The error reveals neither which text it is nor its content.
-    pub(crate) fn new(id: &str, secret: SecretString, token: Option<SecretString>) -> Result<Self, &'static str> {
-        let texts = [Some(id), Some(secret.expose_secret()), token.as_ref().map(ExposeSecret::expose_secret)];
-        if texts.into_iter().flatten().any(|text| text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()))
-        {
-            return Err("hold a space or a character outside ASCII");
-        }
-        Ok(Self { id: id.into(), secret, token, expires: None })
-    }
-}
-
 /// The profile that the variables name, and the paths of its files.
 pub(crate) fn profiles(settings: &mut Settings) -> Profiles {
     let home = settings.text("HOME");
@@ -73,8 +48,8 @@ pub(crate) fn profiles(settings: &mut Settings) -> Profiles {
     Profiles { name: settings.text("AWS_PROFILE").unwrap_or_else(|| "default".to_owned()), credentials, config }
 }
 
-/// The first place that has credentials. If no place can have them, that is a fault of `asked_by`, which requires a signature.
-pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, asked_by: &str) -> Option<Source> {
+/// The first place that has credentials. If no place can have them, that is a fault of `needed_by`, which requires a signature.
+pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, needed_by: &str) -> Option<Source> {
     let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
     let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
     if ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].iter().any(|name| settings.is_wrong(name)) {
@@ -111,9 +86,9 @@ pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
         return None;
     }
     match container(settings) {
-        Asked::At(source) => return Some(source),
-        Asked::Wrongly => return None,
-        Asked::No => {}
+        ContainerEndpoint::At(source) => return Some(source),
+        ContainerEndpoint::Invalid => return None,
+        ContainerEndpoint::Unset => {}
     }
     match instance(settings) {
         Ok(source) => Some(source),
@@ -125,21 +100,21 @@ pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
                  give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
                 profiles.name
             );
-            settings.fault(asked_by, problem);
+            settings.fault(needed_by, problem);
             None
         }
     }
 }
 
-/// Whether the variables name a container's endpoint.
-enum Asked {
+/// The container's endpoint in the variables.
+enum ContainerEndpoint {
     At(Source),
-    /// The variables are invalid. The fault is recorded.
-    Wrongly,
-    No,
+    /// The fault is recorded.
+    Invalid,
+    Unset,
 }
 
-fn container(settings: &mut Settings) -> Asked {
+fn container(settings: &mut Settings) -> ContainerEndpoint {
     const RELATIVE: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
     const FULL: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
     let file = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Token::File(path.into()));
@@ -148,21 +123,21 @@ fn container(settings: &mut Settings) -> Asked {
     // Anyone who knows the address may request credentials there, so it is not quoted in a fault.
     if let Some(path) = settings.text(RELATIVE) {
         return match format!("{ECS}{path}").parse() {
-            Ok(url) if path.starts_with('/') => Asked::At(Source::Container(url, token)),
+            Ok(url) if path.starts_with('/') => ContainerEndpoint::At(Source::Container(url, token)),
             _ => {
                 settings.fault(RELATIVE, "is not a path; leave it as ECS sets it");
-                Asked::Wrongly
+                ContainerEndpoint::Invalid
             }
         };
     }
-    let Some(full) = settings.text(FULL) else { return Asked::No };
+    let Some(full) = settings.text(FULL) else { return ContainerEndpoint::Unset };
     match full.parse::<Url>() {
         Ok(url) if url.is_private() || CONTAINER_HOSTS.contains(&url.host().as_str()) => {
-            Asked::At(Source::Container(url, token))
+            ContainerEndpoint::At(Source::Container(url, token))
         }
         _ => {
             settings.fault(FULL, "is neither https:// nor an address of this machine, of ECS or of EKS; leave it as the platform sets it");
-            Asked::Wrongly
+            ContainerEndpoint::Invalid
         }
     }
 }
@@ -184,15 +159,6 @@ fn instance(settings: &mut Settings) -> Result<Source, String> {
 fn is_ec2() -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     read("/sys/class/dmi/id/sys_vendor").contains("Amazon EC2") || read("/sys/hypervisor/uuid").starts_with("ec2")
-}
-
-impl fmt::Display for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id.expose_secret();
-        // Four characters of a shorter id are too many.
-        let shown = if id.len() >= 12 { id.get(id.len() - 4..).unwrap_or_default() } else { "" };
-        write!(f, "…{shown}")
-    }
 }
 
 /// `environment …MPLE`

@@ -144,14 +144,14 @@ mod tests {
 
     #[test]
     fn a_socket_for_every_address_is_seen_too() {
-        for (bound, told) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "127.0.0.1"), ("[::1]:0", "::1")] {
+        for (bound, address) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "127.0.0.1"), ("[::1]:0", "::1")] {
             let Ok(receiver) = UdpSocket::bind(bound) else {
                 // A machine without IPv6.
                 assert!(bound.starts_with('['), "{bound}");
                 continue;
             };
-            let to = SocketAddr::new(told.parse().unwrap(), receiver.local_addr().unwrap().port());
-            let sender = UdpSocket::bind((told, 0)).unwrap();
+            let to = SocketAddr::new(address.parse().unwrap(), receiver.local_addr().unwrap().port());
+            let sender = UdpSocket::bind((address, 0)).unwrap();
             sender.send_to(&[0; 100], to).unwrap();
             let backlog = Backlog::of(sender.local_addr().unwrap(), to).unwrap();
             assert!(backlog.unread().unwrap() >= 100, "{bound}");

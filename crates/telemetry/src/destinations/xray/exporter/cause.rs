@@ -10,7 +10,7 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::fields::Fields;
 use super::json::{Json, key};
-use super::translate::Detail;
+use super::part::Detail;
 use crate::span::reading::{Attribute, Event, Reading, Scalar, Text};
 
 /// The name of an event that X-Ray has a field for.
@@ -66,14 +66,14 @@ pub(super) fn write(
     let mut exceptions = Exceptions { json, remote, detail, base, place: 0 };
     exceptions.json.open_at(key!("cause"));
     exceptions.json.open_list_at(key!("exceptions"));
-    let mut told = 0;
+    let mut recorded = 0;
     for event in span.events.iter().filter(|event| is_exception(event)) {
         let is_whole = exceptions.write_chain(
             attribute(event, EXCEPTION_TYPE),
             attribute(event, EXCEPTION_MESSAGE),
             &Stack::parse(attribute(event, EXCEPTION_STACKTRACE).unwrap_or_default().as_str()),
         );
-        told += usize::from(is_whole);
+        recorded += usize::from(is_whole);
     }
     if !has_exception {
         let kind = text_at(&span.attributes, ERROR_TYPE);
@@ -81,7 +81,7 @@ pub(super) fn write(
     }
     exceptions.json.close_list();
     exceptions.json.close();
-    told
+    recorded
 }
 
 /// Whether an event is recorded as an exception of the document.
@@ -90,7 +90,7 @@ pub(super) fn is_exception(event: &Event<'_>) -> bool {
 }
 
 /// Whether an attribute of an exception is recorded in full by its field.
-pub(super) fn tells(key: Text<'_>, value: Scalar<'_>) -> bool {
+pub(super) fn has_field(key: Text<'_>, value: Scalar<'_>) -> bool {
     let Scalar::Text(text) = value else { return false };
     if key == *EXCEPTION_STACKTRACE {
         let stack = Stack::parse(text.as_str());

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use xray::datagram::HEADER;
 
-use super::alike::Alike;
 use super::burst::Burst;
 use super::origin::Origin;
-use super::pack::{Fitted, Packer};
+use super::pack::{FitCounts, Packer};
 use super::socket::{Socket, Unsent};
-use crate::address::DaemonAddress;
+use super::text_cache::TextCache;
+use crate::destinations::xray::address::DaemonAddress;
 use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome, Record};
 
@@ -29,7 +29,7 @@ const MOST: usize = 8;
 type Lookup = fn(&str) -> io::Result<Vec<SocketAddr>>;
 
 /// Writes documents and sends them.
-pub(crate) struct Daemon {
+pub(crate) struct DaemonExporter {
     address: DaemonAddress,
     origin: Arc<Origin>,
     lookup: Lookup,
@@ -41,14 +41,14 @@ pub(crate) struct Daemon {
     addresses: Vec<SocketAddr>,
     burst: Burst,
     /// Texts of this process's spans.
-    alike: Alike,
+    cache: TextCache,
 }
 
-impl Daemon {
+impl DaemonExporter {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
         let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
-        let (socket, addresses, burst, alike) = (None, Vec::new(), Burst::default(), Alike::default());
-        Self { address, origin, lookup, believed: BELIEVED, socket, addresses, burst, alike }
+        let (socket, addresses, burst, cache) = (None, Vec::new(), Burst::default(), TextCache::default());
+        Self { address, origin, lookup, believed: BELIEVED, socket, addresses, burst, cache }
     }
 
     /// Sends the burst, and returns whether the daemon is reachable.
@@ -119,37 +119,37 @@ fn first_to_open(addresses: &[SocketAddr]) -> io::Result<Socket> {
     Err(last)
 }
 
-impl Exporter for Daemon {
+impl Exporter for DaemonExporter {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         let makers = Record::makers(batch);
         if makers.is_empty() {
-            return self.tell_own(batch);
+            return self.export_own(batch);
         }
         let of = |maker| -> Vec<Record> { batch.iter().filter(|record| record.is_of(maker)).cloned().collect() };
-        let mut outcome = self.tell_own(&of(None));
+        let mut outcome = self.export_own(&of(None));
         for maker in &makers {
             let origin = self.origin.of_other(maker);
-            outcome.add(self.tell(&origin, &mut Alike::default(), &of(Some(maker))));
+            outcome.add(self.export_of(&origin, &mut TextCache::default(), &of(Some(maker))));
         }
         outcome
     }
 }
 
-impl Daemon {
-    fn tell_own(&mut self, batch: &[Record]) -> Outcome {
-        let (origin, mut alike) = (Arc::clone(&self.origin), mem::take(&mut self.alike));
-        let outcome = self.tell(&origin, &mut alike, batch);
-        self.alike = alike;
+impl DaemonExporter {
+    fn export_own(&mut self, batch: &[Record]) -> Outcome {
+        let (origin, mut cache) = (Arc::clone(&self.origin), mem::take(&mut self.cache));
+        let outcome = self.export_of(&origin, &mut cache, batch);
+        self.cache = cache;
         outcome
     }
 
     /// Sends the documents of spans from one process.
-    fn tell(&mut self, origin: &Origin, alike: &mut Alike, batch: &[Record]) -> Outcome {
+    fn export_of(&mut self, origin: &Origin, cache: &mut TextCache, batch: &[Record]) -> Outcome {
         let mut outcome = Outcome::default();
         self.burst.clear();
-        let mut packer = Packer::new(origin, alike, batch);
+        let mut packer = Packer::new(origin, cache, batch);
         // The number of spans in a burst, sent or not.
-        let mut told = 0;
+        let mut joined = 0;
         loop {
             let datagram = self.burst.next();
             datagram.extend_from_slice(HEADER);
@@ -158,18 +158,18 @@ impl Daemon {
                 // A daemon that is unreachable or stuck would delay every further burst.
                 if !self.send(&mut outcome) {
                     let why = outcome.error.clone().unwrap_or_default();
-                    outcome.lose(batch.len() - told, Reason::Unreachable, why);
+                    outcome.lose(batch.len() - joined, Reason::Unreachable, why);
                     break;
                 }
                 // The first datagram of a burst always joins.
                 self.burst.join(spans);
             }
-            told += spans;
+            joined += spans;
         }
         if self.burst.len() > 0 {
             self.send(&mut outcome);
         }
-        let Fitted { truncated, shrunk, split } = packer.fitted();
+        let FitCounts { truncated, shrunk, split } = packer.fitted();
         let altered = [(Alteration::Truncated, truncated), (Alteration::Shrunk, shrunk), (Alteration::Split, split)];
         outcome.altered.extend(altered.into_iter().filter(|(_, count)| *count > 0));
         outcome
@@ -195,11 +195,11 @@ mod tests {
     fn a_name_that_has_moved_is_followed() {
         let receivers = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
-        let mut daemon = Daemon::new("xray-daemon:2000".parse().unwrap(), origin);
+        let mut daemon = DaemonExporter::new("xray-daemon:2000".parse().unwrap(), origin);
         daemon.lookup = |_| NAMED.take().map(|address| vec![address]).ok_or_else(|| io::Error::other("no name server"));
         daemon.believed = Duration::ZERO;
         let batch = [testing::span("test").record()];
-        let lost = |daemon: &mut Daemon| daemon.export(&batch).dropped.values().sum::<usize>();
+        let lost = |daemon: &mut DaemonExporter| daemon.export(&batch).dropped.values().sum::<usize>();
         assert_eq!(lost(&mut daemon), 1, "an unknown name");
         for receiver in &receivers {
             for named in [receiver.local_addr().ok(), None] {
@@ -221,7 +221,7 @@ mod tests {
         let closed = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         ADDRESSES.set(vec![closed, closed, first, second]);
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
-        let mut daemon = Daemon::new("localhost:2000".parse().unwrap(), origin);
+        let mut daemon = DaemonExporter::new("localhost:2000".parse().unwrap(), origin);
         daemon.lookup = |_| Ok(ADDRESSES.with_borrow(Clone::clone));
         let batch = [testing::span("test").record()];
         let received = |receiver: &UdpSocket| receiver.recv(&mut [0; 65_536]).unwrap() > HEADER.len();
@@ -251,7 +251,7 @@ mod tests {
                 let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
                 let batch: Vec<_> =
                     (1..=SPANS).map(|id| testing::within(None, service * SPANS + id).record()).collect();
-                Daemon::new(address, origin).export(&batch)
+                DaemonExporter::new(address, origin).export(&batch)
             })
         });
         let mut datagram = [0; 65_536];
@@ -272,7 +272,7 @@ mod tests {
     fn what_another_made_is_a_segment_of_its_own_service() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
-        let mut daemon = Daemon::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);
+        let mut daemon = DaemonExporter::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);
         let page = Arc::new(Resource::named("page"));
         let batch = [testing::span("its").record().made_by(&page), testing::span("own").record()];
         assert!(daemon.export(&batch).dropped.is_empty());

@@ -247,7 +247,7 @@ impl<'a> Fields<'a> {
 
     /// Whether a field of the document, or a separate object of the metadata, records the attribute in full. `is_segment` is
     /// whether that document is a segment. A segment has a user and no SQL; other documents have SQL and no user.
-    pub(super) fn tells(&self, class: Class, value: Scalar<'_>, is_segment: bool) -> bool {
+    pub(super) fn has_field(&self, class: Class, value: Scalar<'_>, is_segment: bool) -> bool {
         let is_short = || matches!(value, Scalar::Text(text) if text.len() <= SHORT);
         let has_sql = !is_segment && self.database.is_some();
         let is_url_of_parts = || self.url.is_none() && self.has_url() && self.parts_fit();

@@ -92,7 +92,7 @@ impl Origin {
             }
         });
         let name = xray::name(resource.service());
-        let is_told = |key: &str, text: &str| match key {
+        let is_recorded = |key: &str, text: &str| match key {
             "service.name" => *name == *text,
             "cloud.platform" | "cloud.provider" => platform.is_some(),
             _ if COMMON.contains(&key) => true,
@@ -100,7 +100,7 @@ impl Origin {
             _ => text.len() <= SHORT && platform.is_some_and(|(_, members)| members.iter().any(|(_, own)| *own == key)),
         };
         let metadata = object(|json| {
-            for (key, text) in resource.attributes().filter(|(key, text)| !is_told(key, text)) {
+            for (key, text) in resource.attributes().filter(|(key, text)| !is_recorded(key, text)) {
                 json.value(key, Scalar::Text(text.into()));
             }
         });

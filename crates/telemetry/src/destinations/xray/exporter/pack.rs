@@ -10,10 +10,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use opentelemetry::trace::SpanId;
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
-use super::alike::Alike;
 use super::json::{close, end};
 use super::origin::Origin;
-use super::translate::{Detail, Place, Translator};
+use super::part::{Detail, Place};
+use super::text_cache::TextCache;
+use super::translate::Translator;
 use crate::pipeline::Record;
 use crate::span::reading::Head;
 
@@ -28,7 +29,7 @@ const NONE: usize = usize::MAX;
 
 /// What was done to fit spans into documents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fitted {
+pub(super) struct FitCounts {
     /// Spans with a shortened or stripped field.
     pub(super) truncated: usize,
     /// Spans that were written with less detail.
@@ -41,14 +42,14 @@ pub(super) struct Fitted {
 #[cfg(feature = "honeycomb")]
 pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
     let origin = Origin::new(&crate::resource::Resource::new("bench", None, &[]), &[]);
-    let mut alike = Alike::default();
-    let mut packer = Packer::new(&origin, &mut alike, batch);
-    let (mut out, mut told) = (Vec::new(), (0, 0));
+    let mut cache = TextCache::default();
+    let mut packer = Packer::new(&origin, &mut cache, batch);
+    let (mut out, mut counts) = (Vec::new(), (0, 0));
     while packer.next(&mut out).is_some() {
-        told = (told.0 + 1, told.1 + out.len());
+        counts = (counts.0 + 1, counts.1 + out.len());
         out.clear();
     }
-    told
+    counts
 }
 
 /// A batch of spans on its way into documents.
@@ -63,13 +64,13 @@ pub(super) struct Packer<'a> {
     translator: Translator<'a>,
     /// Annotations that still fit into the current document.
     annotations_left: usize,
-    fitted: Fitted,
+    fitted: FitCounts,
 }
 
 #[derive(Clone, Copy)]
 struct Node {
     is_segment: bool,
-    is_told: bool,
+    is_written: bool,
     first_child: usize,
     /// The next child of the same parent.
     next: usize,
@@ -81,7 +82,7 @@ struct Node {
 struct SpanKey(SpanId);
 
 #[derive(Default)]
-struct AsItIs(u64);
+struct IdentityHasher(u64);
 
 impl std::hash::Hash for SpanKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -89,7 +90,7 @@ impl std::hash::Hash for SpanKey {
     }
 }
 
-impl Hasher for AsItIs {
+impl Hasher for IdentityHasher {
     fn write_u64(&mut self, number: u64) {
         self.0 = number;
     }
@@ -105,12 +106,12 @@ impl Hasher for AsItIs {
 }
 
 impl<'a> Packer<'a> {
-    /// Packs spans of `origin`; all texts in `alike` must be of the same origin.
-    pub(super) fn new(origin: &'a Origin, alike: &'a mut Alike, batch: &'a [Record]) -> Self {
+    /// Packs spans of `origin`; all texts in `cache` must be of the same origin.
+    pub(super) fn new(origin: &'a Origin, cache: &'a mut TextCache, batch: &'a [Record]) -> Self {
         let batch: Vec<_> = batch.iter().map(|record| Head::of(record)).collect();
         let node = |head: &Head| {
             let is_segment = head.local_parent().is_none();
-            Node { is_segment, is_told: false, first_child: NONE, next: NONE }
+            Node { is_segment, is_written: false, first_child: NONE, next: NONE }
         };
         let mut nodes: Vec<Node> = batch.iter().map(|(head, _)| node(head)).collect();
         let mut first = Vec::with_capacity(batch.len());
@@ -130,12 +131,12 @@ impl<'a> Packer<'a> {
                 None => first.push(index),
             }
         }
-        let (translator, fitted) = (Translator::new(origin, alike), Fitted::default());
+        let (translator, fitted) = (Translator::new(origin, cache), FitCounts::default());
         Self { batch, nodes, first, scanned: 0, translator, annotations_left: 0, fitted }
     }
 
     /// The index of each span that may be a parent; empty if no span has a local parent.
-    fn places(batch: &[(Head, &[u8])]) -> HashMap<SpanKey, usize, BuildHasherDefault<AsItIs>> {
+    fn places(batch: &[(Head, &[u8])]) -> HashMap<SpanKey, usize, BuildHasherDefault<IdentityHasher>> {
         if batch.iter().all(|(head, _)| head.local_parent().is_none()) {
             return HashMap::default();
         }
@@ -143,7 +144,7 @@ impl<'a> Packer<'a> {
     }
 
     /// What was done so far to fit spans into documents.
-    pub(super) fn fitted(&self) -> Fitted {
+    pub(super) fn fitted(&self) -> FitCounts {
         self.fitted
     }
 
@@ -151,13 +152,13 @@ impl<'a> Packer<'a> {
     pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Option<usize> {
         let index = self.first.pop().or_else(|| self.forgotten())?;
         let node = self.nodes.get_mut(index)?;
-        node.is_told = true;
+        node.is_written = true;
         let place = if node.is_segment { Place::Segment } else { Place::Alone };
-        let (head, said) = self.batch.get(index)?;
+        let (head, content) = self.batch.get(index)?;
         let start = out.len();
         for detail in [Detail::Whole, Detail::NoMetadata, Detail::NoStacks, Detail::Short, Detail::Bare] {
             out.truncate(start);
-            let written = self.translator.write((head, said), place, detail, ANNOTATIONS, out);
+            let written = self.translator.write((head, content), place, detail, ANNOTATIONS, out);
             self.annotations_left = ANNOTATIONS - written.annotations;
             if out.len() - start < MAX_DOCUMENT_BYTES || detail == Detail::Bare {
                 self.fitted.shrunk += usize::from(detail != Detail::Whole);
@@ -178,7 +179,7 @@ impl<'a> Packer<'a> {
         while let Some(node) = self.nodes.get_mut(next) {
             let (child, following) = (next, node.next);
             next = following;
-            if std::mem::replace(&mut node.is_told, true) {
+            if std::mem::replace(&mut node.is_written, true) {
                 continue;
             }
             let before = out.len();
@@ -189,10 +190,9 @@ impl<'a> Packer<'a> {
                     out.extend_from_slice(b"\"subsegments\":[");
                 }
                 let left = self.annotations_left;
-                let written = self
-                    .batch
-                    .get(child)
-                    .map(|(head, said)| self.translator.write((head, said), Place::Nested, Detail::Whole, left, out));
+                let written = self.batch.get(child).map(|(head, content)| {
+                    self.translator.write((head, content), Place::Nested, Detail::Whole, left, out)
+                });
                 if let Some(written) = written.filter(|_| out.len() <= room) {
                     is_open = true;
                     self.annotations_left -= written.annotations;
@@ -216,7 +216,7 @@ impl<'a> Packer<'a> {
     /// message may contain one.
     fn forgotten(&mut self) -> Option<usize> {
         let left = self.nodes.get(self.scanned..)?;
-        let found = self.scanned + left.iter().position(|node| !node.is_told)?;
+        let found = self.scanned + left.iter().position(|node| !node.is_written)?;
         self.scanned = found + 1;
         Some(found)
     }

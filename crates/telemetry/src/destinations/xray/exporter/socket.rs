@@ -230,7 +230,7 @@ mod tests {
                 lost += unsent.spans;
             }
         }
-        assert!(lost >= 9 * 7, "each but perhaps the last, whose refusal is told to the next: {lost}");
+        assert!(lost >= 9 * 7, "each but perhaps the last, whose refusal the next send reports: {lost}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The content of documents: written through [`Packer`], as the daemon receives them.
 
+mod metadata;
 mod packing;
 mod validity;
 
@@ -12,9 +13,9 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
-use super::alike::Alike;
 use super::origin::Origin;
-use super::pack::{Fitted, Packer};
+use super::pack::{FitCounts, Packer};
+use super::text_cache::TextCache;
 use crate::pipeline::Record;
 use crate::resource::Resource;
 use crate::span::Recording;
@@ -23,17 +24,17 @@ use crate::value::Value;
 
 /// The documents of a batch, each with its number of spans, and what was done to fit them. Checks that documents from kept texts
 /// equal those that were written first.
-fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
-    let mut alike = Alike::default();
-    let first = packed_with(&mut alike, batch, origin);
+fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, FitCounts) {
+    let mut cache = TextCache::default();
+    let first = packed_with(&mut cache, batch, origin);
     for _ in 0..2 {
-        assert_eq!(packed_with(&mut alike, batch, origin), first);
+        assert_eq!(packed_with(&mut cache, batch, origin), first);
     }
     first
 }
 
-fn packed_with(alike: &mut Alike, batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, Fitted) {
-    let mut packer = Packer::new(origin, alike, batch);
+fn packed_with(cache: &mut TextCache, batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, FitCounts) {
+    let mut packer = Packer::new(origin, cache, batch);
     let (mut documents, mut out) = (Vec::new(), Vec::new());
     while let Some(spans) = packer.next(&mut out) {
         assert!(out.len() <= MAX_DOCUMENT_BYTES, "{} bytes", out.len());
@@ -52,28 +53,28 @@ fn origin(more: &[(&str, &str)], indexed: &[&str]) -> Origin {
     Origin::new(&Resource::new("backend", Some(env!("CARGO_PKG_VERSION")), &more), &indexed)
 }
 
-fn told_by(origin: &Origin, span: Made) -> (Json, Fitted) {
+fn document_by(origin: &Origin, span: Made) -> (Json, FitCounts) {
     let (documents, fitted) = packed(&[span.record()], origin);
     let [(document, 1)] = documents.as_slice() else { panic!("{documents:?}") };
     (document.clone(), fitted)
 }
 
-fn told(span: Made) -> Json {
-    told_by(&origin(&[], &[]), span).0
+fn document_of(span: Made) -> Json {
+    document_by(&origin(&[], &[]), span).0
 }
 
-fn call(tell: impl FnOnce(&mut Recording)) -> Made {
+fn call(record: impl FnOnce(&mut Recording)) -> Made {
     testing::child(false).with(|span| {
         span.kind(SpanKind::Client);
-        tell(span);
+        record(span);
     })
 }
 
 #[test]
-fn what_two_spans_say_alike_is_told_of_each_with_its_own_ids() {
-    let (origin, mut alike) = (origin(&[], &["indexed"]), Alike::default());
+fn equal_content_is_written_with_each_spans_own_ids() {
+    let (origin, mut cache) = (origin(&[], &["indexed"]), TextCache::default());
     let linked = SpanContext::new(7.into(), 8.into(), TraceFlags::SAMPLED, true, TraceState::default());
-    let tellings: [&dyn Fn(&mut Recording); 6] = [
+    let recordings: [&dyn Fn(&mut Recording); 6] = [
         &|span| span.kind(SpanKind::Client),
         &|span| span.set(URL_FULL, "http://127.0.0.1/"),
         &|span| span.set("indexed", "x".repeat(2_000).as_str()),
@@ -85,41 +86,41 @@ fn what_two_spans_say_alike_is_told_of_each_with_its_own_ids() {
             span.describe("too late");
         },
     ];
-    for tell in tellings {
+    for record in recordings {
         for parent in [None, Some(9)] {
-            let [first, second] = [1, 2].map(|id| testing::within(parent, id).with(tell).record());
+            let [first, second] = [1, 2].map(|id| testing::within(parent, id).with(record).record());
             let batch = [first.clone(), first, second.clone()];
-            let (told, fitted) = packed_with(&mut alike, &batch, &origin);
-            let (alone, of_one) = packed_with(&mut Alike::default(), &[second], &origin);
-            assert_eq!(told[2..], alone);
+            let (packed, fitted) = packed_with(&mut cache, &batch, &origin);
+            let (alone, of_one) = packed_with(&mut TextCache::default(), &[second], &origin);
+            assert_eq!(packed[2..], alone);
             assert_eq!(fitted.truncated, 3 * of_one.truncated);
         }
     }
 }
 
 #[test]
-fn annotations_that_found_no_room_are_told_where_there_is_room() {
-    let tell = |span: &mut Recording| (0..30).for_each(|n| span.set(&format!("annotation.{n}"), n));
-    let annotated = |parent, id| testing::within(parent, id).with(tell).record();
-    let (origin, mut alike) = (origin(&[], &[]), Alike::default());
+fn annotations_without_space_are_written_where_there_is_space() {
+    let record = |span: &mut Recording| (0..30).for_each(|n| span.set(&format!("annotation.{n}"), n));
+    let annotated = |parent, id| testing::within(parent, id).with(record).record();
+    let (origin, mut cache) = (origin(&[], &[]), TextCache::default());
     let of = |document: &Json| document["annotations"].as_object().unwrap().len();
-    let mut told = |batch: &[Record]| packed_with(&mut alike, batch, &origin).0.remove(0).0;
+    let mut document_of = |batch: &[Record]| packed_with(&mut cache, batch, &origin).0.remove(0).0;
     let nested = [annotated(Some(1), 2), annotated(None, 1)];
     let counts = |document: Json| [of(&document), of(&document["subsegments"][0])];
     // A text is kept when it is written for the second time.
     for _ in 0..3 {
-        assert_eq!(counts(told(&nested)), [30, 20]);
+        assert_eq!(counts(document_of(&nested)), [30, 20]);
     }
     for _ in 0..3 {
-        assert_eq!(of(&told(&[annotated(Some(9), 3)])), 30);
+        assert_eq!(of(&document_of(&[annotated(Some(9), 3)])), 30);
     }
     // Conversely, a kept text is not used if its annotations do not fit.
-    assert_eq!(counts(told(&nested)), [30, 20]);
+    assert_eq!(counts(document_of(&nested)), [30, 20]);
 }
 
 #[test]
 fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
-    let root = told(testing::span("test"));
+    let root = document_of(testing::span("test"));
     assert_eq!((&root["name"], &root["id"]), (&json!("backend"), &json!("53995c3f42cd8ad8")));
     assert_eq!(root["trace_id"], "1-5759e988-bd862e3fe1be46a994272793");
     assert_eq!((&root["start_time"], &root["end_time"]), (&json!(1_700_000_000.0), &json!(1_700_000_000.25)));
@@ -127,7 +128,7 @@ fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
     assert_eq!(root["aws"]["xray"]["sdk"], "cruddur-telemetry");
     assert!(root.get("type").is_none() && root.get("parent_id").is_none());
     for kind in [SpanKind::Client, SpanKind::Internal, SpanKind::Consumer] {
-        let remote = told(testing::child(true).with(|span| span.kind(kind)));
+        let remote = document_of(testing::child(true).with(|span| span.kind(kind)));
         assert_eq!((&remote["name"], &remote["parent_id"]), (&json!("backend"), &json!("0707070707070707")));
         assert!(remote.get("type").is_none());
     }
@@ -148,11 +149,11 @@ fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
         (vec![host, ("peer.service", Value::Text("billing"))], "billing", "remote"),
         ([&aws[..], &[host]].concat(), "DynamoDB", "aws"),
     ] {
-        let document = told(call(|span| attributes.into_iter().for_each(|(key, value)| span.set(key, value))));
+        let document = document_of(call(|span| attributes.into_iter().for_each(|(key, value)| span.set(key, value))));
         assert_eq!((&document["name"], &document["type"]), (&json!(name), &json!("subsegment")));
         assert_eq!(document["namespace"], namespace);
     }
-    let internal = told(testing::child(false).with(|span| span.set(SERVER_ADDRESS, "db")));
+    let internal = document_of(testing::child(false).with(|span| span.set(SERVER_ADDRESS, "db")));
     assert_eq!((&internal["name"], internal.get("namespace")), (&json!("test"), None));
 }
 
@@ -165,7 +166,7 @@ fn flags_come_from_the_http_status_whatever_the_span_says() {
         (503, false, [false, false, true]),
         (200, true, [false, false, true]),
     ] {
-        let document = told(call(|span| {
+        let document = document_of(call(|span| {
             span.set(HTTP_RESPONSE_STATUS_CODE, status);
             if failed {
                 span.fail("timeout");
@@ -178,7 +179,7 @@ fn flags_come_from_the_http_status_whatever_the_span_says() {
 #[test]
 fn an_exception_is_a_cause_and_a_fault_and_what_caused_it_one_too() {
     let stack = "  0: app::main\n     at src/main.rs:5:3\n  1: start\ncaused by: no disk\ncaused by: no power\n";
-    let document = told(testing::span("test").with(|span| {
+    let document = document_of(testing::span("test").with(|span| {
         span.exception("StoreError", "no", stack);
         span.event("another", &[]);
     }));
@@ -194,22 +195,22 @@ fn an_exception_is_a_cause_and_a_fault_and_what_caused_it_one_too() {
         (&document["fault"], &events[0]["name"], &events[1]["name"]),
         (&json!(true), &json!("exception"), &json!("another"))
     );
-    assert!(events[0].get("attributes").is_none(), "all of it is told");
+    assert!(events[0].get("attributes").is_none(), "the fields record all of it");
 }
 
 #[test]
-fn a_failure_that_is_told_in_words_is_an_exception() {
-    let telling = testing::recorded_one(|| {
+fn a_described_failure_is_an_exception() {
+    let recorded = testing::recorded_one(|| {
         drop(tracing::info_span!("a", otel.status_code = "ERROR", otel.status_description = "boom"))
     });
-    let (documents, _) = packed(&[telling], &origin(&[], &[]));
+    let (documents, _) = packed(&[recorded], &origin(&[], &[]));
     let document = &documents[0].0;
     assert_eq!((&document["fault"], &document["cause"]["exceptions"][0]["message"]), (&json!(true), &json!("boom")));
 }
 
 #[test]
-fn a_statement_is_told_by_sql_and_a_request_by_http() {
-    let statement = told(call(|span| {
+fn a_statement_has_sql_and_a_request_has_http() {
+    let statement = document_of(call(|span| {
         for (key, text) in [(DB_SYSTEM_NAME, "postgresql"), (DB_NAMESPACE, "cruddur"), (SERVER_ADDRESS, "db")] {
             span.set(key, text);
         }
@@ -219,7 +220,7 @@ fn a_statement_is_told_by_sql_and_a_request_by_http() {
     let sql =
         json!({"url": "postgresql://db:5432/cruddur", "database_type": "postgresql", "sanitized_query": "SELECT $1"});
     assert_eq!((&statement["sql"], statement["metadata"]["otel"].get("attributes")), (&sql, None));
-    let request = told(testing::span("test").with(|span| {
+    let request = document_of(testing::span("test").with(|span| {
         for (key, text) in [(URL_SCHEME, "http"), (SERVER_ADDRESS, "a"), (URL_PATH, "/\"x\""), ("user.id", "andrew")] {
             span.set(key, text);
         }
@@ -232,48 +233,9 @@ fn a_statement_is_told_by_sql_and_a_request_by_http() {
 }
 
 #[test]
-fn annotations_are_asked_for_and_metadata_is_the_rest() {
-    let origin = origin(&[("team", "found")], &["user.id", "n"]);
-    let (document, fitted) = told_by(
-        &origin,
-        testing::span("test").with(|span| {
-            span.set("annotation.rows", 3);
-            span.set("annotation.a-b", "x");
-            span.set("annotation.a_b", "second of the same key");
-            span.set("annotation.nan", f64::NAN);
-            span.set("annotation.long", &"é".repeat(2_000));
-            span.set("user.id", "andrew");
-            span.set("n", true);
-            span.set("metadata.default", r#"{"key":[1]}"#);
-            span.set("metadata.broken", r#"{"key":[1"#);
-            span.set("metadata.otel", r#"{"not":"ours"}"#);
-            span.set("other", 1.5);
-        }),
-    );
-    let annotations = &document["annotations"];
-    assert_eq!(annotations["long"].as_str().unwrap().chars().count(), 1_000);
-    assert_eq!(
-        (&annotations["rows"], &annotations["a_b"], &annotations["user_id"], &annotations["n"]),
-        (&json!(3), &json!("x"), &json!("andrew"), &json!(true))
-    );
-    assert_eq!(annotations.as_object().unwrap().len(), 5);
-    let metadata = &document["metadata"];
-    assert_eq!((&metadata["default"], &metadata["resource"]["team"]), (&json!({"key": [1]}), &json!("found")));
-    let attributes = &metadata["otel"]["attributes"];
-    assert_eq!((&attributes["other"], &attributes["metadata.broken"]), (&json!(1.5), &json!(r#"{"key":[1"#)));
-    assert_eq!(attributes["metadata.otel"], r#"{"not":"ours"}"#);
-    assert_eq!(
-        attributes["annotation.long"].as_str().unwrap().chars().count(),
-        2_000,
-        "whole where the field has a part"
-    );
-    assert_eq!(fitted, Fitted { truncated: 1, ..Fitted::default() });
-}
-
-#[test]
 fn a_platform_is_an_origin() {
     let attributes = [("cloud.platform", "aws_ec2"), ("host.id", "i-0"), ("cloud.account.id", "123456789012")];
-    let (document, _) = told_by(
+    let (document, _) = document_by(
         &origin(&attributes, &[]),
         testing::span("test").with(|span| {
             span.set("aws.xray.sampling_rule_name", "home");
@@ -291,95 +253,10 @@ fn a_platform_is_an_origin() {
 
 #[test]
 fn a_link_keeps_its_span() {
-    let document = told(testing::span("test").with(|span| {
+    let document = document_of(testing::span("test").with(|span| {
         let (trace, id) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
         span.link(&SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::default()), None);
     }));
     let link = json!({"trace_id": "1-01010101-010101010101010101010101", "id": "0202020202020202"});
     assert_eq!(document["links"], json!([link]));
-}
-
-#[test]
-fn what_a_field_cannot_tell_is_in_the_metadata() {
-    let attributes = |span: Made| told(span)["metadata"]["otel"]["attributes"].clone();
-    let set = |pairs: &'static [(&str, &str)]| {
-        move |span: &mut Recording| pairs.iter().for_each(|(key, text)| span.set(key, *text))
-    };
-    let lite = attributes(call(set(&[(DB_SYSTEM_NAME, "sqlite"), (URL_PATH, "/data/app.db")])));
-    assert_eq!(lite[URL_PATH], "/data/app.db");
-    let port = attributes(call(|span| {
-        span.set(DB_SYSTEM_NAME, "redis");
-        span.set(SERVER_PORT, 6_379);
-    }));
-    assert_eq!(port[SERVER_PORT], 6_379);
-    let far = attributes(call(|span| {
-        set(&[(URL_SCHEME, "http"), (SERVER_ADDRESS, "a"), (URL_PATH, "/")])(span);
-        span.set(SERVER_PORT, i64::MIN);
-    }));
-    assert_eq!(far[SERVER_PORT], i64::MIN);
-    let gone = origin(&[("cloud.platform", "gcp_cloud_run"), ("cloud.availability_zone", "a")], &[]);
-    let resource = &told_by(&gone, testing::span("test")).0["metadata"]["resource"];
-    assert_eq!(
-        (&resource["cloud.platform"], &resource["cloud.availability_zone"]),
-        (&json!("gcp_cloud_run"), &json!("a"))
-    );
-}
-
-#[test]
-fn an_exception_that_finds_no_room_is_whole_in_the_metadata() {
-    let document = told(testing::span("test").with(|span| {
-        (0..40).for_each(|n| span.exception("E", &format!("number {n}"), ""));
-    }));
-    assert_eq!(document["cause"]["exceptions"].as_array().unwrap().len(), 32);
-    let events = document["metadata"]["otel"]["events"].as_array().unwrap();
-    assert!(events[31].get("attributes").is_none());
-    assert_eq!(events[32]["attributes"]["exception.message"], "number 32");
-}
-
-#[test]
-fn metadata_that_a_reader_would_refuse_stays_a_text() {
-    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100), "]".repeat(100));
-    let document = told(testing::span("test").with(|span| {
-        span.set("metadata.deep", &deep);
-        span.set("metadata.surrogate", r#"{"a":"\ud800"}"#);
-        span.set("metadata.line", "{\"a\":1}\n");
-        span.set("metadata.next", "{\"b\":1}");
-    }));
-    let metadata = &document["metadata"];
-    assert_eq!((&metadata["line"], &metadata["next"]), (&json!({"a": 1}), &json!({"b": 1})));
-    let attributes = &metadata["otel"]["attributes"];
-    assert_eq!(
-        (&attributes["metadata.deep"], &attributes["metadata.surrogate"]),
-        (&json!(deep), &json!(r#"{"a":"\ud800"}"#))
-    );
-}
-
-/// Spans that other translators drop.
-#[test]
-fn nothing_is_lost_for_what_x_ray_would_not_take() {
-    let long = "é".repeat(1_000);
-    let (document, fitted) = told_by(
-        &origin(&[], &[]),
-        call(|span| {
-            span.set(URL_FULL, &long);
-            span.set("not.a.number", f64::NAN);
-            span.set(SERVER_ADDRESS, "💣");
-            span.set("", "");
-            span.set(HTTP_RESPONSE_STATUS_CODE, 700_000);
-            span.name(long.clone());
-            span.exception("", "", "");
-        }),
-    );
-    assert_eq!(document["http"]["request"]["url"].as_str().unwrap().chars().count(), 250);
-    let otel = &document["metadata"]["otel"];
-    assert_eq!((&otel["name"], &otel["attributes"][URL_FULL]), (&json!(long), &json!(long)));
-    assert_eq!((&document["name"], &document["fault"]), (&json!("unnamed"), &json!(true)));
-    assert_eq!(fitted.truncated, 1);
-    // An id without a time in it.
-    let made = testing::span("test").record();
-    let trace = TraceId::from_bytes([0xff; 16]).to_bytes();
-    let mut record = made.to_vec();
-    record[2..18].copy_from_slice(&trace);
-    let (documents, _) = packed(&[record.into()], &origin(&[], &[]));
-    assert_eq!(documents[0].0["trace_id"], "1-ffffffff-ffffffffffffffffffffffff");
 }

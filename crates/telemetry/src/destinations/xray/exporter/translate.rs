@@ -3,71 +3,39 @@
 //! hold is shortened or stripped there and recorded in full in the metadata, with everything that X-Ray has no field for. Does
 //! not nest spans, and does not limit the size of a document: see [`super::pack`]. Does no I/O.
 
-use std::mem;
-
 use opentelemetry::trace::SpanKind;
 
-use super::alike::Alike;
-use super::cause;
-use super::fields::{Class, Fields, RESOURCE};
+use super::fields::Fields;
 use super::json::{Json, SHORT, key};
 use super::origin::Origin;
+use super::part::{Detail, Place, Written};
+use super::text_cache::TextCache;
+use super::{cause, metadata};
 use crate::ascii;
 use crate::span::reading::{Head, Reading, Scalar, Text};
 
 /// The SDK in a segment; the sampling rule's name may follow.
 const SDK: &str = concat!(r#""sdk":"cruddur-telemetry","sdk_version":""#, env!("CARGO_PKG_VERSION"), "\",");
 
-/// The position of a span's part in a document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A separate document, for a local root.
-    Segment,
-    /// A separate document, for any other span.
-    Alone,
-    /// Within another document.
-    Nested,
-}
-
-/// How much of a span is written. If a document would be too large, detail is given up in this order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Detail {
-    Whole,
-    NoMetadata,
-    NoStacks,
-    /// No SQL, and at most 250 characters of every other text.
-    Short,
-    /// One exception, no annotation, no link.
-    Bare,
-}
-
-/// How a span was written into a document.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Written {
-    /// Whether a field was shortened or stripped.
-    pub(super) is_cut: bool,
-    pub(super) annotations: usize,
-}
-
 /// Writes spans of one service. Its lists are reused for each span.
 pub(super) struct Translator<'a> {
     origin: &'a Origin,
     /// Texts of the same service.
-    alike: &'a mut Alike,
+    cache: &'a mut TextCache,
     span: Reading<'a>,
     fields: Fields<'a>,
 }
 
 impl<'a> Translator<'a> {
-    pub(super) fn new(origin: &'a Origin, alike: &'a mut Alike) -> Self {
-        Self { origin, alike, span: Reading::empty(), fields: Fields::default() }
+    pub(super) fn new(origin: &'a Origin, cache: &'a mut TextCache) -> Self {
+        Self { origin, cache, span: Reading::empty(), fields: Fields::default() }
     }
 
     /// Appends a span's part of a document: an object that is left open, with at most `annotations` annotations. The `id` comes
     /// first, because the daemon looks for the first `"id":"…"` of a document.
     pub(super) fn write(
         &mut self,
-        (head, said): (&Head, &'a [u8]),
+        (head, content): (&Head, &'a [u8]),
         place: Place,
         detail: Detail,
         annotations: usize,
@@ -88,20 +56,20 @@ impl<'a> Translator<'a> {
         json.seconds(key!("start_time"), head.start);
         json.seconds(key!("end_time"), head.end);
         if detail > Detail::Whole {
-            return self.tell(head, said, place, detail, annotations, out);
+            return self.write_content(head, content, place, detail, annotations, out);
         }
-        match self.alike.find(place, said) {
+        match self.cache.find(place, content) {
             Some((text, written)) if written.annotations <= annotations => {
                 out.extend_from_slice(text);
                 written
             }
             _ => {
                 let start = out.len();
-                let written = self.tell(head, said, place, detail, annotations, out);
+                let written = self.write_content(head, content, place, detail, annotations, out);
                 if self.may_come_again()
                     && let Some(text) = out.get(start..)
                 {
-                    self.alike.keep(place, said, text, written);
+                    self.cache.keep(place, content, text, written);
                 }
                 written
             }
@@ -115,17 +83,17 @@ impl<'a> Translator<'a> {
         self.span.events.is_empty() && self.span.description.is_empty() && self.fields.had_room()
     }
 
-    /// Appends the content of `said`. Only the ids of exceptions may depend on the head.
-    fn tell(
+    /// Appends the content of `content`. Only the ids of exceptions may depend on the head.
+    fn write_content(
         &mut self,
         head: &Head,
-        said: &'a [u8],
+        content: &'a [u8],
         place: Place,
         detail: Detail,
         annotations: usize,
         out: &mut Vec<u8>,
     ) -> Written {
-        self.span.read(said);
+        self.span.read(content);
         self.fields.read(&self.span.attributes, &self.origin.indexed, annotations);
         let (span, fields) = (&self.span, &self.fields);
         let is_segment = place == Place::Segment;
@@ -147,12 +115,12 @@ impl<'a> Translator<'a> {
         if !is_segment {
             self.sql(&mut json, detail);
         }
-        let told = cause::write(&mut json, head.id, span, fields, is_call, detail);
+        let exceptions = cause::write(&mut json, head.id, span, fields, is_call, detail);
         if detail < Detail::Bare {
             self.annotations(&mut json, detail);
         }
         if detail < Detail::NoMetadata {
-            self.metadata(&mut json, is_segment, told);
+            metadata::write(&mut json, self.origin, (span, fields), is_segment, exceptions);
         }
         if detail < Detail::Bare {
             self.links(&mut json);
@@ -265,65 +233,6 @@ impl<'a> Translator<'a> {
         json.close();
     }
 
-    /// Writes everything that the document has no field for. The document's fields record the first `exceptions` exceptions.
-    fn metadata(&self, json: &mut Json<'_>, is_segment: bool, exceptions: usize) {
-        let Self { origin, span, fields, .. } = self;
-        json.open_at(key!("metadata"));
-        json.open_at(key!("otel"));
-        json.text(key!("name"), span.name);
-        json.text(key!("kind"), kind(&span.kind));
-        if exceptions > 0 && !span.description.is_empty() {
-            json.text(key!("status"), span.description);
-        }
-        let told = |class: Class, value| fields.tells(class, value, is_segment);
-        let attributes = span.attributes.iter().zip(&fields.classes);
-        let others = attributes.filter(|((_, value), class)| !told(**class, *value));
-        let mut is_open = false;
-        for ((key, value), _) in others {
-            if !mem::replace(&mut is_open, true) {
-                json.open_at(key!("attributes"));
-            }
-            json.value(*key, *value);
-        }
-        if is_open {
-            json.close();
-        }
-        if !span.events.is_empty() {
-            self.events(json, exceptions);
-        }
-        json.close();
-        if is_segment && !origin.metadata.is_empty() {
-            json.object(RESOURCE, &origin.metadata);
-        }
-        for (namespace, object) in &fields.metadata {
-            json.object(*namespace, object.as_str());
-        }
-        json.close();
-    }
-
-    /// Writes the events. Exceptions are included, with their time and everything that their fields do not record.
-    fn events(&self, json: &mut Json<'_>, mut exceptions: usize) {
-        json.open_list_at(key!("events"));
-        for event in &self.span.events {
-            json.open();
-            json.text(key!("name"), event.name);
-            json.seconds(key!("time"), event.time);
-            let is_told = cause::is_exception(event) && exceptions > 0;
-            exceptions -= usize::from(is_told);
-            let mut others =
-                event.attributes.iter().filter(|(key, value)| !(is_told && cause::tells(*key, *value))).peekable();
-            if others.peek().is_some() {
-                json.open_at(key!("attributes"));
-                for (key, value) in others {
-                    json.value(*key, *value);
-                }
-                json.close();
-            }
-            json.close();
-        }
-        json.close_list();
-    }
-
     fn links(&self, json: &mut Json<'_>) {
         if self.span.links.is_empty() {
             return;
@@ -375,14 +284,4 @@ fn trace(json: &mut Json<'_>, id: &[u8; 16]) {
     let [high, low] = [halves.first(), halves.last()].map(|half| ascii::hex(half.copied().unwrap_or_default()));
     let (epoch, unique) = high.split_at(8);
     json.plain(key!("trace_id"), [b"1-", epoch, b"-", unique, &low]);
-}
-
-fn kind(kind: &SpanKind) -> &'static str {
-    match kind {
-        SpanKind::Internal => "internal",
-        SpanKind::Server => "server",
-        SpanKind::Client => "client",
-        SpanKind::Producer => "producer",
-        SpanKind::Consumer => "consumer",
-    }
 }

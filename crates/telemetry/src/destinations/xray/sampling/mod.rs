@@ -12,7 +12,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use xray::rules::{MAX_STATISTICS, Statistics};
 
 use self::schedule::{Due, Schedule};
-use crate::config::Central;
+use crate::sampling::Central;
 use crate::span::rules::RuleSampler;
 use crate::suppression::suppress;
 
@@ -36,8 +36,8 @@ pub(crate) fn start(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()
         suppress();
         while let Some(rules) = poll.rules.upgrade() {
             match poll.schedule.due(poll.begun.elapsed()) {
-                Due::Rules => poll.ask_rules(&rules),
-                Due::Targets => poll.ask_targets(&rules),
+                Due::Rules => poll.poll_rules(&rules),
+                Due::Targets => poll.poll_targets(&rules),
                 Due::Nothing(left) => {
                     drop(rules);
                     thread::sleep(left);
@@ -61,7 +61,7 @@ struct Poll {
 }
 
 impl Poll {
-    fn ask_rules(&mut self, rules: &RuleSampler) {
+    fn poll_rules(&mut self, rules: &RuleSampler) {
         let asked = SystemTime::now();
         match self.client.rules() {
             Ok(found) => {
@@ -85,7 +85,7 @@ impl Poll {
         }
     }
 
-    fn ask_targets(&mut self, rules: &RuleSampler) {
+    fn poll_targets(&mut self, rules: &RuleSampler) {
         let statistics = rules.report(&self.client_id, SystemTime::now());
         let mut interval = None;
         let mut modified = None;

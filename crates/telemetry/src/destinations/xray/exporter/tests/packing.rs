@@ -18,7 +18,7 @@ fn children_are_within_their_parent_in_the_order_in_which_they_ended() {
     let nested = &root["subsegments"][0];
     assert!(["trace_id", "type", "parent_id"].iter().all(|key| nested.get(key).is_none()));
     assert_eq!((&orphan["type"], &orphan["parent_id"]), (&json!("subsegment"), &json!("0000000000000009")));
-    assert_eq!(fitted, Fitted::default());
+    assert_eq!(fitted, FitCounts::default());
 }
 
 #[test]
@@ -35,14 +35,14 @@ fn what_finds_no_room_goes_alone_and_is_counted() {
             .iter()
             .all(|(alone, _)| alone["parent_id"] == "0000000000000001" && alone["type"] == "subsegment")
     );
-    assert_eq!(fitted, Fitted { split: 4, ..Fitted::default() });
+    assert_eq!(fitted, FitCounts { split: 4, ..FitCounts::default() });
 }
 
 #[test]
 fn a_document_has_fifty_annotations_and_the_rest_is_metadata() {
     let annotated = |parent, id, count: usize| {
-        let tell = |span: &mut Recording| (0..count).for_each(|n| span.set(&format!("annotation.{id}_{n}"), n));
-        testing::within(parent, id).with(tell).record()
+        let record = |span: &mut Recording| (0..count).for_each(|n| span.set(&format!("annotation.{id}_{n}"), n));
+        testing::within(parent, id).with(record).record()
     };
     let batch = [annotated(Some(1), 2, 30), annotated(None, 1, 40)];
     let (documents, fitted) = packed(&batch, &origin(&[], &[]));
@@ -56,7 +56,7 @@ fn a_document_has_fifty_annotations_and_the_rest_is_metadata() {
 fn a_span_that_is_too_large_gives_up_metadata_first_and_then_stacks_and_texts() {
     let (text, stack) = ("💣".repeat(2_000), "0: frame of a stack that is long\n".repeat(200));
     let large = |attributes: usize, exceptions: usize, annotations: usize| {
-        let (document, fitted) = told_by(
+        let (document, fitted) = document_by(
             &origin(&[], &[]),
             testing::child(false).with(|span| {
                 span.set(DB_SYSTEM_NAME, "sqlite");

@@ -114,14 +114,14 @@ proptest! {
         exceptions in exceptions(),
     ) {
         let kind = [SpanKind::Server, SpanKind::Client, SpanKind::Internal, SpanKind::Producer, SpanKind::Consumer][kind].clone();
-        let tell = |span: &mut Recording, own: &[(String, Any)]| {
+        let record = |span: &mut Recording, own: &[(String, Any)]| {
             say(span, name.clone(), kind.clone(), own, &exceptions);
             if failed {
                 span.fail("timeout");
             }
         };
         let [child, root, orphan] = [(Some(1), 1 << 32, &nested), (None, 1, &attributes), (Some(9), 1 << 33, &attributes)]
-            .map(|(parent, id, own)| testing::within(parent, id).with(|span| tell(span, own)).record());
+            .map(|(parent, id, own)| testing::within(parent, id).with(|span| record(span, own)).record());
         let origin = Origin::new(&Resource::new(&service, None, &[]), &["indexed".to_owned(), "id".to_owned()]);
         let (documents, _) = packed(&[child, root, orphan], &origin);
         prop_assert_eq!(documents.iter().map(|(_, spans)| spans).sum::<usize>(), 3);

@@ -1,4 +1,5 @@
-//! The variables of one signal, its own before the general ones, and the endpoint that they describe.
+//! The variables of OTLP over HTTP. Each signal has its own before the general ones, so each has a separate endpoint. Which
+//! destination a signal's variables mean is for the destinations to [claim](Claim).
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +9,30 @@ use secrecy::SecretString;
 use settings::Settings;
 
 use super::certificates::{self, CertificateVariables, Certificates};
-use super::endpoint::{Endpoint, Protocol, TRACES};
-use super::headers::{Headers, TEAM, find, headers};
+use super::endpoint::{Endpoint, Protocol, Signal};
+use super::headers::{Headers, headers};
 use crate::address::{ExactUrl, Url};
 use crate::values;
 
 pub(crate) const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(crate) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-pub(crate) const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
+const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+/// The timeout of an export if no variable names one.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The signals, as variables and paths call them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Signal {
-    Traces,
-    Logs,
+/// The variables of both signals.
+pub(crate) struct OtlpVariables {
+    pub(crate) traces: SignalSettings,
+    pub(crate) logs: SignalSettings,
+    /// Whether `OTEL_LOGS_EXPORTER` requests log records. Without them, `logs` has no URL.
+    pub(crate) wants_logs: bool,
 }
 
-/// The variables of one signal, before it is known which destination its URL means.
+/// The variables of one signal.
 pub(crate) struct SignalSettings {
+    /// The destination that the variables mean.
+    pub(crate) owner: Owner,
     pub(crate) url: Option<Url>,
     /// The variable that gives the URL.
     pub(crate) url_by: &'static str,
@@ -38,20 +45,44 @@ pub(crate) struct SignalSettings {
     pub(crate) certificates: Certificates,
 }
 
+/// The names of a destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// As in start-up lines and in the ledger: `xray-otlp`.
+    pub(crate) name: &'static str,
+    /// As in sentences: `X-Ray`.
+    pub(crate) title: &'static str,
+}
+
+/// The collector, which gets what no other destination claims.
+pub(crate) const OTLP: Owner = Owner { name: "otlp", title: "a collector" };
+
+/// How surely the variables of a signal mean a destination. The surest claim wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claim {
+    None,
+    /// If no other destination claims the signal.
+    Default,
+    /// A header is the destination's.
+    Header,
+    /// The address is the destination's.
+    Address,
+}
+
 enum Compression {
     Gzip,
     None,
 }
 
 /// The protocol that a variable requests.
-enum Spoken {
+enum RequestedProtocol {
     Http(Protocol),
     /// Not supported here: HTTP with protobuf is used instead.
     Grpc,
 }
 
-/// The variables of a signal, which come before the general ones.
-struct Variables {
+/// The names of a signal's own variables, which come before the general ones.
+struct SignalVariables {
     endpoint: &'static str,
     headers: &'static str,
     timeout: &'static str,
@@ -61,10 +92,29 @@ struct Variables {
     certificates: CertificateVariables,
 }
 
-impl Signal {
-    fn variables(self) -> Variables {
-        match self {
-            Self::Traces => Variables {
+impl OtlpVariables {
+    pub(crate) fn read(settings: &mut Settings, wants_logs: bool) -> Self {
+        let base = url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
+        // The specification requires the base here. The whole URL of a signal is a common mistake with one meaning.
+        let base = base.map(|base| base.base());
+        let general = headers(settings, HEADERS);
+        let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
+        let mut logs = SignalSettings::read(settings, Signal::Logs, base.as_ref(), &general);
+        if !wants_logs {
+            if logs.url_by != COLLECTOR && settings.text(LOGS_EXPORTER).is_none() && !settings.is_wrong(LOGS_EXPORTER) {
+                let instead = format!("not used: no log records are sent; set {LOGS_EXPORTER}=otlp to send them");
+                settings.warn(logs.url_by, instead);
+            }
+            logs.url = None;
+        }
+        Self { traces, logs, wants_logs }
+    }
+}
+
+impl SignalVariables {
+    fn of(signal: Signal) -> Self {
+        match signal {
+            Signal::Traces => Self {
                 endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
                 headers: "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
                 timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
@@ -77,7 +127,7 @@ impl Signal {
                     key: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
                 },
             },
-            Self::Logs => Variables {
+            Signal::Logs => Self {
                 endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
                 headers: "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
                 timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
@@ -92,18 +142,11 @@ impl Signal {
             },
         }
     }
-
-    pub(crate) fn path(self) -> &'static str {
-        match self {
-            Self::Traces => TRACES,
-            Self::Logs => "/v1/logs",
-        }
-    }
 }
 
 impl SignalSettings {
-    pub(crate) fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
-        let own = signal.variables();
+    fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
+        let own = SignalVariables::of(signal);
         let expected = "the whole URL, such as http://localhost:4318/v1/traces";
         let url = url::<ExactUrl>(settings, own.endpoint, &[own.insecure, INSECURE], expected);
         let is_own = url.is_some() || settings.is_wrong(own.endpoint);
@@ -122,27 +165,17 @@ impl SignalSettings {
         };
         let timeout = values::timeout(settings, own.timeout).or(general_timeout).or(of_batch);
         Self {
+            owner: OTLP,
             url_by: if is_own { own.endpoint } else { COLLECTOR },
             url,
             headers: if has_headers { headers(settings, own.headers) } else { general.clone() },
             headers_by: if has_headers { own.headers } else { HEADERS },
-            timeout: timeout.unwrap_or(Duration::from_secs(10)),
+            timeout: timeout.unwrap_or(TIMEOUT),
             gzip: either(settings, own.compression, "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none")
                 .map(|compression| matches!(compression, Compression::Gzip)),
             protocol,
             certificates: Certificates::read(settings, &own.certificates),
         }
-    }
-
-    /// Whether the address, or the key in the headers, is Honeycomb's.
-    pub(crate) fn leads_to_honeycomb(&self) -> bool {
-        let is_honeycombs = self.url.as_ref().is_some_and(Url::is_honeycomb) || find(&self.headers, TEAM).is_some();
-        is_honeycombs && !self.leads_to_xray()
-    }
-
-    /// Whether the address is X-Ray's.
-    pub(crate) fn leads_to_xray(&self) -> bool {
-        self.url.as_ref().and_then(Url::xray_region).is_some()
     }
 
     /// The endpoint, with `certificates` if they were given for this address.
@@ -166,7 +199,7 @@ impl SignalSettings {
 }
 
 /// The URL in `variable`. Without a scheme it is plain HTTP if the first of the flags that is set says so.
-pub(crate) fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
+fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
 where
     T: FromStr,
     T::Err: fmt::Display,
@@ -181,16 +214,16 @@ where
 /// The encoding for a signal, and its URL for that protocol. The endpoint of gRPC has another port, and no path.
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-    let (own, expected) = (signal.variables().protocol, "http/protobuf or http/json");
+    let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf or http/json");
     let general = settings.parse(GENERAL, expected);
-    let (spoken, by) = match settings.parse(own, expected) {
-        Some(spoken) => (Some(spoken), own),
+    let (requested, by) = match settings.parse(own, expected) {
+        Some(requested) => (Some(requested), own),
         None => (general, GENERAL),
     };
-    match spoken {
+    match requested {
         None => (Protocol::Protobuf, url),
-        Some(Spoken::Http(protocol)) => (protocol, url),
-        Some(Spoken::Grpc) => {
+        Some(RequestedProtocol::Http(protocol)) => (protocol, url),
+        Some(RequestedProtocol::Grpc) => {
             settings.warn(by, "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317");
             let with_path = |url: Url| if is_own && url.is_bare() { url.base().join(signal.path()) } else { url };
             (Protocol::Protobuf, url.map(|url| with_path(url.at_http_port())))
@@ -224,7 +257,7 @@ impl FromStr for Compression {
     }
 }
 
-impl FromStr for Spoken {
+impl FromStr for RequestedProtocol {
     type Err = NoneOfThese;
 
     fn from_str(text: &str) -> Result<Self, NoneOfThese> {

@@ -11,7 +11,8 @@ use settings::Settings;
 use xray::Rules;
 use xray::rules::MAX_FILE_BYTES;
 
-use crate::address::{DaemonAddress, Url};
+use crate::address::Url;
+use crate::destinations::xray::address::DaemonAddress;
 use crate::span::sampler::{Root, Sampler};
 
 const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
@@ -49,7 +50,7 @@ pub(crate) struct Central {
 
 impl Sampling {
     /// `daemon` is the server of the rules unless the argument names another.
-    pub(super) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
+    pub(crate) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
         let name = settings.text(VARIABLE).map(|name| name.to_ascii_lowercase());
         match name.as_deref() {
             Some("xray") => {
@@ -63,45 +64,48 @@ impl Sampling {
     }
 
     /// Turns polling off.
-    pub(super) fn disable(&mut self) {
+    pub(crate) fn disable(&mut self) {
         if let Self::Xray(rules) = self {
             rules.central = None;
         }
     }
 }
 
-/// One of the specification's samplers; its default if none is named. An argument is read if the sampler takes one.
+/// One of the specification's samplers; the default if none is named. An argument is read if the sampler takes one.
 fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
-    let default = Sampler { root: Root::On, parent_based: true };
-    let name = match name {
-        Some(name) => name,
-        None if settings.is_wrong(VARIABLE) => return default,
-        None => "parentbased_always_on",
+    let Some(name) = name else {
+        if settings.is_wrong(VARIABLE) {
+            return Sampler::default();
+        }
+        return without_argument(settings, Sampler::default());
     };
     let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name), |root| (true, root));
-    let root = match root {
+    match root {
         "traceidratio" => {
             let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
-            return Sampler { root: Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)), parent_based };
+            Sampler { root: Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)), parent_based }
         }
         "jaeger_remote" => {
-            settings.warn(VARIABLE, format!("{name} is not supported; parentbased_always_on is used"));
-            return default;
+            settings.warn(VARIABLE, format!("{name} is not supported; {} is used", Sampler::default()));
+            Sampler::default()
         }
-        "always_on" => Root::On,
-        "always_off" => Root::Off,
+        "always_on" => without_argument(settings, Sampler { root: Root::On, parent_based }),
+        "always_off" => without_argument(settings, Sampler { root: Root::Off, parent_based }),
         _ => {
             let problem = format!(
                 "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_, or xray"
             );
             settings.fault(VARIABLE, problem);
-            return default;
+            Sampler::default()
         }
-    };
-    if settings.text(ARGUMENT).is_some() {
-        settings.warn(ARGUMENT, format!("is not read: the sampler is {name}, which takes no argument"));
     }
-    Sampler { root, parent_based }
+}
+
+fn without_argument(settings: &mut Settings, sampler: Sampler) -> Sampler {
+    if settings.text(ARGUMENT).is_some() {
+        settings.warn(ARGUMENT, format!("is not read: the sampler is {sampler}, which takes no argument"));
+    }
+    sampler
 }
 
 impl XrayRules {
@@ -112,7 +116,7 @@ impl XrayRules {
         let mut rules = Self { central: None, local: Rules::default(), file: None };
         let text = settings.text(ARGUMENT).unwrap_or_default();
         for member in text.split(',').map(str::trim).filter(|member| !member.is_empty()) {
-            if let Err(problem) = rules.take(member, &mut central) {
+            if let Err(problem) = rules.apply(member, &mut central) {
                 settings.fault(ARGUMENT, problem);
             }
         }
@@ -120,7 +124,7 @@ impl XrayRules {
         rules
     }
 
-    fn take(&mut self, member: &str, central: &mut Central) -> Result<(), String> {
+    fn apply(&mut self, member: &str, central: &mut Central) -> Result<(), String> {
         match member.split_once('=') {
             Some(("endpoint", url)) => {
                 let url = url.parse::<Url>().map_err(|error| {
@@ -200,21 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_asked_of_the_daemons_tcp_side_unless_the_argument_says_otherwise() {
+    fn rules_come_from_the_daemons_tcp_side_unless_the_argument_names_another() {
         assert_eq!(shown("", None), "xray (central at http://127.0.0.1:2000, else 1 a second and 5 %)");
         let daemon = Some("tcp:a:1 udp:b:2");
         assert_eq!(shown("", daemon), "xray (central at http://a:1, else 1 a second and 5 %)");
-        let told = shown("endpoint=http://localhost:2001, polling_interval=10", daemon);
-        assert_eq!(told, "xray (central at http://localhost:2001, else 1 a second and 5 %)");
+        let other = shown("endpoint=http://localhost:2001, polling_interval=10", daemon);
+        assert_eq!(other, "xray (central at http://localhost:2001, else 1 a second and 5 %)");
     }
 
     #[test]
-    fn every_fault_of_the_argument_is_told() {
+    fn every_fault_of_the_argument_is_reported() {
         let faults = read("endpoint=ftp://x,polling_interval=0,rules=/no/such/file,0.25", None).unwrap_err();
-        let told: Vec<&str> = faults.lines().collect();
-        assert_eq!(told.len(), 4, "{faults}");
-        assert!(told[0].contains("its scheme is not http or https") && told[1].contains("from 1 to 1800"), "{faults}");
-        assert!(told[2].contains("/no/such/file cannot be read") && told[3].contains("\"0.25\" means nothing"));
+        let lines: Vec<&str> = faults.lines().collect();
+        assert_eq!(lines.len(), 4, "{faults}");
+        assert!(
+            lines[0].contains("its scheme is not http or https") && lines[1].contains("from 1 to 1800"),
+            "{faults}"
+        );
+        assert!(lines[2].contains("/no/such/file cannot be read") && lines[3].contains("\"0.25\" means nothing"));
         let wrong = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         assert!(
             read(&format!("rules={wrong}"), None).unwrap_err().contains("is wrong: the sampling rules are not JSON")
@@ -222,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disabled_sdk_asks_nobody() {
+    fn a_disabled_sdk_polls_no_server() {
         let mut sampling = read("", None).unwrap();
         sampling.disable();
         assert_eq!(sampling.to_string(), "xray (1 a second and 5 %)");

@@ -1,23 +1,31 @@
 //! An endpoint's response to a batch, in either of OTLP's encodings. A success that is not an OTLP response confirms nothing.
 
-use std::collections::HashSet;
+use std::io::Read;
+use std::time::{Duration, SystemTime};
 
+use flate2::read::MultiGzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
 use prost::Message;
-use secrecy::{ExposeSecret, SecretString};
-use ureq::http::HeaderValue;
+use ureq::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::endpoint::Protocol;
 
-/// The most characters of a response that are examined.
-const MOST: usize = 4_096;
-/// The fewest letters and digits of a secret that is masked, and how many of them in a row reveal a part of it.
-const SHORTEST: usize = 6;
-const TELLING: usize = 8;
+/// The most bytes that are read of a response; the remaining bytes are not needed to understand it.
+pub(super) const LONGEST: u64 = 64 * 1024;
+
+/// The endpoint's response, as much of it as is read.
+pub(super) struct OtlpResponse {
+    pub(super) status: StatusCode,
+    pub(super) kind: Option<HeaderValue>,
+    /// AWS's name for the error, from a separate header.
+    pub(super) error: Option<HeaderValue>,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
+}
 
 /// The body of a refusal: `google.rpc.Status`, of which we read the message.
 #[derive(Clone, PartialEq, Message)]
-struct Refusal {
+struct RpcStatus {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(string, tag = "2")]
@@ -59,8 +67,8 @@ fn of_protobuf(body: &[u8]) -> Option<(usize, String)> {
 
 /// Parses an object that is empty or has only the message's one field, so that another service's response is not accepted.
 fn of_json(body: &[u8]) -> Option<(usize, String)> {
-    let answer: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let fields = answer.as_object()?;
+    let response: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let fields = response.as_object()?;
     let Some(partial) = fields.get("partialSuccess").or_else(|| fields.get("partial_success")) else {
         return fields.is_empty().then(|| (0, String::new()));
     };
@@ -77,10 +85,30 @@ fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
     kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.to_ascii_lowercase().contains(what))
 }
 
+/// The body of a response, without the gzip that its headers name. It is unchanged if they name none, or if it is not packed
+/// after all.
+pub(crate) fn unpacked(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
+    let coding = headers.get("content-encoding").and_then(|coding| coding.to_str().ok()).unwrap_or_default();
+    if !["gzip", "x-gzip"].iter().any(|gzip| coding.eq_ignore_ascii_case(gzip)) {
+        return body;
+    }
+    let mut plain = Vec::new();
+    match MultiGzDecoder::new(body.as_slice()).take(LONGEST).read_to_end(&mut plain) {
+        Ok(_) => plain,
+        Err(_) => body,
+    }
+}
+
+/// `Retry-After`: seconds or a date, [RFC 9110 §10.2.3](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3).
+pub(super) fn retry_after(after: &str) -> Option<Duration> {
+    let until = |date| httpdate::parse_http_date(date).ok().map(|until| until.duration_since(SystemTime::now()));
+    after.parse().map(Duration::from_secs).ok().or_else(|| until(after).map(Result::unwrap_or_default))
+}
+
 /// The words of a refusal: the error's name, if AWS gives one in a header or in the body, and the body's message.
-pub(super) fn said(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body: &[u8]) -> String {
+pub(super) fn refusal(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body: &[u8]) -> String {
     if is(kind, "protobuf") {
-        let message = Refusal::decode(body).map(|refusal| refusal.message).unwrap_or_default();
+        let message = RpcStatus::decode(body).map(|status| status.message).unwrap_or_default();
         return named(error.and_then(|error| error.to_str().ok()), &message);
     }
     if is(kind, "text/html") {
@@ -101,47 +129,6 @@ fn named(error: Option<&str>, message: &str) -> String {
     [name, message].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// A destination's words, to follow ours: on one line, of at most 300 characters, and without the secrets that the destination
-/// was sent and may repeat.
-pub(crate) fn told<'a>(secrets: impl Iterator<Item = &'a SecretString>, message: &str) -> String {
-    let message: Vec<char> = message.trim().chars().filter(|c| !c.is_control()).take(MOST).collect();
-    let line: String = masked(secrets, &message).chars().take(300).collect();
-    if line.is_empty() { line } else { format!(": {line}") }
-}
-
-/// `text` with `***` for each part that repeats so much of a secret that it is no coincidence. Letters and digits are compared,
-/// so that no quotes, breaks or escapes between them hide a secret.
-fn masked<'a>(secrets: impl Iterator<Item = &'a SecretString>, text: &[char]) -> String {
-    let letters: Vec<(usize, char)> = text.iter().copied().enumerate().filter(|(_, c)| c.is_alphanumeric()).collect();
-    let mut hidden = vec![false; text.len()];
-    for secret in secrets.map(ExposeSecret::expose_secret) {
-        let secret: Vec<char> = secret.chars().filter(|c| c.is_alphanumeric()).collect();
-        // A shorter text is not a key, and occurs in other words too.
-        if secret.len() < SHORTEST {
-            continue;
-        }
-        let length = secret.len().min(TELLING);
-        let parts: HashSet<&[char]> = secret.windows(length).collect();
-        for found in letters.windows(length) {
-            let spelt: Vec<char> = found.iter().map(|(_, c)| *c).collect();
-            if let (true, Some((first, _)), Some((last, _))) = (parts.contains(&*spelt), found.first(), found.last()) {
-                hidden.iter_mut().take(last + 1).skip(*first).for_each(|hidden| *hidden = true);
-            }
-        }
-    }
-    let mut masked = String::new();
-    let mut before = false;
-    for (c, hidden) in text.iter().zip(hidden) {
-        match (hidden, before) {
-            (true, false) => masked.push_str("***"),
-            (true, true) => {}
-            (false, _) => masked.push(*c),
-        }
-        before = hidden;
-    }
-    masked
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,26 +140,26 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_is_not_taken_is_counted_in_both_encodings() {
+    fn a_rejected_part_is_counted_in_both_encodings() {
         let json = |body: &[u8]| received(Protocol::Json, "application/json; charset=utf-8", body).unwrap();
-        let told = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}"#;
-        assert_eq!(json(told), (2, "no".to_owned()));
+        let partial = br#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"no"}}"#;
+        assert_eq!(json(partial), (2, "no".to_owned()));
         assert_eq!(json(br#"{"partialSuccess":{"rejectedLogRecords":3}}"#), (3, String::new()));
         assert_eq!(json(br#"{"partialSuccess":{"errorMessage":"slow"}}"#), (0, "slow".to_owned()));
         for empty in [b"{}".as_slice(), br#"{"partialSuccess":null}"#, br#"{"partialSuccess":{"rejectedSpans":-1}}"#] {
             assert_eq!(json(empty), (0, String::new()));
         }
-        let mut told = Vec::new();
-        bytes(&mut told, 1, &[8, 2, 0x12, 2, b'n', b'o']);
+        let mut partial = Vec::new();
+        bytes(&mut partial, 1, &[8, 2, 0x12, 2, b'n', b'o']);
         for kind in ["application/x-protobuf", "Application/Protobuf"] {
-            assert_eq!(received(Protocol::Protobuf, kind, &told), Ok((2, "no".to_owned())));
+            assert_eq!(received(Protocol::Protobuf, kind, &partial), Ok((2, "no".to_owned())));
             assert_eq!(received(Protocol::Protobuf, kind, b""), Ok((0, String::new())));
         }
         assert_eq!(received(Protocol::Protobuf, "", b""), Ok((0, String::new())));
     }
 
     #[test]
-    fn a_success_that_is_no_response_of_otlp_confirms_nothing() {
+    fn a_success_that_is_not_an_otlp_response_confirms_nothing() {
         use Protocol::{Json, Protobuf};
         for (protocol, kind, body, what) in [
             (Protobuf, "text/html; charset=utf-8", b"<!doctype html>".as_slice(), "a web page (text/html)"),
@@ -192,41 +179,19 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_said_back_is_not_repeated() {
-        let secrets: [SecretString; 2] = ["Bearer canary-key".into(), "4".into()];
-        let told = |message| told(secrets.iter(), message);
-        assert_eq!(told("no token canary-key in\r\n401"), ": no token *** in401");
-        let long = format!("{}canary-key", "x".repeat(295));
-        assert!(!told(&long).contains("can"), "masked before it is cut");
-        assert_eq!(told(" \n"), "");
-    }
-
-    #[test]
-    fn a_key_that_is_taken_apart_is_not_repeated_either() {
-        let key = "IQoJb3JpZ2luX2VjEPT/abc+def==4TTT";
-        let secrets: [SecretString; 1] = [key.into()];
-        let broken: Vec<String> = key.chars().map(|c| format!("{c} \n")).collect();
-        let apart = [broken.concat(), key.replace('/', "\\/"), key.replace('/', "\n/\t"), format!("<{}>", &key[5..20])];
-        for echo in apart {
-            assert_eq!(told(secrets.iter(), &format!("no {echo} here")).matches("***").count(), 1, "{echo}");
-        }
-        assert_eq!(told(secrets.iter(), "Jb3JpZ is short"), ": Jb3JpZ is short");
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_its_own_words() {
+    fn a_refusal_is_quoted() {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
-        let status = Refusal { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
-        assert_eq!(said(Some(&protobuf), None, &status), "unknown API key");
+        let status = RpcStatus { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
+        assert_eq!(refusal(Some(&protobuf), None, &status), "unknown API key");
         let json = HeaderValue::from_static("application/json");
-        assert_eq!(said(Some(&json), None, br#"{"code":16,"message":"no key"}"#), "no key");
+        assert_eq!(refusal(Some(&json), None, br#"{"code":16,"message":"no key"}"#), "no key");
         for kind in ["application/json; charset=utf-8", "Application/JSON"].map(HeaderValue::from_static) {
-            assert_eq!(said(Some(&kind), None, br#"{"message":"no key"}"#), "no key", "{kind:?}");
+            assert_eq!(refusal(Some(&kind), None, br#"{"message":"no key"}"#), "no key", "{kind:?}");
         }
         let page = HeaderValue::from_static("Text/HTML; charset=UTF-8");
-        assert!(said(Some(&page), None, b"<html>").starts_with("a web page"));
-        assert_eq!(said(None, None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
-        assert_eq!(said(Some(&protobuf), None, b"\xff\xff"), "");
+        assert!(refusal(Some(&page), None, b"<html>").starts_with("a web page"));
+        assert_eq!(refusal(None, None, b"{\"error\":\"slow down\"}"), "{\"error\":\"slow down\"}");
+        assert_eq!(refusal(Some(&protobuf), None, b"\xff\xff"), "");
     }
 
     #[test]
@@ -235,12 +200,21 @@ mod tests {
             (HeaderValue::from_static("application/json"), HeaderValue::from_static("application/x-amz-json-1.1"));
         let name = HeaderValue::from_static("ThrottlingException:http://internal.amazon.com/coral/");
         assert_eq!(
-            said(Some(&json), Some(&name), br#"{"message":"Rate exceeded"}"#),
+            refusal(Some(&json), Some(&name), br#"{"message":"Rate exceeded"}"#),
             "ThrottlingException: Rate exceeded"
         );
         let body = br#"{"__type":"com.amazon.coral.service#ExpiredTokenException","Message":"it is expired"}"#;
-        assert_eq!(said(Some(&amz), None, body), "ExpiredTokenException: it is expired");
-        assert_eq!(said(Some(&json), Some(&name), b""), "ThrottlingException");
-        assert_eq!(said(Some(&json), None, br#"{"message":null,"a":1}"#), r#"{"message":null,"a":1}"#);
+        assert_eq!(refusal(Some(&amz), None, body), "ExpiredTokenException: it is expired");
+        assert_eq!(refusal(Some(&json), Some(&name), b""), "ThrottlingException");
+        assert_eq!(refusal(Some(&json), None, br#"{"message":null,"a":1}"#), r#"{"message":null,"a":1}"#);
+    }
+
+    #[test]
+    fn a_pause_is_requested_in_seconds_or_by_a_date() {
+        assert_eq!(retry_after("120"), Some(Duration::from_secs(120)));
+        let soon = retry_after(&httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60))).unwrap();
+        assert!((30..=60).contains(&soon.as_secs()), "{soon:?}");
+        assert_eq!(retry_after("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO), "it is over");
+        assert_eq!(retry_after("soon"), None);
     }
 }

@@ -3,7 +3,7 @@
 //! short time, and is copied from then on. The number of kept texts is bounded, and the least recently used are replaced. A span
 //! without a kept text is written as usual. Does no I/O.
 
-use super::translate::{Place, Written};
+use super::part::{Place, Written};
 
 /// Sets, of two texts each.
 const SETS: usize = 64;
@@ -14,7 +14,7 @@ const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Texts by the content of the spans that they were written from.
 #[derive(Default)]
-pub(super) struct Alike(Vec<Set>);
+pub(super) struct TextCache(Vec<Set>);
 
 #[derive(Default)]
 struct Set {
@@ -29,36 +29,36 @@ struct Kept {
     /// The span's content, followed by the text.
     bytes: Vec<u8>,
     /// Bytes of the span's content.
-    said: usize,
+    content: usize,
     is_segment: bool,
     written: Written,
 }
 
-impl Alike {
-    /// The text for a span with the content `said` at `place`, and how it was written.
-    pub(super) fn find(&mut self, place: Place, said: &[u8]) -> Option<(&[u8], Written)> {
-        let Set { kept, .. } = self.0.get_mut(set_of(sum(place, said)))?;
-        if kept.last().is_some_and(|last| last.text(place, said).is_some()) {
+impl TextCache {
+    /// The text for a span with the content `content` at `place`, and how it was written.
+    pub(super) fn find(&mut self, place: Place, content: &[u8]) -> Option<(&[u8], Written)> {
+        let Set { kept, .. } = self.0.get_mut(set_of(sum(place, content)))?;
+        if kept.last().is_some_and(|last| last.text(place, content).is_some()) {
             kept.reverse();
         }
         let first = kept.first()?;
-        Some((first.text(place, said)?, first.written))
+        Some((first.text(place, content)?, first.written))
     }
 
     /// Receives a text that was not found, and keeps it if it was written before. It replaces the least recently used text of its
     /// set.
-    pub(super) fn keep(&mut self, place: Place, said: &[u8], text: &[u8], written: Written) {
+    pub(super) fn keep(&mut self, place: Place, content: &[u8], text: &[u8], written: Written) {
         if self.0.is_empty() {
             self.0.resize_with(SETS, Default::default);
         }
-        let sum = sum(place, said);
+        let sum = sum(place, content);
         let Some(set) = self.0.get_mut(set_of(sum)) else { return };
         if !set.written.contains(&sum) {
             let [last, _] = set.written;
             set.written = [sum, last];
             return;
         }
-        let length = said.len() + text.len();
+        let length = content.len() + text.len();
         if length > MOST {
             return;
         }
@@ -66,27 +66,27 @@ impl Alike {
         if let Some(kept) = set.kept.first_mut() {
             kept.bytes.clear();
             kept.bytes.reserve_exact(length);
-            kept.bytes.extend_from_slice(said);
+            kept.bytes.extend_from_slice(content);
             kept.bytes.extend_from_slice(text);
-            (kept.said, kept.is_segment, kept.written) = (said.len(), place == Place::Segment, written);
+            (kept.content, kept.is_segment, kept.written) = (content.len(), place == Place::Segment, written);
         }
     }
 }
 
 impl Kept {
-    fn text(&self, place: Place, said: &[u8]) -> Option<&[u8]> {
-        let (own, text) = self.bytes.split_at_checked(self.said)?;
-        (!text.is_empty() && self.is_segment == (place == Place::Segment) && own == said).then_some(text)
+    fn text(&self, place: Place, content: &[u8]) -> Option<&[u8]> {
+        let (own, text) = self.bytes.split_at_checked(self.content)?;
+        (!text.is_empty() && self.is_segment == (place == Place::Segment) && own == content).then_some(text)
     }
 }
 
 /// Computed in four independent parts. An attacker who makes two texts have the same sum, or fall into the same set, only causes
 /// them to be written again.
-fn sum(place: Place, said: &[u8]) -> u64 {
-    let (blocks, rest) = said.as_chunks::<32>();
+fn sum(place: Place, content: &[u8]) -> u64 {
+    let (blocks, rest) = content.as_chunks::<32>();
     let mut last = [0; 32];
     last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
-    let mut sums = [(said.len() as u64) << 1 | u64::from(place == Place::Segment); 4];
+    let mut sums = [(content.len() as u64) << 1 | u64::from(place == Place::Segment); 4];
     for block in blocks.iter().chain([&last]) {
         let (words, _) = block.as_chunks();
         for (sum, word) in sums.iter_mut().zip(words) {
@@ -105,12 +105,12 @@ fn set_of(sum: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn said(number: usize) -> Vec<u8> {
+    fn content(number: usize) -> Vec<u8> {
         format!("{number}").repeat(9).into_bytes()
     }
 
     fn set(number: usize) -> usize {
-        set_of(sum(Place::Segment, &said(number)))
+        set_of(sum(Place::Segment, &content(number)))
     }
 
     /// Numbers whose texts fall into one set.
@@ -120,76 +120,76 @@ mod tests {
     }
 
     /// Whether a text for `number` is kept; checks that it is the right text.
-    fn has(alike: &mut Alike, number: usize) -> bool {
+    fn has(cache: &mut TextCache, number: usize) -> bool {
         let found =
-            alike.find(Place::Segment, &said(number)).map(|(text, written)| (text.to_vec(), written.annotations));
+            cache.find(Place::Segment, &content(number)).map(|(text, written)| (text.to_vec(), written.annotations));
         found.inspect(|found| assert_eq!(*found, (format!("text {number}").into_bytes(), number))).is_some()
     }
 
     /// Writes the text of `number` so many times.
-    fn write(alike: &mut Alike, number: usize, times: usize) {
+    fn write(cache: &mut TextCache, number: usize, times: usize) {
         let written = Written { is_cut: false, annotations: number };
         for _ in 0..times {
-            assert!(!has(alike, number));
-            alike.keep(Place::Segment, &said(number), format!("text {number}").as_bytes(), written);
+            assert!(!has(cache, number));
+            cache.keep(Place::Segment, &content(number), format!("text {number}").as_bytes(), written);
         }
     }
 
     #[test]
-    fn a_text_is_found_by_all_that_was_said() {
-        let mut alike = Alike::default();
-        write(&mut alike, 1, 2);
-        assert!(has(&mut alike, 1));
-        assert!(alike.find(Place::Nested, &said(1)).is_none());
-        let mut other = said(1);
+    fn a_text_is_found_by_its_whole_content() {
+        let mut cache = TextCache::default();
+        write(&mut cache, 1, 2);
+        assert!(has(&mut cache, 1));
+        assert!(cache.find(Place::Nested, &content(1)).is_none());
+        let mut other = content(1);
         other.pop();
-        assert!(alike.find(Place::Segment, &other).is_none());
+        assert!(cache.find(Place::Segment, &other).is_none());
     }
 
     #[test]
     fn a_subsegments_text_is_one_wherever_it_stands() {
-        let mut alike = Alike::default();
+        let mut cache = TextCache::default();
         for place in [Place::Nested, Place::Alone] {
-            assert!(alike.find(place, b"said").is_none());
-            alike.keep(place, b"said", b"text", Written::default());
+            assert!(cache.find(place, b"content").is_none());
+            cache.keep(place, b"content", b"text", Written::default());
         }
-        assert!([Place::Nested, Place::Alone].iter().all(|place| alike.find(*place, b"said").is_some()));
+        assert!([Place::Nested, Place::Alone].iter().all(|place| cache.find(*place, b"content").is_some()));
     }
 
     #[test]
     fn two_of_one_set_that_take_turns_are_kept() {
-        let (mut alike, numbers) = (Alike::default(), together::<2>());
+        let (mut cache, numbers) = (TextCache::default(), together::<2>());
         for _ in 0..2 {
-            numbers.iter().for_each(|number| write(&mut alike, *number, 1));
+            numbers.iter().for_each(|number| write(&mut cache, *number, 1));
         }
-        assert_eq!(numbers.map(|number| has(&mut alike, number)), [true; 2]);
+        assert_eq!(numbers.map(|number| has(&mut cache, number)), [true; 2]);
     }
 
     #[test]
     fn of_three_in_a_set_the_one_that_was_used_last_stays() {
-        let (mut alike, numbers) = (Alike::default(), together());
+        let (mut cache, numbers) = (TextCache::default(), together());
         let [first, second, third, once] = numbers;
-        write(&mut alike, first, 2);
-        write(&mut alike, second, 2);
-        assert!(has(&mut alike, first));
-        write(&mut alike, third, 2);
-        write(&mut alike, once, 1);
-        assert_eq!(numbers.map(|number| has(&mut alike, number)), [true, false, true, false]);
+        write(&mut cache, first, 2);
+        write(&mut cache, second, 2);
+        assert!(has(&mut cache, first));
+        write(&mut cache, third, 2);
+        write(&mut cache, once, 1);
+        assert_eq!(numbers.map(|number| has(&mut cache, number)), [true, false, true, false]);
     }
 
     #[test]
     fn however_many_come_a_bounded_number_is_kept() {
-        let mut alike = Alike::default();
-        (0..10_000).for_each(|number| write(&mut alike, number, 2));
-        let kept = (0..10_000).filter(|number| has(&mut alike, *number)).count();
+        let mut cache = TextCache::default();
+        (0..10_000).for_each(|number| write(&mut cache, number, 2));
+        let kept = (0..10_000).filter(|number| has(&mut cache, *number)).count();
         // The numbers spread over every set.
         assert_eq!(kept, 2 * SETS);
         for _ in 0..2 {
-            assert!(alike.find(Place::Segment, b"long").is_none());
-            alike.keep(Place::Segment, b"long", &[b'x'; MOST], Written::default());
+            assert!(cache.find(Place::Segment, b"long").is_none());
+            cache.keep(Place::Segment, b"long", &[b'x'; MOST], Written::default());
         }
-        assert!(alike.find(Place::Segment, b"long").is_none());
-        let bytes: usize = alike.0.iter().flat_map(|set| &set.kept).map(|kept| kept.bytes.capacity()).sum();
+        assert!(cache.find(Place::Segment, b"long").is_none());
+        let bytes: usize = cache.0.iter().flat_map(|set| &set.kept).map(|kept| kept.bytes.capacity()).sum();
         assert!(bytes <= 2 * SETS * MOST, "{bytes}");
     }
 }

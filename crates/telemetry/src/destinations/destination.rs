@@ -1,0 +1,124 @@
+//! What every destination has: a name, settings that turn it on or off, an exporter and a probe. The modules above this one know
+//! destinations only by this.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use settings::Settings;
+
+use super::otlp::variables::{Claim, OtlpVariables, Owner, SignalSettings};
+use crate::pipeline::{Pace, Queue};
+use crate::probe::Report;
+use crate::resource::Resource;
+
+/// Variables for a child process; `None` stands for a variable that must be unset.
+pub(crate) type Variables = Vec<(&'static str, Option<String>)>;
+
+/// A destination that is on, with its settings.
+pub(crate) trait Destination: fmt::Debug + Send {
+    /// Reads the settings. `otlp` has the variables of OTLP, which may mean this destination.
+    fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Self>
+    where
+        Self: Sized;
+
+    /// The address, without secrets.
+    fn address(&self) -> String;
+
+    /// The address and how records are sent there: `https://api.honeycomb.io/v1/traces, http/protobuf, gzip`.
+    fn summary(&self) -> String {
+        self.address()
+    }
+
+    /// What the service identifies itself with, without secrets, to follow the name of a variable.
+    fn identity(&self) -> String {
+        String::new()
+    }
+
+    /// The address of log records, if the destination receives them.
+    fn logs(&self) -> Option<String> {
+        None
+    }
+
+    /// The same destination for log records alone, if it receives them.
+    fn without_spans(self: Box<Self>) -> Option<Box<dyn Destination>> {
+        None
+    }
+
+    /// The destination's own variables, if some of OTLP's turned it on. `None` if its own variables cannot express the same: a
+    /// child process must then keep OTLP's.
+    fn own_variables(&self) -> Option<Variables> {
+        Some(Vec::new())
+    }
+
+    /// The variables with which OTLP's, which turned this destination on, can turn on another one for spans. `None` if they
+    /// cannot: they name the place where spans go.
+    fn variables_beside(&self) -> Option<Variables> {
+        None
+    }
+
+    /// Starts the exporters.
+    ///
+    /// # Errors
+    /// A thread cannot be started.
+    fn start(&self, start: &Start<'_>) -> io::Result<Queues>;
+
+    /// Checks whether the destination would accept spans and log records now.
+    fn probe(&self, report: &mut Report);
+}
+
+/// What the exporters of every destination need.
+pub(crate) struct Start<'a> {
+    pub(crate) resource: &'a Resource,
+    /// The pace of spans.
+    pub(crate) pace: Pace,
+    /// The pace of log records.
+    pub(crate) log_pace: Pace,
+}
+
+/// The queues of one destination.
+#[derive(Default)]
+pub(crate) struct Queues {
+    pub(crate) spans: Option<Arc<Queue>>,
+    pub(crate) logs: Option<Arc<Queue>>,
+}
+
+/// A destination that is on or off, and why.
+#[derive(Debug)]
+pub(crate) enum Switch<T> {
+    /// On, because of the named variable.
+    On(T, &'static str),
+    /// Off, for this reason.
+    Off(String),
+}
+
+impl<T> Switch<T> {
+    /// Off, because `variable` is not set, or because it is invalid, which is a separate fault.
+    pub(crate) fn unset(settings: &Settings, variable: &str) -> Self {
+        let is = if settings.is_wrong(variable) { "is wrong" } else { "is not set" };
+        Self::Off(format!("{variable} {is}"))
+    }
+}
+
+/// A destination before its settings are read: its line in the list of destinations.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    pub(crate) owner: Owner,
+    /// The feature of this crate that has the exporter.
+    pub(crate) feature: &'static str,
+    pub(crate) is_built: bool,
+    /// How surely the variables of OTLP for a signal mean this destination.
+    pub(crate) claim: fn(&SignalSettings) -> Claim,
+    pub(crate) read: fn(&mut Settings, &OtlpVariables) -> Switch<Box<dyn Destination>>,
+}
+
+/// [`Destination::read`], for [`Kind::read`].
+pub(crate) fn read<D: Destination + 'static>(
+    settings: &mut Settings,
+    otlp: &OtlpVariables,
+) -> Switch<Box<dyn Destination>> {
+    match D::read(settings, otlp) {
+        Switch::On(destination, by) => Switch::On(Box::new(destination), by),
+        Switch::Off(why) => Switch::Off(why),
+    }
+}

@@ -1,0 +1,166 @@
+//! The variables of Honeycomb: its own, and those of OTLP if they lead there. Each signal goes where its own variables lead;
+//! headers that were given for one address go to no other.
+
+use ::http::{HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use settings::Settings;
+
+use super::key::Key;
+use crate::address::Url;
+use crate::destinations::destination::{Switch, Variables};
+use crate::destinations::otlp::endpoint::{Endpoint, Endpoints, Signal};
+use crate::destinations::otlp::headers::{Headers, QUOTES, find};
+use crate::destinations::otlp::settings::require_private;
+use crate::destinations::otlp::variables::{Claim, HEADERS, OtlpVariables, Owner, SignalSettings};
+
+pub(crate) const HONEYCOMB: Owner = Owner { name: "honeycomb", title: "Honeycomb" };
+
+pub(crate) const TEAM: &str = "x-honeycomb-team";
+pub(crate) const DATASET: &str = "x-honeycomb-dataset";
+
+const KEY_VARIABLE: &str = "HONEYCOMB_API_KEY";
+const ENDPOINT_VARIABLE: &str = "HONEYCOMB_API_ENDPOINT";
+const DATASET_VARIABLE: &str = "HONEYCOMB_DATASET";
+pub(crate) const DEFAULT_ADDRESS: &str = "https://api.honeycomb.io";
+
+/// Honeycomb, on.
+#[derive(Debug)]
+pub(crate) struct Honeycomb {
+    pub(crate) endpoints: Endpoints,
+    pub(crate) key: Key,
+    /// Log records are requested, and Honeycomb does not get them.
+    pub(super) is_without_logs: bool,
+}
+
+/// What every request to Honeycomb needs, for any signal.
+struct Access {
+    base: Url,
+    key: SecretString,
+    dataset: Option<SecretString>,
+}
+
+/// Whether the address, or the key in the headers, is Honeycomb's.
+pub(super) fn claim(signal: &SignalSettings) -> Claim {
+    if signal.url.as_ref().is_some_and(is_honeycomb) {
+        Claim::Address
+    } else if find(&signal.headers, TEAM).is_some() {
+        Claim::Header
+    } else {
+        Claim::None
+    }
+}
+
+fn is_honeycomb(url: &Url) -> bool {
+    let host = url.host();
+    host == "honeycomb.io" || host.ends_with(".honeycomb.io")
+}
+
+/// Reads Honeycomb's own variables, then those of OTLP.
+pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Honeycomb> {
+    let OtlpVariables { traces, logs, wants_logs } = otlp;
+    let key = key(settings);
+    let dataset = dataset(settings);
+    let at = settings.parse::<Url>(ENDPOINT_VARIABLE, "a URL such as https://api.eu1.honeycomb.io");
+    let at = at.map(|at| at.base());
+    let in_headers = key_in_headers(settings, traces, key.as_ref());
+    let is_ours = traces.owner == HONEYCOMB;
+    let by = if key.is_some() { KEY_VARIABLE } else { traces.headers_by };
+    let Some(key) = key.or(in_headers) else {
+        let is_key_wrong = settings.is_wrong(KEY_VARIABLE) || settings.is_wrong(traces.headers_by);
+        if is_ours && !is_key_wrong {
+            let problem = format!("is Honeycomb's but no key is set; set {KEY_VARIABLE}, or {HEADERS}=\"{TEAM}=KEY\"");
+            settings.fault(traces.url_by, problem);
+        }
+        return Switch::unset(settings, KEY_VARIABLE);
+    };
+    let dataset = dataset.or_else(|| is_ours.then(|| find(&traces.headers, DATASET)).flatten());
+    let has_dataset = dataset.is_some() || settings.is_wrong(DATASET_VARIABLE);
+    let shown = Key::new(key.clone());
+    if let Some(problem) = shown.problem(has_dataset) {
+        settings.fault(by, problem);
+    }
+    let own = |of: &SignalSettings| of.url.clone().filter(|_| of.owner == HONEYCOMB && at.is_none());
+    let of_traces = own(traces);
+    let (base, named) = match (&at, &of_traces) {
+        (Some(at), _) => (at.clone(), ENDPOINT_VARIABLE),
+        (None, Some(url)) => (url.base(), traces.url_by),
+        (None, None) => (Url::of(DEFAULT_ADDRESS), traces.url_by),
+    };
+    require_private(settings, named, &base);
+    let access = Access { base, key, dataset };
+    // If OTLP's variables lead here, they are the address of everything, unless the logs have a separate one.
+    let takes_logs = *wants_logs && (logs.owner == HONEYCOMB || !is_ours);
+    let of_logs = own(logs);
+    let endpoints = Endpoints {
+        traces: Some(access.endpoint(settings, traces, of_traces, Signal::Traces)),
+        logs: takes_logs.then(|| access.endpoint(settings, logs, of_logs, Signal::Logs)),
+    };
+    Switch::On(Honeycomb { endpoints, key: shown, is_without_logs: *wants_logs && !takes_logs }, by)
+}
+
+impl Honeycomb {
+    /// Honeycomb's own variables. They have no further headers, no path other than OTLP's and no certificates, and they send log
+    /// records to Honeycomb if any are requested.
+    pub(super) fn own_variables(&self) -> Option<Variables> {
+        let traces = self.endpoints.traces.as_ref()?;
+        let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
+        let is_plain = !traces.has_certificates
+            && traces.url.as_str().ends_with(Signal::Traces.path())
+            && traces.headers.iter().all(|(name, _)| is_known(name));
+        (is_plain && !self.is_without_logs).then(|| {
+            vec![
+                (ENDPOINT_VARIABLE, Some(traces.url.base().to_string())),
+                (KEY_VARIABLE, traces.header(TEAM)),
+                (DATASET_VARIABLE, traces.header(DATASET)),
+            ]
+        })
+    }
+}
+
+impl Access {
+    /// The endpoint at `url`, with what was given for that address; without a `url`, the endpoint below the base.
+    fn endpoint(&self, settings: &mut Settings, of: &SignalSettings, url: Option<Url>, signal: Signal) -> Endpoint {
+        let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
+        let mut headers: Headers = others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
+        headers.push((HeaderName::from_static(TEAM), self.key.clone()));
+        headers.extend(self.dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
+        let certificates = url.as_ref().map(|_| &of.certificates);
+        let url = url.unwrap_or_else(|| self.base.join(signal.path()));
+        // Honeycomb is far away and asks for gzip.
+        of.endpoint(settings, url, headers, true, certificates)
+    }
+}
+
+/// The key in Honeycomb's own variable. No fault repeats it.
+fn key(settings: &mut Settings) -> Option<SecretString> {
+    let text = settings.text(KEY_VARIABLE)?;
+    if !text.chars().all(|c| c.is_ascii_graphic() && !QUOTES.contains(&c)) {
+        let problem = "holds a quote, a space or a character outside ASCII; give it alone, as it was copied";
+        settings.fault(KEY_VARIABLE, problem);
+    }
+    Some(text.into())
+}
+
+/// The name of a dataset, which may have spaces.
+fn dataset(settings: &mut Settings) -> Option<SecretString> {
+    let text = settings.text(DATASET_VARIABLE)?;
+    if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
+        let problem = "holds a quote, a control character or one outside ASCII; give the name alone";
+        settings.fault(DATASET_VARIABLE, problem);
+    }
+    Some(text.into())
+}
+
+/// The key that the variables of OTLP have among their headers, as Honeycomb's documentation writes it.
+fn key_in_headers(
+    settings: &mut Settings,
+    traces: &SignalSettings,
+    key: Option<&SecretString>,
+) -> Option<SecretString> {
+    let found = find(&traces.headers, TEAM)?;
+    if key.is_some_and(|key| key.expose_secret() != found.expose_secret()) {
+        let problem = format!("differs from {TEAM} in {}; give the key in one of the two", traces.headers_by);
+        settings.fault(KEY_VARIABLE, problem);
+    }
+    Some(found)
+}

@@ -1,0 +1,238 @@
+//! The message of an export, in either of OTLP's encodings, compressed if the endpoint wants it. Its buffers are reused.
+
+use std::io;
+
+use flate2::{Compress, Compression, FlushCompress, Status};
+use opentelemetry_semantic_conventions::SCHEMA_URL;
+use otlp::wire::{bytes, field_len, head};
+
+use super::endpoint::{Endpoint, Protocol, Signal};
+use super::json;
+use crate::pipeline::Record;
+
+/// The size of gzip's window, the largest: 32 KiB.
+const WINDOW: u8 = 15;
+
+/// Writes one message after another.
+pub(crate) struct MessageWriter {
+    signal: Signal,
+    protocol: Protocol,
+    /// The resource, encoded as field 1 of `ResourceSpans` and `ResourceLogs`.
+    resource: Vec<u8>,
+    /// The scope, encoded as field 1 of `ScopeSpans` and `ScopeLogs`.
+    scope: Vec<u8>,
+    /// The version of the conventions that our spans follow, encoded as field 3 of both.
+    schema: Vec<u8>,
+    /// Compresses, if the endpoint wants it.
+    gzip: Option<Compress>,
+    /// The last message, and the same compressed.
+    message: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl MessageWriter {
+    /// For `signal` of the process that `resource`, an encoded message, describes.
+    pub(crate) fn new(endpoint: &Endpoint, signal: Signal, resource: &[u8]) -> Self {
+        let mut scope = Vec::new();
+        bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
+        bytes(&mut scope, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        let mut schema = Vec::new();
+        bytes(&mut schema, 3, SCHEMA_URL.as_bytes());
+        Self {
+            signal,
+            protocol: endpoint.protocol,
+            resource: as_field(resource),
+            scope: as_field(&scope),
+            schema,
+            gzip: endpoint.gzip.then(|| Compress::new_gzip(Compression::fast(), WINDOW)),
+            message: Vec::new(),
+            packed: Vec::new(),
+        }
+    }
+
+    /// The last message, as it is sent.
+    pub(super) fn body(&self) -> &[u8] {
+        if self.gzip.is_some() { &self.packed } else { &self.message }
+    }
+
+    /// Writes the message of an export and packs it as the endpoint wants it. The records of each maker are in one scope within one
+    /// resource.
+    pub(crate) fn write(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
+        self.message.clear();
+        let (message, scope) = (&mut self.message, &self.scope);
+        let makers = Record::makers(batch);
+        if makers.is_empty() || batch.iter().any(|record| record.is_of(None)) {
+            part(message, &self.resource, scope, &self.schema, batch.iter().filter(|record| record.is_of(None)));
+        }
+        for maker in &makers {
+            let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
+            // The conventions that another maker follows are not known.
+            part(message, &as_field(maker.encoding()), scope, &[], of_maker);
+        }
+        if self.protocol == Protocol::Json {
+            self.message = json::of(self.signal, &self.message);
+        }
+        let Some(gzip) = &mut self.gzip else { return Ok(&self.message) };
+        gzip.reset();
+        self.packed.clear();
+        // Data that cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
+        self.packed.reserve(self.message.len() + self.message.len() / 1_000 + 64);
+        match gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
+            Status::StreamEnd => Ok(&self.packed),
+            Status::Ok | Status::BufError => Err(io::Error::other("gzip did not come to its end")),
+        }
+    }
+}
+
+/// Appends `records` within one scope within one resource, both with the same `schema`.
+fn part<'a>(
+    message: &mut Vec<u8>,
+    resource: &[u8],
+    scope: &[u8],
+    schema: &[u8],
+    records: impl Iterator<Item = &'a Record> + Clone,
+) {
+    let records_length: usize = records.clone().map(|record| field_len(record.len())).sum();
+    let length = scope.len() + records_length + schema.len();
+    head(message, 1, resource.len() + field_len(length) + schema.len());
+    message.extend_from_slice(resource);
+    head(message, 2, length);
+    message.extend_from_slice(scope);
+    for record in records {
+        bytes(message, 2, record);
+    }
+    message.extend_from_slice(schema);
+    message.extend_from_slice(schema);
+}
+
+/// `payload` as field 1, which is the field of a resource and of a scope in the message around them.
+fn as_field(payload: &[u8]) -> Vec<u8> {
+    let mut field = Vec::new();
+    bytes(&mut field, 1, payload);
+    field
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+    use prost::Message;
+
+    use super::*;
+    use crate::address::Url;
+    use crate::testing;
+
+    fn writer(protocol: Protocol, gzip: bool, resource: &[u8]) -> MessageWriter {
+        let url = Url::of("https://example.org/v1/traces");
+        MessageWriter::new(&Endpoint::plain(url, gzip, protocol), Signal::Traces, resource)
+    }
+
+    #[test]
+    fn a_batch_is_one_message_in_both_encodings() {
+        let mut resource = Vec::new();
+        crate::attribute::attribute(&mut resource, 1, "service.name", "backend".into(), 100);
+        let batch = [testing::span("one"), testing::span("two")].map(testing::Made::record);
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
+            let plain = writer(protocol, false, &resource).write(&batch).unwrap().to_vec();
+            let mut writer = writer(protocol, true, &resource);
+            // The second message is packed by the same state as the first.
+            for _ in 0..2 {
+                let mut unpacked = Vec::new();
+                flate2::read::GzDecoder::new(writer.write(&batch).unwrap()).read_to_end(&mut unpacked).unwrap();
+                assert_eq!(unpacked, plain);
+            }
+            plain
+        });
+        let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
+        let of_resource = &message.resource_spans[0];
+        let name = &of_resource.resource.as_ref().unwrap().attributes[0];
+        assert_eq!(name.value.as_ref().unwrap().value, Some(Any::StringValue("backend".to_owned())));
+        let scope = &of_resource.scope_spans[0];
+        assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
+        assert_eq!([&of_resource.schema_url, &scope.schema_url], [SCHEMA_URL; 2]);
+        assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    /// Every field of a span, and texts and numbers of every kind.
+    #[test]
+    fn a_span_with_every_field_is_the_same_in_json() {
+        let own = opentelemetry::trace::SpanContext::new(
+            opentelemetry::trace::TraceId::from_bytes([0xab; 16]),
+            opentelemetry::trace::SpanId::from_bytes([0xcd; 8]),
+            opentelemetry::trace::TraceFlags::SAMPLED,
+            true,
+            opentelemetry::trace::TraceState::NONE,
+        );
+        let full = testing::child(true).with(|span| {
+            for (key, value) in [("a", "\"\u{1}é\n"), ("", "")] {
+                span.set(key, value);
+            }
+            span.set("least", i64::MIN);
+            span.set("zero", 0);
+            span.set("no", false);
+            span.set("float", 0.1);
+            span.exception("E", "m", "s");
+            span.link(&own, Some("a=1"));
+            span.exception("E", "m", "s");
+            span.fail("timeout");
+            span.describe("too late");
+            span.drop_more(1, 2, 3);
+        });
+        let batch = [full.record()];
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]
+            .map(|protocol| writer(protocol, false, &[]).write(&batch).unwrap().to_vec());
+        let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
+    }
+
+    #[test]
+    fn a_log_record_is_the_same_in_json() {
+        let recorded = testing::recorded(Default::default(), Default::default(), true, || {
+            tracing::info_span!("work").in_scope(|| tracing::info!(n = 1.5, "it happened"));
+        });
+        let batch = [Record::from(recorded.logs[0].encode_to_vec())];
+        let bodies = [Protocol::Protobuf, Protocol::Json].map(|protocol| {
+            let mut writer = MessageWriter { signal: Signal::Logs, ..writer(protocol, false, &[]) };
+            writer.write(&batch).unwrap().to_vec()
+        });
+        let message = ExportLogsServiceRequest::decode(bodies[0].as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportLogsServiceRequest>(&bodies[1]).unwrap(), message);
+    }
+
+    #[test]
+    fn a_double_that_json_cannot_represent_is_a_text() {
+        let record = testing::span("floats").with(|span| {
+            for (key, float) in [("a", f64::NAN), ("b", f64::INFINITY), ("c", f64::NEG_INFINITY), ("d", 1e300)] {
+                span.set(key, float);
+            }
+        });
+        let json = writer(Protocol::Json, false, &[]).write(&[record.record()]).unwrap().to_vec();
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        let attributes = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"];
+        let values = [0, 1, 2, 3].map(|index| attributes[index]["value"]["doubleValue"].clone());
+        assert_eq!(values, ["NaN".into(), "Infinity".into(), "-Infinity".into(), serde_json::json!(1e300)]);
+    }
+
+    #[test]
+    fn the_records_of_each_maker_are_in_its_own_resource() {
+        let mut writer = writer(Protocol::Protobuf, false, &[]);
+        let page = std::sync::Arc::new(crate::resource::Resource::named("page"));
+        let [own, its] = [testing::span("own").record(), testing::span("its").record().made_by(&page)];
+        let names = |message: &[u8]| -> Vec<(usize, Vec<String>)> {
+            let message = ExportTraceServiceRequest::decode(message).unwrap();
+            let of = |part: &opentelemetry_proto::tonic::trace::v1::ResourceSpans| {
+                let spans = part.scope_spans.iter().flat_map(|scope| &scope.spans).map(|span| span.name.clone());
+                (part.resource.as_ref().unwrap().attributes.len(), spans.collect())
+            };
+            message.resource_spans.iter().map(of).collect()
+        };
+        let (own_name, its_name) = (vec!["own".to_owned()], vec!["its".to_owned(), "its".to_owned()]);
+        let mixed = writer.write(&[its.clone(), own, its.clone()]).unwrap();
+        assert_eq!(names(mixed), [(0, own_name), (1, its_name.clone())]);
+        assert_eq!(names(writer.write(&[its.clone(), its]).unwrap()), [(1, its_name)]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Checks of an OTLP/HTTP endpoint: its name, its connection, its certificate, and whether it accepts an empty request. If the
+//! address has another protocol, the problem names it.
+
+use super::endpoint::{Endpoint, Endpoints, Signal};
+use super::exporter::OtlpExporter;
+use super::settings::Collector;
+use crate::client::agent;
+use crate::explain::explain;
+use crate::ledger::Reason;
+use crate::pipeline::Exporter;
+use crate::probe::connection::{CONNECT, TOTAL, connect, or_mistake, resolve};
+use crate::probe::{Report, Status};
+use crate::resource::Resource;
+
+pub(super) fn probe(collector: &Collector, report: &mut Report) {
+    if let Some(endpoint) = &collector.endpoints.traces
+        && reaches(report, "otlp", endpoint)
+    {
+        accepts_spans(report, "otlp span", &collector.endpoints);
+    }
+    accepts_logs(report, "otlp log record", &collector.endpoints);
+}
+
+/// Looks up the name, connects, and tries TLS, with the endpoint's certificates. Returns whether all of that works.
+pub(crate) fn reaches(report: &mut Report, name: &str, endpoint: &Endpoint) -> bool {
+    let url = &endpoint.url;
+    let (host, port) = (url.host(), url.port());
+    let resolved = report.found(&format!("{name} DNS"), resolve(&host, port), |addresses| {
+        let addresses: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+        format!("{host} is {}", addresses.join(", "))
+    });
+    if resolved.is_none() {
+        return false;
+    }
+    let connected = report.found(&format!("{name} connection"), connect(&host, port), ToString::to_string);
+    if connected.is_none() {
+        return false;
+    }
+    if !url.is_encrypted() {
+        report.add(format!("{name} TLS"), Status::Off, format!("{url} is not encrypted"));
+        return true;
+    }
+    report.found(&format!("{name} TLS"), tls(endpoint), |()| "the certificate is valid".to_owned()).is_some()
+}
+
+/// Checks whether an export request without spans is accepted.
+pub(crate) fn accepts_spans(report: &mut Report, check: &str, endpoints: &Endpoints) {
+    accepts(report, check, "spans", Signal::Traces, endpoints.traces.as_ref());
+}
+
+/// Checks the address of log records, which may differ from that of spans.
+pub(crate) fn accepts_logs(report: &mut Report, check: &str, endpoints: &Endpoints) {
+    accepts(report, check, "log records", Signal::Logs, endpoints.logs.as_ref());
+}
+
+fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoint: Option<&Endpoint>) {
+    if let Some(endpoint) = endpoint {
+        let new = |resource: &[u8]| OtlpExporter::new(endpoint.clone(), signal, resource);
+        report.found(check, export_nothing(endpoint, new), |()| accepted(what, endpoint));
+    }
+}
+
+/// Sends an empty export.
+///
+/// # Errors
+/// The request was not accepted, in the destination's own words; or the protocol that is there instead of OTLP over HTTP.
+pub(crate) fn export_nothing<E: Exporter>(endpoint: &Endpoint, new: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
+    let resource = Resource::new("cruddur-doctor", None, &[]);
+    let outcome = new(resource.encoding()).export(&[]);
+    let is_http = !outcome.dropped.contains_key(&Reason::Unreachable);
+    outcome.error.map_or(Ok(()), |problem| Err(or_mistake(&endpoint.url, is_http, problem)))
+}
+
+pub(crate) fn accepted(what: &str, endpoint: &Endpoint) -> String {
+    format!("{} accepts {what}; none were sent", endpoint.url)
+}
+
+/// Connects by TLS.
+fn tls(endpoint: &Endpoint) -> Result<(), String> {
+    let url = &endpoint.url;
+    match agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str()).call() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(or_mistake(url, false, format!("{url} did not answer: {}", explain(&error)))),
+    }
+}

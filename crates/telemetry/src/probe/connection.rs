@@ -1,0 +1,74 @@
+//! Checks of an address, whatever is there.
+
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+use super::speaker::mistake;
+use crate::address::Url;
+use crate::client::agent;
+use crate::explain::explain;
+use crate::tls::Tls;
+
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
+pub(crate) const TOTAL: Duration = Duration::from_secs(10);
+
+/// The status of the response to a GET of an unencrypted URL.
+///
+/// # Errors
+/// No server responds.
+pub fn get(url: &Url) -> Result<u16, String> {
+    agent(CONNECT, TOTAL, &Tls::default())
+        .get(url.as_str())
+        .call()
+        .map(|response| response.status().as_u16())
+        .map_err(|error| format!("{url} did not answer: {}", explain(&error)))
+}
+
+/// The addresses of a host's name.
+pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let host = host.trim_matches(['[', ']']);
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{host} is not known ({error}); check its spelling and this machine's DNS")),
+    }
+}
+
+/// Connects to one of a host's addresses, within two seconds each.
+pub(crate) fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let mut problem = format!("{host} has no address");
+    for address in resolve(host, port)? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(_) => return Ok(address),
+            Err(error) => {
+                problem = format!(
+                    "{address} does not take a connection ({error}); is it running, and does a firewall stand between?"
+                );
+            }
+        }
+    }
+    Err(problem)
+}
+
+/// `problem`, after the protocol that is at `url` if that explains it. `is_http`: the server responded in HTTP/1.1.
+pub(crate) fn or_mistake(url: &Url, is_http: bool, problem: String) -> String {
+    let address = connect(&url.host(), url.port()).ok();
+    match address.and_then(|address| mistake(url, address, is_http)) {
+        Some(mistake) => format!("{mistake} ({problem})"),
+        None => problem,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_problem_names_its_fix() {
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let problem = connect("127.0.0.1", closed.port()).unwrap_err();
+        assert!(problem.contains("does not take a connection") && problem.contains("is it running"), "{problem}");
+        assert!(resolve("no-such-host.invalid", 1).unwrap_err().contains("is not known"));
+    }
+}
