@@ -8,8 +8,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
-use super::answer::{Evicted, Items, Part};
-use super::{NO_SUCH_TRACE, NOT_A_TRACE_ID, State, problem};
+use super::list::{Evicted, Items, Part};
+use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, problem};
+use super::state::State;
 use crate::model::{Document, Kind, Nanos, SpanId, TraceId};
 use crate::store::Store;
 

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use otlp::{Encoding, response};
 
-use super::State;
+use super::state::State;
 use crate::body;
 use crate::ingest::otlp as ingest;
 
