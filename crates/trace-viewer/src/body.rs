@@ -19,7 +19,7 @@ const PARTS: usize = 1_024;
 pub(crate) struct Bodies {
     /// The most bytes of a decoded body.
     limit: usize,
-    room: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
 }
 
 /// Why a body is refused.
@@ -31,14 +31,14 @@ pub(crate) enum Refusal {
     /// The body took longer than the listener allows.
     TooSlow,
     /// The body is incomplete, or does not match its encoding.
-    Broken,
+    Invalid,
     /// Other bodies need the memory.
-    NoRoom,
+    NoMemory,
 }
 
 impl Bodies {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, room: Arc::new(Semaphore::new(PARTS)) }
+        Self { limit, memory: Arc::new(Semaphore::new(PARTS)) }
     }
 
     /// The decoded body. Decoding starts once the whole body has arrived, and waits for nothing: one worker decodes one body at a time.
@@ -51,7 +51,7 @@ impl Bodies {
             return Err(Refusal::TooLarge);
         }
         let mut body = Vec::new();
-        let mut room = None;
+        let mut memory = None;
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|error| Refusal::from(&error))?;
             let length = body.len() + chunk.len();
@@ -62,11 +62,11 @@ impl Bodies {
             let needed = length.div_ceil(PART);
             if needed > held {
                 let more = u32::try_from(needed - held).unwrap_or(u32::MAX);
-                let more = Arc::clone(&self.room).try_acquire_many_owned(more);
-                let more = more.map_err(|_: TryAcquireError| Refusal::NoRoom)?;
-                match &mut room {
-                    None => room = Some(more),
-                    Some(room) => room.merge(more),
+                let more = Arc::clone(&self.memory).try_acquire_many_owned(more);
+                let more = more.map_err(|_: TryAcquireError| Refusal::NoMemory)?;
+                match &mut memory {
+                    None => memory = Some(more),
+                    Some(memory) => memory.merge(more),
                 }
                 body.reserve_exact(needed * PART - body.len());
             }
@@ -78,7 +78,7 @@ impl Bodies {
 
 impl From<&PayloadError> for Refusal {
     fn from(error: &PayloadError) -> Self {
-        if listener::is_late(error) { Self::TooSlow } else { Self::Broken }
+        if listener::is_late(error) { Self::TooSlow } else { Self::Invalid }
     }
 }
 
@@ -105,7 +105,7 @@ fn is_compressed(headers: &HeaderMap) -> Result<bool, Refusal> {
 fn inflate(body: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut inflated = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    MultiGzDecoder::new(body).take(most).read_to_end(&mut inflated).map_err(|_| Refusal::Broken)?;
+    MultiGzDecoder::new(body).take(most).read_to_end(&mut inflated).map_err(|_| Refusal::Invalid)?;
     if inflated.len() > limit { Err(Refusal::TooLarge) } else { Ok(inflated) }
 }
 
@@ -138,12 +138,12 @@ mod tests {
             &[&two[..], b"garbage"].concat(),
             &[&two[..], b"\x1f"].concat(),
         ] {
-            assert_eq!(inflate(broken, 100), Err(Refusal::Broken), "{}", broken.escape_ascii());
+            assert_eq!(inflate(broken, 100), Err(Refusal::Invalid), "{}", broken.escape_ascii());
         }
         let mut wrong_sum = gzip(b"one");
         let at = wrong_sum.len() - 8;
         wrong_sum[at] ^= 1;
-        assert_eq!(inflate(&wrong_sum, 100), Err(Refusal::Broken));
+        assert_eq!(inflate(&wrong_sum, 100), Err(Refusal::Invalid));
     }
 
     #[test]

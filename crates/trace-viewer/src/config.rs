@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
 
-use crate::sampling::Source;
+use crate::sampling::RulesSource;
 
 /// The viewer's settings.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct Config {
     /// The hosts to which sampling rules are served.
     pub(crate) xray_hosts: AllowedHosts,
     /// The source of the sampling rules.
-    pub rules: Source,
+    pub rules: RulesSource,
 }
 
 impl Config {
@@ -37,10 +37,10 @@ impl Config {
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0);
         let xray = xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0);
         let rules = settings.text("CRUDDUR_XRAY_RULES");
-        let asked_for = rules.is_some();
+        let is_configured = rules.is_some();
         let path = rules.unwrap_or_else(|| "./xray-rules.json".to_owned()).into();
         Self {
-            rules: Source { path, asked_for },
+            rules: RulesSource { path, is_configured },
             hosts: AllowedHosts::read(settings, listen),
             xray_hosts: AllowedHosts::read(settings, xray),
             listen,

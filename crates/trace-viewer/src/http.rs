@@ -1,11 +1,11 @@
 //! The viewer over HTTP: receives OTLP, and serves the list and each trace as JSON, and the page.
 
-mod answer;
 mod documents;
 mod export;
 mod files;
 mod list;
 mod problem;
+mod response;
 mod state;
 mod status;
 mod traces;
@@ -15,9 +15,9 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Resource, Route, guard};
 
-pub(crate) use self::answer::Room;
 use self::problem::problem;
 pub(crate) use self::problem::refuse_host;
+pub(crate) use self::response::ResponseBudget;
 pub(crate) use self::state::{MAX_BODY, State};
 
 pub(crate) fn routes(app: &mut ServiceConfig) {

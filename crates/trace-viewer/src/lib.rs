@@ -17,5 +17,5 @@ mod server;
 mod store;
 
 pub use config::Config;
-pub use sampling::Source;
+pub use sampling::RulesSource;
 pub use server::{Error, Server};

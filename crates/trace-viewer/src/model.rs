@@ -51,12 +51,12 @@ pub struct Span {
     /// The protocol that reported the span.
     pub source: Source,
     /// The part of an X-Ray document that describes the span.
-    pub document: Option<Place>,
+    pub document: Option<DocumentPart>,
 }
 
 /// A part of an X-Ray document, or the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct DocumentPart {
     /// The document's id.
     #[serde(rename = "document")]
     pub id: SpanId,

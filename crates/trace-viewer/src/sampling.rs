@@ -7,5 +7,5 @@ mod http;
 mod quotas;
 
 pub(crate) use self::http::{refuse_host, routes};
+pub use self::quotas::RulesSource;
 pub(crate) use self::quotas::Sampling;
-pub use self::quotas::Source;

@@ -18,7 +18,7 @@ use crate::body::Bodies;
 use crate::config::Config;
 use crate::hosts;
 use crate::http::{self, State};
-use crate::ingest::xray::{self, Sent};
+use crate::ingest::xray::{self, ReadDatagram};
 use crate::model::Nanos;
 use crate::sampling::{self, Sampling};
 use crate::store::{BOUNDS, Store};
@@ -107,12 +107,12 @@ impl Server {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
         let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds } = self;
         let store = Arc::new(Store::new(BOUNDS));
-        let (take, taken) = mpsc::channel(DATAGRAMS);
+        let (queue, queued) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
-        segments.spawn(receive(socket, take, Arc::clone(&store)));
-        segments.spawn(read(taken, Arc::clone(&store)));
+        segments.spawn(receive(socket, queue, Arc::clone(&store)));
+        segments.spawn(read_all(queued, Arc::clone(&store)));
         let bodies = Bodies::new(http::MAX_BODY);
-        let state = Data::new(State { store, bodies, room: http::Room::new(), otlp: addr, xray });
+        let state = Data::new(State { store, bodies, responses: http::ResponseBudget::new(), otlp: addr, xray });
         let server = listener::serve(listener, bounds, move || {
             App::new()
                 .app_data(state.clone())
@@ -163,13 +163,13 @@ async fn bind_daemon(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener,
 }
 
 /// Empties the socket and does nothing else, so that a burst fits in it.
-async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Store>) {
+async fn receive(socket: UdpSocket, queue: mpsc::Sender<Vec<u8>>, store: Arc<Store>) {
     let mut buffer = vec![0; DATAGRAM];
     loop {
         match socket.recv_from(&mut buffer).await {
             Ok((length, _)) => {
                 let datagram = buffer.get(..length).unwrap_or_default().to_vec();
-                if take.try_send(datagram).is_err() {
+                if queue.try_send(datagram).is_err() {
                     store.reject(1);
                 }
             }
@@ -182,11 +182,11 @@ async fn receive(socket: UdpSocket, take: mpsc::Sender<Vec<u8>>, store: Arc<Stor
 }
 
 /// Makes documents and spans of datagrams. Invalid datagrams are counted.
-async fn read(mut taken: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
-    while let Some(datagram) = taken.recv().await {
+async fn read_all(mut queued: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
+    while let Some(datagram) = queued.recv().await {
         match xray::datagram(&datagram, Nanos::now()) {
-            Ok(Sent { document, spans, left_out }) => {
-                store.reject(left_out);
+            Ok(ReadDatagram { document, spans, skipped }) => {
+                store.reject(skipped);
                 store.add_document(document, spans);
             }
             Err(error) => {

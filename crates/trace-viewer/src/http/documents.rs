@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
-use super::list::{Evicted, Items, Part};
+use super::list::{Evicted, Items, PartWriter};
 use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, problem};
 use super::state::State;
 use crate::model::{Document, Kind, Nanos, SpanId, TraceId};
@@ -16,7 +16,7 @@ use crate::store::Store;
 
 /// A document in the API's format.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShownDocument<'a> {
     id: SpanId,
     name: &'a str,
     #[serde(rename = "type")]
@@ -32,7 +32,7 @@ struct Shown<'a> {
     document: &'a RawValue,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> ShownDocument<'a> {
     fn of(document: &'a Document) -> Self {
         Self {
             id: document.id,
@@ -51,13 +51,13 @@ impl<'a> Shown<'a> {
 }
 
 /// The documents of a trace that is being read.
-struct Documents {
+struct DocumentItems {
     store: Arc<Store>,
     trace_id: TraceId,
     ids: Vec<SpanId>,
 }
 
-impl Items for Documents {
+impl Items for DocumentItems {
     type Item = Document;
 
     fn count(&self) -> usize {
@@ -69,8 +69,8 @@ impl Items for Documents {
         self.store.document(self.trace_id, *id).map(Some).ok_or(Evicted)
     }
 
-    fn write(&self, _: usize, document: &Document, to: Part<'_>) -> serde_json::Result<()> {
-        serde_json::to_writer(to, &Shown::of(document))
+    fn write(&self, _: usize, document: &Document, to: PartWriter<'_>) -> serde_json::Result<()> {
+        serde_json::to_writer(to, &ShownDocument::of(document))
     }
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResp
     };
     let ids = documents.iter().map(|document| document.id).collect();
     let before = format!("{{\"trace_id\":\"{trace_id}\",\"documents\":[");
-    state.room.list(before.into_bytes(), Documents { store: Arc::clone(&state.store), trace_id, ids }, "]}")
+    state.responses.list(before.into_bytes(), DocumentItems { store: Arc::clone(&state.store), trace_id, ids }, "]}")
 }
 
 /// `GET /api/traces/{trace_id}/xray/{id}`: the document as it was sent.
@@ -96,7 +96,7 @@ pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> Htt
         return problem(400, "the id of a document is 16 hex digits");
     };
     match state.store.document(trace_id, id) {
-        Some(document) => state.room.text(document.text.get().to_owned().into()),
+        Some(document) => state.responses.text(document.text.get().to_owned().into()),
         None => problem(404, "no such document; it has not arrived, did not fit, or made room for newer ones"),
     }
 }

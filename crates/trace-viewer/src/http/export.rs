@@ -12,7 +12,7 @@ use crate::body;
 use crate::ingest::otlp as ingest;
 
 /// Why no span of a request was read.
-struct Refusal {
+struct ExportError {
     status: StatusCode,
     message: String,
     header: Option<(HeaderName, &'static str)>,
@@ -26,17 +26,17 @@ pub(super) async fn export(state: Data<State>, request: HttpRequest, payload: Pa
             let body = response::success(encoding, rejected, &message);
             HttpResponse::Ok().content_type(encoding.content_type()).body(body)
         }
-        Err(refusal) => {
+        Err(error) => {
             state.store.reject(1);
-            refusal.response(encoding)
+            error.response(encoding)
         }
     }
 }
 
 /// The response to any other method.
 pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
-    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "send OTLP by POST");
-    Refusal { header: Some((ALLOW, "POST")), ..refusal }.response(encoding(request.headers()))
+    let error = ExportError::new(StatusCode::METHOD_NOT_ALLOWED, "send OTLP by POST");
+    ExportError { header: Some((ALLOW, "POST")), ..error }.response(encoding(request.headers()))
 }
 
 /// Returns how many spans were rejected, and what was lost.
@@ -45,14 +45,14 @@ async fn read(
     encoding: Option<Encoding>,
     headers: &HeaderMap,
     payload: Payload,
-) -> Result<(u64, String), Refusal> {
+) -> Result<(u64, String), ExportError> {
     let encoding = encoding.ok_or_else(|| {
         let message = "send OTLP as content-type: application/x-protobuf or application/json";
-        Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+        ExportError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
     })?;
     let body = state.bodies.read(headers, payload).await?;
     let read = ingest::read(encoding, &body)
-        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}")))?;
+        .map_err(|error| ExportError::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}")))?;
     let (invalid, mut message) = (read.rejected(), read.message());
     let surplus = state.store.add(read.spans);
     if surplus > 0 {
@@ -68,7 +68,7 @@ fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     Encoding::of_content_type(headers.get(CONTENT_TYPE)?.to_str().ok()?)
 }
 
-impl Refusal {
+impl ExportError {
     fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), header: None }
     }
@@ -86,7 +86,7 @@ impl Refusal {
     }
 }
 
-impl From<body::Refusal> for Refusal {
+impl From<body::Refusal> for ExportError {
     fn from(refusal: body::Refusal) -> Self {
         let (status, message, header) = match refusal {
             body::Refusal::Encoding => {
@@ -95,8 +95,8 @@ impl From<body::Refusal> for Refusal {
             }
             body::Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "a body has at most 4 MiB, decoded", None),
             body::Refusal::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time", None),
-            body::Refusal::Broken => (StatusCode::BAD_REQUEST, "the body is incomplete or not gzip", None),
-            body::Refusal::NoRoom => {
+            body::Refusal::Invalid => (StatusCode::BAD_REQUEST, "the body is incomplete or not gzip", None),
+            body::Refusal::NoMemory => {
                 let message = "too many bodies are arriving; try again";
                 (StatusCode::SERVICE_UNAVAILABLE, message, Some((RETRY_AFTER, "1")))
             }

@@ -19,7 +19,7 @@ pub(super) trait Items {
     fn find(&self, index: usize) -> Result<Option<Arc<Self::Item>>, Evicted>;
     /// # Errors
     /// The errors of `to`.
-    fn write(&self, index: usize, item: &Self::Item, to: Part<'_>) -> serde_json::Result<()>;
+    fn write(&self, index: usize, item: &Self::Item, to: PartWriter<'_>) -> serde_json::Result<()>;
 }
 
 /// An item was evicted while its list was being read.
@@ -28,7 +28,7 @@ pub(super) trait Items {
 pub(super) struct Evicted;
 
 /// JSON that is written part by part.
-pub(super) struct Json<I: Items> {
+pub(super) struct ListJson<I: Items> {
     before: Vec<u8>,
     items: I,
     after: &'static str,
@@ -41,7 +41,7 @@ pub(super) struct Json<I: Items> {
     is_whole: bool,
 }
 
-impl<I: Items> Json<I> {
+impl<I: Items> ListJson<I> {
     pub(super) fn new(before: Vec<u8>, items: I, after: &'static str) -> Self {
         Self { before, items, after, index: 0, written: 0, open: None, is_first: true, is_whole: false }
     }
@@ -71,7 +71,7 @@ impl<I: Items> Json<I> {
             }
             self.is_first = false;
             let before = part.len();
-            let to = Part { skip: self.written, limit: before + PART, part: &mut part };
+            let to = PartWriter { skip: self.written, limit: before + PART, part: &mut part };
             if self.items.write(self.index, &item, to).is_ok() {
                 (self.index, self.written, self.open) = (self.index + 1, 0, None);
             } else {
@@ -90,13 +90,13 @@ impl<I: Items> Json<I> {
 }
 
 /// The target of an item's bytes: skips those that earlier parts hold, and fails if the remaining ones do not fit.
-pub(super) struct Part<'a> {
+pub(super) struct PartWriter<'a> {
     skip: usize,
     limit: usize,
     part: &'a mut Vec<u8>,
 }
 
-impl Write for Part<'_> {
+impl Write for PartWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let skipped = bytes.len().min(self.skip);
         self.skip -= skipped;
@@ -131,18 +131,18 @@ pub(super) mod tests {
             Ok(self.0[index].clone())
         }
 
-        fn write(&self, _: usize, item: &String, to: Part<'_>) -> serde_json::Result<()> {
+        fn write(&self, _: usize, item: &String, to: PartWriter<'_>) -> serde_json::Result<()> {
             serde_json::to_writer(to, item)
         }
     }
 
-    fn json(texts: Vec<Option<String>>) -> Json<Texts> {
+    fn json(texts: Vec<Option<String>>) -> ListJson<Texts> {
         let items = Texts(texts.into_iter().map(|text| text.map(Arc::new)).collect());
         let before = b"[".to_vec();
-        Json::new(before, items, "]")
+        ListJson::new(before, items, "]")
     }
 
-    fn whole(mut json: Json<Texts>) -> Vec<u8> {
+    fn whole(mut json: ListJson<Texts>) -> Vec<u8> {
         let mut whole = Vec::new();
         loop {
             let part = json.next().unwrap();

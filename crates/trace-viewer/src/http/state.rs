@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::answer::Room;
+use super::response::ResponseBudget;
 use crate::body::Bodies;
 use crate::store::Store;
 
@@ -14,7 +14,7 @@ pub(crate) const MAX_BODY: usize = 4 * 1024 * 1024;
 pub(crate) struct State {
     pub(crate) store: Arc<Store>,
     pub(crate) bodies: Bodies,
-    pub(crate) room: Room,
+    pub(crate) responses: ResponseBudget,
     pub(crate) otlp: SocketAddr,
     pub(crate) xray: SocketAddr,
 }

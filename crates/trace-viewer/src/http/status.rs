@@ -10,7 +10,7 @@ use crate::store::Counts;
 /// `GET /api/status`
 pub(super) async fn status(state: Data<State>) -> HttpResponse {
     #[derive(Serialize)]
-    struct Shown {
+    struct ShownStatus {
         #[serde(flatten)]
         counts: Counts,
         traces_max: usize,
@@ -19,7 +19,7 @@ pub(super) async fn status(state: Data<State>) -> HttpResponse {
         xray: String,
     }
     let bounds = state.store.bounds();
-    HttpResponse::Ok().json(Shown {
+    HttpResponse::Ok().json(ShownStatus {
         counts: state.store.counts(),
         traces_max: bounds.traces,
         bytes_max: bounds.bytes,

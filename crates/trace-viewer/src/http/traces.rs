@@ -8,22 +8,22 @@ use actix_web::web::{Data, Path};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::list::{Evicted, Items, Part};
+use super::list::{Evicted, Items, PartWriter};
 use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, problem};
 use super::state::State;
-use crate::model::{Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId};
-use crate::store::{Key, Store, Summary};
+use crate::model::{DocumentPart, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId};
+use crate::store::{SpanKey, Store, Summary};
 
-/// Traces in a list.
+/// TraceItems in a list.
 const LIST: usize = 200;
 
 /// The newest traces. Some may be evicted before they are written.
-struct Traces {
+struct TraceItems {
     store: Arc<Store>,
     ids: Vec<TraceId>,
 }
 
-impl Items for Traces {
+impl Items for TraceItems {
     type Item = Summary;
 
     fn count(&self) -> usize {
@@ -34,7 +34,7 @@ impl Items for Traces {
         Ok(self.ids.get(index).and_then(|id| self.store.summary(*id)))
     }
 
-    fn write(&self, _: usize, summary: &Summary, to: Part<'_>) -> serde_json::Result<()> {
+    fn write(&self, _: usize, summary: &Summary, to: PartWriter<'_>) -> serde_json::Result<()> {
         serde_json::to_writer(to, summary)
     }
 }
@@ -42,17 +42,17 @@ impl Items for Traces {
 /// `GET /api/traces`
 pub(super) async fn list(state: Data<State>) -> HttpResponse {
     let ids = state.store.newest(LIST).iter().map(|summary| summary.trace_id).collect();
-    state.room.list(b"[".to_vec(), Traces { store: Arc::clone(&state.store), ids }, "]")
+    state.responses.list(b"[".to_vec(), TraceItems { store: Arc::clone(&state.store), ids }, "]")
 }
 
 /// The spans of a trace that is being read, each with its service.
-struct Spans {
+struct SpanItems {
     store: Arc<Store>,
     trace_id: TraceId,
-    spans: Vec<(Key, Option<Arc<str>>)>,
+    spans: Vec<(SpanKey, Option<Arc<str>>)>,
 }
 
-impl Items for Spans {
+impl Items for SpanItems {
     type Item = Span;
 
     fn count(&self) -> usize {
@@ -64,7 +64,7 @@ impl Items for Spans {
         self.store.span(self.trace_id, *key).map(Some).ok_or(Evicted)
     }
 
-    fn write(&self, index: usize, span: &Span, to: Part<'_>) -> serde_json::Result<()> {
+    fn write(&self, index: usize, span: &Span, to: PartWriter<'_>) -> serde_json::Result<()> {
         let service = self.spans.get(index).and_then(|(_, service)| service.as_deref());
         serde_json::to_writer(to, &ShownSpan::of(span, service))
     }
@@ -83,8 +83,8 @@ pub(super) async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResp
     before.pop();
     before.extend_from_slice(b",\"spans\":[");
     let services = Services::of(&spans);
-    let spans = spans.iter().map(|span| (Key::of(span), services.find(span).cloned())).collect();
-    state.room.list(before, Spans { store: Arc::clone(&state.store), trace_id, spans }, "]}")
+    let spans = spans.iter().map(|span| (SpanKey::of(span), services.find(span).cloned())).collect();
+    state.responses.list(before, SpanItems { store: Arc::clone(&state.store), trace_id, spans }, "]}")
 }
 
 /// A span in the API's format.
@@ -108,7 +108,7 @@ struct ShownSpan<'a> {
     status: &'a Status,
     source: Source,
     #[serde(flatten)]
-    document: Option<Place>,
+    document: Option<DocumentPart>,
 }
 
 impl<'a> ShownSpan<'a> {

@@ -14,7 +14,7 @@ const BOUNDS: Bounds = Bounds { attributes: 1_024, events: 1_024, links: 1_024, 
 
 /// The spans of a request, and its losses.
 #[derive(Default)]
-pub(crate) struct Read {
+pub(crate) struct OtlpSpans {
     pub(crate) spans: Vec<Span>,
     /// The number of rejected spans, by fault.
     rejected: BTreeMap<Fault, u64>,
@@ -26,8 +26,8 @@ pub(crate) struct Read {
 ///
 /// # Errors
 /// The bytes are not a valid request.
-pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<Read, Malformed> {
-    let mut read = Read::default();
+pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<OtlpSpans, Malformed> {
+    let mut read = OtlpSpans::default();
     // The last resource's service, which all of its spans share.
     let mut service: Arc<str> = "".into();
     otlp::spans(encoding, body, &BOUNDS, |resource, _, span| match span {
@@ -49,7 +49,7 @@ pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<Read, Malformed> {
     Ok(read)
 }
 
-impl Read {
+impl OtlpSpans {
     fn reject(&mut self, fault: Fault) {
         *self.rejected.entry(fault).or_default() += 1;
     }
@@ -172,7 +172,7 @@ mod tests {
            "attributes":[{"key":"n","value":{"intValue":"3"}}],"status":{"code":2,"message":"no"}},
           {"traceId":"","spanId":"53995c3f42cd8ad8","name":"no trace"}]}]}]}"#;
 
-    fn json(body: &[u8]) -> Result<Read, Malformed> {
+    fn json(body: &[u8]) -> Result<OtlpSpans, Malformed> {
         read(Encoding::Json, body)
     }
 

@@ -12,7 +12,9 @@ use serde_json::{Map, Value};
 use xray::{Cause, Exception, SegmentId};
 
 use self::level::Level;
-use crate::model::{Code, Document, Event, Kind, Link, Nanos, Place, Source, Span, SpanId, Status, TraceId, short};
+use crate::model::{
+    Code, Document, DocumentPart, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short,
+};
 
 /// The deepest nesting of subsegments. Ours are at most 24 deep.
 const DEPTH: usize = 100;
@@ -23,22 +25,22 @@ const OWN: [&str; 10] =
 
 /// The content of one datagram: its document and the spans in it, with the document's span last.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct ReadDatagram {
     pub(crate) document: Document,
     pub(crate) spans: Vec<Span>,
     /// Fields and subsegments that could not be read.
-    pub(crate) left_out: usize,
+    pub(crate) skipped: usize,
 }
 
 /// Reads a datagram that arrived at `received`.
-pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<Sent, String> {
+pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<ReadDatagram, String> {
     let document = xray::datagram::document(bytes).map_err(|error| error.to_string())?;
     let text = text(document).ok_or("its document is not JSON")?;
     let level = Level::read(text)?;
     let parsed = &level.document;
     let trace_id = parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("it has no trace id")?;
     let id = span_id(parsed.id).ok_or("its id is zero")?;
-    if level.left_out == 0 {
+    if level.skipped == 0 {
         parsed.check().map_err(|error| error.to_string())?;
     }
     let kind = if parsed.kind == Some(xray::Kind::Subsegment) { Kind::Subsegment } else { Kind::Segment };
@@ -55,11 +57,11 @@ pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<Sent, String> {
         text: text.to_owned(),
     };
     let service = (kind == Kind::Segment).then(|| document.name.as_str().into());
-    let mut tree = Tree { trace_id, service, document: id, spans: Vec::new(), left_out: 0 };
+    let mut tree = SpanTree { trace_id, service, document: id, spans: Vec::new(), skipped: 0 };
     let parent = level.document.parent_id;
     document.subsegments = tree.flatten(level, text, kind, parent, 0);
-    let Tree { spans, left_out, .. } = tree;
-    Ok(Sent { document, spans, left_out })
+    let SpanTree { spans, skipped, .. } = tree;
+    Ok(ReadDatagram { document, spans, skipped })
 }
 
 /// The document without the white space around it: senders pad their datagrams.
@@ -72,15 +74,15 @@ fn span_id(id: SegmentId) -> Option<SpanId> {
 }
 
 /// The values that all spans of a datagram share, and the spans.
-struct Tree {
+struct SpanTree {
     trace_id: TraceId,
     service: Option<Arc<str>>,
     document: SpanId,
     spans: Vec<Span>,
-    left_out: usize,
+    skipped: usize,
 }
 
-impl Tree {
+impl SpanTree {
     /// Returns how many subsegments were read, at any depth.
     fn flatten(
         &mut self,
@@ -90,15 +92,15 @@ impl Tree {
         parent: Option<SegmentId>,
         depth: usize,
     ) -> usize {
-        let Level { document, nested, left_out } = level;
-        self.left_out += left_out;
+        let Level { document, nested, skipped } = level;
+        self.skipped += skipped;
         let mut count = 0;
         for text in nested {
             match Level::read(text) {
                 Ok(level) if depth < DEPTH => {
                     count += 1 + self.flatten(level, text, Kind::Subsegment, Some(document.id), depth + 1);
                 }
-                _ => self.left_out += 1,
+                _ => self.skipped += 1,
             }
         }
         self.push(&document, text.get().len(), kind, parent);
@@ -130,7 +132,7 @@ impl Tree {
             links,
             status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
             source: Source::Xray,
-            document: Some(Place { id: self.document, bytes }),
+            document: Some(DocumentPart { id: self.document, bytes }),
         });
     }
 }
@@ -159,8 +161,8 @@ fn attributes(document: &xray::Document) -> Map<String, Value> {
 
 /// Takes the links out of a document's fields, unless one of them is invalid.
 fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
-    let told: Option<Vec<Linked>> = fields.get("links").and_then(|links| Vec::deserialize(links).ok());
-    let links: Option<Vec<Link>> = told.unwrap_or_default().into_iter().map(Linked::link).collect();
+    let parsed: Option<Vec<DocumentLink>> = fields.get("links").and_then(|links| Vec::deserialize(links).ok());
+    let links: Option<Vec<Link>> = parsed.unwrap_or_default().into_iter().map(DocumentLink::link).collect();
     if links.as_ref().is_some_and(|links| !links.is_empty()) {
         fields.remove("links");
     }
@@ -169,14 +171,14 @@ fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
 
 /// A link in a document's format.
 #[derive(Deserialize)]
-struct Linked {
+struct DocumentLink {
     trace_id: xray::TraceId,
     id: SegmentId,
     #[serde(default)]
     attributes: Map<String, Value>,
 }
 
-impl Linked {
+impl DocumentLink {
     fn link(self) -> Option<Link> {
         let trace_id = TraceId::from_bytes(&self.trace_id.to_bytes())?;
         Some(Link { trace_id, span_id: span_id(self.id)?, attributes: self.attributes })

@@ -21,8 +21,8 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         // Health checks can recognise the listener by this response.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
         .default_service(web::to(|| async {
-            let said = "POST /GetSamplingRules and /SamplingTargets are all there is";
-            problem(HttpResponse::NotFound(), "UnknownOperationException", said)
+            let message = "POST /GetSamplingRules and /SamplingTargets are all there is";
+            problem(HttpResponse::NotFound(), "UnknownOperationException", message)
         }));
 }
 
@@ -48,11 +48,11 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
         Ok(body) => body,
         Err(refusal) => return unreadable(refusal),
     };
-    let asked: TargetsRequest = match serde_json::from_slice(&body) {
-        Ok(asked) => asked,
+    let request_body: TargetsRequest = match serde_json::from_slice(&body) {
+        Ok(request_body) => request_body,
         Err(error) => return invalid(&format!("the body is no request for targets: {error}")),
     };
-    let documents = asked.sampling_statistics_documents;
+    let documents = request_body.sampling_statistics_documents;
     if documents.len() > MAX_STATISTICS {
         return invalid(&format!("SamplingStatisticsDocuments has more than {MAX_STATISTICS}"));
     }
@@ -61,19 +61,19 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
     }
     let now = now();
     let mut inner = sampling.current(now);
-    let mut answer =
+    let mut response =
         TargetsResponse { last_rule_modification: Some(seconds(inner.changed)), ..TargetsResponse::default() };
     for statistics in documents {
         match inner.target(&statistics, now) {
-            Some(target) => answer.sampling_target_documents.push(target),
-            None => answer.unprocessed_statistics.push(Unprocessed {
+            Some(target) => response.sampling_target_documents.push(target),
+            None => response.unprocessed_statistics.push(Unprocessed {
                 rule_name: statistics.rule_name,
                 error_code: "ResourceNotFoundException".to_owned(),
                 message: "there is no rule of this name".to_owned(),
             }),
         }
     }
-    HttpResponse::Ok().json(answer)
+    HttpResponse::Ok().json(response)
 }
 
 /// The response for a host that is not served.
@@ -90,8 +90,8 @@ fn unreadable(refusal: Refusal) -> HttpResponse {
         }
         Refusal::TooLarge => (HttpResponse::PayloadTooLarge(), format!("a body has at most {MAX_BODY} bytes, decoded")),
         Refusal::TooSlow => (HttpResponse::RequestTimeout(), "the body did not arrive in time".to_owned()),
-        Refusal::Broken => (HttpResponse::BadRequest(), "the body is incomplete or not gzip".to_owned()),
-        Refusal::NoRoom => {
+        Refusal::Invalid => (HttpResponse::BadRequest(), "the body is incomplete or not gzip".to_owned()),
+        Refusal::NoMemory => {
             return problem(HttpResponse::ServiceUnavailable(), "ThrottlingException", "too many bodies are arriving");
         }
     };
@@ -103,6 +103,6 @@ fn invalid(message: &str) -> HttpResponse {
 }
 
 /// An error in the format of AWS's JSON APIs.
-fn problem(mut answer: HttpResponseBuilder, kind: &str, message: &str) -> HttpResponse {
-    answer.insert_header(("x-amzn-errortype", kind)).json(json!({"__type": kind, "Message": message}))
+fn problem(mut response: HttpResponseBuilder, kind: &str, message: &str) -> HttpResponse {
+    response.insert_header(("x-amzn-errortype", kind)).json(json!({"__type": kind, "Message": message}))
 }

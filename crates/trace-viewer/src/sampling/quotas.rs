@@ -22,21 +22,21 @@ const CLIENTS: usize = 1_000;
 
 /// The source of the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct RulesSource {
     /// The file.
     pub path: PathBuf,
     /// Whether the path was configured: then a missing file is an error.
-    pub asked_for: bool,
+    pub is_configured: bool,
 }
 
 /// The rules, and the processes that sample by them.
 pub(crate) struct Sampling {
     pub(super) bodies: Bodies,
-    source: Source,
-    inner: Mutex<Inner>,
+    source: RulesSource,
+    inner: Mutex<SamplingState>,
 }
 
-pub(super) struct Inner {
+pub(super) struct SamplingState {
     /// The bytes from which the rules were read, or why the file could not be read; `None` if there is no file.
     file: Option<Result<Vec<u8>, ErrorKind>>,
     pub(super) rules: Rules,
@@ -51,15 +51,15 @@ impl Sampling {
     ///
     /// # Errors
     /// The file is invalid, or it is configured and missing.
-    pub(crate) fn open(source: Source) -> Result<Self, String> {
-        let inner = Inner { file: None, rules: Rules::default(), changed: now(), clients: BTreeMap::new() };
+    pub(crate) fn open(source: RulesSource) -> Result<Self, String> {
+        let inner = SamplingState { file: None, rules: Rules::default(), changed: now(), clients: BTreeMap::new() };
         let sampling = Self { bodies: Bodies::new(MAX_BODY), source, inner: Mutex::new(inner) };
         sampling.lock().read(&sampling.source, now())?;
         Ok(sampling)
     }
 
     /// The file's current rules. If the file has become invalid, the earlier rules stay active, and that is logged once.
-    pub(super) fn current(&self, now: u64) -> MutexGuard<'_, Inner> {
+    pub(super) fn current(&self, now: u64) -> MutexGuard<'_, SamplingState> {
         let mut inner = self.lock();
         if let Err(problem) = inner.read(&self.source, now) {
             tracing::warn!("the sampling rules from before still hold: {problem}");
@@ -68,18 +68,18 @@ impl Sampling {
     }
 
     /// No method leaves the rules half changed, so they are valid even after a panic.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SamplingState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
+impl SamplingState {
     /// Applies the file's rules if the file has changed since the last time.
-    fn read(&mut self, source: &Source, now: u64) -> Result<(), String> {
+    fn read(&mut self, source: &RulesSource, now: u64) -> Result<(), String> {
         let path = source.path.display();
         let file = match settings::read_file(&source.path, MAX_FILE_BYTES) {
             Ok(bytes) => Some(Ok(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound && !source.asked_for => None,
+            Err(error) if error.kind() == ErrorKind::NotFound && !source.is_configured => None,
             Err(error) if self.file == Some(Err(error.kind())) => return Ok(()),
             Err(error) => {
                 self.file = Some(Err(error.kind()));
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_file_is_read_again_and_a_wrong_one_changes_nothing() {
         let path = std::env::temp_dir().join(format!("cruddur-sampling-{}.json", std::process::id()));
-        let source = Source { path: path.clone(), asked_for: false };
+        let source = RulesSource { path: path.clone(), is_configured: false };
         let sampling = Sampling::open(source.clone()).unwrap();
         let seen = |now| {
             let inner = sampling.current(now);
@@ -195,6 +195,6 @@ mod tests {
         assert!(Sampling::open(source.clone()).is_err_and(|problem| problem.contains("is wrong: the sampling rules")));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(seen(5), (vec!["Default".to_owned()], 5));
-        assert!(Sampling::open(Source { asked_for: true, ..source }).is_err());
+        assert!(Sampling::open(RulesSource { is_configured: true, ..source }).is_err());
     }
 }

@@ -8,7 +8,7 @@ use crate::model::{Document, Kind, Source, Span, SpanId, TraceId};
 
 /// Identifies a span within a trace: a span with the same key replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Key {
+pub(crate) struct SpanKey {
     pub(super) id: SpanId,
     pub(super) source: Source,
     pub(super) kind: Kind,
@@ -17,14 +17,14 @@ pub(crate) struct Key {
 #[derive(Default)]
 pub(super) struct Trace {
     pub(super) spans: Vec<Arc<Span>>,
-    pub(super) places: HashMap<Key, usize>,
+    pub(super) places: HashMap<SpanKey, usize>,
     /// Each document has a span with its id, so that the bound on spans limits the documents too.
     pub(super) documents: HashMap<SpanId, Arc<Document>>,
     pub(super) bytes: usize,
     pub(super) summary: Option<Arc<Summary>>,
 }
 
-impl Key {
+impl SpanKey {
     pub(crate) fn of(span: &Span) -> Self {
         Self { id: span.span_id, source: span.source, kind: span.kind }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::trace::{Key, Trace};
+use super::trace::{SpanKey, Trace};
 use crate::model::{Document, Source, Span, TraceId};
 
 /// The bounds on what is kept.
@@ -23,8 +23,8 @@ pub(crate) const BOUNDS: Bounds =
     Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
 
 #[derive(Default)]
-pub(super) struct Inner {
-    pub(super) traces: HashMap<TraceId, Trace>,
+pub(super) struct Traces {
+    pub(super) by_id: HashMap<TraceId, Trace>,
     /// The traces in order of their first span's arrival.
     pub(super) order: VecDeque<TraceId>,
     pub(super) counts: Counts,
@@ -41,7 +41,7 @@ pub(crate) struct Counts {
     pub(crate) rejected: u64,
 }
 
-impl Inner {
+impl Traces {
     pub(super) fn add_all(&mut self, spans: Vec<Span>, bounds: Bounds) -> usize {
         let mut unfit = 0;
         for span in spans {
@@ -54,8 +54,8 @@ impl Inner {
     }
 
     fn add(&mut self, span: Span, bounds: Bounds) -> bool {
-        let (key, size) = (Key::of(&span), span.size());
-        let trace = self.traces.get(&span.trace_id);
+        let (key, size) = (SpanKey::of(&span), span.size());
+        let trace = self.by_id.get(&span.trace_id);
         let known = trace.and_then(|trace| trace.places.get(&key)).copied();
         let before = trace.zip(known).and_then(|(trace, place)| trace.spans.get(place)).map_or(0, |span| span.size());
         let bytes = trace.map_or(0, |trace| trace.bytes).saturating_sub(before).saturating_add(size);
@@ -64,7 +64,7 @@ impl Inner {
             self.counts.rejected += 1;
             return false;
         }
-        let trace = match self.traces.entry(span.trace_id) {
+        let trace = match self.by_id.entry(span.trace_id) {
             Entry::Occupied(trace) => trace.into_mut(),
             Entry::Vacant(place) => {
                 self.order.push_back(span.trace_id);
@@ -88,7 +88,7 @@ impl Inner {
 
     pub(super) fn evict(&mut self, bounds: Bounds) {
         while self.counts.traces > bounds.traces || self.counts.bytes > bounds.bytes {
-            let Some(trace) = self.order.pop_front().and_then(|id| self.traces.remove(&id)) else {
+            let Some(trace) = self.order.pop_front().and_then(|id| self.by_id.remove(&id)) else {
                 return;
             };
             self.counts.traces -= 1;
@@ -99,11 +99,11 @@ impl Inner {
     }
 
     pub(super) fn keep(&mut self, document: Document, bounds: Bounds) {
-        let Some(trace) = self.traces.get_mut(&document.trace_id) else {
+        let Some(trace) = self.by_id.get_mut(&document.trace_id) else {
             return;
         };
         // If the document's own span did not fit, that span has already been counted.
-        let own = Key { id: document.id, source: Source::Xray, kind: document.kind };
+        let own = SpanKey { id: document.id, source: Source::Xray, kind: document.kind };
         if !trace.places.contains_key(&own) {
             return;
         }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub(super) struct Level<'a> {
     pub(super) document: xray::Document,
     pub(super) nested: Vec<&'a RawValue>,
-    pub(super) left_out: usize,
+    pub(super) skipped: usize,
 }
 
 impl<'a> Level<'a> {
@@ -24,7 +24,7 @@ impl<'a> Level<'a> {
         let count = fields.len();
         let fields: Map<String, Value> = fields.into_iter().filter_map(value).collect();
         let unreadable = count - fields.len() + usize::from(nested.is_none());
-        let (document, left_out) = xray::lenient::document(fields).map_err(|error| error.to_string())?;
-        Ok(Self { document, nested: nested.unwrap_or_default(), left_out: left_out + unreadable })
+        let (document, skipped) = xray::lenient::document(fields).map_err(|error| error.to_string())?;
+        Ok(Self { document, nested: nested.unwrap_or_default(), skipped: skipped + unreadable })
     }
 }

@@ -8,7 +8,7 @@ const SEGMENT: &str = r#"{"id":"00000000000000a1", "name":"backend","trace_id":"
     "cause":{"exceptions":[{"id":"00000000000000a3","type":"E","message":"no"}]},
     "subsegments":[{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}]}"#;
 
-fn sent(document: &str) -> Result<Sent, String> {
+fn sent(document: &str) -> Result<ReadDatagram, String> {
     datagram(&[xray::datagram::HEADER, document.as_bytes()].concat(), Nanos(7))
 }
 
@@ -20,19 +20,19 @@ fn read(document: &str) -> Result<(Document, Vec<Span>), String> {
 fn what_cannot_be_read_costs_itself_and_is_counted() {
     let of = |text: &str| {
         let sent = sent(text).unwrap();
-        (sent.spans, sent.left_out)
+        (sent.spans, sent.skipped)
     };
-    let (spans, left_out) = of(&SEGMENT.replace("\"status\":500", "\"status\":\"500\""));
-    assert_eq!((spans.len(), left_out), (2, 1));
+    let (spans, skipped) = of(&SEGMENT.replace("\"status\":500", "\"status\":\"500\""));
+    assert_eq!((spans.len(), skipped), (2, 1));
     assert!(spans[1].attributes["http"]["response"].get("status").is_none());
-    let (spans, left_out) = of(&SEGMENT.replace("\"id\":\"00000000000000a3\",", ""));
-    assert_eq!((spans[1].events.len(), left_out), (1, 0), "an exception needs no id");
-    let (spans, left_out) = of(&SEGMENT.replace("\"id\":\"00000000000000a2\",", ""));
-    assert_eq!((spans.len(), left_out), (1, 1), "a subsegment without an id");
-    let (spans, left_out) = of(&SEGMENT.replace("\"name\":\"db\"", "\"name\":\"db\",\"sql\":5,\"subsegments\":{}"));
-    assert_eq!((spans.len(), left_out), (2, 2), "fields of a subsegment");
-    let (spans, left_out) = of(&SEGMENT.replace("\"start_time\":1700000000.3", "\"start_time\":1e999"));
-    assert_eq!((spans.len(), left_out), (1, 1), "a number that no machine has");
+    let (spans, skipped) = of(&SEGMENT.replace("\"id\":\"00000000000000a3\",", ""));
+    assert_eq!((spans[1].events.len(), skipped), (1, 0), "an exception needs no id");
+    let (spans, skipped) = of(&SEGMENT.replace("\"id\":\"00000000000000a2\",", ""));
+    assert_eq!((spans.len(), skipped), (1, 1), "a subsegment without an id");
+    let (spans, skipped) = of(&SEGMENT.replace("\"name\":\"db\"", "\"name\":\"db\",\"sql\":5,\"subsegments\":{}"));
+    assert_eq!((spans.len(), skipped), (2, 2), "fields of a subsegment");
+    let (spans, skipped) = of(&SEGMENT.replace("\"start_time\":1700000000.3", "\"start_time\":1e999"));
+    assert_eq!((spans.len(), skipped), (1, 1), "a number that no machine has");
     assert!(sent(&SEGMENT.replace("\"name\":\"backend\"", "\"name\":5")).is_err());
 }
 
@@ -55,7 +55,7 @@ fn a_document_is_kept_as_sent_without_the_padding_around_it() {
     assert_eq!((document.name.as_str(), document.received), ("backend", Nanos(7)));
     let nested = r#"{"id":"00000000000000a2","name":"db","start_time":1700000000.3,"in_progress":true}"#;
     let places: Vec<_> = spans.iter().map(|span| span.document.unwrap()).collect();
-    let place = |text: &str| Place { id: document.id, bytes: text.len() };
+    let place = |text: &str| DocumentPart { id: document.id, bytes: text.len() };
     assert_eq!(places, [place(nested), place(SEGMENT)]);
 }
 
@@ -117,8 +117,8 @@ proptest! {
         tree["trace_id"] = "1-5759e988-bd862e3fe1be46a994272793".into();
         let (document, spans) = read(&tree.to_string()).unwrap();
         prop_assert_eq!(document.subsegments + 1, spans.len());
-        let told = spans.iter().map(|span| (span.span_id.to_string(), span.document.unwrap().bytes));
-        prop_assert_eq!(told.collect::<Vec<_>>(), sizes(&tree));
+        let parts = spans.iter().map(|span| (span.span_id.to_string(), span.document.unwrap().bytes));
+        prop_assert_eq!(parts.collect::<Vec<_>>(), sizes(&tree));
     }
 
     #[test]

@@ -10,53 +10,53 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::list::{Evicted, Items, Json, PART, Part};
+use super::list::{Evicted, Items, ListJson, PART, PartWriter};
 use super::problem::problem;
 
 /// The memory of all responses together, in KiB.
-const ROOM: u32 = 128 * 1024;
+const BUDGET_KIB: u32 = 128 * 1024;
 
 /// Memory for responses.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct ResponseBudget(Arc<Semaphore>);
 
-impl Room {
+impl ResponseBudget {
     pub(crate) fn new() -> Self {
         // On every supported machine a word has at least 32 bits.
-        Self(Arc::new(Semaphore::new(usize::try_from(ROOM).unwrap_or(usize::MAX))))
+        Self(Arc::new(Semaphore::new(usize::try_from(BUDGET_KIB).unwrap_or(usize::MAX))))
     }
 
     /// 200 with the JSON `before`, the items, and `after`; or 404, or 503.
     pub(super) fn list<I: Items + 'static>(&self, before: Vec<u8>, items: I, after: &'static str) -> HttpResponse {
         let held = PART + items.count() * size_of::<(usize, Arc<I::Item>, usize)>();
-        self.answer(held, Json::new(before, items, after))
+        self.respond(held, ListJson::new(before, items, after))
     }
 
     /// 200 with JSON, or 503.
     pub(super) fn text(&self, json: Vec<u8>) -> HttpResponse {
-        self.list(json, Nothing, "")
+        self.list(json, NoItems, "")
     }
 
-    fn answer<I: Items + 'static>(&self, held: usize, mut json: Json<I>) -> HttpResponse {
-        let size = u32::try_from(held / 1024).unwrap_or(ROOM).clamp(1, ROOM);
-        let Ok(room) = Arc::clone(&self.0).try_acquire_many_owned(size) else {
+    fn respond<I: Items + 'static>(&self, held: usize, mut json: ListJson<I>) -> HttpResponse {
+        let size = u32::try_from(held / 1024).unwrap_or(BUDGET_KIB).clamp(1, BUDGET_KIB);
+        let Ok(permit) = Arc::clone(&self.0).try_acquire_many_owned(size) else {
             return problem(503, "too many responses are being read; try again when they have ended");
         };
         match json.next() {
-            Ok(part) => HttpResponse::Ok().content_type("application/json").body(Answer {
+            Ok(part) => HttpResponse::Ok().content_type("application/json").body(ListBody {
                 part,
                 json,
                 has_written: false,
-                _room: room,
+                _permit: permit,
             }),
             Err(error) => problem(404, &error.to_string()),
         }
     }
 }
 
-struct Nothing;
+struct NoItems;
 
-impl Items for Nothing {
+impl Items for NoItems {
     type Item = ();
 
     fn count(&self) -> usize {
@@ -67,23 +67,23 @@ impl Items for Nothing {
         Ok(None)
     }
 
-    fn write(&self, _: usize, (): &(), _: Part<'_>) -> serde_json::Result<()> {
+    fn write(&self, _: usize, (): &(), _: PartWriter<'_>) -> serde_json::Result<()> {
         Ok(())
     }
 }
 
 /// A response's body, and the memory reserved for it.
-struct Answer<I: Items> {
+struct ListBody<I: Items> {
     part: Bytes,
-    json: Json<I>,
+    json: ListJson<I>,
     /// Whether a part has just been handed out.
     has_written: bool,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<I: Items> Unpin for Answer<I> {}
+impl<I: Items> Unpin for ListBody<I> {}
 
-impl<I: Items> MessageBody for Answer<I> {
+impl<I: Items> MessageBody for ListBody<I> {
     type Error = Box<dyn std::error::Error>;
 
     fn size(&self) -> BodySize {
@@ -124,10 +124,10 @@ mod tests {
 
     #[test]
     fn a_short_response_says_its_length_and_a_long_one_streams() {
-        let room = Room::new();
-        let short = room.list(b"[".to_vec(), texts(vec![Some("x".to_owned())]), "]");
+        let budget = ResponseBudget::new();
+        let short = budget.list(b"[".to_vec(), texts(vec![Some("x".to_owned())]), "]");
         assert_eq!(short.body().size(), BodySize::Sized(5));
-        let long = room.list(b"[".to_vec(), texts(vec![Some("x".repeat(2 * PART))]), "]");
+        let long = budget.list(b"[".to_vec(), texts(vec![Some("x".repeat(2 * PART))]), "]");
         assert_eq!(long.body().size(), BodySize::Stream);
         let length = actix_web::rt::System::new().block_on(to_bytes(long.into_body())).unwrap().len();
         assert_eq!(length, 2 * PART + 4);
@@ -135,13 +135,13 @@ mod tests {
 
     #[test]
     fn responses_that_are_not_read_leave_room_for_a_hundred_more() {
-        let room = Room::new();
+        let budget = ResponseBudget::new();
         let long = Arc::new("x".repeat(4 * PART));
-        let answer = || room.list(Vec::new(), Texts(vec![Some(Arc::clone(&long))]), "]");
-        let held: Vec<_> = (0..1_000).map(|_| answer()).take_while(|answer| answer.status() == 200).collect();
+        let response = || budget.list(Vec::new(), Texts(vec![Some(Arc::clone(&long))]), "]");
+        let held: Vec<_> = (0..1_000).map(|_| response()).take_while(|response| response.status() == 200).collect();
         assert!((100..1_000).contains(&held.len()), "{}", held.len());
-        assert_eq!(answer().status(), 503);
+        assert_eq!(response().status(), 503);
         drop(held);
-        assert_eq!(room.text(b"1".to_vec()).status(), 200);
+        assert_eq!(budget.text(b"1".to_vec()).status(), 200);
     }
 }
