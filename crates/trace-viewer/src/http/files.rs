@@ -13,6 +13,7 @@ pub(super) async fn file(name: Path<String>) -> HttpResponse {
         "viewer.js" => ("text/javascript; charset=utf-8", include_str!("../../static/viewer.js")),
         "list.js" => ("text/javascript; charset=utf-8", include_str!("../../static/list.js")),
         "treegrid.js" => ("text/javascript; charset=utf-8", include_str!("../../static/treegrid.js")),
+        "operations.js" => ("text/javascript; charset=utf-8", include_str!("../../static/operations.js")),
         "twin.js" => ("text/javascript; charset=utf-8", include_str!("../../static/twin.js")),
         "waterfall.js" => ("text/javascript; charset=utf-8", include_str!("../../static/waterfall.js")),
         "xray.js" => ("text/javascript; charset=utf-8", include_str!("../../static/xray.js")),
