@@ -6,6 +6,7 @@ export class TraceList {
   constructor() {
     this.root = byId('list');
     this.table = byId('traces');
+    this.table.tHead.rows[0].append(...headings());
     this.rows = new Map();
     this.traces = null;
     this.paused = false;
@@ -108,7 +109,7 @@ async function getJson(url) {
 function matcher(query) {
   const words = query.toLowerCase().split(/\s+/).filter(Boolean);
   return (trace) => {
-    const name = trace.root_name ?? 'root not received';
+    const name = trace.root_name ?? ROOTLESS;
     const text = [name, trace.root_path ?? '', ...trace.services, trace.trace_id, xrayId(trace.trace_id)].join('\n').toLowerCase();
     return words.every((word) => text.includes(word));
   };
@@ -123,22 +124,51 @@ function place(parent, nodes) {
   });
 }
 
-function traceRow(trace) {
-  const name = trace.root_name ?? 'root not received';
-  const link = el('a', { href: `#${trace.trace_id}`, class: trace.root_name === null ? 'missing' : null }, plain(name));
-  const path = trace.root_path ? el('span', { class: 'path' }, plain(trace.root_path)) : null;
-  return el('tr', { 'data-testid': 'trace-row', 'data-trace-id': trace.trace_id },
-    el('td', { class: 'name', title: `${plain(name)}\n${trace.trace_id}` }, link, path),
-    el('td', { class: 'services' }, ...trace.services.slice(0, 12).map(chip)),
-    el('td', { class: 'start', title: trace.start }, timeOfDay(trace.start)),
-    el('td', { class: 'took' }, el('span', { class: 'share' }), el('span', {}, duration(trace.duration_ms))),
-    el('td', { class: 'number spans' }, trace.span_count.toLocaleString('en')),
-    el('td', { class: 'number errors' }, trace.errors > 0 ? el('strong', {}, trace.errors.toLocaleString('en')) : '–'),
-    el('td', { class: 'sources' }, badge('OTLP', trace.sources.otlp), badge('X-Ray', trace.sources.xray)));
-}
-
 function badge(label, count) {
   return count > 0 ? el('span', { class: 'badge', title: `${plural(count, 'span')} over ${label}` }, label) : null;
+}
+
+const ROOTLESS = 'root not received';
+
+// The list's columns from left to right. `width` is for the table and `narrow` for a narrow one; `phone` is the cell's area in the two lines of a row on a
+// phone, which omits a column without one.
+const COLUMNS = [
+  {
+    name: 'name', heading: 'Trace', phone: '1 / 1 / 2 / 3',
+    title: (trace) => `${plain(trace.root_name ?? ROOTLESS)}\n${trace.trace_id}`,
+    cell: (trace) => [
+      el('a', { href: `#${trace.trace_id}`, class: trace.root_name === null ? 'missing' : null }, plain(trace.root_name ?? ROOTLESS)),
+      trace.root_path ? el('span', { class: 'path' }, plain(trace.root_path)) : null,
+    ],
+  },
+  { name: 'services', heading: 'Services', width: '25%', phone: '2 / 2', cell: (trace) => trace.services.slice(0, 12).map(chip) },
+  { name: 'start', heading: 'Start', width: '104px', phone: '2 / 1', title: (trace) => trace.start, cell: (trace) => [timeOfDay(trace.start)] },
+  {
+    name: 'took', heading: 'Duration', width: '17%', narrow: '88px', phone: '1 / 3 / 2 / 5',
+    cell: (trace) => [el('span', { class: 'share' }), el('span', {}, duration(trace.duration_ms))],
+  },
+  { name: 'spans', heading: 'Spans', number: true, width: '62px', narrow: '54px', cell: (trace) => [trace.span_count.toLocaleString('en')] },
+  {
+    name: 'errors', heading: 'Errors', number: true, width: '62px', narrow: '54px', phone: '2 / 3',
+    cell: (trace) => [trace.errors > 0 ? el('strong', {}, trace.errors.toLocaleString('en')) : '–'],
+  },
+  {
+    name: 'sources', heading: 'Sources', width: '124px', phone: '2 / 4',
+    cell: (trace) => [badge('OTLP', trace.sources.otlp), badge('X-Ray', trace.sources.xray)],
+  },
+];
+
+const classes = ({ name, number, phone }) => [name, number ? 'number' : '', phone ? '' : 'not-on-phone'].filter(Boolean).join(' ');
+
+function headings() {
+  return COLUMNS.map((column) => el('th', {
+    scope: 'col', class: classes(column), '--width': column.width, '--narrow': column.narrow ?? column.width,
+  }, column.heading));
+}
+
+function traceRow(trace) {
+  return el('tr', { 'data-testid': 'trace-row', 'data-trace-id': trace.trace_id }, ...COLUMNS.map((column) =>
+    el('td', { class: classes(column), title: column.title?.(trace), '--phone': column.phone }, ...column.cell(trace).filter(Boolean))));
 }
 
 const fact = (label, value) => el('span', {}, `${label} `, el('b', {}, String(value)));
