@@ -225,8 +225,8 @@ async fn an_x_ray_document_is_shown_with_its_size_next_to_the_otlp_span() {
         "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000250000000"}]}]}]});
     assert_eq!(tokio::task::block_in_place(|| http::post(&format!("{}/v1/traces", viewer.viewer), &span)).status, 200);
     let url = format!("{}/api/traces/{TRACE}", viewer.viewer);
-    let have_come = || (http::get(&url).json()["sources"]["xray"] == 3).then_some(());
-    tokio::task::block_in_place(|| eventually("three parts of two documents", have_come));
+    let have_arrived = || (http::get(&url).json()["sources"]["xray"] == 3).then_some(());
+    tokio::task::block_in_place(|| eventually("three parts of two documents", have_arrived));
 
     client.goto(&format!("{}/#{TRACE}/00000000000000a1", viewer.viewer)).await.unwrap();
     let differs = find("[data-testid=twin] tr.differs").await.text().await.unwrap();
@@ -248,7 +248,7 @@ async fn an_x_ray_document_is_shown_with_its_size_next_to_the_otlp_span() {
     let [first, nested, last] = texts.as_slice() else { panic!("{texts:?}") };
     let size = segment.to_string().len();
     assert!(first.contains(&format!("{size} B")) && first.contains("fault") && first.contains("segment"), "{first}");
-    assert!(nested.contains("nested") && last.contains("alone") && last.contains("in progress"), "{texts:?}");
+    assert!(nested.contains("nested") && last.contains("separate") && last.contains("in progress"), "{texts:?}");
 
     rows[1].click().await.unwrap();
     let nested = Locator::XPath("//*[@data-testid='document-details']//h3[contains(., 'Its part')]");
@@ -263,7 +263,7 @@ async fn an_x_ray_document_is_shown_with_its_size_next_to_the_otlp_span() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_link_leads_to_the_span_of_another_trace() {
+async fn a_link_opens_the_span_of_another_trace() {
     let Some(browser) = Browser::start().await else { return };
     let viewer = Cruddur::service("trace-viewer", &[]);
     let client = &browser.client;
@@ -275,8 +275,8 @@ async fn a_link_leads_to_the_span_of_another_trace() {
             "startTimeUnixNano": "1700000000000000000", "endTimeUnixNano": "1700000000250000000"})
     };
     let spans = [
-        span(TRACE, "comes along", json!([{"traceId": other, "spanId": "00000000000000a1"}])),
-        span(&other, "asks for all", json!([])),
+        span(TRACE, "batch member", json!([{"traceId": other, "spanId": "00000000000000a1"}])),
+        span(&other, "batch query", json!([])),
     ];
     let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]});
     assert_eq!(tokio::task::block_in_place(|| http::post(&format!("{}/v1/traces", viewer.viewer), &body)).status, 200);
@@ -285,7 +285,7 @@ async fn a_link_leads_to_the_span_of_another_trace() {
     let link = find("[data-testid=links] a").await;
     assert!(link.text().await.unwrap().contains(&other));
     link.click().await.unwrap();
-    let there = Locator::XPath("//*[@data-testid='span-details']//h2[.='asks for all']");
+    let there = Locator::XPath("//*[@data-testid='span-details']//h2[.='batch query']");
     client.wait().at_most(DEADLINE).for_element(there).await.unwrap();
     assert!(client.find_all(Locator::Css("[data-testid=links]")).await.unwrap().is_empty(), "it has no link");
     assert_eq!(browser.console().await, Vec::<String>::new());

@@ -58,7 +58,7 @@ fn it_accepts_otlp_in_protobuf_and_json_gzipped_or_plain() {
     assert_eq!((&trace["errors"], &trace["sources"]), (&json!(1), &json!({"otlp": 1, "xray": 0})));
 }
 
-/// Other exporters use Protobuf's JSON mapping. A value that OTLP forbids costs no neighbouring value, and the sender gets the reason.
+/// Other exporters use Protobuf's JSON mapping. A value that OTLP forbids affects no other value, and the response states the reason.
 #[test]
 fn an_invalid_value_loses_that_value_alone() {
     let viewer = Cruddur::service("trace-viewer", &[]);
@@ -95,10 +95,10 @@ fn an_invalid_value_loses_that_value_alone() {
     let odd = spans.iter().find(|span| span["name"] == "odd").unwrap();
     let kept = json!({"list": [], "map": {}, "ratio": 0.25, "count": 2, "none": null});
     assert_eq!((&odd["attributes"], &odd["parent_id"]), (&kept, &json!(null)), "{odd:#}");
-    parts_of_nothing(&url);
+    empty_parts_are_accepted(&url);
 }
 
-fn parts_of_nothing(url: &str) {
+fn empty_parts_are_accepted(url: &str) {
     for body in [json!({"resourceSpans": null}), json!({"resourceSpans": [{"resource": {"attributes": null}}]})] {
         let answer = http::post(url, &body);
         assert_eq!((answer.status, answer.json()), (200, json!({})), "{body}");
@@ -109,7 +109,7 @@ fn parts_of_nothing(url: &str) {
 }
 
 #[test]
-fn it_merges_a_segment_with_the_span_of_its_trace() {
+fn a_segment_is_merged_with_the_span_of_its_trace() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     assert_eq!(http::post(&format!("{}/v1/traces", viewer.viewer), &request("a span")).status, 200);
     let segment = json!({"id": "00000000000000a1", "name": "from elsewhere", "trace_id": "1-5759e988-bd862e3fe1be46a994272793",

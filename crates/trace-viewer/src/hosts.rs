@@ -1,5 +1,5 @@
-//! Each listener serves only the hosts that are [allowed](AllowedHosts). Otherwise a page whose host name resolves to this machine would have the listener's
-//! origin, and could read every trace.
+//! Each listener serves only [allowed](AllowedHosts) hosts. Otherwise a page whose host name resolves to this machine would have the listener's origin, and
+//! could read every trace.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};

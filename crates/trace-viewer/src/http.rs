@@ -37,7 +37,7 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
 fn read(path: &str, route: Route) -> Resource {
     let get = guard::Any(guard::Get()).or(guard::Head());
     let refuse = || async {
-        let mut refusal = problem(405, "this can only be read: use GET");
+        let mut refusal = problem(405, "only GET and HEAD are allowed here");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         refusal
     };

@@ -1,4 +1,4 @@
-//! A span as the viewer keeps it, whichever protocol sent it, and X-Ray's document as it came.
+//! A span in the viewer's form, of either protocol, and X-Ray's document as it was sent.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct Span {
     pub span_id: SpanId,
     /// The span that it is a part of or was called by.
     pub parent: Option<SpanId>,
-    /// The service that performed the operation; unknown for an X-Ray subsegment that came alone.
+    /// The service that performed the operation; unknown for an X-Ray subsegment that was sent separately.
     pub service: Option<Arc<str>>,
     /// The operation's name.
     pub name: String,
@@ -64,7 +64,7 @@ pub struct DocumentPart {
     pub bytes: usize,
 }
 
-/// A segment, or a subsegment that came alone, as it was sent.
+/// A segment, or a separately sent subsegment, as it was sent.
 #[derive(Debug)]
 pub struct Document {
     /// The trace it belongs to.
@@ -185,7 +185,7 @@ impl SpanId {
 const INDEX: usize = 64;
 
 impl Document {
-    /// About how much memory the span takes, in bytes.
+    /// About how much memory the document takes, in bytes.
     pub fn size(&self) -> usize {
         INDEX + size_of::<Self>() + self.name.len() + self.text.get().len()
     }
@@ -197,7 +197,7 @@ impl Span {
         self.end.map(|end| end.ms_since(self.start))
     }
 
-    /// About how much memory the document takes, in bytes.
+    /// About how much memory the span takes, in bytes.
     pub fn size(&self) -> usize {
         let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
         let service = self.service.as_ref().map_or(0, |service| service.len());

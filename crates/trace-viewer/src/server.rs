@@ -53,13 +53,13 @@ pub struct Server {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The viewer cannot listen on an address.
-    #[error("{0} cannot be listened on: {1}; set {2} to a free address")]
+    #[error("cannot listen on {0}: {1}; set {2} to a free address")]
     Listen(SocketAddr, io::Error, &'static str),
     /// The file of sampling rules is invalid.
-    #[error("{0}; mend it, or set CRUDDUR_XRAY_RULES to another")]
+    #[error("{0}; fix it, or set CRUDDUR_XRAY_RULES to another file")]
     Rules(String),
     /// A worker does not start or fails.
-    #[error("the server does not start: {0}")]
+    #[error("cannot start the server: {0}")]
     Start(io::Error),
 }
 
@@ -81,7 +81,7 @@ impl Server {
         Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds })
     }
 
-    /// Changes what clients may use, so that a test need not wait as long as a client may.
+    /// Changes the bounds on clients, so that a test need not wait for a client's deadline.
     #[doc(hidden)]
     #[must_use]
     pub fn with_bounds(self, change: impl FnOnce(&mut Bounds)) -> Self {
@@ -174,14 +174,14 @@ async fn receive(socket: UdpSocket, queue: mpsc::Sender<Vec<u8>>, store: Arc<Sto
                 }
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a datagram could not be received");
+                tracing::warn!(error = &error as &dyn std::error::Error, "cannot receive a datagram");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-/// Makes documents and spans of datagrams. Invalid datagrams are counted.
+/// Stores each datagram's document and spans. Invalid datagrams are counted.
 async fn read_all(mut queued: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
     while let Some(datagram) = queued.recv().await {
         match xray::datagram(&datagram, Nanos::now()) {

@@ -12,7 +12,7 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-// JSON whose integers are exact: an integer that a double would round becomes a BigInt.
+// Parses JSON with exact integers: an integer that a double would round becomes a BigInt.
 export function parseExact(text) {
   if (!/[:[,]\s*-?\d{16}/.test(text)) return JSON.parse(text);
   return JSON.parse(text, (key, value, context) => {

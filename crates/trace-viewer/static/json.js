@@ -1,5 +1,5 @@
-// JSON exactly as it was written: JSON.parse would round its numbers, undo its escapes and reorder its keys. Assumes that the text is valid JSON. Folded parts
-// are not in the page.
+// Shows JSON exactly as it was written: JSON.parse would round numbers, decode escapes and reorder keys. The text must be valid JSON. Folded parts are not in
+// the page.
 import { el, plain } from './format.js';
 
 const TOKEN = /[{}[\],:]|"[^"\\]*(?:\\.[^"\\]*)*"|[^\s{}[\],:"]+/g;

@@ -30,7 +30,7 @@ export class TraceList {
     this.paused = !this.paused;
     byId('pause').textContent = this.paused ? 'Resume' : 'Pause';
     byId('pause').setAttribute('aria-pressed', String(this.paused));
-    if (this.paused) this.say('paused', 'Paused');
+    if (this.paused) this.setStatus('paused', 'Paused');
     this.restart();
   }
 
@@ -48,18 +48,18 @@ export class TraceList {
       this.render();
       this.renderStatus(status);
       this.root.dataset.state = traces.length ? 'ready' : 'empty';
-      if (!this.paused) this.say('on', 'Live');
+      if (!this.paused) this.setStatus('on', 'Live');
     } catch (error) {
       this.root.dataset.state = 'error';
-      this.say('failed', `Poll failed (${error.message}), trying again`);
+      this.setStatus('failed', `Cannot update: ${error.message}; retrying`);
     }
     this.polling = false;
     clearTimeout(this.timer);
     if (this.shown && !this.paused) this.timer = setTimeout(() => this.restart(), POLL_MS);
   }
 
-  // Screen readers announce every write to a live region, so write changes only.
-  say(state, text) {
+  // Screen readers announce every write to a live region, so this writes changes only.
+  setStatus(state, text) {
     const live = byId('live');
     live.dataset.state = state;
     if (live.textContent !== text) live.textContent = text;
@@ -115,7 +115,7 @@ function matcher(query) {
   };
 }
 
-// Moves only what is out of place, so that focus and hover survive a poll.
+// Moves only nodes that are out of place, so that focus and hover survive a poll.
 function place(parent, nodes) {
   const wanted = new Set(nodes);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
@@ -182,8 +182,8 @@ function emptyState({ otlp, xray }) {
     el('dl', {},
       el('dt', {}, 'OTLP over HTTP'), el('dd', {}, el('code', {}, otlp)),
       el('dt', {}, 'X-Ray segments over UDP'), el('dd', {}, xray ? el('code', {}, xray) : 'not listening')),
-    el('p', {}, 'Point a service at it with its environment:'),
+    el('p', {}, 'To send traces here, set in a service’s environment:'),
     ...lines.map((line) => el('p', { class: 'shell' }, copyable(line))),
-    el('p', {}, 'Then open the Cruddur page and post a crud. Its trace shows up here within seconds.'),
+    el('p', {}, 'Then open the Cruddur page and post a crud. Its trace appears here within seconds.'),
   ];
 }

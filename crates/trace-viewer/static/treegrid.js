@@ -138,9 +138,9 @@ export class TreeGrid {
   scrollTo(index) {
     if (index < 0) return;
     const top = index * ROW_PX;
-    const room = this.grid.clientHeight - 2 * ROW_PX;
+    const height = this.grid.clientHeight - 2 * ROW_PX;
     if (top < this.grid.scrollTop) this.grid.scrollTop = top;
-    else if (top > this.grid.scrollTop + room) this.grid.scrollTop = top - room;
+    else if (top > this.grid.scrollTop + height) this.grid.scrollTop = top - height;
   }
 
   // Browsers limit how often the address may change; a held arrow key would exceed it.

@@ -1,5 +1,5 @@
 // The two protocols' reports of one operation, field by field.
-import { duration, el, nanos, offset, plain, timeOfDay, toJson } from './format.js';
+import { duration, el, nanos, offset, plain, plural, timeOfDay, toJson } from './format.js';
 
 // Attributes for which X-Ray has a separate field.
 const FIELD = {
@@ -22,7 +22,7 @@ const FIELD = {
 const URLS = ['http.request.url', 'sql.url'];
 const IN_URL = ['db.namespace', 'server.address', 'server.port', 'url.path', 'url.scheme'];
 const FLAGS = ['throttle', 'error', 'fault'];
-const MARKS = { same: ['=', 'the same'], differs: ['≠', 'differs'], cut: ['≠', 'cut short'], alone: ['', 'told by one alone'] };
+const MARKS = { same: ['=', 'the same'], differs: ['≠', 'differs'], cut: ['≠', 'cut short'], alone: ['', 'in one only'] };
 // X-Ray's times are in microseconds.
 const ROUNDING = 1000n;
 
@@ -34,11 +34,11 @@ export function twin(otlp, xray, origin) {
   const count = (mark) => rows.filter((row) => row.mark === mark).length;
   const differ = count('differs') + count('cut');
   return [
-    el('p', { class: 'twin-sum' }, `${rows.length - count('alone')} fields are told by both, ${differ} of them differently; ${count('alone')} by one alone.`),
+    el('p', { class: 'twin-sum' }, `${plural(rows.length - count('alone'), 'field')} in both, ${differ} differ; ${count('alone')} in one only.`),
     el('table', { class: 'twin', 'data-testid': 'twin' },
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Field'),
-        el('th', { scope: 'col' }, 'OTLP', el('small', {}, ' what Honeycomb gets')),
-        el('th', { scope: 'col' }, 'X-Ray', el('small', {}, ' what X-Ray gets')))),
+        el('th', { scope: 'col' }, 'OTLP', el('small', {}, ' what Honeycomb receives')),
+        el('th', { scope: 'col' }, 'X-Ray', el('small', {}, ' what X-Ray receives')))),
       el('tbody', {}, ...rows.map(rowNode))),
   ];
 }
@@ -58,7 +58,7 @@ function cell(places) {
 const text = (value) => plain(typeof value === 'string' ? value : toJson(value), 4000);
 const equal = (a, b) => a === b || toJson(a) === toJson(b);
 
-// The name, the times and the outcome, which each protocol represents differently.
+// The name, the times and the outcome: each protocol represents them differently.
 function common(otlp, xray, origin, places) {
   const time = (span, side) => (span[side] ? `${timeOfDay(span[side])}  ${offset(nanos(span[`${side}_unix_nano`]) - origin)}` : 'in progress');
   const near = (side) => {
@@ -68,7 +68,7 @@ function common(otlp, xray, origin, places) {
   const row = (label, a, b, same, ...more) => ({
     label, otlp: a, xray: [{ value: b }, ...more.flatMap((place) => places.take(place))], mark: same ? 'same' : 'differs',
   });
-  const told = flags(xray.attributes ?? {});
+  const outcome = flags(xray.attributes ?? {});
   const { code = 'unset', message } = otlp.status ?? {};
   const events = (span) => (span.events ?? []).length;
   const kept = places.take('metadata.otel:events');
@@ -81,7 +81,7 @@ function common(otlp, xray, origin, places) {
     row('Start', time(otlp, 'start'), time(xray, 'start'), near('start')),
     row('End', time(otlp, 'end'), time(xray, 'end'), near('end')),
     row('Duration', duration(otlp.duration_ms), duration(xray.duration_ms), near('start') && near('end')),
-    row('Status', message ? `${code}: ${message}` : code, told.join(', ') || 'no flag', (code === 'error') === told.length > 0),
+    row('Status', message ? `${code}: ${message}` : code, outcome.join(', ') || 'no flag', (code === 'error') === outcome.length > 0),
     otlp.links.length + xray.links.length === 0 ? null : row('Links', ends(otlp), ends(xray), ends(otlp) === ends(xray)),
     events(otlp) + events(xray) + kept.length === 0 ? null : {
       label: 'Events', otlp: `${events(otlp)}, below`, mark: null,
@@ -111,7 +111,7 @@ function compare(value, place) {
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-// The fields of a document, until each is shown beside its counterpart.
+// The fields of a document that are not yet shown next to their counterparts.
 class Places {
   constructor({ annotations = {}, metadata = {}, ...fields }) {
     this.left = new Map();
@@ -120,7 +120,7 @@ class Places {
     this.keep('metadata', metadata);
   }
 
-  // Values of the span itself are next to its attributes, and may have an attribute's name.
+  // Values of the span itself are stored next to its attributes, and may have an attribute's name.
   keep(path, values) {
     for (const [key, value] of Object.entries(values)) {
       if (isObject(value)) this.keep(`${path}.${key}`, value);

@@ -37,7 +37,7 @@ function linkViews() {
   const { selected } = view();
   for (const [name, target] of Object.entries(views)) {
     const link = byId(`to-${name}`);
-    link.href = target.link(waterfall.tells(selected, name === 'documents') ? selected : null);
+    link.href = target.link(waterfall.knows(selected, name === 'documents') ? selected : null);
     if (target.active) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');
   }

@@ -47,7 +47,7 @@ export class Waterfall extends TreeGrid {
     return id ? `#${this.traceId}/${id}` : `#${this.traceId}`;
   }
 
-  tells(id, overXray) {
+  knows(id, overXray) {
     const row = this.rowsById.get(id);
     return Boolean(row) && (!overXray || has(row, 'xray'));
   }
@@ -71,7 +71,7 @@ export class Waterfall extends TreeGrid {
       else throw new Error(`HTTP ${response.status}`);
     } catch (error) {
       if (traceId !== this.traceId) return;
-      if (!this.text) this.state('error', `The trace could not be loaded (${error.message}), trying again`);
+      if (!this.text) this.state('error', `Cannot load the trace: ${error.message}; retrying`);
       this.later();
     }
   }
@@ -84,7 +84,7 @@ export class Waterfall extends TreeGrid {
   missing() {
     // The content on the screen stays useful after the server has evicted it.
     if (this.text) return;
-    this.state('error', `Trace ${this.traceId} is not here: not received yet, or evicted to make room. Looking again every two seconds.`);
+    this.state('error', `Trace ${this.traceId} is not here: it has not arrived, or was evicted to free memory. Checking every two seconds.`);
     this.later();
   }
 
@@ -105,9 +105,9 @@ export class Waterfall extends TreeGrid {
     this.rowsById = mergeTwins(trace.spans);
     this.rows = depthFirst(this.rowsById);
     this.origin = nanos(trace.start_unix_nano);
-    this.begin = this.rows.reduce((least, row) => (row.start < least ? row.start : least), this.origin);
-    const end = this.rows.reduce((most, row) => (row.end > most ? row.end : most), this.begin + 1000n);
-    this.total = Number(end - this.begin);
+    this.start = this.rows.reduce((least, row) => (row.start < least ? row.start : least), this.origin);
+    const end = this.rows.reduce((most, row) => (row.end > most ? row.end : most), this.start + 1000n);
+    this.total = Number(end - this.start);
     document.title = `${plain(trace.root_name ?? 'root not received', 80)} · Cruddur traces`;
     this.state('ready');
     byId('trace-head').replaceChildren(...traceHead(trace));
@@ -127,14 +127,14 @@ export class Waterfall extends TreeGrid {
     const [scale, unit] = this.total >= 1e9 ? [1000, 's'] : this.total >= 1e6 ? [1, 'ms'] : [0.001, 'µs'];
     const labels = [];
     for (let at = 0; at < 100 && axis.clientWidth * (1 - at / 100) > 50; at += share) {
-      const ms = ((at / 100) * this.total + Number(this.begin - this.origin)) / 1e6;
+      const ms = ((at / 100) * this.total + Number(this.start - this.origin)) / 1e6;
       labels.push(el('span', { class: 'tick', '--at': `${at}%` }, `${Number((ms / scale).toPrecision(6))} ${unit}`));
     }
     axis.replaceChildren(...labels);
   }
 
   percent(nanoseconds) {
-    return (Number(nanoseconds - this.begin) / this.total) * 100;
+    return (Number(nanoseconds - this.start) / this.total) * 100;
   }
 
   cells(row, open) {
@@ -168,7 +168,7 @@ export class Waterfall extends TreeGrid {
     const close = el('button', { type: 'button', 'aria-label': 'Close details', click: () => this.select(null) }, 'Close');
     const up = parent ? el('a', { href: this.link(parent.id) }, plain(parent.main.name, 60)) : row.note;
     const shown = ['otlp', 'xray'].map((source) => row.records.find((span) => span.source === source)).filter(Boolean);
-    const rest = row.records.length - shown.length;
+    const more = row.records.length - shown.length;
     return [
       el('header', {},
         el('h2', {}, plain(row.main.name)), chip(row.main.service),
@@ -178,28 +178,28 @@ export class Waterfall extends TreeGrid {
         close),
       this.linked(row),
       ...(shown.length > 1 ? this.both(...shown) : [el('div', { class: 'records single' }, this.record(shown[0]))]),
-      rest > 0 ? el('p', { class: 'notice' }, `${plural(rest, 'more record')} received with this span id`) : null,
+      more > 0 ? el('p', { class: 'notice' }, `${plural(more, 'more record')} received with this span id`) : null,
     ].filter(Boolean);
   }
 
   both(otlp, xray) {
     const events = (span) => (span.events ?? []).map((event) => this.event(event, nanos(span.start_unix_nano)));
-    const told = [['OTLP', otlp], ['X-Ray', xray]].filter(([, span]) => (span.events ?? []).length > 0);
+    const reported = [['OTLP', otlp], ['X-Ray', xray]].filter(([, span]) => (span.events ?? []).length > 0);
     return [
       el('div', { class: 'twins' }, ...twin(otlp, xray, this.origin)),
-      told.length === 0 ? null : el('div', { class: 'records' }, ...told.map(([label, span]) =>
+      reported.length === 0 ? null : el('div', { class: 'records' }, ...reported.map(([label, span]) =>
         el('section', { class: 'record' }, el('h3', {}, `${label} events`), ...events(span)))),
     ];
   }
 
   linked({ links }) {
     if (links.length === 0) return null;
-    const rest = links.length - MOST_LINKS;
+    const more = links.length - MOST_LINKS;
     return el('ul', { class: 'links', 'data-testid': 'links' },
       ...links.slice(0, MOST_LINKS).map((link) => el('li', {},
         'Linked to ', el('a', { href: `#${link.trace_id}/${link.span_id}` }, ...this.nameOf(link)),
         Object.keys(link.attributes).length ? attributes(link.attributes) : null)),
-      rest > 0 ? el('li', { class: 'notice' }, plural(rest, 'more link')) : null);
+      more > 0 ? el('li', { class: 'notice' }, plural(more, 'more link')) : null);
   }
 
   nameOf({ trace_id: traceId, span_id: id }) {
@@ -238,7 +238,7 @@ export class Waterfall extends TreeGrid {
     const time = nanosOfRfc3339(event.time);
     return el('div', { class: 'event-item' },
       el('p', { title: event.time }, el('b', { class: event.name === 'exception' ? 'error' : null }, plain(event.name)), ' ',
-        time === null ? 'at an unknown time' : `${offset(time - start)} after the span began`),
+        time === null ? 'at an unknown time' : `${offset(time - start)} after the span's start`),
       attributes(event.attributes));
   }
 }
@@ -247,7 +247,7 @@ export class Waterfall extends TreeGrid {
 const mark = (letter, rest) => el('abbr', { title: `Received over ${letter}${rest}` }, letter, el('span', { class: 'rest' }, rest));
 
 function title(row) {
-  const note = row.expected ? 'parent not received: the caller is outside this trace' : row.note;
+  const note = row.expected ? 'parent not received: the caller does not report to this viewer' : row.note;
   return [plain(row.main.name), plain(row.main.service), note].filter(Boolean).join('\n');
 }
 

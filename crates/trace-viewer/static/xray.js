@@ -32,14 +32,14 @@ export class Documents extends TreeGrid {
     this.traceId = null;
     this.text = null;
     this.json = null;
-    this.say('loading', 'Loading the documents');
+    this.setStatus('loading', 'Loading the documents');
   }
 
   link(id) {
     return `#${this.traceId}/xray${id ? `/${id}` : ''}`;
   }
 
-  say(state, text) {
+  setStatus(state, text) {
     this.view.dataset.state = state;
     byId('documents-sum').textContent = text;
     this.grid.hidden = state !== 'ready';
@@ -60,14 +60,14 @@ export class Documents extends TreeGrid {
       else if (this.text === null) throw new Error(`HTTP ${response.status}`);
     } catch (error) {
       if (traceId !== this.traceId) return;
-      if (this.text === null) this.say('error', `The documents could not be loaded (${error.message}), trying again`);
+      if (this.text === null) this.setStatus('error', `Cannot load the documents: ${error.message}; retrying`);
       this.timer = setTimeout(() => this.refresh(), RETRY_MS);
     }
   }
 
   accept(text) {
     if (text === this.text) {
-      // The sizes come from the waterfall, and may have just arrived.
+      // The sizes come from the waterfall, and may have arrived since.
       this.renderWindow(true);
       return;
     }
@@ -76,13 +76,13 @@ export class Documents extends TreeGrid {
     const { documents } = parseExact(text);
     const unfit = this.unfit(documents);
     if (documents.length === 0) {
-      this.say('empty', `No X-Ray document of this trace is here.${unfit} A service sends them where AWS_XRAY_DAEMON_ADDRESS is set.`);
+      this.setStatus('empty', `This trace has no X-Ray documents.${unfit} A service sends them if AWS_XRAY_DAEMON_ADDRESS is set.`);
       return;
     }
     this.rowsById = rowsOf(documents);
     this.rows = depthFirst(this.rowsById);
     this.json = null;
-    this.say('ready', summary(documents) + unfit);
+    this.setStatus('ready', summary(documents) + unfit);
     this.refold();
     if (!this.rowsById.has(this.selected)) this.selected = null;
     this.select(this.selected, { reveal: first, scroll: first });
@@ -98,11 +98,11 @@ export class Documents extends TreeGrid {
 
   cells(row, open) {
     const { name, in_progress: running } = row.own;
-    const spoken = this.waterfall.rowsById.get(row.id)?.main.name;
+    const otlpName = this.waterfall.rowsById.get(row.id)?.main.name;
     return [
       el('div', { role: 'gridcell', class: 'name', title: plain(name) }, ...this.branch(row, open),
         el('span', { class: 'span-name', 'data-testid': 'document-name' }, plain(name)),
-        spoken && spoken !== name ? el('span', { class: 'span-name also', title: 'What OTLP calls it' }, plain(spoken)) : null,
+        otlpName && otlpName !== name ? el('span', { class: 'span-name also', title: 'The name in OTLP' }, plain(otlpName)) : null,
         ...flags(row.own).map((flag) => el('span', { class: 'flag' }, flag)),
         running ? el('span', { class: 'note' }, 'in progress') : null,
         row.note && !row.expected ? el('span', { class: 'note' }, row.note) : null,
@@ -138,11 +138,11 @@ export class Documents extends TreeGrid {
         el('h2', {}, plain(own.name)), el('span', { class: `badge ${row.sort}` }, SORTS[row.sort]),
         el('span', { class: 'ids' }, 'Id ', copyable(row.id)),
         row.parentId ? el('span', { class: 'ids' }, 'Parent ', ...named(row.parentId, parent)) : el('span', { class: 'ids' }, 'No parent'),
-        this.waterfall.tells(row.id, false) ? el('a', { href: this.waterfall.link(row.id), 'data-testid': 'span-link' }, 'In the waterfall') : null,
+        this.waterfall.knows(row.id, false) ? el('a', { href: this.waterfall.link(row.id), 'data-testid': 'span-link' }, 'In the waterfall') : null,
         close),
       el('div', { class: 'records' },
         el('section', { class: 'record' },
-          el('h3', {}, 'What X-Ray reads'),
+          el('h3', {}, 'Fields that X-Ray reads'),
           el('dl', {}, ...this.facts(row).filter(([, value]) => value !== null).flatMap(([term, value]) => [el('dt', {}, term), el('dd', {}, value)])),
           el('h4', {}, 'Annotations, indexed'), attributes(own.annotations),
           ...Object.entries(own.metadata ?? {}).flatMap(([space, values]) => [
@@ -150,13 +150,13 @@ export class Documents extends TreeGrid {
             attributes(typeof values === 'object' ? values : { [space]: values }),
           ])),
         el('section', { class: 'record' },
-          el('h3', {}, row.sort === 'nested' ? `Its part of the document of ${plain(sent.name, 60)}` : 'The document as sent'),
+          el('h3', {}, row.sort === 'nested' ? `Its part of the document ${plain(sent.name, 60)}` : 'The document as sent'),
           this.jsonOf(row))),
     ];
   }
 
   facts({ own, document: sent, sort, id }) {
-    const told = flags(own);
+    const outcome = flags(own);
     const size = this.size(this.rowsById.get(id));
     return [
       ['Service', sort === 'segment' ? chip(own.name) : null],
@@ -164,10 +164,10 @@ export class Documents extends TreeGrid {
       ['Start', clock(own.start_time)],
       ['End', own.in_progress ? 'in progress' : clock(own.end_time)],
       ['Duration', duration(took(own))],
-      ['Flags', told.length ? el('span', { class: 'error' }, told.join(', ')) : 'none'],
+      ['Flags', outcome.length ? el('span', { class: 'error' }, outcome.join(', ')) : 'none'],
       ['User', typeof own.user === 'string' ? plain(own.user) : null],
       ['Size', sort === 'nested'
-        ? `${size === null ? 'not known' : plural(size, 'byte')}, of ${plural(sent.bytes, 'byte')} of its document`
+        ? `${size === null ? 'unknown' : plural(size, 'byte')}, of ${plural(sent.bytes, 'byte')} of its document`
         : `${plural(sent.bytes, 'byte')} of ${sent.limit.toLocaleString('en')} (${percent(sent.bytes / sent.limit)})`],
       ['Nested', sort === 'nested' ? null : plural(sent.subsegments, 'subsegment')],
       ['Received', timeOfDay(sent.received)],
@@ -190,18 +190,18 @@ export class Documents extends TreeGrid {
       const node = row.sort === 'nested' ? findById(whole, row.id) ?? whole : whole;
       const own = node === whole ? text : text.slice(node.start, node.end);
       const shown = el('div', {}, tree({ ...node, key: null }, 4));
-      box.replaceChildren(el('p', { class: 'json-tools' }, copyButton('Copy the JSON as sent', shown, () => own), ' ', el('a', { href: url }, row.sort === 'nested' ? 'The whole document' : 'The text alone')), shown);
+      box.replaceChildren(el('p', { class: 'json-tools' }, copyButton('Copy the JSON as sent', shown, () => own), ' ', el('a', { href: url }, row.sort === 'nested' ? 'The whole document' : 'The text only')), shown);
     };
     if (this.json?.url === url) show(this.json.text);
     else fetch(url, { signal: this.latest() })
       .then((response) => (response.ok ? response.text() : Promise.reject(new Error(`HTTP ${response.status}`))))
       .then((text) => { this.json = { url, text }; show(text); })
-      .catch((error) => { box.textContent = `It could not be loaded (${error.message}).`; });
+      .catch((error) => { box.textContent = `Cannot load the document: ${error.message}.`; });
     return box;
   }
 }
 
-const SORTS = { segment: 'segment', alone: 'subsegment, alone', nested: 'nested' };
+const SORTS = { segment: 'segment', alone: 'subsegment, separate', nested: 'nested' };
 
 function rowsOf(documents) {
   const rows = new Map();
@@ -234,6 +234,6 @@ function summary(documents) {
   const total = documents.reduce((sum, sent) => sum + sent.bytes, 0);
   const largest = Math.max(...documents.map((sent) => sent.bytes));
   return `${plural(documents.length, 'document')} of ${plural(total, 'byte')}: ${plural(documents.length - alone, 'segment')}, `
-    + `${plural(alone, 'subsegment')} sent alone, ${nested.toLocaleString('en')} nested. `
-    + `The largest has ${plural(largest, 'byte')} of the ${documents[0].limit.toLocaleString('en')} that one may have.`;
+    + `${plural(alone, 'subsegment')} sent separately, ${nested.toLocaleString('en')} nested. `
+    + `The largest has ${plural(largest, 'byte')} of the ${documents[0].limit.toLocaleString('en')} allowed.`;
 }

@@ -97,6 +97,6 @@ pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> Htt
     };
     match state.store.document(trace_id, id) {
         Some(document) => state.responses.text(document.text.get().to_owned().into()),
-        None => problem(404, "no such document; it has not arrived, did not fit, or made room for newer ones"),
+        None => problem(404, "no such document; it has not arrived, did not fit, or was evicted"),
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn refuse(request: HttpRequest) -> HttpResponse {
     ExportError { header: Some((ALLOW, "POST")), ..error }.response(encoding(request.headers()))
 }
 
-/// Returns how many spans were rejected, and what was lost.
+/// Returns the number of rejected spans, and a report of all losses.
 async fn read(
     state: &State,
     encoding: Option<Encoding>,
@@ -57,7 +57,7 @@ async fn read(
     let surplus = state.store.add(read.spans);
     if surplus > 0 {
         let separator = if message.is_empty() { "" } else { "; " };
-        message = format!("{message}{separator}spans rejected: {surplus} (their trace has more than the viewer keeps)");
+        message = format!("{message}{separator}spans rejected: {surplus} (their trace is full)");
     }
     let rejected = invalid + u64::try_from(surplus).unwrap_or(u64::MAX);
     state.store.reject(usize::try_from(invalid).unwrap_or(usize::MAX));

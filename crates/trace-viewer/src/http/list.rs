@@ -169,7 +169,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_item_that_is_evicted_half_way_fails_the_response() {
+    fn an_item_evicted_half_way_fails_the_response() {
         let mut json = json(vec![Some("x".repeat(3 * PART))]);
         assert!(!json.next().unwrap().is_empty());
         json.items.0.clear();

@@ -7,7 +7,7 @@ use serde_json::json;
 use settings::allowed_hosts::HostFault;
 
 pub(super) const NOT_A_TRACE_ID: &str = "a trace id is 32 hex digits";
-pub(super) const NO_SUCH_TRACE: &str = "no such trace; it has not arrived, or made room for newer ones";
+pub(super) const NO_SUCH_TRACE: &str = "no such trace; it has not arrived, or was evicted";
 
 /// The response for a host that is not served.
 pub(crate) fn refuse_host(status: StatusCode, fault: HostFault) -> HttpResponse {

@@ -40,7 +40,7 @@ impl ResponseBudget {
     fn respond<I: Items + 'static>(&self, held: usize, mut json: ListJson<I>) -> HttpResponse {
         let size = u32::try_from(held / 1024).unwrap_or(BUDGET_KIB).clamp(1, BUDGET_KIB);
         let Ok(permit) = Arc::clone(&self.0).try_acquire_many_owned(size) else {
-            return problem(503, "too many responses are being read; try again when they have ended");
+            return problem(503, "too many responses are being read; try again later");
         };
         match json.next() {
             Ok(part) => HttpResponse::Ok().content_type("application/json").body(ListBody {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_response_says_its_length_and_a_long_one_streams() {
+    fn a_short_response_has_a_length_and_a_long_one_is_chunked() {
         let budget = ResponseBudget::new();
         let short = budget.list(b"[".to_vec(), texts(vec![Some("x".to_owned())]), "]");
         assert_eq!(short.body().size(), BodySize::Sized(5));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_that_are_not_read_leave_room_for_a_hundred_more() {
+    fn unread_responses_leave_memory_for_a_hundred_others() {
         let budget = ResponseBudget::new();
         let long = Arc::new("x".repeat(4 * PART));
         let response = || budget.list(Vec::new(), Texts(vec![Some(Arc::clone(&long))]), "]");

@@ -66,7 +66,7 @@ impl OtlpSpans {
         let values = self.lost.iter().map(|(fault, count)| ("values dropped", fault, count));
         for (what, fault, count) in spans.chain(values) {
             let separator = if message.is_empty() { "" } else { "; " };
-            // Writing to a text does not fail.
+            // Writing to a String does not fail.
             let _: std::fmt::Result = write!(message, "{separator}{what}: {count} ({fault})");
         }
         message
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_says_the_same() {
+    fn protobuf_and_json_give_the_same_span() {
         let request: ExportTraceServiceRequest = serde_json::from_str(JSON).unwrap();
         let read = read(Encoding::Protobuf, &request.encode_to_vec()).unwrap();
         assert_eq!((read.spans.len(), read.rejected()), (1, 1));
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_costs_only_itself_and_the_sender_learns_why() {
+    fn an_invalid_value_drops_only_itself_and_is_reported() {
         let body = JSON.replace("\"n\",\"value\":{\"intValue\":\"3\"}", "\"n\",\"value\":5");
         let read = json(body.as_bytes()).unwrap();
         assert_eq!((read.spans.len(), read.rejected(), read.spans[0].attributes.len()), (1, 1, 0));
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_json_cannot_have_is_a_text() {
+    fn a_non_finite_number_is_a_string() {
         for (number, text) in [("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity")] {
             let body = JSON.replace("\"intValue\":\"3\"", &format!("\"doubleValue\":\"{number}\""));
             assert_eq!(json(body.as_bytes()).unwrap().spans[0].attributes["n"], text);

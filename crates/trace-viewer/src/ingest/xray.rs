@@ -35,11 +35,12 @@ pub(crate) struct ReadDatagram {
 /// Reads a datagram that arrived at `received`.
 pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<ReadDatagram, String> {
     let document = xray::datagram::document(bytes).map_err(|error| error.to_string())?;
-    let text = text(document).ok_or("its document is not JSON")?;
+    let text = text(document).ok_or("the document is not JSON")?;
     let level = Level::read(text)?;
     let parsed = &level.document;
-    let trace_id = parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("it has no trace id")?;
-    let id = span_id(parsed.id).ok_or("its id is zero")?;
+    let trace_id =
+        parsed.trace_id.and_then(|id| TraceId::from_bytes(&id.to_bytes())).ok_or("the document has no trace id")?;
+    let id = span_id(parsed.id).ok_or("the document's id is zero")?;
     if level.skipped == 0 {
         parsed.check().map_err(|error| error.to_string())?;
     }

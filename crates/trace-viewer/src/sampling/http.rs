@@ -21,7 +21,7 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
         // Health checks can recognise the listener by this response.
         .route("/health/live", web::get().to(|| async { HttpResponse::Ok().json(json!({"status": "ok"})) }))
         .default_service(web::to(|| async {
-            let message = "POST /GetSamplingRules and /SamplingTargets are all there is";
+            let message = "unknown operation; the operations are POST /GetSamplingRules and POST /SamplingTargets";
             problem(HttpResponse::NotFound(), "UnknownOperationException", message)
         }));
 }
@@ -50,11 +50,11 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
     };
     let request_body: TargetsRequest = match serde_json::from_slice(&body) {
         Ok(request_body) => request_body,
-        Err(error) => return invalid(&format!("the body is no request for targets: {error}")),
+        Err(error) => return invalid(&format!("the body is not a SamplingTargets request: {error}")),
     };
     let documents = request_body.sampling_statistics_documents;
     if documents.len() > MAX_STATISTICS {
-        return invalid(&format!("SamplingStatisticsDocuments has more than {MAX_STATISTICS}"));
+        return invalid(&format!("SamplingStatisticsDocuments has more than {MAX_STATISTICS} documents"));
     }
     if documents.iter().any(|statistics| statistics.client_id.len() > CLIENT_ID) {
         return invalid(&format!("a ClientID has more than {CLIENT_ID} characters"));
@@ -69,7 +69,7 @@ async fn targets(sampling: Data<Sampling>, request: HttpRequest, payload: Payloa
             None => response.unprocessed_statistics.push(Unprocessed {
                 rule_name: statistics.rule_name,
                 error_code: "ResourceNotFoundException".to_owned(),
-                message: "there is no rule of this name".to_owned(),
+                message: "no rule has this name".to_owned(),
             }),
         }
     }

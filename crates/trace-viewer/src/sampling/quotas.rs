@@ -62,7 +62,7 @@ impl Sampling {
     pub(super) fn current(&self, now: u64) -> MutexGuard<'_, SamplingState> {
         let mut inner = self.lock();
         if let Err(problem) = inner.read(&self.source, now) {
-            tracing::warn!("the sampling rules from before still hold: {problem}");
+            tracing::warn!("keeping the old sampling rules: {problem}");
         }
         inner
     }
@@ -83,7 +83,7 @@ impl SamplingState {
             Err(error) if self.file == Some(Err(error.kind())) => return Ok(()),
             Err(error) => {
                 self.file = Some(Err(error.kind()));
-                return Err(format!("{path} cannot be read: {error}"));
+                return Err(format!("cannot read {path}: {error}"));
             }
         };
         if file == self.file {
@@ -160,15 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_reservoir_is_divided_among_those_who_have_reported_lately() {
+    fn a_reservoir_is_divided_among_recent_reporters() {
         let mut clients = BTreeMap::new();
-        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 100), [7, 3, 2], "each as far as is known then");
-        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 110), [3, 2, 2], "and together the reservoir");
-        assert_eq!(shares(&mut clients, 7, &["a"], 141), [7], "the others have gone");
+        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 100), [7, 3, 2], "each by what is known at the time");
+        assert_eq!(shares(&mut clients, 7, &["a", "b", "c"], 110), [3, 2, 2], "together the reservoir");
+        assert_eq!(shares(&mut clients, 7, &["a"], 141), [7], "the others have expired");
     }
 
     #[test]
-    fn no_more_processes_are_remembered_than_there_is_room_for() {
+    fn the_number_of_remembered_processes_is_bounded() {
         let mut clients = BTreeMap::new();
         let ids: Vec<String> = (0..CLIENTS + 5).map(|id| format!("{id:05}")).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_again_and_a_wrong_one_changes_nothing() {
+    fn a_file_is_reread_and_an_invalid_one_changes_nothing() {
         let path = std::env::temp_dir().join(format!("cruddur-sampling-{}.json", std::process::id()));
         let source = RulesSource { path: path.clone(), is_configured: false };
         let sampling = Sampling::open(source.clone()).unwrap();
@@ -185,7 +185,7 @@ mod tests {
             let inner = sampling.current(now);
             (inner.rules.iter().map(|rule| rule.name().to_owned()).collect::<Vec<_>>(), inner.changed)
         };
-        assert_eq!(seen(1).0, ["Default"], "without a file, AWS's own");
+        assert_eq!(seen(1).0, ["Default"], "without a file, AWS's own rule");
         let own = json!({"SamplingRuleRecords": [rules(1).iter().next().unwrap().record(0.0)]});
         std::fs::write(&path, own.to_string()).unwrap();
         let new = (vec!["x".to_owned(), "Default".to_owned()], 2);

@@ -56,7 +56,7 @@ fn an_error_is_counted_once_and_otlp_decides() {
 }
 
 #[test]
-fn a_span_that_comes_again_replaces_itself() {
+fn a_resent_span_replaces_itself() {
     let store = Store::new(BOUNDS);
     store.add(vec![span(1, 1, 0, Source::Xray)]);
     let before = store.counts().bytes;
@@ -78,7 +78,7 @@ fn the_two_sides_of_a_call_with_one_id_are_two_operations() {
 }
 
 #[test]
-fn the_oldest_trace_goes_first() {
+fn the_oldest_trace_is_evicted_first() {
     let store = store(2, 10, usize::MAX);
     for trace in 1..=3 {
         store.add(vec![span(trace, 1, 0, Source::Otlp)]);
@@ -89,7 +89,7 @@ fn the_oldest_trace_goes_first() {
 }
 
 #[test]
-fn bytes_are_bounded_and_fall_to_nothing() {
+fn bytes_are_bounded_even_by_zero() {
     let size = span(1, 1, 0, Source::Otlp).size();
     let store = store(100, 100, 3 * size);
     for trace in 1..=50 {
@@ -126,7 +126,7 @@ fn a_span_that_does_not_fit_makes_no_trace_and_replaces_nothing() {
 }
 
 #[test]
-fn a_trace_takes_no_more_spans_than_it_may() {
+fn the_spans_of_a_trace_are_bounded() {
     let store = store(10, 2, usize::MAX);
     let unfit = store.add((1..=5).map(|id| span(1, id, 0, Source::Otlp)).collect());
     assert_eq!((unfit, store.counts().spans, store.counts().rejected), (3, 2, 3));

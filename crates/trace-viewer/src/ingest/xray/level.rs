@@ -15,7 +15,7 @@ pub(super) struct Level<'a> {
 impl<'a> Level<'a> {
     pub(super) fn read(text: &'a RawValue) -> Result<Self, String> {
         let mut fields: BTreeMap<String, &RawValue> =
-            serde_json::from_str(text.get()).map_err(|_| "its document is not an object")?;
+            serde_json::from_str(text.get()).map_err(|_| "the document is not an object")?;
         let nested: Option<Vec<&RawValue>> = match fields.remove("subsegments") {
             None => Some(Vec::new()),
             Some(nested) => serde_json::from_str::<Option<_>>(nested.get()).ok().map(Option::unwrap_or_default),

@@ -17,7 +17,7 @@ fn read(document: &str) -> Result<(Document, Vec<Span>), String> {
 }
 
 #[test]
-fn what_cannot_be_read_costs_itself_and_is_counted() {
+fn an_unreadable_field_drops_only_itself_and_is_counted() {
     let of = |text: &str| {
         let sent = sent(text).unwrap();
         (sent.spans, sent.skipped)
@@ -32,7 +32,7 @@ fn what_cannot_be_read_costs_itself_and_is_counted() {
     let (spans, skipped) = of(&SEGMENT.replace("\"name\":\"db\"", "\"name\":\"db\",\"sql\":5,\"subsegments\":{}"));
     assert_eq!((spans.len(), skipped), (2, 2), "fields of a subsegment");
     let (spans, skipped) = of(&SEGMENT.replace("\"start_time\":1700000000.3", "\"start_time\":1e999"));
-    assert_eq!((spans.len(), skipped), (1, 1), "a number that no machine has");
+    assert_eq!((spans.len(), skipped), (1, 1), "a number out of range");
     assert!(sent(&SEGMENT.replace("\"name\":\"backend\"", "\"name\":5")).is_err());
 }
 
@@ -60,7 +60,7 @@ fn a_document_is_kept_as_sent_without_the_padding_around_it() {
 }
 
 #[test]
-fn links_are_told_as_such_and_what_is_none_stays_a_field() {
+fn valid_links_are_links_and_invalid_ones_stay_a_field() {
     let linked = |links: &str| {
         let (_, mut spans) = read(&SEGMENT.replacen("\"http\"", &format!("\"links\":{links},\"http\""), 1)).unwrap();
         let segment = spans.pop().unwrap();

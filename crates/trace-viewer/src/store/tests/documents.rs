@@ -39,7 +39,7 @@ fn documents_are_listed_by_their_start_and_found_by_their_id() {
 }
 
 #[test]
-fn a_document_that_comes_again_replaces_itself_and_its_bytes() {
+fn a_resent_document_replaces_itself_and_its_bytes() {
     let store = Store::new(BOUNDS);
     for more in [0, 60_000, 10] {
         add(&store, segment(1, 1, more));
@@ -51,7 +51,7 @@ fn a_document_that_comes_again_replaces_itself_and_its_bytes() {
 }
 
 #[test]
-fn a_document_counts_against_all_bytes_and_goes_with_its_trace() {
+fn a_document_counts_against_all_bytes_and_is_evicted_with_its_trace() {
     let one = size(&segment(1, 1, 1_000));
     let store = Store::new(Bounds { bytes: 3 * one, ..BOUNDS });
     for trace in 1..=50 {
@@ -66,7 +66,7 @@ fn a_document_counts_against_all_bytes_and_goes_with_its_trace() {
 }
 
 #[test]
-fn where_a_trace_is_full_the_span_is_kept_and_the_document_counted() {
+fn a_full_trace_keeps_the_span_and_counts_the_document() {
     let (document, spans) = segment(1, 1, 1_000);
     let bytes_of_a_trace = size(&segment(1, 1, 1_000)) - 1;
     let store = Store::new(Bounds { bytes_of_a_trace, ..BOUNDS });
