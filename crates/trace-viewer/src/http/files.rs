@@ -10,6 +10,7 @@ pub(super) async fn file(name: Path<String>) -> HttpResponse {
     let (kind, content) = match name.as_str() {
         "" => ("text/html; charset=utf-8", include_str!("../../static/index.html")),
         "viewer.css" => ("text/css; charset=utf-8", include_str!("../../static/viewer.css")),
+        "trace.css" => ("text/css; charset=utf-8", include_str!("../../static/trace.css")),
         "viewer.js" => ("text/javascript; charset=utf-8", include_str!("../../static/viewer.js")),
         "list.js" => ("text/javascript; charset=utf-8", include_str!("../../static/list.js")),
         "treegrid.js" => ("text/javascript; charset=utf-8", include_str!("../../static/treegrid.js")),
