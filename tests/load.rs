@@ -74,7 +74,7 @@ fn a_closed_loop_requests_as_fast_as_responses_arrive() {
     let summary = well(&cruddur, &["--users", "0", "--duration", "2s", "--concurrency", "2", "--seed", "1"]);
     assert_eq!(summary["loop"], serde_json::json!({"closed": {"concurrency": 2}}));
     assert_eq!((&summary["seed"], &summary["interrupted"]), (&1.into(), &false.into()));
-    // The viewer keeps the newest thousand traces, and there may have been more.
+    // The viewer's memory may be too small for all of them.
     assert!(linked(&cruddur, &summary) > 0, "{summary:#}");
 }
 

@@ -65,6 +65,7 @@ mod upgrades;
 mod upstreams;
 mod variables;
 mod viewer;
+mod viewer_memory;
 mod w3c;
 mod week2;
 mod workspace;

@@ -8,7 +8,7 @@ use crate::honeycomb::Honeycomb;
 use crate::lifetime::Lifetime;
 use crate::load::{self, Load};
 use crate::rules::RulesTest;
-use crate::services::Proxy;
+use crate::services::{Proxy, Viewer};
 
 const ENVIRONMENT: &str = "\
 Environment (a blank variable counts as unset; port 0 picks a free port, which is printed):
@@ -18,6 +18,7 @@ Environment (a blank variable counts as unset; port 0 picks a free port, which i
   CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT  most of one client that TRACE_TRUST does not name [a tenth]
   CRUDDUR_BACKEND_LISTEN        the backend              [127.0.0.1:4567]
   CRUDDUR_VIEWER_LISTEN         the viewer, and OTLP     [127.0.0.1:4318]
+  CRUDDUR_VIEWER_MEMORY         the viewer's memory for traces [256MiB]
   CRUDDUR_XRAY_LISTEN           X-Ray segments by UDP, sampling rules by TCP [127.0.0.1:2000]
   CRUDDUR_XRAY_RULES            the file of sampling rules that the viewer serves [./xray-rules.json]
   CRUDDUR_PROXY_CONFIG          the proxy's routes file  [none: Cruddur's own routes]
@@ -65,7 +66,7 @@ pub(crate) enum Command {
     /// Run only the reverse proxy and the page
     FrontendProxy(Proxy),
     /// Run only the trace viewer
-    TraceViewer(Lifetime),
+    TraceViewer(Viewer),
     /// Check everything that can keep traces from arriving, one line per check; exit code 1 if a check fails
     Doctor(Doctor),
     /// Visit a running Cruddur as people would, and report how fast each route responds

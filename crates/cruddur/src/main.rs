@@ -55,7 +55,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Up => up::run().await,
         Command::Backend(lifetime) => services::backend(lifetime).await,
         Command::FrontendProxy(proxy) => services::frontend_proxy(proxy).await,
-        Command::TraceViewer(lifetime) => services::trace_viewer(lifetime).await,
+        Command::TraceViewer(viewer) => services::trace_viewer(viewer).await,
         Command::Doctor(options) => doctor::run(options).await,
         Command::Load(options) => load::run(&options).await,
         Command::Honeycomb(options) => honeycomb::run(options).await,

@@ -34,6 +34,15 @@ pub(crate) struct Proxy {
     pub(crate) lifetime: Lifetime,
 }
 
+#[derive(Args, Clone, Copy)]
+pub(crate) struct Viewer {
+    /// The memory for traces, such as 64MiB or 1GiB, instead of CRUDDUR_VIEWER_MEMORY
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<trace_viewer::Memory>,
+    #[command(flatten)]
+    lifetime: Lifetime,
+}
+
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
     let (config, telemetry) =
         settings::from_env(|settings| (backend::Config::read(settings), telemetry::Config::read(settings)))?;
@@ -134,11 +143,12 @@ fn reload_at_hangup(reloader: frontend_proxy::Reloader) -> Result<impl Future<Ou
 }
 
 /// The viewer logs, and is not traced.
-pub(crate) async fn trace_viewer(lifetime: Lifetime) -> Result<()> {
-    let (config, console) =
+pub(crate) async fn trace_viewer(viewer: Viewer) -> Result<()> {
+    let (mut config, console) =
         settings::from_env(|settings| (trace_viewer::Config::read(settings), telemetry::Console::read(settings)))?;
+    config.memory = viewer.memory.unwrap_or(config.memory);
     console.install()?;
-    let stop = stopped(lifetime)?;
+    let stop = stopped(viewer.lifetime)?;
     let server = trace_viewer::Server::bind(&config).await?;
     Ready::new("trace-viewer")
         .at("http", format_args!("http://{}", server.addr()))

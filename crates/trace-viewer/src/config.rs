@@ -5,9 +5,11 @@
 //! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 takes a free one | `127.0.0.1:4318` |
 //! | `CRUDDUR_XRAY_LISTEN` | the UDP address of X-Ray datagrams, and the TCP one of sampling rules; port 0 takes a free one | `127.0.0.1:2000` |
 //! | `FRONTEND_URL`, `BACKEND_URL` | origins whose hosts a listener on loopback answers to, as to those that Codespaces and Gitpod give to its port | none |
+//! | `CRUDDUR_VIEWER_MEMORY` | the memory for traces, such as `64MiB` or `1GiB`; at least `16MiB` | `256MiB` |
 //! | `CRUDDUR_XRAY_RULES` | the file of sampling rules | `./xray-rules.json`, if it is there |
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 
 use settings::allowed_hosts::AllowedHosts;
 use settings::{Listen, Settings};
@@ -25,9 +27,31 @@ pub struct Config {
     pub(crate) hosts: AllowedHosts,
     /// The hosts to which sampling rules are served.
     pub(crate) xray_hosts: AllowedHosts,
+    /// The memory for traces.
+    pub memory: Memory,
     /// The source of the sampling rules.
     pub rules: RulesSource,
 }
+
+/// The memory for traces: a whole number directly followed by `MiB` or `GiB`, at least `16MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory(usize);
+
+/// Why a text is not a [`Memory`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMemory {
+    /// It has another form.
+    #[error("it is not a whole number and MiB or GiB")]
+    Form,
+    /// Less would not hold a trace of usual size and the ones before it.
+    #[error("it is less than 16MiB")]
+    TooLittle,
+    /// This machine cannot address as much.
+    #[error("it is more than this machine can address")]
+    TooMuch,
+}
+
+const MIB: usize = 1024 * 1024;
 
 impl Config {
     /// Reads `settings`, which remembers the faults.
@@ -36,6 +60,7 @@ impl Config {
         let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
         let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0);
         let xray = xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0);
+        let memory = settings.parse("CRUDDUR_VIEWER_MEMORY", "a size such as 256MiB or 1GiB, at least 16MiB");
         let rules = settings.text("CRUDDUR_XRAY_RULES");
         let is_configured = rules.is_some();
         let path = rules.unwrap_or_else(|| "./xray-rules.json".to_owned()).into();
@@ -45,6 +70,55 @@ impl Config {
             xray_hosts: AllowedHosts::read(settings, xray),
             listen,
             xray,
+            memory: memory.unwrap_or_default(),
         }
+    }
+}
+
+impl Memory {
+    pub(crate) fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(256 * MIB)
+    }
+}
+
+impl FromStr for Memory {
+    type Err = InvalidMemory;
+
+    fn from_str(text: &str) -> Result<Self, InvalidMemory> {
+        let units = [("MiB", MIB), ("GiB", 1024 * MIB)];
+        let found = units.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)));
+        let (number, unit) = found.ok_or(InvalidMemory::Form)?;
+        if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(InvalidMemory::Form);
+        }
+        let bytes = number.parse::<usize>().ok().and_then(|number| number.checked_mul(*unit));
+        match bytes.ok_or(InvalidMemory::TooMuch)? {
+            bytes if bytes < 16 * MIB => Err(InvalidMemory::TooLittle),
+            bytes => Ok(Self(bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_number_and_a_unit_within_bounds() {
+        for (text, mib) in [("16MiB", 16), ("256MiB", 256), ("2GiB", 2_048)] {
+            assert_eq!(text.parse::<Memory>(), Ok(Memory(mib * MIB)));
+        }
+        for text in ["", "MiB", "64", "64MB", "64 MiB", "+64MiB", "-1GiB", "1.5GiB"] {
+            assert_eq!(text.parse::<Memory>(), Err(InvalidMemory::Form), "{text}");
+        }
+        assert_eq!("15MiB".parse::<Memory>(), Err(InvalidMemory::TooLittle));
+        assert_eq!("99999999999999999GiB".parse::<Memory>(), Err(InvalidMemory::TooMuch));
+        assert_eq!("99999999999999999999999GiB".parse::<Memory>(), Err(InvalidMemory::TooMuch));
     }
 }

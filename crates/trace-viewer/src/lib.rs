@@ -1,6 +1,6 @@
 //! A viewer of traces for one workspace: receives OTLP/HTTP and X-Ray datagrams, merges them by trace id, and shows a list and a waterfall.
 //!
-//! `ingest` turns bytes into [`model`]'s spans, `store` keeps a bounded number of them in memory, `http` serves them, and `sampling` serves X-Ray's sampling
+//! `ingest` turns bytes into [`model`]'s spans, `store` keeps them in a bounded number of bytes, `http` serves them, and `sampling` serves X-Ray's sampling
 //! rules. Every incoming byte is treated as hostile. Sends nothing anywhere, keeps nothing on disk, and makes no spans itself: an observer of traces does not
 //! add to them.
 
@@ -16,6 +16,6 @@ mod sampling;
 mod server;
 mod store;
 
-pub use config::Config;
+pub use config::{Config, InvalidMemory, Memory};
 pub use sampling::RulesSource;
 pub use server::{Error, Server};

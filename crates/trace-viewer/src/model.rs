@@ -1,21 +1,22 @@
 //! A span in the viewer's form, of either protocol, and X-Ray's document as it was sent.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 /// 16 bytes; never all zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TraceId(u128);
 
 /// 8 bytes; never all zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SpanId(u64);
+pub struct SpanId(NonZeroU64);
 
 /// Nanoseconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,25 +34,39 @@ pub struct Span {
     /// The service that performed the operation; unknown for an X-Ray subsegment that was sent separately.
     pub service: Option<Arc<str>>,
     /// The operation's name.
-    pub name: String,
+    pub name: Box<str>,
     /// The span's role.
     pub kind: Kind,
     /// When the operation started.
     pub start: Nanos,
     /// When it ended; `None` while it runs.
     pub end: Option<Nanos>,
-    /// The operation's details: OTLP's attributes, or an X-Ray document's fields.
-    pub attributes: Map<String, Value>,
-    /// The events during the operation.
-    pub events: Vec<Event>,
-    /// Related spans besides the parent.
-    pub links: Vec<Link>,
-    /// How the operation ended.
-    pub status: Status,
+    /// Whether it succeeded.
+    pub outcome: Code,
+    /// The database that it called: databases send no spans themselves.
+    pub database: Option<Arc<str>>,
+    /// Whether it was made in a browser.
+    pub is_browser: bool,
     /// The protocol that reported the span.
     pub source: Source,
     /// The part of an X-Ray document that describes the span.
     pub document: Option<DocumentPart>,
+    /// Its [`Details`], as a JSON object.
+    pub details: Box<RawValue>,
+}
+
+/// The parts of a span that only its reader needs. They are most of its bytes, and are stored as the JSON that the reader gets. `A` is the form of
+/// attributes: OTLP's, or the fields of an X-Ray document.
+#[derive(Serialize)]
+pub struct Details<'a, A> {
+    /// The operation's details: OTLP's attributes, or an X-Ray document's fields.
+    pub attributes: A,
+    /// The events during the operation.
+    pub events: Vec<Event<'a, A>>,
+    /// Related spans besides the parent.
+    pub links: Vec<Link<A>>,
+    /// How the operation ended.
+    pub status: Status<'a>,
 }
 
 /// A part of an X-Ray document, or the whole.
@@ -90,34 +105,34 @@ pub struct Document {
 }
 
 /// An event at a moment of a span.
-#[derive(Debug, Clone, Serialize)]
-pub struct Event {
+#[derive(Serialize)]
+pub struct Event<'a, A> {
     /// The event's name.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// The event's time; X-Ray gives none for exceptions.
     pub time: Option<Nanos>,
     /// Details of the event.
-    pub attributes: Map<String, Value>,
+    pub attributes: A,
 }
 
 /// Another span that is related to this one, often of another trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Link {
+#[derive(Serialize)]
+pub struct Link<A> {
     /// The trace of the other span.
     pub trace_id: TraceId,
     /// The other span's id.
     pub span_id: SpanId,
     /// Details of the link.
-    pub attributes: Map<String, Value>,
+    pub attributes: A,
 }
 
 /// How a span ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Status {
+#[derive(Serialize)]
+pub struct Status<'a> {
     /// Success, failure, or unset.
     pub code: Code,
     /// The status in words.
-    pub message: Option<String>,
+    pub message: Option<Cow<'a, str>>,
 }
 
 /// A status code.
@@ -171,23 +186,36 @@ impl TraceId {
 impl SpanId {
     /// `None` for an id that is not 8 bytes or is all zero. In a parent, all zero means that there is none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().map(u64::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
+        bytes.try_into().map(u64::from_be_bytes).ok().and_then(NonZeroU64::new).map(Self)
     }
 
     /// Parses 16 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        digits.then(|| u64::from_str_radix(text, 16).ok())?.filter(|id| *id != 0).map(Self)
+        digits.then(|| u64::from_str_radix(text, 16).ok())?.and_then(NonZeroU64::new).map(Self)
     }
 }
 
-/// The bytes of an index entry.
-const INDEX: usize = 64;
+/// The bytes that an allocation takes from the system's allocator: a header of eight, and multiples of sixteen.
+pub(crate) const fn allocated(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { (bytes + 8).next_multiple_of(16) }
+}
+
+/// The two counters of an `Arc`.
+const COUNTERS: usize = 16;
 
 impl Document {
-    /// About how much memory the document takes, in bytes.
+    /// How much memory the document takes, in bytes.
     pub fn size(&self) -> usize {
-        INDEX + size_of::<Self>() + self.name.len() + self.text.get().len()
+        allocated(COUNTERS + size_of::<Self>()) + allocated(self.name.len()) + allocated(self.text.get().len())
+    }
+}
+
+impl<A: Serialize> Details<'_, A> {
+    /// The JSON object.
+    pub fn to_json(&self) -> Box<RawValue> {
+        // Only a map whose keys are not text fails.
+        serde_json::value::to_raw_value(self).unwrap_or_default()
     }
 }
 
@@ -197,14 +225,12 @@ impl Span {
         self.end.map(|end| end.ms_since(self.start))
     }
 
-    /// About how much memory the span takes, in bytes.
+    /// How much memory the span takes, in bytes; more than that if it shares its service with other spans.
     pub fn size(&self) -> usize {
-        let events = self.events.iter().map(|event| size_of::<Event>() + event.name.len() + size(&event.attributes));
-        let service = self.service.as_ref().map_or(0, |service| service.len());
-        let message = self.status.message.as_ref().map_or(0, String::len);
-        let links = self.links.iter().map(|link| size_of::<Link>() + size(&link.attributes));
-        let own = INDEX + size_of::<Self>() + service + message + self.name.len() + size(&self.attributes);
-        own + events.sum::<usize>() + links.sum::<usize>()
+        let shared = [&self.service, &self.database].into_iter().flatten();
+        let shared: usize = shared.map(|name| allocated(COUNTERS + name.len())).sum();
+        let own = allocated(self.name.len()) + allocated(self.details.get().len());
+        allocated(COUNTERS + size_of::<Self>()) + own + shared
     }
 }
 
@@ -212,24 +238,8 @@ impl Span {
 pub(crate) const NAME: usize = 256;
 
 /// The start of a name, cut between characters.
-pub(crate) fn short(mut name: String) -> String {
-    name.truncate(name.floor_char_boundary(NAME));
-    name.shrink_to_fit();
-    name
-}
-
-/// The cost of a map beyond its own struct: for each item an entry of a B-tree, the key and the value.
-fn size(map: &Map<String, Value>) -> usize {
-    map.iter().map(|(key, value)| 64 + key.len() + value_size(value)).sum()
-}
-
-fn value_size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(|value| size_of::<Value>() + value_size(value)).sum(),
-        Value::Object(map) => size(map),
-    }
+pub(crate) fn short(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
 }
 
 impl Nanos {

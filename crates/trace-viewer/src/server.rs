@@ -15,13 +15,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::body::Bodies;
-use crate::config::Config;
+use crate::config::{Config, Memory};
 use crate::hosts;
 use crate::http::{self, State};
 use crate::ingest::xray::{self, ReadDatagram};
 use crate::model::Nanos;
 use crate::sampling::{self, Sampling};
-use crate::store::{BOUNDS, Store};
+use crate::store::Store;
 
 const DRAIN_SECONDS: u64 = 2;
 const WORKERS: usize = 2;
@@ -47,6 +47,7 @@ pub struct Server {
     /// The hosts of the page, and those of the rules.
     hosts: [AllowedHosts; 2],
     bounds: Bounds,
+    memory: Memory,
 }
 
 /// Why the viewer cannot start.
@@ -78,7 +79,7 @@ impl Server {
         let hosts = [config.hosts.clone(), config.xray_hosts.clone()];
         let workers = Some(WORKERS);
         let bounds = Bounds { workers, connections: CONNECTIONS, drain_seconds: DRAIN_SECONDS, ..Bounds::default() };
-        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds })
+        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds, memory: config.memory })
     }
 
     /// Changes the bounds on clients, so that a test need not wait for a client's deadline.
@@ -105,8 +106,8 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds } = self;
-        let store = Arc::new(Store::new(BOUNDS));
+        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds, memory } = self;
+        let store = Arc::new(Store::new(memory.bytes()));
         let (queue, queued) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, queue, Arc::clone(&store)));

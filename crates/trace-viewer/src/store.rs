@@ -1,6 +1,7 @@
-//! The traces in memory. Their number is bounded, as are the spans and bytes of one trace, and the bytes of all. The trace that began to arrive first is
-//! evicted first. A span or document that arrives again replaces its earlier version. Reads no bytes and speaks no HTTP.
+//! The traces in memory. Their bytes are bounded, as are those of one trace; `retention` decides which trace is evicted. A span or document that arrives again
+//! replaces its earlier version. Reads no bytes and speaks no HTTP.
 
+mod retention;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -11,90 +12,93 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::summary::Summary;
 pub(crate) use self::trace::SpanKey;
+pub(crate) use self::traces::Counts;
 use self::traces::Traces;
-pub(crate) use self::traces::{BOUNDS, Bounds, Counts};
 use crate::model::{Document, Span, SpanId, TraceId};
 
 /// The traces in memory, shared by all writers and readers.
 pub(crate) struct Store {
-    bounds: Bounds,
+    memory: usize,
     traces: Mutex<Traces>,
 }
 
 impl Store {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, traces: Mutex::default() }
+    /// A store of at most `memory` bytes.
+    pub(crate) fn new(memory: usize) -> Self {
+        Self { memory, traces: Mutex::new(Traces::new(memory)) }
     }
 
     /// Adds spans, and evicts traces to make space. Returns how many did not fit into their trace.
     pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
-        self.lock().add_all(spans, self.bounds)
-    }
-
-    /// Counts spans or documents that could not be read.
-    pub(crate) fn reject(&self, count: usize) {
-        self.lock().counts.rejected += u64::try_from(count).unwrap_or(u64::MAX);
-    }
-
-    /// The newest traces, at most `limit`.
-    pub(crate) fn newest(&self, limit: usize) -> Vec<Arc<Summary>> {
         let mut traces = self.lock();
-        let mut summaries: Vec<Arc<Summary>> =
-            traces.by_id.iter_mut().filter_map(|(id, trace)| trace.summary(*id)).collect();
-        summaries.sort_unstable_by_key(|summary| std::cmp::Reverse(summary.start));
-        summaries.truncate(limit);
-        summaries
-    }
-
-    /// A trace's summary for the list.
-    pub(crate) fn summary(&self, id: TraceId) -> Option<Arc<Summary>> {
-        self.lock().by_id.get_mut(&id)?.summary(id)
-    }
-
-    /// One span of a trace.
-    pub(crate) fn span(&self, trace: TraceId, key: SpanKey) -> Option<Arc<Span>> {
-        let traces = self.lock();
-        let trace = traces.by_id.get(&trace)?;
-        trace.spans.get(*trace.places.get(&key)?).cloned()
-    }
-
-    /// A trace and its spans, earliest first.
-    pub(crate) fn trace(&self, id: TraceId) -> Option<(Arc<Summary>, Vec<Arc<Span>>)> {
-        let mut traces = self.lock();
-        let trace = traces.by_id.get_mut(&id)?;
-        let summary = trace.summary(id)?;
-        let mut spans = trace.spans.clone();
-        drop(traces);
-        spans.sort_by_key(|span| (span.start, span.source));
-        Some((summary, spans))
+        spans.into_iter().map(|span| usize::from(!traces.add(span))).sum()
     }
 
     /// Adds the content of one datagram. If not all of it fits in its trace, spans take precedence.
     pub(crate) fn add_document(&self, document: Document, spans: Vec<Span>) {
         let mut traces = self.lock();
-        traces.add_all(spans, self.bounds);
-        traces.keep(document, self.bounds);
-        traces.evict(self.bounds);
+        for span in spans {
+            traces.add(span);
+        }
+        traces.add_document(document);
+    }
+
+    /// Counts spans or documents that could not be read.
+    pub(crate) fn reject(&self, count: usize) {
+        self.lock().reject(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// The ids of the traces that started last, newest first, at most `limit`.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<TraceId> {
+        self.lock().newest(limit)
+    }
+
+    /// A trace's summary for the list.
+    pub(crate) fn summary(&self, id: TraceId) -> Option<Arc<Summary>> {
+        self.lock().get_mut(id)?.summary(id)
+    }
+
+    /// One span of a trace.
+    pub(crate) fn span(&self, trace: TraceId, key: SpanKey) -> Option<Arc<Span>> {
+        self.lock().get(trace)?.span(key)
+    }
+
+    /// Opens a trace for a user, which keeps it longer. Returns its spans, earliest first.
+    pub(crate) fn open(&self, id: TraceId) -> Option<(Arc<Summary>, Vec<Arc<Span>>)> {
+        let mut traces = self.lock();
+        traces.open(id);
+        let trace = traces.get_mut(id)?;
+        let summary = trace.summary(id)?;
+        let mut spans = trace.spans().to_vec();
+        drop(traces);
+        spans.sort_by_key(|span| (span.start, span.source));
+        Some((summary, spans))
     }
 
     /// The documents of a trace, earliest first.
     pub(crate) fn documents(&self, id: TraceId) -> Option<Vec<Arc<Document>>> {
-        let mut documents: Vec<_> = self.lock().by_id.get(&id)?.documents.values().cloned().collect();
+        let mut documents: Vec<_> = self.lock().get(id)?.documents().values().cloned().collect();
         documents.sort_unstable_by_key(|document| (document.start, document.id));
         Some(documents)
     }
 
     /// One document of a trace.
     pub(crate) fn document(&self, trace: TraceId, id: SpanId) -> Option<Arc<Document>> {
-        self.lock().by_id.get(&trace)?.documents.get(&id).cloned()
+        self.lock().get(trace)?.documents().get(&id).cloned()
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.lock().counts
+        self.lock().counts()
     }
 
-    pub(crate) fn bounds(&self) -> Bounds {
-        self.bounds
+    /// The bytes that all traces may take.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The bytes that the spans and documents of one trace may take.
+    pub(crate) fn trace_limit(&self) -> usize {
+        self.lock().trace_limit()
     }
 
     /// No method leaves the counts half changed, so they are valid even after a panic.

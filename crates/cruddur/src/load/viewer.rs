@@ -1,5 +1,5 @@
-//! Which traces of the slowest requests the viewer has, at `/traces/` on the same address. The viewer keeps the newest thousand,
-//! so traces from early in a long load may be gone. Spans take a moment to arrive, so the look-up waits for the newest traces.
+//! Which traces of the slowest requests the viewer has, at `/traces/` on the same address. The viewer keeps
+//! the slowest of each route longer than others, but not forever. Spans take a moment to arrive, so the look-up waits for the newest traces.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A trace's X-Ray documents: the list of all with their sizes, or the text of one.
 
+use std::io;
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
@@ -69,8 +70,8 @@ impl Items for DocumentItems {
         self.store.document(self.trace_id, *id).map(Some).ok_or(Evicted)
     }
 
-    fn write(&self, _: usize, document: &Document, to: PartWriter<'_>) -> serde_json::Result<()> {
-        serde_json::to_writer(to, &ShownDocument::of(document))
+    fn write(&self, _: usize, document: &Document, to: PartWriter<'_>) -> io::Result<()> {
+        Ok(serde_json::to_writer(to, &ShownDocument::of(document))?)
     }
 }
 

@@ -17,9 +17,11 @@ pub(super) trait Items {
     /// # Errors
     /// The list is useless without the item.
     fn find(&self, index: usize) -> Result<Option<Arc<Self::Item>>, Evicted>;
+    /// Writes an item as JSON.
+    ///
     /// # Errors
-    /// The errors of `to`.
-    fn write(&self, index: usize, item: &Self::Item, to: PartWriter<'_>) -> serde_json::Result<()>;
+    /// The part is full.
+    fn write(&self, index: usize, item: &Self::Item, to: PartWriter<'_>) -> io::Result<()>;
 }
 
 /// An item was evicted while its list was being read.
@@ -131,8 +133,8 @@ pub(super) mod tests {
             Ok(self.0[index].clone())
         }
 
-        fn write(&self, _: usize, item: &String, to: PartWriter<'_>) -> serde_json::Result<()> {
-            serde_json::to_writer(to, item)
+        fn write(&self, _: usize, item: &String, to: PartWriter<'_>) -> io::Result<()> {
+            Ok(serde_json::to_writer(to, item)?)
         }
     }
 

@@ -13,16 +13,18 @@ pub(super) async fn status(state: Data<State>) -> HttpResponse {
     struct ShownStatus {
         #[serde(flatten)]
         counts: Counts,
-        traces_max: usize,
+        /// Always null: only bytes are bounded.
+        traces_max: Option<usize>,
         bytes_max: usize,
+        trace_bytes_max: usize,
         otlp: String,
         xray: String,
     }
-    let bounds = state.store.bounds();
     HttpResponse::Ok().json(ShownStatus {
         counts: state.store.counts(),
-        traces_max: bounds.traces,
-        bytes_max: bounds.bytes,
+        traces_max: None,
+        bytes_max: state.store.memory(),
+        trace_bytes_max: state.store.trace_limit(),
         otlp: format!("http://{}", state.otlp),
         xray: state.xray.to_string(),
     })

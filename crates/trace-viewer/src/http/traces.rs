@@ -1,17 +1,17 @@
 //! The list of traces, and one trace with its spans.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::list::{Evicted, Items, PartWriter};
 use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, problem};
 use super::state::State;
-use crate::model::{DocumentPart, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId};
+use crate::model::{DocumentPart, Kind, Nanos, Source, Span, SpanId, TraceId};
 use crate::store::{SpanKey, Store, Summary};
 
 /// TraceItems in a list.
@@ -34,14 +34,14 @@ impl Items for TraceItems {
         Ok(self.ids.get(index).and_then(|id| self.store.summary(*id)))
     }
 
-    fn write(&self, _: usize, summary: &Summary, to: PartWriter<'_>) -> serde_json::Result<()> {
-        serde_json::to_writer(to, summary)
+    fn write(&self, _: usize, summary: &Summary, to: PartWriter<'_>) -> io::Result<()> {
+        Ok(serde_json::to_writer(to, summary)?)
     }
 }
 
 /// `GET /api/traces`
 pub(super) async fn list(state: Data<State>) -> HttpResponse {
-    let ids = state.store.newest(LIST).iter().map(|summary| summary.trace_id).collect();
+    let ids = state.store.newest(LIST);
     state.responses.list(b"[".to_vec(), TraceItems { store: Arc::clone(&state.store), ids }, "]")
 }
 
@@ -64,9 +64,14 @@ impl Items for SpanItems {
         self.store.span(self.trace_id, *key).map(Some).ok_or(Evicted)
     }
 
-    fn write(&self, index: usize, span: &Span, to: PartWriter<'_>) -> serde_json::Result<()> {
+    fn write(&self, index: usize, span: &Span, mut to: PartWriter<'_>) -> io::Result<()> {
         let service = self.spans.get(index).and_then(|(_, service)| service.as_deref());
-        serde_json::to_writer(to, &ShownSpan::of(span, service))
+        let mut json = serde_json::to_vec(&ShownSpan::of(span, service))?;
+        // The fields of the span, and in the same object those of its details.
+        json.pop();
+        json.push(b',');
+        to.write_all(&json)?;
+        to.write_all(span.details.get().as_bytes().get(1..).unwrap_or_default())
     }
 }
 
@@ -75,7 +80,7 @@ pub(super) async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResp
     let Some(trace_id) = TraceId::parse(&trace_id) else {
         return problem(400, NOT_A_TRACE_ID);
     };
-    let Some((summary, spans)) = state.store.trace(trace_id) else {
+    let Some((summary, spans)) = state.store.open(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };
     // The summary's fields, with the spans as an additional field.
@@ -87,7 +92,7 @@ pub(super) async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResp
     state.responses.list(before, SpanItems { store: Arc::clone(&state.store), trace_id, spans }, "]}")
 }
 
-/// A span in the API's format.
+/// A span in the API's format, without its details.
 #[derive(Serialize)]
 struct ShownSpan<'a> {
     trace_id: TraceId,
@@ -102,10 +107,6 @@ struct ShownSpan<'a> {
     start_unix_nano: String,
     end_unix_nano: Option<String>,
     duration_ms: Option<f64>,
-    attributes: &'a Map<String, Value>,
-    events: &'a [Event],
-    links: &'a [Link],
-    status: &'a Status,
     source: Source,
     #[serde(flatten)]
     document: Option<DocumentPart>,
@@ -125,10 +126,6 @@ impl<'a> ShownSpan<'a> {
             start_unix_nano: span.start.0.to_string(),
             end_unix_nano: span.end.map(|end| end.0.to_string()),
             duration_ms: span.duration_ms(),
-            attributes: &span.attributes,
-            events: &span.events,
-            links: &span.links,
-            status: &span.status,
             source: span.source,
             document: span.document,
         }

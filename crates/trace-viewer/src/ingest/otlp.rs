@@ -1,13 +1,15 @@
 //! OTLP's spans in the viewer's form. A faulty value or span affects no other, and the response reports what was lost and why.
 
+mod fields;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use otlp::{Attribute, Attributes, Bounds, Encoding, Fault, Malformed, Parent, Resource, StatusCode, Value as Any};
-use serde_json::{Map, Value, json};
+use otlp::{Attribute, Bounds, Encoding, Fault, Malformed, Parent, Resource, StatusCode, Value};
 
-use crate::model::{Code, Event, Kind, Link, NAME, Nanos, Source, Span, SpanId, Status, TraceId, short};
+use self::fields::Fields;
+use crate::model::{Code, Details, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short};
 
 /// The bounds of a span. OpenTelemetry's SDKs send at most 128 of each unless they are configured otherwise.
 const BOUNDS: Bounds = Bounds { attributes: 1_024, events: 1_024, links: 1_024, inner_attributes: 128 };
@@ -28,18 +30,17 @@ pub(crate) struct OtlpSpans {
 /// The bytes are not a valid request.
 pub(crate) fn read(encoding: Encoding, body: &[u8]) -> Result<OtlpSpans, Malformed> {
     let mut read = OtlpSpans::default();
-    // The last resource's service, which all of its spans share.
-    let mut service: Arc<str> = "".into();
+    // Consecutive spans mostly share these names.
+    let (mut service, mut database) = (Shared::default(), Shared::default());
     otlp::spans(encoding, body, &BOUNDS, |resource, _, span| match span {
         Ok(span) => {
-            let name = service_of(resource);
-            if *name != *service {
-                service = name.into();
-            }
+            let service = service.get(short(resource.service().unwrap_or("unknown_service")));
+            let database = text(&span.attributes.kept, "db.system.name").map(|name| database.get(short(name)));
+            let is_browser = is_of_browser(resource) || span.attributes.get(RELAYED) == Some(&Value::Bool(true));
             for fault in &span.faults {
                 *read.lost.entry(*fault).or_default() += 1;
             }
-            match self::span(span, &service) {
+            match self::span(&span, service, database, is_browser) {
                 Some(span) => read.spans.push(span),
                 None => read.reject(Fault { field: "spanId", why: "is not valid" }),
             }
@@ -73,12 +74,37 @@ impl OtlpSpans {
     }
 }
 
-fn service_of<'r>(resource: &'r Resource<'_>) -> &'r str {
-    let name = resource.service().unwrap_or("unknown_service");
-    name.get(..name.floor_char_boundary(NAME)).unwrap_or_default()
+/// A name that is shared as long as it stays the same.
+#[derive(Default)]
+struct Shared(Arc<str>);
+
+impl Shared {
+    fn get(&mut self, name: &str) -> Arc<str> {
+        if *name != *self.0 {
+            self.0 = name.into();
+        }
+        Arc::clone(&self.0)
+    }
 }
 
-fn span(span: otlp::Span<'_>, service: &Arc<str>) -> Option<Span> {
+/// An attribute that Cruddur's proxy gives to the spans that it accepts from pages.
+const RELAYED: &str = "telemetry.relayed";
+
+/// Whether a [browser's resource](https://opentelemetry.io/docs/specs/semconv/resource/browser/) made the spans.
+fn is_of_browser(resource: &Resource<'_>) -> bool {
+    let attributes = &resource.attributes.kept;
+    text(attributes, "telemetry.sdk.language") == Some("webjs")
+        || attributes.iter().any(|attribute| attribute.key.starts_with("browser."))
+}
+
+fn text<'s>(attributes: &'s [Attribute<'_>], key: &str) -> Option<&'s str> {
+    match &attributes.iter().find(|attribute| attribute.key == key)?.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn span(span: &otlp::Span<'_>, service: Arc<str>, database: Option<Arc<str>>, is_browser: bool) -> Option<Span> {
     let kind = match span.kind {
         otlp::Kind::Server => Kind::Server,
         otlp::Kind::Client => Kind::Client,
@@ -86,6 +112,7 @@ fn span(span: otlp::Span<'_>, service: &Arc<str>) -> Option<Span> {
         otlp::Kind::Consumer => Kind::Consumer,
         otlp::Kind::Internal | otlp::Kind::Unspecified => Kind::Internal,
     };
+    let details = details(span);
     Some(Span {
         trace_id: TraceId::from_bytes(&span.trace_id)?,
         span_id: SpanId::from_bytes(&span.span_id)?,
@@ -93,68 +120,44 @@ fn span(span: otlp::Span<'_>, service: &Arc<str>) -> Option<Span> {
             Parent::Span(id) => SpanId::from_bytes(&id),
             Parent::None | Parent::Invalid => None,
         },
-        service: Some(Arc::clone(service)),
-        name: short(span.name.into_owned()),
+        service: Some(service),
+        name: short(&span.name).into(),
         kind,
         start: Nanos(span.start),
         end: Some(Nanos(span.end.max(span.start))),
-        attributes: attributes(span.attributes),
-        events: span.events.into_iter().map(event).collect(),
-        links: span.links.into_iter().filter_map(link).collect(),
+        outcome: details.status.code,
+        database,
+        is_browser,
+        source: Source::Otlp,
+        document: None,
+        details: details.to_json(),
+    })
+}
+
+fn details<'s>(span: &'s otlp::Span<'_>) -> Details<'s, Fields<'s>> {
+    let message = &*span.status.message;
+    Details {
+        attributes: Fields::of(&span.attributes.kept),
+        events: span.events.iter().map(event).collect(),
+        links: span.links.iter().filter_map(link).collect(),
         status: Status {
             code: match span.status.code {
                 StatusCode::Unset => Code::Unset,
                 StatusCode::Ok => Code::Ok,
                 StatusCode::Error => Code::Error,
             },
-            message: (!span.status.message.is_empty()).then(|| span.status.message.into_owned()),
+            message: (!message.is_empty()).then(|| message.into()),
         },
-        source: Source::Otlp,
-        document: None,
-    })
+    }
 }
 
-fn event(event: otlp::Event<'_>) -> Event {
-    Event { name: event.name.into_owned(), time: Some(Nanos(event.time)), attributes: attributes(event.attributes) }
+fn event<'s>(event: &'s otlp::Event<'_>) -> Event<'s, Fields<'s>> {
+    Event { name: (&*event.name).into(), time: Some(Nanos(event.time)), attributes: Fields::of(&event.attributes.kept) }
 }
 
-fn link(link: otlp::Link<'_>) -> Option<Link> {
+fn link<'s>(link: &'s otlp::Link<'_>) -> Option<Link<Fields<'s>>> {
     let (trace_id, span_id) = (TraceId::from_bytes(&link.trace_id)?, SpanId::from_bytes(&link.span_id)?);
-    Some(Link { trace_id, span_id, attributes: attributes(link.attributes) })
-}
-
-fn attributes(attributes: Attributes<'_>) -> Map<String, Value> {
-    map(attributes.kept)
-}
-
-fn map(attributes: Vec<Attribute<'_>>) -> Map<String, Value> {
-    attributes.into_iter().map(|attribute| (attribute.key.into_owned(), value(attribute.value))).collect()
-}
-
-fn value(value: Any<'_>) -> Value {
-    match value {
-        Any::Empty => Value::Null,
-        Any::Text(text) => Value::String(text.into_owned()),
-        Any::Bool(flag) => Value::Bool(flag),
-        Any::Int(number) => json!(number),
-        // JSON has no number for NaN or an infinity.
-        Any::Double(number) if !number.is_finite() => Value::String(non_finite(number).to_owned()),
-        Any::Double(number) => json!(number),
-        Any::Array(values) => Value::Array(values.into_iter().map(self::value).collect()),
-        Any::Map(entries) => Value::Object(map(entries)),
-        Any::Bytes(bytes) => Value::String(format!("{} bytes", bytes.len())),
-    }
-}
-
-/// The number in the form of [protobuf's JSON](https://protobuf.dev/programming-guides/json/).
-fn non_finite(number: f64) -> &'static str {
-    if number.is_nan() {
-        "NaN"
-    } else if number > 0.0 {
-        "Infinity"
-    } else {
-        "-Infinity"
-    }
+    Some(Link { trace_id, span_id, attributes: Fields::of(&link.attributes.kept) })
 }
 
 #[cfg(test)]
@@ -162,6 +165,7 @@ mod tests {
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use proptest::prelude::*;
     use prost::Message;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -172,19 +176,23 @@ mod tests {
            "attributes":[{"key":"n","value":{"intValue":"3"}}],"status":{"code":2,"message":"no"}},
           {"traceId":"","spanId":"53995c3f42cd8ad8","name":"no trace"}]}]}]}"#;
 
-    fn json(body: &[u8]) -> Result<OtlpSpans, Malformed> {
+    fn read_json(body: &[u8]) -> Result<OtlpSpans, Malformed> {
         read(Encoding::Json, body)
+    }
+
+    fn attributes(span: &Span) -> Value {
+        serde_json::from_str::<Value>(span.details.get()).unwrap()["attributes"].take()
     }
 
     #[test]
     fn json_has_its_ids_in_hex_and_a_span_without_an_id_is_counted() {
-        let read = json(JSON.as_bytes()).unwrap();
+        let read = read_json(JSON.as_bytes()).unwrap();
         assert_eq!((read.spans.len(), read.rejected()), (1, 1));
         let span = &read.spans[0];
         assert_eq!(span.trace_id.to_string(), "5759e988bd862e3fe1be46a994272793");
-        assert_eq!((span.kind, span.parent, span.status.code), (Kind::Server, None, Code::Error));
+        assert_eq!((span.kind, span.parent, span.outcome), (Kind::Server, None, Code::Error));
         assert_eq!((span.start.0, span.duration_ms()), (1_700_000_000_000_000_001, Some(2e-6)));
-        assert_eq!((span.service.as_deref(), span.attributes["n"].as_i64()), (Some("backend"), Some(3)));
+        assert_eq!((span.service.as_deref(), &attributes(span)["n"]), (Some("backend"), &json!(3)));
     }
 
     #[test]
@@ -198,8 +206,8 @@ mod tests {
     #[test]
     fn an_invalid_value_drops_only_itself_and_is_reported() {
         let body = JSON.replace("\"n\",\"value\":{\"intValue\":\"3\"}", "\"n\",\"value\":5");
-        let read = json(body.as_bytes()).unwrap();
-        assert_eq!((read.spans.len(), read.rejected(), read.spans[0].attributes.len()), (1, 1, 0));
+        let read = read_json(body.as_bytes()).unwrap();
+        assert_eq!((read.spans.len(), read.rejected(), attributes(&read.spans[0])), (1, 1, json!({})));
         assert_eq!(
             read.message(),
             "spans rejected: 1 (traceId is missing or all zero); values dropped: 1 (attributes.value is not an object)"
@@ -210,14 +218,40 @@ mod tests {
     fn a_non_finite_number_is_a_string() {
         for (number, text) in [("NaN", "NaN"), ("Infinity", "Infinity"), ("-Infinity", "-Infinity")] {
             let body = JSON.replace("\"intValue\":\"3\"", &format!("\"doubleValue\":\"{number}\""));
-            assert_eq!(json(body.as_bytes()).unwrap().spans[0].attributes["n"], text);
+            assert_eq!(attributes(&read_json(body.as_bytes()).unwrap().spans[0])["n"], text);
         }
+    }
+
+    #[test]
+    fn a_repeated_key_has_its_last_value() {
+        let repeated = r#""value":{"intValue":"3"}},{"key":"a","value":{"kvlistValue":{"values":[
+            {"key":"z","value":{"boolValue":true}},{"key":"z","value":{"doubleValue":0.5}}]}}},{"key":"n","value":{"intValue":"4"}}"#;
+        let body = JSON.replace(r#""value":{"intValue":"3"}}"#, repeated);
+        let read = read_json(body.as_bytes()).unwrap();
+        assert_eq!(attributes(&read.spans[0]), json!({"a": {"z": 0.5}, "n": 4}));
+        assert_eq!(read.spans[0].details.get().matches(r#""n":"#).count(), 1);
+    }
+
+    #[test]
+    fn a_browsers_spans_are_recognised() {
+        let is_browser = |body: &str| read_json(body.as_bytes()).unwrap().spans[0].is_browser;
+        let resource = |key: &str, value: &str| {
+            let attribute = format!(r#"{{"key":"{key}","value":{{"stringValue":"{value}"}}}}"#);
+            JSON.replacen(r#""attributes":["#, &format!(r#""attributes":[{attribute},"#), 1)
+        };
+        assert!(!is_browser(JSON) && !is_browser(&resource("telemetry.sdk.language", "rust")));
+        assert!(
+            is_browser(&resource("telemetry.sdk.language", "webjs")) && is_browser(&resource("browser.brands", "x"))
+        );
+        assert!(is_browser(
+            &JSON.replace(r#""n","value":{"intValue":"3"}"#, r#""telemetry.relayed","value":{"boolValue":true}"#)
+        ));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_spans_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = json(&bytes);
+            let _ = read_json(&bytes);
             let _ = read(Encoding::Protobuf, &bytes);
         }
     }

@@ -13,7 +13,7 @@ use xray::{Cause, Exception, SegmentId};
 
 use self::level::Level;
 use crate::model::{
-    Code, Document, DocumentPart, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short,
+    Code, Details, Document, DocumentPart, Event, Kind, Link, Nanos, Source, Span, SpanId, Status, TraceId, short,
 };
 
 /// The deepest nesting of subsegments. Ours are at most 24 deep.
@@ -49,7 +49,7 @@ pub(crate) fn datagram(bytes: &[u8], received: Nanos) -> Result<ReadDatagram, St
         trace_id,
         id,
         parent: parsed.parent_id.and_then(span_id),
-        name: short(parsed.name.clone()),
+        name: short(&parsed.name).into(),
         kind,
         start: nanos(parsed.start_time),
         in_progress: parsed.in_progress,
@@ -115,6 +115,9 @@ impl SpanTree {
         let mut attributes = attributes(document);
         let links = links(&mut attributes);
         let failed = document.fault || document.error || document.throttle;
+        let outcome = if failed { Code::Error } else { Code::Unset };
+        let database =
+            attributes.get("sql").and_then(|sql| sql.get("database_type")?.as_str().map(|name| short(name).into()));
         let events = match &document.cause {
             Some(Cause::Exceptions { exceptions, .. }) => exceptions.iter().map(exception).collect(),
             Some(Cause::Reference(_)) | None => Vec::new(),
@@ -124,28 +127,28 @@ impl SpanTree {
             span_id,
             parent: parent.and_then(self::span_id),
             service: self.service.clone(),
-            name: short(document.name.clone()),
+            name: short(&document.name).into(),
             kind,
             start: nanos(document.start_time),
             end: document.end_time.map(nanos),
-            attributes,
-            events,
-            links,
-            status: Status { code: if failed { Code::Error } else { Code::Unset }, message: None },
+            outcome,
+            database,
+            is_browser: false,
             source: Source::Xray,
             document: Some(DocumentPart { id: self.document, bytes }),
+            details: Details { attributes, events, links, status: Status { code: outcome, message: None } }.to_json(),
         });
     }
 }
 
-fn exception(exception: &Exception) -> Event {
+fn exception(exception: &Exception) -> Event<'static, Map<String, Value>> {
     let mut attributes = exception.other.clone();
     for (key, value) in [("exception.type", &exception.kind), ("exception.message", &exception.message)] {
         if let Some(value) = value {
             attributes.insert(key.to_owned(), Value::String(value.clone()));
         }
     }
-    Event { name: "exception".to_owned(), time: None, attributes }
+    Event { name: "exception".into(), time: None, attributes }
 }
 
 fn attributes(document: &xray::Document) -> Map<String, Value> {
@@ -161,9 +164,9 @@ fn attributes(document: &xray::Document) -> Map<String, Value> {
 }
 
 /// Takes the links out of a document's fields, unless one of them is invalid.
-fn links(fields: &mut Map<String, Value>) -> Vec<Link> {
+fn links(fields: &mut Map<String, Value>) -> Vec<Link<Map<String, Value>>> {
     let parsed: Option<Vec<DocumentLink>> = fields.get("links").and_then(|links| Vec::deserialize(links).ok());
-    let links: Option<Vec<Link>> = parsed.unwrap_or_default().into_iter().map(DocumentLink::link).collect();
+    let links: Option<Vec<Link<_>>> = parsed.unwrap_or_default().into_iter().map(DocumentLink::link).collect();
     if links.as_ref().is_some_and(|links| !links.is_empty()) {
         fields.remove("links");
     }
@@ -180,7 +183,7 @@ struct DocumentLink {
 }
 
 impl DocumentLink {
-    fn link(self) -> Option<Link> {
+    fn link(self) -> Option<Link<Map<String, Value>>> {
         let trace_id = TraceId::from_bytes(&self.trace_id.to_bytes())?;
         Some(Link { trace_id, span_id: span_id(self.id)?, attributes: self.attributes })
     }

@@ -1,9 +1,10 @@
 //! The summary of a trace. Knows only the trace's spans, not where they are kept.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{Code, Nanos, Source, Span, SpanId, TraceId, short};
 
@@ -28,6 +29,8 @@ pub(crate) struct Summary {
     /// The number of operations that failed.
     pub(crate) errors: usize,
     pub(crate) sources: Sources,
+    /// Spans and documents that did not fit.
+    pub(crate) dropped: u64,
 }
 
 /// Spans by protocol.
@@ -37,13 +40,9 @@ pub(crate) struct Sources {
     pub(crate) xray: usize,
 }
 
-pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summary> {
-    let start = spans.iter().map(|span| span.start).min()?;
-    let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
-    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
-    let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
-    // X-Ray's times are rounded, so among the spans of one operation OTLP's name is preferred.
-    let root = spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source));
+pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>], dropped: u64) -> Option<Summary> {
+    let (start, end) = time(spans)?;
+    let root = root(spans);
     // A protocol has two spans with one id if they are the two sides of a call.
     let mut of_id: HashMap<SpanId, [usize; 2]> = HashMap::new();
     for span in spans {
@@ -54,12 +53,12 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summar
     // OTLP decides if both protocols have the operation.
     let decides =
         |span: &Span| span.source == Source::Otlp || of_id.get(&span.span_id).is_none_or(|[otlp, _]| *otlp == 0);
-    let errors = spans.iter().filter(|span| span.status.code == Code::Error && decides(span)).count();
+    let errors = spans.iter().filter(|span| span.outcome == Code::Error && decides(span)).count();
     let count = |source| spans.iter().filter(|span| span.source == source).count();
     Some(Summary {
         trace_id,
-        root_name: root.map(|span| span.name.clone()),
-        root_path: root.and_then(|span| span.attributes.get("url.path")?.as_str().map(|path| short(path.to_owned()))),
+        root_name: root.map(|span| span.name.clone().into()),
+        root_path: root.and_then(path),
         services: services(spans),
         start,
         start_unix_nano: start.0.to_string(),
@@ -67,26 +66,48 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>]) -> Option<Summar
         span_count: operations,
         errors,
         sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
+        dropped,
     })
+}
+
+/// The start of a trace's first span, and the end of its last.
+pub(super) fn time(spans: &[Arc<Span>]) -> Option<(Nanos, Nanos)> {
+    let start = spans.iter().map(|span| span.start).min()?;
+    let end = spans.iter().map(|span| span.end.unwrap_or(span.start)).max()?;
+    Some((start, end))
+}
+
+/// The earliest span whose parent has not arrived. X-Ray's times are rounded, so among the spans of one operation OTLP's is preferred.
+pub(super) fn root(spans: &[Arc<Span>]) -> Option<&Arc<Span>> {
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let is_root = |span: &&Arc<Span>| span.parent.is_none_or(|parent| !ids.contains(&parent));
+    spans.iter().filter(is_root).min_by_key(|span| (span.start.0 / 1_000, span.source))
+}
+
+/// The path of a span's request.
+fn path(span: &Arc<Span>) -> Option<String> {
+    #[derive(Deserialize)]
+    struct RootDetails<'a> {
+        #[serde(borrow)]
+        attributes: RootAttributes<'a>,
+    }
+    #[derive(Deserialize)]
+    struct RootAttributes<'a> {
+        #[serde(borrow, rename = "url.path")]
+        path: Option<Cow<'a, str>>,
+    }
+    let details: RootDetails<'_> = serde_json::from_str(span.details.get()).ok()?;
+    details.attributes.path.map(|path| short(&path).to_owned())
 }
 
 fn services(spans: &[Arc<Span>]) -> Vec<String> {
     let mut by_start: Vec<(Nanos, &str)> = Vec::new();
     for span in spans {
-        let names = span.service.as_deref().into_iter().chain(database(span));
-        by_start.extend(names.map(|name| (span.start, name)));
+        let names = [&span.service, &span.database].into_iter().flatten();
+        by_start.extend(names.map(|name| (span.start, &**name)));
     }
     by_start.sort_by_key(|(start, _)| *start);
     let mut seen = BTreeSet::new();
     let names = by_start.into_iter().filter(|(_, name)| seen.insert(*name)).map(|(_, name)| name.to_owned());
     names.take(SERVICES).collect()
-}
-
-/// The database that a span called. Databases send no spans themselves.
-fn database(span: &Span) -> Option<&str> {
-    let system = match span.source {
-        Source::Otlp => span.attributes.get("db.system.name"),
-        Source::Xray => span.attributes.get("sql").and_then(|sql| sql.get("database_type")),
-    };
-    system.and_then(serde_json::Value::as_str)
 }

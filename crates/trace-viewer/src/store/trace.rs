@@ -1,27 +1,50 @@
-//! One trace in memory: its spans, and the documents from which they were read. Knows no bounds.
+//! One trace in memory: its spans, and the documents from which they were read, up to a limit in bytes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::summary::{Summary, summarise};
-use crate::model::{Document, Kind, Source, Span, SpanId, TraceId};
+use super::retention::{Place, Worth};
+use super::summary::{self, Summary, summarise};
+use crate::model::{Code, Document, Kind, Nanos, Source, Span, SpanId, TraceId, allocated};
+
+/// The entries of a trace in the maps and sets of all traces, which are up to half empty, and in the allocator.
+const ENTRIES: usize = 256;
+/// From this many spans on, a trace has an index, and its summary is kept.
+const LARGE: usize = 32;
 
 /// Identifies a span within a trace: a span with the same key replaces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SpanKey {
-    pub(super) id: SpanId,
-    pub(super) source: Source,
-    pub(super) kind: Kind,
+    id: SpanId,
+    source: Source,
+    kind: Kind,
 }
 
-#[derive(Default)]
 pub(super) struct Trace {
-    pub(super) spans: Vec<Arc<Span>>,
-    pub(super) places: HashMap<SpanKey, usize>,
-    /// Each document has a span with its id, so that the bound on spans limits the documents too.
-    pub(super) documents: HashMap<SpanId, Arc<Document>>,
-    pub(super) bytes: usize,
-    pub(super) summary: Option<Arc<Summary>>,
+    spans: Vec<Arc<Span>>,
+    /// The indexes of a large trace's spans.
+    index: HashMap<SpanKey, usize>,
+    /// Each document has a span with its id.
+    documents: HashMap<SpanId, Arc<Document>>,
+    /// The bytes of spans and documents.
+    content: usize,
+    /// The earliest start of a span.
+    start: Nanos,
+    /// How many spans and documents did not fit.
+    dropped: u64,
+    summary: Option<Arc<Summary>>,
+    is_opened: bool,
+    pub(super) place: Place,
+}
+
+/// The part of a trace that decides how long it is kept.
+pub(super) struct Outline<'a> {
+    /// The service and the name of the root span.
+    pub(super) service: &'a str,
+    pub(super) route: &'a str,
+    /// In nanoseconds.
+    pub(super) duration: u64,
+    pub(super) worth: Worth,
 }
 
 impl SpanKey {
@@ -31,10 +54,136 @@ impl SpanKey {
 }
 
 impl Trace {
-    pub(super) fn summary(&mut self, id: TraceId) -> Option<Arc<Summary>> {
-        if self.summary.is_none() {
-            self.summary = summarise(id, &self.spans).map(Arc::new);
+    pub(super) fn new(place: Place) -> Self {
+        Self {
+            spans: Vec::new(),
+            index: HashMap::new(),
+            documents: HashMap::new(),
+            content: 0,
+            start: Nanos(u64::MAX),
+            dropped: 0,
+            summary: None,
+            is_opened: false,
+            place,
         }
-        self.summary.clone()
     }
+
+    /// Adds a span, or replaces its earlier version. Returns whether it fits.
+    pub(super) fn add(&mut self, span: Span, limit: usize) -> bool {
+        let key = SpanKey::of(&span);
+        let known = self.find(key).and_then(|at| self.spans.get_mut(at));
+        let before = known.as_ref().map_or(0, |span| span.size());
+        let content = self.content - before + span.size();
+        self.summary = None;
+        if content > limit {
+            self.dropped += 1;
+            return false;
+        }
+        self.content = content;
+        self.start = self.start.min(span.start);
+        if let Some(known) = known {
+            *known = Arc::new(span);
+            return true;
+        }
+        self.spans.push(Arc::new(span));
+        if self.spans.len() == LARGE {
+            self.index = self.spans.iter().enumerate().map(|(at, span)| (SpanKey::of(span), at)).collect();
+        } else if self.spans.len() > LARGE {
+            self.index.insert(key, self.spans.len() - 1);
+        }
+        true
+    }
+
+    /// Adds the document of a span that is here, or replaces its earlier version. Returns whether it fits. An earlier version is dropped even if the new one
+    /// does not fit: it would be stale.
+    pub(super) fn add_document(&mut self, document: Document, limit: usize) -> bool {
+        // If the document's own span did not fit, that span has already been counted.
+        if self.find(SpanKey { id: document.id, source: Source::Xray, kind: document.kind }).is_none() {
+            return true;
+        }
+        self.summary = None;
+        self.content -= self.documents.remove(&document.id).map_or(0, |before| before.size());
+        let content = self.content + document.size();
+        if content > limit {
+            self.dropped += 1;
+            return false;
+        }
+        self.content = content;
+        self.documents.insert(document.id, Arc::new(document));
+        true
+    }
+
+    fn find(&self, key: SpanKey) -> Option<usize> {
+        if self.spans.len() < LARGE {
+            return self.spans.iter().position(|span| SpanKey::of(span) == key);
+        }
+        self.index.get(&key).copied()
+    }
+
+    pub(super) fn span(&self, key: SpanKey) -> Option<Arc<Span>> {
+        self.spans.get(self.find(key)?).cloned()
+    }
+
+    pub(super) fn spans(&self) -> &[Arc<Span>] {
+        &self.spans
+    }
+
+    pub(super) fn documents(&self) -> &HashMap<SpanId, Arc<Document>> {
+        &self.documents
+    }
+
+    pub(super) fn start(&self) -> Nanos {
+        self.start
+    }
+
+    /// How much memory the trace takes, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let tables = allocated(self.spans.capacity() * size_of::<Arc<Span>>())
+            + table(self.index.capacity(), size_of::<(SpanKey, usize)>())
+            + table(self.documents.capacity(), size_of::<(SpanId, Arc<Document>)>());
+        ENTRIES + allocated(size_of::<Self>()) + tables + self.content
+    }
+
+    pub(super) fn open(&mut self) {
+        self.is_opened = true;
+    }
+
+    pub(super) fn outline(&self) -> Outline<'_> {
+        let root = summary::root(&self.spans);
+        let duration = summary::time(&self.spans).map_or(0, |(start, end)| end.0.saturating_sub(start.0));
+        let worth = if self.is_opened {
+            Worth::Opened
+        } else if self.spans.iter().any(|span| span.is_browser) {
+            Worth::Browser
+        } else if self.has_error() {
+            Worth::Error
+        } else {
+            Worth::Common
+        };
+        let service = root.and_then(|root| root.service.as_deref()).unwrap_or_default();
+        Outline { service, route: root.map_or("", |root| &root.name), duration, worth }
+    }
+
+    /// Whether an operation failed. OTLP decides if it reported any: X-Ray's `error` may be the caller's alone.
+    fn has_error(&self) -> bool {
+        let has_otlp = self.spans.iter().any(|span| span.source == Source::Otlp);
+        let decides = |span: &&Arc<Span>| !has_otlp || span.source == Source::Otlp;
+        self.spans.iter().filter(decides).any(|span| span.outcome == Code::Error)
+    }
+
+    pub(super) fn summary(&mut self, id: TraceId) -> Option<Arc<Summary>> {
+        if let Some(summary) = &self.summary {
+            return Some(Arc::clone(summary));
+        }
+        let summary = summarise(id, &self.spans, self.dropped).map(Arc::new)?;
+        if self.spans.len() >= LARGE {
+            self.summary = Some(Arc::clone(&summary));
+        }
+        Some(summary)
+    }
+}
+
+/// How much memory a hash table with this capacity takes.
+fn table(capacity: usize, entry: usize) -> usize {
+    if capacity == 0 { 0 } else { allocated((capacity + 1).next_power_of_two() * (entry + 1) + 16) }
 }

@@ -1,33 +1,23 @@
-//! All traces in memory, within bounds. The trace that began to arrive first is evicted first.
+//! All traces in memory, within a number of bytes.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::trace::{SpanKey, Trace};
-use crate::model::{Document, Source, Span, TraceId};
+use super::retention::{Place, Retention, Worth};
+use super::trace::Trace;
+use crate::model::{Document, Nanos, Span, TraceId};
 
-/// The bounds on what is kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) traces: usize,
-    pub(crate) spans_of_a_trace: usize,
-    pub(crate) bytes_of_a_trace: usize,
-    pub(crate) bytes: usize,
-}
+/// A trace may take a quarter of the memory.
+const SHARE: usize = 4;
 
-/// A thousand traces, twenty thousand spans and 16 MiB in one, 64 MiB in all.
-pub(crate) const BOUNDS: Bounds =
-    Bounds { traces: 1_000, spans_of_a_trace: 20_000, bytes_of_a_trace: 16 * 1024 * 1024, bytes: 64 * 1024 * 1024 };
-
-#[derive(Default)]
 pub(super) struct Traces {
-    pub(super) by_id: HashMap<TraceId, Trace>,
-    /// The traces in order of their first span's arrival.
-    pub(super) order: VecDeque<TraceId>,
-    pub(super) counts: Counts,
+    memory: usize,
+    by_id: HashMap<TraceId, Box<Trace>>,
+    /// The traces by their start.
+    by_start: BTreeSet<(Nanos, TraceId)>,
+    retention: Retention,
+    counts: Counts,
 }
 
 /// Counts of what is in memory and of what no longer is.
@@ -37,86 +27,165 @@ pub(crate) struct Counts {
     pub(crate) spans: usize,
     pub(crate) bytes: usize,
     pub(crate) evicted_traces: u64,
+    pub(crate) evicted: Evictions,
     /// Spans and documents that could not be read or did not fit.
     pub(crate) rejected: u64,
 }
 
+/// The evicted traces by the shelf on which each was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Evictions {
+    pub(crate) common: u64,
+    pub(crate) slow: u64,
+    pub(crate) error: u64,
+    pub(crate) browser: u64,
+    pub(crate) opened: u64,
+}
+
 impl Traces {
-    pub(super) fn add_all(&mut self, spans: Vec<Span>, bounds: Bounds) -> usize {
-        let mut unfit = 0;
-        for span in spans {
-            if !self.add(span, bounds) {
-                unfit += 1;
-            }
-            self.evict(bounds);
+    pub(super) fn new(memory: usize) -> Self {
+        Self {
+            memory,
+            by_id: HashMap::new(),
+            by_start: BTreeSet::new(),
+            retention: Retention::default(),
+            counts: Counts::default(),
         }
-        unfit
     }
 
-    fn add(&mut self, span: Span, bounds: Bounds) -> bool {
-        let (key, size) = (SpanKey::of(&span), span.size());
-        let trace = self.by_id.get(&span.trace_id);
-        let known = trace.and_then(|trace| trace.places.get(&key)).copied();
-        let before = trace.zip(known).and_then(|(trace, place)| trace.spans.get(place)).map_or(0, |span| span.size());
-        let bytes = trace.map_or(0, |trace| trace.bytes).saturating_sub(before).saturating_add(size);
-        let spans = trace.map_or(0, |trace| trace.spans.len());
-        if bytes > bounds.bytes_of_a_trace || (known.is_none() && spans >= bounds.spans_of_a_trace) {
-            self.counts.rejected += 1;
-            return false;
-        }
-        let trace = match self.by_id.entry(span.trace_id) {
-            Entry::Occupied(trace) => trace.into_mut(),
-            Entry::Vacant(place) => {
-                self.order.push_back(span.trace_id);
+    /// The most bytes of the spans and documents of one trace.
+    pub(super) fn trace_limit(&self) -> usize {
+        self.memory / SHARE
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) fn get(&self, id: TraceId) -> Option<&Trace> {
+        self.by_id.get(&id).map(|trace| &**trace)
+    }
+
+    pub(super) fn get_mut(&mut self, id: TraceId) -> Option<&mut Trace> {
+        self.by_id.get_mut(&id).map(|trace| &mut **trace)
+    }
+
+    /// The ids of the traces that started last.
+    pub(super) fn newest(&self, limit: usize) -> Vec<TraceId> {
+        self.by_start.iter().rev().take(limit).map(|(_, id)| *id).collect()
+    }
+
+    pub(super) fn reject(&mut self, count: u64) {
+        self.counts.rejected += count;
+    }
+
+    /// Adds a span. Returns whether it fits.
+    pub(super) fn add(&mut self, span: Span) -> bool {
+        let (id, limit) = (span.trace_id, self.trace_limit());
+        // A span that does not fit makes no trace.
+        let fits = (span.size() <= limit || self.by_id.contains_key(&id)) && {
+            self.by_id.entry(id).or_insert_with(|| {
+                self.retention.add_fresh(id);
                 self.counts.traces += 1;
-                place.insert(Trace::default())
-            }
+                Box::new(Trace::new(Place::Fresh))
+            });
+            self.change(id, |trace| trace.add(span, limit))
         };
-        self.counts.bytes = self.counts.bytes.saturating_sub(before) + size;
-        trace.bytes = bytes;
-        trace.summary = None;
-        match known.and_then(|place| trace.spans.get_mut(place)) {
-            Some(place) => *place = Arc::new(span),
-            None => {
-                trace.places.insert(key, trace.spans.len());
-                trace.spans.push(Arc::new(span));
-                self.counts.spans += 1;
-            }
-        }
-        true
+        self.counts.rejected += u64::from(!fits);
+        self.make_space();
+        fits
     }
 
-    pub(super) fn evict(&mut self, bounds: Bounds) {
-        while self.counts.traces > bounds.traces || self.counts.bytes > bounds.bytes {
-            let Some(trace) = self.order.pop_front().and_then(|id| self.by_id.remove(&id)) else {
+    /// Adds a document, if the trace has its span.
+    pub(super) fn add_document(&mut self, document: Document) {
+        let (id, limit) = (document.trace_id, self.trace_limit());
+        if self.by_id.contains_key(&id) {
+            let fits = self.change(id, |trace| trace.add_document(document, limit));
+            self.counts.rejected += u64::from(!fits);
+            self.make_space();
+        }
+    }
+
+    /// Marks a trace as opened by a user.
+    pub(super) fn open(&mut self, id: TraceId) {
+        let Some(trace) = self.by_id.get_mut(&id) else { return };
+        trace.open();
+        if let Place::Shelf(spot) = trace.place
+            && spot.worth != Worth::Opened
+        {
+            trace.place = Place::Shelf(self.retention.transfer(id, trace.bytes(), spot, Worth::Opened));
+        }
+    }
+
+    /// Changes a trace, which makes it fresh again, and keeps all counts.
+    fn change(&mut self, id: TraceId, change: impl FnOnce(&mut Trace) -> bool) -> bool {
+        let Some(trace) = self.by_id.get_mut(&id) else { return false };
+        let (mut bytes, spans, start) = (trace.bytes(), trace.spans().len(), trace.start());
+        if spans == 0 {
+            bytes = 0;
+        }
+        let mut fresh_bytes = bytes;
+        if let Place::Shelf(spot) = trace.place {
+            self.retention.withdraw(id, bytes, spot);
+            self.retention.add_fresh(id);
+            trace.place = Place::Fresh;
+            fresh_bytes = 0;
+        }
+        let fits = change(trace);
+        self.retention.resize_fresh(fresh_bytes, trace.bytes());
+        self.counts.bytes = self.counts.bytes - bytes + trace.bytes();
+        self.counts.spans += trace.spans().len() - spans;
+        if spans == 0 || trace.start() != start {
+            self.by_start.remove(&(start, id));
+            self.by_start.insert((trace.start(), id));
+        }
+        fits
+    }
+
+    fn make_space(&mut self) {
+        while self.counts.bytes > self.memory {
+            if let Some(id) = self.retention.oldest_fresh(self.memory) {
+                self.shelve(id);
+            } else if let Some((worth, id)) = self.retention.victim(self.memory) {
+                self.evict(id, worth);
+            } else {
                 return;
-            };
-            self.counts.traces -= 1;
-            self.counts.spans -= trace.spans.len();
-            self.counts.bytes = self.counts.bytes.saturating_sub(trace.bytes);
-            self.counts.evicted_traces += 1;
+            }
         }
     }
 
-    pub(super) fn keep(&mut self, document: Document, bounds: Bounds) {
-        let Some(trace) = self.by_id.get_mut(&document.trace_id) else {
-            return;
-        };
-        // If the document's own span did not fit, that span has already been counted.
-        let own = SpanKey { id: document.id, source: Source::Xray, kind: document.kind };
-        if !trace.places.contains_key(&own) {
-            return;
+    fn shelve(&mut self, id: TraceId) {
+        let Some(trace) = self.by_id.get_mut(&id) else { return };
+        let (bytes, outline) = (trace.bytes(), trace.outline());
+        let group = self.retention.group(outline.service, outline.route);
+        self.retention.resize_fresh(bytes, 0);
+        let (spot, displaced) = self.retention.shelve(id, bytes, outline.worth, group, outline.duration);
+        trace.place = Place::Shelf(spot);
+        if let Some(id) = displaced
+            && let Some(trace) = self.by_id.get_mut(&id)
+            && let Place::Shelf(spot) = trace.place
+        {
+            trace.place = Place::Shelf(self.retention.transfer(id, trace.bytes(), spot, Worth::Common));
         }
-        let before = trace.documents.remove(&document.id).map_or(0, |before| before.size());
-        trace.bytes = trace.bytes.saturating_sub(before);
-        self.counts.bytes = self.counts.bytes.saturating_sub(before);
-        let size = document.size();
-        if trace.bytes.saturating_add(size) > bounds.bytes_of_a_trace {
-            self.counts.rejected += 1;
-            return;
+    }
+
+    fn evict(&mut self, id: TraceId, worth: Worth) {
+        let Some(trace) = self.by_id.remove(&id) else { return };
+        if let Place::Shelf(spot) = trace.place {
+            self.retention.withdraw(id, trace.bytes(), spot);
         }
-        trace.bytes += size;
-        self.counts.bytes += size;
-        trace.documents.insert(document.id, Arc::new(document));
+        self.by_start.remove(&(trace.start(), id));
+        self.counts.traces -= 1;
+        self.counts.spans -= trace.spans().len();
+        self.counts.bytes -= trace.bytes();
+        self.counts.evicted_traces += 1;
+        let evicted = &mut self.counts.evicted;
+        *match worth {
+            Worth::Common => &mut evicted.common,
+            Worth::Slow => &mut evicted.slow,
+            Worth::Error => &mut evicted.error,
+            Worth::Browser => &mut evicted.browser,
+            Worth::Opened => &mut evicted.opened,
+        } += 1;
     }
 }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::ingest::xray;
-use crate::store::BOUNDS;
 
 /// A segment that takes about `more` bytes more than the smallest one.
 fn segment(trace: u8, id: u8, more: usize) -> (Document, Vec<Span>) {
@@ -17,13 +16,9 @@ fn add(store: &Store, (document, spans): (Document, Vec<Span>)) {
     store.add_document(document, spans);
 }
 
-fn size(of: &(Document, Vec<Span>)) -> usize {
-    of.0.size() + of.1.iter().map(Span::size).sum::<usize>()
-}
-
 #[test]
 fn documents_are_listed_by_their_start_and_found_by_their_id() {
-    let store = Store::new(BOUNDS);
+    let store = Store::new(MIB);
     let (first, _) = segment(1, 1, 0);
     for id in [2, 1, 3] {
         add(&store, segment(1, id, 0));
@@ -40,53 +35,46 @@ fn documents_are_listed_by_their_start_and_found_by_their_id() {
 
 #[test]
 fn a_resent_document_replaces_itself_and_its_bytes() {
-    let store = Store::new(BOUNDS);
+    let store = Store::new(MIB);
     for more in [0, 60_000, 10] {
         add(&store, segment(1, 1, more));
     }
     let last = segment(1, 1, 10);
+    let alone = Store::new(MIB);
+    add(&alone, segment(1, 1, 10));
     assert_eq!(store.documents(last.0.trace_id).unwrap().len(), 1);
     assert_eq!(store.document(last.0.trace_id, last.0.id).unwrap().text.get(), last.0.text.get());
-    assert_eq!(store.counts().bytes, size(&last));
+    assert_eq!(store.counts().bytes, alone.counts().bytes);
 }
 
 #[test]
 fn a_document_counts_against_all_bytes_and_is_evicted_with_its_trace() {
-    let one = size(&segment(1, 1, 1_000));
-    let store = Store::new(Bounds { bytes: 3 * one, ..BOUNDS });
-    for trace in 1..=50 {
-        add(&store, segment(trace, 1, 1_000));
-        assert!(store.counts().bytes <= 3 * one);
+    let store = Store::new(MIB);
+    for trace in 1..=200 {
+        add(&store, segment(trace, 1, 10_000));
+        assert!(store.counts().bytes <= MIB);
     }
-    assert_eq!((store.counts().traces, store.counts().evicted_traces), (3, 47));
-    assert!(store.documents(segment(1, 1, 0).0.trace_id).is_none());
-    let none = Store::new(Bounds { traces: 0, bytes: 0, ..BOUNDS });
-    add(&none, segment(1, 1, 0));
-    assert_eq!((none.counts().bytes, none.counts().traces, none.counts().rejected), (0, 0, 0));
+    let counts = store.counts();
+    assert!(counts.traces > 20 && counts.traces < 100, "{counts:?}");
+    assert_eq!(counts.traces + usize::try_from(counts.evicted_traces).unwrap(), 200);
+    let kept = (1..=200).filter(|trace| store.documents(segment(*trace, 1, 0).0.trace_id).is_some()).count();
+    assert_eq!(kept, counts.traces);
 }
 
 #[test]
 fn a_full_trace_keeps_the_span_and_counts_the_document() {
-    let (document, spans) = segment(1, 1, 1_000);
-    let bytes_of_a_trace = size(&segment(1, 1, 1_000)) - 1;
-    let store = Store::new(Bounds { bytes_of_a_trace, ..BOUNDS });
+    let store = Store::new(MIB);
+    let (document, mut spans) = segment(1, 1, MIB / 4);
+    // The span's own bytes would not fit either.
+    spans.iter_mut().for_each(|span| span.details = segment(1, 1, 0).1.remove(0).details);
     let id = document.trace_id;
     store.add_document(document, spans);
     assert_eq!((store.counts().spans, store.counts().rejected), (1, 1));
     assert!(store.documents(id).unwrap().is_empty());
+    assert_eq!(store.summary(id).unwrap().dropped, 1);
     // A smaller document fits, and a larger one that follows leaves nothing stale.
     add(&store, segment(1, 1, 0));
     assert_eq!(store.documents(id).unwrap().len(), 1);
-    add(&store, segment(1, 1, 1_000));
-    assert_eq!((store.documents(id).unwrap().len(), store.counts().rejected), (0, 2));
-}
-
-#[test]
-fn a_trace_keeps_no_more_documents_than_spans() {
-    let store = Store::new(Bounds { spans_of_a_trace: 2, ..BOUNDS });
-    for id in 1..=5 {
-        add(&store, segment(1, id, 0));
-    }
-    let kept = store.documents(segment(1, 1, 0).0.trace_id).unwrap();
-    assert_eq!((kept.len(), store.counts().spans, store.counts().rejected), (2, 2, 3));
+    add(&store, segment(1, 1, MIB / 4));
+    assert_eq!((store.documents(id).unwrap().len(), store.counts().rejected), (0, 3));
 }
