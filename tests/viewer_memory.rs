@@ -1,9 +1,11 @@
-//! The viewer's memory: its bound, and the traces that outlive others.
+//! The viewer's memory: its bound, the traces that outlive others, and the banner of a trace that is too large.
 
+use fantoccini::Locator;
 use serde_json::{Value, json};
 
+use crate::support::browser::Browser;
 use crate::support::cruddur::{Cruddur, run};
-use crate::support::http;
+use crate::support::{DEADLINE, http};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -64,6 +66,33 @@ fn a_flood_of_spans_stays_within_the_memory_and_evicts_itself() {
     // The spans, three tenths for fragments, and the process itself, which is larger without optimisation.
     let peak = viewer.peak_memory() / 1024;
     assert!(peak < 16 * 13 / 10 + 40, "{peak} MiB");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_is_too_large_has_a_banner() {
+    let Some(browser) = Browser::start().await else { return };
+    let viewer = Cruddur::service("trace-viewer", &[("CRUDDUR_VIEWER_MEMORY", "16MiB")]);
+    // A quarter of the memory holds about 4,000 of these.
+    let rejected = tokio::task::block_in_place(|| {
+        let batches = (0..10_u64)
+            .map(|batch| send(&viewer, &service("large"), (1..=1_000).map(|id| span(1, batch * 1_000 + id))));
+        batches.sum::<u64>()
+    });
+    assert!((1_000..9_000).contains(&rejected), "{rejected}");
+    let url = format!("{}/api/traces/{}", viewer.viewer, trace_id(1));
+    let trace = tokio::task::block_in_place(|| http::get(&url).json());
+    assert_eq!((&trace["dropped"], &trace["span_count"]), (&json!(rejected), &json!(10_000 - rejected)));
+
+    let client = &browser.client;
+    let find = async |css: &str| client.wait().at_most(DEADLINE).for_element(Locator::Css(css)).await.unwrap();
+    client.goto(&format!("{}/", viewer.viewer)).await.unwrap();
+    let spans = find("[data-testid=trace-row] .spans").await.text().await.unwrap();
+    assert!(spans.ends_with('+'), "{spans}");
+    find("[data-testid=trace-row] a").await.click().await.unwrap();
+    let banner = find("[data-testid=waterfall][data-state=ready] > .notice").await.text().await.unwrap();
+    assert!(banner.contains("do not fit") && banner.contains("--memory"), "{banner}");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.stop().await;
 }
 
 #[test]

@@ -33,7 +33,7 @@ export function plain(text, length = 400) {
   return short.replace(UNSEEN, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
-export const plural = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
+export const plural = (count, word, words = `${word}s`) => `${count.toLocaleString('en')} ${count === 1 ? word : words}`;
 
 function decimals(value) {
   if (value < 10) return value.toFixed(2);

@@ -87,10 +87,10 @@ export class TraceList {
 
   renderStatus(status) {
     byId('footer').replaceChildren(
-      fact('Traces', `${status.traces} / ${status.traces_max}`),
+      fact('Traces', status.traces.toLocaleString('en')),
       fact('Spans and segments', status.spans.toLocaleString('en')),
       fact('Memory', `${bytes(status.bytes)} / ${bytes(status.bytes_max)}`),
-      fact('Evicted', status.evicted_traces),
+      fact('Evicted', evictions(status)),
       fact('Rejected', status.rejected),
     );
     const addresses = `${status.otlp} ${status.xray}`;
@@ -147,7 +147,11 @@ const COLUMNS = [
     name: 'took', heading: 'Duration', width: '17%', narrow: '88px', phone: '1 / 3 / 2 / 5',
     cell: (trace) => [el('span', { class: 'share' }), el('span', {}, duration(trace.duration_ms))],
   },
-  { name: 'spans', heading: 'Spans', number: true, width: '62px', narrow: '54px', cell: (trace) => [trace.span_count.toLocaleString('en')] },
+  {
+    name: 'spans', heading: 'Spans', number: true, width: '62px', narrow: '54px',
+    title: (trace) => (trace.dropped > 0 ? `${plural(trace.dropped, 'span or document', 'spans and documents')} did not fit` : null),
+    cell: (trace) => [trace.span_count.toLocaleString('en') + (trace.dropped > 0 ? '+' : '')],
+  },
   {
     name: 'errors', heading: 'Errors', number: true, width: '62px', narrow: '54px', phone: '2 / 3',
     cell: (trace) => [trace.errors > 0 ? el('strong', {}, trace.errors.toLocaleString('en')) : '–'],
@@ -169,6 +173,12 @@ function headings() {
 function traceRow(trace) {
   return el('tr', { 'data-testid': 'trace-row', 'data-trace-id': trace.trace_id }, ...COLUMNS.map((column) =>
     el('td', { class: classes(column), title: column.title?.(trace), '--phone': column.phone }, ...column.cell(trace).filter(Boolean))));
+}
+
+// Why the evicted traces had been kept until then.
+function evictions({ evicted_traces: count, evicted }) {
+  const reasons = Object.entries(evicted).filter(([, each]) => each > 0).map(([reason, each]) => `${each.toLocaleString('en')} ${reason}`);
+  return count.toLocaleString('en') + (reasons.length ? ` (${reasons.join(', ')})` : '');
 }
 
 const fact = (label, value) => el('span', {}, `${label} `, el('b', {}, String(value)));

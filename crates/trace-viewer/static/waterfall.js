@@ -109,7 +109,7 @@ export class Waterfall extends TreeGrid {
     const end = this.rows.reduce((most, row) => (row.end > most ? row.end : most), this.start + 1000n);
     this.total = Number(end - this.start);
     document.title = `${plain(trace.root_name ?? 'root not received', 80)} · Cruddur traces`;
-    this.state('ready');
+    this.state('ready', incomplete(trace));
     byId('trace-head').replaceChildren(...traceHead(trace));
     if (first) this.grid.scrollTop = 0;
     this.refold();
@@ -245,6 +245,13 @@ export class Waterfall extends TreeGrid {
 
 // A narrow window shows only the letter.
 const mark = (letter, rest) => el('abbr', { title: `Received over ${letter}${rest}` }, letter, el('span', { class: 'rest' }, rest));
+
+// A trace has a limit, so that one cannot evict all others.
+function incomplete({ dropped }) {
+  if (dropped === 0) return '';
+  const dropping = plural(dropped, 'span or X-Ray document of this trace does', 'spans and X-Ray documents of this trace do');
+  return `${dropping} not fit in a quarter of the viewer’s memory, and are missing below. Start the viewer with more memory (--memory) to see the whole trace.`;
+}
 
 function title(row) {
   const note = row.expected ? 'parent not received: the caller does not report to this viewer' : row.note;
