@@ -58,7 +58,8 @@ pub fn default_port(scheme: &str) -> Option<u16> {
     }
 }
 
-/// Whether a byte is a character of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding.
+/// Whether a byte is a character of [a registered name](https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2), without percent-encoding and
+/// without the comma: no name of DNS has one, and `X-Forwarded-Host` would become a list.
 fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[usize::from(byte)]
 }
@@ -71,7 +72,7 @@ static NAME_BYTES: [bool; 256] = {
         table[byte as usize] = byte.is_ascii_alphanumeric()
             || matches!(
                 byte,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
             );
         if byte == u8::MAX {
             break table;
@@ -115,6 +116,7 @@ mod tests {
             "[a]",
             "[]",
             "::1",
+            "a,b",
             "a,b c",
             "caf\u{e9}",
             "a:1:2",

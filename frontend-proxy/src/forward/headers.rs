@@ -198,7 +198,7 @@ mod tests {
         fn all_forms_describe_the_same_client(
             address: IpAddr,
             is_secure: bool,
-            host in prop::option::of("[a-z]{1,8}(\\.example)?(:[1-9][0-9]{0,3})?|\\[2001:db8::[1-9]\\](:8443)?"),
+            host in prop::option::of("[a-z;=!$&'()*+~_]{1,8}(\\.example)?(:[1-9][0-9]{0,3})?|\\[2001:db8::[1-9]\\](:8443)?"),
         ) {
             let scheme = if is_secure { "https" } else { "http" };
             let client = Client { address: address.to_canonical(), scheme, host: host.map(Into::into) };

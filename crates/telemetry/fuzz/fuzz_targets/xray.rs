@@ -1,6 +1,7 @@
 //! X-Ray's parsers take any bytes without a panic, and what they took survives being written and read again.
 //!
-//! Each line of the input is a trace header; the input as a whole is a document, and a datagram with and without its header.
+//! Each line of the input is a trace header; the input as a whole is a document, and a datagram with and without its header. The lenient
+//! reader accepts each document that the strict one does.
 
 #![no_main]
 
@@ -26,4 +27,11 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(of(&again), of(&document));
         assert_eq!(again.subsegments.len(), document.subsegments.len());
     }
+    lenient(input);
 });
+
+fn lenient(input: &[u8]) {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(input) else { return };
+    let read = xray::lenient::document(fields);
+    assert!(read.is_ok() || Document::parse(input).is_err(), "a valid document is refused");
+}
