@@ -2,7 +2,8 @@
 //! the trace id's 56 random bits, the same in every service. The ratio is carried in the `ot` entry of tracestate as its
 //! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
 //! many requests it stands for. A caller may send other random bits in that entry, its `rv`: they decide instead, and are
-//! propagated unchanged. Honeycomb reads the number of requests from `SampleRate`, a whole number. If the number is not whole,
+//! propagated unchanged, as are values that only others know. A threshold that contradicts the caller's decision is erased.
+//! Honeycomb reads the number of requests from `SampleRate`, a whole number. If the number is not whole,
 //! some traces have the next lower number and some the next higher, chosen by the trace id too, so that sums are right in
 //! expectation.
 
@@ -13,7 +14,7 @@ use std::time::SystemTime;
 use opentelemetry::trace::{SpanContext, TraceId};
 
 use super::rules::RuleSampler;
-use super::threshold::{ENTRY, RANGE, Threshold, hex, incoming_random, random, rate, rate_of_entry};
+use super::threshold::{ENTRY, RANGE, Rate, Threshold, has_threshold, incoming_random, random, with_threshold};
 use crate::context::{PendingRequest, Tracestate};
 
 /// A decision for each trace.
@@ -72,13 +73,17 @@ impl Sampler {
     ) -> Decision {
         match parent {
             Some(parent) if self.parent_based => {
-                let rate = state.get(ENTRY).and_then(|entry| rate_of_entry(entry, trace));
                 let sampled = parent.is_sampled();
-                Decision { sampled, rate: rate.filter(|_| sampled), state, rule: None }
+                let Some(entry) = state.get(ENTRY).filter(|_| sampled) else {
+                    return Decision { sampled, rate: None, state, rule: None };
+                };
+                let rate = Rate::of_entry(entry, trace);
+                let is_wrong = rate == Rate::Unknown && has_threshold(entry);
+                let state = if is_wrong { with_threshold(&state, None) } else { state };
+                Decision { sampled, rate: rate.count(), state, rule: None }
             }
             _ => {
-                let incoming = state.get(ENTRY).and_then(incoming_random);
-                let random = incoming.unwrap_or_else(|| random(trace));
+                let random = state.get(ENTRY).and_then(incoming_random).unwrap_or_else(|| random(trace));
                 let (sampled, by_ratio, rule) = match &self.root {
                     Root::On => (true, None, None),
                     Root::Off => (false, None, None),
@@ -89,11 +94,9 @@ impl Sampler {
                     }
                 };
                 // A decision of our own ignores another service's ratio, but uses its random bits.
-                let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|at| sampled && *at > 0);
-                let parts = [threshold.map(|at| format!("th:{}", hex(at))), incoming.map(|rv| format!("rv:{rv:014x}"))];
-                let entry = parts.into_iter().flatten().collect::<Vec<_>>().join(";");
-                let state = if entry.is_empty() { state.without(ENTRY) } else { state.with(ENTRY, &entry) };
-                Decision { sampled, state, rate: threshold.and_then(|at| rate(at, random)), rule }
+                let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|_| sampled);
+                let rate = threshold.map_or(Rate::Unknown, |at| Rate::of(at, random));
+                Decision { sampled, state: with_threshold(&state, threshold), rate: rate.count(), rule }
             }
         }
     }
@@ -152,12 +155,12 @@ mod tests {
             None,
             UNIX_EPOCH,
         );
-        assert_eq!((all.sampled, all.rate), (true, None));
+        assert_eq!((all.sampled, all.rate, all.state.header()), (true, None, Some("ot=th:0")));
     }
 
     #[test]
     fn an_incoming_decision_is_kept_with_its_rate() {
-        let state = Tracestate::default().with("x", "1").with("ot", "rv:1;th:e");
+        let state = Tracestate::default().with("x", "1").with("ot", "rv:e0000000000000;th:e");
         let flags = [TraceFlags::SAMPLED, TraceFlags::default()];
         let [sampled, not] = flags
             .map(|flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, TraceState::default()));
@@ -168,7 +171,47 @@ mod tests {
         assert_eq!((decision.sampled, decision.rate), (false, None));
         let own = Sampler { root: Root::On, parent_based: false };
         let decision = own.decide(trace(1), Some(&not), state, None, UNIX_EPOCH);
-        assert_eq!((decision.sampled, decision.state.header()), (true, Some("x=1")));
+        assert_eq!((decision.sampled, decision.state.header()), (true, Some("ot=rv:e0000000000000,x=1")));
+    }
+
+    #[test]
+    fn a_threshold_that_contradicts_the_decision_is_erased() {
+        let parent = |flags| SpanContext::new(trace(1), SpanId::from_bytes([1; 8]), flags, true, TraceState::default());
+        let [sampled, not] = [TraceFlags::SAMPLED, TraceFlags::default()].map(parent);
+        for (entry, sent, rate) in [
+            ("th:e", None, None),
+            ("th:8;rv:7fffffffffffff", Some("ot=rv:7fffffffffffff"), None),
+            ("p:8;th:8;rv:80000000000000;q:1", Some("ot=p:8;th:8;rv:80000000000000;q:1"), Some(2)),
+            ("TH:8;th:x", Some("ot=TH:8"), None),
+            ("th:", None, None),
+            ("th:0", Some("ot=th:0"), None),
+            ("th:C;rv:FFFFFFFFFFFFFF", Some("ot=th:C;rv:FFFFFFFFFFFFFF"), Some(4)),
+            ("rv:7fffffffffffff", Some("ot=rv:7fffffffffffff"), None),
+            (";a; ;b", Some("ot=;a; ;b"), None),
+            (";a; ;th:x;b:1;c: ", Some("ot=b:1"), None),
+        ] {
+            let state = Tracestate::default().with("ot", entry);
+            let decision = Sampler::default().decide(trace(1), Some(&sampled), state.clone(), None, UNIX_EPOCH);
+            assert_eq!((decision.state.header(), decision.rate), (sent, rate), "{entry}");
+            let decision = Sampler::default().decide(trace(1), Some(&not), state.clone(), None, UNIX_EPOCH);
+            assert_eq!((decision.state, decision.rate), (state, None), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_decision_of_our_own_keeps_the_values_of_others() {
+        let sampler = Sampler { root: Root::ratio(0.5), parent_based: false };
+        let long = format!("a:{}", "b".repeat(240));
+        for (entry, sent) in [
+            ("p:8;th:c;r:62", "ot=th:8;p:8;r:62"),
+            ("rv:1;x:1", "ot=th:8;x:1"),
+            (&long, &format!("ot=th:8;{long}")),
+            (&format!("{long};c:1;defg:1"), &format!("ot=th:8;{long};c:1")),
+        ] {
+            let state = Tracestate::default().with("ot", entry);
+            let decision = sampler.decide(trace(u64::MAX), None, state, None, UNIX_EPOCH);
+            assert_eq!(decision.state.header(), Some(sent), "{entry}");
+        }
     }
 
     #[test]
@@ -177,7 +220,7 @@ mod tests {
         for (rv, ratio, sampled, rate, sent) in [
             ("c0000000000000", 0.25, true, Some(4), "ot=th:c;rv:c0000000000000,x=1"),
             ("bfffffffffffff", 0.25, false, None, "ot=rv:bfffffffffffff,x=1"),
-            ("00000000000000", 1.0, true, None, "ot=rv:00000000000000,x=1"),
+            ("00000000000000", 1.0, true, None, "ot=th:0;rv:00000000000000,x=1"),
         ] {
             let sampler = Sampler { root: Root::ratio(ratio), parent_based: false };
             let state = Tracestate::default().with("x", "1").with("ot", &format!("rv:{rv};th:8"));
@@ -222,9 +265,13 @@ mod tests {
     fn random_bits_of_an_entry_decide_its_rate() {
         // At 2/3, half of the traces count for two.
         let th = "th:55555555555555";
-        assert_eq!(rate_of_entry(&format!("{th};rv:55555555555555"), trace(u64::MAX)), Some(2));
-        assert_eq!(rate_of_entry(&format!("rv:ffffffffffffff;{th}"), trace(0x55_5555_5555_5555)), None);
-        assert_eq!(rate_of_entry(&format!("{th};rv:5555"), trace(u64::MAX)), None, "invalid bits are not used");
+        assert_eq!(Rate::of_entry(&format!("{th};rv:55555555555555"), trace(u64::MAX)).count(), Some(2));
+        assert_eq!(Rate::of_entry(&format!("rv:ffffffffffffff;{th}"), trace(0x55_5555_5555_5555)).count(), None);
+        assert_eq!(
+            Rate::of_entry(&format!("{th};rv:5555"), trace(u64::MAX)).count(),
+            None,
+            "invalid bits are not used"
+        );
     }
 
     #[test]
@@ -243,7 +290,7 @@ mod tests {
             let decision = sampler.decide(trace, None, Tracestate::default(), None, UNIX_EPOCH);
             if decision.sampled {
                 let entry = decision.state.get(ENTRY).unwrap();
-                prop_assert_eq!(rate_of_entry(entry, trace), decision.rate);
+                prop_assert_eq!(Rate::of_entry(entry, trace).count(), decision.rate);
                 let rate = i32::try_from(decision.rate.unwrap_or(1)).map(f64::from).unwrap();
                 prop_assert!((rate - 1.0 / ratio).abs() <= 1.0);
             }
@@ -251,7 +298,7 @@ mod tests {
 
         #[test]
         fn any_entry_is_a_rate_or_none(entry in ".{0,40}|th:[0-9a-f]{0,16}(;rv:[0-9a-f]{0,16})?", low: u64) {
-            prop_assert!(rate_of_entry(&entry, trace(low)).is_none_or(|rate| rate > 1));
+            prop_assert!(Rate::of_entry(&entry, trace(low)).count().is_none_or(|rate| rate > 1));
         }
     }
 }
