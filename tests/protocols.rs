@@ -3,10 +3,13 @@
 use std::io::{BufReader, Write};
 use std::process::Command;
 
+use crate::forwarding::Bench;
+use crate::proxy::read_head;
 use crate::support::certificate::Certificate;
 use crate::support::cruddur::{Cruddur, run};
 use crate::support::h2::{self, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM};
 use crate::support::recorder::Recorder;
+use crate::support::upstream::values;
 use crate::support::{Folder, cannot_run, eventually, raw};
 
 /// The result of a request by `curl`: the version, the status, and the trace in which it was served.
@@ -85,17 +88,28 @@ fn more_than_a_hundred_header_fields_are_refused_with_a_reason() {
 }
 
 #[test]
-fn a_head_too_large_for_the_upstream_is_refused_with_a_reason() {
+fn cruddurs_own_services_accept_as_many_header_fields_as_the_proxy_sends() {
     let data = Folder::new();
     let backend = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let proxy = Cruddur::service("frontend-proxy", &[("CRUDDUR_UPSTREAM", &backend.backend)]);
-    let url = format!("{}/api/activities/home", proxy.page);
+    let path = "/api/activities/home";
     for version in ["--http1.1", "--http2-prior-knowledge"] {
-        let Some((status, _)) = with_fields(version, &url, 80) else { return };
+        let most = if version == "--http1.1" { 100 } else { 101 };
+        let Some((status, _)) = with_fields(version, &format!("{}{path}", proxy.page), most) else { return };
         assert_eq!(status, "200", "{version}");
-        let refused = with_fields(version, &url, 100).unwrap();
-        assert_eq!(refused, ("431".to_owned(), "application/problem+json".to_owned()), "{version}");
     }
+    let own = |count| with_fields("--http1.1", &format!("{}{path}", backend.backend), count).unwrap().0;
+    assert_eq!((own(97), own(128), own(129)), ("200".to_owned(), "200".to_owned(), "431".to_owned()));
+}
+
+#[test]
+fn a_head_too_large_for_the_upstream_is_refused_with_a_reason() {
+    let bench = Bench::new(&[]);
+    let (client, mut server, _) = bench.forwarded("GET /api/x HTTP/1.1\r\nhost: x\r\n\r\n");
+    server.write_all(b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n").unwrap();
+    let head = read_head(&client);
+    assert!(head[0].starts_with("HTTP/1.1 431 "), "{head:?}");
+    assert_eq!(values(&head, "content-type"), ["application/problem+json"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Within a request the application decides how long it takes, and [`crate::payload`] limits the body. What is received after a
 //! response and is not a request, such as the remainder of a body that the application did not read, falls under the deadline for a head.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::bounds::{Bounds, TAKEN};
+use crate::heads::{Heads, Surplus};
 
 /// Whether a connection's server is responding to a request, and to how many it has responded.
 #[derive(Clone, Default)]
@@ -25,6 +26,8 @@ pub(crate) struct Watch(Rc<Progress>);
 struct Progress {
     busy: Cell<bool>,
     answered: Cell<u64>,
+    /// Fields of the next request that actix-http did not get.
+    surplus: RefCell<Surplus>,
 }
 
 /// A request without a complete response.
@@ -34,6 +37,11 @@ impl Watch {
     pub(crate) fn begin(&self) -> Busy {
         self.0.busy.set(true);
         Busy(self.clone())
+    }
+
+    /// The header fields that the request being begun has besides those that actix-http got.
+    pub(crate) fn surplus(&self) -> Surplus {
+        self.0.surplus.take()
     }
 }
 
@@ -50,6 +58,7 @@ pub(crate) struct Connection {
     io: TcpStream,
     bounds: Bounds,
     watch: Watch,
+    heads: Heads,
     /// The responses after which `next` was set last.
     answered: u64,
     /// Bytes have been received since.
@@ -68,7 +77,18 @@ impl Connection {
     pub(crate) fn new(io: TcpStream, bounds: Bounds) -> Self {
         let watch = Watch::default();
         let deadline = Instant::now() + bounds.head;
-        Self { io, bounds, watch, answered: 0, has_begun: false, deadline, alarm: None, write: None, taken: 0 }
+        Self {
+            io,
+            bounds,
+            watch,
+            heads: Heads::default(),
+            answered: 0,
+            has_begun: false,
+            deadline,
+            alarm: None,
+            write: None,
+            taken: 0,
+        }
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -79,9 +99,32 @@ impl Connection {
         self.io.peer_addr().ok()
     }
 
+    /// Reads once. Returns the bytes that were received; they are in `buf`, unless they are held back.
+    fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf)?;
+        let received = buf.filled().len() - before;
+        if self.poll_late(cx, received > 0).is_ready() {
+            return Poll::Ready(Err(late()));
+        }
+        ready!(polled);
+        let Progress { busy, answered, surplus } = &*self.watch.0;
+        if received == 0 {
+            self.heads.end();
+        } else {
+            let is_next = !busy.get() && answered.get() == self.heads.count();
+            let passed = self.heads.receive(&buf.filled()[before..], is_next);
+            buf.set_filled(before + passed);
+            if let Some(fields) = self.heads.surplus() {
+                surplus.replace(fields);
+            }
+        }
+        Poll::Ready(Ok(received))
+    }
+
     /// Ready once the next request is late.
     fn poll_late(&mut self, cx: &mut Context<'_>, received: bool) -> Poll<()> {
-        let Progress { busy, answered } = &*self.watch.0;
+        let Progress { busy, answered, .. } = &*self.watch.0;
         if busy.get() {
             return Poll::Pending;
         }
@@ -142,9 +185,15 @@ impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let connection = self.get_mut();
         let before = buf.filled().len();
-        let polled = Pin::new(&mut connection.io).poll_read(cx, buf)?;
-        let late = connection.poll_late(cx, buf.filled().len() > before);
-        if late.is_ready() { Poll::Ready(Err(self::late())) } else { polled.map(Ok) }
+        loop {
+            if connection.heads.write(buf) || buf.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            // All that was received may be held back.
+            if ready!(connection.poll_receive(cx, buf))? == 0 && !connection.heads.write(buf) {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //!
 //! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] also limits every
 //! later head and every request body, closes a connection whose client stops reading, and closes one that stays half way through a
-//! body that the response did not wait for. Knows no routes and reads no bodies; the size of a body is the application's to limit.
+//! body that the response did not wait for. It accepts heads of 128 header fields, where actix-http refuses the 97th. Knows no routes
+//! and reads no bodies; the size of a body is the application's to limit.
 
 mod bounds;
 mod connection;
+mod heads;
 mod payload;
 #[cfg(test)]
 mod tests;
@@ -97,7 +99,11 @@ where
     S::Response: Into<Response<B>>,
     B: MessageBody + 'static,
 {
-    let busy = request.conn_data::<Watch>().map(Watch::begin);
+    let watch = request.conn_data::<Watch>().cloned();
+    for (name, value) in watch.iter().flat_map(Watch::surplus) {
+        request.headers_mut().append(name, value);
+    }
+    let busy = watch.as_ref().map(Watch::begin);
     let (payload, mut unread) = payload::limited(request.take_payload(), body);
     *request.payload() = payload;
     let response = app.call(request);
