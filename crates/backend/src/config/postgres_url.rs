@@ -55,6 +55,30 @@ const WITHOUT_EFFECT: [&str; 14] = [
     "tcp_user_timeout",
 ];
 
+/// Variables of libpq that sqlx does not read, and that would choose another server, or how it is trusted. Those about time-outs and
+/// encodings are as much without effect as their parameters.
+const UNREAD: [&str; 19] = [
+    "PGCHANNELBINDING",
+    "PGDATESTYLE",
+    "PGGEQO",
+    "PGGSSDELEGATION",
+    "PGMAXPROTOCOLVERSION",
+    "PGMINPROTOCOLVERSION",
+    "PGREQUIREAUTH",
+    "PGREQUIREPEER",
+    "PGREQUIRESSL",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGSSLCERTMODE",
+    "PGSSLCRL",
+    "PGSSLCRLDIR",
+    "PGSSLMAXPROTOCOLVERSION",
+    "PGSSLMINPROTOCOLVERSION",
+    "PGSSLNEGOTIATION",
+    "PGSYSCONFDIR",
+    "PGTZ",
+];
+
 /// Parameters by libpq's names, decoded.
 type Parameters = BTreeMap<&'static str, String>;
 
@@ -78,6 +102,16 @@ impl Defaults {
                 }
                 Err(Fault(problem)) => settings.fault(variable, problem),
             }
+        }
+        for variable in UNREAD {
+            if settings.text(variable).is_some() {
+                settings.warn(variable, "is not read here; put what it means into DATABASE_URL, or unset it");
+            }
+        }
+        if let Some(value) = settings.text("PGTARGETSESSIONATTRS")
+            && parameter("target_session_attrs", value).is_err()
+        {
+            settings.warn("PGTARGETSESSIONATTRS", "is not read here; the database must accept writes");
         }
         Self(all)
     }

@@ -123,6 +123,24 @@ fn an_invalid_variable_of_libpq_is_a_fault_and_never_the_default() {
 }
 
 #[test]
+fn a_variable_of_libpq_that_is_not_read_is_a_warning() {
+    let warnings = |pairs: &[(&str, &str)]| {
+        let mut settings = Settings::from_pairs(pairs);
+        super::parse("postgres://me@db", &Defaults::read(&mut settings)).unwrap();
+        let warnings: Vec<_> = settings.warnings().map(|(name, _)| name.to_owned()).collect();
+        assert!(settings.finish(()).is_ok());
+        warnings
+    };
+    assert_eq!(
+        warnings(&[("PGSERVICE", "cruddur"), ("PGREQUIREAUTH", "scram-sha-256")]),
+        ["PGREQUIREAUTH", "PGSERVICE"]
+    );
+    assert_eq!(warnings(&[("PGTARGETSESSIONATTRS", "standby")]), ["PGTARGETSESSIONATTRS"]);
+    let without_effect = [("PGTARGETSESSIONATTRS", "read-write"), ("PGCONNECT_TIMEOUT", "3"), ("PGSERVICE", " ")];
+    assert!(warnings(&without_effect).is_empty());
+}
+
+#[test]
 fn settings_from_variables_are_as_strict_as_those_in_the_url() {
     let mode = |url: &str, pairs: &[(&str, &str)]| format!("{:?}", read_with(url, pairs).unwrap().get_ssl_mode());
     let (allow, require) = (("PGSSLMODE", "allow"), ("PGSSLMODE", "require"));
