@@ -80,6 +80,22 @@ fn a_signals_endpoint_is_used_verbatim() {
 }
 
 #[test]
+fn a_user_agent_among_the_headers_of_an_exporter_is_sent_instead_of_its_own() {
+    for header in ["User-Agent=shop/1.0", "user-agent=shop%2F1.0"] {
+        let collector = Honeycomb::start("");
+        let (backend, _data) =
+            backend(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url), ("OTEL_EXPORTER_OTLP_HEADERS", header)]);
+        backend.stop();
+        let heads = collector.heads();
+        let agents = |head: &str| -> Vec<_> {
+            head.lines().filter_map(|line| line.strip_prefix("user-agent: ")).map(str::to_owned).collect()
+        };
+        assert!(!heads.is_empty());
+        heads.iter().for_each(|head| assert_eq!(agents(head), ["shop/1.0"], "{head}"));
+    }
+}
+
+#[test]
 fn a_service_name_among_resource_attributes_names_the_backend_alone() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("OTEL_RESOURCE_ATTRIBUTES", "team=a,service.name=shop")]);
