@@ -19,7 +19,7 @@
 #![warn(clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(
     not(all(feature = "honeycomb", feature = "xray")),
-    allow(dead_code, reason = "what a destination alone needs is not used without it")
+    allow(dead_code, unused_imports, reason = "what a destination alone needs is not used without it")
 )]
 
 mod address;

@@ -10,10 +10,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-#[cfg(any(feature = "honeycomb", feature = "xray"))]
 pub(crate) use exporter::{Exporter, Outcome};
 pub(crate) use pace::Pace;
-#[cfg(any(feature = "honeycomb", feature = "xray"))]
-pub(crate) use queue::DestinationLabel;
-pub(crate) use queue::{Queue, close};
+pub(crate) use queue::{DestinationLabel, Queue, close};
 pub(crate) use record::Record;
