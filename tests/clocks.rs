@@ -14,12 +14,17 @@ const LIVING: &str = "SELECT (SELECT count(*) FROM activities) + (SELECT count(*
 
 /// A backend whose clock differs by `offset`.
 fn backend(url: &str, offset: &str) -> Option<Cruddur> {
+    backend_with(&[("FAKETIME", offset), ("DATABASE_URL", url)])
+}
+
+/// A backend whose clock libfaketime sets by these variables.
+fn backend_with(variables: &[(&str, &str)]) -> Option<Cruddur> {
     if !Path::new(FAKETIME).exists() {
         cannot_run("faketime", "libfaketime is not installed; run tests/run as root on Debian, which installs it");
         return None;
     }
-    let lie = [("LD_PRELOAD", FAKETIME), ("FAKETIME", offset), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-    Some(Cruddur::service("backend", &[&lie[..], &[("DATABASE_URL", url)]].concat()))
+    let library = [("LD_PRELOAD", FAKETIME), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    Some(Cruddur::service("backend", &[&library[..], variables].concat()))
 }
 
 /// Leaves a live crud, session, attempt and key, and a row that every sweep deletes first.
@@ -50,6 +55,30 @@ fn a_backend_with_a_wrong_clock_deletes_no_live_row() {
             assert_eq!(witness.number(LIVING), living, "{offset} on {url}");
         });
     }
+}
+
+#[test]
+fn a_clock_that_is_set_to_before_1970_interrupts_no_write() {
+    engines::each_database(|url| {
+        let folder = Folder::new();
+        let clock = folder.path().join("clock");
+        std::fs::write(&clock, "+0").unwrap();
+        let file = [("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()), ("FAKETIME_NO_CACHE", "1")];
+        let Some(backend) = backend_with(&[&file[..], &[("DATABASE_URL", url)]].concat()) else { return };
+        let (me, other) = (backend.person(), backend.person());
+        let crud = me.crud("before")["uuid"].as_str().unwrap().to_owned();
+        std::fs::write(&clock, "-60y").unwrap();
+        for (path, body) in [
+            ("/api/activities".to_owned(), serde_json::json!({"message": "in 1966", "ttl": "1-hour"})),
+            (format!("/api/activities/{crud}/reply"), serde_json::json!({"message": "a reply"})),
+            (format!("/api/activities/{crud}/like"), serde_json::json!({})),
+            ("/api/messages".to_owned(), serde_json::json!({"message": "a message", "handle": other.handle})),
+        ] {
+            let answer = me.post(&path, &body);
+            assert_eq!(answer.status, 200, "{path} on {url}: {}", String::from_utf8_lossy(&answer.body));
+        }
+        backend.person();
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

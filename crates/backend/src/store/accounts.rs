@@ -9,6 +9,7 @@ use super::database::Store;
 use super::engine::on;
 use super::error::Error;
 use super::idempotency::sha256;
+use super::ids::id;
 use super::passwords::{self, Place};
 use super::statement::{Statement, statement};
 use super::users::user;
@@ -64,7 +65,7 @@ impl Store {
         let hash = passwords::hash(Some(place), new.password).await?;
         let account = Account {
             user: User {
-                uuid: Uuid::now_v7(),
+                uuid: id(now),
                 handle: new.handle.as_str().to_owned(),
                 display_name: new.display_name.as_str().to_owned(),
                 bio: String::new(),
@@ -121,9 +122,9 @@ impl Store {
             // A concurrent request of the same user may have come as far.
             let hash = sha256(&[subject.as_bytes()]);
             // Another user may have chosen the first two on purpose; no user can have chosen the last.
-            let random = Uuid::now_v7().simple().to_string();
+            let random = id(now).simple().to_string();
             for suffix in [String::new(), format!("_{}", hash.split_at(8).0), format!("_{}", random.split_at(20).1)] {
-                let uuid = Uuid::now_v7();
+                let uuid = id(now);
                 let base: String = handle.as_str().chars().take(Handle::MAX - suffix.len()).collect();
                 let handle = format!("{base}{suffix}");
                 // Unique, as the column requires, and belongs to no user: the token has no address.

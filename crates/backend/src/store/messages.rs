@@ -8,6 +8,7 @@ use super::database::Store;
 use super::engine::on;
 use super::error::Error;
 use super::idempotency::{KeyedRequest, Outcome, Rendered};
+use super::ids::id;
 use super::statement::{BEGIN, Statement, statement};
 use super::tx::Tx;
 use crate::domain::{Conversation, DirectMessage, Message, Page, User};
@@ -174,7 +175,7 @@ impl Store {
 
 pub(super) fn new(user: &User, other: Uuid, message: &str, now: DateTime<Utc>) -> DirectMessage {
     DirectMessage {
-        uuid: Uuid::now_v7(),
+        uuid: id(now),
         group: conversation(user.uuid, other),
         handle: user.handle.clone(),
         display_name: user.display_name.clone(),

@@ -15,6 +15,7 @@ mod error;
 mod files;
 mod folder;
 mod idempotency;
+mod ids;
 mod inspect;
 mod messages;
 mod migrations;

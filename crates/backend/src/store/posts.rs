@@ -8,6 +8,7 @@ use super::database::Store;
 use super::engine::on;
 use super::error::Error;
 use super::idempotency::{KeyedRequest, Outcome, Rendered};
+use super::ids::id;
 use super::statement::{BEGIN, BEGIN_PLANNED, Statement, statement};
 use super::sweep::DELETED;
 use super::tx::Tx;
@@ -87,7 +88,7 @@ impl Tx<'_> {
         let reply = Activity { expires_at, ..reply };
         on!(self, REPLY, reply.uuid, user, &reply.message, reply.created_at, expires_at, parent, number)?;
         let notified = Some(owner).filter(|owner| *owner != user);
-        on!(self, NOTIFY, reply.uuid, user, Uuid::now_v7(), notified, reply.created_at)?;
+        on!(self, NOTIFY, reply.uuid, user, id(reply.created_at), notified, reply.created_at)?;
         self.index(&reply).await?;
         Ok(Some(reply))
     }
@@ -229,7 +230,7 @@ pub(super) fn new(
     reply_to: Option<Uuid>,
 ) -> Activity {
     Activity {
-        uuid: Uuid::now_v7(),
+        uuid: id(created_at),
         handle: user.handle.clone(),
         display_name: user.display_name.clone(),
         message: message.to_owned(),

@@ -7,6 +7,7 @@ use super::activities::{ActivityRow, SHOW, activity};
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
+use super::ids::id;
 use super::statement::{BEGIN, Statement, statement};
 use super::tx::Tx;
 use crate::domain::{Activity, Notification, Page, Reaction, User};
@@ -93,7 +94,7 @@ impl Store {
         self.transact(move |store| async move {
             let mut tx = store.begin(&BEGIN).await?;
             tx.lock(uuid).await?;
-            let reacted = on!(tx, REACT, uuid, user, reaction.as_str(), Uuid::now_v7(), now)?;
+            let reacted = on!(tx, REACT, uuid, user, reaction.as_str(), id(now), now)?;
             let activity = tx.count(uuid, reaction, i64::from(reacted > 0), now).await?;
             tx.commit().await?;
             Ok(activity)

@@ -7,11 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::Instrument;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
-use uuid::Uuid;
 
 use super::database::Store;
 use super::engine::on;
 use super::error::Error;
+use super::ids::id;
 use super::statement::{BEGIN, Statement, statement};
 use super::{messages, passwords, posts, sessions};
 use crate::domain::{FIRST_USER, Password, Ttl, User};
@@ -105,7 +105,7 @@ async fn fill(
     let mut tx = store.begin(&BEGIN).await?;
     let mut users = HashMap::new();
     for (handle, display_name, bio) in USERS {
-        let uuid = Uuid::now_v7();
+        let uuid = id(now);
         let email = format!("{handle}@cruddur.example");
         if on!(tx, USER, uuid, handle, display_name, &email, bio, password_hash, now)? == 0 {
             return Ok(());

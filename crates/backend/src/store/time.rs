@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use tokio::time::timeout;
@@ -38,9 +38,10 @@ impl Bounds {
     }
 }
 
-/// The current time, to the precision that both databases keep.
+/// The current time, to the precision that both databases keep. A clock before 1970, at which `Utc::now` panics, counts as 1970.
 pub fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (DateTime::UNIX_EPOCH + since).trunc_subsecs(6)
 }
 
 /// Bounds the wait for a database server's response. A server bounds its statements itself. For a server that has fallen silent, a caller would wait until TCP
