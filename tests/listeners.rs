@@ -169,8 +169,8 @@ fn impatient_backend<T>(test: impl FnOnce(String) -> T) -> T {
 
 /// A viewer with the same deadlines, by its two TCP addresses.
 fn impatient_viewer<T>(test: impl FnOnce(&str, &str) -> T) -> T {
-    let variables = ["CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN"].map(|name| (name, "127.0.0.1:0"));
-    let config = trace_viewer::Config::read(&mut Settings::from_pairs(&variables));
+    let [page, xray] = ["CRUDDUR_VIEWER_LISTEN", "CRUDDUR_XRAY_LISTEN"].map(|name| (name, "127.0.0.1:0"));
+    let config = trace_viewer::Config::read(&mut Settings::from_pairs(&[page, xray, VIEWER_MEMORY]));
     in_process(
         |stopped, bound| {
             runtime().block_on(async {
@@ -214,7 +214,10 @@ fn a_body_that_arrives_slowly_is_a_408_at_each_listener() {
     });
 }
 
-/// A trace whose JSON is far longer than the stored text: each character is written as six.
+/// A trace may take a quarter of it, and the large trace takes 83 MiB.
+const VIEWER_MEMORY: (&str, &str) = ("CRUDDUR_VIEWER_MEMORY", "512MiB");
+
+/// A trace of long spans: in JSON each character of their text is six.
 fn large_trace(viewer: &str) -> String {
     const TRACE: &str = "5759e988bd862e3fe1be46a994272793";
     let text = "\u{1}".repeat(30_000);
@@ -244,7 +247,7 @@ fn unread(address: &str, path: &str) -> TcpStream {
 
 #[test]
 fn stalled_readers_of_a_large_trace_block_no_other_reader() {
-    let viewer = Cruddur::service("trace-viewer", &[]);
+    let viewer = Cruddur::service("trace-viewer", &[VIEWER_MEMORY]);
     let address = viewer.viewer.trim_start_matches("http://");
     let path = large_trace(address);
     let before = viewer.peak_memory();
