@@ -194,7 +194,7 @@ fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
     file(&folder, &json!({"version": 3}));
     assert_eq!(rules_of(&viewer), rules, "an invalid file changes nothing");
     let ended = viewer.stop();
-    assert_eq!(ended.errors.matches("the sampling rules from before still hold").count(), 1, "{}", ended.errors);
+    assert_eq!(ended.errors.matches("keeping the old sampling rules").count(), 1, "{}", ended.errors);
 }
 
 #[test]
@@ -228,7 +228,8 @@ fn the_viewer_reports_errors_as_aws_does() {
 fn the_viewer_does_not_start_with_an_invalid_file() {
     let folder = Folder::new();
     let path = file(&folder, &central(&[rule("much", 1, &json!({"FixedRate": 5}))]));
-    for (path, problem) in [(path.as_str(), "sampling rule much: give FixedRate"), ("/no/such/file", "cannot be read")]
+    for (path, problem) in
+        [(path.as_str(), "sampling rule much: give FixedRate"), ("/no/such/file", "cannot read /no/such/file")]
     {
         let listen = "127.0.0.1:0";
         let variables =
