@@ -1,4 +1,4 @@
-//! The files that make a connection by TLS what it is, before any of them is read.
+//! The configured files of a TLS connection, not yet read.
 
 use std::path::PathBuf;
 

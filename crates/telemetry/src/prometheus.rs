@@ -51,7 +51,7 @@ impl<'a> Family<'a> {
         append(self.text, format_args!("{}{suffix}", self.name));
         for (index, (name, value)) in labels.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
-            append(self.text, format_args!("{before}{name}=\"{}\"", Escaped(value)));
+            append(self.text, format_args!("{before}{name}=\"{}\"", LabelValue(value)));
         }
         append(self.text, format_args!("{} {value}\n", if labels.is_empty() { "" } else { "}" }));
     }
@@ -63,9 +63,9 @@ fn append(text: &mut String, arguments: fmt::Arguments<'_>) {
 }
 
 /// A label's value, with the format's three escapes.
-struct Escaped<'a>(&'a str);
+struct LabelValue<'a>(&'a str);
 
-impl Display for Escaped<'_> {
+impl Display for LabelValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|c| match c {
             '\\' => f.write_str("\\\\"),

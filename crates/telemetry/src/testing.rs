@@ -67,8 +67,8 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
 
 /// The same under a layer that `set` configures.
 pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
-    let (spans, records) = (Collector::default(), Collector::default());
-    let queue = |collector: &Collector| {
+    let (spans, records) = (CollectedRecords::default(), CollectedRecords::default());
+    let queue = |collector: &CollectedRecords| {
         let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
         let collector = collector.clone();
         Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || collector.clone()).unwrap()
@@ -98,15 +98,15 @@ pub(crate) struct Recorded {
 }
 
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Record>>>);
+struct CollectedRecords(Arc<Mutex<Vec<Record>>>);
 
-impl Collector {
+impl CollectedRecords {
     fn decoded<M: Message + Default>(&self) -> Vec<M> {
         self.0.lock().unwrap().iter().map(|record| M::decode(&**record).unwrap()).collect()
     }
 }
 
-impl Exporter for Collector {
+impl Exporter for CollectedRecords {
     fn export(&mut self, batch: &[Record]) -> Outcome {
         self.0.lock().unwrap().extend_from_slice(batch);
         Outcome::default()

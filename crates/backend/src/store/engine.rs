@@ -1,4 +1,4 @@
-//! The two engines. What is typed by engine stands in [`ByEngine`], and `on!` runs one sqlx expression on whichever is open.
+//! The two engines. Values that differ by engine are in [`ByEngine`], and `on!` runs one sqlx expression on whichever is open.
 
 use std::sync::Arc;
 

@@ -35,7 +35,7 @@ impl<DB: Database> Writers<DB> {
     /// Checks that what has just been committed is where the next start will look for it.
     ///
     /// # Errors
-    /// It is elsewhere.
+    /// The database's files are not those that were opened.
     pub(super) fn check(&self) -> Result<(), sqlx::Error> {
         self.files.as_ref().map_or(Ok(()), |files| files.check())
     }

@@ -43,7 +43,7 @@ impl Framing {
 /// The next byte of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body {
-    /// One of so many that remain of a body of known length.
+    /// In a body of known length; this many bytes remain.
     Length(u64),
     /// Of a chunk's size, whose digits so far are this number.
     Size(u64),

@@ -115,7 +115,7 @@ fn no_request_gets_the_fields_of_another() {
 }
 
 #[test]
-fn a_field_that_is_not_one_is_refused_after_many_too() {
+fn an_invalid_field_is_refused_after_many_valid_ones() {
     for line in ["x y: 1", " folded", ": 1", "x: \u{1}", "x"] {
         let text = format!("GET / HTTP/1.1\r\n{}{line}\r\nhost: a\r\n\r\n", fields(90));
         let read = requests(&[text.as_bytes()], Some(Heads::default()));

@@ -22,12 +22,12 @@ impl Config {
 
 #[cfg(feature = "xray")]
 fn rules(config: &Config, report: &mut Report) {
-    use crate::destinations::xray::sampling::Client;
+    use crate::destinations::xray::sampling::RulesClient;
     use crate::sampling::Sampling;
 
     let Sampling::Xray(rules) = &config.sampling else { return };
     let Some(central) = &rules.central else { return };
-    let client = Client::new(central.endpoint.clone());
+    let client = RulesClient::new(central.endpoint.clone());
     match client.rules() {
         Ok(rules) => report.add("xray rules", Status::Ok, format!("{} at {}", rules.iter().count(), client.endpoint())),
         Err(problem) => {

@@ -73,7 +73,7 @@ fn every_variable_that_is_read_is_on_the_page_and_no_other_is() {
 }
 
 #[test]
-fn the_list_of_the_specification_says_what_is_read() {
+fn the_list_of_variables_matches_what_is_read() {
     let read = read();
     for (pattern, support, _) in VARIABLES {
         // The first line that matches a name applies to it.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use settings::Settings;
 
-use super::otlp::variables::{Claim, OtlpVariables, Owner, SignalSettings};
+use super::otlp::variables::{OtlpVariables, Owner, OwnershipClaim, SignalSettings};
 use crate::pipeline::{Pace, Queue};
 use crate::probe::Report;
 use crate::resource::Resource;
@@ -108,7 +108,7 @@ pub(crate) struct Kind {
     pub(crate) feature: &'static str,
     pub(crate) is_built: bool,
     /// How surely the variables of OTLP for a signal mean this destination.
-    pub(crate) claim: fn(&SignalSettings) -> Claim,
+    pub(crate) claim: fn(&SignalSettings) -> OwnershipClaim,
     pub(crate) read: fn(&mut Settings, &OtlpVariables) -> Switch<Box<dyn Destination>>,
 }
 

@@ -16,13 +16,13 @@ const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace
 
 /// The attributes that a detector found. Attributes that a platform does not report are omitted: an empty one would replace the
 /// value that an earlier detector found.
-type Found = Vec<(&'static str, String)>;
+type Detected = Vec<(&'static str, String)>;
 
 /// Runs `detector`.
 ///
 /// # Errors
 /// Why the detector found nothing, for a log line at start.
-pub(crate) fn detect(detector: &Detector) -> Result<Found, String> {
+pub(crate) fn detect(detector: &Detector) -> Result<Detected, String> {
     let mut found = match detector {
         Detector::Ecs(None) => Err("ECS_CONTAINER_METADATA_URI_V4 is not set".to_owned())?,
         Detector::Ecs(Some(endpoint)) => ecs(&MetadataClient::new(), endpoint)?,
@@ -37,7 +37,7 @@ pub(crate) fn detect(detector: &Detector) -> Result<Found, String> {
     Ok(found)
 }
 
-fn ecs(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
+fn ecs(client: &MetadataClient, endpoint: &Url) -> Result<Detected, String> {
     let container = client.json(endpoint, "", None)?;
     let task = client.json(endpoint, "/task", None)?;
     let arn = text(&task, "TaskARN");
@@ -68,7 +68,7 @@ fn ecs(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
     ])
 }
 
-fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
+fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Detected, String> {
     let token = client.token(endpoint)?;
     let instance = client.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
     let id = text(&instance, "instanceId");
@@ -88,7 +88,7 @@ fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Found, String> {
 }
 
 /// The attributes from a pod's texts: its name, its namespace, and the control groups of this process.
-fn eks(pod: &str, namespace: &str, cgroup: &str) -> Found {
+fn eks(pod: &str, namespace: &str, cgroup: &str) -> Detected {
     vec![
         ("cloud.provider", "aws".to_owned()),
         ("cloud.platform", "aws_eks".to_owned()),
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::testing::endpoint;
 
-    fn value<'a>(found: &'a Found, key: &str) -> &'a str {
+    fn value<'a>(found: &'a Detected, key: &str) -> &'a str {
         found.iter().find(|(known, _)| *known == key).map_or("", |(_, value)| value)
     }
 
@@ -202,7 +202,7 @@ mod tests {
     fn an_unusable_response_finds_nothing() {
         let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
         let cases: [(&'static str, String, &str); 5] = [
-            ("404 Not Found", String::new(), "answered 404"),
+            ("404 Not Detected", String::new(), "answered 404"),
             // ureq reads the head of a redirect like any other.
             ("302 Found", elsewhere.to_string(), "answered 302"),
             ("200 OK", " ".repeat(70_000), "cannot be read"),

@@ -19,7 +19,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const FRAME: usize = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
+enum SpokenProtocol {
     Http1,
     Http2,
     Tls,
@@ -29,9 +29,9 @@ enum Protocol {
 /// function checks for TLS alone, because a server may support both versions of HTTP.
 pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<String> {
     let at = format!("{}:{}", url.host(), url.port());
-    let speaks = |send: &[u8]| Protocol::of(&first_bytes(address, send));
+    let speaks = |send: &[u8]| SpokenProtocol::of(&first_bytes(address, send));
     // Checked first, because a server of TLS may respond to plain HTTP with a hint in plain HTTP.
-    let is_tls = speaks(&client_hello(&url.host())?) == Some(Protocol::Tls);
+    let is_tls = speaks(&client_hello(&url.host())?) == Some(SpokenProtocol::Tls);
     match (is_tls, url.is_encrypted()) {
         (true, false) => return Some(format!("{at} speaks TLS; give its address with https://")),
         (true, true) => return None,
@@ -41,17 +41,17 @@ pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<S
     let request = format!("GET / HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
     let found = [request.as_bytes(), PREFACE].into_iter().find_map(speaks)?;
     match found {
-        Protocol::Http2 => Some(format!(
+        SpokenProtocol::Http2 => Some(format!(
             "{at} speaks HTTP/2 alone, as a port of gRPC does (4317); give the port of OTLP over HTTP, usually 4318"
         )),
-        Protocol::Http1 if url.is_encrypted() => {
+        SpokenProtocol::Http1 if url.is_encrypted() => {
             Some(format!("{at} speaks HTTP without TLS; give its address with http://"))
         }
-        Protocol::Http1 | Protocol::Tls => None,
+        SpokenProtocol::Http1 | SpokenProtocol::Tls => None,
     }
 }
 
-impl Protocol {
+impl SpokenProtocol {
     fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             // An alert or a handshake, of any version since SSL 3.
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_speaks_there_is_named_with_the_fix() {
+    fn the_spoken_protocol_is_named_with_the_fix() {
         const ALERT: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
         const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
         const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";

@@ -10,7 +10,7 @@ const ID: usize = 32;
 
 /// A key and what it is for. Shown masked.
 #[derive(Debug, Clone)]
-pub(crate) struct Key {
+pub(crate) struct ApiKey {
     secret: SecretString,
     kind: KeyKind,
 }
@@ -34,7 +34,7 @@ pub(crate) enum KeyKind {
     Other,
 }
 
-impl Key {
+impl ApiKey {
     pub(crate) fn new(secret: SecretString) -> Self {
         let kind = KeyKind::of(secret.expose_secret());
         Self { secret, kind }
@@ -90,7 +90,7 @@ impl KeyKind {
 }
 
 /// Enough to distinguish one key from another, and too little to use it: four characters of an id, or of a long key.
-impl fmt::Display for Key {
+impl fmt::Display for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.secret.expose_secret();
         let shown = match (self.kind, text.len()) {
@@ -139,7 +139,7 @@ mod tests {
             ("hcaik_xxxxxxxx".to_owned(), KeyKind::Ingest, "hcaik_…"),
             ("hc💣ik_".to_owned(), KeyKind::Other, "…"),
         ] {
-            let key = Key::new(text.into());
+            let key = ApiKey::new(text.into());
             assert_eq!((key.kind(), key.to_string().as_str()), (kind, shown));
         }
     }

@@ -43,7 +43,7 @@ struct AuthResponse {
     team: AuthName,
     /// Without a name for a classic key.
     environment: AuthName,
-    api_key_access: Access,
+    api_key_access: ApiKeyAccess,
 }
 
 #[derive(Deserialize, Default)]
@@ -54,7 +54,7 @@ struct AuthName {
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Access {
+struct ApiKeyAccess {
     events: bool,
 }
 

@@ -5,13 +5,13 @@ use ::http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use settings::Settings;
 
-use super::key::Key;
+use super::key::ApiKey;
 use crate::address::Url;
 use crate::destinations::destination::{Switch, Variables};
 use crate::destinations::otlp::endpoint::{Endpoint, Endpoints, Signal};
-use crate::destinations::otlp::headers::{Headers, QUOTES, find};
+use crate::destinations::otlp::headers::{HeaderList, QUOTES, find};
 use crate::destinations::otlp::settings::require_private;
-use crate::destinations::otlp::variables::{Claim, HEADERS, OtlpVariables, Owner, SignalSettings};
+use crate::destinations::otlp::variables::{HEADERS, OtlpVariables, Owner, OwnershipClaim, SignalSettings};
 
 pub(crate) const HONEYCOMB: Owner = Owner { name: "honeycomb", title: "Honeycomb" };
 
@@ -27,7 +27,7 @@ pub(crate) const DEFAULT_ADDRESS: &str = "https://api.honeycomb.io";
 #[derive(Debug)]
 pub(crate) struct Honeycomb {
     pub(crate) endpoints: Endpoints,
-    pub(crate) key: Key,
+    pub(crate) key: ApiKey,
     /// Log records are requested, and Honeycomb does not get them.
     pub(super) is_without_logs: bool,
 }
@@ -40,13 +40,13 @@ struct Access {
 }
 
 /// Whether the address, or the key in the headers, is Honeycomb's.
-pub(super) fn claim(signal: &SignalSettings) -> Claim {
+pub(super) fn claim(signal: &SignalSettings) -> OwnershipClaim {
     if signal.url.as_ref().is_some_and(is_honeycomb) {
-        Claim::Address
+        OwnershipClaim::Address
     } else if find(&signal.headers, TEAM).is_some() {
-        Claim::Header
+        OwnershipClaim::Header
     } else {
-        Claim::None
+        OwnershipClaim::None
     }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
     };
     let dataset = dataset.or_else(|| is_ours.then(|| find(&traces.headers, DATASET)).flatten());
     let has_dataset = dataset.is_some() || settings.is_wrong(DATASET_VARIABLE);
-    let shown = Key::new(key.clone());
+    let shown = ApiKey::new(key.clone());
     if let Some(problem) = shown.problem(has_dataset) {
         settings.fault(by, problem);
     }
@@ -121,7 +121,8 @@ impl Access {
     /// The endpoint at `url`, with what was given for that address; without a `url`, the endpoint below the base.
     fn endpoint(&self, settings: &mut Settings, of: &SignalSettings, url: Option<Url>, signal: Signal) -> Endpoint {
         let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
-        let mut headers: Headers = others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
+        let mut headers: HeaderList =
+            others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
         headers.push((HeaderName::from_static(TEAM), self.key.clone()));
         headers.extend(self.dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
         let certificates = url.as_ref().map(|_| &of.certificates);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::headers::Headers;
+use super::headers::HeaderList;
 use crate::address::Url;
 use crate::tls::Tls;
 use crate::values::percent_encode;
@@ -31,7 +31,7 @@ pub(crate) struct Endpoint {
     pub(crate) url: Url,
     /// The part of the URL after its `?`.
     pub(crate) query: Option<SecretString>,
-    pub(crate) headers: Headers,
+    pub(crate) headers: HeaderList,
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) protocol: Protocol,

@@ -9,7 +9,7 @@ use settings::Settings;
 
 use crate::values::percent_decode;
 
-pub(crate) type Headers = Vec<(HeaderName, SecretString)>;
+pub(crate) type HeaderList = Vec<(HeaderName, SecretString)>;
 
 /// Quotes that a shell would have removed, but that a list in a compose file keeps.
 pub(crate) const QUOTES: [char; 2] = ['"', '\''];
@@ -18,14 +18,14 @@ pub(crate) const QUOTES: [char; 2] = ['"', '\''];
 const OF_BODY: [HeaderName; 4] = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING];
 
 /// The value of the first header of this name.
-pub(crate) fn find(headers: &Headers, name: &str) -> Option<SecretString> {
+pub(crate) fn find(headers: &HeaderList, name: &str) -> Option<SecretString> {
     headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
 }
 
 /// `name=value,…`, the values percent-encoded. If two entries have one name, the last one wins, as in other SDKs.
-pub(crate) fn headers(settings: &mut Settings, variable: &str) -> Headers {
+pub(crate) fn headers(settings: &mut Settings, variable: &str) -> HeaderList {
     let text = settings.text(variable).unwrap_or_default();
-    let mut headers = Headers::new();
+    let mut headers = HeaderList::new();
     for (index, member) in text.split(',').enumerate().filter(|(_, member)| !member.trim().is_empty()) {
         match header(member) {
             Ok((name, _)) if OF_BODY.contains(&name) => {

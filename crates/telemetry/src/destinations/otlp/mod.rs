@@ -23,7 +23,7 @@ use std::io;
 use ::settings::Settings;
 
 use self::settings::Collector;
-use self::variables::{Claim, OTLP, OtlpVariables};
+use self::variables::{OTLP, OtlpVariables, OwnershipClaim};
 use super::destination::{self, Destination, Kind, Queues, Start, Switch, Variables};
 #[cfg(not(feature = "honeycomb"))]
 use super::not_built::{self as exporter, self as probe};
@@ -34,7 +34,7 @@ pub(super) const KIND: Kind = Kind {
     owner: OTLP,
     feature: "honeycomb",
     is_built: cfg!(feature = "honeycomb"),
-    claim: |_| Claim::Default,
+    claim: |_| OwnershipClaim::Default,
     read: destination::read::<Collector>,
 };
 

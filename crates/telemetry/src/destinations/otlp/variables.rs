@@ -1,5 +1,5 @@
 //! The variables of OTLP over HTTP. Each signal has its own before the general ones, so each has a separate endpoint. Which
-//! destination a signal's variables mean is for the destinations to [claim](Claim).
+//! destination a signal's variables mean is for the destinations to [claim](OwnershipClaim).
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use settings::Settings;
 
 use super::certificates::{self, CertificateVariables, Certificates};
 use super::endpoint::{Endpoint, Protocol, Signal};
-use super::headers::{Headers, headers};
+use super::headers::{HeaderList, headers};
 use crate::address::{ExactUrl, Url};
 use crate::values;
 
@@ -36,7 +36,7 @@ pub(crate) struct SignalSettings {
     pub(crate) url: Option<Url>,
     /// The variable that gives the URL.
     pub(crate) url_by: &'static str,
-    pub(crate) headers: Headers,
+    pub(crate) headers: HeaderList,
     /// The variable that gives the headers.
     pub(crate) headers_by: &'static str,
     timeout: Duration,
@@ -59,7 +59,7 @@ pub(crate) const OTLP: Owner = Owner { name: "otlp", title: "a collector" };
 
 /// How surely the variables of a signal mean a destination. The surest claim wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Claim {
+pub(crate) enum OwnershipClaim {
     None,
     /// If no other destination claims the signal.
     Default,
@@ -145,7 +145,7 @@ impl SignalVariables {
 }
 
 impl SignalSettings {
-    fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &Headers) -> Self {
+    fn read(settings: &mut Settings, signal: Signal, base: Option<&Url>, general: &HeaderList) -> Self {
         let own = SignalVariables::of(signal);
         let expected = "the whole URL, such as http://localhost:4318/v1/traces";
         let url = url::<ExactUrl>(settings, own.endpoint, &[own.insecure, INSECURE], expected);
@@ -183,7 +183,7 @@ impl SignalSettings {
         &self,
         settings: &mut Settings,
         url: Url,
-        headers: Headers,
+        headers: HeaderList,
         gzip: bool,
         certificates: Option<&Certificates>,
     ) -> Endpoint {

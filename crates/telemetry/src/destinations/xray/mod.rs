@@ -17,7 +17,7 @@ use self::settings::{XRAY, Xray};
 use super::destination::{self, Destination, Kind, Queues, Start, Switch};
 #[cfg(not(feature = "xray"))]
 use super::not_built::{self as exporter, self as probe};
-use super::otlp::variables::{Claim, OtlpVariables};
+use super::otlp::variables::{OtlpVariables, OwnershipClaim};
 use crate::probe::Report;
 
 /// The daemon. No variable of OTLP means it.
@@ -25,7 +25,7 @@ pub(super) const KIND: Kind = Kind {
     owner: XRAY,
     feature: "xray",
     is_built: cfg!(feature = "xray"),
-    claim: |_| Claim::None,
+    claim: |_| OwnershipClaim::None,
     read: destination::read::<Xray>,
 };
 

@@ -10,7 +10,7 @@ use crate::destinations::destination::{Switch, Variables};
 use crate::destinations::otlp::endpoint::{Endpoint, Signal};
 use crate::destinations::otlp::headers::find;
 use crate::destinations::otlp::settings::require_private;
-use crate::destinations::otlp::variables::{Claim, OtlpVariables, Owner, SignalSettings};
+use crate::destinations::otlp::variables::{OtlpVariables, Owner, OwnershipClaim, SignalSettings};
 
 pub(crate) const XRAY_OTLP: Owner = Owner { name: "xray-otlp", title: "X-Ray" };
 
@@ -25,8 +25,8 @@ pub(crate) struct XrayOtlp {
     pub(crate) source: Source,
 }
 
-pub(super) fn claim(signal: &SignalSettings) -> Claim {
-    if signal.url.as_ref().and_then(region).is_some() { Claim::Address } else { Claim::None }
+pub(super) fn claim(signal: &SignalSettings) -> OwnershipClaim {
+    if signal.url.as_ref().and_then(region).is_some() { OwnershipClaim::Address } else { OwnershipClaim::None }
 }
 
 /// Reads X-Ray's own variable, then those of OTLP, and then AWS's if X-Ray is on.

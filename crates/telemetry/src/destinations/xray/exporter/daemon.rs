@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_made_is_a_segment_of_its_own_service() {
+    fn another_services_span_is_a_segment_of_that_service() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = DaemonExporter::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);

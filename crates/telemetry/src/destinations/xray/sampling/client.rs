@@ -21,12 +21,12 @@ const ANSWER: u64 = 1024 * 1024;
 const PAGES: usize = 10;
 
 /// Sends requests to one daemon.
-pub(crate) struct Client {
+pub(crate) struct RulesClient {
     agent: ureq::Agent,
     endpoint: Url,
 }
 
-impl Client {
+impl RulesClient {
     pub(crate) fn new(endpoint: Url) -> Self {
         let agent = agent(CONNECT, TOTAL, &Tls::default());
         Self { agent, endpoint }
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_in_its_own_words() {
+    fn an_error_response_is_quoted() {
         assert_eq!(said(br#"{"message":"no\nrights"}"#), ": norights");
         assert_eq!(said(br#"{"__type":"x","Message":"no"}"#), ": no");
         for nothing in [b"".as_slice(), b"[]", b"{\"message\":5}", b"\xff"] {

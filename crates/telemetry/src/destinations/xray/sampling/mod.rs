@@ -16,7 +16,7 @@ use crate::sampling::Central;
 use crate::span::rules::RuleSampler;
 use crate::suppression::suppress;
 
-pub(crate) use client::Client;
+pub(crate) use client::RulesClient;
 
 /// Starts the thread that polls the daemon.
 ///
@@ -25,7 +25,7 @@ pub(crate) use client::Client;
 pub(crate) fn start(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()> {
     let mut poll = Poll {
         rules: Arc::downgrade(rules),
-        client: Client::new(central.endpoint),
+        client: RulesClient::new(central.endpoint),
         client_id: client_id(),
         schedule: Schedule::new(central.polling),
         begun: Instant::now(),
@@ -50,7 +50,7 @@ pub(crate) fn start(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()
 
 struct Poll {
     rules: Weak<RuleSampler>,
-    client: Client,
+    client: RulesClient,
     client_id: String,
     schedule: Schedule,
     begun: Instant,

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_asked_for_at_once_and_targets_soon_after() {
+    fn rules_are_due_immediately_and_targets_soon_after() {
         let mut schedule = Schedule::new(at(300));
         assert_eq!(schedule.due(at(0)), Due::Rules);
         schedule.rules_failed(at(2));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_polling_is_kept_where_nobody_answers() {
+    fn a_short_polling_interval_is_kept_without_a_response() {
         let mut schedule = Schedule::new(at(2));
         schedule.rules_failed(at(0));
         assert_eq!(schedule.due(at(0)), Due::Nothing(at(2)));

@@ -22,7 +22,7 @@ fn children_are_within_their_parent_in_the_order_in_which_they_ended() {
 }
 
 #[test]
-fn what_finds_no_room_goes_alone_and_is_counted() {
+fn a_child_that_does_not_fit_is_sent_separately_and_counted() {
     let text = "x".repeat(8_000);
     let filled = |parent, id| testing::within(parent, id).with(|span| span.set("text", &text)).record();
     let mut batch: Vec<Record> = (2..12).map(|id| filled(Some(1), id)).collect();
@@ -53,7 +53,7 @@ fn a_document_has_fifty_annotations_and_the_rest_is_metadata() {
 }
 
 #[test]
-fn a_span_that_is_too_large_gives_up_metadata_first_and_then_stacks_and_texts() {
+fn an_oversized_span_drops_metadata_then_stacks_then_texts() {
     let (text, stack) = ("💣".repeat(2_000), "0: frame of a stack that is long\n".repeat(200));
     let large = |attributes: usize, exceptions: usize, annotations: usize| {
         let (document, fitted) = document_by(
