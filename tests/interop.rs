@@ -60,7 +60,7 @@ fn pythons_opentelemetry_decodes_the_same_spans() {
         keys.sort_unstable();
         let expected = json!([
             span[0],
-            "telemetry",
+            "cruddur-telemetry",
             own.name,
             own.kind,
             hex(&own.trace_id),

@@ -1,7 +1,7 @@
 //! Compares what a span costs: not sampled; sampled, ended and enqueued on three queues; encoded for each kind of destination;
 //! and delivered to the three.
 //!
-//! `cargo bench -p telemetry --bench spans`. The destinations are threads of this process, so that a span that is delivered
+//! `cargo bench -p cruddur-telemetry --bench spans`. The destinations are threads of this process, so that a span that is delivered
 //! pays for its receivers too. What `create` measures runs beside the exporters, as it does in a service. The bench fails
 //! where a span was dropped: its figures would be those of another amount of work.
 

@@ -2,7 +2,7 @@
 //! Sends nothing unless a variable names a destination.
 //!
 //! ```sh
-//! OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 cargo run -p telemetry --example actix
+//! OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 cargo run -p cruddur-telemetry --features actix --example actix
 //! curl -i http://127.0.0.1:8080/rolls/6; curl http://127.0.0.1:8080/health/telemetry
 //! ```
 

@@ -2,7 +2,7 @@
 //! span, whose headers carry the trace on. Opens no socket of its own. Without a destination the ids are made all the same.
 //!
 //! ```sh
-//! cargo run -p telemetry --example plain --no-default-features
+//! cargo run -p cruddur-telemetry --example plain --no-default-features
 //! ```
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 

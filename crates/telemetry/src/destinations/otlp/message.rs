@@ -152,7 +152,7 @@ mod tests {
         let name = &of_resource.resource.as_ref().unwrap().attributes[0];
         assert_eq!(name.value.as_ref().unwrap().value, Some(Any::StringValue("backend".to_owned())));
         let scope = &of_resource.scope_spans[0];
-        assert_eq!(scope.scope.as_ref().unwrap().name, "telemetry");
+        assert_eq!(scope.scope.as_ref().unwrap().name, "cruddur-telemetry");
         assert_eq!([&of_resource.schema_url, &scope.schema_url], [SCHEMA_URL; 2]);
         assert_eq!(scope.spans.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
     }
