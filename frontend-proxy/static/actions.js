@@ -1,4 +1,4 @@
-// Actions on a crud besides replying: like, repost, share, delete.
+// Actions on a crud other than replying: like, repost, share, delete.
 
 import { wordsFor, SignInNeeded } from '/api.js';
 import { blowUp, byId, crudHash, say, setText } from '/page.js';
@@ -7,7 +7,7 @@ import { act, requireUser, signedIn } from '/session.js';
 export const REACTIONS = ['repost', 'like'];
 export const GONE = { 404: 'That crud is gone: it expired, or was deleted.' };
 
-const VERBS = { like: ['Like', 'Take like back'], repost: ['Repost', 'Take repost back'] };
+const VERBS = { like: ['Like', 'Unlike'], repost: ['Repost', 'Undo repost'] };
 const PRESSED = 'cruddur.pressed';
 
 const urlOf = (uuid) => `/api/activities/${encodeURIComponent(uuid)}`;
@@ -29,7 +29,7 @@ async function attempt(item, button, run) {
 
 // ---- Liking and reposting
 
-// The API does not return the user's likes, so the tab remembers which buttons were pressed in it, and by which user.
+// The API does not return the user's likes, so the tab remembers which buttons each user has pressed in it.
 const pressed = new Set(JSON.parse(sessionStorage.getItem(PRESSED) ?? '[]'));
 const pressKey = (kind, uuid) => `${signedIn()?.handle} ${kind} ${uuid}`;
 
@@ -68,7 +68,7 @@ export async function share(activity) {
   const link = new URL(crudHash(activity), location.origin).href;
   try {
     await navigator.clipboard.writeText(link);
-    say('The link to this crud is copied.');
+    say('Copied the link to this crud.');
   } catch {
     // The clipboard needs https or localhost, and permission.
     say(`The link to this crud: ${link}`);
@@ -90,7 +90,7 @@ export function wireDeletion(item, { uuid }, deleted) {
   question.querySelector('.keep').addEventListener('click', () => ask(false));
   question.addEventListener('keydown', ({ key }) => key === 'Escape' && ask(false));
   question.querySelector('.sure').addEventListener('click', () => attempt(item, button, async () => {
-    const words = { ...GONE, 403: 'A crud is deleted by who wrote it alone.' };
+    const words = { ...GONE, 403: 'Only its author can delete a crud.' };
     await act('crud.delete', 'Delete crud', urlOf(uuid), { method: 'DELETE', words });
     deleted();
     remove(item, uuid);
@@ -101,5 +101,5 @@ function remove(item, uuid) {
   const next = item.nextElementSibling?.querySelector('.who') ?? byId('view-title');
   document.querySelectorAll(`.crud[data-uuid="${CSS.escape(uuid)}"]`).forEach(blowUp);
   next.focus({ preventScroll: true });
-  say('The crud is deleted.');
+  say('Deleted the crud.');
 }

@@ -1,4 +1,4 @@
-// The API, with one trace for each action of a user, and its refusals in plain words.
+// Calls the API, with one trace for each action of a user, and explains its refusals in plain words.
 
 import { interaction } from '/trace.js';
 import { showTrace } from '/latest.js';
@@ -10,21 +10,21 @@ export const REPLY_MAX_CHARS = 1024;
 const REFUSALS = {
   ttl_blank: 'Choose how long the crud should live.',
   message_blank: 'Write something first.',
-  message_exceed_max_chars: `That is too long: a crud holds ${CRUD_MAX_CHARS} characters, a reply or a message ${REPLY_MAX_CHARS}.`,
+  message_exceed_max_chars: `That is too long: a crud has at most ${CRUD_MAX_CHARS} characters, a reply or a message at most ${REPLY_MAX_CHARS}.`,
   activity_uuid_blank: 'The crud you are replying to is missing. Reload the page and try again.',
   search_term_blank: 'Type a word to search for.',
-  blank_user_handle: 'The address names nobody. It ends in a handle, as in @andrewbrown.',
-  user_reciever_handle_blank: 'Say whom the message is for. Open it from their profile.',
+  blank_user_handle: 'The address has no handle. It must end in one, such as @andrewbrown.',
+  user_reciever_handle_blank: 'The message has no recipient. Open a profile and choose Message.',
   message_group_uuid_blank: 'The conversation is missing. Open it again from Messages.',
   handle_blank: 'Choose a handle.',
-  handle_invalid: 'A handle is 1 to 30 of the characters a–z, 0–9 and _.',
-  display_name_blank: 'Give the name that others should see.',
+  handle_invalid: 'A handle has 1 to 30 characters: a–z, 0–9 and _.',
+  display_name_blank: 'Enter the name that others will see.',
   display_name_exceed_max_chars: 'A name has at most 50 characters.',
   bio_exceed_max_chars: 'A bio has at most 160 characters.',
-  email_blank: 'Give your e-mail address.',
-  email_invalid: 'That is no e-mail address. It looks like you@example.com.',
-  login_blank: 'Give your handle or e-mail address.',
-  password_blank: 'Give your password.',
+  email_blank: 'Enter your e-mail address.',
+  email_invalid: 'Enter a valid e-mail address, such as you@example.com.',
+  login_blank: 'Enter your handle or e-mail address.',
+  password_blank: 'Enter your password.',
   password_too_short: 'A password has at least 10 characters.',
   password_exceed_max_chars: 'A password has at most 256 characters.',
 };
@@ -49,7 +49,7 @@ export const callApi = (name, ...call) => inOneTrace(name, (ask) => ask(...call)
 // Runs `run` with a function that calls the API, for actions that need several calls.
 export const inOneTrace = (name, run) => interaction(name, (fetch) => run((...call) => callWith(fetch, ...call)));
 
-// `words` explain a status for this call. A quiet call is no action of the user.
+// `words` explain a status for this call. A quiet call is not an action of the user.
 async function callWith(fetch, action, url, { words = {}, signal, quiet, ...call } = {}) {
   const started = performance.now();
   const response = await fetch(url, { signal, ...requestOf(call) }).catch(() => {
@@ -73,14 +73,14 @@ function refusalOf(response, answer, words) {
   const { status } = response;
   if (words[status]) return new Refused(words[status], status);
   if (status === 401) return new SignInNeeded('Sign in to do that.', status);
-  if (status === 429) return new Refused(`That was too often. Try again ${whenToRetry(response)}.`, status);
+  if (status === 429) return new Refused(`Too many attempts. Try again ${whenToRetry(response)}.`, status);
   return new Refused(inPlainWords(response, answer), status, Array.isArray(answer) ? answer : []);
 }
 
 // `Retry-After` is a number of seconds or a date.
 function whenToRetry(response) {
-  const asked = response.headers.get('retry-after') ?? '';
-  const seconds = Math.ceil(Number(asked) || (Date.parse(asked) - serverNow()) / 1000);
+  const retryAfter = response.headers.get('retry-after') ?? '';
+  const seconds = Math.ceil(Number(retryAfter) || (Date.parse(retryAfter) - serverNow()) / 1000);
   if (!(seconds > 0)) return 'in a moment';
   return seconds < 90 ? `in ${counted(seconds, 'second', 'seconds')}` : `in ${Math.ceil(seconds / 60)} minutes`;
 }
@@ -89,7 +89,7 @@ function inPlainWords(response, answer) {
   if (Array.isArray(answer)) {
     return answer.map((code) => REFUSALS[code] ?? `The server refused this: ${code}.`).join(' ');
   }
-  if (!answer?.title) return `The server gave an answer this page cannot read (status ${response.status}).`;
+  if (!answer?.title) return `The server sent a response that this page cannot read (status ${response.status}).`;
   return [answer.title, answer.detail].filter(Boolean).join(': ');
 }
 
@@ -104,7 +104,7 @@ export function wordsFor(failure) {
 function traceIdOf(response, answer) {
   const timing = response.headers.get('server-timing') ?? '';
   const [, id, flags] = timing.match(/traceparent;desc="00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})"/) ?? [];
-  // The sampler may have decided against the trace: then there is nothing to look at.
+  // An unrecorded trace has nothing to look at.
   if (flags && !(parseInt(flags, 16) & 1)) return null;
   return id ?? answer?.trace_id;
 }

@@ -1,4 +1,4 @@
-// The page's start: wires its elements, and follows the address.
+// The entry point: wires the page's elements, and follows the address.
 
 import { loadExtras, wireExtras } from '/extras.js';
 import { openView, wireFeed } from '/feed.js';
@@ -15,7 +15,7 @@ const linkToken = () => location.hash.match(/^#\/sign-in\/(.+)$/)?.[1];
 function follow() {
   const token = linkToken();
   if (token) signInByLink(token);
-  // A user who has begun to write keeps the focus; for all others it moves to the view's title.
+  // A user who has started to write keeps the focus; otherwise it moves to the view's title.
   if (document.activeElement !== byId('crud-text')) byId('view-title').focus({ preventScroll: true });
   openView();
 }

@@ -57,14 +57,14 @@ export function notificationItem(activity) {
   cause.dataset.kind = kind;
   cause.querySelector('use').setAttribute('href', `#icon-${kind}`);
   cause.querySelector('.actor').append(linkTo(profileHash(handle), display_name));
-  setText(cause, '.deed', DEEDS[kind] ?? 'did something about your crud');
+  setText(cause, '.deed', DEEDS[kind] ?? 'reacted to your crud');
   setTime(cause.querySelector('.age'), created_at);
   item.prepend(cause);
   paintTimes(cause);
   return item;
 }
 
-// ---- What can be done about it
+// ---- Actions
 
 function wireActions(item, activity) {
   const onClick = (selector, listener) => item.querySelector(selector).addEventListener('click', listener);
@@ -79,7 +79,7 @@ function wireActions(item, activity) {
   });
 }
 
-// Updates the parts that depend on counts, and on the signed-in user.
+// Updates the parts that depend on counts or on the signed-in user.
 function paintActions(item) {
   const activity = activities.get(item);
   setText(item, '.reply-button .count', activity.replies_count || '');

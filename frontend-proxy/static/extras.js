@@ -44,7 +44,7 @@ function showList(id, items) {
   byId(id).querySelector('ol').replaceChildren(...items);
 }
 
-// How this Cruddur runs.
+// Modes that a user should know of: week 2, and injected faults.
 function showMode({ faults, accounts, acts_as }) {
   byId('week2').hidden = !acts_as;
   byId('week2').textContent = acts_as ? `Week 2 mode is on: pages of the configured origins act as @${acts_as} without signing in.` : '';

@@ -1,4 +1,4 @@
-// The middle column: opens the view that the address names, and shows it page by page.
+// The middle column: opens the view for the address, and shows it page by page.
 
 import { CRUD_MAX_CHARS, wordsFor, SignInNeeded } from '/api.js';
 import { wireComposer } from '/forms.js';
@@ -88,7 +88,7 @@ async function loadPage(view, url) {
   }
 }
 
-// The button is gone for a while: the first new item gets its focus.
+// The button is hidden while loading, so the first new item gets the focus.
 async function loadMore(view, url) {
   const { scrollHeight } = document.documentElement;
   const known = feed.children.length;
@@ -110,7 +110,7 @@ function setFeedState(state) {
   feed.ariaBusy = state === 'loading';
 }
 
-// A crud that is written between two pages pushes one that is already shown onto the next.
+// A crud posted between two page loads moves one that is already shown to the next page.
 const isNew = ({ uuid }) => !feed.querySelector(`:scope > [data-uuid="${CSS.escape(uuid)}"]`);
 
 // ---- Writing a crud

@@ -1,4 +1,4 @@
-// Forms: sent once at a time, with their faults explained in words.
+// Forms: one submission at a time, with errors explained in words.
 
 import { hex } from '/trace.js';
 import { SignInNeeded, wordsFor } from '/api.js';
@@ -15,7 +15,7 @@ export function wireForm(form, send, isReady = () => true) {
     refresh();
   };
   form.addEventListener('input', refresh);
-  // The fields are empty only after the event.
+  // The fields are cleared after this event.
   form.addEventListener('reset', () => queueMicrotask(refresh));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();

@@ -1,4 +1,4 @@
-// The traces of the last action and of the page's load: links if there is a viewer, else ids to copy.
+// The traces of the last action and of the page's load: as links if there is a viewer, else as ids to copy.
 
 import { loadTraceId } from '/trace.js';
 import { byId } from '/page.js';

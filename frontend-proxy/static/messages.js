@@ -36,7 +36,7 @@ export async function conversationWith(handle, ask, action, url, options) {
     return await ask(action, url, { ...options, words: { 404: 'There is no such conversation.' } });
   } catch (failure) {
     if (failure.status !== 404) throw failure;
-    await ask(action, `/api/users/@${name}/short`, { ...options, words: { 404: `Nobody here is called @${handle}.` } });
+    await ask(action, `/api/users/@${name}/short`, { ...options, words: { 404: `There is no user @${handle}.` } });
     return { answer: [], nextUrl: null };
   }
 }
@@ -47,7 +47,7 @@ let receiver = null;
 
 export function openMessageForm(handle) {
   const form = byId('message-form');
-  // A text begun for one user must not be sent to another.
+  // A message started for one user must not be sent to another.
   if (receiver !== handle) form.reset();
   receiver = handle;
   form.ariaLabel = `Message to @${handle}`;
@@ -59,7 +59,7 @@ export function wireMessageForm() {
   const form = byId('message-form');
   wireComposer(form, REPLY_MAX_CHARS, async ({ message }, key) => {
     const to = receiver;
-    const words = { 404: `Nobody here is called @${to}.` };
+    const words = { 404: `There is no user @${to}.` };
     const { answer } = await act('message.send', 'Send message', '/api/messages', { body: { message, user_receiver_handle: to }, key, words });
     if (form.hidden || receiver !== to) return;
     byId('feed').append(messageItem(answer));

@@ -1,10 +1,10 @@
-// Small tools for the page, and its clock: ages grow, fuses burn down. Users' text becomes text nodes, never markup.
+// Small helpers for the page, and its clock, which updates ages and remaining lifetimes. Users' text becomes text nodes, never markup.
 
 const FADE_MS = 600;
 const NEWS_MS = 12_000;
 const HOUR_MS = 3_600_000;
 const SPANS = [[24 * HOUR_MS, 'd'], [HOUR_MS, 'h'], [HOUR_MS / 60, 'm'], [1000, 's']];
-// As the API parses them: a hashtag has a letter in it, and a handle is short and plain.
+// As the API parses them: a hashtag contains a letter, and a handle is 1 to 30 ASCII letters, digits and _.
 const LINKS = /#(?=[\p{N}\p{M}_]*\p{L})[\p{L}\p{N}\p{M}_]+|(?<![\p{L}\p{N}_.@-])@[A-Za-z0-9_]{1,30}(?![\p{L}\p{N}_])/gu;
 
 export const byId = (id) => document.getElementById(id);
@@ -18,7 +18,7 @@ const CLUSTER = 16;
 
 export const characters = (text) => Array.from(segmenter.segment(text.normalize('NFC')), ({ segment }) => segment);
 
-// As the API counts: one for each character that a person sees, and several for a very long one.
+// Counts as the API does: one for each character that a person sees, and several for a very long one.
 export const lengthOf = (text) => characters(text).reduce((sum, one) => sum + Math.ceil([...one].length / CLUSTER), 0);
 
 export const counted = (count, one, many) => `${count} ${count === 1 ? one : many}`;
@@ -54,7 +54,7 @@ export function linked(text) {
   return [...parts, text.slice(end)];
 }
 
-// ---- What happened, for a while
+// ---- Notices, shown for a while
 
 let newsTimer = null;
 

@@ -25,7 +25,7 @@ export function hideProfile() {
   paintProfileActions();
 }
 
-// Another user's profile offers a message, one's own an edit.
+// The user's own profile has an edit button, any other a message button.
 export function paintProfileActions() {
   const isMine = shown !== null && isMe(shown.handle);
   byId('edit-profile').hidden = !isMine;

@@ -8,7 +8,7 @@ const FORMS = {
   signup: { title: 'Join Cruddur', other: 'signin', question: 'Have an account?', answer: 'Sign in' },
 };
 
-export const ELSEWHERE = 'This Cruddur keeps no accounts of its own: sign in where your organisation does.';
+export const ELSEWHERE = 'This Cruddur has no accounts of its own. Sign in through your organisation.';
 
 let user = null;
 let isElsewhere = false;
@@ -28,7 +28,7 @@ export function become(next) {
   remember(user !== null);
   document.documentElement.dataset.session = user ? 'in' : 'out';
   nowKnown();
-  // A user who pressed something before the first response saw the dialog without need.
+  // If the user pressed a button before the first response, the dialog opened needlessly.
   if (user) byId('auth-dialog').close();
   for (const listener of listeners) listener();
 }
@@ -74,7 +74,7 @@ export async function perform(name, run) {
     return await inOneTrace(name, run);
   } catch (failure) {
     if (failure instanceof SignInNeeded) {
-      const reason = user ? 'Your session is over. Sign in again to go on.' : failure.message;
+      const reason = user ? 'Your session has ended. Sign in again to continue.' : failure.message;
       become(null);
       askToSignIn(reason);
     }

@@ -46,10 +46,10 @@ async function leave() {
 // The token must not stay in the history, even if the sign-in fails.
 export async function signInByLink(token) {
   history.replaceState(null, '', '#/');
-  const words = { 401: 'This sign-in link has been used, or is not known: a link works once. Sign in with your password.', 404: ELSEWHERE };
+  const words = { 401: 'This sign-in link is invalid, has expired or was already used. Sign in with your password.', 404: ELSEWHERE };
   try {
     const { answer } = await callApi('session.sign_in', 'Sign in', SIGN_IN, { body: { token }, words });
-    enter(answer, `You are signed in as @${answer.handle}. The link has done its work.`);
+    enter(answer, `You are signed in as @${answer.handle}. The link cannot be used again.`);
   } catch (failure) {
     await checkSession();
     if (signedIn()) say(wordsFor(failure));

@@ -1,5 +1,5 @@
-// The page's own spans, sent to /v1/traces of its own origin, which forwards them with its own. A span is sent once its trace has a token: the proxy gives one
-// with each page and each response of a trace that it records. No user's text is in a span.
+// Makes the page's spans and sends them to /v1/traces of this origin; the proxy relays them with its own. A span is sent once its trace has a token. The proxy
+// sends one with each page and each response whose trace is recorded. Spans contain no text that a user wrote.
 
 const SERVICE = 'cruddur-page';
 const TOKEN = 'telemetry.relay.token';
@@ -17,7 +17,7 @@ const LOCAL_PARENT = 0x101;
 
 // ---- Traces and spans
 
-// The spans of a trace use the trace's state at the time of sending: its id may yet become the server's.
+// Spans read their trace's state when they are sent, because the trace may still take on the server's id.
 class Trace {
   constructor(id = newTraceId()) {
     Object.assign(this, { id, token: null, skew: 0, sent: false });
@@ -29,7 +29,7 @@ class Trace {
     if (!time) return;
     this.token = token;
     const [low, high] = [performance.timeOrigin + from, performance.timeOrigin + to];
-    // Within the exchange, both clocks agree as far as can be determined.
+    // A server time within the exchange shows no difference between the clocks.
     this.skew = time < low - 1 || time > high + 1 ? time - (low + high) / 2 : 0;
   }
 }
@@ -140,9 +140,9 @@ function isOfThePage({ initiatorType, responseEnd, name }, loaded) {
   return !['fetch', 'xmlhttprequest', 'beacon'].includes(initiatorType) && responseEnd <= loaded && name.startsWith(location.origin);
 }
 
-// ---- What a person does, and the calls it takes
+// ---- A user's actions, and their calls
 
-// Runs `run` with a `fetch`, as one action of the user: in a separate trace, or in the page's while that loads.
+// Runs `run` with a traced `fetch`, as one action of the user: in the page's trace while the page loads, else in a separate trace.
 export async function interaction(name, run) {
   const isLoading = load.end === null && pageIsSampled;
   const trace = isLoading ? pageTrace : new Trace();
@@ -171,7 +171,7 @@ async function call(parent, url, options = {}) {
   });
   const headers = new Headers(options.headers);
   headers.set('trace-token', '?');
-  // If the page is not recorded, the server decides anew, and the page follows.
+  // If the page's load is not recorded, the server decides anew for each call, and the page follows its decision.
   if (pageIsSampled) headers.set('traceparent', `00-${trace.id}-${span.id}-${FLAGS}`);
   try {
     const response = await fetch(url, { ...options, headers });
@@ -216,7 +216,7 @@ function schedule(ms) {
   timer ??= setTimeout(send, Math.max(ms, notBefore - performance.now()));
 }
 
-// The spans whose trace has a token; a trace that is still running may get one.
+// The spans whose trace has a token. A recent span without one stays, because its trace may still get one.
 function nextBatch() {
   const running = (span) => !span.trace.token && performance.now() - span.end < BACK_OFF_MS;
   const batch = waiting.filter(({ trace }) => trace.token).slice(0, BATCH);
@@ -245,14 +245,14 @@ async function send() {
 }
 
 function comeBack(batch, response) {
-  const asked = Number(response?.headers.get('retry-after')) * 1000;
-  notBefore = performance.now() + (asked || BACK_OFF_MS);
-  const room = Math.max(MOST_SPANS - waiting.length, 0);
-  dropped += Math.max(batch.length - room, 0);
-  waiting.unshift(...batch.slice(0, room));
+  const pauseMs = Number(response?.headers.get('retry-after')) * 1000;
+  notBefore = performance.now() + (pauseMs || BACK_OFF_MS);
+  const space = Math.max(MOST_SPANS - waiting.length, 0);
+  dropped += Math.max(batch.length - space, 0);
+  waiting.unshift(...batch.slice(0, space));
 }
 
-// The page may never run again.
+// The page may be discarded without running again.
 function sendLast() {
   for (let batch = nextBatch(); batch.length; batch = nextBatch()) {
     navigator.sendBeacon('/v1/traces', new Blob([bodyOf(batch)], { type: 'application/json' }));
@@ -267,7 +267,7 @@ window.addEventListener('pagehide', sendLast);
 if (pageIsSampled) {
   const [navigation] = performance.getEntriesByType('navigation');
   if (navigation) pageTrace.learn(meta('trace-token'), navigation.requestStart, navigation.responseStart);
-  // The load ends when its listeners have run.
+  // The load ends only after all listeners of its event have run.
   if (document.readyState === 'complete') setTimeout(finishLoad);
   else window.addEventListener('load', () => setTimeout(finishLoad));
 }

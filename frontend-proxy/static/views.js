@@ -1,4 +1,4 @@
-// The view for each address. The hash is the address: the server has one page.
+// The view for each address. An address is a hash, because the server has only one page.
 
 import { addOlderReplies, crudItem, notificationItem } from '/cruds.js';
 import { conversationItem, conversationWith, messageItem, openMessageForm } from '/messages.js';
@@ -53,7 +53,7 @@ function profile(handle) {
     action: 'Open profile',
     url: `/api/activities/@${encodeURIComponent(handle)}`,
     empty: `@${handle} has no cruds right now.`,
-    words: { 404: `Nobody here is called @${handle}.` },
+    words: { 404: `There is no user @${handle}.` },
     link: profileHash(handle),
     entries: (answer) => answer.activities ?? answer,
     arrived: (answer) => answer.profile && showProfile(answer.profile),
@@ -79,7 +79,7 @@ function crud(handle, uuid) {
     action: 'Open crud',
     url: `/api/activities/@${encodeURIComponent(handle)}/status/${encodeURIComponent(uuid)}`,
     empty: 'This crud is gone.',
-    words: { 404: 'This crud is gone: it expired, was deleted, or never was.' },
+    words: { 404: 'This crud is gone: it expired, was deleted, or never existed.' },
     entries: ({ activity, replies }) => [{ ...activity, replies }],
     // A further page contains only replies.
     addMore: ({ replies }) => addOlderReplies(uuid, replies),
@@ -92,7 +92,7 @@ function search(term) {
     name: 'view.search',
     action: 'Search',
     url: `/api/activities/search?${new URLSearchParams({ term })}`,
-    empty: `No crud says “${term}”. It may have expired.`,
+    empty: `No crud contains “${term}”. Older ones may have expired.`,
     term,
   };
 }
@@ -103,9 +103,9 @@ function notifications() {
     name: 'view.notifications',
     action: 'Open notifications',
     url: '/api/activities/notifications',
-    empty: 'Nothing yet. Who replies to your cruds, likes or reposts them, is listed here.',
+    empty: 'Nothing yet. Replies, likes and reposts of your cruds appear here.',
     link: '#/notifications',
-    needsUser: 'Sign in to see who replied to you, liked you and reposted you.',
+    needsUser: 'Sign in to see who replied to, liked or reposted your cruds.',
     item: notificationItem,
     mayRepeat: true,
   };
@@ -117,7 +117,7 @@ function messages() {
     name: 'view.messages',
     action: 'Open messages',
     url: '/api/message_groups',
-    empty: 'No conversations yet. Open somebody’s profile and choose Message.',
+    empty: 'No conversations yet. Open a profile and choose Message.',
     link: '#/messages',
     needsUser: 'Sign in to read your messages.',
     item: conversationItem,
@@ -130,7 +130,7 @@ function conversation(handle) {
     name: 'view.conversation',
     action: 'Open conversation',
     url: `/api/messages/@${encodeURIComponent(handle)}`,
-    empty: `You and @${handle} have not written yet.`,
+    empty: `No messages between you and @${handle} yet.`,
     link: '#/messages',
     needsUser: `Sign in to write to @${handle}.`,
     label: 'Messages',
