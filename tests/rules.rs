@@ -381,7 +381,8 @@ fn an_invalid_sampler_argument_is_a_fault_at_the_start() {
     let argument = format!("polling_interval=0,rules={rules}");
     let ended = run(&["backend"], &[("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_TRACES_SAMPLER_ARG", &argument)]);
     assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
-    for problem in ["its polling_interval is not valid", "rules.json is wrong: the sampling rules need \"version\": 1"]
+    for problem in
+        ["its polling_interval is not valid", "rules.json is invalid: the sampling rules need \"version\": 1"]
     {
         assert!(ended.errors.contains(problem), "{}", ended.errors);
     }

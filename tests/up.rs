@@ -63,7 +63,7 @@ fn it_prints_the_destination_of_log_records() {
     assert_eq!(logs(&[]).0, None);
     let (line, errors) = logs(&[export]);
     assert!(line.unwrap().starts_with("sent nowhere: the viewer accepts none; name a collector"), "{errors}");
-    assert!(errors.contains("backend: warning: OTEL_LOGS_EXPORTER: no destination takes log records"), "{errors}");
+    assert!(errors.contains("backend: warning: OTEL_LOGS_EXPORTER: no destination accepts log records"), "{errors}");
     let (line, errors) = logs(&[export, ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://127.0.0.1:1/in")]);
     assert_eq!(line.as_deref(), Some("http://127.0.0.1:1/in"), "{errors}");
 }

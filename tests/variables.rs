@@ -40,10 +40,10 @@ fn platform_variables_stop_no_service_and_each_is_one_warning() {
         "OTEL_EXPORTER_OTLP_PROTOCOL: grpc is not supported; http/protobuf is used",
         "OTEL_PROPAGATORS: b3 is not supported; tracecontext is used",
         "OTEL_TRACES_EXPORTER: console is not supported; spans are sent by otlp alone",
-        "OTEL_METRICS_EXPORTER: otlp exports no metrics here",
+        "OTEL_METRICS_EXPORTER: otlp is not supported: no metrics are exported",
         "OTEL_LOGS_EXPORTER: console is not supported; no log records are sent",
-        "OTEL_TRACES_SAMPLER_ARG: is not read: the sampler is parentbased_always_on",
-        "OTEL_SDK_DISABLED: \"1\" is neither true nor false; it counts as false",
+        "OTEL_TRACES_SAMPLER_ARG: ignored: the sampler parentbased_always_on takes no argument",
+        "OTEL_SDK_DISABLED: \"1\" is neither true nor false; false is used",
         "OTEL_CONFIG_FILE: ignored: the file is not read",
         "OTEL_NODE_RESOURCE_DETECTORS, OTEL_PYTHON_LOG_CORRELATION: ignored: for another language's SDK",
     ] {

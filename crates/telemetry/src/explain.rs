@@ -1,33 +1,33 @@
-//! Why a request got no response, with the fix, in the terms of the variables that a person can set. No secret is in any of it.
+//! Explains why a request got no response, with a fix that names the variables to set. The messages contain no secrets.
 
 use std::io::ErrorKind;
 
 use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage};
 use ureq::Error;
 
-/// `error` in words, with its fix.
+/// `error` as text, followed by its fix.
 pub(crate) fn explain(error: &Error) -> String {
     let fix = match (tls(error), error) {
-        (Some(tls), _) => of_tls(tls),
+        (Some(tls), _) => fix_for_tls(tls),
         (_, Error::HostNotFound) => "check the address and this machine's DNS",
-        (_, Error::Timeout(_)) => "it may be blocked: a firewall, or a network without a way out",
+        (_, Error::Timeout(_)) => "a firewall may block it, or this network may have no route to it",
         (_, Error::Protocol(_)) => {
-            "it does not speak HTTP/1.1: is it a port of gRPC, or of TLS? OTLP over HTTP is usually at port 4318"
+            "the server does not speak HTTP/1.1: is this a port for gRPC or TLS? OTLP over HTTP usually has port 4318"
         }
         (_, Error::Io(error)) if is_closed(error) => {
-            "it closed the connection: is it a port of TLS or of gRPC, or does it want a certificate of its client?"
+            "the server closed the connection: is this a port for TLS or gRPC, or does it require a client certificate?"
         }
-        _ => "is it running there, and does a firewall stand between?",
+        _ => "check that the server is running and that no firewall blocks it",
     };
     format!("{error}; {fix}")
 }
 
-/// The server ended the connection before it answered.
+/// Whether the server closed the connection before it responded.
 fn is_closed(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof)
 }
 
-/// The error of TLS, which may be wrapped in one of the socket.
+/// The TLS error, which may be wrapped in an I/O error.
 fn tls(error: &Error) -> Option<&Tls> {
     match error {
         Error::Rustls(error) => Some(error),
@@ -36,22 +36,22 @@ fn tls(error: &Error) -> Option<&Tls> {
     }
 }
 
-fn of_tls(error: &Tls) -> &'static str {
+fn fix_for_tls(error: &Tls) -> &'static str {
     match error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            "its certificate is signed by none that is trusted: name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE, \
-             or find out whether something between here and there replaces certificates"
+            "no trusted CA signed its certificate: name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE, or check \
+             whether a device on the way replaces certificates"
         }
         Tls::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "its certificate is for another name: give the address by a name that is in it",
+        ) => "its certificate is for another name: use an address whose name is in the certificate",
         Tls::InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "its certificate is that of a CA, which cannot be a server's too: give the server one that the CA has signed, with \
+            "its certificate is a CA's, which a server cannot use: give the server a certificate that the CA signed, with \
              basicConstraints=CA:FALSE"
         }
         Tls::InvalidCertificate(_) => "check its certificate, and this machine's clock",
         Tls::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "it does not speak TLS: give its address with http://"
+            "the server does not speak TLS: give its address with http://"
         }
         Tls::AlertReceived(
             AlertDescription::CertificateRequired
@@ -61,9 +61,9 @@ fn of_tls(error: &Tls) -> &'static str {
             | AlertDescription::CertificateUnknown
             | AlertDescription::AccessDenied,
         ) => {
-            "it refuses this client's certificate, or wants one: set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and \
+            "the server rejected this client's certificate, or requires one: set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and \
              OTEL_EXPORTER_OTLP_CLIENT_KEY"
         }
-        _ => "does it speak TLS there?",
+        _ => "check that the server speaks TLS on this port",
     }
 }

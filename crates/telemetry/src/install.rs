@@ -1,5 +1,5 @@
-//! Starts and stops a service's telemetry: the layer on `tracing`'s registry, the console, a pipeline for each destination.
-//! Reads no variable.
+//! Starts and stops a service's telemetry: the layer on `tracing`'s registry, the console, and a pipeline for each destination.
+//! Reads no variables.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -32,8 +32,8 @@ use crate::{propagation, relay};
 /// Time limit of the whole shutdown, for all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// A service's running telemetry, which ends with this guard. Dropping the guard does what [`Telemetry::shutdown`] does, so a
-/// `main` that returns early or panics loses no span either.
+/// A service's running telemetry, which ends with this guard. Dropping the guard does what [`Telemetry::shutdown`] does, so that
+/// no span is lost if `main` returns early or panics.
 #[must_use = "telemetry ends when this is dropped"]
 pub struct Telemetry {
     book: Book,
@@ -52,25 +52,25 @@ pub enum InstallError {
 }
 
 impl Config {
-    /// Starts telemetry for this process and prints, on standard error, a line for each destination: on or off, why, and its
-    /// address. `service` is the name under which its spans appear, unless `OTEL_SERVICE_NAME` gives another.
+    /// Starts telemetry for this process. Prints a line for each destination on standard error: whether it is on, why, and its
+    /// address. `service` is the service's name in its spans, unless a variable gives another.
     ///
     /// # Errors
-    /// [`InstallError`] if the process already has a `tracing` subscriber.
+    /// [`InstallError`] if the process already has a `tracing` subscriber, or a thread cannot be started.
     pub fn install(self, service: &str) -> Result<Telemetry, InstallError> {
         let service = self.service.as_deref().unwrap_or(service);
         let found = self.detectors.iter().flat_map(|detector| detected(service, detector));
-        // Attributes that a person has configured come last, and win.
+        // Configured attributes come last, so that they replace detected ones.
         let attributes: Vec<_> = found.chain(self.resource).collect();
         let resource = Resource::new(service, self.service_version.as_deref(), &attributes);
         for warning in &self.warnings {
-            say(format_args!("{service}: warning: {warning}"));
+            print(format_args!("{service}: warning: {warning}"));
         }
         let (sampler, central) = sampler(self.sampling, &resource);
         let start = Start { resource: &resource, pace: self.pace, log_pace: self.log_pace };
         let (mut queues, mut logs) = (Vec::new(), Vec::new());
         for to in &self.destinations {
-            say(format_args!("{service}: {}", start_up_line(to, &sampler, self.pace)));
+            print(format_args!("{service}: {}", start_up_line(to, &sampler, self.pace)));
             if let Some(destination) = to.on() {
                 let started = destination.start(&start)?;
                 queues.extend(started.spans);
@@ -100,12 +100,12 @@ impl Config {
 }
 
 impl Telemetry {
-    /// The ledger now: the outcome of every span so far.
+    /// The current ledger: the outcome of every span so far.
     pub fn ledger(&self) -> Ledger {
         self.book.ledger()
     }
 
-    /// Delivers the queued spans, in at most three seconds, prints the ledger on standard error and returns it. Spans that end
+    /// Delivers the queued spans in at most three seconds, then prints the ledger on standard error and returns it. Spans that end
     /// later are counted as dropped.
     pub fn shutdown(mut self) -> Ledger {
         self.close()
@@ -116,7 +116,7 @@ impl Telemetry {
         pipeline::close(&self.book.queues, SHUTDOWN);
         let ledger = self.ledger();
         if !ledger.destinations.is_empty() {
-            say(format_args!("{ledger}"));
+            print(format_args!("{ledger}"));
         }
         ledger
     }
@@ -131,7 +131,7 @@ impl Drop for Telemetry {
 }
 
 impl Console {
-    /// Logs on standard error and traces nothing: for a process that observes others.
+    /// Logs events on standard error and creates no spans; for a process that observes others.
     ///
     /// # Errors
     /// [`InstallError`] if the process already has a `tracing` subscriber.
@@ -144,7 +144,7 @@ impl Console {
     }
 }
 
-/// Whether a destination is on, and why.
+/// The line that is printed for a destination: whether it is on, and why.
 fn start_up_line(to: &Configured, sampler: &Sampler, pace: Pace) -> String {
     let name = to.name();
     match &to.switch {
@@ -186,12 +186,12 @@ fn poll_rules(_: &Arc<RuleSampler>, _: Central) -> io::Result<()> {
     Ok(())
 }
 
-/// The attributes that `detector` finds; prints the reason if it finds none.
+/// The attributes that `detector` finds. If it fails, prints the reason and returns none.
 fn detected(service: &str, detector: &Detector) -> Vec<(String, String)> {
     match detect(detector) {
         Ok(found) => found.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         Err(why) => {
-            say(format_args!("{service}: detector {} found nothing: {why}", detector.name()));
+            print(format_args!("{service}: detector {} found nothing: {why}", detector.name()));
             Vec::new()
         }
     }
@@ -202,8 +202,8 @@ fn detect(_: &Detector) -> Result<Vec<(&'static str, String)>, String> {
     Err("built without the feature \"honeycomb\"".to_owned())
 }
 
-/// Prints a line on standard error. A line that cannot be written must not stop a service.
-fn say(line: fmt::Arguments<'_>) {
+/// Prints a line on standard error. A write error is ignored: it must not stop a service.
+fn print(line: fmt::Arguments<'_>) {
     drop(writeln!(io::stderr(), "{line}"));
 }
 
@@ -215,14 +215,14 @@ mod tests {
     use super::*;
     use crate::testing::endpoint;
 
-    /// Names the way in which a `main` ends in the test below.
+    /// The variable that selects how the child process below ends.
     const ENDING: &str = "TELEMETRY_TEST_ENDING";
 
-    /// Runs [`ends`] in a separate process and returns its output.
+    /// Runs [`ends_as_requested`] in a separate process and returns its output.
     fn printed(ending: &str) -> String {
         let url = endpoint(|_| ("200 OK", String::new())).to_string();
         let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "install::tests::ends", "--nocapture"])
+            .args(["--exact", "install::tests::ends_as_requested", "--nocapture"])
             .envs([(ENDING, ending), ("OTEL_EXPORTER_OTLP_ENDPOINT", &url)])
             .output()
             .unwrap();
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the tests below set it for the process that they start")]
-    fn ends() {
+    fn ends_as_requested() {
         let Ok(ending) = std::env::var(ENDING) else { return };
         let telemetry = Config::from_env().unwrap().install("test").unwrap();
         for _ in 0..5 {

@@ -1,6 +1,5 @@
-//! The variables of sampling: one of OpenTelemetry's samplers, or X-Ray's rules, in the spelling of AWS's distribution of
-//! OpenTelemetry. Reads the file of rules that they name, so that an invalid one is found before anything starts; sends no
-//! requests.
+//! The variables of sampling. They select one of OpenTelemetry's samplers, or X-Ray's rules in the syntax of AWS's distribution
+//! of OpenTelemetry. Reads the file of rules that they name, so that an invalid file is reported at start. Sends no requests.
 
 use std::fmt;
 use std::path::Path;
@@ -17,10 +16,10 @@ use crate::span::sampler::{Root, Sampler};
 
 const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
 const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-/// Without this feature there is no client that polls for rules.
+/// The client that polls for rules needs this feature.
 const WITH_XRAY: bool = cfg!(feature = "xray");
 
-/// How it is decided which traces are recorded.
+/// How the sampling decision for a new trace is made.
 #[derive(Debug)]
 pub(crate) enum Sampling {
     /// By OpenTelemetry's samplers.
@@ -34,7 +33,7 @@ pub(crate) enum Sampling {
 pub(crate) struct XrayRules {
     /// The server of the central rules; `None` if there is none.
     pub(crate) central: Option<Central>,
-    /// The rules that apply without central ones.
+    /// The rules that apply while there are no central ones.
     pub(crate) local: Rules,
     /// The file of the local rules, if there is one.
     pub(crate) file: Option<String>,
@@ -49,13 +48,13 @@ pub(crate) struct Central {
 }
 
 impl Sampling {
-    /// `daemon` is the server of the rules unless the argument names another.
+    /// Reads the sampler and its argument. `daemon` is the server of the rules unless the argument names another.
     pub(crate) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
         let name = settings.text(VARIABLE).map(|name| name.to_ascii_lowercase());
         match name.as_deref() {
             Some("xray") => {
                 if !WITH_XRAY {
-                    settings.fault(VARIABLE, "xray needs the feature \"xray\"; build with it, or give another sampler");
+                    settings.fault(VARIABLE, "xray needs the feature \"xray\"; build with it, or use another sampler");
                 }
                 Self::Xray(Box::new(XrayRules::read(settings, daemon)))
             }
@@ -71,7 +70,7 @@ impl Sampling {
     }
 }
 
-/// One of the specification's samplers; the default if none is named. An argument is read if the sampler takes one.
+/// One of the specification's samplers, with its argument if it takes one. The default if none is named.
 fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
     let Some(name) = name else {
         if settings.is_wrong(VARIABLE) {
@@ -93,7 +92,7 @@ fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
         "always_off" => without_argument(settings, Sampler { root: Root::Off, parent_based }),
         _ => {
             let problem = format!(
-                "{name:?} is no sampler here; give always_on, always_off, traceidratio, or one of them after parentbased_, or xray"
+                "{name:?} is not a known sampler; use always_on, always_off, traceidratio, parentbased_ with one of these, or xray"
             );
             settings.fault(VARIABLE, problem);
             Sampler::default()
@@ -103,7 +102,7 @@ fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
 
 fn without_argument(settings: &mut Settings, sampler: Sampler) -> Sampler {
     if settings.text(ARGUMENT).is_some() {
-        settings.warn(ARGUMENT, format!("is not read: the sampler is {sampler}, which takes no argument"));
+        settings.warn(ARGUMENT, format!("ignored: the sampler {sampler} takes no argument"));
     }
     sampler
 }
@@ -134,18 +133,18 @@ impl XrayRules {
             }
             Some(("polling_interval", seconds)) => {
                 let polling = seconds.parse().ok().filter(|seconds| (1..=1_800).contains(seconds));
-                let mend = "its polling_interval is not valid; give seconds from 1 to 1800";
-                central.polling = polling.map(Duration::from_secs).ok_or(mend)?;
+                let problem = "its polling_interval is not valid; give seconds from 1 to 1800";
+                central.polling = polling.map(Duration::from_secs).ok_or(problem)?;
             }
             Some(("rules", file)) => {
                 let bytes = settings::read_file(Path::new(file), MAX_FILE_BYTES)
-                    .map_err(|error| format!("{file} cannot be read ({error}); give a file of sampling rules"))?;
-                self.local = Rules::parse(&bytes).map_err(|error| format!("{file} is wrong: {error}"))?;
+                    .map_err(|error| format!("cannot read {file}: {error}; give a file of sampling rules"))?;
+                self.local = Rules::parse(&bytes).map_err(|error| format!("{file} is invalid: {error}"))?;
                 self.file = Some(file.to_owned());
             }
             _ => {
                 return Err(format!(
-                    "{member:?} means nothing to the sampler xray; give endpoint=URL, polling_interval=SECONDS or rules=FILE, with commas between"
+                    "{member:?} is not an option of the sampler xray; use endpoint=URL, polling_interval=SECONDS or rules=FILE, separated by commas"
                 ));
             }
         }
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_come_from_the_daemons_tcp_side_unless_the_argument_names_another() {
+    fn rules_come_from_the_daemons_tcp_address_unless_the_argument_names_another() {
         assert_eq!(shown("", None), "xray (central at http://127.0.0.1:2000, else 1 a second and 5 %)");
         let daemon = Some("tcp:a:1 udp:b:2");
         assert_eq!(shown("", daemon), "xray (central at http://a:1, else 1 a second and 5 %)");
@@ -221,10 +220,10 @@ mod tests {
             lines[0].contains("its scheme is not http or https") && lines[1].contains("from 1 to 1800"),
             "{faults}"
         );
-        assert!(lines[2].contains("/no/such/file cannot be read") && lines[3].contains("\"0.25\" means nothing"));
+        assert!(lines[2].contains("cannot read /no/such/file") && lines[3].contains("\"0.25\" is not an option"));
         let wrong = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
         assert!(
-            read(&format!("rules={wrong}"), None).unwrap_err().contains("is wrong: the sampling rules are not JSON")
+            read(&format!("rules={wrong}"), None).unwrap_err().contains("is invalid: the sampling rules are not JSON")
         );
     }
 

@@ -1,6 +1,6 @@
-//! The kinds of values that OpenTelemetry's specification has for its variables: booleans, numbers, and lists of names. A value
-//! that the specification has but this crate does not support is a warning with what happens instead, so that a variable which
-//! a platform sets for every service stops none. A value that no version of the specification has is a fault.
+//! The types of values that OpenTelemetry's specification defines for its variables: booleans, numbers, and lists of names. A
+//! platform may set a variable for every service. So a value of the specification that this crate does not support causes only a
+//! warning that says what happens instead. A value that is in no version of the specification is a fault.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -11,15 +11,15 @@ use settings::Settings;
 
 use crate::propagation::Propagators;
 
-/// The longest timeout, a minute: a worker that waits longer delays the next batch for too long.
-const LONGEST_TIMEOUT: u64 = 60_000;
+/// The longest timeout, in milliseconds: a worker that waits for more than a minute delays the next batch for too long.
+pub(crate) const LONGEST_TIMEOUT: u64 = 60_000;
 
-/// A signal's variable that selects its exporters, and what happens instead of those that are not supported.
+/// A signal's variable that selects its exporters, and what happens if an exporter is not supported.
 pub(crate) struct Selection {
     pub(crate) variable: &'static str,
-    /// What happens if `otlp` is in the same list.
+    /// The warning's end if `otlp` is in the same list.
     pub(crate) beside_otlp: &'static str,
-    /// What happens otherwise.
+    /// The warning's end otherwise.
     pub(crate) alone: &'static str,
 }
 
@@ -43,17 +43,17 @@ pub(crate) enum Exporters {
     None,
 }
 
-/// `true` in either case is true. Anything else is false, and a warning unless it is `false`.
+/// `true` and `false`, in upper or lower case. Any other value means false, with a warning.
 pub(crate) fn flag(settings: &mut Settings, variable: &str) -> Option<bool> {
     let text = settings.text(variable)?;
     let is_true = text.eq_ignore_ascii_case("true");
     if !is_true && !text.eq_ignore_ascii_case("false") {
-        settings.warn(variable, format!("{text:?} is neither true nor false; it counts as false"));
+        settings.warn(variable, format!("{text:?} is neither true nor false; false is used"));
     }
     Some(is_true)
 }
 
-/// A whole number. A number above `range` becomes its highest; one below it leaves the default. Both are warnings.
+/// A whole number. A number above `range` becomes its maximum; for one below it, the default applies. Both cause a warning.
 pub(crate) fn number(settings: &mut Settings, variable: &str, range: RangeInclusive<u64>, of: &str) -> Option<u64> {
     let text = settings.text(variable)?;
     let (low, high) = range.into_inner();
@@ -64,26 +64,26 @@ pub(crate) fn number(settings: &mut Settings, variable: &str, range: RangeInclus
     // Digits that do not fit in a number are above any bound.
     let number = text.parse().unwrap_or(u64::MAX);
     if number > high {
-        settings.warn(variable, format!("{text} is more than {high}, the highest here; {high} is used"));
+        settings.warn(variable, format!("{text} is more than the maximum; {high} is used"));
     } else if number < low {
-        settings.warn(variable, format!("{text} is less than {low}, the lowest here; the default is used"));
+        settings.warn(variable, format!("{text} is less than the minimum of {low}; the default is used"));
         return None;
     }
     Some(number.min(high))
 }
 
-/// Milliseconds; the specification's 0 means no limit.
+/// A timeout in milliseconds. In the specification, 0 means no limit; here it means the longest timeout, with a warning.
 pub(crate) fn timeout(settings: &mut Settings, variable: &str) -> Option<Duration> {
     let milliseconds = number(settings, variable, 0..=LONGEST_TIMEOUT, "milliseconds")?;
     if milliseconds == 0 {
-        let instead = format!("0 means no limit, and there is always one here; {LONGEST_TIMEOUT} is used");
+        let instead = format!("0 means no limit, which is not supported; {LONGEST_TIMEOUT} is used");
         settings.warn(variable, instead);
         return Some(Duration::from_millis(LONGEST_TIMEOUT));
     }
     Some(Duration::from_millis(milliseconds))
 }
 
-/// The names of a list, in lower case.
+/// The names of a comma-separated list, in lower case.
 pub(crate) fn names(settings: &mut Settings, variable: &str) -> Option<Vec<String>> {
     let text = settings.text(variable)?;
     Some(text.split(',').map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect())
@@ -95,17 +95,17 @@ pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     let names = names(settings, of.variable).unwrap_or_default();
     let (others, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| OTHERS.contains(&name.as_str()));
     if let Some(unknown) = names.iter().find(|name| !["otlp", "none"].contains(&name.as_str())) {
-        let problem = format!("{unknown:?} is no exporter that OpenTelemetry knows; give otlp or none");
+        let problem = format!("{unknown:?} is not an exporter of OpenTelemetry's specification; use otlp or none");
         settings.fault(of.variable, problem);
     }
     let has = |wanted: &str| names.iter().any(|name| name == wanted);
     if !others.is_empty() {
         let instead = if has("otlp") { of.beside_otlp } else { of.alone };
-        settings.warn(of.variable, format!("{} is not supported; {instead}", others.join(", ")));
+        settings.warn(of.variable, format!("{} not supported; {instead}", are(&others)));
     }
     match (has("otlp"), has("none")) {
         (true, true) => {
-            settings.warn(of.variable, "none contradicts otlp, which stands next to it; otlp is used");
+            settings.warn(of.variable, "none contradicts otlp in the same list; otlp is used");
             Exporters::Otlp
         }
         (true, false) => Exporters::Otlp,
@@ -114,15 +114,13 @@ pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     }
 }
 
-/// No metrics are exported, whatever the variable requests.
+/// Warns if the variable requests metrics: none are exported.
 pub(crate) fn metrics(settings: &mut Settings) {
     const VARIABLE: &str = "OTEL_METRICS_EXPORTER";
     let names = names(settings, VARIABLE).unwrap_or_default();
     if names.iter().any(|name| name != "none") {
-        settings.warn(
-            VARIABLE,
-            format!("{} exports no metrics here; the ledger is at /metrics, in Prometheus's format", names.join(", ")),
-        );
+        let instead = "no metrics are exported; the ledger is at /metrics, in Prometheus's format";
+        settings.warn(VARIABLE, format!("{} not supported: {instead}", are(&names)));
     }
 }
 
@@ -133,24 +131,38 @@ pub(crate) fn propagators(settings: &mut Settings) -> Propagators {
     let (others, mut names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| OTHERS.contains(&name.as_str()));
     if names.len() > 1 && names.iter().any(|name| name == "none") {
         names.retain(|name| name != "none");
-        settings.warn(VARIABLE, format!("none contradicts what stands next to it; {} is used", names.join(", ")));
+        settings.warn(VARIABLE, format!("none contradicts the other names of the list; {} used", are(&names)));
     }
-    let ours = if names.is_empty() { "tracecontext, baggage, xray".to_owned() } else { names.join(", ") };
+    if names.is_empty() {
+        names = Propagators::default().names().into_iter().map(str::to_owned).collect();
+    }
     if !others.is_empty() {
-        settings.warn(VARIABLE, format!("{} is not supported; {ours} is used", others.join(", ")));
+        settings.warn(VARIABLE, format!("{} not supported; {} used", are(&others), are(&names)));
     }
     let expected = "some of tracecontext, baggage, xray, or none";
-    settings.parse_text(VARIABLE, &ours, expected).unwrap_or_default()
+    settings.parse_text(VARIABLE, &names.join(","), expected).unwrap_or_default()
 }
 
-/// Writes `%XX` for every byte that may have a meaning in a list of pairs.
+/// `a is`, `a and b are`, `a, b and c are`
+pub(crate) fn are(names: &[impl AsRef<str>]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => format!("{} is", name.as_ref()),
+        [others @ .., last] => {
+            let others: Vec<&str> = others.iter().map(AsRef::as_ref).collect();
+            format!("{} and {} are", others.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Replaces every byte that may have a meaning in a list of pairs by `%XX`.
 pub(crate) fn percent_encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// Replaces `%XX` by the byte it stands for; `None` if an escape is broken or the result is not UTF-8.
+/// Replaces each `%XX` by its byte. `None` if an escape is malformed or the result is not UTF-8.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
-    // The library leaves a broken escape as it is.
+    // The library does not reject a malformed escape.
     let is_escape = |after: &str| after.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     let decoded = text.split('%').skip(1).all(is_escape).then(|| percent_decode_str(text).decode_utf8())?;
     decoded.ok().map(Cow::into_owned)
@@ -164,16 +176,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_encoded_text_is_decoded(text: String) {
+        fn decoding_reverses_encoding(text: String) {
             prop_assert_eq!(percent_decode(&percent_encode(&text)), Some(text));
         }
     }
 
     #[test]
-    fn a_broken_escape_is_no_text() {
+    fn a_malformed_escape_is_rejected() {
         assert_eq!(percent_decode("a%20%C3%a9").as_deref(), Some("a é"));
-        for broken in ["%", "%2", "%zz", "%2 0", "a%%20", "%ff", "%+1"] {
-            assert_eq!(percent_decode(broken), None, "{broken}");
+        for malformed in ["%", "%2", "%zz", "%2 0", "a%%20", "%ff", "%+1"] {
+            assert_eq!(percent_decode(malformed), None, "{malformed}");
         }
     }
 }

@@ -1,12 +1,12 @@
-//! A doctor's checks of everything that these settings configure.
+//! Checks whether everything that these settings configure would work now.
 
 use super::Config;
 use crate::destinations::destination::Switch;
 use crate::probe::{Check, Report, Status};
 
 impl Config {
-    /// Checks whether each destination would accept spans and log records now, and whether the server of sampling rules has some.
-    /// Blocks, for a bounded time. Sends no span and no log record.
+    /// Checks whether each destination would accept spans and log records now, and whether the server of sampling rules has any
+    /// rules. Blocks for a bounded time. Sends no span and no log record.
     pub fn check(&self) -> Vec<Check> {
         let mut report = Report::default();
         for to in &self.destinations {

@@ -1,14 +1,14 @@
-//! The variables that a process gives a child process, so that the child's spans go to the right places: to the destinations of
-//! the parent, and to the parent's own collector and daemon if no variable names others. Both are expressed in the standard
-//! variables, some of which can name only one address.
+//! The variables that a process gives a child process. With them the child's spans go to the parent's destinations, and also to
+//! the parent's own collector and daemon if no variable names others. All of this is expressed in the standard variables, some
+//! of which can name only one address.
 
 use super::Config;
 use crate::destinations::destination::{Destination, Variables};
 use crate::destinations::{Configured, otlp, xray};
 
 impl Config {
-    /// The variables for another process that must send to the same destinations. It also sends to `collector` and `daemon` if
-    /// these settings name none, unless that would move what other destinations get. `None` stands for a variable that must be
+    /// The variables with which another process sends to the same destinations. It also sends to `collector` and `daemon` if these
+    /// settings name none, unless that would change what another destination receives. `None` means that the variable must be
     /// unset.
     pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
         let mut variables = Vec::new();
@@ -17,7 +17,7 @@ impl Config {
         }
         if let Some(others) = self.without_collector() {
             variables.extend(others);
-            // The signal's own variable, because the viewer takes no log records.
+            // The variable for traces alone, because this collector need not accept log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
         }
         if self.on(xray::settings::XRAY.name).is_none() {
@@ -26,8 +26,8 @@ impl Config {
         variables
     }
 
-    /// The variables with which every destination stays as it is while OTLP's variables name another collector of spans. `None`
-    /// if there are none.
+    /// The variables that keep every destination as it is while OTLP's variables name another collector of spans. `None` if no
+    /// variables can.
     fn without_collector(&self) -> Option<Variables> {
         let mut variables = match self.on(otlp::variables::OTLP.name) {
             Some(collector) => collector.variables_beside()?,
@@ -71,8 +71,8 @@ mod tests {
     }
 
     #[test]
-    fn no_viewer_is_added_if_that_moves_what_other_destinations_get() {
-        let lesson = [
+    fn no_collector_is_added_if_that_changes_another_destination() {
+        let configured = [
             ("HONEYCOMB_API_KEY", "k"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
             ("OTEL_LOGS_EXPORTER", "otlp"),
@@ -81,22 +81,22 @@ mod tests {
         let variables =
             |pairs: &[(&str, &str)]| read(pairs).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
         let xray_alone = [("AWS_XRAY_DAEMON_ADDRESS", Some("127.0.0.1:2000".to_owned()))];
-        assert_eq!(variables(&lesson), xray_alone);
+        assert_eq!(variables(&configured), xray_alone);
         let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k,x-other=1");
-        assert_eq!(variables(&[lesson[1], headers]), xray_alone, "the other header would be lost");
+        assert_eq!(variables(&[configured[1], headers]), xray_alone, "the other header would be lost");
         let path = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://refinery.honeycomb.io/custom");
-        assert_eq!(variables(&[lesson[0], path]), xray_alone, "the path would be lost");
+        assert_eq!(variables(&[configured[0], path]), xray_alone, "the path would be lost");
         let local = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
         let certificate = ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "/no/such/file");
         let team = ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k");
         assert_eq!(variables(&[local, team, certificate]), xray_alone, "the certificates would be lost");
         for silent in [("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")] {
-            assert_eq!(variables(&[lesson[0], lesson[1], lesson[2], silent]), []);
+            assert_eq!(variables(&[configured[0], configured[1], configured[2], silent]), []);
         }
     }
 
     #[test]
-    fn a_viewer_gets_spans_next_to_a_collector_of_log_records() {
+    fn a_collector_of_spans_is_added_next_to_one_of_log_records() {
         const LOGS: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
         let own = [
             ("HONEYCOMB_API_KEY", "k"),
@@ -105,7 +105,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t"),
         ];
         let variables = read(&own).unwrap().variables("http://127.0.0.1:4318", "127.0.0.1:2000");
-        assert!(variables.iter().all(|(name, _)| *name != LOGS), "it stays as it is");
+        assert!(variables.iter().all(|(name, _)| *name != LOGS), "it does not change");
         let child = read_from(Settings::from_lookup(move |name| {
             let changed = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
             changed.unwrap_or_else(|| own.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).into()))

@@ -1,4 +1,4 @@
-//! `docs/src/configuration.md` describes the variables that are read here, and no others, with the defaults of the code.
+//! `docs/src/configuration.md` describes exactly the variables that this crate reads, with the defaults of the code.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -12,7 +12,10 @@ use crate::destinations::honeycomb::settings::DEFAULT_ADDRESS;
 use crate::destinations::otlp::variables::TIMEOUT;
 use crate::limits::Limits;
 use crate::pipeline::Pace;
+use crate::propagation::Propagators;
+use crate::span::levels::SpanLevels;
 use crate::span::sampler::Sampler;
+use crate::values::LONGEST_TIMEOUT;
 
 const PAGE: &str = include_str!("../../../../docs/src/configuration.md");
 
@@ -29,7 +32,7 @@ const ENVIRONMENTS: &[&[(&str, &str)]] = &[
     &[("OTEL_RESOURCE_DETECTORS", "ecs,ec2,eks"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")],
 ];
 
-/// The names of all variables that are read.
+/// The names of all variables that the configuration reads.
 fn read() -> BTreeSet<String> {
     let names = Rc::new(RefCell::new(BTreeSet::new()));
     for environment in ENVIRONMENTS {
@@ -43,7 +46,7 @@ fn read() -> BTreeSet<String> {
     names.take()
 }
 
-/// The first cells and the remaining ones of the tables under a heading.
+/// The first cell of each row of the tables under a heading, and the remaining cells.
 fn rows(heading: &str) -> Vec<(&str, &str)> {
     let (_, section) = PAGE.split_once(&format!("\n## {heading}\n")).unwrap();
     let section = section.split("\n## ").next().unwrap();
@@ -58,22 +61,22 @@ fn names(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn every_variable_that_is_read_is_on_the_page_and_no_other_is() {
+fn the_page_lists_exactly_the_variables_that_are_read() {
     let read = read();
     let of_specification =
         |name: &str| VARIABLES.iter().any(|(pattern, support, _)| *support == Support::Done && matches(pattern, name));
     let missing: Vec<_> =
         read.iter().filter(|name| !PAGE.contains(&format!("`{name}`")) && !of_specification(name)).collect();
-    assert!(missing.is_empty(), "these are read: {missing:?}");
+    assert!(missing.is_empty(), "these are read but not listed: {missing:?}");
     let listed: Vec<&str> =
         ["Destinations", "Spans"].into_iter().flat_map(rows).flat_map(|(cell, _)| names(cell)).collect();
     assert!(listed.len() > 30, "{listed:?}");
     let unread: Vec<_> = listed.iter().filter(|name| !read.contains(**name)).collect();
-    assert!(unread.is_empty(), "these are not read: {unread:?}");
+    assert!(unread.is_empty(), "these are listed but not read: {unread:?}");
 }
 
 #[test]
-fn the_list_of_variables_matches_what_is_read() {
+fn the_supported_variables_of_the_list_are_those_that_are_read() {
     let read = read();
     for (pattern, support, _) in VARIABLES {
         // The first line that matches a name applies to it.
@@ -88,7 +91,14 @@ fn the_list_of_variables_matches_what_is_read() {
 #[test]
 fn the_defaults_on_the_page_are_those_of_the_code() {
     let (pace, limits) = (Pace::default(), Limits::default());
+    let mebibytes = |bytes: usize| format!("never more than {} MiB", bytes / 1024 / 1024);
+    let propagators = Propagators::default().names().join("`, `");
     for (name, default) in [
+        ("OTEL_PROPAGATORS", format!("any of `{propagators}`; all three by default")),
+        ("TRACE_LEVEL", format!("`{}` by default", SpanLevels::default().max())),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", mebibytes(pace.queue_bytes)),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", mebibytes(pace.batch_bytes)),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", format!("{} at most", thousands(&LONGEST_TIMEOUT))),
         ("OTEL_TRACES_SAMPLER", format!("`{}` by default", Sampler::default())),
         ("OTEL_BSP_MAX_QUEUE_SIZE", format!("{} by default", thousands(&pace.queue))),
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", format!("{} by default", thousands(&pace.batch))),

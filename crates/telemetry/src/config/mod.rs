@@ -1,11 +1,12 @@
 //! A service's telemetry as its environment configures it. Reads variables, the files that they name, and AWS's profile files if
 //! something must be signed. Decides which destinations are on and why.
 //!
-//! `docs/src/configuration.md` describes each variable with its default; a test compares that page with what is read here. The
-//! names are those of
-//! [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/). A value or
-//! a variable ([`is_known`] has the whole list) that the specification has but this crate does not support is a warning with what
-//! happens instead, because a platform may set either for every service. A value that is not in the specification is a fault.
+//! `docs/src/configuration.md` describes each variable with its default; a test compares that page with this code. The names are
+//! those of
+//! [OpenTelemetry's specification](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/);
+//! [`is_known`] recognises all of them. A variable or value of the specification that this crate does not support causes a
+//! warning that says what happens instead, because a platform may set it for every service. A value that is not in the
+//! specification is a fault.
 
 mod checks;
 mod child;
@@ -42,7 +43,7 @@ pub struct Config {
     /// The calling service's version, from its code.
     pub(crate) service_version: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
-    /// Empty if every destination is off and no rule depends on the platform: the results would not be used.
+    /// Empty if every destination is off and no sampling rule depends on the platform, because the results would not be used.
     pub(crate) detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
@@ -50,14 +51,14 @@ pub struct Config {
     pub(crate) pace: Pace,
     /// The pace of log records.
     pub(crate) log_pace: Pace,
-    /// No spans are made; the context of a request is propagated.
+    /// No spans are created; a request's context is still propagated.
     pub(crate) disabled: bool,
-    /// Whether spans go anywhere: not if `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` says so.
+    /// Whether spans may be sent: not if `OTEL_SDK_DISABLED` is true or `OTEL_TRACES_EXPORTER` is none.
     pub(crate) sends_spans: bool,
     pub(crate) propagators: Propagators,
     pub(crate) span_levels: SpanLevels,
     pub(crate) console: Console,
-    /// What is done differently from what a variable requests, one line each, to be printed at start.
+    /// Deviations from what a variable requests, one line each; printed at start.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -98,7 +99,7 @@ impl Config {
         variables::warn_of_ignored(settings);
         if logs && !disabled && destinations.iter().filter_map(Configured::on).all(|to| to.logs().is_none()) {
             let instead =
-                "no destination takes log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+                "no destination accepts log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
             settings.warn("OTEL_LOGS_EXPORTER", instead);
         }
         Self {
@@ -134,7 +135,7 @@ impl Config {
         Self { service_version: Some(version.to_owned()), ..self }
     }
 
-    /// The file of X-Ray's sampling rules that apply if there are no central ones, if one is named.
+    /// The file of the X-Ray sampling rules that apply without central ones, if the variables name such a file.
     pub fn rules_file(&self) -> Option<&str> {
         match &self.sampling {
             Sampling::Xray(rules) => rules.file.as_deref(),
@@ -142,8 +143,8 @@ impl Config {
         }
     }
 
-    /// The addresses that log records are sent to. `None` if `OTEL_LOGS_EXPORTER` does not request them; no address if no
-    /// destination accepts them.
+    /// The addresses that log records are sent to. `None` if `OTEL_LOGS_EXPORTER` does not request them; empty if no destination
+    /// accepts them.
     pub fn log_records(&self) -> Option<Vec<String>> {
         let addresses = self.destinations.iter().filter_map(Configured::on).filter_map(Destination::logs);
         self.logs.then(|| addresses.collect())

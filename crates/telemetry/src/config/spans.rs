@@ -1,5 +1,5 @@
-//! The variables of spans and log records for all destinations: their resource, how much one may hold, and the pace at which
-//! they are sent.
+//! The variables of spans and log records that apply to all destinations: the resource, the limits of one record, and the pace
+//! of sending.
 
 use std::fmt;
 use std::time::Duration;
@@ -24,14 +24,14 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
         match pair {
             Some(pair) => {
                 if pair.0.contains('"') || (pair.1.len() > 1 && pair.1.starts_with('"') && pair.1.ends_with('"')) {
-                    settings.warn(RESOURCE, format!("its entry {entry} has quotes, which are part of it"));
+                    settings.warn(RESOURCE, format!("entry {entry} contains quotes, which become part of it"));
                 }
                 attributes.push(pair);
             }
             None => {
                 settings.fault(
                     RESOURCE,
-                    format!("its entry {entry} is not key=value, percent-encoded; a comma in it is %2C"),
+                    format!("entry {entry} is not a valid key=value; percent-encode it, with a comma as %2C"),
                 );
             }
         }
@@ -39,8 +39,7 @@ pub(super) fn resource(settings: &mut Settings) -> Vec<(String, String)> {
     attributes
 }
 
-/// The service's name in the variables, if they give one: `OTEL_SERVICE_NAME`, otherwise `service.name` in
-/// `OTEL_RESOURCE_ATTRIBUTES`.
+/// The service's name, if a variable gives one: `OTEL_SERVICE_NAME`, otherwise `service.name` in `OTEL_RESOURCE_ATTRIBUTES`.
 pub fn service_name(settings: &mut Settings) -> Option<String> {
     let own = settings.text("OTEL_SERVICE_NAME");
     let is_name = |(key, value): &(String, String)| key == "service.name" && !value.trim().is_empty();
@@ -106,7 +105,7 @@ pub(super) fn pace(settings: &mut Settings, by: &PaceVariables, default: Pace) -
     let queue = count(by.queue).unwrap_or(default.queue);
     let mut batch = count(by.batch).unwrap_or(default.batch.min(queue));
     if batch > queue {
-        let instead = format!("{batch} is more than the {queue} of {}; {queue} is used", by.queue);
+        let instead = format!("{batch} is more than {}, which is {queue}; {queue} is used", by.queue);
         settings.warn(by.batch, instead);
         batch = queue;
     }
@@ -114,9 +113,9 @@ pub(super) fn pace(settings: &mut Settings, by: &PaceVariables, default: Pace) -
     Pace { queue, batch, delay: delay.map_or(default.delay, Duration::from_millis), ..default }
 }
 
-/// `at most 32768 records or 16 MiB of them wait`
+/// `at most 32768 records or 16 MiB queued`
 impl fmt::Display for Pace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} records or {} MiB of them wait", self.queue, self.queue_bytes / 1024 / 1024)
+        write!(f, "at most {} records or {} MiB queued", self.queue, self.queue_bytes / 1024 / 1024)
     }
 }

@@ -101,11 +101,16 @@ fn a_value_unknown_to_the_specification_is_a_fault() {
 #[test]
 fn an_unsupported_value_of_the_specification_is_one_warning() {
     for (name, value, warning) in [
-        ("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; it counts as false"),
-        ("OTEL_SDK_DISABLED", "yes", "\"yes\" is neither true nor false; it counts as false"),
+        ("OTEL_SDK_DISABLED", "1", "\"1\" is neither true nor false; false is used"),
+        ("OTEL_SDK_DISABLED", "yes", "\"yes\" is neither true nor false; false is used"),
         ("OTEL_PROPAGATORS", "tracecontext,B3", "b3 is not supported; tracecontext is used"),
-        ("OTEL_PROPAGATORS", "b3multi,jaeger", "b3multi, jaeger is not supported; tracecontext, baggage, xray is used"),
-        ("OTEL_PROPAGATORS", "none,xray", "none contradicts what stands next to it; xray is used"),
+        (
+            "OTEL_PROPAGATORS",
+            "b3multi,jaeger",
+            &*format!("b3multi and jaeger are not supported; {} used", values::are(&Propagators::default().names())),
+        ),
+        ("OTEL_PROPAGATORS", "none,xray", "none contradicts the other names of the list; xray is used"),
+        ("OTEL_TRACES_EXPORTER", "otlp,none", "none contradicts otlp in the same list; otlp is used"),
         ("OTEL_TRACES_EXPORTER", "otlp,console", "console is not supported; spans are sent by otlp alone"),
         (
             "OTEL_TRACES_EXPORTER",
@@ -120,12 +125,12 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
         (
             "OTEL_LOGS_EXPORTER",
             "otlp",
-            "no destination takes log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+            "no destination accepts log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
         ),
         (
             "OTEL_METRICS_EXPORTER",
             "otlp",
-            "otlp exports no metrics here; the ledger is at /metrics, in Prometheus's format",
+            "otlp is not supported: no metrics are exported; the ledger is at /metrics, in Prometheus's format",
         ),
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",
@@ -137,26 +142,22 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
             "jaeger_remote",
             &*format!("jaeger_remote is not supported; {} is used", Sampler::default()),
         ),
-        (
-            "OTEL_TRACES_SAMPLER_ARG",
-            "junk",
-            &*format!("is not read: the sampler is {}, which takes no argument", Sampler::default()),
-        ),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "0 means no limit, and there is always one here; 60000 is used"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "300000", "300000 is more than 60000, the highest here; 60000 is used"),
+        ("OTEL_TRACES_SAMPLER_ARG", "junk", &*format!("ignored: the sampler {} takes no argument", Sampler::default())),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", "0 means no limit, which is not supported; 60000 is used"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "300000", "300000 is more than the maximum; 60000 is used"),
         (
             "OTEL_BSP_SCHEDULE_DELAY",
             "99999999999999999999",
-            "99999999999999999999 is more than 60000, the highest here; 60000 is used",
+            "99999999999999999999 is more than the maximum; 60000 is used",
         ),
-        ("OTEL_BLRP_MAX_QUEUE_SIZE", "0", "0 is less than 1, the lowest here; the default is used"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "0", "0 is less than the minimum of 1; the default is used"),
         (
             "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
             "40000",
-            "40000 is more than the 32768 of OTEL_BSP_MAX_QUEUE_SIZE; 32768 is used",
+            "40000 is more than OTEL_BSP_MAX_QUEUE_SIZE, which is 32768; 32768 is used",
         ),
-        ("OTEL_RESOURCE_DETECTORS", "gcp", "gcp is not run; ecs, ec2 and eks are, if they are named"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "team=\"a\"", "its entry 1 has quotes, which are part of it"),
+        ("OTEL_RESOURCE_DETECTORS", "gcp", "gcp is not supported and is skipped; use ecs, ec2 or eks"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "team=\"a\"", "entry 1 contains quotes, which become part of it"),
     ] {
         let config = read(&[(name, value)]).unwrap_or_else(|faults| panic!("{name}={value}: {faults}"));
         assert_eq!(config.warnings, [format!("{name}: {warning}")]);

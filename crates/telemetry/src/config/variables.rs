@@ -1,67 +1,67 @@
-//! Every environment variable of OpenTelemetry's specification, and what is done with it here. A variable of this list never
-//! stops a service: if it is not supported, a warning at start says what happens instead. `docs/src/configuration.md` shows the
-//! same list, and a test compares the two.
+//! Every environment variable of OpenTelemetry's specification, and how it is supported here. A variable that is not supported
+//! never keeps a service from starting: a warning says what happens instead. `docs/src/configuration.md` has the same list, and
+//! a test compares the two.
 //!
 //! Sources: [the SDK's variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/) and
 //! [the OTLP exporter's](https://opentelemetry.io/docs/specs/otel/protocol/exporter/), including the deprecated ones.
 
 use settings::Settings;
 
-/// What is done with a variable.
+/// How a variable is supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Support {
-    /// The variable does what the specification says, with what the text adds.
+    /// The variable has the effect that the specification requires; the text adds details.
     Done,
-    /// The variable is not read. The text says what happens instead.
+    /// The variable is not read; the text says what happens instead.
     Ignored,
 }
 
 use Support::{Done, Ignored};
 
-/// Names, with alternatives in braces and `*` for any ending; what is done with them; and how.
+/// Each pattern of names, with alternatives in braces and `*` for any ending; its support; and details.
 #[rustfmt::skip]
 pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
-    ("OTEL_SDK_DISABLED", Done, "any value but `true` and `false` is a warning and means `false`"),
-    ("OTEL_RESOURCE_ATTRIBUTES", Done, "a list that cannot be read is a fault"),
-    ("OTEL_SERVICE_NAME", Done, "before `service.name` in `OTEL_RESOURCE_ATTRIBUTES`"),
-    ("OTEL_RESOURCE_DETECTORS", Done, "`ecs`, `ec2`, `eks`; other SDKs' detectors are a warning and not run; an unknown name is a fault"),
-    ("OTEL_PROPAGATORS", Done, "`b3`, `b3multi`, `jaeger` and `ottrace` are a warning, and the others of the list are used, or the default if there is none; an unknown name is a fault"),
-    ("OTEL_TRACES_SAMPLER", Done, "`jaeger_remote` and `parentbased_jaeger_remote` are a warning, and the default is used; an unknown name is a fault"),
-    ("OTEL_TRACES_SAMPLER_ARG", Done, "a warning if the sampler takes no argument; a ratio that is none is a fault"),
-    ("OTEL_BSP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "a number out of range is a warning with what is used; what is no whole number is a fault"),
-    ("OTEL_BLRP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "as of spans"),
+    ("OTEL_SDK_DISABLED", Done, "any value other than `true` and `false` means `false`, with a warning"),
+    ("OTEL_RESOURCE_ATTRIBUTES", Done, "an invalid list is a fault"),
+    ("OTEL_SERVICE_NAME", Done, "overrides `service.name` in `OTEL_RESOURCE_ATTRIBUTES`"),
+    ("OTEL_RESOURCE_DETECTORS", Done, "`ecs`, `ec2`, `eks`; detectors of other SDKs are skipped with a warning; an unknown name is a fault"),
+    ("OTEL_PROPAGATORS", Done, "`b3`, `b3multi`, `jaeger`, `ottrace` and `xray-lambda` are skipped with a warning, and if the list has no other name, the default is used; an unknown name is a fault"),
+    ("OTEL_TRACES_SAMPLER", Done, "`jaeger_remote` and `parentbased_jaeger_remote` cause a warning, and the default is used; an unknown name is a fault"),
+    ("OTEL_TRACES_SAMPLER_ARG", Done, "ignored with a warning if the sampler takes no argument; an invalid ratio is a fault"),
+    ("OTEL_BSP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "a number out of range causes a warning that gives the value used instead; a value that is not a whole number is a fault"),
+    ("OTEL_BLRP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "as for spans"),
     ("OTEL_ATTRIBUTE_{COUNT_LIMIT,VALUE_LENGTH_LIMIT}", Done, "numbers as above"),
     ("OTEL_SPAN_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT,EVENT_COUNT_LIMIT,LINK_COUNT_LIMIT}", Done, "numbers as above"),
     ("OTEL_{EVENT,LINK}_ATTRIBUTE_COUNT_LIMIT", Done, "numbers as above; links have no attributes here"),
     ("OTEL_LOGRECORD_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT}", Done, "numbers as above"),
-    ("OTEL_TRACES_EXPORTER", Done, "`otlp`, `none`; `console`, `zipkin` and `jaeger` are a warning: spans go where other variables send them; an unknown name is a fault"),
-    ("OTEL_LOGS_EXPORTER", Done, "`otlp`, `none`; `console` is a warning: logs are on standard error anyway; an unknown name is a fault"),
-    ("OTEL_METRICS_EXPORTER", Done, "anything but `none` is a warning: no metrics are exported, and the ledger is at `/metrics`"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}ENDPOINT", Done, "that of a signal is used exactly as it is written; what is no URL is a fault"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}HEADERS", Done, "an entry that cannot be sent is a fault, which does not repeat it"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}TIMEOUT", Done, "at most 60,000; 0, no limit, is a warning and means that"),
+    ("OTEL_TRACES_EXPORTER", Done, "`otlp`, `none`; `console`, `zipkin` and `jaeger` cause a warning, and spans go where other variables send them; an unknown name is a fault"),
+    ("OTEL_LOGS_EXPORTER", Done, "`otlp`, `none`; `console` causes a warning: logs are on standard error anyway; an unknown name is a fault"),
+    ("OTEL_METRICS_EXPORTER", Done, "any value other than `none` causes a warning: no metrics are exported; the ledger is at `/metrics`"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}ENDPOINT", Done, "a signal's own endpoint is used exactly as written; an invalid URL is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}HEADERS", Done, "an entry that cannot be sent is a fault, whose message does not quote it"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}TIMEOUT", Done, "at most 60,000; 0 (no limit) means 60,000, with a warning"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}COMPRESSION", Done, "`gzip`, `none`; an unknown name is a fault"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}PROTOCOL", Done, "`http/protobuf`, `http/json`; `grpc` is a warning: `http/protobuf` is used, at port 4318 if the endpoint has 4317, and at `/v1/traces` or `/v1/logs` if it has no path; an unknown name is a fault"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}INSECURE", Done, "`true`: an endpoint without a scheme is `http://`"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CERTIFICATE", Done, "the CAs to trust instead of the public ones; a file that cannot be used is a fault"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CLIENT_{CERTIFICATE,KEY}", Done, "for TLS in both directions; one without the other, or files that do not belong together, are a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}PROTOCOL", Done, "`http/protobuf`, `http/json`; `grpc` causes a warning, and `http/protobuf` is used: port 4317 becomes 4318, and an endpoint without a path gets `/v1/traces` or `/v1/logs`; an unknown name is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}INSECURE", Done, "with `true`, an endpoint without a scheme is `http://`"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CERTIFICATE", Done, "the CAs to trust instead of the public ones; an unusable file is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_}CLIENT_{CERTIFICATE,KEY}", Done, "for mutual TLS; a certificate without a key, a key without a certificate, or a pair that does not match is a fault"),
     ("OTEL_EXPORTER_OTLP_{SPAN,METRIC}_INSECURE", Ignored, "obsolete; OTEL_EXPORTER_OTLP_INSECURE is read instead"),
     ("OTEL_EXPORTER_OTLP_METRICS_*", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
     ("OTEL_{METRIC,METRICS}_{EXPORT_INTERVAL,EXPORT_TIMEOUT,EXEMPLAR_FILTER}", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
     ("OTEL_EXPORTER_PROMETHEUS_*", Ignored, "no metrics are exported; the ledger is at /metrics, in Prometheus's format"),
-    ("OTEL_EXPORTER_OTLP_PROFILES_*", Ignored, "no profiles are taken"),
-    ("OTEL_PROFILES_EXPORTER", Ignored, "no profiles are taken"),
+    ("OTEL_EXPORTER_OTLP_PROFILES_*", Ignored, "no profiles are collected"),
+    ("OTEL_PROFILES_EXPORTER", Ignored, "no profiles are collected"),
     ("OTEL_EXPORTER_ZIPKIN_*", Ignored, "deprecated; spans are sent by OTLP and to X-Ray"),
-    ("OTEL_EXPORTER_JAEGER_*", Ignored, "removed from the specification; Jaeger takes OTLP, at OTEL_EXPORTER_OTLP_ENDPOINT"),
-    ("OTEL_CONFIG_FILE", Ignored, "the file is not read; the other variables hold"),
-    ("OTEL_EXPERIMENTAL_CONFIG_FILE", Ignored, "the file is not read; the other variables hold"),
-    ("OTEL_ENTITIES", Ignored, "entities are not read; OTEL_RESOURCE_ATTRIBUTES is"),
-    ("OTEL_LOG_LEVEL", Ignored, "RUST_LOG decides what is logged"),
-    ("OTEL_SEMCONV_{STABILITY,EXCEPTION_SIGNAL}_OPT_IN", Ignored, "spans have the stable names"),
-    ("OTEL_EXPERIMENTAL_*", Ignored, "nothing experimental can be switched on"),
+    ("OTEL_EXPORTER_JAEGER_*", Ignored, "removed from the specification; Jaeger accepts OTLP: set OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ("OTEL_CONFIG_FILE", Ignored, "the file is not read; the other variables apply"),
+    ("OTEL_EXPERIMENTAL_CONFIG_FILE", Ignored, "the file is not read; the other variables apply"),
+    ("OTEL_ENTITIES", Ignored, "entities are not read; use OTEL_RESOURCE_ATTRIBUTES"),
+    ("OTEL_LOG_LEVEL", Ignored, "RUST_LOG selects what is logged"),
+    ("OTEL_SEMCONV_{STABILITY,EXCEPTION_SIGNAL}_OPT_IN", Ignored, "spans always have the stable names"),
+    ("OTEL_EXPERIMENTAL_*", Ignored, "there are no experimental features"),
     ("OTEL_INSTRUMENTATION_*", Ignored, "for instrumentation libraries that are not used here"),
-    ("OTEL_RESOURCE_ATTRIBUTES_{POD_NAME,POD_UID,NODE_NAME}", Ignored, "for OTEL_RESOURCE_ATTRIBUTES, into which Kubernetes' operator writes them"),
-    ("OTEL_{NODE,POD}_IP", Ignored, "for OTEL_EXPORTER_OTLP_ENDPOINT, into which Kubernetes' operator writes them"),
+    ("OTEL_RESOURCE_ATTRIBUTES_{POD_NAME,POD_UID,NODE_NAME}", Ignored, "Kubernetes' operator copies the value into OTEL_RESOURCE_ATTRIBUTES, which is read"),
+    ("OTEL_{NODE,POD}_IP", Ignored, "Kubernetes' operator copies the value into OTEL_EXPORTER_OTLP_ENDPOINT, which is read"),
     ("OTEL_{PYTHON,NODE,JAVA,JAVAAGENT,GO,DOTNET,RUBY,PHP,CPP,RUST,JS,ERLANG,ELIXIR,SWIFT,DENO,LAMBDA,AWS,INJECTOR}_*", Ignored, "for another language's SDK or for a platform"),
 ];
 
@@ -70,7 +70,7 @@ pub fn is_known(name: &str) -> bool {
     VARIABLES.iter().any(|(pattern, ..)| matches(pattern, name))
 }
 
-/// Warns of all variables that are set and ignored, with one warning for each line of the list.
+/// Warns of all variables that are set but ignored, with one warning for each line of the list.
 pub(super) fn warn_of_ignored(settings: &mut Settings) {
     let set: Vec<String> = settings.names().map(str::to_owned).collect();
     for (pattern, _, instead) in VARIABLES.iter().filter(|(_, support, _)| *support == Ignored) {
@@ -102,13 +102,13 @@ mod tests {
     use super::super::tests::read;
     use super::*;
 
-    /// A line of the documentation's table for each line of the list.
+    /// The rows of the documentation's table, one for each line of the list.
     fn documented() -> Vec<String> {
-        let of = |(pattern, support, text): &(&str, Support, &str)| {
-            let support = if *support == Done { "done" } else { "ignored, with a warning" };
+        let row = |(pattern, support, text): &(&str, Support, &str)| {
+            let support = if *support == Done { "supported" } else { "ignored with a warning" };
             format!("| `{pattern}` | {support} | {text} |")
         };
-        VARIABLES.iter().map(of).collect()
+        VARIABLES.iter().map(row).collect()
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         assert!(matches("A_*", "A_B") && !matches("A_*", "A_") && !matches("A_*", "B"));
     }
 
-    /// Names of the specification, as a person reads them there.
+    /// Names from the specification, copied by hand.
     const SPECIFICATION: &[&str] = &[
         "OTEL_SDK_DISABLED",
         "OTEL_ENTITIES",
@@ -194,7 +194,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_variable_of_the_specification_stops_a_service() {
+    fn every_variable_of_the_specification_lets_a_service_start() {
         for name in SPECIFICATION {
             assert!(is_known(name), "{name}");
             let value = match *name {
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_one_kind_are_one_warning() {
+    fn variables_of_one_pattern_cause_one_warning() {
         let set = [("OTEL_PYTHON_LOG_LEVEL", "debug"), ("OTEL_NODE_ENABLED", "true"), ("OTEL_GO_X", " ")];
         let warnings = read(&set).unwrap().warnings;
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Which platforms are queried about the machine that the process runs on. Reads the variables that each detector needs; sends
-//! no requests.
+//! The resource detectors that a variable selects. Each one queries a platform about the machine that the process runs on. Reads
+//! the variables that each detector needs; sends no requests.
 
 #[cfg(feature = "honeycomb")]
 pub(crate) mod metadata;
@@ -11,7 +11,7 @@ use settings::Settings;
 use crate::address::Url;
 use crate::values::names;
 
-/// Detectors of other languages' SDKs. What most of them find is known here without a detector.
+/// Detectors of other languages' SDKs. Most of their results are known here without a detector.
 const OTHERS: &[&str] = &[
     "*",
     "all",
@@ -36,7 +36,7 @@ const VARIABLE: &str = "OTEL_RESOURCE_DETECTORS";
 /// EC2's instance metadata, the same on every instance.
 pub(crate) const EC2: &str = "http://169.254.169.254";
 
-/// A platform that may know more about the process than the process itself does, and its settings in the environment.
+/// A platform that has metadata about the process, and its settings in the environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Detector {
     /// The container's metadata endpoint; `None` outside ECS.
@@ -58,7 +58,7 @@ impl Detector {
     }
 }
 
-/// The detectors in the order of the variable: what a later one finds replaces what an earlier one found.
+/// The detectors, in the order of the variable: the result of a later detector replaces that of an earlier one.
 pub(crate) fn read(settings: &mut Settings) -> Vec<Detector> {
     let mut detectors = Vec::new();
     for name in names(settings, VARIABLE).unwrap_or_default() {
@@ -75,11 +75,11 @@ pub(crate) fn read(settings: &mut Settings) -> Vec<Detector> {
             }
             "none" => continue,
             other if OTHERS.contains(&other) => {
-                settings.warn(VARIABLE, format!("{other} is not run; ecs, ec2 and eks are, if they are named"));
+                settings.warn(VARIABLE, format!("{other} is not supported and is skipped; use ecs, ec2 or eks"));
                 continue;
             }
             _ => {
-                settings.fault(VARIABLE, format!("{name:?} is no detector here; give some of ecs, ec2, eks"));
+                settings.fault(VARIABLE, format!("{name:?} is not a known detector; use ecs, ec2 or eks"));
                 continue;
             }
         };
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn no_platform_is_queried_unless_it_is_named() {
+    fn a_platform_is_queried_only_if_the_variable_names_it() {
         let set =
             [("ECS_CONTAINER_METADATA_URI_V4", "http://169.254.170.2/v4/x"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")];
         assert_eq!(of(&set), Ok(Vec::new()));
@@ -127,6 +127,6 @@ mod tests {
     #[test]
     fn an_unknown_detector_is_a_fault_that_lists_the_known_ones() {
         let fault = of(&[("OTEL_RESOURCE_DETECTORS", "ecs,mars")]).unwrap_err();
-        assert_eq!(fault, "OTEL_RESOURCE_DETECTORS: \"mars\" is no detector here; give some of ecs, ec2, eks");
+        assert_eq!(fault, "OTEL_RESOURCE_DETECTORS: \"mars\" is not a known detector; use ecs, ec2 or eks");
     }
 }

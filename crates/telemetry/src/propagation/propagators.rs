@@ -35,6 +35,12 @@ pub fn extract(headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> I
 }
 
 impl Propagators {
+    /// The names of these formats in `OTEL_PROPAGATORS`.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let names = [("tracecontext", self.tracecontext), ("baggage", self.baggage), ("xray", self.xray)];
+        names.into_iter().filter(|(_, is_used)| *is_used).map(|(name, _)| name).collect()
+    }
+
     pub(super) fn extract(self, headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();

@@ -1,5 +1,5 @@
-//! Which spans are made, by their level and target: those down to INFO, unless `TRACE_LEVEL` sets another level. If a span is not
-//! made, its events and children belong to the span around it.
+//! Which spans are created, by their level and target: those from INFO up, unless `TRACE_LEVEL` sets another level. If a span is
+//! not created, its events and children belong to the span around it.
 
 use std::str::FromStr;
 
@@ -13,7 +13,7 @@ use tracing_subscriber::filter::Targets;
 pub(crate) struct SpanLevels(Targets);
 
 impl SpanLevels {
-    /// Reads `TRACE_LEVEL`. A value that names only targets changes nothing for the others.
+    /// Reads `TRACE_LEVEL`. A value that names only targets does not affect other targets.
     pub(crate) fn read(settings: &mut Settings) -> Self {
         settings.parse("TRACE_LEVEL", "a level such as debug, or info,tower_http=debug").unwrap_or_default()
     }
@@ -22,7 +22,7 @@ impl SpanLevels {
         self.0.would_enable(span.target(), span.level())
     }
 
-    pub(super) fn max(&self) -> LevelFilter {
+    pub(crate) fn max(&self) -> LevelFilter {
         self.0.iter().map(|(_, level)| level).chain(self.0.default_level()).max().unwrap_or(LevelFilter::OFF)
     }
 }
@@ -31,9 +31,9 @@ impl FromStr for SpanLevels {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A word that is not a level would count as a target with all its spans, so a typing error would be a silent filter.
+        // The library treats a word that is not a level as a target with all its spans, so a misspelt level would go unnoticed.
         let is_level = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-        // Patterns over spans and fields, which other filters support, would be a target too.
+        // It would also treat a pattern of spans and fields, which other filters support, as a target.
         let is_wrong = |part: &&str| part.contains('[') || (!part.contains('=') && !is_level(part));
         if let Some(part) = text.split(',').map(str::trim).find(is_wrong) {
             return Err(format!("\"{part}\" is neither a level nor target=level"));
