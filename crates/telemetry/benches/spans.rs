@@ -1,9 +1,9 @@
-//! Compares what a span costs: not sampled; sampled, ended and enqueued on three queues; encoded for each kind of destination;
-//! and delivered to the three.
+//! Measures the cost of a span: not sampled; sampled, ended and enqueued on three queues; encoded for each kind of destination;
+//! and delivered to three destinations.
 //!
-//! `cargo bench -p cruddur-telemetry --bench spans`. The destinations are threads of this process, so that a span that is delivered
-//! pays for its receivers too. What `create` measures runs beside the exporters, as it does in a service. The bench fails
-//! where a span was dropped: its figures would be those of another amount of work.
+//! Run it with `cargo bench -p cruddur-telemetry --bench spans`. The destinations are threads of this process, so the cost of a
+//! delivered span includes that of its receivers. `create` runs while the exporters work, as in a service. The bench fails if a
+//! span was dropped, because less work would then have been measured.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -20,9 +20,9 @@ use telemetry::span::SpanExt;
 use telemetry::{Config, Telemetry};
 use tracing::Span;
 
-/// Spans between two moments at which every queue is empty: a quarter of what a queue takes.
+/// The number of spans that are created before waiting until every queue is empty: a quarter of a queue's bound.
 const BURST: u64 = 8_192;
-/// A burst that is not delivered by then never is.
+/// How long to wait for a burst to be delivered.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,8 +42,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         group.bench_function(name, |bencher| bencher.iter(|| encoder.encode(&batch)));
     }
     for (name, batch) in [
-        ("write 512 that are alike as X-Ray's documents", &batch),
-        ("write 512 that are not as X-Ray's documents", &unlike),
+        ("write 512 similar spans as X-Ray documents", &batch),
+        ("write 512 dissimilar spans as X-Ray documents", &unlike),
     ] {
         group.bench_function(name, |bencher| bencher.iter(|| batch.documents()));
     }
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// The span that all of them measure: three fields and two attributes.
+/// The span that is measured: three fields and two attributes.
 fn span() {
     let span =
         tracing::info_span!("activities", otel.kind = "client", app.route = "/api/activities", app.cached = false);
@@ -77,7 +77,7 @@ fn span() {
     });
 }
 
-/// The time that `spans` take, burst by burst; what the exporters have left to do after each is not counted.
+/// The time that it takes to create `spans`, in bursts, without the time that the exporters need after each burst.
 fn create(telemetry: &Telemetry, spans: u64) -> Duration {
     let (mut left, mut took) = (spans, Duration::ZERO);
     while left > 0 {
@@ -99,7 +99,7 @@ fn settle(telemetry: &Telemetry) {
     }
 }
 
-/// A request's span, sampled or not as its caller decided.
+/// A request's span, sampled if its caller's flags say so.
 fn root(flags: &'static str) -> Result<Span, Box<dyn std::error::Error>> {
     let traceparent = format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-{flags}");
     let headers = HeaderMap::from_iter([(
@@ -130,27 +130,27 @@ fn install() -> Result<Telemetry, Box<dyn std::error::Error>> {
         ("HONEYCOMB_API_ENDPOINT", &honeycomb),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
         ("AWS_XRAY_DAEMON_ADDRESS", &daemon),
-        // The end of a burst shall not be a wait for more.
+        // The last spans of a burst must not wait for more.
         ("OTEL_BSP_SCHEDULE_DELAY", "1"),
     ]);
     let config = Config::read(&mut settings);
     Ok(settings.finish(config)?.install("bench")?)
 }
 
-/// Takes every export; its URL.
+/// Starts a collector that accepts every export, and returns its URL.
 fn collector() -> io::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let url = format!("http://{}", listener.local_addr()?);
     thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || answer(&stream));
+            thread::spawn(move || respond(&stream));
         }
     });
     Ok(url)
 }
 
-/// Answers 200 to each request of a connection, until its end.
-fn answer(mut stream: &TcpStream) -> Option<()> {
+/// Responds 200 to each request of a connection, until the connection ends.
+fn respond(mut stream: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let (mut length, mut line) = (0, String::new());
@@ -168,7 +168,7 @@ fn answer(mut stream: &TcpStream) -> Option<()> {
     }
 }
 
-/// Takes every datagram; its address.
+/// Starts a daemon that receives every datagram, and returns its address.
 fn daemon() -> io::Result<String> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = socket.local_addr()?.to_string();

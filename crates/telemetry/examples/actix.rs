@@ -1,5 +1,5 @@
-//! A service of actix-web that is traced: a SERVER span for each request, a span of its own below it, and the ledger.
-//! Sends nothing unless a variable names a destination.
+//! A traced actix-web service: a SERVER span for each request, the handler's own span below it, and the ledger as JSON. Sends
+//! nothing unless a variable names a destination.
 //!
 //! ```sh
 //! OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 cargo run -p cruddur-telemetry --features actix --example actix
@@ -25,14 +25,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .route("/health/telemetry", web::get().to(ledger))
     };
     HttpServer::new(app).workers(1).bind((Ipv4Addr::LOCALHOST, 8080))?.run().await?;
-    // What is queued is lost without it: the server ends by Ctrl-C, and the process after that.
+    // Ctrl-C has ended the server. Without this call, spans that are still queued would be lost.
     telemetry.shutdown();
     Ok(())
 }
 
 async fn roll(sides: web::Path<u16>) -> HttpResponse {
     let sides = sides.into_inner();
-    // The work has a name, and its parts are attributes: a name with a number in it is another name each time.
+    // The name is constant, and details are attributes: a name that contains a number would be different each time.
     let span = tracing::info_span!("roll", dice.sides = sides);
     let rolled = span.in_scope(|| rand::random_range(1..=sides.max(1)));
     span.set("dice.rolled", rolled);

@@ -1,5 +1,5 @@
-//! Any other program: what it serves is a SERVER span that continues the caller's trace, what it asks of others a CLIENT
-//! span, whose headers carry the trace on. Opens no socket of its own. Without a destination the ids are made all the same.
+//! A program without a web framework. A SERVER span continues the trace of an incoming request, and a CLIENT span propagates
+//! the trace in the headers of an outgoing one. Opens no socket. Ids are created even without a destination.
 //!
 //! ```sh
 //! cargo run -p cruddur-telemetry --example plain --no-default-features
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut headers = HeaderMap::new();
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     headers.insert("traceparent", HeaderValue::from_static(traceparent));
-    println!("the request brought  traceparent: {traceparent}");
+    println!("the incoming request has  traceparent: {traceparent}");
     for peer in [Ipv4Addr::LOCALHOST, Ipv4Addr::new(192, 0, 2, 1)] {
         serve(&headers, peer.into());
     }
@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Serves one request of `peer`. By the default trust, a caller on this machine is continued and a stranger is linked.
+/// Serves one request of `peer`. With the default trust, the trace of a caller on this machine is continued, and that of any
+/// other caller is linked.
 fn serve(headers: &HeaderMap, peer: IpAddr) {
     let incoming = extract(headers, &Trust::default(), Some(peer));
     let request = ServerRequest {
@@ -43,7 +44,7 @@ fn serve(headers: &HeaderMap, peer: IpAddr) {
     };
     let server = server_span(&request, &incoming);
     let client = client_span(&server, "GET", "https", "ledger.example", "/months/may");
-    println!("from {peer}, the next request carries");
+    println!("if it comes from {peer}, the outgoing request has");
     for (name, value) in outgoing(&client) {
         println!("  {name}: {value}");
     }

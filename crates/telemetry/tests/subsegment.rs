@@ -1,4 +1,4 @@
-//! What is said by hand arrives where a daemon would be: the datagrams of a process that installs telemetry as a service does.
+//! Segments made by hand reach the daemon: reads the datagrams of a process that installs telemetry like a service.
 
 use std::io;
 use std::net::UdpSocket;

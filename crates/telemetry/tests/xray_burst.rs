@@ -1,5 +1,5 @@
-//! A burst of spans to a receiver with the X-Ray daemon's socket buffer. A process of its own, because telemetry is installed
-//! once in a process.
+//! Sends bursts of spans to a receiver that has the X-Ray daemon's socket buffer. Runs in a separate process, because telemetry
+//! can be installed only once in a process.
 
 #![expect(clippy::unwrap_used, reason = "the whole crate is a test")]
 
@@ -16,11 +16,11 @@ use telemetry::propagation::Incoming;
 const BURST: usize = 512;
 const HEADER: &[u8] = b"{\"format\": \"json\", \"version\": 1}\n";
 
-/// Three times, 512 requests that end at once, and 512 calls in one request: all of them arrive. The receiver has the buffer that
-/// the kernel gives to every socket, as the daemon's has, and begins to read when the burst is made.
+/// Three times, 512 requests end together, and then 512 calls within one request: every span arrives. Like the daemon, the
+/// receiver has the kernel's default socket buffer. It starts to read when the whole burst has been created.
 #[test]
 fn a_burst_of_512_spans_reaches_a_daemon_whole() {
-    // The schema is compiled now, not while the receiver should read.
+    // Compiles the schema now, and not while the receiver should read.
     assert!(xray_schema::read(b"{}").is_err());
     let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut settings = Settings::from_pairs(&[
@@ -69,7 +69,7 @@ fn request() -> tracing::Span {
     server_span(&request, &Incoming::default())
 }
 
-/// The ids of what arrives, until that are so many or nothing more comes.
+/// The ids of the spans that arrive, until there are `expected` ones or no more arrive.
 fn receive(daemon: &UdpSocket, expected: usize) -> BTreeSet<String> {
     daemon.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let (mut buffer, mut ids) = (vec![0; 65_536], BTreeSet::new());

@@ -1,7 +1,7 @@
-//! Whatever a peer claims about its client is believed or not, without a panic: claims of an untrusted peer change nothing, no address is
-//! invented, and a client that is written for the next service is read there as the same.
+//! Resolves the client of a request with any forwarding headers, without a panic. The headers of an untrusted peer change
+//! nothing, the result is always valid, and the next service reads the same client from the headers that it receives.
 //!
-//! Each line of the input is the value of a header, in the order of `NAMES` and around again.
+//! Each line of the input is the value of a header. The names are those of `NAMES`, in order and repeated.
 
 #![no_main]
 
@@ -39,11 +39,11 @@ fn connected() -> Client<'static> {
 fn check(headers: &HeaderMap, trust: &Trust) {
     for client in [connected().resolve(headers, trust), connected().resolve_behind(headers, trust)] {
         if !trust.trusts(connected().address) {
-            assert_eq!(client, connected(), "an untrusted peer is believed");
+            assert_eq!(client, connected(), "an untrusted peer's headers were used");
         }
         assert_eq!(client.address, client.address.to_canonical());
         assert!(matches!(client.scheme, "http" | "https"));
-        let host = client.host.as_deref().expect("the connection's own, at least");
+        let host = client.host.as_deref().expect("at least the connection's own host");
         let is_written = |byte: u8| byte.is_ascii_graphic() && !b"\"\\/?#@,".contains(&byte);
         assert!(!host.is_empty() && host.bytes().all(is_written), "{host}");
         let node = match client.address {
@@ -57,10 +57,10 @@ fn check(headers: &HeaderMap, trust: &Trust) {
             ("x-forwarded-host", host.to_owned()),
             ("forwarded", format!("for={node};host=\"{host}\";proto={}", client.scheme)),
         ] {
-            next.insert(HeaderName::from_static(name), HeaderValue::try_from(text).expect("it is written as a header"));
+            next.insert(HeaderName::from_static(name), HeaderValue::try_from(text).expect("a valid header"));
         }
         let near: Trust = "10.0.0.1".parse().expect("an address");
-        assert_eq!(connected().resolve(&next, &near), client, "the next service believes another client");
-        assert_eq!(connected().resolve_behind(&next, &near), client, "the next service believes another client");
+        assert_eq!(connected().resolve(&next, &near), client, "the next service finds a different client");
+        assert_eq!(connected().resolve_behind(&next, &near), client, "the next service finds a different client");
     }
 }

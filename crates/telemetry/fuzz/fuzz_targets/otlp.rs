@@ -1,4 +1,4 @@
-//! Any bytes are spans or malformed, in both encodings; each span has ids and stays within its bounds.
+//! Reads any bytes as spans in both encodings, without a panic. Each span has valid ids and stays within its bounds.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever a page sends is read or refused without a panic, and what is taken of it stays within its bounds.
+//! Relays any request of a page, or refuses it, without a panic. The accepted spans stay within their bounds.
 
 #![no_main]
 
@@ -9,12 +9,12 @@ use telemetry::relay::{Encoding, Relay};
 
 fuzz_target!(|input: &[u8]| {
     let relay = Relay::new(["page"]);
-    // When a span's times may be small numbers.
+    // Early, so that small numbers are valid times of spans.
     let now = UNIX_EPOCH + Duration::from_secs(60 * 60);
     for encoding in [Encoding::Json, Encoding::Protobuf] {
-        if let Ok(taken) = relay.read(encoding, input, now, |_, _| true) {
-            assert!(taken.accepted() <= 512);
-            assert!(taken.total_rejected() == 0 || !taken.response(encoding).is_empty());
+        if let Ok(batch) = relay.read(encoding, input, now, |_, _| true) {
+            assert!(batch.accepted() <= 512);
+            assert!(batch.total_rejected() == 0 || !batch.response(encoding).is_empty());
         }
     }
 });

@@ -1,4 +1,4 @@
-//! Any bytes are sampling rules or an error; every request finds one rule, which matches it, and no pattern makes that slow.
+//! Parses any bytes as sampling rules, without a panic. Every request finds a rule that matches it, and no pattern is slow.
 
 #![no_main]
 

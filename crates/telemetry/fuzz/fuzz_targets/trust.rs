@@ -1,7 +1,7 @@
-//! Any text is trust or an error, spaces around networks mean nothing, no peer makes a verdict panic, and who is named by
-//! an address is continued.
+//! Parses any text as trust, without a panic. Spaces around networks are ignored. No peer causes a panic, and the trace of a
+//! peer whose address is listed is continued.
 //!
-//! The first line of the input is the trust, each further one the address of a peer.
+//! The first line of the input is the trust, each further line the address of a peer.
 
 #![no_main]
 
@@ -18,7 +18,7 @@ fuzz_target!(|input: &[u8]| {
     let mut lines = text.split('\n');
     let line = lines.next().unwrap_or_default();
     let Ok(trust) = line.parse::<Trust>() else { return };
-    let spaced: Trust = line.replace(',', " , ").parse().expect("spaces mean nothing");
+    let spaced: Trust = line.replace(',', " , ").parse().expect("spaces are ignored");
     assert_eq!(spaced, trust);
     let headers =
         HeaderMap::from_iter([(http::header::HeaderName::from_static("traceparent"), HeaderValue::from_static(VALID))]);
@@ -27,20 +27,20 @@ fuzz_target!(|input: &[u8]| {
         check(&headers, peer);
     }
     for peer in line.split(',').filter_map(|network| network.trim().parse::<IpAddr>().ok()) {
-        assert_eq!(extract(&headers, &trust, Some(peer)), extract(&headers, &Trust::ALWAYS, None), "{peer} is named");
+        assert_eq!(extract(&headers, &trust, Some(peer)), extract(&headers, &Trust::ALWAYS, None), "{peer} is listed");
     }
 });
 
-/// Every network that holds `peer`, written with each prefix, continues it.
+/// Checks that trust in any network that contains `peer` continues the peer's trace.
 fn check(headers: &HeaderMap, peer: IpAddr) {
     let prefixes = match (peer, peer.to_canonical()) {
         (IpAddr::V4(_), _) => 0..=32,
-        // A wider network than that of all IPv4 addresses is one of IPv6.
+        // A network wider than all IPv4 addresses is an IPv6 network.
         (IpAddr::V6(_), IpAddr::V4(_)) => 96..=128,
         (IpAddr::V6(_), IpAddr::V6(_)) => 0..=128,
     };
     for prefix in prefixes {
-        let trust: Trust = format!("{peer}/{prefix}").parse().expect("it is a network");
+        let trust: Trust = format!("{peer}/{prefix}").parse().expect("a valid network");
         let incoming = extract(headers, &trust, Some(peer));
         assert_eq!(incoming, extract(headers, &Trust::ALWAYS, None), "{peer}/{prefix}");
     }

@@ -1,6 +1,6 @@
-//! Whatever the environment holds is read or refused without a panic, and what is refused is named: a bad value costs that variable alone.
+//! Reads any environment, without a panic. Every fault names a variable that is set.
 //!
-//! Each line of the input is the value of a variable, in the order of `NAMES`; an empty line leaves its variable unset.
+//! Each line of the input is the value of a variable, in the order of `NAMES`. An empty line leaves its variable unset.
 
 #![no_main]
 
@@ -52,7 +52,7 @@ fuzz_target!(|input: &[u8]| {
     let _ = (config.destinations(), config.rules_file(), config.log_records());
     if let Err(faults) = settings.finish(config) {
         let faults = faults.to_string();
-        assert!(NAMES.iter().any(|name| faults.contains(name)), "no variable is named: {faults}");
-        assert!(pairs.iter().any(|(name, _)| faults.contains(name)), "an unset variable is at fault: {faults}");
+        assert!(NAMES.iter().any(|name| faults.contains(name)), "the fault names no variable: {faults}");
+        assert!(pairs.iter().any(|(name, _)| faults.contains(name)), "the fault names an unset variable: {faults}");
     }
 });
