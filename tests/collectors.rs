@@ -1,5 +1,5 @@
-//! Collectors as they occur in practice: behind a private CA, with mutual TLS, and servers that answer a batch with a success that
-//! is not an OTLP response.
+//! Collectors as they occur in practice: behind a private CA, with mutual TLS, and servers that answer a batch with a success
+//! that is not an OTLP response.
 
 use crate::support::Folder;
 use crate::support::certificate::Authority;
@@ -116,7 +116,7 @@ fn a_success_that_is_not_an_otlp_response_delivers_nothing() {
         let ended = backend(&[(ENDPOINT, &page.url), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
         let ledger = ledger(&ended);
         assert!(ledger.contains("= 0 delivered + 0 queued") && ledger.contains(" unconfirmed)"), "{what}: {ledger}");
-        let reason = format!("answered 200 OK with {what}, which is no response of OTLP");
+        let reason = format!("responded 200 OK with {what}, which is not an OTLP response");
         assert!(ledger.contains(&reason), "{what}: {ledger}");
     }
 }
@@ -138,6 +138,6 @@ fn a_message_without_rejections_is_one_warning_and_loses_nothing() {
     let collector = Honeycomb::troubled("", Trouble::Warns);
     let ended = backend(&[(ENDPOINT, &collector.url), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")]);
     assert!(ledger(&ended).ends_with(" delivered + 0 queued + 0 dropped"), "{}", ended.errors);
-    let warning = "took all, with a warning: the dataset is nearly full";
+    let warning = "accepted the batch with a warning: the dataset is nearly full";
     assert_eq!(ended.errors.matches(warning).count(), 1, "{}", ended.errors);
 }

@@ -1,5 +1,5 @@
-//! `cruddur doctor` against a right key, wrong ones of every kind, dead destinations and a dead database: one line per check, with
-//! the fix, and exit code 1 if something will not work.
+//! `cruddur doctor` against a right key, wrong ones of every kind, dead destinations and a dead database: one line per check,
+//! with the fix, and exit code 1 if something will not work.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -101,7 +101,7 @@ fn a_separate_endpoint_for_log_records_is_checked() {
     let report = doctor(&[own[0], own[1], own[2], (logs, "http://127.0.0.1:9/v1/logs"), ("OTEL_LOG_LEVEL", "info")]);
     assert_eq!((report.wrong(), report.code), (vec!["otlp log record"], 1));
     let (_, detail) = report.of("otlp log record");
-    assert!(detail.contains("127.0.0.1:9") && detail.contains("did not answer"), "{detail}");
+    assert!(detail.contains("127.0.0.1:9") && detail.contains("did not respond"), "{detail}");
     assert!(
         report.checks.iter().any(|(_, _, detail)| detail == "OTEL_LOG_LEVEL: ignored: RUST_LOG decides what is logged")
     );
@@ -364,14 +364,14 @@ fn a_foreign_server_at_a_collectors_address_is_named() {
     let grpc = server(b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64");
     for scheme in ["http", "https"] {
         let detail = of(&format!("{scheme}://{grpc}"));
-        assert!(detail.starts_with(&format!("{grpc} speaks HTTP/2 alone, as a port of gRPC does (4317)")), "{detail}");
+        assert!(detail.starts_with(&format!("{grpc} speaks only HTTP/2, like a gRPC port (4317)")), "{detail}");
     }
     let plain = Honeycomb::start("");
     let detail = of(&plain.url.replace("http://", "https://"));
     assert!(detail.contains("speaks HTTP without TLS; give its address with http://"), "{detail}");
     let page = Honeycomb::troubled("", Trouble::Answers("text/html", "<!doctype html>"));
     let detail = of(&page.url);
-    assert!(detail.contains("answered 200 OK with a web page (text/html), which is no response of OTLP"), "{detail}");
+    assert!(detail.contains("responded 200 OK with a web page (text/html), which is not an OTLP response"), "{detail}");
     let Some(authority) = Authority::make() else { return };
     let encrypted = Honeycomb::encrypted("", authority.server(false));
     let detail = of(&encrypted.url.replace("https://", "http://"));

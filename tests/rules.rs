@@ -304,7 +304,7 @@ fn services_sample_by_the_viewers_rules() {
         "frontend-proxy: xray on: udp {xray} (by AWS_XRAY_DAEMON_ADDRESS; sampler xray (central at http://{xray}, else 1 a second and 5 %)"
     );
     assert!(ended.errors.contains(&named), "{}", ended.errors);
-    assert!(ended.errors.contains("3 sampling rules came from http://127.0.0.1:"), "{}", ended.errors);
+    assert!(ended.errors.contains("received 3 sampling rules from http://127.0.0.1:"), "{}", ended.errors);
 }
 
 #[test]
@@ -331,7 +331,7 @@ fn local_rules_apply_if_no_daemon_answers() {
     }
     let ended = cruddur.stop();
     assert!(ended.errors.contains(&format!("sampler xray (central at http://{closed}, else /")), "{}", ended.errors);
-    let complaint = format!("no sampling rules: http://{closed}/GetSamplingRules did not answer");
+    let complaint = format!("no sampling rules: http://{closed}/GetSamplingRules did not respond");
     assert_eq!(ended.errors.matches(&complaint).count(), 2, "each service logs it once: {}", ended.errors);
 }
 

@@ -1,5 +1,5 @@
-//! X-Ray's own OTLP endpoint, before a fake of AWS that checks every signature. Spans arrive with credentials from every supported
-//! source, refusals are counted and reported in AWS's words, and no output contains a secret.
+//! X-Ray's own OTLP endpoint, before a fake of AWS that checks every signature. Spans arrive with credentials from every
+//! supported source, refusals are counted and reported in AWS's words, and no output contains a secret.
 
 use std::fs;
 use std::time::Duration;
@@ -311,5 +311,5 @@ fn the_doctor_checks_that_x_ray_accepts_a_span() {
     let checks = doctor(&unreachable);
     let (name, status, detail) = checks.last().unwrap();
     assert_eq!((name.as_str(), status.as_str()), ("xray-otlp credentials", "wrong"));
-    assert!(detail.starts_with("the container's endpoint: the metadata endpoint did not answer"), "{detail}");
+    assert!(detail.starts_with("the container's endpoint: the metadata endpoint did not respond"), "{detail}");
 }

@@ -1,5 +1,5 @@
-//! What every destination has: a name, settings that turn it on or off, an exporter and a probe. The modules above this one know
-//! destinations only by this.
+//! The interface of a destination: a name, settings that turn it on or off, an exporter and a probe. Modules outside this
+//! folder use destinations only through it.
 
 use std::fmt;
 use std::io;
@@ -12,12 +12,12 @@ use crate::pipeline::{Pace, Queue};
 use crate::probe::Report;
 use crate::resource::Resource;
 
-/// Variables for a child process; `None` stands for a variable that must be unset.
+/// Variables for a child process; `None` means that the variable must be unset.
 pub(crate) type Variables = Vec<(&'static str, Option<String>)>;
 
 /// A destination that is on, with its settings.
 pub(crate) trait Destination: fmt::Debug + Send {
-    /// Reads the settings. `otlp` has the variables of OTLP, which may mean this destination.
+    /// Reads the settings. `otlp` has the variables of OTLP, which may name this destination.
     fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Self>
     where
         Self: Sized;
@@ -30,7 +30,8 @@ pub(crate) trait Destination: fmt::Debug + Send {
         self.address()
     }
 
-    /// What the service identifies itself with, without secrets, to follow the name of a variable.
+    /// How the service identifies itself, without secrets. Printed after the name of the variable that turned the destination
+    /// on.
     fn identity(&self) -> String {
         String::new()
     }
@@ -45,14 +46,14 @@ pub(crate) trait Destination: fmt::Debug + Send {
         None
     }
 
-    /// The destination's own variables, if some of OTLP's turned it on. `None` if its own variables cannot express the same: a
-    /// child process must then keep OTLP's.
+    /// The destination's own variables that replace those of OTLP, if these turned it on. `None` if its own variables cannot
+    /// express the same settings: a child process must then keep OTLP's.
     fn own_variables(&self) -> Option<Variables> {
         Some(Vec::new())
     }
 
-    /// The variables with which OTLP's, which turned this destination on, can turn on another one for spans. `None` if they
-    /// cannot: they name the place where spans go.
+    /// The variables that keep this destination as it is when OTLP's variables, which turned it on, name another collector of
+    /// spans. `None` if that is impossible, because OTLP's variables give this destination's address for spans.
     fn variables_beside(&self) -> Option<Variables> {
         None
     }
@@ -67,7 +68,7 @@ pub(crate) trait Destination: fmt::Debug + Send {
     fn probe(&self, report: &mut Report);
 }
 
-/// What the exporters of every destination need.
+/// What every exporter needs to start.
 pub(crate) struct Start<'a> {
     pub(crate) resource: &'a Resource,
     /// The pace of spans.
@@ -93,21 +94,21 @@ pub(crate) enum Switch<T> {
 }
 
 impl<T> Switch<T> {
-    /// Off, because `variable` is not set, or because it is invalid, which is a separate fault.
+    /// Off, because `variable` is not set or is invalid. An invalid value is a separate fault.
     pub(crate) fn unset(settings: &Settings, variable: &str) -> Self {
-        let is = if settings.is_wrong(variable) { "is wrong" } else { "is not set" };
+        let is = if settings.is_wrong(variable) { "is invalid" } else { "is not set" };
         Self::Off(format!("{variable} {is}"))
     }
 }
 
-/// A destination before its settings are read: its line in the list of destinations.
+/// A destination before its settings are read; an entry of the list of destinations.
 #[derive(Debug)]
 pub(crate) struct Kind {
     pub(crate) owner: Owner,
     /// The feature of this crate that has the exporter.
     pub(crate) feature: &'static str,
     pub(crate) is_built: bool,
-    /// How surely the variables of OTLP for a signal mean this destination.
+    /// This destination's claim to a signal, by the variables of OTLP.
     pub(crate) claim: fn(&SignalSettings) -> OwnershipClaim,
     pub(crate) read: fn(&mut Settings, &OtlpVariables) -> Switch<Box<dyn Destination>>,
 }

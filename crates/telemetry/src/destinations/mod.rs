@@ -1,4 +1,4 @@
-//! Where telemetry goes. Each folder has one destination: its settings, its exporter and its probe, behind
+//! The destinations of spans and log records. Each folder has one destination: its settings, its exporter and its probe, behind
 //! [`Destination`](destination::Destination). A new destination is a folder, its `mod` line, and its line in [`KINDS`].
 //! Destinations know the pipeline; the pipeline knows no destination.
 
@@ -40,7 +40,7 @@ pub(crate) fn read(settings: &mut Settings, logs: bool) -> Vec<Configured> {
     KINDS.iter().map(|kind| Configured { kind, switch: (kind.read)(settings, &otlp) }).collect()
 }
 
-/// The variables of OTLP, with the destination that each signal's mean.
+/// The variables of OTLP, with the destination that each signal's variables name.
 fn variables(settings: &mut Settings, logs: bool) -> OtlpVariables {
     let mut otlp = OtlpVariables::read(settings, logs);
     for signal in [&mut otlp.traces, &mut otlp.logs] {
@@ -70,7 +70,7 @@ impl Configured {
         self.switch = Switch::Off(reason.to_owned());
     }
 
-    /// Leaves only log records, if the destination receives any.
+    /// Turns the destination off for spans. It stays on for log records if it receives any.
     pub(crate) fn turn_spans_off(&mut self, reason: &str) {
         let switch = std::mem::replace(&mut self.switch, Switch::Off(reason.to_owned()));
         match switch {

@@ -1,4 +1,4 @@
-//! Stands in for a destination's exporter and probe in a build without its feature.
+//! Replaces a destination's exporter and probe in a build without its feature.
 
 use std::io;
 

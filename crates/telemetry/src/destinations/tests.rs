@@ -1,4 +1,4 @@
-//! Which destination the variables mean, and what is sent there.
+//! The destination that the variables select for each signal, and its settings.
 
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ fn a_honeycomb_key_and_a_collector_are_two_destinations() {
 }
 
 #[test]
-fn honeycombs_headers_in_otlps_variables_mean_honeycomb() {
+fn honeycombs_headers_in_otlps_variables_select_honeycomb() {
     let found = read(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.eu1.honeycomb.io:443"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=a%20b"),
@@ -101,12 +101,12 @@ fn honeycombs_headers_in_otlps_variables_mean_honeycomb() {
 #[test]
 fn a_fault_of_a_header_names_its_entry() {
     let fault = |headers: &str| read(&[("OTEL_EXPORTER_OTLP_HEADERS", headers)]).unwrap_err();
-    assert!(fault("a=1,b=%zz").contains("its entry 2 has a % before what is no byte"));
-    assert!(fault("a=").contains("its entry 1 is not a name=value pair"));
+    assert!(fault("a=1,b=%zz").contains("entry 2 is not valid percent-encoding"));
+    assert!(fault("a=").contains("entry 1 is not a valid name=value pair"));
 }
 
 #[test]
-fn of_two_headers_with_one_name_the_last_is_sent() {
+fn the_last_of_two_headers_with_the_same_name_is_sent() {
     for name in ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"] {
         let pairs = [("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"), (name, "a=1, b=2 ,A=%33")];
         let found = read(&pairs).unwrap();
@@ -118,7 +118,7 @@ fn of_two_headers_with_one_name_the_last_is_sent() {
 }
 
 #[test]
-fn a_header_that_describes_the_body_is_the_exporters_own() {
+fn only_the_exporter_sets_headers_that_describe_the_body() {
     for name in ["content-length", "Content-Type", "CONTENT-ENCODING", "transfer-encoding"] {
         let headers = format!("{name}=3,a=1");
         let pairs =
@@ -191,7 +191,7 @@ fn grpc_becomes_http_at_the_port_and_path_of_http() {
         "https://collector:4318/v1/traces, http/protobuf, gzip"
     );
     let both = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (BASE, "http://localhost:4317")];
-    assert_eq!(url(&both), "http://localhost:4317/v1/traces, http/json", "the signal's own protocol holds");
+    assert_eq!(url(&both), "http://localhost:4317/v1/traces, http/json", "the signal's own protocol takes precedence");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn quotes_in_a_value_are_one_fault() {
 }
 
 #[test]
-fn headers_go_only_to_the_address_that_they_were_given_for() {
+fn headers_go_only_to_the_address_for_which_they_were_given() {
     let found = read(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://api.honeycomb.io"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "x-honeycomb-team=k"),

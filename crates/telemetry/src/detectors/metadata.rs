@@ -1,5 +1,6 @@
-//! The HTTP client for a platform's metadata: a container's, an instance's. All requests of one client take two seconds at most. A
-//! response of more than 64 KiB or a redirect counts as none. Uses no proxy, because these addresses exist only on this machine.
+//! The HTTP client for a platform's metadata: a container's, an instance's. All requests of one client take two seconds at
+//! most. A response of more than 64 KiB or a redirect counts as none. Uses no proxy, because these addresses exist only on this
+//! machine.
 
 use std::time::{Duration, Instant};
 
@@ -58,10 +59,10 @@ impl MetadataClient {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = request.body(()).map_err(|error| error.to_string())?;
         let request = request.with_agent(&self.agent).configure().timeout_global(Some(left)).build();
-        let mut response = request.run().map_err(|error| format!("the metadata endpoint did not answer: {error}"))?;
+        let mut response = request.run().map_err(|error| format!("the metadata endpoint did not respond: {error}"))?;
         let status = response.status();
         if !status.is_success() {
-            return Err(format!("the metadata endpoint answered {status}"));
+            return Err(format!("the metadata endpoint responded {status}"));
         }
         let body = response.body_mut().with_config().limit(LONGEST).read_to_vec();
         body.map_err(|error| format!("the metadata endpoint's answer cannot be read: {error}"))

@@ -1,6 +1,6 @@
 //! Queries the platform about the process: ECS and EC2 over HTTP, Kubernetes through the pod's files, each only if
-//! `OTEL_RESOURCE_DETECTORS` names it, and once, at start. Reads no variable. Does not detect `k8s.cluster.name`, which only EKS'
-//! own API reports, nor a container's id under version 2 of cgroups, which hides it from the container.
+//! `OTEL_RESOURCE_DETECTORS` names it, and once, at start. Reads no variable. Does not detect `k8s.cluster.name`, which only
+//! EKS' own API reports, nor a container's id under version 2 of cgroups, which hides it from the container.
 //!
 //! Sources: [ECS](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html),
 //! [EC2](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html), and the conventions for the
@@ -195,16 +195,16 @@ mod tests {
         assert_eq!(detect(&Detector::Eks(None)).unwrap_err(), "KUBERNETES_SERVICE_HOST is not set");
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = detect(&Detector::Ec2(format!("http://{free}").parse().unwrap())).unwrap_err();
-        assert!(error.starts_with("the metadata endpoint did not answer"), "{error}");
+        assert!(error.starts_with("the metadata endpoint did not respond"), "{error}");
     }
 
     #[test]
     fn an_unusable_response_finds_nothing() {
         let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
         let cases: [(&'static str, String, &str); 5] = [
-            ("404 Not Detected", String::new(), "answered 404"),
+            ("404 Not Detected", String::new(), "responded 404"),
             // ureq reads the head of a redirect like any other.
-            ("302 Found", elsewhere.to_string(), "answered 302"),
+            ("302 Found", elsewhere.to_string(), "responded 302"),
             ("200 OK", " ".repeat(70_000), "cannot be read"),
             ("200 OK", "<html>".to_owned(), "is not JSON"),
             ("200 OK", "{}".to_owned(), "names no task"),

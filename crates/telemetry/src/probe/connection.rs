@@ -1,4 +1,4 @@
-//! Checks of an address, whatever is there.
+//! Checks whether any server can be reached at an address.
 
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -21,19 +21,19 @@ pub fn get(url: &Url) -> Result<u16, String> {
         .get(url.as_str())
         .call()
         .map(|response| response.status().as_u16())
-        .map_err(|error| format!("{url} did not answer: {}", explain(&error)))
+        .map_err(|error| format!("{url} did not respond: {}", explain(&error)))
 }
 
-/// The addresses of a host's name.
+/// The addresses of a host name.
 pub(crate) fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let host = host.trim_matches(['[', ']']);
     match (host, port).to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(format!("{host} is not known ({error}); check its spelling and this machine's DNS")),
+        Err(error) => Err(format!("cannot resolve {host}: {error}; check its spelling and this machine's DNS")),
     }
 }
 
-/// Connects to one of a host's addresses, within two seconds each.
+/// Connects to one of a host's addresses, with two seconds for each.
 pub(crate) fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
     let mut problem = format!("{host} has no address");
     for address in resolve(host, port)? {
@@ -41,7 +41,7 @@ pub(crate) fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
             Ok(_) => return Ok(address),
             Err(error) => {
                 problem = format!(
-                    "{address} does not take a connection ({error}); is it running, and does a firewall stand between?"
+                    "cannot connect to {address}: {error}; check that the server is running and that no firewall blocks it"
                 );
             }
         }
@@ -49,7 +49,7 @@ pub(crate) fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
     Err(problem)
 }
 
-/// `problem`, after the protocol that is at `url` if that explains it. `is_http`: the server responded in HTTP/1.1.
+/// `problem`, preceded by the protocol at `url` if that explains it. `is_http`: the server responded in HTTP/1.1.
 pub(crate) fn or_mistake(url: &Url, is_http: bool, problem: String) -> String {
     let address = connect(&url.host(), url.port()).ok();
     match address.and_then(|address| mistake(url, address, is_http)) {
@@ -68,7 +68,7 @@ mod tests {
     fn a_problem_names_its_fix() {
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let problem = connect("127.0.0.1", closed.port()).unwrap_err();
-        assert!(problem.contains("does not take a connection") && problem.contains("is it running"), "{problem}");
-        assert!(resolve("no-such-host.invalid", 1).unwrap_err().contains("is not known"));
+        assert!(problem.contains("cannot connect to") && problem.contains("the server is running"), "{problem}");
+        assert!(resolve("no-such-host.invalid", 1).unwrap_err().contains("cannot resolve"));
     }
 }

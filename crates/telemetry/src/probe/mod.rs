@@ -1,5 +1,5 @@
-//! Checks whether destinations would accept our data now: for a doctor, not for a service. Each check blocks, for a bounded time.
-//! Sends no span and no log record, so a check leaves no trace. What is checked is for each destination to say.
+//! Checks whether destinations would accept our data now; for a diagnostic command, not for a service. Each check blocks for a
+//! bounded time. Sends no span and no log record, so a check leaves no data behind. Each destination defines its own checks.
 
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 pub(crate) mod connection;
@@ -16,7 +16,7 @@ pub struct Check {
     pub name: String,
     /// Whether it works.
     pub status: Status,
-    /// What was found, or what is wrong and its fix.
+    /// The result, or the problem and its fix.
     pub detail: String,
 }
 
@@ -42,7 +42,7 @@ impl Report {
         self.0.push(Check { name: name.into(), status, detail: detail.into() });
     }
 
-    /// Adds the result of a check as `describe` describes it, or what is wrong.
+    /// Adds the result of a check: `describe`'s text of the value that was found, or the problem.
     pub(crate) fn found<T>(
         &mut self,
         name: &str,

@@ -1,5 +1,5 @@
-//! Which protocol a server uses, by the first bytes that it sends. A doctor can then name the mistake if an address has the
-//! wrong port or scheme. Each check is a separate connection, of at most two seconds.
+//! Recognises the protocol that a server speaks by the first bytes that it sends, to explain an address with the wrong port or
+//! scheme. Each attempt is a separate connection, with two seconds for each of its steps.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,9 +13,9 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use crate::address::Url;
 
 const WAIT: Duration = Duration::from_secs(2);
-/// A client's first bytes in HTTP/2: the preface, and an empty frame of settings.
+/// A client's first bytes in HTTP/2: the preface, and an empty SETTINGS frame.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-/// The head of a frame of HTTP/2.
+/// The length of an HTTP/2 frame's header.
 const FRAME: usize = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +25,12 @@ enum SpokenProtocol {
     Tls,
 }
 
-/// The protocol at `address` if it is not the one of `url`, with the fix. If the server responded in HTTP/1.1, `is_http`, the
-/// function checks for TLS alone, because a server may support both versions of HTTP.
+/// The protocol at `address` if it is not that of `url`, with the fix. If the server has already responded in HTTP/1.1
+/// (`is_http`), only TLS is checked, because a server may support both versions of HTTP.
 pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<String> {
     let at = format!("{}:{}", url.host(), url.port());
     let speaks = |send: &[u8]| SpokenProtocol::of(&first_bytes(address, send));
-    // Checked first, because a server of TLS may respond to plain HTTP with a hint in plain HTTP.
+    // Checked first, because a TLS server may respond to plain HTTP with a hint in plain HTTP.
     let is_tls = speaks(&client_hello(&url.host())?) == Some(SpokenProtocol::Tls);
     match (is_tls, url.is_encrypted()) {
         (true, false) => return Some(format!("{at} speaks TLS; give its address with https://")),
@@ -42,7 +42,7 @@ pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<S
     let found = [request.as_bytes(), PREFACE].into_iter().find_map(speaks)?;
     match found {
         SpokenProtocol::Http2 => Some(format!(
-            "{at} speaks HTTP/2 alone, as a port of gRPC does (4317); give the port of OTLP over HTTP, usually 4318"
+            "{at} speaks only HTTP/2, like a gRPC port (4317); give the port of OTLP over HTTP, usually 4318"
         )),
         SpokenProtocol::Http1 if url.is_encrypted() => {
             Some(format!("{at} speaks HTTP without TLS; give its address with http://"))
@@ -56,7 +56,7 @@ impl SpokenProtocol {
         match bytes {
             // An alert or a handshake, of any version since SSL 3.
             [0x15 | 0x16, 3, ..] => Some(Self::Tls),
-            // Settings or GOAWAY, of the whole connection.
+            // SETTINGS or GOAWAY, on stream 0.
             [_, _, _, 4 | 7, _, 0, 0, 0, 0, ..] => Some(Self::Http2),
             _ if bytes.starts_with(b"HTTP/1") => Some(Self::Http1),
             _ => None,
@@ -67,7 +67,7 @@ impl SpokenProtocol {
 /// Enough bytes to identify the protocol; fewer, or none, if the server sends no more.
 fn first_bytes(address: SocketAddr, send: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // A server may break off after its first bytes, which are enough.
+    // An error is ignored: a server may close the connection after its first bytes, which are enough.
     drop(talk(address, send, &mut bytes));
     bytes
 }
@@ -87,7 +87,7 @@ fn talk(address: SocketAddr, send: &[u8], bytes: &mut Vec<u8>) -> io::Result<()>
     Ok(())
 }
 
-/// The first bytes of a client of TLS.
+/// The first bytes of a TLS client.
 fn client_hello(host: &str) -> Option<Vec<u8>> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -107,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that responds with `answer` to any first bytes, and closes.
+    /// A server that sends `answer` after any first bytes, and closes the connection.
     fn server(answer: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -137,8 +137,8 @@ mod tests {
         assert!(found("http", ALERT, false).ends_with("speaks TLS; give its address with https://"));
         assert!(found("http", ALERT, true).contains("speaks TLS"), "a server that answers plain HTTP with a hint");
         for scheme in ["http", "https"] {
-            assert!(found(scheme, SETTINGS, false).contains("port of gRPC does (4317)"), "{scheme}");
-            assert!(found(scheme, GOAWAY, false).contains("port of gRPC does (4317)"), "{scheme}");
+            assert!(found(scheme, SETTINGS, false).contains("like a gRPC port (4317)"), "{scheme}");
+            assert!(found(scheme, GOAWAY, false).contains("like a gRPC port (4317)"), "{scheme}");
             assert_eq!(found(scheme, b"220 smtp.example ESMTP\r\n", false), "", "{scheme}");
             assert_eq!(found(scheme, b"", false), "", "{scheme}");
         }

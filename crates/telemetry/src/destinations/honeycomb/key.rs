@@ -1,4 +1,5 @@
-//! Honeycomb's keys, distinguished by their form, so that a key that cannot send is explained at start and not by a 401 later.
+//! Honeycomb's keys. They are recognised by their form, so that a key that cannot send is reported at start instead of by a
+//! later 401.
 //! The forms are those of Honeycomb's [documentation](https://docs.honeycomb.io/configure/environments/manage-api-keys/).
 
 use std::fmt;
@@ -8,29 +9,29 @@ use secrecy::{ExposeSecret, SecretString};
 /// The length of an ingest key's id; the secret follows it.
 const ID: usize = 32;
 
-/// A key and what it is for. Shown masked.
+/// A key and its purpose. Displayed masked.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKey {
     secret: SecretString,
     kind: KeyKind,
 }
 
-/// What a key is for.
+/// The purpose of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
-    /// `hc?ik_…`, id and secret: sends.
+    /// `hc?ik_…`, an id and a secret: sends.
     Ingest,
     /// An ingest key's id without its secret.
     IngestId,
-    /// 32 hex digits, or `hc?ic_…`: sends, into a dataset that must be named.
+    /// 32 hex digits, or `hc?ic_…`: sends to a dataset that must be named.
     Classic,
     /// `hc?lk_…`: configures an environment.
     Configuration,
     /// `hc?mk_…`: manages a team.
     Management,
-    /// The placeholder of an example instead of a key.
+    /// An example's placeholder instead of a key.
     Placeholder,
-    /// Any other form, such as that of an environment's older keys, which send.
+    /// Any other form, such as that of older keys of environments, which send.
     Other,
 }
 
@@ -40,7 +41,7 @@ impl ApiKey {
         Self { secret, kind }
     }
 
-    /// What the key is for.
+    /// The purpose of the key.
     pub(crate) fn kind(&self) -> KeyKind {
         self.kind
     }
@@ -50,14 +51,14 @@ impl ApiKey {
         match self.kind {
             KeyKind::Ingest | KeyKind::Other => None,
             KeyKind::Classic if has_dataset => None,
-            KeyKind::Classic => Some("is a classic key, which sends into a named dataset; set HONEYCOMB_DATASET too"),
+            KeyKind::Classic => Some("is a classic key, which needs a dataset; set HONEYCOMB_DATASET too"),
             KeyKind::IngestId => Some(
-                "is the id of an ingest key without its secret; give both, written together, as they were shown once",
+                "is the id of an ingest key without its secret; give the whole key, as Honeycomb showed it when it was created",
             ),
             KeyKind::Configuration => {
                 Some("is a configuration key, which cannot send; give an ingest key of the same environment")
             }
-            KeyKind::Placeholder => Some("is a placeholder; give an ingest key of your own, or leave it blank"),
+            KeyKind::Placeholder => Some("is a placeholder; give your own ingest key, or leave it blank"),
             KeyKind::Management => Some("is a management key, which cannot send; give an ingest key of an environment"),
         }
     }
@@ -89,7 +90,7 @@ impl KeyKind {
     }
 }
 
-/// Enough to distinguish one key from another, and too little to use it: four characters of an id, or of a long key.
+/// Shows enough to tell keys apart and too little to use one: four characters of an id, or of a long key.
 impl fmt::Display for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.secret.expose_secret();
@@ -114,7 +115,7 @@ impl fmt::Display for KeyKind {
             Self::Configuration => "a configuration key",
             Self::Management => "a management key",
             Self::Placeholder => "a placeholder",
-            Self::Other => "a key of no form that is known",
+            Self::Other => "a key of unknown form",
         })
     }
 }
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_known_by_its_form_and_shown_masked() {
+    fn a_key_is_recognised_by_its_form_and_displayed_masked() {
         let long = "x".repeat(58);
         for (text, kind, shown) in [
             (format!("hcaik_{long}"), KeyKind::Ingest, "hcaik_xxxx…"),

@@ -1,4 +1,4 @@
-//! Honeycomb, by OTLP over HTTP with a key.
+//! Honeycomb: OTLP over HTTP with a key.
 
 #[cfg(feature = "honeycomb")]
 mod exporter;

@@ -1,5 +1,5 @@
-//! Checks what Honeycomb's key is for, by `GET /1/auth`, and this machine's clock, by the date of the response. Then checks the
-//! endpoints as any collector's.
+//! Checks the purpose of Honeycomb's key with `GET /1/auth`, and this machine's clock against the date of the response. Then
+//! checks the endpoints like those of any collector.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,12 +16,12 @@ use crate::explain::explain;
 use crate::probe::connection::{CONNECT, TOTAL};
 use crate::probe::{Report, Status};
 
-/// The most that is read of a response, in bytes.
+/// The most bytes that are read of a response.
 const LONGEST: u64 = 64 * 1024;
-/// A clock that is wrong by more puts spans where users do not look.
+/// With a clock that is wrong by more, spans appear at times where users do not look for them.
 const SKEW: Duration = Duration::from_secs(30);
 
-/// What Honeycomb reports of a key.
+/// Honeycomb's information about a key.
 struct Identity {
     auth: AuthResponse,
     /// How far this machine's clock is ahead or behind, if the response has a `Date`.
@@ -41,7 +41,7 @@ struct Clock {
 #[serde(default)]
 struct AuthResponse {
     team: AuthName,
-    /// Without a name for a classic key.
+    /// Has no name for a classic key.
     environment: AuthName,
     api_key_access: ApiKeyAccess,
 }
@@ -67,7 +67,7 @@ pub(super) fn probe(honeycomb: &Honeycomb, report: &mut Report) {
     let Honeycomb { endpoints, key, .. } = honeycomb;
     let Some(endpoint) = endpoints.traces.as_ref().or(endpoints.logs.as_ref()) else { return };
     if !key.kind().sends() {
-        // Its fault is already reported, in more detail than a refusal would have.
+        // The key's fault has been reported, in more detail than a refusal would give.
         return;
     }
     report.add("honeycomb key", Status::Ok, format!("{key} is {}", key.kind()));
@@ -89,14 +89,14 @@ pub(super) fn probe(honeycomb: &Honeycomb, report: &mut Report) {
     accepts_logs(report, "honeycomb log record", endpoints);
 }
 
-/// Requests from Honeycomb what its key is for.
+/// Requests Honeycomb's information about the key.
 fn auth(endpoint: &Endpoint) -> Result<Identity, String> {
     let url = endpoint.url.base().join("/1/auth");
     let mut request = agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str());
     for (name, value) in &endpoint.headers {
         request = request.header(name, value.expose_secret());
     }
-    let mut response = request.call().map_err(|error| format!("{url} did not answer: {}", explain(&error)))?;
+    let mut response = request.call().map_err(|error| format!("{url} did not respond: {}", explain(&error)))?;
     let clock = response.headers().get("date").and_then(|date| date.to_str().ok()).and_then(Clock::against);
     let status = response.status();
     let body = response.body_mut().with_config().limit(LONGEST).read_to_vec().unwrap_or_default();
@@ -104,10 +104,11 @@ fn auth(endpoint: &Endpoint) -> Result<Identity, String> {
     if !status.is_success() {
         let words = serde_json::from_slice::<AuthError>(&body).map(|refused| refused.error).unwrap_or_default();
         let words = redacted(endpoint.secrets(), &words);
-        return Err(format!("{url} answered {status}{words}; make an ingest key in Honeycomb's environment settings"));
+        return Err(format!(
+            "{url} responded {status}{words}; create an ingest key in Honeycomb's environment settings"
+        ));
     }
-    let auth =
-        serde_json::from_slice(&body).map_err(|error| format!("{url} answered what is no identity ({error})"))?;
+    let auth = serde_json::from_slice(&body).map_err(|error| format!("{url} sent an invalid response: {error}"))?;
     Ok(Identity { auth, clock })
 }
 

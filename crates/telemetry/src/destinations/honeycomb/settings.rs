@@ -1,5 +1,5 @@
-//! The variables of Honeycomb: its own, and those of OTLP if they lead there. Each signal goes where its own variables lead;
-//! headers that were given for one address go to no other.
+//! The variables of Honeycomb: its own, and those of OTLP if they name it. Each signal goes to the address in its own
+//! variables. Headers that were given for one address go to no other.
 
 use ::http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -28,18 +28,18 @@ pub(crate) const DEFAULT_ADDRESS: &str = "https://api.honeycomb.io";
 pub(crate) struct Honeycomb {
     pub(crate) endpoints: Endpoints,
     pub(crate) key: ApiKey,
-    /// Log records are requested, and Honeycomb does not get them.
+    /// Whether log records are requested but do not go to Honeycomb.
     pub(super) is_without_logs: bool,
 }
 
-/// What every request to Honeycomb needs, for any signal.
+/// What every request to Honeycomb needs, whatever its signal.
 struct Access {
     base: Url,
     key: SecretString,
     dataset: Option<SecretString>,
 }
 
-/// Whether the address, or the key in the headers, is Honeycomb's.
+/// Honeycomb's claim to a signal, by the address or by the key in the headers.
 pub(super) fn claim(signal: &SignalSettings) -> OwnershipClaim {
     if signal.url.as_ref().is_some_and(is_honeycomb) {
         OwnershipClaim::Address
@@ -88,7 +88,7 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
     };
     require_private(settings, named, &base);
     let access = Access { base, key, dataset };
-    // If OTLP's variables lead here, they are the address of everything, unless the logs have a separate one.
+    // If OTLP's variables name Honeycomb, log records go there too, unless they have a separate address.
     let takes_logs = *wants_logs && (logs.owner == HONEYCOMB || !is_ours);
     let of_logs = own(logs);
     let endpoints = Endpoints {
@@ -99,8 +99,8 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
 }
 
 impl Honeycomb {
-    /// Honeycomb's own variables. They have no further headers, no path other than OTLP's and no certificates, and they send log
-    /// records to Honeycomb if any are requested.
+    /// Honeycomb's own variables. They cannot express further headers, a path other than OTLP's, or certificates, and with them
+    /// log records go to Honeycomb if any are requested.
     pub(super) fn own_variables(&self) -> Option<Variables> {
         let traces = self.endpoints.traces.as_ref()?;
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
@@ -118,7 +118,9 @@ impl Honeycomb {
 }
 
 impl Access {
-    /// The endpoint at `url`, with what was given for that address; without a `url`, the endpoint below the base.
+    /// The endpoint at `url`, with the headers and certificates that were given for that address. Without `url`, the endpoint
+    /// below
+    /// the base URL.
     fn endpoint(&self, settings: &mut Settings, of: &SignalSettings, url: Option<Url>, signal: Signal) -> Endpoint {
         let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
         let mut headers: HeaderList =
@@ -127,32 +129,32 @@ impl Access {
         headers.extend(self.dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
         let certificates = url.as_ref().map(|_| &of.certificates);
         let url = url.unwrap_or_else(|| self.base.join(signal.path()));
-        // Honeycomb is far away and asks for gzip.
+        // Honeycomb is far away, and recommends gzip.
         of.endpoint(settings, url, headers, true, certificates)
     }
 }
 
-/// The key in Honeycomb's own variable. No fault repeats it.
+/// The key in Honeycomb's own variable. No fault quotes it.
 fn key(settings: &mut Settings) -> Option<SecretString> {
     let text = settings.text(KEY_VARIABLE)?;
     if !text.chars().all(|c| c.is_ascii_graphic() && !QUOTES.contains(&c)) {
-        let problem = "holds a quote, a space or a character outside ASCII; give it alone, as it was copied";
+        let problem = "contains a quote, a space or a character outside ASCII; give only the key, as it was copied";
         settings.fault(KEY_VARIABLE, problem);
     }
     Some(text.into())
 }
 
-/// The name of a dataset, which may have spaces.
+/// The name of a dataset, which may contain spaces.
 fn dataset(settings: &mut Settings) -> Option<SecretString> {
     let text = settings.text(DATASET_VARIABLE)?;
     if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
-        let problem = "holds a quote, a control character or one outside ASCII; give the name alone";
+        let problem = "contains a quote, a control character or a character outside ASCII; give only the name";
         settings.fault(DATASET_VARIABLE, problem);
     }
     Some(text.into())
 }
 
-/// The key that the variables of OTLP have among their headers, as Honeycomb's documentation writes it.
+/// The key among the headers in OTLP's variables, where Honeycomb's documentation puts it.
 fn key_in_headers(
     settings: &mut Settings,
     traces: &SignalSettings,

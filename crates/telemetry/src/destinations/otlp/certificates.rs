@@ -1,6 +1,6 @@
-//! The certificates that variables name: OTLP's for the collector for which they were given, and `SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` for every destination. Files are read only for an encrypted address, so that a variable of the platform costs
-//! nothing otherwise.
+//! The certificates that variables name. Those of OTLP apply only to the collector for which they were given, `SSL_CERT_FILE`
+//! and `SSL_CERT_DIR` to every destination. Files are read only for an encrypted address, so that a variable set by the
+//! platform is harmless otherwise.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::address::Url;
 use crate::certificates::{NamedFile, TlsFiles};
 use crate::tls::Tls;
 
-/// The variables of a signal, each followed by the general one.
+/// The certificate files of a signal: its own, otherwise the general ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Certificates {
     trusted: Option<NamedFile>,
@@ -31,12 +31,12 @@ impl Certificates {
         Self { trusted: first(by.trusted), client: first(by.client), key: first(by.key) }
     }
 
-    /// Whether any is set.
+    /// Whether any file is named.
     pub(crate) fn any(&self) -> bool {
         self.trusted.is_some() || self.client.is_some() || self.key.is_some()
     }
 
-    /// What a connection to `url` trusts and shows, if the certificates were given for this address.
+    /// The TLS settings of a connection to `url`, if these certificates were given for this address.
     pub(crate) fn load(&self, settings: &mut Settings, url: &Url) -> Tls {
         if !url.is_encrypted() {
             let set = [&self.trusted, &self.client, &self.key];
@@ -63,7 +63,7 @@ impl Certificates {
     }
 }
 
-/// What a connection to `url` trusts if no certificates were given for its address.
+/// The TLS settings of a connection to `url` if no certificates were given for its address.
 pub(crate) fn general(settings: &mut Settings, url: &Url) -> Tls {
     Certificates::default().load(settings, url)
 }

@@ -1,4 +1,4 @@
-//! Where one signal is sent over HTTP, and how.
+//! The endpoint of one signal: its URL, and how requests are sent there.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,26 +17,26 @@ pub(crate) enum Signal {
     Logs,
 }
 
-/// Where each signal of a destination goes.
+/// The endpoint of each signal of a destination.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endpoints {
     pub(crate) traces: Option<Endpoint>,
     pub(crate) logs: Option<Endpoint>,
 }
 
-/// Where one signal goes, and how.
+/// The endpoint of one signal.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     /// The whole URL.
     pub(crate) url: Url,
-    /// The part of the URL after its `?`.
+    /// The part of the URL after `?`.
     pub(crate) query: Option<SecretString>,
     pub(crate) headers: HeaderList,
     pub(crate) timeout: Duration,
     pub(crate) gzip: bool,
     pub(crate) protocol: Protocol,
     pub(crate) tls: Tls,
-    /// Whether the certificates come from OTLP's variables, which apply to this address alone.
+    /// Whether the certificates come from OTLP's variables, and so apply to this address alone.
     pub(crate) has_certificates: bool,
 }
 
@@ -50,7 +50,7 @@ pub(crate) enum Protocol {
 }
 
 impl Signal {
-    /// The path below a base.
+    /// The path below the base URL.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Traces => "/v1/traces",
@@ -95,7 +95,7 @@ impl Endpoint {
         (!pairs.is_empty()).then(|| pairs.join(","))
     }
 
-    /// The values of its headers and its query, which are often keys.
+    /// The values of the headers, and the query: all of these may be keys.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
         self.headers.iter().map(|(_, value)| value).chain(&self.query)
     }

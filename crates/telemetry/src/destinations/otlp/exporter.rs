@@ -1,8 +1,9 @@
-//! OTLP/HTTP, protobuf or JSON, to Honeycomb or any collector. Runs on a blocking client on the worker's own thread. Follows no
-//! redirects (they would leak the key), uses no proxy of the environment, and reports a refusal in the destination's own words.
+//! Sends OTLP/HTTP, in protobuf or JSON, to Honeycomb or any collector. Uses a blocking client on the worker's own thread.
+//! Follows no redirects (they would leak the key), uses no proxy from the environment, and reports a refusal in the
+//! destination's own words.
 //!
-//! The exporter of `opentelemetry-otlp` is not used. It reads `OTEL_EXPORTER_OTLP_HEADERS` on its own, so that with two
-//! destinations the key of one is sent to both. It also drops the body of a refusal, which says why.
+//! The exporter of `opentelemetry-otlp` is not used. It reads `OTEL_EXPORTER_OTLP_HEADERS` itself, so with two destinations it
+//! would send the key of one to both. It also drops the body of a refusal, which contains the reason.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -23,11 +24,11 @@ use crate::ledger::Reason;
 use crate::pipeline::{DestinationLabel, Exporter, Outcome, Queue, Record};
 
 const CONNECT: Duration = Duration::from_secs(2);
-/// The name that the specification requires of an exporter, followed by the product's own name.
+/// The `User-Agent` that the specification requires of an exporter, followed by the product's own.
 const AGENT: &str =
     concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"), " cruddur-telemetry/", env!("CARGO_PKG_VERSION"));
 
-/// How long nothing is sent after a key was refused: an administrator may have allowed the key meanwhile.
+/// How long to pause after a key was refused. An administrator may allow the key meanwhile, so the exporter then tries again.
 const CLOSED: Duration = Duration::from_secs(60);
 
 /// Starts the exporters of a collector.
@@ -73,11 +74,11 @@ pub(crate) struct Unsigned<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// What one attempt carries besides the endpoint's own headers.
+/// What the signer adds to one attempt besides the endpoint's own headers.
 #[derive(Default)]
 pub(crate) struct Signature {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// Secrets that the endpoint may repeat, and this crate must not.
+    /// Secrets to remove from the endpoint's responses, which may repeat them.
     pub(crate) secrets: Vec<SecretString>,
 }
 
@@ -96,7 +97,7 @@ impl OtlpExporter {
         self
     }
 
-    /// Sends a batch, with what `sign` adds to this attempt. Without a signature the batch is not sent.
+    /// Sends a batch, with what `sign` adds to this attempt. If signing fails, the batch is not sent.
     pub(crate) fn send(
         &mut self,
         batch: &[Record],
@@ -109,7 +110,7 @@ impl OtlpExporter {
             Ok(signature) => signature,
             Err(why) => {
                 let mut outcome = Outcome::default();
-                outcome.lose(batch.len(), Reason::Refused, format!("{} is sent nothing: {why}", self.endpoint.url));
+                outcome.lose(batch.len(), Reason::Refused, format!("cannot send to {}: {why}", self.endpoint.url));
                 return outcome;
             }
         };
@@ -150,7 +151,8 @@ impl OtlpExporter {
         let mut body = Vec::new();
         let read = response.body_mut().as_reader().take(LONGEST).read_to_end(&mut body);
         let status = response.status();
-        // Even a part of a refusal's body says why. A success may report that only a part was accepted, so its body must be whole.
+        // A truncated refusal still gives the reason. A success may report that only some records were accepted, so its body
+        // must be complete.
         if status.is_success() {
             read?;
         }
@@ -165,24 +167,29 @@ impl OtlpExporter {
         let redacted = |message: &str| redacted(self.endpoint.secrets().chain(&signature.secrets), message);
         match sent {
             Err(error) => {
-                outcome.lose(size, Reason::Unreachable, format!("{url} did not answer: {}", explain(&error)));
+                outcome.lose(size, Reason::Unreachable, format!("{url} did not respond: {}", explain(&error)));
                 outcome.again_after = Some(Duration::ZERO);
             }
             Ok(OtlpResponse { status, kind, body, .. }) if status.is_success() => {
                 match receipt(&self.responses, kind.as_ref(), &body) {
                     Ok((rejected, message)) if rejected > 0 => {
                         let rejected = rejected.min(size);
-                        outcome.lose(rejected, Reason::Refused, format!("{url} took a part{}", redacted(&message)));
+                        outcome.lose(
+                            rejected,
+                            Reason::Refused,
+                            format!("{url} rejected {rejected} of {size}{}", redacted(&message)),
+                        );
                     }
                     Ok((_, message)) if !message.is_empty() => {
-                        outcome.warning = Some(format!("{url} took all, with a warning{}", redacted(&message)));
+                        outcome.warning =
+                            Some(format!("{url} accepted the batch with a warning{}", redacted(&message)));
                     }
                     Ok(_) => {}
                     Err(what) => {
                         let what = redacted(&what);
                         let what = what.trim_start_matches(": ");
                         let why = format!(
-                            "{url} answered {status} with {what}, which is no response of OTLP; is it the address of an OTLP/HTTP endpoint?"
+                            "{url} responded {status} with {what}, which is not an OTLP response; is it the address of an OTLP/HTTP endpoint?"
                         );
                         outcome.lose(size, Reason::Unconfirmed, why);
                     }
@@ -191,7 +198,7 @@ impl OtlpExporter {
             Ok(OtlpResponse { status, kind, error, retry_after, body }) => {
                 let words = refusal(kind.as_ref(), error.as_ref(), &body);
                 let reason = if status == StatusCode::PAYLOAD_TOO_LARGE { Reason::TooLarge } else { Reason::Refused };
-                outcome.lose(size, reason, format!("{url} answered {status}{}", redacted(&words)));
+                outcome.lose(size, reason, format!("{url} responded {status}{}", redacted(&words)));
                 // The statuses that OTLP calls retryable: https://opentelemetry.io/docs/specs/otlp/#retryable-response-codes
                 // AWS also uses 400 for this, and names the error.
                 if matches!(status.as_u16(), 429 | 502 | 503 | 504) || words.starts_with("Throttl") {

@@ -1,4 +1,5 @@
-//! The message of an export, in either of OTLP's encodings, compressed if the endpoint wants it. Its buffers are reused.
+//! Writes the message of an export in either of OTLP's encodings, compressed if the endpoint requires it. Its buffers are
+//! reused.
 
 use std::io;
 
@@ -13,7 +14,7 @@ use crate::pipeline::Record;
 /// The size of gzip's window, the largest: 32 KiB.
 const WINDOW: u8 = 15;
 
-/// Writes one message after another.
+/// Writes the messages of one signal to one endpoint.
 pub(crate) struct MessageWriter {
     signal: Signal,
     protocol: Protocol,
@@ -23,7 +24,7 @@ pub(crate) struct MessageWriter {
     scope: Vec<u8>,
     /// The version of the conventions that our spans follow, encoded as field 3 of both.
     schema: Vec<u8>,
-    /// Compresses, if the endpoint wants it.
+    /// The compressor, if the endpoint requires compression.
     gzip: Option<Compress>,
     /// The last message, and the same compressed.
     message: Vec<u8>,
@@ -31,7 +32,7 @@ pub(crate) struct MessageWriter {
 }
 
 impl MessageWriter {
-    /// For `signal` of the process that `resource`, an encoded message, describes.
+    /// A writer for `signal` of the process that `resource`, an encoded message, describes.
     pub(crate) fn new(endpoint: &Endpoint, signal: Signal, resource: &[u8]) -> Self {
         let mut scope = Vec::new();
         bytes(&mut scope, 1, env!("CARGO_PKG_NAME").as_bytes());
@@ -55,8 +56,8 @@ impl MessageWriter {
         if self.gzip.is_some() { &self.packed } else { &self.message }
     }
 
-    /// Writes the message of an export and packs it as the endpoint wants it. The records of each maker are in one scope within one
-    /// resource.
+    /// Writes the message of an export, compressed if the endpoint requires it. The records of each maker are in one scope
+    /// within one resource.
     pub(crate) fn write(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         self.message.clear();
         let (message, scope) = (&mut self.message, &self.scope);
@@ -66,7 +67,7 @@ impl MessageWriter {
         }
         for maker in &makers {
             let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
-            // The conventions that another maker follows are not known.
+            // Another maker may follow other conventions.
             part(message, &as_field(maker.encoding()), scope, &[], of_maker);
         }
         if self.protocol == Protocol::Json {
@@ -75,11 +76,11 @@ impl MessageWriter {
         let Some(gzip) = &mut self.gzip else { return Ok(&self.message) };
         gzip.reset();
         self.packed.clear();
-        // Data that cannot be compressed grows by five bytes in each 16 KiB, and by gzip's head and tail.
+        // Incompressible data grows by five bytes per 16 KiB, and by gzip's header and trailer.
         self.packed.reserve(self.message.len() + self.message.len() / 1_000 + 64);
         match gzip.compress_vec(&self.message, &mut self.packed, FlushCompress::Finish)? {
             Status::StreamEnd => Ok(&self.packed),
-            Status::Ok | Status::BufError => Err(io::Error::other("gzip did not come to its end")),
+            Status::Ok | Status::BufError => Err(io::Error::other("gzip did not finish the message")),
         }
     }
 }

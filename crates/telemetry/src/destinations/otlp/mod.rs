@@ -1,4 +1,4 @@
-//! OTLP over HTTP, to any collector. Other destinations that speak it share its variables, its exporter and its probe.
+//! OTLP over HTTP, to any collector. Other destinations that use OTLP share its variables, its exporter and its probe.
 
 pub(crate) mod certificates;
 pub(crate) mod endpoint;
@@ -29,7 +29,7 @@ use super::destination::{self, Destination, Kind, Queues, Start, Switch, Variabl
 use super::not_built::{self as exporter, self as probe};
 use crate::probe::Report;
 
-/// The collector that gets what no other destination claims.
+/// The collector, which receives every signal that no other destination claims.
 pub(super) const KIND: Kind = Kind {
     owner: OTLP,
     feature: "honeycomb",

@@ -1,5 +1,5 @@
-//! Checks of an OTLP/HTTP endpoint: its name, its connection, its certificate, and whether it accepts an empty request. If the
-//! address has another protocol, the problem names it.
+//! Checks an OTLP/HTTP endpoint: its host name, a connection, its certificate, and whether it accepts an empty request. If the
+//! server speaks another protocol, the problem names it.
 
 use super::endpoint::{Endpoint, Endpoints, Signal};
 use super::exporter::OtlpExporter;
@@ -21,7 +21,7 @@ pub(super) fn probe(collector: &Collector, report: &mut Report) {
     accepts_logs(report, "otlp log record", &collector.endpoints);
 }
 
-/// Looks up the name, connects, and tries TLS, with the endpoint's certificates. Returns whether all of that works.
+/// Looks up the host name, connects, and tries TLS with the endpoint's certificates. Returns whether all of this works.
 pub(crate) fn reaches(report: &mut Report, name: &str, endpoint: &Endpoint) -> bool {
     let url = &endpoint.url;
     let (host, port) = (url.host(), url.port());
@@ -63,7 +63,7 @@ fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoin
 /// Sends an empty export.
 ///
 /// # Errors
-/// The request was not accepted, in the destination's own words; or the protocol that is there instead of OTLP over HTTP.
+/// The request was not accepted: the destination's own words, or the protocol that the server speaks instead of OTLP over HTTP.
 pub(crate) fn export_nothing<E: Exporter>(endpoint: &Endpoint, new: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
     let resource = Resource::new("cruddur-doctor", None, &[]);
     let outcome = new(resource.encoding()).export(&[]);
@@ -80,6 +80,6 @@ fn tls(endpoint: &Endpoint) -> Result<(), String> {
     let url = &endpoint.url;
     match agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str()).call() {
         Ok(_) => Ok(()),
-        Err(error) => Err(or_mistake(url, false, format!("{url} did not answer: {}", explain(&error)))),
+        Err(error) => Err(or_mistake(url, false, format!("{url} did not respond: {}", explain(&error)))),
     }
 }

@@ -1,4 +1,4 @@
-//! Hides secrets in what a destination responds.
+//! Removes secrets from the text of a destination's response.
 
 use std::collections::HashSet;
 
@@ -6,30 +6,31 @@ use secrecy::{ExposeSecret, SecretString};
 
 /// The most characters of a response that are examined.
 const MOST: usize = 4_096;
-/// The fewest letters and digits of a secret that is masked, and how many of them in a row reveal a part of it.
+/// The fewest letters and digits of a secret that is masked.
 const SHORTEST: usize = 6;
-const TELLING: usize = 8;
+/// This many of a secret's letters and digits in a row are a part of it, and not a coincidence.
+const REVEALING: usize = 8;
 
-/// A destination's words, to follow ours: on one line, of at most 300 characters, and without the secrets that the destination
-/// was sent and may repeat.
+/// A destination's message, to be appended to ours: on one line, of at most 300 characters, and without the secrets that the
+/// destination was sent and may repeat.
 pub(crate) fn redacted<'a>(secrets: impl Iterator<Item = &'a SecretString>, message: &str) -> String {
     let message: Vec<char> = message.trim().chars().filter(|c| !c.is_control()).take(MOST).collect();
     let line: String = masked(secrets, &message).chars().take(300).collect();
     if line.is_empty() { line } else { format!(": {line}") }
 }
 
-/// `text` with `***` for each part that repeats so much of a secret that it is no coincidence. Letters and digits are compared,
-/// so that no quotes, breaks or escapes between them hide a secret.
+/// `text` with `***` for each part that repeats enough of a secret to be no coincidence. Only letters and digits are compared,
+/// so that a secret is found even with quotes, line breaks or escapes in it.
 fn masked<'a>(secrets: impl Iterator<Item = &'a SecretString>, text: &[char]) -> String {
     let letters: Vec<(usize, char)> = text.iter().copied().enumerate().filter(|(_, c)| c.is_alphanumeric()).collect();
     let mut hidden = vec![false; text.len()];
     for secret in secrets.map(ExposeSecret::expose_secret) {
         let secret: Vec<char> = secret.chars().filter(|c| c.is_alphanumeric()).collect();
-        // A shorter text is not a key, and occurs in other words too.
+        // A shorter text is not a key, and may occur in ordinary words.
         if secret.len() < SHORTEST {
             continue;
         }
-        let length = secret.len().min(TELLING);
+        let length = secret.len().min(REVEALING);
         let parts: HashSet<&[char]> = secret.windows(length).collect();
         for found in letters.windows(length) {
             let spelt: Vec<char> = found.iter().map(|(_, c)| *c).collect();
@@ -66,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_pieces_is_masked_too() {
+    fn a_key_with_characters_in_between_is_masked() {
         let key = "IQoJb3JpZ2luX2VjEPT/abc+def==4TTT";
         let secrets: [SecretString; 1] = [key.into()];
         let broken: Vec<String> = key.chars().map(|c| format!("{c} \n")).collect();

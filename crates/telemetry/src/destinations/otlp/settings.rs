@@ -1,4 +1,4 @@
-//! A collector that receives OTLP over HTTP: any address of OTLP's variables that no other destination claims.
+//! The settings of a collector: any address in OTLP's variables that no other destination claims.
 
 use settings::Settings;
 
@@ -7,9 +7,9 @@ use super::variables::{OTLP, OtlpVariables, SignalSettings};
 use crate::address::Url;
 use crate::destinations::destination::{Switch, Variables};
 
-/// The headers that would go to any collector of spans.
+/// The variables whose headers would go to any collector of spans.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
-/// The variables that turn a collector on. Those of one address must not go to another.
+/// The variables of a collector's addresses and headers. Headers for one address must not go to another.
 const ALL: [&str; 5] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
@@ -24,7 +24,7 @@ pub(crate) struct Collector {
     pub(crate) endpoints: Endpoints,
 }
 
-/// Reads where each signal goes whose variables mean no other destination.
+/// Reads the endpoint of each signal that no other destination claims.
 pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Collector> {
     let mut endpoint = |of: &SignalSettings| {
         let url = of.url.clone().filter(|_| of.owner == OTLP)?;
@@ -46,7 +46,7 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Coll
 }
 
 impl Collector {
-    /// A collector of log records alone keeps them, with the headers that were given for it.
+    /// A collector of log records alone can remain, with its own headers, next to a collector of spans.
     pub(crate) fn variables_beside(&self) -> Option<Variables> {
         let Endpoints { traces: None, logs: Some(logs) } = &self.endpoints else { return None };
         let mut variables = HEADERS.map(|variable| (variable, None)).to_vec();
@@ -55,12 +55,12 @@ impl Collector {
     }
 }
 
-/// The variables with which another collector can be turned on if none is.
+/// The variables to unset before another collector is turned on, if none is on.
 pub(crate) fn unset() -> Variables {
     ALL.map(|variable| (variable, None)).to_vec()
 }
 
-/// Finds a fault of `variable` if a key would leave the machine unencrypted.
+/// Records a fault of `variable` if a key would leave the machine unencrypted.
 pub(crate) fn require_private(settings: &mut Settings, variable: &str, url: &Url) {
     if !url.is_private() {
         settings.fault(variable, format!("\"{url}\" would carry a key unencrypted; give an https:// address"));

@@ -1,5 +1,5 @@
-//! The variables of OTLP over HTTP. Each signal has its own before the general ones, so each has a separate endpoint. Which
-//! destination a signal's variables mean is for the destinations to [claim](OwnershipClaim).
+//! The variables of OTLP over HTTP. A signal's own variables take precedence over the general ones, so each signal may have a
+//! separate endpoint. Destinations [claim](OwnershipClaim) the signals whose variables name them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ pub(crate) struct OtlpVariables {
 
 /// The variables of one signal.
 pub(crate) struct SignalSettings {
-    /// The destination that the variables mean.
+    /// The destination that the variables name.
     pub(crate) owner: Owner,
     pub(crate) url: Option<Url>,
     /// The variable that gives the URL.
@@ -48,24 +48,24 @@ pub(crate) struct SignalSettings {
 /// The names of a destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// As in start-up lines and in the ledger: `xray-otlp`.
+    /// In start-up lines and in the ledger: `xray-otlp`.
     pub(crate) name: &'static str,
-    /// As in sentences: `X-Ray`.
+    /// In sentences: `X-Ray`.
     pub(crate) title: &'static str,
 }
 
-/// The collector, which gets what no other destination claims.
+/// The collector, which receives every signal that no other destination claims.
 pub(crate) const OTLP: Owner = Owner { name: "otlp", title: "a collector" };
 
-/// How surely the variables of a signal mean a destination. The surest claim wins.
+/// A destination's claim to a signal, by the signal's variables. The strongest claim, which is the last variant, wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OwnershipClaim {
     None,
-    /// If no other destination claims the signal.
+    /// Applies if no other destination claims the signal.
     Default,
-    /// A header is the destination's.
+    /// A header belongs to the destination.
     Header,
-    /// The address is the destination's.
+    /// The address belongs to the destination.
     Address,
 }
 
@@ -77,11 +77,11 @@ enum Compression {
 /// The protocol that a variable requests.
 enum RequestedProtocol {
     Http(Protocol),
-    /// Not supported here: HTTP with protobuf is used instead.
+    /// Not supported: HTTP with protobuf is used instead.
     Grpc,
 }
 
-/// The names of a signal's own variables, which come before the general ones.
+/// The names of a signal's own variables, which take precedence over the general ones.
 struct SignalVariables {
     endpoint: &'static str,
     headers: &'static str,
@@ -95,7 +95,8 @@ struct SignalVariables {
 impl OtlpVariables {
     pub(crate) fn read(settings: &mut Settings, wants_logs: bool) -> Self {
         let base = url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
-        // The specification requires the base here. The whole URL of a signal is a common mistake with one meaning.
+        // The specification requires the base URL here. The whole URL of a signal is a common mistake, and its meaning is
+        // clear.
         let base = base.map(|base| base.base());
         let general = headers(settings, HEADERS);
         let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
@@ -198,7 +199,7 @@ impl SignalSettings {
     }
 }
 
-/// The URL in `variable`. Without a scheme it is plain HTTP if the first of the flags that is set says so.
+/// The URL in `variable`. Without a scheme it is plain HTTP if the first of `flags` that is set is true.
 fn url<T>(settings: &mut Settings, variable: &str, flags: &[&str], expected: &str) -> Option<T>
 where
     T: FromStr,
@@ -211,7 +212,7 @@ where
     settings.parse_text(variable, &text, expected)
 }
 
-/// The encoding for a signal, and its URL for that protocol. The endpoint of gRPC has another port, and no path.
+/// The encoding for a signal, and its URL for that encoding. A gRPC endpoint has another port, and no path.
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
     let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf or http/json");

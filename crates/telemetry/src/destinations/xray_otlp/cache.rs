@@ -1,6 +1,6 @@
-//! Credentials that are fetched when they are needed. Those that expire are fetched again five minutes before they do, those of a
-//! file after five minutes, and all except those of the environment after a refusal. If the source does not respond, the held
-//! credentials are used until they expire. Only one worker fetches at a time.
+//! A cache of credentials, which are fetched when they are needed. Credentials that expire are fetched again five minutes
+//! before that, those of a file after five minutes, and all except those of the environment after a refusal. If the source does
+//! not respond, the cached credentials are used until they expire. Only one worker fetches at a time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,9 +9,9 @@ use super::credentials::Credentials;
 use super::fetch::fetch;
 use super::source::Source;
 
-/// How long before they expire credentials are fetched again, and how long after a file was read.
+/// Credentials are fetched again this long before they expire, and a file is read again after this time.
 const EARLY: Duration = Duration::from_secs(5 * 60);
-/// A source is queried at most this often, whatever expiry it reports.
+/// A source is queried at most once in this time, whatever expiry it reports.
 const OFTEN: Duration = Duration::from_secs(10);
 
 /// The credentials of one source.
@@ -22,7 +22,7 @@ pub(crate) struct CredentialsCache {
 
 struct Held {
     credentials: Arc<Credentials>,
-    /// When the source is queried again; `None` if the credentials never change.
+    /// When to query the source again; `None` if the credentials never change.
     fetch_again: Option<SystemTime>,
 }
 
@@ -57,14 +57,14 @@ impl CredentialsCache {
             Err(why) => {
                 let old = held.as_mut().filter(|held| held.credentials.expires.is_none_or(|end| now < end));
                 let old = old.ok_or_else(|| format!("{}: {why}", self.source))?;
-                // A source that does not respond takes its whole time limit to fail, and every export would wait for that.
+                // A source that does not respond fails only after its whole time limit, and every export would wait for that.
                 old.fetch_again = Some(now + OFTEN);
                 Ok(Arc::clone(&old.credentials))
             }
         }
     }
 
-    /// Forgets refused credentials: the source is queried before the next request.
+    /// Forgets refused credentials, so that the source is queried before the next request.
     pub(crate) fn forget(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !matches!(self.source, Source::Environment(_)) {
@@ -140,7 +140,7 @@ mod tests {
         cache.forget();
         assert_eq!(at(Duration::ZERO).as_deref(), Ok("A3"));
         fs::remove_file(&path).unwrap();
-        assert_eq!(at(EARLY).as_deref(), Ok("A3"), "held credentials are used if the source has none");
+        assert_eq!(at(EARLY).as_deref(), Ok("A3"), "cached credentials are used if the source has none");
         cache.forget();
         assert!(at(Duration::ZERO).unwrap_err().contains("no such file"));
     }

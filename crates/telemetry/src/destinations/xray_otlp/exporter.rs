@@ -1,8 +1,9 @@
-//! X-Ray's own OTLP endpoint: OTLP/HTTP in which every request is [signed](sign) with AWS credentials, anew for each attempt. A
-//! span that is larger than X-Ray accepts is dropped and counted. The bounds of a batch keep a request within X-Ray's own limits.
-//! No error contains credentials, even if X-Ray repeats parts of a request.
+//! Sends OTLP/HTTP to X-Ray's own endpoint. Every attempt of every request is [signed](sign) with AWS credentials. A span that
+//! is larger than X-Ray accepts is dropped and counted. The bounds of a batch keep a request within X-Ray's own limits. No
+//! error contains credentials, even if X-Ray repeats parts of a request.
 //!
-//! The limits: [X-Ray's OTLP endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
+//! The limits: [X-Ray's OTLP
+//! endpoint](https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html).
 
 use std::io;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(super) struct Signer {
 
 /// The most that X-Ray accepts in one request: 5 MB and 10,000 spans.
 pub(super) fn pace(pace: Pace, endpoint: &Endpoint) -> Pace {
-    // JSON is up to five times as long.
+    // Spans in JSON are up to five times as long.
     let part = if endpoint.protocol == Protocol::Json { 2 } else { 1 };
     Pace { batch: pace.batch.min(SPANS), batch_bytes: pace.batch_bytes / part, ..pace }
 }
@@ -58,7 +59,7 @@ impl Signer {
         Self { region: to.region.clone(), credentials: CredentialsCache::new(to.source.clone()) }
     }
 
-    /// Describes the current credentials for a person.
+    /// The current credentials, as text for the operator.
     pub(super) fn credentials(&self) -> Result<String, String> {
         self.credentials.get().map(|credentials| credentials.to_string())
     }
@@ -80,7 +81,7 @@ impl Exporter for XrayOtlpExporter {
         let fitting: Vec<Record> = batch.iter().filter(fits).cloned().collect();
         let mut outcome = if fitting.is_empty() { Outcome::default() } else { self.send(&fitting) };
         let error = outcome.error.take();
-        outcome.lose(too_large, Reason::TooLarge, format!("a span of more than {SPAN} bytes is more than X-Ray takes"));
+        outcome.lose(too_large, Reason::TooLarge, format!("a span is larger than the {SPAN} bytes that X-Ray accepts"));
         outcome.error = error.or(outcome.error);
         outcome
     }
@@ -92,8 +93,8 @@ impl XrayOtlpExporter {
             Ok(credentials) => credentials,
             Err(why) => {
                 let mut outcome = Outcome::default();
-                outcome.lose(batch.len(), Reason::Unreachable, format!("no credentials to sign with: {why}"));
-                // The source may have credentials at the next attempt.
+                outcome.lose(batch.len(), Reason::Unreachable, format!("cannot sign requests: no credentials: {why}"));
+                // The source may provide credentials at the next attempt.
                 outcome.again_after = Some(Duration::ZERO);
                 return outcome;
             }
@@ -111,8 +112,8 @@ impl XrayOtlpExporter {
     }
 }
 
-/// Whether AWS refuses a request because of the time in its signature. AWS has many phrases for that; an expired session is not
-/// meant.
+/// Whether AWS refused a request because of the time in its signature, which AWS words in several ways. An expired session is a
+/// different error.
 fn is_about_time(error: &str) -> bool {
     ["Signature expired", "Signature not yet current", "RequestTimeTooSkewed", "RequestExpired"]
         .iter()
@@ -142,7 +143,7 @@ mod tests {
         let batch = [Record::from([0; 10]), Record::from(vec![0; SPAN + 1]), Record::from(vec![0; SPAN])];
         let outcome = exporter.export(&batch);
         assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::Unreachable, 2), (Reason::TooLarge, 1)]);
-        assert!(outcome.again_after.is_some() && outcome.error.unwrap().contains("did not answer"));
+        assert!(outcome.again_after.is_some() && outcome.error.unwrap().contains("did not respond"));
         let outcome = exporter.export(&batch[1..2]);
         assert_eq!(outcome.dropped.into_iter().collect::<Vec<_>>(), [(Reason::TooLarge, 1)]);
         assert!(outcome.again_after.is_none() && outcome.error.unwrap().contains("200000 bytes"));
@@ -161,10 +162,10 @@ mod tests {
     #[test]
     fn an_expired_session_is_not_a_wrong_clock() {
         assert!(is_about_time(
-            "answered 403: InvalidSignatureException: Signature expired: 20150830T123600Z is now earlier"
+            "responded 403: InvalidSignatureException: Signature expired: 20150830T123600Z is now earlier"
         ));
         assert!(!is_about_time(
-            "answered 403: ExpiredTokenException: The security token included in the request is expired"
+            "responded 403: ExpiredTokenException: The security token included in the request is expired"
         ));
     }
 }

@@ -17,7 +17,7 @@ use crate::detectors::metadata::{MetadataClient, text};
 /// Fetches credentials that are valid now.
 ///
 /// # Errors
-/// Why the source has none. No error contains a part of a response, except the name and message of an error.
+/// Why the source provides none. No error contains a part of a response, except an error's name and message.
 pub(super) fn fetch(source: &Source) -> Result<Credentials, String> {
     match source {
         Source::Environment(credentials) => Ok(credentials.clone()),
@@ -56,13 +56,13 @@ fn instance(url: &Url) -> Result<Credentials, String> {
     let client = MetadataClient::new();
     let token = client.token(url)?;
     let request = Request::get(url.join(ROLES).as_str()).header("x-aws-ec2-metadata-token", token.trim());
-    let roles = client.request(request).map_err(|why| format!("{why}; has the instance a role?"))?;
+    let roles = client.request(request).map_err(|why| format!("{why}; does the instance have a role?"))?;
     let roles = String::from_utf8_lossy(&roles);
     let role = roles.lines().next().map(str::trim).filter(|role| !role.is_empty()).ok_or("the instance has no role")?;
     credentials(&client.json(url, &format!("{ROLES}{role}"), Some(&token))?)
 }
 
-/// Reads credentials from the JSON of a response, whose format both services share.
+/// Reads credentials from a JSON response; both services use the same format.
 fn credentials(response: &Json) -> Result<Credentials, String> {
     let token = Some(text(response, "Token")).filter(|token| !token.is_empty());
     let keys = Credentials::new(
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_gets_its_token() {
+    fn a_containers_endpoint_receives_its_token() {
         let url = endpoint(|head| {
             if !head.starts_with("get /v4/id ") || !head.lines().any(|line| line == "authorization: t0ken") {
                 return ("401 Unauthorized", String::new());
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_is_a_time_of_the_calendar() {
+    fn an_expiry_must_be_a_valid_time() {
         let since = |text| time(text).map(|time| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
         assert_eq!(since("2024-02-29T23:59:59Z"), Some(1_709_251_199));
         assert_eq!(since("2024-03-01T00:00:00.123Z"), Some(1_709_251_200));

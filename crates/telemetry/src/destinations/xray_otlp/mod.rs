@@ -1,4 +1,4 @@
-//! X-Ray's own OTLP endpoint, without a daemon: OTLP over HTTP, each request signed with AWS's credentials.
+//! X-Ray without a daemon: OTLP over HTTP to X-Ray's own endpoint, with each request signed by AWS credentials.
 
 #[cfg(feature = "xray-otlp")]
 mod cache;

@@ -1,6 +1,6 @@
-//! The profiles of AWS's shared files, `~/.aws/credentials` and `~/.aws/config`: the keys and the region of one of them. Other
-//! content of a file is ignored; lines without a meaning are skipped, as AWS's own tools do. Runs no `credential_process`,
-//! assumes no role, and does not support SSO. If a profile needs one of these, the module reports which.
+//! Reads the keys and the region of one profile in AWS's shared files, `~/.aws/credentials` and `~/.aws/config`. Other
+//! properties are ignored, and lines that are not understood are skipped, as AWS's own tools do. Runs no `credential_process`,
+//! assumes no role, and does not support SSO. If a profile needs one of these, reports which.
 //!
 //! The format: [AWS' reference guide](https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html).
 
@@ -13,31 +13,31 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::Credentials;
 
-/// The most that is read of a file, in bytes.
+/// The most bytes of a file.
 const LONGEST: u64 = 1024 * 1024;
-/// Ways to get credentials that AWS's tools support and this module does not.
+/// Properties for getting credentials in ways that AWS's tools support and this module does not.
 const UNSUPPORTED: [&str; 6] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file", "login_session"];
 
-/// The files, and which of their profiles is used.
+/// The files, and the name of the profile to use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Profiles {
     pub(crate) name: String,
-    /// May be missing without a home folder.
+    /// `None` if there is no home folder.
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What the files have for one profile.
+/// The contents of the files for one profile.
 #[derive(Debug, Default)]
 pub(crate) struct Profile {
     pub(crate) keys: Option<Credentials>,
     pub(crate) region: Option<String>,
-    /// Why the profile has no keys: the reason for each file, or the way that it uses instead.
+    /// Why the profile has no keys: for each file, the reason or the unsupported property that it uses.
     pub(crate) without: Vec<String>,
 }
 
-/// The two files name their sections differently.
+/// The kind of a file; the two kinds name their sections differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ProfileFile {
     /// `[name]`
@@ -49,7 +49,7 @@ enum ProfileFile {
 type Properties = BTreeMap<String, SecretString>;
 
 impl Profiles {
-    /// Reads both files. The keys of one come before the keys of the other; an id and a secret never come from different files.
+    /// Reads both files. The keys in the credentials file take precedence. An id and a secret never come from different files.
     pub(crate) fn read(&self) -> Profile {
         let mut profile = Profile::default();
         let files = [(&self.credentials, ProfileFile::Credentials), (&self.config, ProfileFile::Config)];
@@ -78,7 +78,7 @@ impl Profiles {
                 None => {
                     let instead = UNSUPPORTED.into_iter().find(|name| of(name).is_some());
                     let instead =
-                        instead.map_or("no keys".to_owned(), |name| format!("{name}, which is not understood"));
+                        instead.map_or("no keys".to_owned(), |name| format!("{name}, which is not supported"));
                     profile.without.push(format!("{}: it has {instead}", path.display()));
                 }
             }
@@ -101,7 +101,7 @@ fn text(path: &Path) -> Result<String, String> {
 fn properties(text: &str, kind: ProfileFile, name: &str) -> Option<Properties> {
     let mut found = None;
     let mut is_ours = false;
-    // The indent of the property before: lines that are indented further belong to its value.
+    // The indentation of the previous property; lines that are indented further belong to its value.
     let mut indent = None;
     for line in text.trim_start_matches('\u{feff}').lines() {
         let content = line.trim_start();
@@ -157,7 +157,7 @@ mod tests {
         let of = |name, key| value(credentials, ProfileFile::Credentials, name, key);
         assert_eq!(of("default", "aws_access_key_id").as_deref(), Some("A"));
         assert_eq!(of("other", "aws_access_key_id").as_deref(), Some("B"));
-        assert_eq!(of("other", "region").as_deref(), Some("r;1"), "without white space it is no comment");
+        assert_eq!(of("other", "region").as_deref(), Some("r;1"), "a comment must follow white space");
         assert_eq!(of("none", "region"), None);
         let config = "[default]\nregion = a\n[profile other]\ns3 =\n  region = not this\nregion = b\n[profiles]\n[other]\nregion = c\n[profile \"a b\"]\nregion=d";
         let of = |name| value(config, ProfileFile::Config, name, "region");
@@ -174,7 +174,7 @@ mod tests {
         }
 
         #[test]
-        fn what_stands_in_a_profile_is_found_among_others(
+        fn a_profiles_properties_are_found_among_those_of_others(
             before in "(\\[[a-z ]{0,9}\\]|[a-z]{1,5} ?= ?[!-~]{0,9}|#[ -~]{0,9}|)",
             id in "[A-Z0-9]{16,20}", secret in "[A-Za-z0-9/+]{40}", deep in "[ \\t]{0,3}", wide in "[ \\t]{0,3}",
         ) {

@@ -1,15 +1,15 @@
-//! The regions in the addresses of X-Ray's own endpoints.
+//! Finds the region in the address of an X-Ray endpoint.
 
 use crate::address::Url;
 
-/// Domains of all regions, of China's, and the same with IPv6.
+/// The domains of AWS's endpoints: worldwide and in China, without and with IPv6.
 const DOMAINS: [&str; 4] = [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".api.amazonwebservices.com.cn"];
 
-/// The region of an address of X-Ray's, `xray.REGION.amazonaws.com` or one of its other forms; `None` for any other.
+/// The region in an X-Ray address such as `xray.REGION.amazonaws.com`; `None` for any other address.
 pub(super) fn region(url: &Url) -> Option<String> {
     let host = url.host();
     let name = DOMAINS.iter().find_map(|domain| host.strip_suffix(domain))?;
-    // A VPC's own endpoint has an id before it: `vpce-1-2.xray.REGION.vpce.amazonaws.com`.
+    // The name of a VPC endpoint starts with an id: `vpce-1-2.xray.REGION.vpce.amazonaws.com`.
     let (name, is_private) = name.strip_suffix(".vpce").map_or((name, false), |name| (name, true));
     let mut labels = name.rsplit('.');
     let (region, service) = (labels.next()?, labels.next()?);

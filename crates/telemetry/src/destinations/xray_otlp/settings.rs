@@ -1,5 +1,5 @@
-//! The variables of X-Ray's OTLP endpoint: its address, its region, and the credentials that sign for it. Opens no files except
-//! AWS's profile files.
+//! The variables of X-Ray's OTLP endpoint: its address, its region, and the credentials that sign requests. Opens no files
+//! except AWS's profile files.
 
 use settings::Settings;
 
@@ -29,14 +29,14 @@ pub(super) fn claim(signal: &SignalSettings) -> OwnershipClaim {
     if signal.url.as_ref().and_then(region).is_some() { OwnershipClaim::Address } else { OwnershipClaim::None }
 }
 
-/// Reads X-Ray's own variable, then those of OTLP, and then AWS's if X-Ray is on.
+/// Reads X-Ray's own variable, then OTLP's, and then AWS's if X-Ray is on.
 pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<XrayOtlp> {
     let Some((endpoint, by)) = endpoint(settings, otlp) else { return Switch::unset(settings, VARIABLE) };
     let profiles = source::profiles(settings);
     let profile = profiles.read();
     let regions = [settings.text("AWS_REGION"), settings.text("AWS_DEFAULT_REGION"), profile.region.clone()];
     let region = region(&endpoint.url).or_else(|| regions.into_iter().flatten().next());
-    // The region becomes a part of a header.
+    // The region becomes part of a header.
     let is_region = |region: &String| region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     match &region {
         Some(region) if !is_region(region) => {
@@ -51,15 +51,15 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Xray
     let source = source::read(settings, &profiles, profile, by);
     match region.zip(source) {
         Some((region, source)) => Switch::On(XrayOtlp { endpoint, region, source }, by),
-        None => Switch::Off("its region or its credentials are wrong".to_owned()),
+        None => Switch::Off("its region or its credentials are invalid".to_owned()),
     }
 }
 
-/// The endpoint, and the variable that names it. It receives only spans.
+/// The endpoint, which receives only spans, and the variable that names it.
 fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, &'static str)> {
     let OtlpVariables { traces, logs, .. } = otlp;
     if logs.owner == XRAY_OTLP {
-        settings.warn(logs.url_by, "is X-Ray's, which takes no log records, so none are sent there");
+        settings.warn(logs.url_by, "is X-Ray's, which accepts no log records, so none are sent there");
     }
     let own = settings.parse::<Url>(VARIABLE, "a URL such as https://xray.eu-west-1.amazonaws.com");
     let (url, headers, by) = match own {
@@ -69,7 +69,7 @@ fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, 
     };
     require_private(settings, by, &url);
     if find(&headers, "authorization").is_some() {
-        let problem = "has authorization, which X-Ray takes by a signature alone; leave it out";
+        let problem = "has an authorization header, but X-Ray accepts only signatures; remove it";
         settings.fault(traces.headers_by, problem);
     }
     let certificates = (by != VARIABLE).then_some(&traces.certificates);
@@ -77,7 +77,7 @@ fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, 
 }
 
 impl XrayOtlp {
-    /// X-Ray's own variable. It has no certificates.
+    /// X-Ray's own variable, which cannot express certificates.
     pub(super) fn own_variables(&self) -> Option<Variables> {
         (!self.endpoint.has_certificates).then(|| vec![(VARIABLE, Some(self.endpoint.url.as_str().to_owned()))])
     }

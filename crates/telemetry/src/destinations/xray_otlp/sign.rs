@@ -1,5 +1,5 @@
-//! AWS' [Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html) of one request, over its
-//! method, path, host, headers and body, for one region and service at one time. Sends nothing.
+//! Signs one request with AWS' [Signature Version 4](https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html). The
+//! signature covers the method, path, host, headers and body, for one region and service at one time. Sends nothing.
 
 use std::time::SystemTime;
 
@@ -46,7 +46,7 @@ pub(super) fn sign(
     let headers = request.headers.iter().copied();
     let request = SignableRequest::new(request.method, request.url, headers, SignableBody::Bytes(request.body))
         .map_err(|error| error.to_string())?;
-    // The crate emits trace events with its input, including whole key ids.
+    // The signing crate emits trace events that contain its input, including whole key ids.
     let signed = with_default(NoSubscriber::default(), || http_request::sign(request, &params));
     let signed = signed.map_err(|error| error.to_string())?;
     let (instructions, _) = signed.into_parts();
@@ -55,7 +55,7 @@ pub(super) fn sign(
     for (name, value) in instructions.headers() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
         if name == "authorization" {
-            // The other words of the header are not secret, and AWS may need them to explain an error.
+            // The remaining parts of the header are not secret, and AWS's error messages may quote them.
             let own = value.rsplit_once("Signature=").map_or(value, |(_, own)| own);
             signature.secrets.push(SecretString::from(own));
         }
@@ -76,10 +76,10 @@ mod tests {
 
     use super::*;
 
-    /// 2015-08-30T12:36:00Z, the time of AWS' vectors.
+    /// 2015-08-30T12:36:00Z, the time of AWS' test vectors.
     const TIME: Duration = Duration::from_secs(1_440_938_160);
 
-    /// The folder of AWS' published vectors, which are part of the signing crate.
+    /// The folder of AWS' published test vectors, which are part of the signing crate.
     fn vectors() -> PathBuf {
         let metadata = Command::new(env!("CARGO"))
             .args(["metadata", "--format-version", "1", "--locked", "--all-features", "--manifest-path"])
@@ -110,8 +110,8 @@ mod tests {
         of("authorization").unwrap().to_owned()
     }
 
-    /// Our signature of a vector's request, and the one that AWS has published. `None` if the vector uses a mode that is never
-    /// used with X-Ray.
+    /// Our signature of a test vector's request, and the one that AWS has published. `None` if the vector uses a mode that
+    /// X-Ray never needs.
     fn vector(folder: &Path) -> Option<(String, String)> {
         let text = |file| std::fs::read_to_string(folder.join(file)).ok();
         let context: Value = serde_json::from_str(&text("context.json")?).unwrap();
@@ -122,11 +122,11 @@ mod tests {
         }
         let (request, signed) = (text("request.txt")?, text("header-signed-request.txt")?);
         if signed.lines().next()?.split(' ').count() != 3 || !signed.lines().next()?.is_ascii() {
-            // The path is not valid in a URL until it is escaped, and is signed as if it had been escaped once.
+            // The path must be escaped to be valid in a URL, but is signed as if it were escaped once.
             return None;
         }
         let (head, body) = request.split_once("\n\n").unwrap_or((request.trim_end(), ""));
-        // A value over several lines, as HTTP once allowed, is equal to one with spaces.
+        // A value on several lines, which HTTP once allowed, means the same as one with spaces.
         let head = head.replace("\n ", " ");
         let mut lines = head.lines();
         let line = lines.next()?;
@@ -135,8 +135,7 @@ mod tests {
         let host = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"))?.1.trim();
         let url = format!("https://{host}{target}");
         headers.retain(|(name, _)| !name.eq_ignore_ascii_case("host"));
-        // Requests to X-Ray have no separate header for the body's hash. If a vector signs one, it is part of the expected
-        // output.
+        // Requests to X-Ray have no separate header for the body's hash. If a vector signs such a header, expect it.
         let hash = signed.lines().find_map(|line| line.strip_prefix("x-amz-content-sha256:"));
         headers.extend(hash.map(|hash| ("x-amz-content-sha256", hash)));
         let request = Unsigned { method, url: &url, headers: &headers, body: body.as_bytes() };
@@ -171,7 +170,7 @@ mod tests {
         }
     }
 
-    /// From the suite's first edition, in which no header contains the body's hash.
+    /// From the first edition of the test suite, in which no header contains the body's hash.
     #[test]
     fn a_body_is_signed_without_a_header_for_its_hash() {
         let headers = [("content-type", "application/x-www-form-urlencoded")];

@@ -1,6 +1,5 @@
-//! The source of credentials: the first of the places that AWS's own tools search. Reads variables and the profile files, and
-//! searches only if something must be signed. Sends no requests to a container or an instance; that is done when their keys are
-//! needed.
+//! Finds the source of credentials, in the order in which AWS's own tools search. Reads variables and the profile files. Sends
+//! no requests to a container's or an instance's endpoint; that happens when their keys are needed.
 
 use std::fmt;
 use std::fs;
@@ -13,16 +12,16 @@ use super::credentials::Credentials;
 use super::profile::{Profile, Profiles};
 use crate::address::Url;
 
-/// The server of ECS for the path that `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` names.
+/// The ECS server for the path in `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`.
 const ECS: &str = "http://169.254.170.2";
-/// The hosts that may get requests in plain HTTP, besides this machine: those of ECS and of EKS.
+/// The hosts besides this machine to which requests in plain HTTP are allowed: those of ECS and EKS.
 const CONTAINER_HOSTS: [&str; 3] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"];
 
-/// The place that has credentials.
+/// A source of credentials.
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     Environment(Credentials),
-    /// The files, and the credentials that they had at start.
+    /// The files, and the credentials in them at start.
     Profile(Profiles, Credentials),
     /// The endpoint, and the token that it requires.
     Container(Url, Option<Token>),
@@ -30,7 +29,7 @@ pub(crate) enum Source {
     Instance(Url),
 }
 
-/// The token that a container's endpoint requires: itself, or a file that is rewritten from time to time.
+/// The token that a container's endpoint requires: the token itself, or a file that is rewritten from time to time.
 #[derive(Debug, Clone)]
 pub(crate) enum Token {
     Text(SecretString),
@@ -48,7 +47,7 @@ pub(crate) fn profiles(settings: &mut Settings) -> Profiles {
     Profiles { name: settings.text("AWS_PROFILE").unwrap_or_else(|| "default".to_owned()), credentials, config }
 }
 
-/// The first place that has credentials. If no place can have them, that is a fault of `needed_by`, which requires a signature.
+/// The first source of credentials. If there is none, that is a fault of the variable `needed_by`, which requires a signature.
 pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profile, needed_by: &str) -> Option<Source> {
     let (id, secret) = (settings.text("AWS_ACCESS_KEY_ID"), settings.text("AWS_SECRET_ACCESS_KEY"));
     let token = settings.text("AWS_SESSION_TOKEN").map(SecretString::from);
@@ -67,11 +66,11 @@ pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
             return keys.map(Source::Environment).map_err(fault).ok();
         }
         (Some(_), None) => {
-            settings.fault("AWS_SECRET_ACCESS_KEY", "is not set, and AWS_ACCESS_KEY_ID is; give both");
+            settings.fault("AWS_SECRET_ACCESS_KEY", "is not set, but AWS_ACCESS_KEY_ID is; set both");
             return None;
         }
         (None, Some(_)) => {
-            settings.fault("AWS_ACCESS_KEY_ID", "is not set, and AWS_SECRET_ACCESS_KEY is; give both");
+            settings.fault("AWS_ACCESS_KEY_ID", "is not set, but AWS_SECRET_ACCESS_KEY is; set both");
             return None;
         }
         (None, None) => {}
@@ -81,8 +80,9 @@ pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
     }
     let files = profile.without.join(", ");
     if settings.text("AWS_PROFILE").is_some() {
-        let mend = "give it aws_access_key_id and aws_secret_access_key, or set what `aws configure export-credentials` prints";
-        settings.fault("AWS_PROFILE", format!("profile {:?} has no keys ({files}); {mend}", profiles.name));
+        let fix =
+            "add aws_access_key_id and aws_secret_access_key, or set what `aws configure export-credentials` prints";
+        settings.fault("AWS_PROFILE", format!("profile {:?} has no keys ({files}); {fix}", profiles.name));
         return None;
     }
     match container(settings) {
@@ -106,10 +106,10 @@ pub(crate) fn read(settings: &mut Settings, profiles: &Profiles, profile: Profil
     }
 }
 
-/// The container's endpoint in the variables.
+/// The container's endpoint, according to the variables.
 enum ContainerEndpoint {
     At(Source),
-    /// The fault is recorded.
+    /// A variable is invalid; its fault is recorded.
     Invalid,
     Unset,
 }
@@ -120,7 +120,7 @@ fn container(settings: &mut Settings) -> ContainerEndpoint {
     let file = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(|path| Token::File(path.into()));
     let token = settings.text("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|text| Token::Text(text.into()));
     let token = file.or(token);
-    // Anyone who knows the address may request credentials there, so it is not quoted in a fault.
+    // No fault quotes this address, because any client that knows it can request credentials there.
     if let Some(path) = settings.text(RELATIVE) {
         return match format!("{ECS}{path}").parse() {
             Ok(url) if path.starts_with('/') => ContainerEndpoint::At(Source::Container(url, token)),
@@ -136,13 +136,16 @@ fn container(settings: &mut Settings) -> ContainerEndpoint {
             ContainerEndpoint::At(Source::Container(url, token))
         }
         _ => {
-            settings.fault(FULL, "is neither https:// nor an address of this machine, of ECS or of EKS; leave it as the platform sets it");
+            settings.fault(
+                FULL,
+                "is neither an https:// address nor one of this machine, ECS or EKS; leave it as the platform sets it",
+            );
             ContainerEndpoint::Invalid
         }
     }
 }
 
-/// The instance's metadata service, if there may be one.
+/// The instance's metadata service, if this machine may have one.
 fn instance(settings: &mut Settings) -> Result<Source, String> {
     let disabled = settings.text("AWS_EC2_METADATA_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let at = settings.parse("AWS_EC2_METADATA_SERVICE_ENDPOINT", "an address such as http://169.254.169.254");
@@ -150,12 +153,12 @@ fn instance(settings: &mut Settings) -> Result<Source, String> {
         _ if disabled => Err("AWS_EC2_METADATA_DISABLED is true".to_owned()),
         Some(url) => Ok(Source::Instance(url)),
         None if is_ec2() => Ok(Source::Instance(Url::of(crate::detectors::EC2))),
-        None => Err("this machine is no EC2 instance".to_owned()),
+        None => Err("this machine is not an EC2 instance".to_owned()),
     }
 }
 
-/// Reads what the machine's makers record of it, on both kinds of EC2's machines. A request over the network would take seconds
-/// elsewhere.
+/// Whether this machine is an EC2 instance, by the vendor strings of both kinds of EC2 hardware. A request to the metadata
+/// service would take seconds on any other machine.
 fn is_ec2() -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     read("/sys/class/dmi/id/sys_vendor").contains("Amazon EC2") || read("/sys/hypervisor/uuid").starts_with("ec2")

@@ -1,4 +1,4 @@
-//! The variables of X-Ray's endpoint, their faults, and the order in which credentials are searched.
+//! The variables of X-Ray's endpoint, their faults, and the order of the sources of credentials.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::destinations;
 
 const ADDRESS: &str = "https://xray.eu-west-1.amazonaws.com";
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary")];
-/// Keeps tests from sending requests to a missing metadata service, on any machine.
+/// Keeps tests from sending requests to a metadata service, whatever the machine.
 const NOWHERE: [(&str, &str); 1] = [("AWS_EC2_METADATA_DISABLED", "true")];
 
 /// X-Ray's settings, its faults and its warnings.
@@ -59,7 +59,7 @@ impl Drop for Files {
 }
 
 #[test]
-fn an_address_of_x_ray_means_x_ray() {
+fn an_x_ray_address_turns_x_ray_on() {
     for variable in ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] {
         let address = format!("{ADDRESS}/v1/traces");
         let pairs = [(variable, address.as_str())];
@@ -73,7 +73,7 @@ fn an_address_of_x_ray_means_x_ray() {
 }
 
 #[test]
-fn its_own_variable_is_independent_of_a_collectors() {
+fn x_rays_own_variable_is_independent_of_a_collectors() {
     let own = [
         ("AWS_XRAY_OTLP_ENDPOINT", "http://127.0.0.1:4319"),
         ("AWS_DEFAULT_REGION", "eu-north-1"),
@@ -135,7 +135,7 @@ fn missing_credentials_name_every_place() {
         "OTEL_EXPORTER_OTLP_ENDPOINT: ",
         "AWS_ACCESS_KEY_ID is not set",
         ".aws/credentials: no such profile",
-        ".aws/config: it has sso_session, which is not understood",
+        ".aws/config: it has sso_session, which is not supported",
         "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
         "AWS_EC2_METADATA_DISABLED is true",
     ] {
@@ -151,16 +151,16 @@ fn a_fault_quotes_no_secret() {
     let half = read(&[&at, &KEYS[1..]]).unwrap_err();
     assert!(half.starts_with("AWS_ACCESS_KEY_ID: is not set") && !half.contains("canary"), "{half}");
     for (wrong, expected) in [
-        (("AWS_SESSION_TOKEN", "a canary"), "AWS_ACCESS_KEY_ID: it, its secret or its token hold a space"),
+        (("AWS_SESSION_TOKEN", "a canary"), "AWS_ACCESS_KEY_ID: it, its secret or its token contain a space"),
         (("AWS_XRAY_OTLP_ENDPOINT", "http://xray.eu-west-1.amazonaws.com"), "would carry a key unencrypted"),
         (("AWS_XRAY_OTLP_ENDPOINT", "http://127.0.0.1:1"), "names no region; set AWS_REGION"),
-        (("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=canary"), "which X-Ray takes by a signature alone"),
+        (("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=canary"), "but X-Ray accepts only signatures"),
     ] {
         let fault = read(&[&[wrong], &KEYS, &[("OTEL_EXPORTER_OTLP_ENDPOINT", ADDRESS)]]).unwrap_err();
         assert!(fault.contains(expected) && !fault.contains("canary"), "{fault}");
     }
     let (_, warnings) = read(&[&KEYS, &[("OTEL_EXPORTER_OTLP_ENDPOINT", ADDRESS)]]).unwrap();
-    let warning = "OTEL_EXPORTER_OTLP_ENDPOINT: is X-Ray's, which takes no log records, so none are sent there";
+    let warning = "OTEL_EXPORTER_OTLP_ENDPOINT: is X-Ray's, which accepts no log records, so none are sent there";
     assert!(warnings.iter().any(|line| line == warning), "{warnings:?}");
     let elsewhere = [("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://canary.example/creds"), ("HOME", "/nonexistent")];
     let fault = read(&[&at, &elsewhere]).unwrap_err();

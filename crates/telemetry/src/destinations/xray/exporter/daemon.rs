@@ -1,5 +1,5 @@
-//! The X-Ray daemon as a destination: sends the documents of a batch, each in a separate datagram. If the daemon is configured by
-//! name, the name is looked up again from time to time. A daemon may listen on only one of several addresses of its name
+//! The X-Ray daemon as a destination: sends the documents of a batch, each in a separate datagram. If the daemon is configured
+//! by name, the name is looked up again from time to time. A daemon may listen on only one of several addresses of its name
 //! (`localhost` is often `::1` and `127.0.0.1`), so a burst that one address refuses is sent to the next.
 
 use std::io;
@@ -69,7 +69,7 @@ impl DaemonExporter {
         };
         self.burst.clear();
         let Err(Unsent { spans, error, gone }) = sent else { return true };
-        let error = format!("the X-Ray daemon at {} cannot be sent to: {error}", self.address);
+        let error = format!("cannot send to the X-Ray daemon at {}: {error}", self.address);
         outcome.lose(spans, Reason::Unreachable, error);
         !gone
     }

@@ -1,5 +1,5 @@
-//! A client for the daemon's TCP side, over plain HTTP: the daemon forwards requests to AWS and signs them with its own
-//! credentials. Follows no redirects, uses no proxy from the environment, and reads bounded responses.
+//! A client for the daemon's TCP port, in plain HTTP. The daemon signs requests with its own credentials and forwards them to
+//! AWS. Follows no redirects, uses no proxy from the environment, and reads bounded responses.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::tls::Tls;
 const CONNECT: Duration = Duration::from_secs(2);
 const TOTAL: Duration = Duration::from_secs(5);
 /// The most bytes of a response.
-const ANSWER: u64 = 1024 * 1024;
+const LONGEST: u64 = 1024 * 1024;
 /// The most pages of rules.
 const PAGES: usize = 10;
 
@@ -51,7 +51,7 @@ impl RulesClient {
                 return Ok(Rules::central(&records));
             }
         }
-        Err(format!("{} has more than {PAGES} pages of rules", self.endpoint))
+        Err(format!("{} sends more than {PAGES} pages of rules", self.endpoint))
     }
 
     /// Reports at most [`MAX_STATISTICS`] rules, and returns their targets.
@@ -59,27 +59,27 @@ impl RulesClient {
     /// # Errors
     /// The daemon does not respond, or its response does not contain targets.
     pub(super) fn targets(&self, statistics: &[Statistics]) -> Result<TargetsResponse, String> {
-        let told = statistics.get(..MAX_STATISTICS).unwrap_or(statistics);
-        self.post("/SamplingTargets", &TargetsRequest { sampling_statistics_documents: told.to_vec() })
+        let reported = statistics.get(..MAX_STATISTICS).unwrap_or(statistics);
+        self.post("/SamplingTargets", &TargetsRequest { sampling_statistics_documents: reported.to_vec() })
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, String> {
         let url = self.endpoint.join(path);
         let body = serde_json::to_vec(body).map_err(|error| error.to_string())?;
         let request = self.agent.post(url.as_str()).header("content-type", "application/json");
-        let mut answer = request.send(&body).map_err(|error| format!("{url} did not answer: {error}"))?;
-        let status = answer.status();
-        let body = answer.body_mut().with_config().limit(ANSWER).read_to_vec();
-        let body = body.map_err(|error| format!("what {url} answered cannot be read: {error}"))?;
+        let mut response = request.send(&body).map_err(|error| format!("{url} did not respond: {error}"))?;
+        let status = response.status();
+        let body = response.body_mut().with_config().limit(LONGEST).read_to_vec();
+        let body = body.map_err(|error| format!("cannot read the response of {url}: {error}"))?;
         if !status.is_success() {
-            return Err(format!("{url} answered {status}{}", said(&body)));
+            return Err(format!("{url} responded {status}{}", message(&body)));
         }
-        serde_json::from_slice(&body).map_err(|error| format!("{url} answered what is not expected: {error}"))
+        serde_json::from_slice(&body).map_err(|error| format!("{url} sent an invalid response: {error}"))
     }
 }
 
-/// The message of an error response, in either spelling of AWS's APIs.
-fn said(body: &[u8]) -> String {
+/// The message of an error response, whose key AWS's APIs spell in two ways.
+fn message(body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let message = ["message", "Message"].into_iter().find_map(|key| body.get(key)?.as_str()).unwrap_or_default();
     let visible: String = message.chars().filter(|character| !character.is_control()).take(300).collect();
@@ -92,10 +92,10 @@ mod tests {
 
     #[test]
     fn an_error_response_is_quoted() {
-        assert_eq!(said(br#"{"message":"no\nrights"}"#), ": norights");
-        assert_eq!(said(br#"{"__type":"x","Message":"no"}"#), ": no");
+        assert_eq!(message(br#"{"message":"no\nrights"}"#), ": norights");
+        assert_eq!(message(br#"{"__type":"x","Message":"no"}"#), ": no");
         for nothing in [b"".as_slice(), b"[]", b"{\"message\":5}", b"\xff"] {
-            assert_eq!(said(nothing), "");
+            assert_eq!(message(nothing), "");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Requests sampling rules and targets from the daemon, on a separate thread that exports no spans of its own. No other thread
+//! Polls the daemon for sampling rules and targets, on a separate thread that exports no spans of its own. No other thread
 //! waits for it, and it ends when no sampler uses the rules any more. Rule statistics that fail to arrive are resent.
 
 mod client;
@@ -28,14 +28,14 @@ pub(crate) fn start(rules: &Arc<RuleSampler>, central: Central) -> io::Result<()
         client: RulesClient::new(central.endpoint),
         client_id: client_id(),
         schedule: Schedule::new(central.polling),
-        begun: Instant::now(),
-        asked: 0.0,
-        complained: false,
+        started: Instant::now(),
+        requested: 0.0,
+        has_warned: false,
     };
     let run = move || {
         suppress();
         while let Some(rules) = poll.rules.upgrade() {
-            match poll.schedule.due(poll.begun.elapsed()) {
+            match poll.schedule.due(poll.started.elapsed()) {
                 Due::Rules => poll.poll_rules(&rules),
                 Due::Targets => poll.poll_targets(&rules),
                 Due::Nothing(left) => {
@@ -53,33 +53,33 @@ struct Poll {
     client: RulesClient,
     client_id: String,
     schedule: Schedule,
-    begun: Instant,
+    started: Instant,
     /// When rules were last requested, in seconds since 1970.
-    asked: f64,
-    /// Whether the last failure has been logged.
-    complained: bool,
+    requested: f64,
+    /// Whether a failure has been logged since rules last arrived.
+    has_warned: bool,
 }
 
 impl Poll {
     fn poll_rules(&mut self, rules: &RuleSampler) {
-        let asked = SystemTime::now();
+        let requested = SystemTime::now();
         match self.client.rules() {
             Ok(found) => {
-                self.asked = asked.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-                self.schedule.rules_came(self.begun.elapsed(), rand::random());
+                self.requested = requested.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+                self.schedule.rules_arrived(self.started.elapsed(), rand::random());
                 let endpoint = self.client.endpoint();
                 if rules.learn(&found, SystemTime::now()) {
-                    tracing::info!("{} sampling rules came from {endpoint}", found.iter().count());
+                    tracing::info!("received {} sampling rules from {endpoint}", found.iter().count());
                     for skipped in found.skipped() {
-                        tracing::warn!("a sampling rule is skipped: {skipped}");
+                        tracing::warn!("skipped a sampling rule: {skipped}");
                     }
                 }
-                self.complained = false;
+                self.has_warned = false;
             }
             Err(problem) => {
-                self.schedule.rules_failed(self.begun.elapsed());
-                self.complain(&format!(
-                    "no sampling rules: {problem}; local ones hold, or those that came within an hour"
+                self.schedule.rules_failed(self.started.elapsed());
+                self.warn(&format!(
+                    "no sampling rules: {problem}; using rules received within the last hour, or local ones"
                 ));
             }
         }
@@ -92,29 +92,29 @@ impl Poll {
         let mut parts = statistics.chunks(MAX_STATISTICS);
         while let Some(part) = parts.next() {
             match self.client.targets(part) {
-                Ok(answer) => {
+                Ok(response) => {
                     let lost = |one: &&Statistics| {
-                        answer.unprocessed_statistics.iter().any(|unprocessed| unprocessed.rule_name == one.rule_name)
+                        response.unprocessed_statistics.iter().any(|unprocessed| unprocessed.rule_name == one.rule_name)
                     };
                     rules.give_back(part.iter().filter(lost));
-                    answer.sampling_target_documents.iter().for_each(|target| rules.aim(target));
-                    let intervals = answer.sampling_target_documents.iter().filter_map(|target| target.interval);
+                    response.sampling_target_documents.iter().for_each(|target| rules.aim(target));
+                    let intervals = response.sampling_target_documents.iter().filter_map(|target| target.interval);
                     interval = intervals.chain(interval).min();
-                    modified = answer.last_rule_modification.or(modified);
+                    modified = response.last_rule_modification.or(modified);
                 }
                 Err(problem) => {
                     rules.give_back(part.iter().chain(parts.flatten()));
-                    self.schedule.targets_failed(self.begun.elapsed());
-                    return self.complain(&format!("no sampling targets: {problem}; quotas expire"));
+                    self.schedule.targets_failed(self.started.elapsed());
+                    return self.warn(&format!("no sampling targets: {problem}; quotas will expire"));
                 }
             }
         }
-        self.schedule.targets_came(self.begun.elapsed(), interval, modified, self.asked);
+        self.schedule.targets_arrived(self.started.elapsed(), interval, modified, self.requested);
     }
 
-    /// Logs a problem once, until rules arrive again.
-    fn complain(&mut self, problem: &str) {
-        if !std::mem::replace(&mut self.complained, true) {
+    /// Logs a problem, but only the first one until rules arrive again.
+    fn warn(&mut self, problem: &str) {
+        if !std::mem::replace(&mut self.has_warned, true) {
             tracing::warn!("{problem}");
         }
     }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_has_an_id_of_its_own() {
+    fn each_client_has_a_different_id() {
         let (one, other) = (client_id(), client_id());
         assert_ne!(one, other);
         assert!(one.len() == 24 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
