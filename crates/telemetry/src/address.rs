@@ -21,7 +21,7 @@ const GRPC_PORT: &str = ":4317";
 const HTTP_PORT: &str = ":4318";
 
 impl Url {
-    /// Parses a text that is known to be a URL.
+    /// Parses a text that is known to be a valid URL.
     pub(crate) fn of(url: &str) -> Self {
         Self(url.to_owned())
     }
@@ -36,8 +36,7 @@ impl Url {
         Self(format!("{}{path}", self.0))
     }
 
-    /// The base of this URL, whether it is one or names the endpoint of a signal: without query, trailing slash and a signal's
-    /// path.
+    /// This URL as a base: without its query, a signal's path, or a trailing slash.
     pub(crate) fn base(&self) -> Self {
         let (path, _) = self.split_query();
         let path = path.trim_end_matches('/');
@@ -133,7 +132,7 @@ impl FromStr for ExactUrl {
         let uri: Uri = url.parse().map_err(|_| NotAnAddress("it is not a URL"))?;
         let authority = uri.authority().ok_or(NotAnAddress("it has no host"))?;
         if authority.as_str().contains('@') {
-            return Err(NotAnAddress("it holds a user or password; send those in OTEL_EXPORTER_OTLP_HEADERS"));
+            return Err(NotAnAddress("it contains a user or password; send these in OTEL_EXPORTER_OTLP_HEADERS"));
         }
         // `Authority` accepts any text as a port.
         let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_scheme_is_understood() {
+    fn an_address_may_omit_the_scheme() {
         for (text, url) in [
             ("api.honeycomb.io:443", "https://api.honeycomb.io:443"),
             ("localhost:4318", "http://localhost:4318"),
@@ -219,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_base_of_a_signals_endpoint_is_what_other_paths_are_appended_to() {
+    fn other_paths_can_be_appended_to_the_base_of_a_signals_endpoint() {
         for (text, base) in [
             ("https://api.honeycomb.io/v1/traces", "https://api.honeycomb.io"),
             ("https://api.honeycomb.io/v1/logs/", "https://api.honeycomb.io"),
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_grpc_becomes_the_port_of_http_and_no_other_does() {
+    fn only_the_port_of_grpc_becomes_the_port_of_http() {
         for (text, moved) in [
             ("http://collector:4317", "http://collector:4318"),
             ("https://[::1]:4317/a:4317", "https://[::1]:4318/a:4317"),

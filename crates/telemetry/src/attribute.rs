@@ -1,5 +1,5 @@
-//! OTLP's `KeyValue`: an attribute of a span, an event or a log record. Nearly every one is a short text or a small number, and
-//! is written in few pieces.
+//! Writes OTLP's `KeyValue`: an attribute of a span, an event or a log record. Most are short texts or small numbers, which are
+//! written with few copies.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::value::Value;
 
 /// `user.id`: not yet a stable convention, so the crate of conventions has no constant for it without its experimental feature.
 pub(crate) const USER_ID: &str = "user.id";
-/// The sampling rule by which a local root was sampled.
+/// The sampling rule that sampled a local root.
 pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
 
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
@@ -44,7 +44,7 @@ pub(crate) fn is_short(key: &str, length: usize) -> bool {
     key.len() + length < 0x80 - 6
 }
 
-/// Appends everything that precedes a [short](is_short) text. Its heads are written together, and a constant key as one piece.
+/// Appends everything that precedes a [short](is_short) text, with its heads in one write.
 #[inline(always)]
 pub(crate) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) {
     out.reserve(key.len() + length + 8);
@@ -82,7 +82,8 @@ fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limi
     }
 }
 
-/// The encoded attributes of an event or a log record. Their keys are unique, which OTLP requires: a later value replaces an earlier one.
+/// The encoded attributes of an event or a log record. Their keys are unique, which OTLP requires: a later value replaces an
+/// earlier one.
 pub(crate) struct Attributes {
     field: u8,
     encoding: Vec<u8>,
@@ -94,7 +95,7 @@ pub(crate) struct Attributes {
 }
 
 impl Attributes {
-    /// No attributes yet, for a message that has them as `field`: at most `most` of them, with texts cut at `value_bytes`.
+    /// Creates an empty list for a message that has attributes as `field`: at most `most`, with texts cut at `value_bytes`.
     pub(crate) fn new(field: u8, most: u32, value_bytes: usize) -> Self {
         Self { field, encoding: Vec::new(), lengths: 0, left: most, dropped: 0, value_bytes }
     }
@@ -159,7 +160,7 @@ fn short_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-/// The bit of a key's length, modulo 64: for most absent keys, it shows without a search that they are absent.
+/// The bit of a key's length, modulo 64. It shows without a search that most absent keys are absent.
 pub(crate) fn bit(key: &str) -> u64 {
     1 << (key.len() % 64)
 }

@@ -1,11 +1,11 @@
-//! The ledger of this process at any moment, made from the counts of its queues.
+//! The current ledger of this process, from the counts of its queues.
 
 use std::sync::{Arc, OnceLock};
 
 use crate::ledger::Ledger;
 use crate::pipeline::Queue;
 
-/// The service and its queues, from which a ledger is made.
+/// The service and its queues, which have the ledger's counts.
 #[derive(Clone)]
 pub(crate) struct Book {
     pub(crate) service: String,
@@ -14,12 +14,13 @@ pub(crate) struct Book {
 
 static BOOK: OnceLock<Book> = OnceLock::new();
 
-/// The ledger of this process now; `None` before telemetry is installed.
+/// The current ledger of this process; `None` before telemetry is installed.
 pub fn current_ledger() -> Option<Ledger> {
     BOOK.get().map(Book::ledger)
 }
 
-/// Makes `book` the one that [`current_ledger`] reads. A process installs telemetry once, as it has one `tracing` subscriber.
+/// Makes `book` the one that [`current_ledger`] reads. A process can install telemetry only once, because it has one `tracing`
+/// subscriber.
 pub(crate) fn open(book: Book) {
     // There cannot be a second book: the subscriber was installed first.
     drop(BOOK.set(book));

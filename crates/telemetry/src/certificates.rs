@@ -12,8 +12,8 @@ pub(crate) struct NamedFile {
 /// The files of one connection.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct TlsFiles {
-    /// Files and folders of the CAs to trust. None: the public ones.
+    /// Files and folders of the CAs to trust; if empty, the public CAs.
     pub(crate) roots: Vec<NamedFile>,
-    /// The client's own certificate, with what signed it, and its key.
+    /// The client's own certificate with its chain, and its key.
     pub(crate) client: Option<[NamedFile; 2]>,
 }

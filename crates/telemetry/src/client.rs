@@ -1,12 +1,12 @@
-//! The HTTP client of every part that queries or sends. It follows no redirects (they would leak keys), uses no proxy from the
-//! environment, identifies itself, and has a time limit. Every status counts as a response, not as an error. Blocks, so it must
-//! not be used while a request is served.
+//! The HTTP client of all exporters, pollers and checks. It follows no redirects (they would leak keys), uses no proxy from the
+//! environment, identifies itself, and has a time limit. Any status is a response, not an error. Blocks, so it must not be used
+//! while a request is served.
 
 use std::time::Duration;
 
 use crate::tls::Tls;
 
-/// A client with time limits for connecting and for the whole of an exchange.
+/// A client with time limits for connecting and for the whole exchange.
 pub(crate) fn agent(connect: Duration, total: Duration, tls: &Tls) -> ureq::Agent {
     ureq::Agent::config_builder()
         .http_status_as_error(false)

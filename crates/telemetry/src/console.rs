@@ -1,5 +1,5 @@
-//! The console: each event is one line on standard error, with the trace and span in which it happened. On a terminal it is text for
-//! people, otherwise JSON. Control characters are escaped, so that no value can begin a line or move a cursor.
+//! The console: prints each event as one line on standard error, with its trace and span. The line is human-readable on a
+//! terminal, otherwise JSON. Control characters are escaped, so that no value can start a new line or move the cursor.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -18,7 +18,7 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::value::not_finite;
 
-/// What the console shows, by `RUST_LOG`, and in which format.
+/// The events that the console prints, by `RUST_LOG`, and their format.
 #[derive(Debug, Clone)]
 pub struct Console {
     filter: Targets,
@@ -39,7 +39,7 @@ impl Console {
         let quiet = Targets::new()
             .with_default(LevelFilter::INFO)
             .with_target("actix_server", LevelFilter::WARN)
-            // actix logs an error for each invalid request: any client could fill the log.
+            // actix logs an error for each invalid request, so any client could fill the log.
             .with_target("actix_http::h1", LevelFilter::OFF);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
@@ -68,7 +68,7 @@ impl Console {
         let mut fields = ConsoleFields::default();
         event.record(&mut fields);
         let line = self.line(metadata, fields, span);
-        // A line that cannot be written must not stop a service.
+        // A write error is ignored: it must not stop a service.
         drop(io::stderr().write_all(line.as_bytes()));
     }
 

@@ -1,8 +1,8 @@
 //! The ledger: the outcome of each span. At any moment, for each destination, `created = delivered + queued + dropped`,
 //! exactly. Only data: the pipeline counts, under one lock.
 //!
-//! The ledger is available in code ([`current_ledger`](crate::current_ledger)), as JSON (it is [`Serialize`]) and as Prometheus text
-//! ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
+//! The ledger is available in code ([`current_ledger`](crate::current_ledger)), as JSON (it is [`Serialize`]) and as Prometheus
+//! text ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -82,13 +82,13 @@ impl Ledger {
         let mut text = String::new();
         let counts = [
             ("telemetry_spans_created_total", MetricKind::Counter, "Spans handed to the destination."),
-            ("telemetry_spans_delivered_total", MetricKind::Counter, "Spans the destination has taken."),
-            ("telemetry_spans_queued", MetricKind::Gauge, "Spans that wait or are on their way."),
+            ("telemetry_spans_delivered_total", MetricKind::Counter, "Spans that the destination accepted."),
+            ("telemetry_spans_queued", MetricKind::Gauge, "Spans that wait or are being sent."),
             ("telemetry_spans_dropped_total", MetricKind::Counter, "Spans that will not arrive, by reason."),
             (
                 "telemetry_spans_altered_total",
                 MetricKind::Counter,
-                "Spans that were changed to fit the destination, by what was done.",
+                "Spans that were changed to fit the destination, by kind of change.",
             ),
         ];
         for (name, kind, help) in counts {

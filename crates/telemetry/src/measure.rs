@@ -1,5 +1,5 @@
-//! For the bench next to this crate, which sees what users see: what a batch costs between its queue and the wire. Not a part
-//! of the crate's interface; it may change at any time.
+//! For this crate's bench, which otherwise uses only the public interface: the cost of a batch between its queue and the wire.
+//! Not part of the crate's interface; it may change at any time.
 
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
 
@@ -43,7 +43,7 @@ impl Encoder {
         Self(MessageWriter::new(&endpoint, Signal::Traces, &[]))
     }
 
-    /// Makes the request's body, and returns its bytes; 0 if it cannot be made.
+    /// Writes the request's body and returns its length in bytes; 0 if it cannot be written.
     pub fn encode(&mut self, batch: &Batch) -> usize {
         self.0.write(&batch.0).map_or(0, <[u8]>::len)
     }

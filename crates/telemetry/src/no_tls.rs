@@ -1,4 +1,4 @@
-//! Built without a client: nothing is encrypted, and no file is read.
+//! Replaces `tls` in a build without an HTTP client: encrypts nothing and reads no files.
 
 use crate::certificates::TlsFiles;
 

@@ -1,6 +1,6 @@
-//! The process that made the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/), encoded
-//! once. Service, host, process and SDK are known here. The detectors add to them; `OTEL_RESOURCE_ATTRIBUTES` adds to both and
-//! wins.
+//! The process that created the spans: OpenTelemetry's [resource](https://opentelemetry.io/docs/specs/semconv/resource/),
+//! encoded once. It describes the service, the host, the process and the SDK. Detectors add attributes, and
+//! `OTEL_RESOURCE_ATTRIBUTES` overrides all of these.
 
 use std::env::consts::{ARCH, OS};
 use std::path::Path;
@@ -28,8 +28,7 @@ pub(crate) struct Resource {
 }
 
 impl Resource {
-    /// This process as `service` of this `version`. Each of the `more` attributes replaces an earlier one with its key, also those that
-    /// are known here.
+    /// This process as `service` of this `version`. Each of the `more` attributes replaces any earlier one with its key.
     pub(crate) fn new(service: &str, version: Option<&str>, more: &[(String, String)]) -> Self {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let program = std::env::current_exe().unwrap_or_default();
@@ -37,7 +36,7 @@ impl Resource {
         let attributes = vec![
             (SERVICE_NAME, service.to_owned()),
             (SERVICE_VERSION, version.unwrap_or_default().to_owned()),
-            // Another one for each process.
+            // Different for each process.
             (SERVICE_INSTANCE_ID, Uuid::new_v4().to_string()),
             (TELEMETRY_SDK_NAME, "cruddur-telemetry".to_owned()),
             (TELEMETRY_SDK_LANGUAGE, "rust".to_owned()),
@@ -65,7 +64,7 @@ impl Resource {
         Self { service: service.to_owned(), attributes, encoding }
     }
 
-    /// Another process, of which only the name of its service is known.
+    /// Another process, of which only the service's name is known.
     pub(crate) fn named(service: &str) -> Self {
         let mut encoding = Vec::new();
         attribute(&mut encoding, 1, SERVICE_NAME, Value::Text(service), Limits::default().value_bytes);

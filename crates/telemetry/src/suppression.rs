@@ -1,4 +1,4 @@
-//! Whether the calling thread exports. Its spans and events are neither traced nor exported, so that no export can cause another.
+//! Marks exporters' threads. Their spans and events are neither traced nor exported, so that no export can cause another.
 
 use std::cell::Cell;
 
@@ -6,7 +6,7 @@ thread_local! {
     static IS_SUPPRESSED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Traces and exports nothing from the calling thread any more.
+/// Stops tracing and exporting anything from the calling thread.
 pub(crate) fn suppress() {
     IS_SUPPRESSED.set(true);
 }

@@ -1,4 +1,4 @@
-//! Shared by the unit tests.
+//! Helpers that unit tests share.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(crate) fn recorded_one(run: impl FnOnce()) -> Record {
     span.encode_to_vec().into()
 }
 
-/// What was recorded, in the order in which it ended.
+/// The recorded spans and log records, in the order in which they ended.
 pub(crate) struct Recorded {
     pub(crate) spans: Vec<Span>,
     pub(crate) logs: Vec<LogRecord>,

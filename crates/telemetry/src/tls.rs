@@ -1,5 +1,6 @@
-//! What an encrypted connection trusts, and what it shows of itself: certificates and keys in files of PEM. They are read once,
-//! at start, so that a wrong file is found there and not by a handshake. No message has any part of a key.
+//! Loads the CAs that an encrypted connection trusts, and the certificate that it presents, from PEM files. Files are read
+//! once, at start, so that an invalid file is reported then and not by a failed handshake. No message contains any part of a
+//! key.
 
 use std::env;
 use std::fmt;
@@ -15,25 +16,25 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 
 use crate::certificates::{NamedFile, TlsFiles};
 
-/// The most bytes of a file that are read: a machine's bundle of CAs has some 200 KiB.
+/// The most bytes that are read of a file. A system's CA bundle has about 200 KiB.
 const LONGEST: u64 = 4 * 1024 * 1024;
-/// The most files of a folder that are read.
+/// The most files that are read in a folder.
 const MOST: usize = 1_000;
 
-/// The CAs that are trusted, by default the public ones, and this client's own certificate, by default none.
+/// The trusted CAs (by default the public ones) and this client's own certificate (by default none).
 #[derive(Clone, Default)]
 pub(crate) struct Tls(Option<TlsConfig>);
 
 impl Tls {
-    /// For the client.
+    /// The configuration for the HTTP client.
     pub(crate) fn config(&self) -> TlsConfig {
         self.0.clone().unwrap_or_default()
     }
 
-    /// From these files.
+    /// Loads these files.
     ///
     /// # Errors
-    /// The variable that names a file which cannot be used, and why.
+    /// The variable that names an unusable file, and why it is unusable.
     pub(crate) fn load(files: &TlsFiles) -> Result<Self, (&'static str, String)> {
         if *files == TlsFiles::default() {
             return Ok(Self::default());
@@ -59,15 +60,15 @@ impl NamedFile {
     }
 }
 
-/// Keys have no place in a log.
+/// Shows nothing, because keys must not be logged.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "own certificates" } else { "public CAs" })
     }
 }
 
-/// The authorities of a file, of a folder, or of several folders: OpenSSL reads `SSL_CERT_DIR` as a list, of which those that
-/// are not there do not count.
+/// The CAs in a file, a folder, or several folders. Like OpenSSL, reads `SSL_CERT_DIR` as a list of folders and ignores missing
+/// ones.
 fn trusted(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     if path.is_dir() {
         return folder(path);
@@ -84,19 +85,19 @@ fn trusted(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     }
 }
 
-/// The certificates of a file that can be trusted as authorities.
+/// The certificates in a file that are valid as CAs.
 fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let certificates = certificates(&read(path)?)?;
     let ders = certificates.iter().map(|certificate| CertificateDer::from(certificate.der()));
     match RootCertStore::empty().add_parsable_certificates(ders) {
-        (0, _) => Err("has no certificate that can be read; give CA certificates in PEM".to_owned()),
+        (0, _) => Err("has no readable certificate; give CA certificates in PEM".to_owned()),
         _ => Ok(certificates),
     }
 }
 
-/// The authorities of all files in a folder that have some.
+/// The CAs of all files in a folder; files without CAs are skipped.
 fn folder(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
-    let entries = fs::read_dir(path).map_err(|error| format!("cannot be read ({error})"))?;
+    let entries = fs::read_dir(path).map_err(|error| format!("cannot be read: {error}; give a readable folder"))?;
     let found: Vec<_> =
         entries.flatten().take(MOST).filter_map(|entry| authorities(&entry.path()).ok()).flatten().collect();
     if found.is_empty() {
@@ -112,7 +113,7 @@ fn client(certificate: &NamedFile, key: &NamedFile) -> Result<ClientCert, (&'sta
     let pem = read(&key.path).map_err(|problem| key.wrong(&problem))?;
     let no_key = || key.wrong("has no private key in PEM without a passphrase; give one");
     let own = PrivateKey::from_pem(&pem).map_err(|_| no_key())?;
-    // The client would panic at its first handshake if these did not belong together.
+    // Checked here, because the client would panic at its first handshake if the key and the certificate did not match.
     let ders = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
     let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key())?;
     CertifiedKey::from_der(ders, der, &default_provider()).map_err(|error| {
@@ -122,7 +123,7 @@ fn client(certificate: &NamedFile, key: &NamedFile) -> Result<ClientCert, (&'sta
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    settings::read_file(path, LONGEST).map_err(|error| format!("cannot be read ({error}); give a file in PEM"))
+    settings::read_file(path, LONGEST).map_err(|error| format!("cannot be read: {error}; give a PEM file"))
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {

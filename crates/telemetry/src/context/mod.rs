@@ -1,4 +1,5 @@
-//! The context of a trace: what a request brings, and what a span propagates. Reads and writes no header.
+//! The context of a trace: the context of an incoming request, and the context that a span propagates. Reads and writes no
+//! headers.
 
 mod tracestate;
 
@@ -19,11 +20,11 @@ pub struct Incoming {
     pub(crate) baggage: Option<Arc<str>>,
     /// The lineage of X-Ray's header, unchanged.
     pub(crate) lineage: Option<Arc<str>>,
-    /// The caller has not decided whether the trace is recorded, so our sampler decides.
+    /// Whether the caller leaves the sampling decision to this process.
     pub(crate) is_undecided: bool,
-    /// The caller wants to know whether the trace is recorded: see [`decision`](crate::propagation::decision).
+    /// Whether the caller requests the sampling decision: see [`decision`](crate::propagation::decision).
     pub(crate) wants_decision: bool,
-    /// X-Ray's header disagrees with W3C's. If it names a span, the link is to that span.
+    /// Whether X-Ray's header disagrees with W3C's. If it names a span, the link is to that span.
     pub(crate) has_conflict: bool,
 }
 
@@ -43,12 +44,12 @@ pub(crate) struct Propagated {
     /// The lineage of X-Ray's header.
     pub(crate) lineage: Option<Arc<str>>,
     pub(crate) state: Tracestate,
-    /// How many requests each sampled one stands for, if that is known and not one.
+    /// How many requests each sampled one represents, if known and not one.
     pub(crate) sample_rate: Option<i64>,
 }
 
 impl Incoming {
-    /// Whether the request brought no context.
+    /// Whether the request has no context.
     pub(crate) fn is_empty(&self) -> bool {
         self.parent.is_none() && self.link.is_none() && self.baggage.is_none()
     }

@@ -1,4 +1,4 @@
-//! Parses the hops that `Forwarded` or `X-Forwarded-*` list. Does not decide which of them to believe.
+//! Parses the hops in `Forwarded` or `X-Forwarded-*`. Does not decide which of them to trust.
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use crate::propagation::{Headers, Trust};
 
 /// Hops that are read.
 const MAX_HOPS: usize = 32;
-/// Bytes of all headers of one name; a longer one is invalid.
+/// The most bytes of all headers of one name together; longer ones are invalid.
 const MAX_BYTES: usize = 4_096;
 
 /// A chain of hops; the client is on the left.
@@ -87,8 +87,8 @@ impl<'a> Chain<'a> {
         elements.iter().rev().map(|element| element.hop).chain(hops.iter().rev().copied())
     }
 
-    /// The client, and its position from the right: the rightmost untrusted hop, or the leftmost if all are trusted. A hop without an
-    /// address ends the chain at the hop before it.
+    /// The client, and its position from the right: the rightmost untrusted hop, or the leftmost if all are trusted. A hop
+    /// without an address ends the chain at the hop before it.
     pub(super) fn walk(&self, trust: &Trust, peer: IpAddr) -> (IpAddr, usize) {
         let mut client = peer;
         for (at, hop) in self.hops().take(MAX_HOPS).enumerate() {
@@ -120,8 +120,8 @@ impl<'a> Chain<'a> {
 
 impl<'a> Lists<'a> {
     fn claim(&self, at: usize) -> Claim<'a> {
-        // A list with as many values as there are addresses has one for each hop. In any other list the first value, the outermost proxy's,
-        // applies to all.
+        // A list with as many values as there are addresses has one for each hop. In any other list the first value, the
+        // outermost proxy's, applies to all.
         let pick = |list: &[&'a str]| {
             let is_by_hop = list.len() == self.hops.len();
             let index = if is_by_hop { list.len().saturating_sub(at + 1) } else { 0 };
@@ -182,7 +182,8 @@ fn list<'a, I: Iterator<Item = &'a str>>(
     is_present.then(|| (bytes <= MAX_BYTES).then_some(entries))
 }
 
-/// The elements of `Forwarded`. If a quote is left open, quotes are ignored: a client must not hide what a trusted proxy appends.
+/// The elements of `Forwarded`. If a quote is left open, quotes are ignored: a client must not hide what a trusted proxy
+/// appends.
 fn elements(value: &str) -> impl Iterator<Item = &str> {
     let mut quotes = Quotes::default();
     for character in value.chars() {

@@ -1,6 +1,6 @@
-//! The client of a request: its address, and the scheme and host that it used. Starts from the connection, and follows `Forwarded`
-//! ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) or `X-Forwarded-*` from the right, as long as the hop that wrote an entry is
-//! [trusted](Trust). A proxy appends to the right: an entry to the left of the first address that is not
+//! The client of a request: its address, and the scheme and host that it used. Starts from the connection, and follows
+//! `Forwarded` ([RFC 7239](https://www.rfc-editor.org/rfc/rfc7239)) or `X-Forwarded-*` from the right, as long as the hop that
+//! wrote an entry is [trusted](Trust). A proxy appends to the right: an entry to the left of the first address that is not
 //! trusted is that client's own claim, and is not read. Bounded; an invalid value is ignored.
 //!
 //! ```
@@ -63,8 +63,8 @@ pub struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// Resolves the client from `self`, which is the connection's, and from the `Forwarded` or `X-Forwarded-*` of a trusted peer. If both
-    /// are there and disagree, a trusted peer has not written both, and neither is believed.
+    /// Resolves the client from `self`, the client of the connection, and from the `Forwarded` or `X-Forwarded-*` headers of a
+    /// trusted peer. If both are present and disagree, the trusted peer cannot have written both, so neither is used.
     #[must_use]
     pub fn resolve(self, headers: &'a impl Headers, trust: &Trust) -> Self {
         if !trust.trusts(self.address) {
@@ -79,7 +79,8 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Like [`resolve`](Self::resolve), for a service behind one proxy: reads only `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`.
+    /// Like [`resolve`](Self::resolve), for a service behind one proxy: reads only `X-Forwarded-For`, `-Proto`, `-Host` and
+    /// `-Port`.
     #[must_use]
     pub fn resolve_behind(self, headers: &'a impl Headers, trust: &Trust) -> Self {
         let chain = if trust.trusts(self.address) { Chain::x_forwarded(headers) } else { None };
@@ -123,7 +124,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Believes what both claims agree on, or what only one of them states.
+    /// Uses values on which both claims agree, or that only one of them has.
     fn with(self, address: IpAddr, claims: [Claim<'a>; 2]) -> Self {
         let [one, other] = &claims;
         let scheme = match (one.scheme, other.scheme) {

@@ -1,6 +1,6 @@
-//! The workers of a queue. Each worker sends batch after batch, retries if that may help, and sends nothing to a destination
-//! that is closed to us. A pause that a destination requests applies to all workers. Changes no count itself: it returns each outcome
-//! to the queue.
+//! The workers of a queue. Each worker sends batches, retries if that may help, and sends nothing to a destination that refuses
+//! this process. A pause that a destination requests applies to all workers. Workers change no counts themselves, but return
+//! each outcome to the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
@@ -16,7 +16,7 @@ use crate::suppression::suppress;
 
 /// Each kind of trouble is logged at most once in this time.
 const QUIET: Duration = Duration::from_secs(60);
-/// How often a batch is retried before it is given up.
+/// The most retries of a batch before it is dropped.
 pub(super) const RETRIES: u32 = 6;
 
 impl Queue {
@@ -35,8 +35,8 @@ impl Queue {
         Ok(queue)
     }
 
-    /// Empties the queue into an exporter of `make` until the queue is drained. After a panic it makes a new exporter. Each
-    /// worker has a number of its own.
+    /// Exports the queue's batches until it is drained, with an exporter from `make`. After a panic, makes a new exporter. Each
+    /// worker has a different number.
     fn run<E: Exporter>(&self, worker: usize, make: impl Fn() -> E) {
         suppress();
         let mut exporter = make();
@@ -70,7 +70,7 @@ impl Queue {
                 Some(requested) if retries < RETRIES && self.pause(requested, self.backoff(retries)) => retries += 1,
                 _ => return outcome,
             }
-            // Another worker may have learned meanwhile that the destination is closed to us.
+            // Meanwhile the destination may have refused another worker.
             if let Some(refusal) = self.refusal(batch.len()) {
                 return refusal;
             }
@@ -81,8 +81,8 @@ impl Queue {
     /// settled, because the batch may be retried for minutes.
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
-        // A success ends neither a pause nor a closure: it may have been sent before the pause was requested. Both end when their
-        // time has passed.
+        // A success ends neither a pause nor a closure: it may have been sent before the pause was requested. Both end when
+        // their time has passed.
         let Some(error) = outcome.error.as_ref().or(outcome.warning.as_ref()) else { return };
         if outcome.error.is_some() {
             state.counts.last_error = Some(error.clone());

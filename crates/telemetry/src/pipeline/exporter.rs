@@ -1,4 +1,4 @@
-//! What a destination implements: it exports a batch of records, and reports the outcome.
+//! The interface between a queue and a destination: exports a batch of records and returns the outcome.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) struct Outcome {
     pub(crate) warning: Option<String>,
     /// The whole batch may be retried once this time has passed. If it is not retried, it is dropped as recorded here.
     pub(crate) again_after: Option<Duration>,
-    /// The destination accepts nothing from us for this time: records that come meanwhile are dropped unsent, with the same
+    /// The destination refuses this process for this time. Records that arrive meanwhile are dropped unsent, with the same
     /// reason.
     pub(crate) closed_for: Option<Duration>,
 }

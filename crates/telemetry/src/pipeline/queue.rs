@@ -33,11 +33,11 @@ pub(crate) struct Queue {
 
 pub(super) struct QueueState {
     pub(super) phase: Phase,
-    /// The workers that wait for work. The last in the list worked last, so it is the next to work: its buffers are warm and
-    /// its connection is open. The others are for when it is busy sending.
+    /// The workers that wait for work. The last one in the list worked most recently and works next, because its buffers are
+    /// warm and its connection is open. The others work while it is busy.
     idle: Vec<usize>,
     waiting: VecDeque<Record>,
-    /// When the first waiting record was pushed, or when a batch left it behind.
+    /// When the first waiting record was pushed, or when the previous batch left without it.
     since: Instant,
     /// Bytes of all queued records: waiting or being sent.
     bytes: usize,
@@ -73,7 +73,7 @@ pub(super) enum Phase {
 }
 
 impl Queue {
-    /// An empty queue, which nothing empties yet.
+    /// An empty queue without workers.
     pub(super) fn new(to: DestinationLabel, pace: Pace) -> Self {
         let DestinationLabel { name, kind, endpoint } = to;
         let counts = DestinationCounts {
@@ -136,7 +136,7 @@ impl Queue {
         DestinationCounts { queued: u64::try_from(state.queued()).unwrap_or(u64::MAX), ..state.counts.clone() }
     }
 
-    /// Accepts no more records from now on; [`Queue::close`] waits for the queued ones.
+    /// Stops accepting records. [`Queue::close`] waits for the queued ones.
     pub(crate) fn drain(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Open {
@@ -146,7 +146,7 @@ impl Queue {
         self.settled.notify_all();
     }
 
-    /// Waits until everything is delivered or `deadline` has come, and counts the remaining records as dropped.
+    /// Waits until all records are delivered or `deadline` has passed, and counts the remaining records as dropped.
     pub(crate) fn close(&self, deadline: Instant) {
         let mut state = self.lock();
         while state.queued() > 0 {
@@ -197,7 +197,8 @@ impl Queue {
         state
     }
 
-    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` once the queue is drained.
+    /// The next batch: a full one, or the waiting records once the first has waited long enough. `None` once the queue is
+    /// drained.
     pub(super) fn next(&self, worker: usize) -> Option<Vec<Record>> {
         let mut state = self.lock();
         loop {

@@ -1,4 +1,4 @@
-//! A span that has ended, or a log record, as it waits in the queues of all destinations: its bytes exist once.
+//! An ended span, or a log record, as it waits in the queues. All destinations share one copy of its bytes.
 
 use std::ops::Deref;
 use std::sync::Arc;

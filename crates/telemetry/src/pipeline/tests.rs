@@ -123,7 +123,7 @@ fn a_batch_is_retried_until_it_is_accepted() {
     while queue.counts().last_error.is_none() {
         assert_exact(&queue.counts());
     }
-    assert_eq!(queue.counts().queued, 3, "it is known what is wrong while the batch still waits");
+    assert_eq!(queue.counts().queued, 3, "the error is visible while the batch still waits");
     for what in [AWAY, |_| Outcome::default()] {
         next.send(what).unwrap();
     }
@@ -160,7 +160,7 @@ fn a_closed_destination_receives_no_further_batch() {
     while queue.counts().queued > 0 {
         thread::yield_now();
     }
-    // The test sends nothing more: an exporter that was called would wait for ever.
+    // The test sends no more steps, so an exporter that was called would wait for ever.
     push(&queue, 3);
     let counts = shut(&queue, LONG);
     assert_eq!(counts.dropped, BTreeMap::from([(Reason::Refused, 5)]));
@@ -217,7 +217,7 @@ fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
     assert_eq!(counts.dropped, BTreeMap::from([(Reason::Shutdown, 600)]));
     push(&queue, 1);
     assert_eq!(queue.counts().dropped, BTreeMap::from([(Reason::Shutdown, 601)]));
-    // The batch that was on its way comes back late and changes nothing.
+    // The batch that was being sent returns late and changes no counts.
     next.send(|_| Outcome::default()).unwrap();
     drop(next);
     assert_exact(&queue.counts());

@@ -1,4 +1,4 @@
-//! The headers of a request, whatever framework holds them.
+//! The headers of a request, independent of the framework.
 
 /// The headers that carry a trace. A proxy removes them all from what it forwards before it sets its own.
 pub const FIELDS: [&str; 4] = ["traceparent", "tracestate", "baggage", "x-amzn-trace-id"];

@@ -18,7 +18,7 @@ const PARENT: &str = "53995c3f42cd8ad8";
 struct Given {
     lines: &'static str,
     trust: &'static str,
-    /// What our sampler decides if no other service has decided.
+    /// The decision of our sampler if no other service has decided.
     samples: bool,
 }
 
@@ -75,7 +75,7 @@ fn then(given: &Given) -> Then {
         new => new.replace(&format!("1-{epoch}-{unique}"), "N"),
     };
     let server = spans.iter().find(|span| span.kind == 2);
-    assert_eq!(server.is_some(), sampled == "1", "recorded where it says so");
+    assert_eq!(server.is_some(), sampled == "1", "recorded if the header says so");
     Then {
         next: spell(&xray).replace(&format!(";Parent={}", fields[2]), ""),
         parent: server.map(|span| hex(&span.parent_span_id)).filter(|parent| !parent.is_empty()),
@@ -111,7 +111,7 @@ const REQUEST: ServerRequest<'_> = ServerRequest {
     version: None,
 };
 
-/// Whether our sampler takes traces for which no service has decided.
+/// Our sampler samples every trace for which no service has decided.
 const ON: bool = true;
 const OFF: bool = false;
 const NO_PARENT: &str = "";

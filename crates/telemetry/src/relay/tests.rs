@@ -109,7 +109,7 @@ fn an_invalid_span_is_rejected_with_its_reason() {
         assert_eq!((rejected.keys().copied().collect::<Vec<_>>(), records.len()), (vec![why], 0), "{span}");
     }
     let (rejected, _) = read(&message("backend", &[span()]));
-    assert_eq!(rejected, BTreeMap::from([(Rejection::Service, 1)]), "nobody speaks for the backend");
+    assert_eq!(rejected, BTreeMap::from([(Rejection::Service, 1)]), "the page must not send spans of the backend");
     let (rejected, records) = read(&message("cruddur-page", &vec![span(); SPANS + 2]));
     assert_eq!((rejected, records.len()), (BTreeMap::from([(Rejection::TooMany, 2)]), SPANS));
 }
@@ -136,18 +136,18 @@ fn an_invalid_value_does_not_cost_other_spans() {
     odd["status"] = json!(null);
     let (relay, now) = (Relay::new(["cruddur-page"]), UNIX_EPOCH + NOW);
     let json = message("cruddur-page", &[odd, span(), json!({"kind": "INTERNAL"}), json!(1)]).to_string();
-    let taken = relay.read(Encoding::Json, json.as_bytes(), now, |_, token| token == "good").unwrap();
-    assert_eq!((taken.accepted(), taken.rejected), (2, BTreeMap::from([(Rejection::Invalid, 2)])));
+    let batch = relay.read(Encoding::Json, json.as_bytes(), now, |_, token| token == "good").unwrap();
+    assert_eq!((batch.accepted(), batch.rejected), (2, BTreeMap::from([(Rejection::Invalid, 2)])));
 }
 
 #[test]
 fn the_response_counts_rejected_spans_with_reasons() {
-    let taken =
+    let batch =
         RelayedSpans { records: Vec::new(), rejected: BTreeMap::from([(Rejection::Token, 2), (Rejection::Time, 1)]) };
-    let json: Json = serde_json::from_slice(&taken.response(Encoding::Json)).unwrap();
+    let json: Json = serde_json::from_slice(&batch.response(Encoding::Json)).unwrap();
     assert_eq!(json["partialSuccess"]["rejectedSpans"], "3");
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-    let decoded = ExportTraceServiceResponse::decode(taken.response(Encoding::Protobuf).as_slice()).unwrap();
+    let decoded = ExportTraceServiceResponse::decode(batch.response(Encoding::Protobuf).as_slice()).unwrap();
     let partial = decoded.partial_success.unwrap();
     assert_eq!(
         (partial.rejected_spans, json["partialSuccess"]["errorMessage"].as_str()),
@@ -173,8 +173,8 @@ proptest! {
         let length = encoded.len();
         encoded[at % length] = byte;
         let relay = Relay::new(["cruddur-page"]);
-        if let Ok(taken) = relay.read(Encoding::Protobuf, &encoded, UNIX_EPOCH + NOW, |_, _| true) {
-            for record in taken.records {
+        if let Ok(batch) = relay.read(Encoding::Protobuf, &encoded, UNIX_EPOCH + NOW, |_, _| true) {
+            for record in batch.records {
                 let span = wire::Span::decode(&*record).unwrap();
                 prop_assert!(span.trace_id.len() == 16 && span.span_id.len() == 8 && !span.name.is_empty());
             }

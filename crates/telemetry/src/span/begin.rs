@@ -1,4 +1,4 @@
-//! The beginning of a span: its place in a trace, and what is known of it before anything is recorded by the application.
+//! The start of a span: its place in a trace, and the data that is recorded before the application's own.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -15,17 +15,17 @@ use crate::context::{Incoming, PendingRequest, Propagated};
 use crate::limits::Limits;
 use crate::value::Value;
 
-/// A span that has begun.
+/// A span that has started.
 pub(super) struct Begun {
     pub(super) context: SpanContext,
     parent: Option<Parent>,
     pub(super) propagated: Option<Arc<Propagated>>,
-    /// The sampling rule that decided, if one did here.
+    /// The sampling rule that decided, if this process decided by rules.
     rule: Option<Arc<str>>,
 }
 
 impl Begun {
-    /// Within a span of this process: its trace, and its decision.
+    /// Starts a span within a span of this process, in the same trace and with the same decision.
     #[inline]
     pub(super) fn within(parent: &Open) -> Self {
         let above = &parent.context;
@@ -35,7 +35,7 @@ impl Begun {
         Self { context, parent: Some(Parent { id: above.span_id(), remote: false }), propagated, rule: None }
     }
 
-    /// The first span of a trace in this process: it continues the incoming context if that has a parent.
+    /// Starts the first span of a trace in this process. It continues the incoming context if that has a parent.
     #[inline]
     pub(super) fn local_root(
         sampler: &Sampler,
@@ -60,7 +60,7 @@ impl Begun {
         Self { context, parent, propagated, rule }
     }
 
-    /// A recording of the span, which started at `start`, with what its context says.
+    /// A recording of the span, which started at `start`, with the data of its context.
     #[inline]
     pub(super) fn record(&self, name: &str, incoming: Option<&Incoming>, start: u64, limits: Limits) -> Box<Recording> {
         let propagated = self.propagated.as_deref();
@@ -82,10 +82,10 @@ impl Begun {
     }
 }
 
-/// Replaces a span if no spans are made, as OpenTelemetry's
-/// [API without an SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
-/// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated,
-/// because no sampler decides here.
+/// Stands in for a span if no spans are created, as OpenTelemetry's [API without an
+/// SDK](https://opentelemetry.io/docs/specs/otel/trace/api/#behavior-of-the-api-in-the-absence-of-an-installed-sdk) specifies:
+/// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated, because no
+/// sampler decides here.
 pub(super) fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     let of = |context, propagated| {
         Some(Open { context, propagated, recording: None, wants_decision: false, within: None, passes: true })

@@ -29,12 +29,12 @@ use crate::value::Value;
 const OF_SPAN: u8 = 3;
 const OF_LOG: u8 = 6;
 
-/// The field in which an event without a span names its trace.
+/// The field by which an event without a span names its trace.
 const TRACE_ID: &str = "trace_id";
 /// Severity, by OpenTelemetry's numbers.
 const INFO: u64 = 9;
 
-/// The field in which `tracing`'s own macros name an error that is not given as a `dyn Error`.
+/// The field in which `tracing`'s own macros record an error that is not a `dyn Error`.
 const ERROR: &str = "error";
 
 /// An event's fields, encoded.
@@ -72,7 +72,7 @@ impl EncodedEvent {
         Self { message: String::new(), attributes, is_log, trace: None, is_failure, error: None, name }
     }
 
-    /// Records an error that is only a text. If `Debug` formatted it, the word before a bracket is the error's type.
+    /// Records an error that is only text. If `Debug` formatted it, the word before a bracket is the error's type.
     fn error_text(&mut self, text: &str) {
         if let Some(kind) = type_in(text) {
             self.attributes.set(EXCEPTION_TYPE, Value::Text(kind));
@@ -109,7 +109,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     let mut encoded = EncodedEvent::new(event, metadata, attributes);
     encoded.attributes.set("target", Value::Text(metadata.target()));
     event.record(&mut encoded);
-    // The trace in which the event happened counts; a different trace is one of the event's attributes.
+    // The trace in which the event happened takes precedence; a different trace is one of the event's attributes.
     if let Some(trace) = encoded.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
         encoded.attributes.set(TRACE_ID, Value::Text(&trace.to_string()));
     }
@@ -150,16 +150,16 @@ pub(crate) fn kind(error: &dyn Debug) -> Option<String> {
     type_in(&format!("{error:?}")).map(str::to_owned)
 }
 
-/// The first word of a derived `Debug`. The text after it may hold anything and is omitted.
+/// The first word of a derived `Debug`. The text after it may contain any data and is omitted.
 fn type_in(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     let (word, rest) = text.split_at_checked(end)?;
-    // A message begins with a word too, but only a type's name is followed by nothing or by a bracket.
+    // A message also begins with a word, but only a type's name is followed by a bracket or by nothing.
     let is_name = rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {");
     (is_name && word.starts_with(char::is_uppercase)).then_some(word)
 }
 
-/// Begins each further line of a message in [`causes`], because a message may have several lines.
+/// The start of each further line of a message in [`causes`].
 pub(crate) const CONTINUED: &str = "\n\t";
 
 /// The causes of an error, one per line: Rust's equivalent of a stack trace. Further lines of a message are indented by a tab.
@@ -174,7 +174,7 @@ pub(crate) fn causes(error: &dyn Error) -> String {
     text
 }
 
-/// By OpenTelemetry's [table](https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
+/// The severity in OpenTelemetry's [table](https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber).
 fn severity(metadata: &Metadata<'_>) -> u64 {
     match *metadata.level() {
         Level::TRACE => 1,

@@ -1,4 +1,4 @@
-//! What can be recorded on a `tracing` span beyond its fields.
+//! Records on a `tracing` span what its fields cannot express.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::recording::Recording;
 use crate::attribute::USER_ID;
 use crate::value::Value;
 
-/// Records on a `tracing` span what its fields cannot. Does nothing to a span that is not recorded.
+/// Records on a `tracing` span what its fields cannot express. Has no effect on a span that is not recorded.
 pub trait SpanExt {
-    /// Records several things with one look-up; `record` is called only if the span is recorded. Whatever `record` records on this span
-    /// other than through its argument is lost.
+    /// Records several values with one look-up. `record` is called only if the span is recorded. Values that it records on this
+    /// span other than through its argument are lost.
     fn record_with(&self, record: impl FnOnce(&mut Recording));
 
     /// Sets an attribute, replacing an earlier one with this key.
@@ -34,27 +34,27 @@ pub trait SpanExt {
         self.record_with(|span| span.exception(kind, message, stacktrace));
     }
 
-    /// The span's ids, by which others link to it; they exist whether or not the span is recorded. `None` if our layer does not know
-    /// the span.
+    /// The span's ids, to which other spans can link. They exist whether or not the span is recorded. `None` if our layer does
+    /// not know the span.
     fn context(&self) -> Option<SpanContext>;
 
-    /// Links to a related span that is not this one's parent: the work of the linked span was done for this one too.
+    /// Links to a related span that is not this one's parent, such as one whose work was also done for this span.
     fn link(&self, to: &SpanContext) {
         self.record_with(|span| span.link(to, None));
     }
 
-    /// Ends the span now, even if there are clones of it. What is recorded on it later is ignored; spans that start within it
-    /// later still have it as their parent.
+    /// Ends the span now, even if clones of it exist. Values recorded later are ignored. Spans that start within it later still
+    /// have it as their parent.
     fn end(&self);
 
-    /// Records the user for whom the request is served: `user.id` on this span, on those around it, and on all that start
-    /// within them from now on.
+    /// Records the user for whom the request is served, as `user.id`: on this span, on those around it, and on all spans that
+    /// start within them from now on.
     fn user(&self, id: &str);
 }
 
 impl SpanExt for Span {
     fn record_with(&self, record: impl FnOnce(&mut Recording)) {
-        // Taken out, so that the span is not locked while foreign code runs: an event that this code logs belongs to this span.
+        // Taken out, so that the span is not locked while foreign code runs, which may log an event on this span.
         let taken = with_open(self, |open| open.recording.take()).flatten();
         let back = |recording| {
             with_open(self, |open| open.recording = Some(recording));

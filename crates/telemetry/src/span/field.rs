@@ -1,4 +1,4 @@
-//! The fields of OTLP's `Span`, by number, and what is written into two of them.
+//! The numbers of the fields of OTLP's `Span`, and the values of two of them.
 
 use opentelemetry::trace::{SpanKind, TraceFlags};
 

@@ -1,4 +1,4 @@
-//! The fields of a `tracing` span, written into its encoding; those that begin with `otel.` give its name, kind and status.
+//! Writes the fields of a `tracing` span into its encoding. Fields that begin with `otel.` set its name, kind and status.
 
 use std::error::Error;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Ids of new traces and spans. A trace id begins with the epoch second, which X-Ray requires. Its other 96 bits are random,
-//! which is more than the 56 that W3C's Level 2 calls random.
+//! Creates the ids of traces and spans. A trace id begins with the seconds since 1970, as X-Ray requires. Its other 96 bits are
+//! random; W3C's Level 2 requires only 56 random bits.
 
 use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use rand::RngExt;

@@ -1,7 +1,7 @@
 //! The layer that turns `tracing`'s spans into exported ones. It decides whether a span is sampled, writes the span's fields
-//! directly into its encoding, and pushes the encoding to every queue when the span ends. A span ends when its owner ends
-//! it ([`end`]), otherwise when its last clone is dropped. A span that a panic leaves or closes has failed. Spans and events on
-//! an exporter's own thread are neither traced nor exported, so that no export can cause another.
+//! directly into its encoding, and pushes the encoding to every queue when the span ends. A span ends when its owner ends it
+//! ([`end`]), otherwise when its last clone is dropped. A span fails if a panic closes it or unwinds through it. Spans and
+//! events on an exporter's own thread are neither traced nor exported, so that no export can cause another.
 
 #[cfg(test)]
 mod tests;
@@ -47,13 +47,13 @@ pub(crate) struct Layer {
     /// The queues for events as log records.
     pub(crate) logs: Vec<Arc<Queue>>,
     pub(crate) console: Console,
-    /// Which spans are made.
+    /// Which spans are created.
     pub(crate) levels: SpanLevels,
-    /// No spans are made; an incoming context is propagated unchanged.
+    /// No spans are created; an incoming context is propagated unchanged.
     pub(crate) disabled: bool,
 }
 
-/// Ends `span` now. What is recorded on it later is ignored, and spans within it keep it as their parent.
+/// Ends `span` now. Values recorded later are ignored, and spans within it keep it as their parent.
 pub(crate) fn end(span: &tracing::Span) {
     span.with_subscriber(|(id, dispatch)| {
         let layer = dispatch.downcast_ref::<Layer>()?;
@@ -71,7 +71,7 @@ impl Layer {
     }
 
     fn makes(&self, span: &Metadata<'_>) -> bool {
-        // Without the span of a request, the trace would end.
+        // Without the span of a request, its trace would not be propagated.
         span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
     }
 
@@ -86,7 +86,7 @@ impl Layer {
         }
     }
 
-    /// Begins a span. Returns `None` if no spans are made and there is nothing to propagate.
+    /// Starts a span. Returns `None` if no spans are created and there is nothing to propagate.
     pub(super) fn begin(
         &self,
         name: &str,

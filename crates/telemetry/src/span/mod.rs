@@ -1,13 +1,14 @@
-//! Spans: made with `tracing`'s macros; [`SpanExt`] records more on them.
+//! Spans are created with `tracing`'s macros; [`SpanExt`] records more on them.
 //!
-//! A span ends when the work it stands for ends. With `tracing` that is when its last clone is dropped, even if a library holds
-//! one for longer, as sqlx's thread for SQLite does. Make the spans of such calls with [`OwnedSpan`], or call [`SpanExt::end`].
+//! A span should end when the work that it represents ends. With `tracing`, it ends when its last clone is dropped, and a
+//! library may keep a clone for longer, as sqlx's thread for SQLite does. Create the spans of such calls with [`OwnedSpan`], or
+//! call [`SpanExt::end`].
 //!
 //! Each failure is an error in the trace without code in the application. An ERROR event fails its span and becomes its
-//! `exception` event: `#[tracing::instrument(err)]` writes one. A panic that leaves or closes the span does the same.
+//! `exception` event; `#[tracing::instrument(err)]` logs one. A panic that closes a span or unwinds through it does the same.
 //!
 //! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and
-//! `otel.status_description` of a `tracing` span give its name, kind and status; every other field is an attribute. A span that
+//! `otel.status_description` of a `tracing` span set its name, kind and status. Every other field is an attribute. A span that
 //! is not sampled costs only its ids: no attributes are built.
 //!
 //! ```

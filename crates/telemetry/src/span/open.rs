@@ -14,19 +14,19 @@ use crate::context::Propagated;
 /// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
     pub(crate) context: SpanContext,
-    /// Propagated to every span within and to every service that is called. `None` for most spans.
+    /// Propagated to every span within this one, and to every service that is called. `None` for most spans.
     pub(crate) propagated: Option<Arc<Propagated>>,
     /// `None` if the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
-    /// The caller wants to know whether the span is recorded.
+    /// Whether the caller requests the sampling decision.
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
     pub(crate) within: Option<Id>,
-    /// Not a span, but an incoming context: it is propagated, and no response names it as its span.
+    /// Whether this is not a span but an incoming context, which is propagated but never reported as a response's span.
     pub(crate) passes: bool,
 }
 
-/// Records on `span` with one look-up less than [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
+/// Records on `span`, with one look-up fewer than [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
 pub(crate) fn record_on(span: &Span, record: impl FnOnce(&mut Recording)) {
     with_open(span, |open| open.recording.as_deref_mut().map(record));
 }

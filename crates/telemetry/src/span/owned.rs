@@ -1,5 +1,5 @@
-//! A span that ends when its owner ends it. Its clones, which libraries take by `Span::current()`, prolong neither it nor the
-//! spans around it.
+//! A span that ends when its owner ends it. Clones that libraries get with `Span::current()` prolong neither this span nor
+//! those around it.
 
 use std::ops::Deref;
 
@@ -31,7 +31,7 @@ impl OwnedSpan {
         Self(start::within_current(name, record))
     }
 
-    /// Takes over the end of a span that other code has made.
+    /// Takes over the end of a span that other code has created.
     #[cfg(feature = "actix")]
     pub(crate) fn of(span: Span) -> Self {
         Self(span)

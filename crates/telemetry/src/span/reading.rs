@@ -1,5 +1,4 @@
-//! A span read back out of its encoding, without copying its texts or looking at them: for destinations whose protocol is not
-//! OTLP.
+//! Reads a span back from its encoding, without copying or checking its texts; for destinations whose protocol is not OTLP.
 
 use opentelemetry::trace::{SpanId, SpanKind, TraceId};
 
@@ -7,8 +6,8 @@ use otlp::wire::{Field, Fields};
 
 use super::field::{self, IS_REMOTE};
 
-/// A text in an encoding. It was a `str` when it was written, and most texts are only copied. Code that needs a `str` again pays for
-/// another check.
+/// A text in an encoding. It was a `str` when it was written, and most texts are only copied; code that needs a `str` again
+/// checks it again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Text<'a>(&'a [u8]);
 
@@ -24,14 +23,14 @@ pub(crate) enum Scalar<'a> {
 /// A key and its value.
 pub(crate) type Attribute<'a> = (Text<'a>, Scalar<'a>);
 
-/// The ids and the times of a span, with which its encoding begins: they distinguish it from spans with the same content.
-/// Tracestate and flags are there too.
+/// The start of a span's encoding: its ids and times, which distinguish it from spans with the same content, and its tracestate
+/// and flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) trace: TraceId,
     pub(crate) id: SpanId,
     pub(crate) parent: Option<SpanId>,
-    /// The parent is a span of another process.
+    /// Whether the parent is a span of another process.
     pub(crate) parent_is_remote: bool,
     /// Nanoseconds since 1970.
     pub(crate) start: u64,
@@ -49,11 +48,11 @@ pub(crate) struct Reading<'a> {
     /// The spans that this one is linked to.
     pub(crate) links: Vec<(TraceId, SpanId)>,
     pub(crate) failed: bool,
-    /// Why the span failed, in words; empty if that is not known.
+    /// Why the span failed, as text; empty if unknown.
     pub(crate) description: Text<'a>,
 }
 
-/// Something that happened within a span.
+/// An event of a span.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Event<'a> {
     pub(crate) name: Text<'a>,
@@ -110,7 +109,7 @@ impl<'a> From<&'a str> for Text<'a> {
 }
 
 impl Head {
-    /// Reads the head of the bytes that [`super::Recording::finish`] returns, and returns the bytes after it too.
+    /// Reads the head of the bytes that [`super::Recording::finish`] returns. Returns the remaining bytes too.
     pub(crate) fn of(record: &[u8]) -> (Self, &[u8]) {
         const PARENT: u64 = field::PARENT as u64;
         const START: u64 = field::START as u64;
@@ -167,7 +166,7 @@ impl<'a> Reading<'a> {
         (self.failed, self.description) = (false, Text::default());
         let mut fields = Fields(content);
         loop {
-            // The attributes, which are most of a span, follow one another.
+            // Attributes are most of a span, and are consecutive.
             while let [ATTRIBUTE_KEY, length @ ..0x80, rest @ ..] = fields.0
                 && let Some((bytes, rest)) = rest.split_at_checked(usize::from(*length))
             {
@@ -214,7 +213,7 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Whether a span's flags say that its parent is another process's.
+/// Whether a span's flags say that its parent is in another process.
 fn is_remote(flags: u32) -> bool {
     flags & IS_REMOTE != 0
 }

@@ -1,5 +1,5 @@
 //! A span while it is open, and its bytes once it has ended. An attribute is written into OTLP's encoding immediately, so that
-//! nothing is built that must be copied, converted or dropped later. The bytes that [`Recording::finish`] returns are the
+//! no intermediate value must be copied, converted or dropped later. The bytes that [`Recording::finish`] returns are the
 //! `Span` message that every destination shares. Bounded by [`Limits`]; does no I/O.
 
 mod buffers;
@@ -28,12 +28,12 @@ pub struct Recording {
     /// Nanoseconds since 1970.
     start: u64,
     pub(crate) limits: Limits,
-    /// The encoding. Up to `attributes_at` it has the ids and the times, whose end is filled in when the span ends; then only
-    /// attributes.
+    /// The encoding. Before `attributes_at` it has the ids and times, with the end time filled in when the span ends; after
+    /// that, only attributes.
     encoding: Vec<u8>,
     attributes_at: usize,
     attributes: u32,
-    /// A bit for each length that an attribute's key has, the lengths modulo 64: a key whose bit is not set is absent.
+    /// A bit for the length, modulo 64, of each attribute's key. A key whose bit is not set is absent.
     lengths: u64,
     dropped_attributes: u32,
     /// Events and links, encoded as fields of the span.
@@ -41,7 +41,7 @@ pub struct Recording {
     events: u32,
     /// The message of the last exception; `None` if there is none.
     failure: Option<String>,
-    /// The span started in a destructor that a panic ran: that panic is not the span's own.
+    /// Whether the span started in a destructor that a panic ran. That panic does not fail the span.
     began_unwinding: bool,
     is_unwound: bool,
     dropped_events: u32,
@@ -56,14 +56,14 @@ enum Code {
     Error,
 }
 
-/// The parent of a span, as far as its encoding records it.
+/// What a span's encoding records of its parent.
 #[derive(Clone, Copy)]
 pub(crate) struct Parent {
     pub(crate) id: SpanId,
     pub(crate) remote: bool,
 }
 
-/// Nothing is added to a span that is larger than this, in bytes: Honeycomb's limit for an event.
+/// No data is added to a span that is larger than this, in bytes. It is Honeycomb's limit for an event.
 const MOST: usize = 1_000_000;
 /// The name of the event that records an exception.
 pub(super) const EXCEPTION: &str = "exception";
@@ -99,7 +99,7 @@ impl Recording {
         span
     }
 
-    /// Gives the span another name: a template, never a path or an id.
+    /// Renames the span. The name must be a template, never a path or an id.
     pub fn name(&mut self, name: impl Into<Cow<'static, str>>) {
         match name.into() {
             Cow::Owned(name) => self.name = name,
@@ -107,7 +107,7 @@ impl Recording {
         }
     }
 
-    /// Gives the span another name, put together from parts.
+    /// Renames the span, with a name composed of parts.
     pub(crate) fn name_of<const N: usize>(&mut self, parts: [&str; N]) {
         self.name.clear();
         for part in parts {
@@ -115,13 +115,13 @@ impl Recording {
         }
     }
 
-    /// Sets which side of an exchange the span is.
+    /// Sets the span's kind, such as server or client.
     pub fn kind(&mut self, kind: SpanKind) {
         self.kind = kind;
     }
 
-    /// Sets an attribute, replacing an earlier one with this key. Texts are cut at the limit; attributes beyond the limit of
-    /// their number are counted as dropped.
+    /// Sets an attribute, replacing an earlier one with this key. A text over the limit is cut, and an attribute over the limit
+    /// of their number is counted as dropped.
     pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
         if self.lengths & bit(key) != 0
             && let Some(place) = find(&self.encoding, self.attributes_at, key)
@@ -158,19 +158,19 @@ impl Recording {
         }
     }
 
-    /// Counts data as dropped, by another process or by us.
+    /// Counts data that this process or another one has dropped.
     pub(crate) fn drop_more(&mut self, attributes: u32, events: u32, links: u32) {
         self.dropped_attributes = self.dropped_attributes.saturating_add(attributes);
         self.dropped_events = self.dropped_events.saturating_add(events);
         self.dropped_links = self.dropped_links.saturating_add(links);
     }
 
-    /// Adds an event with these encoded attributes, now.
+    /// Adds an event that happens now, with these encoded attributes.
     pub(crate) fn event(&mut self, name: &str, attributes: &[u8]) {
         self.event_at(now(), name, attributes);
     }
 
-    /// Adds an event with these encoded attributes, at another time.
+    /// Adds an event that happened at another time, with these encoded attributes.
     pub(crate) fn event_at(&mut self, nanoseconds: u64, name: &str, attributes: &[u8]) {
         if self.events >= self.limits.events || self.is_full() {
             self.dropped_events += 1;
@@ -200,7 +200,8 @@ impl Recording {
         bytes(&mut self.more, field::LINK, &link);
     }
 
-    /// The whole span, ended at `end`, in nanoseconds since 1970, or at its start if the clock went back meanwhile.
+    /// Ends the span at `end`, in nanoseconds since 1970, or at its start if the clock went back meanwhile. Returns its
+    /// encoding.
     pub(crate) fn finish(mut self: Box<Self>, end: u64) -> Record {
         let encoding = &mut self.encoding;
         // The end is the last field before the attributes.
@@ -232,7 +233,7 @@ impl Recording {
         self.attributes >= self.limits.attributes || self.is_full()
     }
 
-    /// Whether the span is so large that nothing more is added.
+    /// Whether the span is so large that no more data is added.
     fn is_full(&self) -> bool {
         self.encoding.len() + self.more.len() > MOST
     }

@@ -1,6 +1,6 @@
-//! Decides by X-Ray's sampling rules: the central ones for an hour after they arrive, otherwise the local ones. Counts the
-//! requests of each central rule until the counts are reported; unreported counts are lost at exit. Each decision holds,
-//! for a short time, one lock of the rule that decides. Sends no requests; the poller passes in responses.
+//! Samples by X-Ray's rules: the central ones for an hour after they arrive, otherwise the local ones. Counts the requests of
+//! each central rule until the counts are reported; unreported counts are lost at exit. Each decision briefly holds one lock,
+//! that of the matching rule. Sends no requests; the poller passes in responses.
 
 #[cfg(test)]
 mod tests;
@@ -17,12 +17,12 @@ use crate::context::PendingRequest;
 use crate::limits::bounded;
 
 /// How long central rules are valid, in seconds.
-const LIVES: u64 = 3_600;
+const LIFETIME: u64 = 3_600;
 
 /// Samples by the rules of a service, and counts each rule's requests.
 #[derive(Debug)]
 pub(crate) struct RuleSampler {
-    /// The name of the service's segments, with which a rule's `ServiceName` is compared.
+    /// The name of the service's segments, which a rule's `ServiceName` must match.
     service: String,
     service_type: &'static str,
     /// A description of the rules for the line that is printed at start.
@@ -31,7 +31,7 @@ pub(crate) struct RuleSampler {
     central: RwLock<Option<Arc<RuleTable>>>,
 }
 
-/// Rules in their order; the last applies to requests that match no other.
+/// Rules in order of priority; the last one applies to requests that match no other.
 #[derive(Debug)]
 struct RuleTable {
     entries: Vec<RuleEntry>,
@@ -43,7 +43,7 @@ struct RuleTable {
 struct RuleEntry {
     rule: Rule,
     name: Arc<str>,
-    /// Outlives the rules: new rules of the same name continue its counts.
+    /// Outlives the rule: a new rule of the same name continues its counts.
     state: Arc<Mutex<RuleState>>,
 }
 
@@ -53,7 +53,7 @@ struct RuleState {
     /// The rate for requests beyond the reservoir.
     rate: Threshold,
     counts: RuleCounts,
-    /// At least one request has matched the rule, so its statistics are reported.
+    /// Whether any request has matched the rule, so that its statistics must be reported.
     matched: bool,
 }
 
@@ -65,7 +65,7 @@ struct RuleCounts {
     borrowed: u64,
 }
 
-/// What the rules decide for a trace.
+/// The decision of the rules for a trace.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RuleDecision {
     pub(crate) sampled: bool,
@@ -75,16 +75,16 @@ pub(crate) struct RuleDecision {
 }
 
 impl RuleSampler {
-    /// Samples for the service of this name and X-Ray type, by `local` rules until central ones arrive.
+    /// A sampler for the service of this name and X-Ray type, with `local` rules until central ones arrive.
     pub(crate) fn new(service: String, service_type: &'static str, local: &Rules, shown: String) -> Self {
         let entry = |rule: &Rule| RuleEntry::new(rule, Reservoir::local(rule.reservoir()));
         let local = RuleTable { entries: local.iter().map(entry).collect(), until: u64::MAX };
         Self { service, service_type, shown, local, central: RwLock::new(None) }
     }
 
-    /// Decides for a trace of these 56 random bits that starts `now`, by its request if it starts with one.
+    /// Decides for a trace with these 56 random bits that starts `now`, by its request if it starts with one.
     pub(crate) fn decide(&self, now: SystemTime, random: u64, request: Option<&PendingRequest<'_>>) -> RuleDecision {
-        // The length of a text bounds the cost of matching it with a pattern.
+        // Texts are bounded, because their length determines the cost of matching a pattern.
         let request = Request {
             service: &self.service,
             service_type: self.service_type,
@@ -115,14 +115,15 @@ impl RuleSampler {
                 RuleEntry { rule: rule.clone(), name: rule.name().into(), state: Arc::clone(state) }
             }
         };
-        let table = RuleTable { entries: rules.iter().map(entry).collect(), until: epoch(now).saturating_add(LIVES) };
+        let table =
+            RuleTable { entries: rules.iter().map(entry).collect(), until: epoch(now).saturating_add(LIFETIME) };
         let rules = |table: &RuleTable| table.entries.iter().map(|entry| entry.rule.clone()).collect::<Vec<_>>();
         let others = before.as_deref().map(rules) != Some(rules(&table));
         *self.central.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(table));
         others
     }
 
-    /// The counts since the last report of each central rule that was ever matched. The counts restart at zero.
+    /// The counts since the last report, for each central rule that has ever matched. The counts restart at zero.
     pub(crate) fn report(&self, client_id: &str, now: SystemTime) -> Vec<Statistics> {
         let table = self.central();
         let mut statistics = Vec::new();
@@ -143,7 +144,7 @@ impl RuleSampler {
         statistics
     }
 
-    /// Counts again what a failed report had counted. Counts of a rule that no longer exists are lost.
+    /// Adds back the counts of a failed report. Counts of a rule that no longer exists are lost.
     pub(crate) fn give_back<'a>(&self, statistics: impl IntoIterator<Item = &'a Statistics>) {
         let table = self.central();
         for failed in statistics {
@@ -156,7 +157,7 @@ impl RuleSampler {
         }
     }
 
-    /// Sets a rule's rate and quota from now on.
+    /// Sets a rule's rate and quota.
     pub(crate) fn aim(&self, target: &Target) {
         let table = self.central();
         let Some(entry) = table.as_ref().and_then(|table| table.named(&target.rule_name)) else { return };
@@ -210,7 +211,7 @@ impl std::fmt::Display for RuleSampler {
     }
 }
 
-/// No change can be interrupted halfway, so a state is valid even after a panic.
+/// Ignores poisoning: no change can be interrupted halfway, so a state is valid even after a panic.
 fn lock(state: &Mutex<RuleState>) -> MutexGuard<'_, RuleState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,13 @@
-//! Which traces are recorded: OpenTelemetry's samplers, which decide before any part of a span is built. A ratio is decided by
-//! the trace id's 56 random bits, the same in every service. The ratio is carried in the `ot` entry of tracestate as its
-//! [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that every span knows how
-//! many requests it stands for. A caller may send other random bits in that entry, its `rv`: they decide instead, and are
-//! propagated unchanged, as are values that only others know. A threshold that contradicts the caller's decision is erased.
-//! Honeycomb reads the number of requests from `SampleRate`, a whole number. If the number is not whole,
-//! some traces have the next lower number and some the next higher, chosen by the trace id too, so that sums are right in
-//! expectation.
+//! OpenTelemetry's samplers. They decide which traces are recorded, before any part of a span is built.
+//!
+//! A ratio applies to the trace id's 56 random bits, which are the same in every service. It is propagated in the `ot` entry of
+//! tracestate as its [threshold](https://opentelemetry.io/docs/specs/otel/trace/tracestate-probability-sampling/), so that
+//! every service knows how many requests a sampled trace represents. If the caller's entry has other random bits (`rv`), these
+//! decide instead. They are propagated unchanged, like values that this crate does not know. A threshold that contradicts the
+//! caller's decision is erased.
+//!
+//! Honeycomb reads the number of requests from `SampleRate`, which is a whole number. If the real number is not whole, the
+//! trace id selects the next lower or the next higher one, so that sums are right on average.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,12 +19,12 @@ use super::rules::RuleSampler;
 use super::threshold::{ENTRY, RANGE, Rate, Threshold, has_threshold, incoming_random, random, with_threshold};
 use crate::context::{PendingRequest, Tracestate};
 
-/// A decision for each trace.
+/// Decides for each trace whether it is recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct Sampler {
-    /// For a trace that starts here.
+    /// Decides for a trace that starts here.
     pub(crate) root: Root,
-    /// Keeps an incoming decision.
+    /// Whether an incoming decision is kept.
     pub(crate) parent_based: bool,
 }
 
@@ -31,19 +33,19 @@ pub(crate) enum Root {
     On,
     Off,
     Ratio(Threshold),
-    /// Traces whose request X-Ray's rules sample.
+    /// By X-Ray's rules and the trace's first request.
     Rules(Arc<RuleSampler>),
 }
 
-/// What was decided for a span.
+/// The decision for a span.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decision {
     pub(crate) sampled: bool,
     /// The tracestate for the next service.
     pub(crate) state: Tracestate,
-    /// How many requests a sampled one stands for; `None` if that is one, or unknown.
+    /// How many requests a sampled one represents; `None` if one, or unknown.
     pub(crate) rate: Option<i64>,
-    /// The sampling rule that decided, if it was decided here.
+    /// The sampling rule that decided, if this process decided by rules.
     pub(crate) rule: Option<Arc<str>>,
 }
 
@@ -93,7 +95,7 @@ impl Sampler {
                         (decision.sampled, decision.by_rate, decision.rule)
                     }
                 };
-                // A decision of our own ignores another service's ratio, but uses its random bits.
+                // This process's own decision ignores another service's ratio, but uses its random bits.
                 let threshold = by_ratio.map(|Threshold(threshold)| threshold).filter(|_| sampled);
                 let rate = threshold.map_or(Rate::Unknown, |at| Rate::of(at, random));
                 Decision { sampled, state: with_threshold(&state, threshold), rate: rate.count(), rule }
@@ -102,7 +104,7 @@ impl Sampler {
     }
 }
 
-/// As the variable `OTEL_TRACES_SAMPLER` calls it.
+/// The name in `OTEL_TRACES_SAMPLER`, and the ratio if there is one.
 impl fmt::Display for Sampler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.parent_based && !matches!(self.root, Root::Rules(_)) {
@@ -114,7 +116,7 @@ impl fmt::Display for Sampler {
             Root::Rules(rules) => write!(f, "{rules}"),
             Root::Ratio(Threshold(0)) => f.write_str("traceidratio, all"),
             Root::Ratio(Threshold(RANGE..)) => f.write_str("traceidratio, none"),
-            #[expect(clippy::cast_precision_loss, reason = "a person reads it")]
+            #[expect(clippy::cast_precision_loss, reason = "it is rounded for display")]
             Root::Ratio(Threshold(threshold)) => {
                 let rate = RANGE as f64 / (RANGE - threshold) as f64;
                 write!(f, "traceidratio, 1 of {}", (rate * 100.0).round() / 100.0)
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_of_our_own_keeps_the_values_of_others() {
+    fn an_own_decision_keeps_unknown_values_of_the_entry() {
         let sampler = Sampler { root: Root::ratio(0.5), parent_based: false };
         let long = format!("a:{}", "b".repeat(240));
         for (entry, sent) in [
@@ -233,7 +235,8 @@ mod tests {
         }
     }
 
-    /// The sum of the rates of the sampled ones among 100,000 requests. Their random bits are evenly spread, so the result is deterministic.
+    /// The sum of the rates of the sampled ones among 100,000 requests. Their random bits are evenly spread, so the result is
+    /// deterministic.
     fn counted(decide: impl Fn(TraceId) -> Decision) -> f64 {
         let step = 0x9e_3779_b97f_4a7c | 1;
         let traces = (1..=100_000_u64).map(|index| trace(index.wrapping_mul(step)));

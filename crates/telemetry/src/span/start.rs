@@ -32,7 +32,7 @@ fn non_empty(incoming: &Incoming) -> Option<&Incoming> {
     Some(incoming).filter(|incoming| !incoming.is_empty())
 }
 
-/// The span of a request that is made within `parent`.
+/// The span of an outgoing request within `parent`.
 pub(crate) fn calling(parent: &Span, record: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
     begin_recorded(|layer| layer.begin_within(parent, HTTP), record, make)
 }
@@ -46,7 +46,7 @@ pub(crate) fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Spa
     begin_recorded(begin, record, make)
 }
 
-/// Starts a span and records on it before `make` makes it.
+/// Starts a span, and records on it before `make` creates it.
 fn begin_recorded(
     begin: impl Fn(&Layer) -> Option<Open>,
     record: impl Fn(&mut Recording),

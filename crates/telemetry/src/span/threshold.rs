@@ -1,4 +1,4 @@
-//! Ratios as thresholds over a trace id's 56 random bits, and the entry of tracestate that carries them.
+//! Ratios as thresholds for a trace id's 56 random bits, and the tracestate entry that propagates them.
 
 use opentelemetry::trace::TraceId;
 
@@ -6,23 +6,24 @@ use crate::context::Tracestate;
 
 /// The number of thresholds: 2^56.
 pub(super) const RANGE: u64 = 1 << 56;
-/// Our entry of tracestate.
+/// The key of OpenTelemetry's entry in tracestate.
 pub(super) const ENTRY: &str = "ot";
-/// Its bytes.
+/// The most bytes of the entry.
 const MAX_ENTRY: usize = 256;
 
-/// The part of [`RANGE`] that a ratio does not sample. A trace is sampled if its random bits are at least this.
+/// The number of random values, out of [`RANGE`], that a ratio does not sample. A trace is sampled if its random bits are at
+/// least this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threshold(pub(super) u64);
 
 impl Threshold {
-    /// `ratio` from 0 to 1.
+    /// The threshold of `ratio`, from 0 to 1.
     pub(crate) fn of(ratio: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 2^56, rounded")]
         Self(((1.0 - ratio) * 2f64.powi(56)).round() as u64)
     }
 
-    /// Whether a trace of these 56 random bits is sampled.
+    /// Whether a trace with these 56 random bits is sampled.
     pub(crate) fn samples(self, random: u64) -> bool {
         random >= self.0
     }
@@ -34,7 +35,7 @@ pub(super) fn random(trace: TraceId) -> u64 {
     u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
-/// The random bits in an incoming entry, by which other services decided.
+/// The random bits in an incoming entry, which other services used for their decisions.
 pub(super) fn incoming_random(entry: &str) -> Option<u64> {
     value(entry, "rv:").and_then(bits)
 }
@@ -57,7 +58,7 @@ fn number(digits: &str) -> Option<u64> {
     u64::from_str_radix(is_hex.then_some(digits)?, 16).ok()
 }
 
-/// `state` with this threshold, or without any. The entry's other values stay, except those that are not valid.
+/// `state` with this threshold, or without any. The entry's other valid values are kept.
 pub(super) fn with_threshold(state: &Tracestate, threshold: Option<u64>) -> Tracestate {
     let incoming = state.get(ENTRY).unwrap_or_default();
     let others = incoming.split(';').filter(|part| part.contains(':') && !part.contains(' '));
@@ -67,7 +68,7 @@ pub(super) fn with_threshold(state: &Tracestate, threshold: Option<u64>) -> Trac
     let own = threshold.as_deref().into_iter().chain(random.as_deref());
     let mut entry = String::new();
     for part in own.chain(others) {
-        // A longer one is no valid tracestate.
+        // A longer entry would make the tracestate invalid.
         if entry.len() + 1 + part.len() <= MAX_ENTRY {
             entry.push_str(if entry.is_empty() { "" } else { ";" });
             entry.push_str(part);
@@ -83,30 +84,31 @@ fn hex(threshold: u64) -> String {
     if significant.is_empty() { "0".to_owned() } else { significant.to_owned() }
 }
 
-/// How many requests a sampled trace stands for.
+/// How many requests a sampled trace represents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rate {
     Known(u64),
-    /// There is no valid threshold, or one by which the trace would not have been sampled.
+    /// There is no valid threshold, or the trace would not have been sampled by it.
     Unknown,
 }
 
 impl Rate {
-    /// With `RANGE / taken` = n + r / `taken`, it is n + 1 for r of the `taken` random values that are sampled, and n for the others.
+    /// With `RANGE / taken` = n + r / `taken`, it is n + 1 for r of the `taken` random values that are sampled, and n for the
+    /// others.
     pub(super) fn of(threshold: u64, random: u64) -> Self {
         let Some(place) = random.checked_sub(threshold) else { return Self::Unknown };
         let taken = RANGE.saturating_sub(threshold).max(1);
         Self::Known(RANGE / taken + u64::from(place < RANGE % taken))
     }
 
-    /// The rate that an entry's threshold means for `trace`.
+    /// The rate of `trace` according to an entry's threshold.
     pub(super) fn of_entry(entry: &str, trace: TraceId) -> Self {
         let digits = value(entry, "th:").filter(|digits| (1..=14).contains(&digits.len()));
         let threshold = digits.and_then(|digits| number(&format!("{digits:0<14}")));
         threshold.map_or(Self::Unknown, |at| Self::of(at, incoming_random(entry).unwrap_or_else(|| random(trace))))
     }
 
-    /// As Honeycomb reads it; `None` if it is one, or unknown.
+    /// The value for Honeycomb; `None` if it is one, or unknown.
     pub(super) fn count(self) -> Option<i64> {
         match self {
             Self::Known(rate) => i64::try_from(rate).ok().filter(|rate| *rate > 1),

@@ -40,7 +40,7 @@ fn a_subsegment_is_a_span_with_annotations_and_metadata() {
     assert_eq!(of(subsegment, "annotation.from elsewhere").as_deref(), Some("true"));
     assert_eq!(of(subsegment, "metadata.default").as_deref(), Some(r#"{"key":{"a":[1,"é"]}}"#));
     assert_eq!(of(subsegment, "metadata.app").as_deref(), Some(r#"{"n":1.5}"#));
-    assert_ne!(after.trace_id, subsegment.trace_id, "it was left when it was closed");
+    assert_ne!(after.trace_id, subsegment.trace_id, "closing a segment leaves it");
 }
 
 #[test]
@@ -168,7 +168,7 @@ struct Unwanted;
 
 impl Serialize for Unwanted {
     fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
-        panic!("written, although nobody records")
+        panic!("serialised, although the span is not recorded")
     }
 }
 
@@ -200,7 +200,7 @@ fn a_subsegment_closed_too_early_ends_with_its_children() {
 }
 
 #[test]
-fn each_line_of_the_table_for_python_is_in_compiled_code() {
+fn each_line_of_the_python_table_is_in_compiled_code() {
     let page = include_str!("../../../../docs/src/xray-recorder.md");
     let code: Vec<_> = page.split("```").filter_map(|block| block.strip_prefix("rust")).collect();
     let code = code.concat();

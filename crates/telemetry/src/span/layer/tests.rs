@@ -40,12 +40,12 @@ fn a_span_records_its_fields_and_later_values() {
     assert_eq!((span.name.as_str(), span.kind), ("SELECT activities", 3));
     assert_eq!(span.attributes.len(), 4, "{:?}", span.attributes);
     let values = ["n", "text", "flag"].map(|key| of(span, key).unwrap());
-    assert_eq!(values, ["8", "again", "true"], "a later value takes the place of an earlier one");
+    assert_eq!(values, ["8", "again", "true"], "a later value replaces an earlier one");
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.status.is_none());
 }
 
 #[test]
-fn limits_hold_and_drops_are_counted() {
+fn values_over_a_limit_are_dropped_and_counted() {
     let limits =
         Limits { attributes: 2, events: 1, links: 1, value_bytes: 5, event_attributes: 3, ..Limits::default() };
     let Recorded { spans, .. } = recorded(Sampler::default(), limits, false, || {
@@ -111,7 +111,7 @@ fn a_span_ends_once_when_its_owner_ends_it() {
 }
 
 #[test]
-fn levels_choose_spans_and_children_of_others_go_to_the_parent() {
+fn children_of_a_span_below_the_level_belong_to_its_parent() {
     let levels = |text: &str| {
         let level = SpanLevels::read(&mut settings::Settings::from_pairs(&[("TRACE_LEVEL", text)]));
         move |layer| Layer { levels: level, ..layer }

@@ -1,4 +1,4 @@
-//! The buffers of ended spans, which the next spans of their thread reuse.
+//! Keeps the buffers of ended spans, for reuse by the next spans of their thread.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ use crate::limits::Limits;
 
 thread_local! {
     /// Ended spans whose buffers the next spans of this thread reuse.
-    #[expect(clippy::vec_box, reason = "each moves into an open span and comes back from there")]
+    #[expect(clippy::vec_box, reason = "each moves into an open span and back")]
     static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -17,9 +17,9 @@ const SPARES: usize = 8;
 const BUFFER: usize = 1_024;
 
 impl Recording {
-    /// An empty recording, in the buffers of an ended one if there is any.
+    /// An empty recording, with the buffers of an ended one if there are any.
     pub(super) fn spare() -> Box<Self> {
-        // An ending thread may make a span after its buffers are gone.
+        // An ending thread may create a span after its buffers are gone.
         let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok()?.pop()).ok().flatten();
         spare.map_or_else(Self::new, |mut span| {
             span.forget();
@@ -51,9 +51,9 @@ impl Recording {
         })
     }
 
-    /// Clears the content, and keeps the buffers. Works in place, because a recording is large and this is done for each span.
+    /// Clears the content but keeps the buffers. Works in place, because a recording is large and this runs for each span.
     fn forget(&mut self) {
-        // Names each field, so that none is forgotten.
+        // Lists every field, so that a new one cannot be overlooked.
         let Self {
             name,
             kind,
@@ -86,7 +86,7 @@ impl Recording {
         }
     }
 
-    /// Leaves the buffers to the next span of this thread, unless they are large.
+    /// Keeps the buffers for the next span of this thread, unless they are large.
     pub(super) fn leave(self: Box<Self>) {
         let Self { encoding, more, name, description, .. } = &*self;
         let texts = name.capacity() + description.capacity();

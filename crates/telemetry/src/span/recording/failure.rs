@@ -1,4 +1,4 @@
-//! How a span fails: its status, and its `exception` events.
+//! Records the failure of a span: its status, and its `exception` events.
 
 use opentelemetry_semantic_conventions::attribute::{
     ERROR_TYPE, EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE,
@@ -8,7 +8,7 @@ use super::{Code, EXCEPTION, Recording};
 use crate::attribute::{attribute, cut};
 use crate::value::Value;
 
-/// The type of the exception that ended a span by unwinding.
+/// The type of the exception of a span that a panic ended.
 const PANIC: &str = "panic";
 
 impl Recording {
@@ -18,8 +18,8 @@ impl Recording {
         self.code(Code::Error);
     }
 
-    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception. It is not if the span has one for
-    /// the same failure, because a function may log its error and return it too.
+    /// Marks the span as failed by an ERROR event. Returns whether the event is an exception. It is not if the span already has
+    /// one for the same failure, because a function may both log and return its error.
     pub(crate) fn fails_anew(&mut self, message: &str) -> bool {
         let message = cut(message, self.limits.value_bytes);
         self.code(Code::Error);
@@ -43,7 +43,7 @@ impl Recording {
         }
     }
 
-    /// Sets the status by the name of its code; any other text changes nothing.
+    /// Sets the status by the name of its code. Any other text is ignored.
     pub(crate) fn status(&mut self, code: &str) {
         match code {
             _ if code.eq_ignore_ascii_case("error") => self.code(Code::Error),
@@ -65,7 +65,7 @@ impl Recording {
         self.description.push_str(cut(description, self.limits.value_bytes));
     }
 
-    /// Adds an `exception` event, now. Empty texts are omitted.
+    /// Adds an `exception` event that happens now. Empty texts are omitted.
     pub fn exception(&mut self, kind: &str, message: &str, stacktrace: &str) {
         let texts = [(EXCEPTION_TYPE, kind), (EXCEPTION_MESSAGE, message), (EXCEPTION_STACKTRACE, stacktrace)];
         let mut attributes = Vec::new();

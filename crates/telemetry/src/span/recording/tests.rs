@@ -7,7 +7,7 @@ use prost::Message;
 use super::*;
 use crate::span::reading::{Head, Reading, Scalar};
 
-/// A value, and its form in OTLP.
+/// Values in their OTLP form.
 fn values() -> impl Strategy<Value = Any> {
     prop_oneof![
         (0_u32..64).prop_flat_map(|bits| 0..=i64::MAX >> bits).prop_map(Any::IntValue),
@@ -29,7 +29,7 @@ fn value(any: &Any) -> Value<'_> {
 }
 
 proptest! {
-    /// Each length of a key and of a value is written in its own way, as one byte or more.
+    /// The length of a key or a value may take one byte or more, and each case is written differently.
     #[test]
     fn any_attribute_is_read_back(
         given in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),

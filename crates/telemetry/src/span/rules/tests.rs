@@ -27,7 +27,7 @@ fn rule_sampler() -> RuleSampler {
     RuleSampler::new("backend".to_owned(), "", &Rules::default(), String::new())
 }
 
-/// How many of ten requests in that second were sampled, by which rule.
+/// How many of ten requests in this second are sampled, and by which rule.
 fn ten(rules: &RuleSampler, second: u64) -> (usize, String) {
     let verdicts: Vec<RuleDecision> = (0..10).map(|_| rules.decide(at(second), UNLUCKY, None)).collect();
     let rule = verdicts[0].rule.as_deref().unwrap_or_default().to_owned();
@@ -43,7 +43,7 @@ fn target(quota: u32, until: f64) -> Target {
     }
 }
 
-/// Requests, sampled and borrowed of each rule, as reported.
+/// The reported counts of each rule: requests, sampled and borrowed.
 fn counts(statistics: &[Statistics]) -> Vec<(&str, u64, u64, u64)> {
     let mut counts = Vec::new();
     for Statistics { rule_name, request_count, sampled_count, borrow_count, .. } in statistics {
@@ -53,7 +53,7 @@ fn counts(statistics: &[Statistics]) -> Vec<(&str, u64, u64, u64)> {
 }
 
 #[test]
-fn local_rules_apply_until_central_ones_come_and_once_they_expire() {
+fn local_rules_apply_before_central_ones_arrive_and_after_they_expire() {
     let rules = rule_sampler();
     assert_eq!(ten(&rules, 1_000), (1, "Default".to_owned()));
     assert!(rules.learn(&central(5, 0.0), at(1_000)));
@@ -72,9 +72,9 @@ fn a_quota_lasts_until_its_end_and_survives_new_rules() {
     rules.learn(&central(7, 0.0), at(12));
     assert_eq!((ten(&rules, 12).0, ten(&rules, 13).0), (3, 1));
     rules.aim(&Target { fixed_rate: Some(1.0), ..target(0, 20.0) });
-    assert_eq!(ten(&rules, 14).0, 10, "all of the rest");
+    assert_eq!(ten(&rules, 14).0, 10, "all remaining requests");
     rules.aim(&Target { fixed_rate: Some(f64::NAN), ..target(0, f64::INFINITY) });
-    assert_eq!(ten(&rules, 15).0, 10, "a rate that is none changes nothing");
+    assert_eq!(ten(&rules, 15).0, 10, "an invalid rate is ignored");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn served(rules: &Value, paths: &[&str], incoming: &Incoming) -> Vec<(Option<Str
     found
 }
 
-/// `/yes` is sampled, nothing else is.
+/// Rules that sample only `/yes`.
 fn yes_alone() -> Value {
     json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
         {"host": "localhost", "http_method": "get", "url_path": "/yes", "fixed_target": 0, "rate": 1}]})
@@ -177,7 +177,7 @@ fn an_incoming_decision_is_kept_and_a_missing_one_is_made() {
         propagation::extract(&headers, &Trust::ALWAYS, None)
     };
     let of = |sampled, path| served(&yes_alone(), &[path], &incoming(sampled)).last().map(|(_, rule, _)| rule.clone());
-    assert_eq!(of(";Sampled=1", "/no"), Some(None), "recorded, and by no rule of ours");
+    assert_eq!(of(";Sampled=1", "/no"), Some(None), "recorded, but not by a local rule");
     assert_eq!(of(";Sampled=0", "/yes"), None);
     for undecided in ["", ";Sampled=?"] {
         assert_eq!((of(undecided, "/no"), of(undecided, "/yes")), (None, Some(Some("local-1".to_owned()))));
@@ -185,7 +185,7 @@ fn an_incoming_decision_is_kept_and_a_missing_one_is_made() {
 }
 
 #[test]
-fn a_segment_that_is_not_made_is_not_counted() {
+fn a_segment_that_is_not_created_is_not_counted() {
     let rules = Arc::new(rule_sampler());
     rules.learn(&central(5, 0.5), SystemTime::now());
     let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };

@@ -1,4 +1,4 @@
-//! What a span continues and propagates.
+//! The context that a span continues, and the one that it propagates.
 
 use super::*;
 use crate::http;
@@ -107,8 +107,8 @@ fn a_disabled_sdk_propagates_the_incoming_context() {
             assert!(headers.contains(&("tracestate", "a=b".to_owned())), "{headers:?}");
         }
         assert!(propagation::outgoing(&tracing::info_span!("begins")).is_empty());
-        assert!(propagation::trace_id(&span).is_none(), "no span of ours served it");
-        // A context that leaves the decision to us, or names no span, is propagated without a trace.
+        assert!(propagation::trace_id(&span).is_none(), "this process has no span for it");
+        // A context without a decision or without a span is propagated without its trace.
         for header in [
             "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=?",
             "Root=1-5759e988-bd862e3fe1be46a994272793",

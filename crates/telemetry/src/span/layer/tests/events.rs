@@ -1,4 +1,4 @@
-//! Events in spans, and as log records.
+//! Events as events of their span, and as log records.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn an_event_belongs_to_its_span_and_an_error_is_an_exception() {
     assert_eq!(values, ["Store", "no store", "caused by: no disk\n", "it failed"]);
     assert!(logs.is_empty());
     let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, happen);
-    assert_eq!(spans[0].events.len(), 1, "the exception alone, where events are log records");
+    assert_eq!(spans[0].events.len(), 1, "only the exception if events are log records");
     assert_eq!(logs.len(), 2);
     assert_eq!((logs[0].severity_number, logs[1].severity_number), (9, 17));
     assert!(logs.iter().all(|record| record.trace_id == spans[0].trace_id && record.span_id == spans[0].span_id));
@@ -65,13 +65,13 @@ fn a_log_record_without_a_span_has_the_trace_it_names() {
     assert_eq!(logs[0].trace_id, opentelemetry::trace::TraceId::from_hex(trace).unwrap().to_bytes());
     assert_eq!(attribute(&logs[0].attributes, "trace_id"), None);
     assert_eq!((logs[1].trace_id.len(), attribute(&logs[1].attributes, "trace_id").as_deref()), (0, Some("none")));
-    assert_eq!(logs[2].trace_id, spans[0].trace_id, "its own span counts");
+    assert_eq!(logs[2].trace_id, spans[0].trace_id, "its span takes precedence");
     assert_eq!(attribute(&logs[2].attributes, "trace_id").as_deref(), Some(trace));
-    assert!(logs[3].trace_id.is_empty(), "no trace has this id");
+    assert!(logs[3].trace_id.is_empty(), "the id is invalid");
     assert!(spans[0].events.is_empty());
 }
 
-/// A value whose `Debug` logs, and makes a span.
+/// A value whose `Debug` logs an event and creates a span.
 struct Chatty;
 
 impl fmt::Debug for Chatty {
@@ -82,8 +82,8 @@ impl fmt::Debug for Chatty {
     }
 }
 
-/// Under a scoped dispatcher `tracing` lets nothing nest. Under a process's own dispatcher it does, so this test calls the
-/// layer itself.
+/// `tracing` ignores nested events under a scoped dispatcher but not under a global one, so this test runs in a separate
+/// process.
 #[test]
 fn a_value_may_log_while_it_is_formatted() {
     let status = std::process::Command::new(std::env::current_exe().unwrap())

@@ -97,7 +97,7 @@ fn an_error_reaches_the_span_in_which_a_function_is_called_and_only_that_one() {
     fn helper() {
         tracing_log::log::error!("from the log crate");
     }
-    // As `try_init` of the registry does: the bridge uses the subscriber of the moment.
+    // The registry's `try_init` does this too. The bridge uses the subscriber that is current when an event happens.
     let _ = tracing_log::LogTracer::init();
     let spans = spans(|| {
         tracing::error!("outside of any span");
@@ -150,7 +150,7 @@ fn a_span_that_a_panic_closes_or_leaves_has_failed() {
         caught(|| span.in_scope(|| panic!("by this test")));
         caught(|| span.in_scope(|| panic!("by this test, again")));
     });
-    assert_eq!(left, failed(&["held"]), "what holds the span outlives the panic");
+    assert_eq!(left, failed(&["held"]), "the span's owner outlives the panic");
 }
 
 #[test]
