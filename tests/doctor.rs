@@ -103,7 +103,7 @@ fn a_separate_endpoint_for_log_records_is_checked() {
     let (_, detail) = report.of("otlp log record");
     assert!(detail.contains("127.0.0.1:9") && detail.contains("did not respond"), "{detail}");
     assert!(
-        report.checks.iter().any(|(_, _, detail)| detail == "OTEL_LOG_LEVEL: ignored: RUST_LOG decides what is logged")
+        report.checks.iter().any(|(_, _, detail)| detail == "OTEL_LOG_LEVEL: ignored: RUST_LOG selects what is logged")
     );
 }
 
@@ -386,7 +386,7 @@ fn a_foreign_server_at_a_collectors_address_is_named() {
         [("OTEL_EXPORTER_OTLP_ENDPOINT", own.url.as_str()), ("OTEL_EXPORTER_OTLP_CERTIFICATE", file.to_str().unwrap())];
     let report = doctor(&trusted);
     assert!(
-        report.of("otlp TLS").1.contains("give the server one that the CA has signed"),
+        report.of("otlp TLS").1.contains("give the server a certificate that the CA signed"),
         "{:?}",
         report.of("otlp TLS")
     );
