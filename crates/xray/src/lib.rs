@@ -15,10 +15,12 @@ mod error;
 mod header;
 mod id;
 pub mod lenient;
+mod name;
 pub mod rules;
 
-pub use document::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, Service, Sql, name};
+pub use document::{Cause, Document, Exception, Http, HttpRequest, HttpResponse, Kind, Service, Sql};
 pub use error::Error;
 pub use header::{Sampled, TraceHeader};
 pub use id::{SegmentId, TraceId};
+pub use name::name;
 pub use rules::{Request, Rule, Rules};
