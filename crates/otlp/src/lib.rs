@@ -11,6 +11,10 @@
 
 pub mod wire;
 
+mod encoding;
+mod fault;
+
+mod attribute;
 mod model;
 
 mod json;
@@ -21,10 +25,10 @@ pub mod response;
 #[cfg(test)]
 mod tests;
 
-pub use model::{
-    Attribute, Attributes, Bounds, Encoding, Event, Fault, Kind, Link, Malformed, Parent, Resource, Scope, Span,
-    Status, StatusCode, Value,
-};
+pub use attribute::{Attribute, Attributes, Value};
+pub use encoding::Encoding;
+pub use fault::{Fault, Malformed};
+pub use model::{Bounds, Event, Kind, Link, Parent, Resource, Scope, Span, Status, StatusCode};
 
 /// Calls `each` with each span of an `ExportTraceServiceRequest`, or with the fault for which the span was dropped. Keeps nothing between spans: a
 /// message takes the memory of its bytes and of one span within `bounds`.

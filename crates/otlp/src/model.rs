@@ -1,39 +1,9 @@
 //! The contents of a message, borrowed from its bytes if possible.
 
 use std::borrow::Cow;
-use std::fmt;
 
-/// How a message is encoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Encoding {
-    /// [OTLP's JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): protobuf's mapping, with ids in hex and enumerations as numbers.
-    Json,
-    /// Protocol Buffers.
-    Protobuf,
-}
-
-impl Encoding {
-    /// The encoding that a `Content-Type` names; case and parameters are ignored.
-    pub fn of_content_type(content_type: &str) -> Option<Self> {
-        let essence = content_type.split(';').next().unwrap_or_default().trim();
-        let is = |name: &str| essence.eq_ignore_ascii_case(name);
-        if is("application/json") {
-            Some(Self::Json)
-        } else if is("application/x-protobuf") || is("application/protobuf") {
-            Some(Self::Protobuf)
-        } else {
-            None
-        }
-    }
-
-    /// The `Content-Type` of a message.
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Protobuf => "application/x-protobuf",
-        }
-    }
-}
+use crate::attribute::{Attributes, Value};
+use crate::fault::Fault;
 
 /// Limits on a span's contents. The excess is dropped and counted.
 #[derive(Debug, Clone, Copy)]
@@ -180,72 +150,6 @@ pub enum Kind {
     Consumer,
 }
 
-/// Keys and values, in the order in which they were sent.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Attributes<'a> {
-    /// The attributes within the bound. No key is empty; a key that the sender repeated appears twice.
-    pub kept: Vec<Attribute<'a>>,
-    /// Missing attributes: dropped by the sender, beyond the bound, or invalid.
-    pub dropped: u32,
-}
-
-/// A key and its value.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Attribute<'a> {
-    /// Not empty.
-    pub key: Cow<'a, str>,
-    /// Its value.
-    pub value: Value<'a>,
-}
-
-/// A value.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[expect(missing_docs, reason = "the kinds of OTLP's AnyValue")]
-pub enum Value<'a> {
-    #[default]
-    Empty,
-    Text(Cow<'a, str>),
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Bytes(Cow<'a, [u8]>),
-    Array(Vec<Value<'a>>),
-    Map(Vec<Attribute<'a>>),
-}
-
-/// Why a value or a span was dropped. Contains nothing that was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fault {
-    /// The field, by its name in JSON.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub why: &'static str,
-}
-
-/// Why a message is not OTLP.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed(pub(crate) String);
-
-impl<'a> Attributes<'a> {
-    /// The value of the first attribute with this key.
-    pub fn get(&self, key: &str) -> Option<&Value<'a>> {
-        self.kept.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
-    }
-
-    /// Adds an attribute, or counts it as dropped.
-    pub(crate) fn keep(&mut self, limit: usize, attribute: Result<Attribute<'a>, Fault>) -> Result<(), Fault> {
-        match attribute {
-            Ok(attribute) if self.kept.len() < limit => self.kept.push(attribute),
-            Ok(_) => self.dropped = self.dropped.saturating_add(1),
-            Err(fault) => {
-                self.dropped = self.dropped.saturating_add(1);
-                return Err(fault);
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Resource<'_> {
     /// `service.name`, if it is a text.
     pub fn service(&self) -> Option<&str> {
@@ -375,31 +279,3 @@ impl StatusCode {
         }
     }
 }
-
-impl Malformed {
-    pub(crate) fn new(why: impl fmt::Display) -> Self {
-        Self(why.to_string())
-    }
-}
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Malformed {}
-
-impl From<Fault> for Malformed {
-    fn from(fault: Fault) -> Self {
-        Self::new(fault)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.why)
-    }
-}
-
-impl std::error::Error for Fault {}

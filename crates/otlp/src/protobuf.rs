@@ -3,10 +3,9 @@
 
 use std::borrow::Cow;
 
-use crate::model::{
-    Attribute, Attributes, Bounds, DEPTH, Event, Fault, Kind, Link, Malformed, Resource, Scope, Span, Status,
-    StatusCode, Value,
-};
+use crate::attribute::{Attribute, Attributes, Value};
+use crate::fault::{Fault, Malformed};
+use crate::model::{Bounds, DEPTH, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode};
 use crate::wire::{Field, Fields};
 
 const TYPE: &str = "has the wrong type";

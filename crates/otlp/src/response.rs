@@ -1,6 +1,6 @@
 //! The [responses](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response) of an OTLP/HTTP receiver, in the encoding of the request.
 
-use crate::model::Encoding;
+use crate::encoding::Encoding;
 use crate::wire::{bytes, number};
 
 /// The body of a 200: `ExportTraceServiceResponse`. Without rejected spans and a message, `partial_success` is unset, as OTLP requires.

@@ -9,13 +9,13 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::model::Fault;
+use crate::fault::Fault;
 
 /// A value's raw JSON, and the name of its field.
 #[derive(Clone, Copy)]
-pub(super) struct Raw<'a> {
-    pub(super) field: &'static str,
-    pub(super) json: &'a RawValue,
+pub(crate) struct Raw<'a> {
+    pub(crate) field: &'static str,
+    pub(crate) json: &'a RawValue,
 }
 
 const WHOLE: &str = "is not a whole number";
@@ -25,11 +25,11 @@ const NUMBER: &str = "is not a number";
 const DIGITS: usize = 32;
 
 impl<'a> Raw<'a> {
-    pub(super) fn fault(self, why: &'static str) -> Fault {
+    pub(crate) fn fault(self, why: &'static str) -> Fault {
         Fault { field: self.field, why }
     }
 
-    pub(super) fn is_null(self) -> bool {
+    pub(crate) fn is_null(self) -> bool {
         self.json.get() == "null"
     }
 
@@ -37,7 +37,7 @@ impl<'a> Raw<'a> {
         self.json.get().starts_with('"')
     }
 
-    pub(super) fn text(self) -> Result<Cow<'a, str>, Fault> {
+    pub(crate) fn text(self) -> Result<Cow<'a, str>, Fault> {
         #[derive(Deserialize)]
         struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
 
@@ -47,7 +47,7 @@ impl<'a> Raw<'a> {
         serde_json::from_str(self.json.get()).map(|Text(text)| text).map_err(|_| self.fault("is not a text"))
     }
 
-    pub(super) fn boolean(self) -> Result<bool, Fault> {
+    pub(crate) fn boolean(self) -> Result<bool, Fault> {
         match self.json.get() {
             "true" => Ok(true),
             "false" | "null" => Ok(false),
@@ -55,20 +55,20 @@ impl<'a> Raw<'a> {
         }
     }
 
-    pub(super) fn signed(self) -> Result<i64, Fault> {
+    pub(crate) fn signed(self) -> Result<i64, Fault> {
         self.integer()?.try_into().map_err(|_| self.fault(RANGE))
     }
 
-    pub(super) fn unsigned(self) -> Result<u64, Fault> {
+    pub(crate) fn unsigned(self) -> Result<u64, Fault> {
         self.integer()?.try_into().map_err(|_| self.fault(RANGE))
     }
 
-    pub(super) fn unsigned_32(self) -> Result<u32, Fault> {
+    pub(crate) fn unsigned_32(self) -> Result<u32, Fault> {
         self.integer()?.try_into().map_err(|_| self.fault(RANGE))
     }
 
     /// The number of an enumeration.
-    pub(super) fn enumeration(self) -> Result<u64, Fault> {
+    pub(crate) fn enumeration(self) -> Result<u64, Fault> {
         if self.is_text() {
             return Err(self.fault("is a text; enumerations are numbers in OTLP/JSON"));
         }
@@ -83,7 +83,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    pub(super) fn double(self) -> Result<f64, Fault> {
+    pub(crate) fn double(self) -> Result<f64, Fault> {
         let text = self.number_text()?;
         match &*text {
             "NaN" if self.is_text() => Ok(f64::NAN),
@@ -105,7 +105,7 @@ impl<'a> Raw<'a> {
     }
 
     /// Base64 of either alphabet, padded or not.
-    pub(super) fn bytes(self) -> Result<Vec<u8>, Fault> {
+    pub(crate) fn bytes(self) -> Result<Vec<u8>, Fault> {
         let text = self.text()?;
         let config = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         let alphabet = if text.contains(['-', '_']) { URL_SAFE } else { STANDARD };
@@ -113,7 +113,7 @@ impl<'a> Raw<'a> {
     }
 
     /// An id in hex of either case; all zero if missing.
-    pub(super) fn id<const N: usize>(self, why: &'static str) -> Result<[u8; N], Fault> {
+    pub(crate) fn id<const N: usize>(self, why: &'static str) -> Result<[u8; N], Fault> {
         let text = self.text()?;
         let mut id = [0; N];
         if text.is_empty() {
