@@ -4,8 +4,8 @@
 //! [`Malformed`] and refused whole. Below that, a fault affects only the smallest part that has it: an invalid value is dropped alone, and a
 //! span without ids is dropped alone. Each [`Fault`] names the field and the reason. [`Bounds`] limit a span's contents; the excess is counted.
 //!
-//! [`wire`] writes and reads protobuf's fields, [`response`] writes a receiver's response. Every reader is total: any bytes give a value or an error,
-//! never a panic. Does no I/O, and knows neither a message's sender nor its use.
+//! [`wire`] writes and reads protobuf's fields, [`response`] writes and reads a receiver's response. Every reader is total: any bytes give a value or
+//! an error, never a panic. Does no I/O, and knows neither a message's sender nor its use.
 
 #![warn(clippy::indexing_slicing, missing_docs)]
 

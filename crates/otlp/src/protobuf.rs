@@ -8,7 +8,7 @@ use crate::fault::{Fault, Malformed};
 use crate::model::{Bounds, DEPTH, Event, Kind, Link, Resource, Scope, Span, Status, StatusCode};
 use crate::wire::{Field, Fields};
 
-const TYPE: &str = "has the wrong type";
+pub(crate) const TYPE: &str = "has the wrong type";
 const CUT: &str = "is truncated or is not protobuf";
 const UTF_8: &str = "is not UTF-8";
 
@@ -230,7 +230,7 @@ fn value(bytes: &[u8], depth: usize) -> Result<Value<'_>, Fault> {
     Ok(value)
 }
 
-fn fault(field: &'static str, why: &'static str) -> Fault {
+pub(crate) fn fault(field: &'static str, why: &'static str) -> Fault {
     Fault { field, why }
 }
 
@@ -238,14 +238,14 @@ fn add(dropped: &mut u32, count: u64) {
     *dropped = dropped.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
 }
 
-fn message_of<'a>(field: Field<'a>, name: &'static str) -> Result<&'a [u8], Fault> {
+pub(crate) fn message_of<'a>(field: Field<'a>, name: &'static str) -> Result<&'a [u8], Fault> {
     match field {
         Field::Bytes(bytes) => Ok(bytes),
         _ => Err(fault(name, TYPE)),
     }
 }
 
-fn text<'a>(field: Field<'a>, name: &'static str) -> Result<Cow<'a, str>, Fault> {
+pub(crate) fn text<'a>(field: Field<'a>, name: &'static str) -> Result<Cow<'a, str>, Fault> {
     str::from_utf8(message_of(field, name)?).map(Cow::Borrowed).map_err(|_| fault(name, UTF_8))
 }
 
@@ -254,14 +254,17 @@ fn lossy(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 
-/// The fields of a message, and a fault if the bytes do not end after a field.
-fn fields<'a>(bytes: &'a [u8], name: &'static str) -> impl Iterator<Item = Result<(u64, Field<'a>), Fault>> {
+/// The highest number of a field.
+const MAX_NUMBER: u64 = (1 << 29) - 1;
+
+/// The fields of a message, and a fault if the bytes do not end after a field, or a field's number is not valid.
+pub(crate) fn fields<'a>(bytes: &'a [u8], name: &'static str) -> impl Iterator<Item = Result<(u64, Field<'a>), Fault>> {
     let mut left = Fields(bytes);
     std::iter::from_fn(move || {
         if left.0.is_empty() {
             return None;
         }
-        let field = left.next().ok_or(fault(name, CUT));
+        let field = left.next().filter(|(number, _)| (1..=MAX_NUMBER).contains(number)).ok_or(fault(name, CUT));
         if field.is_err() {
             left = Fields(&[]);
         }

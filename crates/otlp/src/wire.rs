@@ -105,6 +105,10 @@ impl<'a> Fields<'a> {
     fn long_number(&mut self) -> Option<u64> {
         let mut value = 0;
         for (index, byte) in self.0.iter().take(10).enumerate() {
+            // The tenth byte has only the highest of 64 bits.
+            if index == 9 && *byte > 1 {
+                return None;
+            }
             value |= u64::from(byte & 0x7f).checked_shl(7 * u32::try_from(index).ok()?)?;
             if byte & 0x80 == 0 {
                 self.0 = self.0.get(index + 1..)?;
