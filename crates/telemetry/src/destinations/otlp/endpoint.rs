@@ -59,6 +59,16 @@ impl Signal {
     }
 }
 
+impl Protocol {
+    /// The encoding of messages.
+    pub(crate) fn encoding(self) -> otlp::Encoding {
+        match self {
+            Self::Protobuf => otlp::Encoding::Protobuf,
+            Self::Json => otlp::Encoding::Json,
+        }
+    }
+}
+
 impl Endpoints {
     /// The URL of spans, or of log records if the destination receives only those.
     pub(crate) fn url(&self) -> String {

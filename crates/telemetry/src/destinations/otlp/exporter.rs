@@ -8,6 +8,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
+use otlp::response::Receipt;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
@@ -120,10 +121,7 @@ impl OtlpExporter {
 
     /// The headers that describe the body.
     fn headers(&self) -> Vec<(&'static str, &'static str)> {
-        let kind = match self.endpoint.protocol {
-            Protocol::Protobuf => "application/x-protobuf",
-            Protocol::Json => "application/json",
-        };
+        let kind = self.endpoint.protocol.encoding().content_type();
         let encoding = self.endpoint.gzip.then_some(("content-encoding", "gzip"));
         encoding.into_iter().chain([("content-type", kind)]).collect()
     }
@@ -172,15 +170,15 @@ impl OtlpExporter {
             }
             Ok(OtlpResponse { status, kind, body, .. }) if status.is_success() => {
                 match receipt(&self.responses, kind.as_ref(), &body) {
-                    Ok((rejected, message)) if rejected > 0 => {
-                        let rejected = rejected.min(size);
+                    Ok(Receipt { rejected, message }) if rejected > 0 => {
+                        let rejected = usize::try_from(rejected).unwrap_or(size).min(size);
                         outcome.lose(
                             rejected,
                             Reason::Refused,
                             format!("{url} rejected {rejected} of {size}{}", redacted(&message)),
                         );
                     }
-                    Ok((_, message)) if !message.is_empty() => {
+                    Ok(Receipt { message, .. }) if !message.is_empty() => {
                         outcome.warning =
                             Some(format!("{url} accepted the batch with a warning{}", redacted(&message)));
                     }

@@ -1,92 +1,62 @@
-//! An endpoint's response to a batch, in either of OTLP's encodings. A success that is not an OTLP response confirms nothing.
+//! Reads an endpoint's response to a batch, in either of OTLP's encodings. A success that is not an OTLP response confirms
+//! nothing.
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
 
 use flate2::read::MultiGzDecoder;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
-use prost::Message;
+use otlp::Encoding;
+use otlp::response::{Receipt, read_failure, read_success};
 use ureq::http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::endpoint::Protocol;
 
-/// The most bytes that are read of a response; the remaining bytes are not needed to understand it.
+/// The most bytes that are read of a response; further bytes are not needed to understand it.
 pub(super) const LONGEST: u64 = 64 * 1024;
 
-/// The endpoint's response, as much of it as is read.
+/// The parts of an endpoint's response that are read.
 pub(super) struct OtlpResponse {
     pub(super) status: StatusCode,
     pub(super) kind: Option<HeaderValue>,
-    /// AWS's name for the error, from a separate header.
+    /// AWS's name of the error, from a separate header.
     pub(super) error: Option<HeaderValue>,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: Vec<u8>,
 }
 
-/// The body of a refusal: `google.rpc.Status`, of which we read the message.
-#[derive(Clone, PartialEq, Message)]
-struct RpcStatus {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
-
-/// Reads a success: how many records of the batch were rejected all the same, and the endpoint's message. Both signals'
-/// responses have the same shape. The specification requires the response in the request's encoding. Protobuf's empty message
-/// has no bytes, so no body at all is a response too.
+/// Reads a success: how many records of the batch were rejected nevertheless, and the endpoint's message. The specification
+/// requires the response in the request's encoding. Protobuf's empty message has no bytes, so an empty body without a type is a
+/// response too.
 ///
 /// # Errors
-/// The body is not an OTLP response, so nothing confirms the batch. The error names what the body is instead.
-pub(super) fn receipt(
+/// The body is not an OTLP response, so it does not confirm the batch. The error describes the body.
+pub(super) fn receipt<'b>(
     protocols: &[Protocol],
     kind: Option<&HeaderValue>,
-    body: &[u8],
-) -> Result<(usize, String), String> {
+    body: &'b [u8],
+) -> Result<Receipt<'b>, String> {
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let may_be = |protocol| protocols.contains(&protocol);
-    let read = match kind.as_str() {
-        "" if body.is_empty() && may_be(Protocol::Protobuf) => Some((0, String::new())),
-        "application/x-protobuf" | "application/protobuf" if may_be(Protocol::Protobuf) => of_protobuf(body),
-        "application/json" if may_be(Protocol::Json) => of_json(body),
-        _ => None,
+    let encoding = match kind.as_str() {
+        "" if body.is_empty() => Some(Encoding::Protobuf),
+        kind => Encoding::of_content_type(kind),
     };
-    read.ok_or_else(|| match (kind.as_str(), body) {
+    let encoding = encoding.filter(|encoding| protocols.iter().any(|protocol| protocol.encoding() == *encoding));
+    let receipt = encoding.and_then(|encoding| read_success(encoding, body).ok());
+    receipt.ok_or_else(|| match (kind.as_str(), body) {
         (kind, []) => format!("no body{}", if kind.is_empty() { String::new() } else { format!(" ({kind})") }),
-        ("", _) => "a body of no content type".to_owned(),
+        ("", _) => "a body without a content type".to_owned(),
         ("text/html", _) => "a web page (text/html)".to_owned(),
         (kind, _) => format!("a body of {kind}"),
     })
-}
-
-fn of_protobuf(body: &[u8]) -> Option<(usize, String)> {
-    let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
-    Some((usize::try_from(partial.rejected_spans).unwrap_or_default(), partial.error_message))
-}
-
-/// Parses an object that is empty or has only the message's one field, so that another service's response is not accepted.
-fn of_json(body: &[u8]) -> Option<(usize, String)> {
-    let response: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let fields = response.as_object()?;
-    let Some(partial) = fields.get("partialSuccess").or_else(|| fields.get("partial_success")) else {
-        return fields.is_empty().then(|| (0, String::new()));
-    };
-    let count = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|name| {
-        let count = partial.get(name)?;
-        // 64-bit numbers are texts in protobuf's JSON.
-        count.as_u64().or_else(|| count.as_str()?.parse().ok())
-    });
-    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Some((usize::try_from(count.unwrap_or_default()).unwrap_or(usize::MAX), message.to_owned()))
 }
 
 fn is(kind: Option<&HeaderValue>, what: &str) -> bool {
     kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| kind.to_ascii_lowercase().contains(what))
 }
 
-/// The body of a response, without the gzip that its headers name. It is unchanged if they name none, or if it is not packed
-/// after all.
+/// Decompresses the body of a response if its headers name gzip. The body is unchanged if they do not, or if it is not valid
+/// gzip.
 pub(crate) fn unpacked(headers: &HeaderMap, body: Vec<u8>) -> Vec<u8> {
     let coding = headers.get("content-encoding").and_then(|coding| coding.to_str().ok()).unwrap_or_default();
     if !["gzip", "x-gzip"].iter().any(|gzip| coding.eq_ignore_ascii_case(gzip)) {
@@ -105,10 +75,10 @@ pub(super) fn retry_after(after: &str) -> Option<Duration> {
     after.parse().map(Duration::from_secs).ok().or_else(|| until(after).map(Result::unwrap_or_default))
 }
 
-/// The words of a refusal: the error's name, if AWS gives one in a header or in the body, and the body's message.
+/// The text of a refusal: the error's name, if AWS gives one in a header or in the body, and the body's message.
 pub(super) fn refusal(kind: Option<&HeaderValue>, error: Option<&HeaderValue>, body: &[u8]) -> String {
     if is(kind, "protobuf") {
-        let message = RpcStatus::decode(body).map(|status| status.message).unwrap_or_default();
+        let message = read_failure(body).unwrap_or_default();
         return named(error.and_then(|error| error.to_str().ok()), &message);
     }
     if is(kind, "text/html") {
@@ -134,9 +104,10 @@ mod tests {
     use super::*;
     use otlp::wire::bytes;
 
-    fn received(protocol: Protocol, kind: &'static str, body: &[u8]) -> Result<(usize, String), String> {
+    fn received(protocol: Protocol, kind: &'static str, body: &[u8]) -> Result<(u64, String), String> {
         let kind = HeaderValue::from_static(kind);
-        receipt(&[protocol], Some(&kind).filter(|kind| !kind.is_empty()), body)
+        let receipt = receipt(&[protocol], Some(&kind).filter(|kind| !kind.is_empty()), body)?;
+        Ok((receipt.rejected, receipt.message.into_owned()))
     }
 
     #[test]
@@ -165,7 +136,7 @@ mod tests {
             (Protobuf, "text/html; charset=utf-8", b"<!doctype html>".as_slice(), "a web page (text/html)"),
             (Protobuf, "text/html", b"", "no body (text/html)"),
             (Protobuf, "application/json", b"{}", "a body of application/json"),
-            (Protobuf, "", b"OK", "a body of no content type"),
+            (Protobuf, "", b"OK", "a body without a content type"),
             (Protobuf, "application/x-protobuf", b"OK", "a body of application/x-protobuf"),
             (Json, "", b"", "no body"),
             (Json, "application/json", b"", "no body (application/json)"),
@@ -181,7 +152,7 @@ mod tests {
     #[test]
     fn a_refusal_is_quoted() {
         let protobuf = HeaderValue::from_static("application/x-protobuf");
-        let status = RpcStatus { code: 16, message: "unknown API key".to_owned() }.encode_to_vec();
+        let status = otlp::response::failure(Encoding::Protobuf, 16, "unknown API key");
         assert_eq!(refusal(Some(&protobuf), None, &status), "unknown API key");
         let json = HeaderValue::from_static("application/json");
         assert_eq!(refusal(Some(&json), None, br#"{"code":16,"message":"no key"}"#), "no key");
