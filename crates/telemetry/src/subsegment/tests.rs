@@ -78,10 +78,10 @@ fn a_segment_continues_the_incoming_trace_not_the_span_around_it() {
 #[test]
 fn an_exception_or_a_panic_fails_a_subsegment() {
     #[derive(Debug, thiserror::Error)]
-    #[error("no store")]
-    struct Store(#[source] std::fmt::Error);
+    #[error("cannot save")]
+    struct SaveError(#[source] std::fmt::Error);
     let spans = spans(|| {
-        in_subsegment("fails", |subsegment| subsegment.exception(&Store(std::fmt::Error)));
+        in_subsegment("fails", |subsegment| subsegment.exception(&SaveError(std::fmt::Error)));
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             in_subsegment("panics", |subsegment| {
                 subsegment.metadata("default", "before", &1);
@@ -95,11 +95,11 @@ fn an_exception_or_a_panic_fails_a_subsegment() {
         assert!(catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(&mut context))).is_err());
     });
     let [failed, panics, after, later] = spans.as_slice() else { panic!("{spans:?}") };
-    assert!(is_failed(failed, "Store") && is_failed(panics, "panic") && after.status.is_none(), "{spans:?}");
+    assert!(is_failed(failed, "SaveError") && is_failed(panics, "panic") && after.status.is_none(), "{spans:?}");
     assert!(is_failed(later, "panic"), "{later:?}");
     let texts = ["exception.type", "exception.message", "exception.stacktrace"]
         .map(|key| attribute(&failed.events[0].attributes, key).unwrap());
-    assert_eq!(texts[..2], ["Store", "no store"]);
+    assert_eq!(texts[..2], ["SaveError", "cannot save"]);
     assert!(texts[2].starts_with("caused by: an error occurred"), "{}", texts[2]);
     assert_eq!(of(panics, "metadata.default").as_deref(), Some(r#"{"before":1}"#), "what was recorded before is kept");
 }
