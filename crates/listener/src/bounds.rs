@@ -1,27 +1,27 @@
-//! What clients may use of a server.
+//! The limits on a server's clients.
 
 use std::time::Duration;
 
-/// What clients may use of a server. The default has the deadlines of the reverse proxy.
+/// The limits on a server's clients. The deadlines are by default those of the reverse proxy.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Threads; `None` starts one for each processor.
+    /// The number of threads; `None` means one for each processor.
     pub workers: Option<usize>,
-    /// Connections of each thread. Others wait in the kernel's queue.
+    /// Connections of each thread. Further ones wait in the kernel's queue.
     pub connections: usize,
-    /// From the first byte of a request's head to its end.
+    /// The time from the first byte of a request's head to its end.
     pub head: Duration,
-    /// From the end of a head to the end of the body.
+    /// The time from the end of a head to the end of the body.
     pub body: Duration,
-    /// In which a client must accept [`TAKEN`] bytes of a response, or all that remain.
+    /// The time in which a client must read [`TAKEN`] bytes of a response, or all remaining bytes.
     pub write: Duration,
-    /// Between a response and the next request.
+    /// The time between a response and the next request.
     pub idle: Duration,
     /// How long accepted requests may take to finish at shutdown, in seconds.
     pub drain_seconds: u64,
 }
 
-/// Bytes of a response that a client must accept within [`Bounds::write`].
+/// Bytes of a response that a client must read within [`Bounds::write`].
 pub const TAKEN: usize = 64 * 1024;
 
 impl Default for Bounds {
@@ -32,8 +32,8 @@ impl Default for Bounds {
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             write: Duration::from_secs(30),
-            // The proxy closes its idle connections after 60 s. Were this shorter, the server could close one just as the proxy
-            // sends a request on it.
+            // The proxy closes its idle connections after 60 s. If this were shorter, the server could close a connection just
+            // as the proxy sends a request on it.
             idle: Duration::from_secs(75),
             drain_seconds: 5,
         }

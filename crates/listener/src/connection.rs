@@ -1,7 +1,7 @@
-//! A connection's bytes, and the deadlines that hold outside a request: for the next head, and for the client to read a response.
+//! A connection's bytes, and two deadlines: for the next request's head, and for the client to read a response.
 //!
-//! Within a request the application decides how long it takes, and [`crate::payload`] limits the body. What is received after a
-//! response and is not a request, such as the remainder of a body that the application did not read, falls under the deadline for a head.
+//! During a request, the application limits its own time, and [`crate::payload`] limits the body's. Bytes after a response that
+//! are not a request, such as the remainder of an unread body, fall under the deadline for a head.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::bounds::{Bounds, TAKEN};
 use crate::heads::{Heads, Surplus};
 
-/// Whether a connection's server is responding to a request, and to how many it has responded.
+/// Whether the server is responding to a request on a connection, and to how many it has responded.
 #[derive(Clone, Default)]
 pub(crate) struct Watch(Rc<Progress>);
 
@@ -26,7 +26,7 @@ pub(crate) struct Watch(Rc<Progress>);
 struct Progress {
     busy: Cell<bool>,
     answered: Cell<u64>,
-    /// Fields of the next request that actix-http did not get.
+    /// Fields of the next request that actix-http did not receive.
     surplus: RefCell<Surplus>,
 }
 
@@ -39,7 +39,7 @@ impl Watch {
         Busy(self.clone())
     }
 
-    /// The header fields that the request being begun has besides those that actix-http got.
+    /// The header fields of the request that is starting, except those that actix-http received.
     pub(crate) fn surplus(&self) -> Surplus {
         self.0.surplus.take()
     }
@@ -59,16 +59,16 @@ pub(crate) struct Connection {
     bounds: Bounds,
     watch: Watch,
     heads: Heads,
-    /// The responses after which `next` was set last.
+    /// The number of responses when `deadline` was last set.
     answered: u64,
-    /// Bytes have been received since.
+    /// Whether bytes have been received since then.
     has_begun: bool,
-    /// The deadline for the next request to begin, then for its head to end. actix-http limits the first head.
+    /// The deadline for the next request to start, and then for its head to end. actix-http limits the first head.
     deadline: Instant,
-    /// Wakes the connection at `deadline` or earlier: moving a timer for each request costs more than waking up a few times a minute. Set from the first
-    /// response on.
+    /// Wakes the connection at `deadline` or earlier, because moving a timer for each request would cost more than waking up a
+    /// few times a minute. Set from the first response on.
     alarm: Option<Pin<Box<Sleep>>>,
-    /// The deadline for the client to read, and how much it has read since.
+    /// The deadline for the client to read, and the number of bytes that it has read since it was set.
     write: Option<Pin<Box<Sleep>>>,
     taken: usize,
 }
@@ -99,7 +99,7 @@ impl Connection {
         self.io.peer_addr().ok()
     }
 
-    /// Reads once. Returns the bytes that were received; they are in `buf`, unless they are held back.
+    /// Reads once, and returns the number of bytes received. They are in `buf`, except those that are held back.
     fn poll_receive(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buf)?;
@@ -122,7 +122,7 @@ impl Connection {
         Poll::Ready(Ok(received))
     }
 
-    /// Ready once the next request is late.
+    /// Ready when the next request is late.
     fn poll_late(&mut self, cx: &mut Context<'_>, received: bool) -> Poll<()> {
         let Progress { busy, answered, .. } = &*self.watch.0;
         if busy.get() {

@@ -1,8 +1,9 @@
-//! A connection's requests on their way to actix-http, which accepts no more than 96 header fields in a head.
+//! Passes a connection's requests on to actix-http, which accepts at most 96 header fields in a head.
 //!
-//! Of a larger head, up to [`MOST`] fields, actix-http gets the first [`PASSED`] and those that it reads itself. The handler gets
-//! the others from [`crate::exchange`]. To find where a head begins, bodies are followed by actix-http's own rules. Bytes that it
-//! refuses, and heads beyond the limits here, pass unchanged: it responds, and closes the connection. Does no I/O.
+//! Of a larger head, with up to [`MOST`] fields, actix-http receives the first [`PASSED`] and those that it reads itself. The
+//! handler receives the others from [`crate::exchange`]. To find the start of each head, bodies are parsed by actix-http's own
+//! rules. Bytes that it refuses, and heads over the limits here, pass unchanged, so that actix-http responds and closes the
+//! connection. Does no I/O.
 
 mod body;
 #[cfg(test)]
@@ -16,18 +17,18 @@ use tokio::io::ReadBuf;
 
 use self::body::{Body, Framing};
 
-/// Header fields that a head may have.
+/// The most header fields of a head.
 pub(crate) const MOST: usize = 128;
-/// The fields after which others are kept: actix-http's 96, less some for the fields of [`READ_BY_ACTIX`].
+/// The number of fields after which further ones are held: actix-http's 96, less some for those in [`READ_BY_ACTIX`].
 const PASSED: usize = 88;
-/// Bytes of a head's fields after the first [`PASSED`].
+/// The most bytes of a head's fields after the first [`PASSED`].
 const LARGEST: usize = 64 * 1024;
-/// The bytes of a head's line that may wait for its end: as many as actix-http accepts for a whole head.
+/// The most bytes of an incomplete line of a head: as many as actix-http accepts for a whole head.
 const LONGEST_LINE: usize = 128 * 1024;
-/// What actix-http itself reads of a request: where it ends, and what becomes of its connection.
+/// The fields that actix-http itself reads: those that frame a request or decide what happens to its connection.
 const READ_BY_ACTIX: [&str; 6] = ["connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"];
 
-/// Fields of a head that actix-http did not get.
+/// The fields of a head that actix-http did not receive.
 pub(crate) type Surplus = Vec<(HeaderName, HeaderValue)>;
 
 /// The requests of one connection.
@@ -35,16 +36,16 @@ pub(crate) type Surplus = Vec<(HeaderName, HeaderValue)>;
 pub(crate) struct Heads {
     place: Place,
     head: Head,
-    /// Heads that have ended.
+    /// The number of complete heads.
     count: u64,
-    /// The fields of a large head after the first [`PASSED`], until the last of them is there.
+    /// The fields of a large head after the first [`PASSED`], until the head is complete.
     held: Vec<u8>,
-    /// What actix-http gets next.
+    /// Bytes that actix-http receives next.
     output: BytesMut,
     surplus: Surplus,
 }
 
-/// What the next byte belongs to.
+/// The part of a request to which the next byte belongs.
 #[derive(Default)]
 enum Place {
     #[default]
@@ -54,12 +55,12 @@ enum Place {
     Opaque,
 }
 
-/// What has been received of a head.
+/// The received part of a head.
 #[derive(Default)]
 struct Head {
     has_begun: bool,
     fields: usize,
-    /// The line that has not ended.
+    /// The incomplete line.
     line: Vec<u8>,
     framing: Framing,
 }
@@ -69,9 +70,9 @@ impl Heads {
         self.count
     }
 
-    /// Receives `bytes` and returns how many of them, from the first, pass unchanged. [`Heads::write`] has what follows them.
-    /// Only if `is_next`, actix-http has read all requests before the one that these bytes belong to first, so that surplus fields can
-    /// be matched with it.
+    /// Receives `bytes`, and returns how many of them pass unchanged, counted from the first. [`Heads::write`] writes those
+    /// that follow. `is_next` means that actix-http has read all requests before the one to which the first byte belongs; only
+    /// then can surplus fields be assigned to their request.
     pub(crate) fn receive(&mut self, bytes: &[u8], is_next: bool) -> usize {
         let passed = if self.held.is_empty() { self.follow(bytes, is_next) } else { 0 };
         if let Some(rest) = bytes.get(passed..).filter(|rest| !rest.is_empty()) {
@@ -81,14 +82,14 @@ impl Heads {
         passed
     }
 
-    /// The client sends nothing more.
+    /// Records that the client sends no more bytes.
     pub(crate) fn end(&mut self) {
         if !self.held.is_empty() {
             self.release();
         }
     }
 
-    /// Writes what follows the bytes that passed unchanged, as far as it fits. Returns whether there was any.
+    /// Writes the bytes that follow those that passed unchanged, as far as they fit. Returns whether there were any.
     pub(crate) fn write(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         let length = self.output.len().min(buf.remaining());
         buf.put_slice(&self.output[..length]);
@@ -123,7 +124,7 @@ impl Heads {
         bytes.len() - rest.len()
     }
 
-    /// Reads one line of a head, and returns what follows it.
+    /// Reads one line of a head, and returns the bytes after it.
     fn line<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
         let Some(end) = memchr(b'\n', bytes) else {
             self.head.line.extend_from_slice(bytes);
@@ -155,7 +156,7 @@ impl Heads {
         };
     }
 
-    /// Divides the held fields, once all are there, between actix-http and the handler.
+    /// Divides the held fields of a complete head between actix-http and the handler.
     fn divide(&mut self) {
         let mut table = [EMPTY_HEADER; MOST - PASSED];
         let (length, fields) = match httparse::parse_headers(&self.held, &mut table) {
@@ -180,12 +181,12 @@ impl Heads {
         self.surplus = surplus;
         self.end_head();
         let rest = std::mem::take(&mut self.held).split_off(length);
-        // The request that these fields belong to comes before any in here.
+        // The request of these fields precedes all requests in these bytes.
         self.follow(&rest, false);
         self.output.extend_from_slice(&rest);
     }
 
-    /// Gives actix-http what was held, to be refused.
+    /// Passes the held bytes to actix-http, which refuses them.
     fn release(&mut self) {
         self.output.extend_from_slice(&std::mem::take(&mut self.held));
         self.place = Place::Opaque;

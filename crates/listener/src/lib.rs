@@ -1,9 +1,9 @@
-//! Serves an actix-web application over HTTP/1.1 with a deadline for each thing that a client can do slowly.
+//! Serves an actix-web application over HTTP/1.1, with a deadline for everything that a client can do slowly.
 //!
 //! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] also limits every
-//! later head and every request body, closes a connection whose client stops reading, and closes one that stays half way through a
-//! body that the response did not wait for. It accepts heads of 128 header fields, where actix-http refuses the 97th. Knows no routes
-//! and reads no bodies; the size of a body is the application's to limit.
+//! later head and every request body. It closes a connection whose client stops reading, or stops in the middle of a body for
+//! which the response did not wait. It accepts heads of up to 128 header fields, of which actix-http accepts only 96. Knows no
+//! routes and reads no bodies; the application must limit the size of a body.
 
 mod bounds;
 mod connection;
@@ -33,10 +33,11 @@ use crate::connection::{Busy, Connection, Watch};
 use crate::payload::Shared;
 pub use crate::payload::is_late;
 
-/// How long a response to an unread body waits for the client to read it, while discarding the body.
+/// After a response that did not wait for the request's body: how long the client has to read the response, while the body is
+/// discarded.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Serves `app`, which is called once for each worker, until the returned server is stopped.
+/// Serves an application until the returned server is stopped. `app` is called once for each worker.
 ///
 /// # Errors
 /// The listener is not usable.
@@ -66,7 +67,8 @@ where
         let app = map_config(app, |()| AppConfig::default());
         let app = apply_fn_factory(app, move |request: Request, app: &_| exchange(request, app, bounds.body));
         let http = HttpService::build()
-            // Hidden in actix-http's documentation, and what actix-web's own server uses: idle connections close at a stop.
+            // Closes idle connections at shutdown. actix-http's documentation hides this method, but actix-web's own server
+            // uses it.
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
@@ -124,7 +126,7 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         _busy: Option<Busy>,
-        // The request's, if it was not waited for.
+        // The request's body, if the response did not wait for it.
         _unread: Option<Shared>,
     }
 }

@@ -1,4 +1,4 @@
-//! A request's body that must arrive in time.
+//! A request's body with a deadline.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -14,15 +14,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Bytes of a body that are discarded after a response that did not wait for them.
+/// The most bytes of a body that are discarded after a response that did not wait for them.
 const DISCARDED: usize = 64 * 1024;
 
-/// Whether a body could not be read because it took too long: the response is 408.
+/// Whether a body could not be read because it arrived too late, for which the response is 408.
 pub fn is_late(error: &PayloadError) -> bool {
     matches!(error, PayloadError::Io(error) if error.kind() == io::ErrorKind::TimedOut)
 }
 
-/// The payload, which fails after `limit`, and a handle on its unread remainder.
+/// Returns the payload, which fails after `limit`, and a handle on its unread remainder.
 pub(crate) fn limited(payload: Payload, limit: Duration) -> (Payload, Option<Shared>) {
     match payload {
         Payload::None => (Payload::None, None),
@@ -34,16 +34,16 @@ pub(crate) fn limited(payload: Payload, limit: Duration) -> (Payload, Option<Sha
     }
 }
 
-/// A body, until it has been read to its end.
+/// A body that has not been read to its end.
 ///
-/// A response that was made before then must hold it. actix-http (3.20) closes the connection of such a response if the body is still
-/// held once the response has been sent. A chunked body that is not held is read to its end instead, and the connection may never wake up again.
+/// A response that is sent before then must keep this value. actix-http (3.20) closes the connection if the body still exists
+/// once the response has been sent. Otherwise it reads a chunked body to its end, and the connection may never wake up again.
 #[derive(Clone)]
 pub(crate) struct Shared(Rc<RefCell<Option<Limited>>>);
 
 impl Shared {
-    /// Whether the body goes on beyond what has been received with its head. That much, up to a limit, is read here: most bodies
-    /// are short, and a client that sent a whole one keeps its connection.
+    /// Whether the body continues after the bytes that were received with its head. Reads those bytes, up to a limit: most
+    /// bodies are short, and a client that has sent a whole body keeps its connection.
     pub(crate) async fn is_unread(&mut self) -> bool {
         let mut left = DISCARDED;
         let mut has_yielded = false;
@@ -84,13 +84,13 @@ impl Stream for Shared {
 struct Limited {
     payload: Payload,
     deadline: Instant,
-    /// Set once the body has been waited for: most arrive with their heads.
+    /// Set when the body is first waited for; most bodies arrive with their heads.
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Limited {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        // Bytes that arrive again and again must not put the deadline off.
+        // Bytes that arrive slowly must not postpone the deadline.
         let is_late = self.sleep.as_mut().is_some_and(|sleep| sleep.as_mut().poll(cx).is_ready());
         if !is_late {
             if let Poll::Ready(item) = Pin::new(&mut self.payload).poll_next(cx) {

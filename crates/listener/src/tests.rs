@@ -16,11 +16,11 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
-/// actix-http reads the time every half a second, from which its own deadlines count.
+/// actix-http reads the clock only every half second, so its own deadlines are late by up to that.
 const HEAD: Duration = Duration::from_millis(1_500);
 const PATIENT: Bounds =
     Bounds { workers: Some(1), connections: 64, head: LONG, body: LONG, write: LONG, idle: LONG, drain_seconds: 1 };
-/// More than two sockets' buffers hold.
+/// More bytes than the buffers of two sockets can hold.
 const LARGE: usize = 64 * 1024 * 1024;
 
 /// A server that counts the large responses that are being sent.
@@ -84,7 +84,7 @@ async fn length(mut body: Payload) -> HttpResponse {
     HttpResponse::Ok().body(length.to_string())
 }
 
-/// A large response, as long as it is being sent.
+/// Counts a large response while it is being sent.
 struct Sending(Arc<AtomicUsize>);
 
 impl Drop for Sending {
@@ -147,7 +147,7 @@ impl Client {
 }
 
 #[test]
-fn an_endless_head_is_given_up_on_the_first_and_on_later_requests() {
+fn an_endless_head_ends_the_connection_on_first_and_later_requests() {
     let server = Running::start(Bounds { head: HEAD, ..PATIENT });
     for begun in ["", "G", "GET /early HTTP/1.1\r\nhost: a\r\nx: "] {
         let mut first = server.connect();
@@ -169,7 +169,7 @@ fn an_endless_head_is_given_up_on_the_first_and_on_later_requests() {
 }
 
 #[test]
-fn an_endless_body_is_given_up_in_either_framing() {
+fn an_endless_body_ends_the_connection_in_either_framing() {
     let server = Running::start(Bounds { body: SHORT, ..PATIENT });
     for framing in ["content-length: 1000000\r\n\r\n", "transfer-encoding: chunked\r\n\r\nfffff\r\n"] {
         let mut client = server.connect();
@@ -207,7 +207,7 @@ fn a_response_over_an_unread_body_ends_its_connection() {
         "transfer-encoding: chunked\r\n\r\n1\r\n".to_owned(),
     ] {
         let mut client = server.connect();
-        // It may be closed before all is sent.
+        // The server may close the connection before everything is sent.
         drop(write!(client.0.get_mut(), "POST /early HTTP/1.1\r\nhost: a\r\n{framing}"));
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
@@ -219,25 +219,25 @@ fn a_response_over_an_unread_body_ends_its_connection() {
     let mut read = server.connect();
     for _ in 0..2 {
         read.send("POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\nx");
-        assert_eq!(read.response().0, 200, "what has arrived whole is no reason to close");
+        assert_eq!(read.response().0, 200, "a body that arrived whole does not end the connection");
     }
 }
 
 #[test]
-fn a_client_that_does_not_read_is_given_up() {
+fn a_client_that_does_not_read_is_disconnected() {
     let server = Running::start(Bounds { write: SHORT, ..PATIENT });
     let mut still = server.connect();
     still.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
     server.sending(1);
     server.sending(0);
-    // Many unread responses are no different from a large one.
+    // Many unread responses count like a single large one.
     let mut pipelined = server.connect();
     let requests = "GET /early HTTP/1.1\r\nhost: a\r\n\r\n".repeat(10_000);
     while pipelined.0.get_mut().write_all(requests.as_bytes()).is_ok() {}
 }
 
 #[test]
-fn a_client_that_reads_a_little_now_and_then_is_given_up() {
+fn a_client_that_reads_too_slowly_is_disconnected() {
     let server = Running::start(Bounds { write: SHORT, ..PATIENT });
     let mut slow = server.connect();
     slow.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -246,7 +246,7 @@ fn a_client_that_reads_a_little_now_and_then_is_given_up() {
     while server.sending.load(Ordering::SeqCst) > 0 {
         let mut bytes = [0; 1024];
         read += slow.0.read(&mut bytes).unwrap_or(LARGE);
-        assert!(read < LARGE, "it was sent everything");
+        assert!(read < LARGE, "the whole response was sent");
         thread::sleep(Duration::from_millis(5));
     }
 }
@@ -258,7 +258,7 @@ fn a_connection_is_kept_between_requests_and_then_closed() {
     for _ in 0..2 {
         client.send("POST /length HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc");
         assert_eq!(client.response(), (200, "3".to_owned()));
-        // Longer than a head may take: what is tested is that no head is expected yet.
+        // Longer than the time limit of a head, to show that no head is expected yet.
         thread::sleep(HEAD + SHORT);
     }
     client.send(&"GET /early HTTP/1.1\r\nhost: a\r\n\r\n".repeat(30));

@@ -2,8 +2,8 @@
 
 use crate::{Document, Error};
 
-/// The most bytes of document that we send in a datagram. UDP carries 65,507 bytes and X-Ray's API accepts 64 kB. From that we
-/// subtract the header line and a margin for what the daemon adds.
+/// The most bytes of a document in a datagram. UDP carries 65,507 bytes and X-Ray's API accepts 64 kB; the header line and a
+/// margin for the daemon's additions are subtracted from that.
 pub const MAX_DOCUMENT_BYTES: usize = 63_000;
 
 /// The line that precedes a document, with its newline.

@@ -1,5 +1,5 @@
-//! Segment documents: one operation in the form that X-Ray reads. Unknown fields are kept in `other` and written back. Shortens no
-//! field, and restricts the alphabet of none but a document's name, see [`crate::name`].
+//! Segment documents: one operation in the form that X-Ray reads. Unknown fields are kept in `other` and written back. Shortens
+//! no field; only a document's [`name`](crate::name) has a restricted alphabet.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub struct Document {
     /// Absent only in a subsegment that is nested in another document.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
-    /// Present on a subsegment that travels alone.
+    /// Present on a subsegment that is sent separately.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// The calling subsegment (in a segment) or the enclosing one (in a stand-alone subsegment).
@@ -52,7 +52,7 @@ pub struct Document {
     /// A client error (HTTP 4xx).
     #[serde(default, skip_serializing_if = "is_false")]
     pub error: bool,
-    /// Throttled (HTTP 429); `error` is set too.
+    /// Throttled (HTTP 429); `error` is also set.
     #[serde(default, skip_serializing_if = "is_false")]
     pub throttle: bool,
     /// A server error (HTTP 5xx) or an exception.
@@ -82,7 +82,7 @@ pub struct Document {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A subsegment that travels alone.
+    /// A subsegment that is sent separately.
     Subsegment,
     /// Some SDKs write it on segments; it has the same meaning as no `type`.
     Segment,
@@ -159,7 +159,7 @@ pub struct Sql {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Cause {
-    /// The id of an exception that another document holds.
+    /// The id of an exception in another document.
     Reference(String),
     /// The exceptions themselves.
     Exceptions {
@@ -190,7 +190,7 @@ pub struct Exception {
 }
 
 impl Document {
-    /// Reads a document that travels alone.
+    /// Reads a document that is sent separately.
     ///
     /// # Errors
     /// [`Error::Json`] if it is not JSON of this shape; [`Error::Missing`] if it has no trace id, has neither `end_time` nor
@@ -201,7 +201,7 @@ impl Document {
         Ok(document)
     }
 
-    /// Checks that the document can travel alone.
+    /// Checks that the document can be sent separately.
     ///
     /// # Errors
     /// [`Error::Missing`] if it has no trace id, has neither `end_time` nor `in_progress`, or is a subsegment without a parent.

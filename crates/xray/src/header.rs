@@ -1,4 +1,4 @@
-//! The `X-Amzn-Trace-Id` header. Reads what load balancers and SDKs send: fields in any order, spaces around them, and unknown
+//! The `X-Amzn-Trace-Id` header, as load balancers and SDKs send it: with fields in any order, spaces around them, and unknown
 //! fields. A header with a second `Root`, `Parent` or `Sampled` is invalid, because neither value can be trusted. Makes no
 //! sampling decision.
 

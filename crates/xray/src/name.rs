@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
-/// Turns `text` into a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. Other characters
-/// are removed, and a tab or a line break becomes a space. If nothing is left, the name is `unnamed`, so that no document is lost
-/// because of its name. Borrowed if nothing had to change.
+/// Turns `text` into a document's name: letters, numbers, white space and `_.:/%&#=+-@`, at most 200 characters. Other
+/// characters are removed, and a tab or a line break becomes a space. If nothing is left, the name is `unnamed`, so that no
+/// document is lost because of its name. Borrowed if nothing had to change.
 ///
 /// Letters, numbers and spaces are those of the schema that the X-Ray SDKs share: Unicode's categories L, N and Z within the
 /// Basic Multilingual Plane.
@@ -51,8 +51,8 @@ mod tests {
         assert_eq!(name("a\tb\u{7}c"), "a bc");
         assert_eq!(name(&"é".repeat(300)).chars().count(), 200);
         assert!(matches!(name("Größe 7"), Cow::Borrowed("Größe 7")));
-        assert_eq!(name("कि𝒳"), "क", "neither a mark nor what lies beyond the basic plane");
-        assert_eq!(name("a\u{332}b\u{20820}"), "ab", "by characters, not by their bytes");
+        assert_eq!(name("कि𝒳"), "क", "neither a mark nor a character beyond the basic plane");
+        assert_eq!(name("a\u{332}b\u{20820}"), "ab", "by characters, not by bytes");
     }
 
     proptest! {

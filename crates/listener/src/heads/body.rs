@@ -1,4 +1,4 @@
-//! Where a request's body ends, by the rules of actix-http (3.20). Checks nothing that actix-http refuses anyway.
+//! Finds the end of a request's body, by the rules of actix-http (3.20). Checks nothing that actix-http refuses anyway.
 
 /// The body that a head announces.
 #[derive(Debug, Default, Clone, Copy)]
@@ -7,7 +7,7 @@ pub(super) enum Framing {
     None,
     Length(u64),
     Chunked,
-    /// actix-http refuses the head, or reads all that follows as one body.
+    /// actix-http refuses the head, or reads all further bytes as one body.
     Unknown,
 }
 
@@ -40,20 +40,20 @@ impl Framing {
     }
 }
 
-/// The next byte of a body.
+/// The position of the next byte in a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Body {
     /// In a body of known length; this many bytes remain.
     Length(u64),
-    /// Of a chunk's size, whose digits so far are this number.
+    /// In a chunk's size, whose digits so far are this number.
     Size(u64),
     /// After the digits, up to the line's end.
     Extension(u64),
-    /// One of so many that remain of a chunk and the line end after it.
+    /// In a chunk or the line end after it; this many bytes remain of both.
     Chunk(u64),
-    /// The first of a line after the last chunk.
+    /// At the start of a line after the last chunk.
     Trailer,
-    /// Within that line. Only a CR ends it.
+    /// In such a line. Only a CR ends it.
     InTrailer,
     TrailerLineFeed,
     LastLineFeed,
@@ -64,7 +64,7 @@ impl Body {
         matches!(self, Self::Length(0))
     }
 
-    /// Skips the body's bytes at the start of `bytes` and returns their number; nothing if actix-http refuses them.
+    /// Skips the body's bytes at the start of `bytes` and returns their number; `None` if actix-http refuses them.
     pub(super) fn skip(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(byte) = bytes.get(at).filter(|_| !self.has_ended()) {
@@ -83,7 +83,7 @@ impl Body {
         Some(at)
     }
 
-    /// After a byte outside the data.
+    /// The position after a byte outside the data.
     fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size(0) | Self::Extension(0), b'\n') => Self::Trailer,

@@ -6,9 +6,10 @@ use tokio_util::codec::Decoder as _;
 
 use super::*;
 
-/// What actix-http reads of `parts`: each request's head and body, and why it stopped. With `heads`, these come first.
+/// The result of actix-http for `parts`: each request's head and body, and why it stopped. With `heads`, the bytes pass through
+/// it first.
 fn requests(parts: &[&[u8]], heads: Option<Heads>) -> Vec<String> {
-    // The codec needs one for its clock.
+    // The codec needs a runtime for its clock.
     rt::System::new().block_on(async { decode(parts, heads) })
 }
 
@@ -33,7 +34,7 @@ fn decode(parts: &[&[u8]], mut heads: Option<Heads>) -> Vec<String> {
             match codec.decode(&mut input) {
                 Ok(None) => {
                     let found = heads.as_ref().filter(|heads| !matches!(heads.place, Place::Opaque));
-                    assert!(found.is_none_or(|heads| heads.count() == begun), "heads begin elsewhere");
+                    assert!(found.is_none_or(|heads| heads.count() == begun), "the number of heads differs");
                     break;
                 }
                 Ok(Some(Message::Item(request))) => {
@@ -60,7 +61,7 @@ fn head(mut request: Request, surplus: Option<Surplus>) -> String {
         request.headers_mut().append(name, value);
     }
     let mut fields: Vec<_> = request.headers().iter().map(|(name, value)| format!("{name}: {value:?}")).collect();
-    // The order among fields of different names is lost anyway.
+    // actix-http does not keep the order of fields with different names.
     fields.sort();
     format!("{} {} {fields:?} ", request.method(), request.path())
 }
@@ -102,10 +103,10 @@ fn the_fields_of_a_large_head_frame_its_body() {
 }
 
 #[test]
-fn no_request_gets_the_fields_of_another() {
+fn no_request_receives_the_fields_of_another() {
     let second = format!("GET /2 HTTP/1.1\r\nhost: a\r\n{}\r\n", fields(100));
     let text = format!("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n{second}");
-    // Received with the first, it is not next; received later, it is.
+    // A request that is received together with the previous one is not next; one that is received later is.
     for (size, has_all) in [(text.len(), false), (text.len() - 20, false), (text.len() - second.len(), true)] {
         let (first, second) = text.as_bytes().split_at(size);
         let read = requests(&[first, second], Some(Heads::default()));
@@ -123,7 +124,7 @@ fn an_invalid_field_is_refused_after_many_valid_ones() {
     }
 }
 
-/// Pieces of requests, of which some are valid.
+/// Parts of requests, some of them valid.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "(GET|POST|CONNECT) /[a-z]{0,3} HTTP/1[.][01]\r?\n".boxed(),
@@ -138,7 +139,7 @@ fn piece() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Requests that are valid, but for the line ends of trailers.
+/// Requests that are valid except for the line ends of trailers.
 fn request() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("GET / HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()),
@@ -150,7 +151,7 @@ fn request() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_actix_accepts_it_reads_the_same(
+    fn a_request_that_actix_accepts_is_read_unchanged(
         pieces in prop::collection::vec(prop_oneof![request().boxed(), piece().boxed()], 0..12),
         size in 1_usize..2_000,
     ) {

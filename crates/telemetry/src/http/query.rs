@@ -1,5 +1,5 @@
-//! A query as spans record it: its keys, and no value. A key that does not look like a name, or a part that is not `key=value`, may
-//! be a user's text and is redacted too.
+//! Redacts a query for spans: keeps its keys, but no values. A key that does not look like a name, or a part that is not
+//! `key=value`, may be a user's text and is redacted too.
 
 /// Replaces each redacted part, as the conventions specify.
 const REDACTED: &str = "REDACTED";

@@ -37,7 +37,11 @@ fn the_peers_port_and_an_unknown_methods_original_are_recorded() {
     };
     let some = |text: &str| Some(text.to_owned());
     assert_eq!(values(request, &["network.peer.port"]), [some("4711")]);
-    assert_eq!(values(ServerRequest { peer: None, ..request }, &["network.peer.port"]), [None], "a port of nowhere");
+    assert_eq!(
+        values(ServerRequest { peer: None, ..request }, &["network.peer.port"]),
+        [None],
+        "a port without an address"
+    );
     let keys = ["http.request.method", "http.request.method_original"];
     assert_eq!(values(request, &keys), [some("_OTHER"), some("BREW")]);
     for (method, expected) in [("BREW", [some("_OTHER"), some("BREW")]), ("GET", [some("GET"), None])] {

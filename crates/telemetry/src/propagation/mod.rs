@@ -1,7 +1,7 @@
-//! How a trace goes from one service to the next. [`extract`] reads the context of a request, and [`outgoing`] gives the
-//! headers of the next request, with one trace id in every header. `OTEL_PROPAGATORS` chooses among W3C's `tracecontext` and
-//! `baggage`, and `xray`; all three are on by default. Valid W3C context wins over X-Ray's. If both are valid and disagree, the
-//! span is linked to the other and has the attribute `trace.context.conflict`.
+//! Propagates a trace from one service to the next. [`extract`] reads the context of a request, and [`outgoing`] returns the
+//! headers of the next request, with the same trace id in every header. `OTEL_PROPAGATORS` selects from W3C's `tracecontext`
+//! and `baggage`, and `xray`; the default is all three. Valid W3C context takes precedence over X-Ray's. If both are valid and
+//! disagree, the span is linked to X-Ray's and has the attribute `trace.context.conflict`.
 //!
 //! An X-Ray header without a `Parent`, as a load balancer sends it, names a trace but no span: the first span here has that
 //! trace id and no parent. Without a span there is nothing to link to, either.

@@ -1,4 +1,4 @@
-//! The headers that carry a span's context: those of a request that is made within it, and those of the response to its caller.
+//! The headers that propagate a span's context: in a request that is sent within it, and in the response to its caller.
 
 use tracing::Span;
 
@@ -7,14 +7,14 @@ use super::{tracecontext, xray};
 use crate::ascii::Ascii;
 use crate::span;
 
-/// The headers of a request that is made within `span`; none if `span` is not traced.
+/// The headers of a request that is sent within `span`; none if `span` is not traced.
 pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(4);
     inject(span, |name, value| headers.push((name, value.to_owned())));
     headers
 }
 
-/// Passes to `set` each header of a request that is made within `span`: [`outgoing`] without its copies.
+/// Passes each header of a request that is sent within `span` to `set`. Like [`outgoing`], without copying.
 pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
     span::with_open(span, |open| {
@@ -39,8 +39,8 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     });
 }
 
-/// Passes to `report` what a response may reveal of its span: the value of a `Server-Timing` header, the [`trace_id`], and the
-/// [`decision`] if the caller requested it.
+/// Passes to `report` what a response may reveal about its span: the value of a `Server-Timing` header, the [`trace_id`], and
+/// the [`decision`] if the caller requested it.
 pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
     served(span, |open| {
         let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
@@ -49,23 +49,23 @@ pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static s
     })
 }
 
-/// The `traceparent` of `span`, for a page that is served within it.
+/// The `traceparent` of `span`, for a page that is sent as its response.
 pub fn traceparent(span: &Span) -> Option<String> {
     served(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
 }
 
-/// The response header, name and value, that reports whether the trace is recorded to a caller that sent `Sampled=?`; `None` if
-/// the caller sent no such request. `span` is the one that [`server_span`](crate::http::server_span) gave.
+/// The name and value of the response header with the sampling decision; `None` unless the caller sent `Sampled=?`. `span` must
+/// come from [`server_span`](crate::http::server_span).
 pub fn decision(span: &Span) -> Option<(&'static str, String)> {
     served(span, |open| open.wants_decision.then(|| (xray::FIELD, xray::decision(&open.context))))?
 }
 
-/// The trace id of `span`, 32 hex digits, for an error page or a log.
+/// The trace id of `span` as 32 hex digits, for an error page or a log.
 pub fn trace_id(span: &Span) -> Option<String> {
     served(span, |open| open.context.trace_id().to_string())
 }
 
-/// Looks at a span, unless it only propagates a context.
+/// Reads a span, unless it only propagates a context.
 fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
     span::with_open(span, |open| (!open.passes).then(|| look(open)))?
 }

@@ -1,4 +1,4 @@
-//! The formats in which a trace is propagated, and the context that they read from a request.
+//! The formats in which a trace is propagated. Reads the context of a request in all of them.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use super::trust::{Trust, Verdict};
 use super::{baggage, tracecontext, xray};
 use crate::context::{Incoming, Tracestate};
 
-/// The formats in which a trace is read and written.
+/// The selected formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Propagators {
     pub(super) tracecontext: bool,
@@ -19,9 +19,9 @@ pub(crate) struct Propagators {
 
 static CHOSEN: OnceLock<Propagators> = OnceLock::new();
 
-/// Makes `propagators` those of this process. A process installs telemetry once.
+/// Sets the propagators of this process, which installs telemetry only once.
 pub(crate) fn choose(propagators: Propagators) {
-    // There cannot be a second choice: the subscriber was installed first.
+    // This cannot happen twice, because a second subscriber cannot be installed.
     let _ = CHOSEN.set(propagators);
 }
 

@@ -10,7 +10,7 @@ use crate::context::Tracestate;
 /// `sampled`, and Level 2's `random`; other flags are cleared.
 const KNOWN_FLAGS: u8 = 0x03;
 
-/// The span that the header names, and the list that came with it.
+/// The span in the header, and the `tracestate` that came with it.
 pub(super) fn extract(headers: &impl Headers) -> Option<(SpanContext, Tracestate)> {
     let mut traceparents = headers.values("traceparent");
     let (trace, span, flags) = parse(traceparents.next()?)?;
@@ -25,7 +25,7 @@ pub(super) fn traceparent(context: &SpanContext) -> Ascii<55> {
     fill(Ascii(*b"00-00000000000000000000000000000000-0000000000000000-00"), 0, context)
 }
 
-/// `traceparent` in the form of `Server-Timing`.
+/// `traceparent` as a value of `Server-Timing`.
 pub(super) fn server_timing(context: &SpanContext) -> Ascii<74> {
     let empty = *b"traceparent;desc=\"00-00000000000000000000000000000000-0000000000000000-00\"";
     fill(Ascii(empty), "traceparent;desc=\"".len(), context)
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_tracestate_drops_only_itself() {
+    fn an_invalid_tracestate_drops_only_itself() {
         let header = |states: &[&str]| read(&[VALID], states).unwrap().1.header().map(str::to_owned);
         assert_eq!(header(&["foo=1", "bar=2"]).as_deref(), Some("foo=1,bar=2"));
         assert_eq!(header(&["foo=1", "BAR=2"]), None);

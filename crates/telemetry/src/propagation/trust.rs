@@ -1,5 +1,5 @@
-//! Whose trace context is continued: at the edge of a system a caller must not choose the ids, the sampling or the parents of
-//! our traces. By default, only callers on this machine are continued.
+//! Decides whose trace context is continued: at the edge of a system, a caller must not choose the ids, the sampling or the
+//! parents of our traces. By default, only the traces of callers on this machine are continued.
 
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -20,11 +20,11 @@ enum TrustPolicy {
     /// Every request starts a new trace, linked to its caller's.
     Link,
     Everyone,
-    /// Continues peers in these networks; all others are handled as with `Link`.
+    /// Continues the traces of peers in these networks. Other requests are handled as with `Link`.
     Peers(Vec<IpNet>),
 }
 
-/// How a context is used.
+/// The use of a request's context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,
@@ -42,13 +42,13 @@ impl Trust {
         Self { policy: TrustPolicy::Peers([v4, v6].into_iter().flatten().collect()), baggage: Vec::new() }
     }
 
-    /// Keeps these keys of baggage and drops the others, unless every caller is trusted: then baggage is kept whole.
+    /// Keeps only these keys of baggage, unless every caller is trusted: then all baggage is kept.
     #[must_use]
     pub fn with_baggage(self, keys: Vec<String>) -> Self {
         Self { baggage: keys, ..self }
     }
 
-    /// Whether `peer` is trusted: its trace is continued, and what it reports of the clients behind it is believed.
+    /// Whether `peer` is trusted: its trace is continued, and its reports about the clients behind it are used.
     pub fn trusts(&self, peer: IpAddr) -> bool {
         self.verdict(Some(peer)) == Verdict::Continue
     }
@@ -95,7 +95,7 @@ impl FromStr for Trust {
     }
 }
 
-/// A text that does not say whom to trust.
+/// Why a text is not a valid trust.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a network")]
 pub struct NotTrust(String);

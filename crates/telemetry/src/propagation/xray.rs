@@ -1,5 +1,5 @@
-//! X-Ray's `X-Amzn-Trace-Id`, read and written with W3C's ids. As with traceparent, a second header invalidates the first, even
-//! if both are the same. Tracestate, for which this header has no field, is not written into it.
+//! Converts X-Ray's `X-Amzn-Trace-Id` from and to W3C's ids. As with traceparent, a second header invalidates the first, even
+//! if both are the same. The header has no field for tracestate.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) const FIELD: &str = "x-amzn-trace-id";
 pub(super) struct ParsedHeader {
     /// Without a span id if no parent is named.
     pub(super) context: SpanContext,
-    /// The header names no trace, and only declares that it is not recorded. The context has a new trace id.
+    /// Whether the header names no trace and only declares that it is not recorded. The context then has a new trace id.
     nameless: bool,
     sampled: Sampled,
     pub(super) lineage: Option<Arc<str>>,
@@ -43,7 +43,7 @@ pub(super) fn extract(headers: &impl Headers) -> Option<ParsedHeader> {
     (trace != TraceId::INVALID).then_some(header)
 }
 
-/// The header of a request that is made within the span of `context`, without a lineage.
+/// The header of a request that is sent within the span of `context`, without a lineage.
 pub(super) fn header(context: &SpanContext) -> Ascii<74> {
     let empty = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
     let [a, b, c, d, rest @ ..] = context.trace_id().to_bytes();
@@ -66,12 +66,12 @@ fn decided(context: &SpanContext) -> TraceHeader {
 }
 
 impl ParsedHeader {
-    /// The caller has not decided whether the trace is recorded.
+    /// Whether the caller leaves the sampling decision to this process.
     pub(super) fn is_undecided(&self) -> bool {
         !matches!(self.sampled, Sampled::Yes | Sampled::No)
     }
 
-    /// The caller wants to know the decision.
+    /// Whether the caller requests the sampling decision.
     pub(super) fn wants_decision(&self) -> bool {
         self.sampled == Sampled::Ask
     }
@@ -81,7 +81,7 @@ impl ParsedHeader {
         self.context.is_valid().then_some(self.context)
     }
 
-    /// The header names the trace of `other`, and no other span of it; or it names no trace.
+    /// Whether the header names the trace of `other` and no other span of it, or names no trace.
     pub(super) fn agrees_with(&self, other: &SpanContext) -> bool {
         let same_span = self.context.span_id() == other.span_id() || self.context.span_id() == SpanId::INVALID;
         self.nameless || (self.context.trace_id() == other.trace_id() && same_span)

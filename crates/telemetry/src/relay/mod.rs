@@ -1,7 +1,7 @@
-//! Delivers other programs' spans with ours: through the same queues and the same ledger, as spans of another service. The
-//! caller decides which senders are admitted, by a token in each span. Every byte is treated as hostile: a message
-//! that is not OTLP is refused as a whole, an invalid span is rejected and counted, and only attributes on an allow list are
-//! kept. Knows no HTTP; keeps nothing between messages.
+//! Delivers other programs' spans together with this process's own, through the same queues and the same ledger. The caller
+//! decides which senders are admitted, by a token in each span. Every byte is treated as hostile: a message that is not OTLP is
+//! refused as a whole, an invalid span is rejected and counted, and only attributes on an allow list are kept. Knows no HTTP;
+//! keeps no state between messages.
 
 #[cfg(test)]
 mod tests;
@@ -42,8 +42,8 @@ const OLDEST: Duration = Duration::from_secs(60 * 60);
 /// How far in the future a span may end, because clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// The allowed prefixes of an attribute's key. They exclude attributes that apply to more than one request, identify a person or
-/// a machine, or have a meaning in X-Ray's documents.
+/// The allowed prefixes of an attribute's key. They exclude attributes that apply to more than one request, identify a person
+/// or a machine, or have a meaning in X-Ray's documents.
 const ALLOWED: [&str; 9] = [
     "browser.",
     "cruddur.",
@@ -59,7 +59,7 @@ const ALLOWED: [&str; 9] = [
 const QUERY: [&str; 2] = ["url.query", "url.fragment"];
 const URL: &str = "url.full";
 
-/// Accepts spans of the given services, and of no others.
+/// Accepts spans of the given services only.
 #[derive(Debug)]
 pub struct Relay {
     makers: Vec<Arc<Resource>>,
@@ -80,9 +80,9 @@ pub enum Rejection {
     Service,
     /// It has no valid ids or no name, or is neither INTERNAL nor CLIENT.
     Invalid,
-    /// It began more than an hour ago, ends before it begins, or lies in the future.
+    /// It started more than an hour ago, ends before it starts, or is in the future.
     Time,
-    /// It has no token that is valid for its trace.
+    /// It has no valid token for its trace.
     Token,
     /// The message already has 512 accepted spans.
     TooMany,
@@ -92,17 +92,17 @@ static QUEUES: OnceLock<Vec<Arc<Queue>>> = OnceLock::new();
 
 /// Sets the queues that receive relayed spans. A process installs telemetry once.
 pub(crate) fn open(queues: Vec<Arc<Queue>>) {
-    // This cannot happen twice: the subscriber was installed first.
+    // This cannot happen twice, because a second subscriber cannot be installed.
     drop(QUEUES.set(queues));
 }
 
 impl Relay {
-    /// Accepts spans whose resource has one of these as its `service.name`. Nothing else in a resource is trusted.
+    /// Accepts spans whose resource has one of these as its `service.name`. Other attributes of a resource are ignored.
     pub fn new<'s>(services: impl IntoIterator<Item = &'s str>) -> Self {
         Self { makers: services.into_iter().map(|name| Arc::new(Resource::named(name))).collect() }
     }
 
-    /// Reads the spans of `message` that `admits` accepts, given the trace id and the token. Nothing is delivered yet.
+    /// Reads the spans of `message`. `admits` decides by the trace id and the token. Delivers nothing yet.
     ///
     /// # Errors
     /// Why the message is not OTLP; none of its spans is accepted.
@@ -160,7 +160,7 @@ impl Relay {
     }
 }
 
-/// Encodes the span in the same form as our own spans.
+/// Encodes the span like a span of this process.
 fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
     let flags = TraceFlags::SAMPLED | id::RANDOM;
     let context = SpanContext::new(trace, SpanId::from_bytes(span.span_id), flags, true, TraceState::NONE);
@@ -221,7 +221,7 @@ fn cut(name: &str) -> &str {
 }
 
 impl RelayedSpans {
-    /// Pushes the spans to every destination's queue, as for our own spans when they end. Never waits.
+    /// Pushes the spans to every destination's queue, like this process's own spans when they end. Never waits.
     pub fn deliver(&self) {
         for record in &self.records {
             for queue in QUEUES.get().into_iter().flatten() {
@@ -249,7 +249,7 @@ impl RelayedSpans {
 }
 
 impl Rejection {
-    /// The reason in words, for the sender.
+    /// The reason as text for the sender.
     fn words(self) -> &'static str {
         match self {
             Self::Service => "of a service that is not relayed here",

@@ -73,13 +73,13 @@ fn an_accepted_span_keeps_allowed_attributes_and_its_service() {
     assert_eq!(span.parent_span_id, 0x4642_2517_bae0_bb01_u64.to_be_bytes());
     assert_eq!((span.end_time_unix_nano - span.start_time_unix_nano, span.status.unwrap().code), (1_000_000_000, 2));
     let of = |key: &str| value_of(&span.attributes, key);
-    assert_eq!(of("url.full").as_deref(), Some("http://localhost/"), "a query may hold anything");
+    assert_eq!(of("url.full").as_deref(), Some("http://localhost/"), "a query may contain any data");
     assert_eq!(of("http.response.status_code").as_deref(), Some("200"));
     assert_eq!((of(RELAYED).as_deref(), of("browser.mobile").as_deref()), (Some("true"), Some("true")));
     for key in [TOKEN, "user.id", "SampleRate", "url.query", "browser.brands"] {
         assert_eq!(of(key), None, "{key}");
     }
-    assert_eq!(span.dropped_attributes_count, 4, "the token is none");
+    assert_eq!(span.dropped_attributes_count, 4, "the token does not count");
     let [event] = span.events.as_slice() else { panic!("{:?}", span.events) };
     assert_eq!((event.name.as_str(), event.attributes.len()), ("domInteractive", 1));
     assert_eq!((span.dropped_events_count, span.links.len(), span.dropped_links_count), (1, 0, 1));
@@ -130,7 +130,7 @@ fn a_message_that_is_not_otlp_is_refused_whole() {
 }
 
 #[test]
-fn an_invalid_value_does_not_cost_other_spans() {
+fn an_invalid_value_does_not_affect_other_spans() {
     let mut odd = span();
     odd["attributes"][5] = json!({"key": "http.response.status_code", "value": {"intValue": "x"}});
     odd["status"] = json!(null);
@@ -167,7 +167,7 @@ proptest! {
 
     /// A message with one changed byte may be a different message. It never has more spans, and each has valid ids.
     #[test]
-    fn a_changed_byte_makes_no_span_without_ids(at in 0usize..600, byte: u8) {
+    fn a_changed_byte_never_yields_a_span_without_ids(at in 0usize..600, byte: u8) {
         let decoded: ExportTraceServiceRequest = serde_json::from_value(message("cruddur-page", &[span()])).unwrap();
         let mut encoded = decoded.encode_to_vec();
         let length = encoded.len();

@@ -1,5 +1,5 @@
-//! The rules that X-Ray keeps for all services, as its API returns them (`GetSamplingRules`, and `aws xray get-sampling-rules`).
-//! Also the JSON of `GetSamplingTargets`, with which services report what they have sampled and receive their quotas.
+//! X-Ray's rules for all services, as its API returns them (`GetSamplingRules`, and `aws xray get-sampling-rules`). Also the
+//! JSON of `GetSamplingTargets`, with which services report their counts and receive their quotas.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -65,7 +65,7 @@ pub struct TargetsResponse {
     pub unprocessed_statistics: Vec<Unprocessed>,
 }
 
-/// How much a service may sample by a rule.
+/// The share and the number of a rule's requests that a service may sample.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Target {
@@ -96,7 +96,7 @@ pub struct Unprocessed {
     pub message: String,
 }
 
-/// Why a record yields no rule.
+/// Why a record contains no applicable rule.
 enum Problem {
     /// The rule is valid, but does not apply to this service.
     Foreign(Skipped),
@@ -104,8 +104,8 @@ enum Problem {
 }
 
 impl Rules {
-    /// Reads the rules from the records of a response. Rules that are invalid or not understood are [skipped](Self::skipped). If
-    /// `Default` is missing, AWS's own default rule is used.
+    /// Reads the rules from the records of a response. Rules that are invalid or not understood are [skipped](Self::skipped).
+    /// If `Default` is missing, AWS's own default rule is used.
     pub fn central<'a>(records: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut rules = Self::default();
         for record in records {

@@ -41,7 +41,7 @@ fn rules_are_tried_by_priority_then_by_name_and_default_last() {
     assert_eq!(names(&rules), ["z", "a", "b", "Default"]);
     assert_eq!(rules.find(&page()).name(), "a");
     let alone = Rules::central(&records[..1]);
-    assert_eq!((alone.find(&page()).name(), alone.find(&page()).rate()), ("Default", 0.1), "whatever its patterns say");
+    assert_eq!((alone.find(&page()).name(), alone.find(&page()).rate()), ("Default", 0.1), "its patterns are ignored");
     assert_eq!(Rules::central([]).find(&page()).reservoir(), 1, "AWS's own");
 }
 

@@ -20,7 +20,7 @@ use super::not_built::{self as exporter, self as probe};
 use super::otlp::variables::{OtlpVariables, OwnershipClaim};
 use crate::probe::Report;
 
-/// The daemon. No variable of OTLP means it.
+/// The daemon. OTLP's variables never name it.
 pub(super) const KIND: Kind = Kind {
     owner: XRAY,
     feature: "xray",

@@ -19,7 +19,7 @@ pub(crate) struct Xray {
     pub(crate) indexed: Vec<String>,
 }
 
-/// Reads the daemon's address and what it is sent.
+/// Reads the daemon's address and the attributes to index.
 pub(crate) fn read(settings: &mut Settings) -> Switch<Xray> {
     let indexed = indexed(settings);
     match address(settings) {
@@ -28,7 +28,7 @@ pub(crate) fn read(settings: &mut Settings) -> Switch<Xray> {
     }
 }
 
-/// The daemon's address, which is also that of its sampling rules.
+/// The daemon's address, which also serves its sampling rules.
 pub(crate) fn address(settings: &mut Settings) -> Option<DaemonAddress> {
     settings.parse(VARIABLE, "127.0.0.1:2000 or \"udp:host:2000 tcp:host:2000\"")
 }
@@ -40,7 +40,7 @@ fn indexed(settings: &mut Settings) -> Vec<String> {
     let text = settings.text(VARIABLE).unwrap_or_default();
     let keys: Vec<String> = text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect();
     if keys.len() > MOST {
-        settings.fault(VARIABLE, format!("it names {} attributes, and X-Ray indexes {MOST}; give fewer", keys.len()));
+        settings.fault(VARIABLE, format!("has {} attributes, but X-Ray indexes only {MOST}; give fewer", keys.len()));
     }
     keys
 }

@@ -1,6 +1,6 @@
-//! The unread bytes in a local daemon's socket buffer: UDP gives a sender no feedback, and drops what does not fit. Queries the
-//! kernel through [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), as `ss` does, which needs no privilege.
-//! Linux only; if the kernel does not respond, there is no [`Backlog`].
+//! Measures the unread bytes in a local daemon's socket buffer, because UDP gives a sender no feedback and drops datagrams that
+//! do not fit. Queries the kernel through [`sock_diag`](https://man7.org/linux/man-pages/man7/sock_diag.7.html), as `ss` does,
+//! which needs no privileges. Linux only; if the kernel does not respond, there is no [`Backlog`].
 
 use std::cell::Cell;
 use std::io;
@@ -12,8 +12,8 @@ use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with};
 
-/// A third of the usual buffer of 208 KiB, so that services that look at the same time have space for a burst each. It is more
-/// than one burst, so that the next burst is sent while the daemon reads.
+/// The unread bytes above which a sender waits: a third of the usual buffer of 208 KiB, so that three services that measure at
+/// the same time each have space for a burst. It is more than one burst, so that the next burst is sent while the daemon reads.
 const HIGH: u32 = 64 * 1024;
 /// How long to wait for the kernel, which responds immediately.
 const PATIENCE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_socket_has_not_read_is_seen() {
+    fn unread_bytes_of_a_socket_are_measured() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (from, to) = (sender.local_addr().unwrap(), receiver.local_addr().unwrap());
@@ -143,10 +143,10 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_for_every_address_is_seen_too() {
+    fn unread_bytes_of_a_wildcard_socket_are_measured() {
         for (bound, address) in [("0.0.0.0:0", "127.0.0.1"), ("[::]:0", "127.0.0.1"), ("[::1]:0", "::1")] {
             let Ok(receiver) = UdpSocket::bind(bound) else {
-                // A machine without IPv6.
+                // This machine has no IPv6.
                 assert!(bound.starts_with('['), "{bound}");
                 continue;
             };
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_cut_short_is_none() {
+    fn a_truncated_response_is_rejected() {
         let whole = [&[0; 4][..], &BY_FAMILY.to_ne_bytes(), &[0; 66], &7_u32.to_ne_bytes()].concat();
         assert_eq!(read(&whole), Some(7));
         assert!((0..whole.len()).all(|length| read(&whole[..length]).is_none()));

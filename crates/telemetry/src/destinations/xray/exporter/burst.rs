@@ -1,18 +1,18 @@
-//! Datagrams that are sent together, in the form that one system call accepts. Does no I/O.
+//! Collects datagrams to be sent together, in the form that a single system call accepts. Does no I/O.
 
 use xray::datagram::MAX_DOCUMENT_BYTES;
 
 /// The most bytes of the daemon's buffer that a burst may occupy, unless it is a single longer datagram. The buffer has 208 KiB
-/// unless configured otherwise. Bursts of three services at the same time fit into the space that
-/// [`super::backlog::Backlog::is_high`] leaves. A longer burst costs hardly less, and leaves the daemon with nothing to read
-/// while the next one is made.
+/// unless configured otherwise. Bursts of three services at the same time fit in the space that
+/// [`super::backlog::Backlog::is_high`] leaves. Longer bursts would be hardly cheaper, and the daemon would have nothing to
+/// read while the next one is prepared.
 const BURST: usize = 48 * 1024;
 /// The bytes that the kernel accounts for each datagram of a burst, besides its content.
 const ACCOUNTED: usize = 832;
 /// All datagrams of a burst have the same length, a multiple of this. The lengths of similar spans differ by less.
 const STEP: usize = 64;
-/// Datagrams that wait to be sent together, written one after the other as one system call accepts them: all of one length.
-/// Spaces after a document are ignored.
+/// Datagrams that wait to be sent together, one after the other and all of the same length, as a single system call requires.
+/// Documents are padded with spaces, which receivers ignore.
 #[derive(Debug, Default)]
 pub(super) struct Burst {
     bytes: Vec<u8>,

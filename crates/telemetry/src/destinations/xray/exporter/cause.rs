@@ -1,5 +1,5 @@
-//! Why a span failed: its flags, and the exceptions with their stacks. Reads the text that Rust's `Backtrace` prints and the
-//! `caused by:` lines of this crate. Any other line is recorded only in the metadata. Total on any text.
+//! Writes why a span failed: its flags, and its exceptions with their stacks. Parses the text that Rust's `Backtrace` prints
+//! and the `caused by:` lines of this crate. Any other line is recorded only in the metadata. Total on any text.
 
 use std::borrow::Cow;
 
@@ -170,8 +170,8 @@ impl Exceptions<'_, '_> {
 }
 
 impl<'a> Stack<'a> {
-    /// Reads `0: label`, optionally followed by a line `at path:line:column`; or `caused by: message`, whose further lines begin
-    /// with a tab.
+    /// Reads `0: label`, optionally followed by a line `at path:line:column`; or `caused by: message`, whose further lines
+    /// begin with a tab.
     fn parse(text: &'a str) -> Self {
         let mut stack = Self::default();
         let mut lines = text.split('\n').peekable();
@@ -265,7 +265,7 @@ mod tests {
 
         /// With line breaks, empty lines, tabs, and lines that look like frames or causes.
         #[test]
-        fn the_messages_of_causes_are_whole(messages in prop::collection::vec("(a|\n|\r|\t| |0: b|at c|caused by: )*", 1..4)) {
+        fn messages_of_causes_are_complete(messages in prop::collection::vec("(a|\n|\r|\t| |0: b|at c|caused by: )*", 1..4)) {
             let because = |source, message: &String| Some(Box::new(Because(message.clone(), source)));
             let error = messages.iter().rev().fold(None, because);
             let text = causes(&Because("it failed".to_owned(), error));

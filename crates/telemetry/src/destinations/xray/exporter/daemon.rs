@@ -1,6 +1,6 @@
-//! The X-Ray daemon as a destination: sends the documents of a batch, each in a separate datagram. If the daemon is configured
-//! by name, the name is looked up again from time to time. A daemon may listen on only one of several addresses of its name
-//! (`localhost` is often `::1` and `127.0.0.1`), so a burst that one address refuses is sent to the next.
+//! Sends the documents of a batch to the X-Ray daemon, each in a separate datagram. If the daemon is configured by name, the
+//! name is looked up again from time to time. A daemon may listen on only one of the addresses of its name (`localhost` is
+//! often both `::1` and `127.0.0.1`), so a burst that one address refuses is sent to the next.
 
 use std::io;
 use std::mem;
@@ -19,8 +19,8 @@ use crate::destinations::xray::address::DaemonAddress;
 use crate::ledger::{Alteration, Reason};
 use crate::pipeline::{Exporter, Outcome, Record};
 
-/// How long a looked-up address is used: UDP does not report that a name has moved.
-const BELIEVED: Duration = Duration::from_secs(30);
+/// How long a looked-up address is used, because UDP does not report that a name has moved.
+const ADDRESS_LIFETIME: Duration = Duration::from_secs(30);
 
 /// The most other addresses of a name to which a burst is sent.
 const MOST: usize = 8;
@@ -48,7 +48,7 @@ impl DaemonExporter {
     pub(crate) fn new(address: DaemonAddress, origin: Arc<Origin>) -> Self {
         let lookup: Lookup = |name| Ok(name.to_socket_addrs()?.collect());
         let (socket, addresses, burst, cache) = (None, Vec::new(), Burst::default(), TextCache::default());
-        Self { address, origin, lookup, believed: BELIEVED, socket, addresses, burst, cache }
+        Self { address, origin, lookup, believed: ADDRESS_LIFETIME, socket, addresses, burst, cache }
     }
 
     /// Sends the burst, and returns whether the daemon is reachable.
@@ -86,7 +86,7 @@ impl DaemonExporter {
         is_found
     }
 
-    /// Takes the socket out, or opens one.
+    /// Takes the open socket out, or opens a new one.
     fn socket(&mut self) -> io::Result<(Socket, Instant)> {
         let socket = match self.socket.take() {
             Some((socket, Some(since))) if since.elapsed() < self.believed => return Ok((socket, since)),
@@ -95,7 +95,7 @@ impl DaemonExporter {
         };
         let found = (self.lookup)(&self.address.udp).map(|found| self.addresses = found);
         let socket = match (socket, found) {
-            // A name server that is unreachable is no reason to give up an address that works.
+            // If the name server is unreachable, the known address still works.
             (Some(socket), Err(_)) => socket,
             (Some(socket), Ok(())) if self.addresses.contains(&socket.address()) => socket,
             (_, found) => {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_has_moved_is_followed() {
+    fn a_name_is_followed_to_its_new_address() {
         let receivers = [(), ()].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = DaemonExporter::new("xray-daemon:2000".parse().unwrap(), origin);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_of_a_name_is_tried_until_one_takes_the_burst() {
+    fn each_address_of_a_name_is_tried_until_one_accepts_the_burst() {
         thread_local! {
             static ADDRESSES: RefCell<Vec<SocketAddr>> = const { RefCell::new(Vec::new()) };
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn bursts_of_512_spans_from_three_services_at_once_arrive_whole() {
+    fn simultaneous_bursts_of_512_spans_from_three_services_arrive_whole() {
         const SPANS: u64 = 512;
         // Uses the kernel's default buffer size, as the daemon does.
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn another_services_span_is_a_segment_of_that_service() {
+    fn a_span_of_another_service_is_a_segment_of_that_service() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let origin = Arc::new(Origin::new(&Resource::new("backend", None, &[]), &[]));
         let mut daemon = DaemonExporter::new(receiver.local_addr().unwrap().to_string().parse().unwrap(), origin);

@@ -1,6 +1,6 @@
-//! A cache of texts for spans that differ only in their ids and times, as most spans of a busy service do: the same route
-//! requested by the same agent, the same statement sent to the same database. A text is kept if it is written twice within a
-//! short time, and is copied from then on. The number of kept texts is bounded, and the least recently used are replaced. A span
+//! A cache of texts for spans that differ only in their ids and times. Most spans of a busy service do: the same agent requests
+//! the same route, or the same statement is sent to the same database. A text that is written twice within a short time is
+//! kept, and copied from then on. The number of kept texts is bounded, and the least recently used one is replaced. A span
 //! without a kept text is written as usual. Does no I/O.
 
 use super::part::{Place, Written};
@@ -9,7 +9,7 @@ use super::part::{Place, Written};
 const SETS: usize = 64;
 /// The most bytes of a text and its source together. A longer text is not kept.
 const MOST: usize = 8_192;
-/// An odd number whose bits have no pattern.
+/// An odd multiplier whose bits have no pattern.
 const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Texts by the content of the spans that they were written from.
@@ -19,8 +19,9 @@ pub(super) struct TextCache(Vec<Set>);
 #[derive(Default)]
 struct Set {
     kept: [Kept; 2],
-    /// The sums of the texts written last. A text is kept only on the second time, because texts that occur once would displace
-    /// those that recur. A child that does not fit in its parent's document is written twice in succession, so its text is kept.
+    /// The sums of the texts written most recently. A text is kept only the second time, so that texts that occur once do not
+    /// replace those that recur. A child that does not fit in its parent's document is written twice in succession, so its text
+    /// is kept.
     written: [u64; 2],
 }
 
@@ -45,8 +46,7 @@ impl TextCache {
         Some((first.text(place, content)?, first.written))
     }
 
-    /// Receives a text that was not found, and keeps it if it was written before. It replaces the least recently used text of its
-    /// set.
+    /// Keeps a text that was not found, if it has been written before. It replaces the least recently used text of its set.
     pub(super) fn keep(&mut self, place: Place, content: &[u8], text: &[u8], written: Written) {
         if self.0.is_empty() {
             self.0.resize_with(SETS, Default::default);
@@ -80,8 +80,8 @@ impl Kept {
     }
 }
 
-/// Computed in four independent parts. An attacker who makes two texts have the same sum, or fall into the same set, only causes
-/// them to be written again.
+/// A hash of the content, computed in four independent parts. If an attacker makes two texts have the same sum or fall into the
+/// same set, they are only written again.
 fn sum(place: Place, content: &[u8]) -> u64 {
     let (blocks, rest) = content.as_chunks::<32>();
     let mut last = [0; 32];
@@ -113,7 +113,7 @@ mod tests {
         set_of(sum(Place::Segment, &content(number)))
     }
 
-    /// Numbers whose texts fall into one set.
+    /// Numbers whose texts belong to the same set.
     fn together<const N: usize>() -> [usize; N] {
         let mut others = (0..).filter(|number| set(*number) == set(0));
         [(); N].map(|()| others.next().unwrap())
@@ -126,7 +126,7 @@ mod tests {
         found.inspect(|found| assert_eq!(*found, (format!("text {number}").into_bytes(), number))).is_some()
     }
 
-    /// Writes the text of `number` so many times.
+    /// Writes the text of `number` this many times.
     fn write(cache: &mut TextCache, number: usize, times: usize) {
         let written = Written { is_cut: false, annotations: number };
         for _ in 0..times {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subsegments_text_is_one_wherever_it_stands() {
+    fn a_subsegments_text_is_the_same_in_every_position() {
         let mut cache = TextCache::default();
         for place in [Place::Nested, Place::Alone] {
             assert!(cache.find(place, b"content").is_none());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_set_that_take_turns_are_kept() {
+    fn two_alternating_texts_of_one_set_are_kept() {
         let (mut cache, numbers) = (TextCache::default(), together::<2>());
         for _ in 0..2 {
             numbers.iter().for_each(|number| write(&mut cache, *number, 1));
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn of_three_in_a_set_the_one_that_was_used_last_stays() {
+    fn the_most_recently_used_of_three_texts_in_a_set_is_kept() {
         let (mut cache, numbers) = (TextCache::default(), together());
         let [first, second, third, once] = numbers;
         write(&mut cache, first, 2);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_come_a_bounded_number_is_kept() {
+    fn the_number_of_kept_texts_is_bounded() {
         let mut cache = TextCache::default();
         (0..10_000).for_each(|number| write(&mut cache, number, 2));
         let kept = (0..10_000).filter(|number| has(&mut cache, *number)).count();

@@ -66,7 +66,7 @@ impl<'a> Translator<'a> {
             _ => {
                 let start = out.len();
                 let written = self.write_content(head, content, place, detail, annotations, out);
-                if self.may_come_again()
+                if self.may_recur()
                     && let Some(text) = out.get(start..)
                 {
                     self.cache.keep(place, content, text, written);
@@ -77,9 +77,9 @@ impl<'a> Translator<'a> {
     }
 
     /// Whether the last text can be reused for another span with the same content. It cannot if it has an exception, whose id
-    /// derives from the span's, or if an annotation did not fit. A span with events is not expected to recur, because an event
-    /// has its own time.
-    fn may_come_again(&self) -> bool {
+    /// derives from the span's, or if an annotation did not fit. A span with events is not expected to recur, because its
+    /// events have times.
+    fn may_recur(&self) -> bool {
         self.span.events.is_empty() && self.span.description.is_empty() && self.fields.had_room()
     }
 

@@ -1,4 +1,4 @@
-//! Annotations, and what the metadata has of everything that no field holds.
+//! Annotations, and metadata for everything that has no field.
 
 use super::*;
 
@@ -36,13 +36,13 @@ fn only_indexed_attributes_are_annotations() {
     assert_eq!(
         attributes["annotation.long"].as_str().unwrap().chars().count(),
         2_000,
-        "whole where the field has a part"
+        "complete if the field has only a part"
     );
     assert_eq!(fitted, FitCounts { truncated: 1, ..FitCounts::default() });
 }
 
 #[test]
-fn a_value_that_no_field_holds_is_in_the_metadata() {
+fn a_value_without_a_field_is_in_the_metadata() {
     let attributes = |span: Made| document_of(span)["metadata"]["otel"]["attributes"].clone();
     let set = |pairs: &'static [(&str, &str)]| {
         move |span: &mut Recording| pairs.iter().for_each(|(key, text)| span.set(key, *text))
@@ -68,7 +68,7 @@ fn a_value_that_no_field_holds_is_in_the_metadata() {
 }
 
 #[test]
-fn an_exception_that_does_not_fit_is_whole_in_the_metadata() {
+fn an_exception_that_does_not_fit_is_complete_in_the_metadata() {
     let document = document_of(testing::span("test").with(|span| {
         (0..40).for_each(|n| span.exception("E", &format!("number {n}"), ""));
     }));
@@ -96,7 +96,7 @@ fn invalid_metadata_stays_a_text() {
     );
 }
 
-/// Spans that other translators drop.
+/// Values with which X-Ray would refuse a document.
 #[test]
 fn a_value_that_x_ray_would_refuse_is_not_lost() {
     let long = "é".repeat(1_000);

@@ -1,4 +1,4 @@
-//! Which span is in which document: nested, alone, or with less detail, and each exactly once.
+//! Each span is in exactly one document: nested, alone, or with less detail.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn a_child_that_does_not_fit_is_sent_separately_and_counted() {
 }
 
 #[test]
-fn a_document_has_fifty_annotations_and_the_rest_is_metadata() {
+fn a_document_has_fifty_annotations_and_others_are_metadata() {
     let annotated = |parent, id, count: usize| {
         let record = |span: &mut Recording| (0..count).for_each(|n| span.set(&format!("annotation.{id}_{n}"), n));
         testing::within(parent, id).with(record).record()
@@ -104,7 +104,7 @@ fn assert_none_is_lost(spans: &[(Option<u64>, usize)]) -> usize {
 }
 
 proptest! {
-    /// Any parents, including rings, and any sizes.
+    /// With any parents, including cycles, and any sizes.
     #[test]
     fn every_span_is_in_one_document(spans in proptest::collection::vec((proptest::option::of(1_u64..60), 0_usize..9_000), 1..60)) {
         assert_none_is_lost(&spans);

@@ -1,5 +1,5 @@
-//! X-Ray's own schema accepts the document of any span, whatever the names and values of its attributes, including attributes
-//! that have separate fields.
+//! X-Ray's own schema accepts the document of any span, with any names and values of attributes, including those that have
+//! fields of their own.
 
 use opentelemetry_semantic_conventions::attribute::{
     CLIENT_ADDRESS, ERROR_TYPE, HTTP_REQUEST_METHOD, USER_AGENT_ORIGINAL,
