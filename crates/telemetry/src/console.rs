@@ -33,6 +33,12 @@ enum ConsoleFormat {
 }
 
 impl Console {
+    /// The level from which events of most targets are printed.
+    #[cfg(test)]
+    pub(crate) fn level(&self) -> Option<LevelFilter> {
+        self.filter.default_level()
+    }
+
     /// Reads `RUST_LOG` and `NO_COLOR`. An invalid filter is a fault at start, not a silent console.
     pub fn read(settings: &mut Settings) -> Self {
         let expected = "a level such as info, or info,backend=debug";

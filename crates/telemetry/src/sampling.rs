@@ -19,6 +19,11 @@ const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
 /// The client that polls for rules needs this feature.
 const WITH_XRAY: bool = cfg!(feature = "xray");
 
+/// The server of the rules if neither the argument nor `AWS_XRAY_DAEMON_ADDRESS` names one.
+const SERVER: &str = "127.0.0.1:2000";
+/// The interval of polling unless the argument gives another.
+const POLLING: Duration = Duration::from_secs(300);
+
 /// How the sampling decision for a new trace is made.
 #[derive(Debug)]
 pub(crate) enum Sampling {
@@ -109,9 +114,9 @@ fn without_argument(settings: &mut Settings, sampler: Sampler) -> Sampler {
 
 impl XrayRules {
     fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
-        let address = daemon.map_or("127.0.0.1:2000", |daemon| daemon.tcp.as_str());
+        let address = daemon.map_or(SERVER, |daemon| daemon.tcp.as_str());
         let endpoint = Url::of(&format!("http://{address}"));
-        let mut central = Central { endpoint, polling: Duration::from_secs(300) };
+        let mut central = Central { endpoint, polling: POLLING };
         let mut rules = Self { central: None, local: Rules::default(), file: None };
         let text = settings.text(ARGUMENT).unwrap_or_default();
         for member in text.split(',').map(str::trim).filter(|member| !member.is_empty()) {
@@ -168,9 +173,10 @@ impl fmt::Display for XrayRules {
         if let Some(Central { endpoint, .. }) = &self.central {
             write!(f, "central at {endpoint}, else ")?;
         }
-        match &self.file {
-            Some(file) => write!(f, "{file})"),
-            None => f.write_str("1 a second and 5 %)"),
+        match (&self.file, self.local.iter().last()) {
+            (Some(file), _) => write!(f, "{file})"),
+            (None, Some(rule)) => write!(f, "{} a second and {} %)", rule.reservoir(), (rule.rate() * 100.0).round()),
+            (None, None) => f.write_str("none)"),
         }
     }
 }
@@ -209,6 +215,16 @@ mod tests {
         assert_eq!(shown("", daemon), "xray (central at http://a:1, else 1 a second and 5 %)");
         let other = shown("endpoint=http://localhost:2001, polling_interval=10", daemon);
         assert_eq!(other, "xray (central at http://localhost:2001, else 1 a second and 5 %)");
+    }
+
+    #[test]
+    fn the_defaults_on_the_page_are_those_of_the_code() {
+        let page = include_str!("../../../docs/src/sampling.md");
+        assert!(page.contains(&format!("`sampler {}`", shown("", None))));
+        let seconds = POLLING.as_secs();
+        for default in [format!("every {seconds} seconds"), format!("http://{SERVER},polling_interval={seconds},")] {
+            assert!(page.contains(&default), "{default}");
+        }
     }
 
     #[test]

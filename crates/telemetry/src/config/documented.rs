@@ -9,6 +9,7 @@ use settings::Settings;
 use super::Config;
 use super::variables::{Support, VARIABLES, matches};
 use crate::destinations::honeycomb::settings::DEFAULT_ADDRESS;
+use crate::destinations::otlp::endpoint::Protocol;
 use crate::destinations::otlp::variables::TIMEOUT;
 use crate::limits::Limits;
 use crate::pipeline::Pace;
@@ -88,12 +89,27 @@ fn the_supported_variables_of_the_list_are_those_that_are_read() {
     }
 }
 
+/// Other texts that state a default.
+#[test]
+fn the_bounds_in_other_texts_are_those_of_the_code() {
+    let (pace, journal) = (Pace::default(), include_str!("../../../../journal/week2.md"));
+    assert!(journal.contains(&format!("; sampler {}; {pace})", Sampler::default())));
+    let architecture = include_str!("../../../../docs/src/architecture.md");
+    assert!(architecture.contains(&format!("spans wait, up to {} at once", thousands(&pace.batch))));
+}
+
 #[test]
 fn the_defaults_on_the_page_are_those_of_the_code() {
     let (pace, limits) = (Pace::default(), Limits::default());
     let mebibytes = |bytes: usize| format!("never more than {} MiB", bytes / 1024 / 1024);
     let propagators = Propagators::default().names().join("`, `");
+    let config = Config::read(&mut Settings::from_pairs(&[]));
+    let exporter = |is_on: bool| format!("`{}` (default)", if is_on { "otlp" } else { "none" });
     for (name, default) in [
+        ("OTEL_TRACES_EXPORTER", exporter(config.sends_spans)),
+        ("OTEL_LOGS_EXPORTER", exporter(config.log_records().is_some())),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", format!("`{}` (default)", Protocol::default())),
+        ("RUST_LOG", format!("by default `{}`", config.console.level().unwrap())),
         ("OTEL_PROPAGATORS", format!("any of `{propagators}`; all three by default")),
         ("TRACE_LEVEL", format!("`{}` by default", SpanLevels::default().max())),
         ("OTEL_BSP_MAX_QUEUE_SIZE", mebibytes(pace.queue_bytes)),

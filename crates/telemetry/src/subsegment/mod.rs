@@ -71,9 +71,9 @@ pub fn begin_segment(name: impl Into<Cow<'static, str>>, incoming: &Incoming) ->
     Scope::of(named(span, name))
 }
 
-/// Begins a span below the thread's current span, and makes it current until it is closed. The span ends when it is closed or, if
-/// spans that began within it are still open, with the last of those. Do not hold it over an `.await`, where the thread continues
-/// with other tasks' work: use [`capture`] for that.
+/// Begins a span below the thread's current span, and makes it current until it is closed. The span ends when it is closed or,
+/// if spans that began within it are still open, with the last of those. Do not hold it over an `.await`, where the thread
+/// continues with other tasks' work: use [`capture`] for that.
 ///
 /// ```
 /// use telemetry::xray;
@@ -158,9 +158,9 @@ impl Segment {
 
     /// Keeps a value that is shown with the segment, by namespace (Python's is `default`) and key. It replaces an earlier value
     /// of the same namespace and key. Values are written as JSON when the segment closes, in one object for each namespace. An
-    /// object is limited to the length of an attribute (8,192 bytes, unless `OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT` says
-    /// otherwise), and all objects together to 64 KiB. A value is omitted and counted in `xray.metadata.left_out` if it does not
-    /// fit, JSON cannot represent it, it nests deeper than 15, or its namespace is empty or begins with `AWS.`.
+    /// object is limited to the length of an attribute (`OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT`), and all objects together to
+    /// 64 KiB. A value is omitted and counted in `xray.metadata.left_out` if it does not fit, JSON cannot represent it, it
+    /// nests deeper than 15, or its namespace is empty or begins with `AWS.`.
     pub fn metadata(&mut self, namespace: &str, key: &str, value: &impl Serialize) {
         if self.limit.is_some() {
             self.metadata.put(namespace, key, value);

@@ -41,9 +41,10 @@ pub(crate) struct Endpoint {
 }
 
 /// The encoding of OTLP over HTTP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// `http/protobuf`
+    #[default]
     Protobuf,
     /// `http/json`
     Json,

@@ -222,7 +222,7 @@ fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: b
         None => (general, GENERAL),
     };
     match requested {
-        None => (Protocol::Protobuf, url),
+        None => (Protocol::default(), url),
         Some(RequestedProtocol::Http(protocol)) => (protocol, url),
         Some(RequestedProtocol::Grpc) => {
             settings.warn(by, "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317");
