@@ -1,7 +1,7 @@
-//! Spans of HTTP requests by OpenTelemetry's
-//! [semantic conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/), for any framework. Names are
-//! templates: no path, id or query ever becomes a name. Only the keys of a query string are recorded, never a value. Of every
-//! text that a caller can make long, only the first 1,024 bytes are recorded, so that the size of a full queue is bounded.
+//! Spans of HTTP requests by OpenTelemetry's [semantic
+//! conventions](https://opentelemetry.io/docs/specs/semconv/http/http-spans/), for any framework. Names are templates: no path,
+//! id or query ever becomes a name. Only the keys of a query string are recorded, never its values. Only the first 1,024 bytes
+//! are recorded of any text that a caller can make long, so that the size of a full queue is bounded.
 
 mod address;
 mod query;
@@ -45,9 +45,9 @@ pub struct ServerRequest<'a> {
     pub host: Option<&'a str>,
     /// The address of the connected peer.
     pub peer: Option<IpAddr>,
-    /// The port from which the peer is connected.
+    /// The peer's port.
     pub peer_port: Option<u16>,
-    /// The client, if it is known not to be the peer: behind a trusted proxy.
+    /// The client, if it is known to differ from the peer, as behind a trusted proxy.
     pub client: Option<IpAddr>,
     /// The `User-Agent` header.
     pub user_agent: Option<&'a str>,
@@ -127,7 +127,7 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
     start::calling(parent, record, make)
 }
 
-/// The side of an exchange that a span records.
+/// The side of an exchange that a span represents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
     /// The span served the request: a 4xx is the caller's error.
@@ -164,7 +164,7 @@ fn set_status(span: &mut Recording, side: Side, status: u16) {
     }
 }
 
-/// Records that there is no response: `kind` is a low-cardinality name such as `timeout`.
+/// Records that there was no response. `kind` is a low-cardinality name such as `timeout`.
 pub fn record_error(span: &Span, kind: &str) {
     span.fail(kind);
 }

@@ -1,6 +1,5 @@
-//! The HTTP client for a platform's metadata: a container's, an instance's. All requests of one client take two seconds at
-//! most. A response of more than 64 KiB or a redirect counts as none. Uses no proxy, because these addresses exist only on this
-//! machine.
+//! The HTTP client for a container's or an instance's metadata. All requests of one client together take at most two seconds. A
+//! response of more than 64 KiB, or a redirect, is an error. Uses no proxy, because these addresses exist only on this machine.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +38,7 @@ impl MetadataClient {
     pub(crate) fn token(&self, endpoint: &Url) -> Result<String, String> {
         let request = Request::put(endpoint.join("/latest/api/token").as_str());
         let request = request.header("x-aws-ec2-metadata-token-ttl-seconds", "60");
-        // Without this header the empty body would be sent in chunks, which not every emulator of this service can read.
+        // Without this header the empty body would be chunked, which some emulators of this service cannot read.
         let token = self.request(request.header("content-length", "0"))?;
         String::from_utf8(token).map_err(|_| "the token is not text".to_owned())
     }
@@ -54,7 +53,7 @@ impl MetadataClient {
         serde_json::from_slice(&response).map_err(|error| format!("the response is not JSON: {error}"))
     }
 
-    /// Returns the response's body. Errors do not contain the address: knowing the address of ECS is enough to query it.
+    /// Returns the response's body. Errors do not contain the address, because any program that knows ECS's can query it.
     pub(crate) fn request(&self, request: ureq::http::request::Builder) -> Result<Vec<u8>, String> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let request = request.body(()).map_err(|error| error.to_string())?;
@@ -65,6 +64,6 @@ impl MetadataClient {
             return Err(format!("the metadata endpoint responded {status}"));
         }
         let body = response.body_mut().with_config().limit(LONGEST).read_to_vec();
-        body.map_err(|error| format!("the metadata endpoint's answer cannot be read: {error}"))
+        body.map_err(|error| format!("cannot read the metadata endpoint's response: {error}"))
     }
 }

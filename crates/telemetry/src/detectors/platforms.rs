@@ -1,6 +1,6 @@
-//! Queries the platform about the process: ECS and EC2 over HTTP, Kubernetes through the pod's files, each only if
-//! `OTEL_RESOURCE_DETECTORS` names it, and once, at start. Reads no variable. Does not detect `k8s.cluster.name`, which only
-//! EKS' own API reports, nor a container's id under version 2 of cgroups, which hides it from the container.
+//! Queries the platform about the process: ECS and EC2 over HTTP, Kubernetes through the pod's files. Each is queried once, at
+//! start, if `OTEL_RESOURCE_DETECTORS` names it. Reads no variables. Does not detect `k8s.cluster.name`, which only EKS' own
+//! API reports, or a container's id under version 2 of cgroups, which hides it from the container.
 //!
 //! Sources: [ECS](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html),
 //! [EC2](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html), and the conventions for the
@@ -14,8 +14,8 @@ use crate::address::Url;
 
 const NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// The attributes that a detector found. Attributes that a platform does not report are omitted: an empty one would replace the
-/// value that an earlier detector found.
+/// The attributes that a detector found. Attributes that a platform does not report are omitted, because an empty one would
+/// replace the value of an earlier detector.
 type Detected = Vec<(&'static str, String)>;
 
 /// Runs `detector`.
@@ -42,7 +42,7 @@ fn ecs(client: &MetadataClient, endpoint: &Url) -> Result<Detected, String> {
     let task = client.json(endpoint, "/task", None)?;
     let arn = text(&task, "TaskARN");
     if arn.is_empty() {
-        return Err("the metadata endpoint names no task".to_owned());
+        return Err("the metadata endpoint reports no task".to_owned());
     }
     // arn:aws:ecs:eu-central-1:123456789012:task/cluster/id
     let mut parts = arn.splitn(6, ':').skip(3);
@@ -73,7 +73,7 @@ fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Detected, String> {
     let instance = client.json(endpoint, "/latest/dynamic/instance-identity/document", Some(&token))?;
     let id = text(&instance, "instanceId");
     if id.is_empty() {
-        return Err("the metadata endpoint names no instance".to_owned());
+        return Err("the metadata endpoint reports no instance".to_owned());
     }
     Ok(vec![
         ("cloud.provider", "aws".to_owned()),
@@ -87,7 +87,7 @@ fn ec2(client: &MetadataClient, endpoint: &Url) -> Result<Detected, String> {
     ])
 }
 
-/// The attributes from a pod's texts: its name, its namespace, and the control groups of this process.
+/// The attributes of a pod, from its name, its namespace, and the control groups of this process.
 fn eks(pod: &str, namespace: &str, cgroup: &str) -> Detected {
     vec![
         ("cloud.provider", "aws".to_owned()),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn ecs_tells_of_the_container_and_its_task() {
+    fn ecs_describes_the_container_and_its_task() {
         const TASK: &str = "arn:aws:ecs:eu-central-1:123456789012:task/cruddur/158d1c8083dd49d6b527399fd6414f5c";
         let endpoint = endpoint(|head| {
             let body = if head.starts_with("get /v4/id/task ") {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ec2_gets_a_token() {
+    fn ec2_is_queried_with_a_token() {
         let endpoint = endpoint(|head| {
             let has = |line: &str| head.lines().any(|other| other == line);
             let asks = has("x-aws-ec2-metadata-token-ttl-seconds: 60") && has("content-length: 0");
@@ -203,11 +203,11 @@ mod tests {
         let elsewhere = endpoint(|_| ("200 OK", "{}".to_owned()));
         let cases: [(&'static str, String, &str); 5] = [
             ("404 Not Detected", String::new(), "responded 404"),
-            // ureq reads the head of a redirect like any other.
+            // A redirect is not followed, and its status is an error.
             ("302 Found", elsewhere.to_string(), "responded 302"),
-            ("200 OK", " ".repeat(70_000), "cannot be read"),
+            ("200 OK", " ".repeat(70_000), "cannot read"),
             ("200 OK", "<html>".to_owned(), "is not JSON"),
-            ("200 OK", "{}".to_owned(), "names no task"),
+            ("200 OK", "{}".to_owned(), "reports no task"),
         ];
         for (status, body, expected) in cases {
             let line: &'static str =
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_endpoint_is_given_up_in_time() {
+    fn a_silent_endpoint_delays_the_start_only_briefly() {
         // The kernel accepts connections, but no server responds.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Addresses as spans record them.
+//! Writes addresses in the form that spans record.
 
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ pub fn peer(address: SocketAddr) -> IpAddr {
     address.ip().to_canonical()
 }
 
-/// An address as text, without an allocation: IPv6's longest has 39 characters.
+/// An address as text, without an allocation. The longest IPv6 address has 39 characters.
 #[derive(Debug, Clone, Copy)]
 pub struct AddressText {
     bytes: [u8; 39],

@@ -1,6 +1,6 @@
-//! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding), written straight from the bytes of a message
-//! as this crate encodes it: protobuf's JSON mapping, except for ids, which are hex. Absent fields stay absent. Attributes are
-//! texts, booleans, integers and doubles; no other values are written here.
+//! Converts a message that this crate has encoded to
+//! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): protobuf's JSON mapping, except that ids are
+//! hex. Absent fields stay absent. Supports only the values that this crate encodes: texts, booleans, integers and doubles.
 
 use otlp::wire::{Field, Fields};
 use serde_json::to_writer;
@@ -16,13 +16,13 @@ enum Form {
     Id,
     Text,
     Bool,
-    /// A number of 32 bits, or an enumeration.
+    /// A 32-bit number, or an enumeration.
     Number,
-    /// An integer of 64 bits, a text in JSON.
+    /// A 64-bit integer, which is text in JSON.
     Int,
-    /// Nanoseconds since 1970, a text in JSON.
+    /// Nanoseconds since 1970, which are text in JSON.
     Time,
-    /// A text if JSON cannot represent the number.
+    /// A double, which is text in JSON if JSON cannot represent it.
     Double,
     One(&'static [Member]),
     Many(&'static [Member]),
@@ -99,7 +99,8 @@ pub(super) fn of(signal: Signal, export: &[u8]) -> Vec<u8> {
 fn message(out: &mut Vec<u8>, bytes: &[u8], members: &[Member]) {
     out.push(b'{');
     for Member(number, name, form) in members {
-        // Fields of one number may be apart: a span's events and links are in the order in which they came.
+        // Fields with the same number may be apart, because a span's events and links are in the order in which they were
+        // added.
         let mut fields = Fields(bytes).filter(|(own, _)| own == number).map(|(_, field)| field).peekable();
         if fields.peek().is_none() {
             continue;

@@ -1,6 +1,6 @@
-//! Packs the spans of a batch into documents: each span with its children inside it, as deep and as many as a datagram can hold.
-//! A span whose parent is not in the batch begins a document: a segment if it is a local root, else a stand-alone subsegment. A
-//! child that does not fit becomes a separate document, and so does a span that lies too deep for readers of the document. A
+//! Packs the spans of a batch into documents. A document contains a span with its descendants, as many as fit in a datagram. A
+//! span whose parent is not in the batch starts a document: a segment if it is a local root, otherwise a stand-alone
+//! subsegment. A child that does not fit becomes a separate document, as does a span that is nested too deep for readers. A
 //! single span that is too large is written with less [`Detail`]. So every span is in exactly one document, and no document is
 //! larger than [`MAX_DOCUMENT_BYTES`]. Does no I/O.
 
@@ -18,16 +18,16 @@ use super::translate::Translator;
 use crate::pipeline::Record;
 use crate::span::reading::Head;
 
-/// How deep subsegments may nest. JSON readers stop at some depth, usually 128 objects or lists.
+/// How deep subsegments may nest. JSON readers have a limit, usually 128 objects or lists.
 const DEEPEST: usize = 24;
 /// The most annotations of one document: X-Ray indexes this many per trace.
 const ANNOTATIONS: usize = 50;
-/// If less space than this is left, a child is not tried.
+/// If fewer bytes than this are left, no child is tried.
 const SMALLEST: usize = 400;
 /// Ends the list of a span's children.
 const NONE: usize = usize::MAX;
 
-/// What was done to fit spans into documents.
+/// The numbers of spans that were changed to fit into documents.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FitCounts {
     /// Spans with a shortened or stripped field.
@@ -52,7 +52,7 @@ pub(crate) fn documents(batch: &[Record]) -> (usize, usize) {
     counts
 }
 
-/// A batch of spans on its way into documents.
+/// Packs one batch.
 pub(super) struct Packer<'a> {
     /// The head and the content of each span.
     batch: Vec<(Head, &'a [u8])>,
@@ -76,8 +76,8 @@ struct Node {
     next: usize,
 }
 
-/// A randomly generated id, which is its own hash. A sender who chooses the ids of relayed spans can make them collide, but only
-/// in the table of one batch.
+/// A random id, which is its own hash. A sender of relayed spans can choose ids that collide, but only in the table of one
+/// batch.
 #[derive(PartialEq, Eq)]
 struct SpanKey(SpanId);
 
@@ -96,7 +96,7 @@ impl Hasher for IdentityHasher {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        // Nothing else is hashed. If it were, this would still be a valid hash.
+        // Not used, because only ids are hashed; a valid hash nevertheless.
         self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
     }
 
@@ -143,14 +143,14 @@ impl<'a> Packer<'a> {
         batch.iter().enumerate().map(|(index, (head, _))| (SpanKey(head.id), index)).collect()
     }
 
-    /// What was done so far to fit spans into documents.
+    /// The changes so far.
     pub(super) fn fitted(&self) -> FitCounts {
         self.fitted
     }
 
     /// Appends the next document, and returns the number of spans in it; `None` at the end.
     pub(super) fn next(&mut self, out: &mut Vec<u8>) -> Option<usize> {
-        let index = self.first.pop().or_else(|| self.forgotten())?;
+        let index = self.first.pop().or_else(|| self.next_in_cycle())?;
         let node = self.nodes.get_mut(index)?;
         node.is_written = true;
         let place = if node.is_segment { Place::Segment } else { Place::Alone };
@@ -171,8 +171,8 @@ impl<'a> Packer<'a> {
         Some(1 + nested)
     }
 
-    /// Appends the children of the span at `index`, with as many of their descendants as fit. They lie `depth` objects deep in
-    /// the document that begins at `start`. Returns how many spans were appended.
+    /// Appends the children of the span at `index`, with as many of their descendants as fit. They are `depth` objects deep in
+    /// the document that begins at `start`. Returns the number of spans appended.
     fn nest(&mut self, index: usize, depth: usize, start: usize, out: &mut Vec<u8>) -> usize {
         let (mut nested, mut is_open) = (0, false);
         let mut next = self.nodes.get(index).map_or(NONE, |node| node.first_child);
@@ -212,9 +212,9 @@ impl<'a> Packer<'a> {
         nested
     }
 
-    /// Returns a span that is not in any document yet: one in a ring of parents. No program creates such a ring, but a relayed
-    /// message may contain one.
-    fn forgotten(&mut self) -> Option<usize> {
+    /// Returns a span that is not in any document yet, because its ancestors form a cycle. No program creates such a cycle, but
+    /// a relayed message may contain one.
+    fn next_in_cycle(&mut self) -> Option<usize> {
         let left = self.nodes.get(self.scanned..)?;
         let found = self.scanned + left.iter().position(|node| !node.is_written)?;
         self.scanned = found + 1;

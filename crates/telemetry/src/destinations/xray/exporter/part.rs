@@ -1,4 +1,4 @@
-//! How a span's part of a document is written: where, how much of it, and with what result.
+//! How a span's part of a document is written: its place, its detail, and the result.
 
 /// The position of a span's part in a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) enum Place {
     Nested,
 }
 
-/// How much of a span is written. If a document would be too large, detail is given up in this order.
+/// How much of a span is written. If a document would be too large, the next of these levels is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
     Whole,

@@ -1,7 +1,7 @@
-//! Datagrams to the X-Ray daemon: UDP, non-blocking, and paced, because a burst can overrun the daemon's socket buffer although
-//! every send succeeds. For a daemon on this machine, one system call sends all datagrams of a burst, paced by the unread bytes
-//! in the daemon's buffer. For other daemons, datagrams are sent one by one, paced by the clock. A refused send is retried once,
-//! because the refusal refers to an earlier datagram; that one counts as lost instead of this one.
+//! Sends datagrams to the X-Ray daemon over non-blocking UDP. Sends are paced, because a burst can overrun the daemon's socket
+//! buffer although every send succeeds. To a daemon on this machine, one system call sends all datagrams of a burst, paced by
+//! the unread bytes in the daemon's buffer. To any other daemon, datagrams are sent one by one, paced by the clock. A refused
+//! send is retried once, because the refusal refers to an earlier datagram, which then counts as lost.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,13 +13,13 @@ use quinn_udp::{Transmit, UdpSocketState};
 use super::backlog::Backlog;
 use super::burst::Burst;
 
-/// Datagrams between two pauses, to a daemon whose buffer cannot be inspected. With eight a millisecond from each of two
-/// services, a sixth were lost before a receiver that had to wait for its core.
+/// Datagrams between two pauses, to a daemon whose buffer cannot be inspected. In a test with eight per millisecond from each
+/// of two services, a receiver that had to wait for its core lost a sixth of them.
 const BLIND_BURST: usize = 4;
 const PAUSE: Duration = Duration::from_millis(1);
 /// The time between two checks of a buffer that can be inspected.
 const LOOK: Duration = Duration::from_micros(100);
-/// For this long the buffer is checked again without a pause: a daemon that reads has space by then, and a sleep would take
+/// How long the buffer is checked without a pause. A daemon that is reading has space within this time, and a sleep would take
 /// longer. The thread does not yield its core, because on a busy core it would resume only after milliseconds.
 const SOON: Duration = Duration::from_micros(50);
 /// How long a daemon may leave its buffer unread before datagrams to it count as lost.
@@ -38,7 +38,7 @@ pub(super) struct Socket {
 pub(super) struct Unsent {
     pub(super) spans: usize,
     pub(super) error: io::Error,
-    /// Whether nothing receives datagrams there for now.
+    /// Whether no socket receives datagrams at the address.
     pub(super) gone: bool,
 }
 
@@ -79,7 +79,7 @@ impl Socket {
             let (contents, length) = burst.together();
             let segment_size = Some(length);
             let transmit = Transmit { destination: self.address, ecn: None, contents, segment_size, src_ip: None };
-            match self.twice(|| state.try_send((&self.socket).into(), &transmit)) {
+            match self.send_or_retry(|| state.try_send((&self.socket).into(), &transmit)) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     return Err(Unsent { spans: burst.spans(), error, gone: true });
@@ -93,7 +93,7 @@ impl Socket {
             if self.local.is_none() && index > 0 && index.is_multiple_of(BLIND_BURST) {
                 sleep(PAUSE);
             }
-            if let Err(error) = self.twice(|| self.socket.send(datagram).map(drop)) {
+            if let Err(error) = self.send_or_retry(|| self.socket.send(datagram).map(drop)) {
                 let gone = error.kind() == io::ErrorKind::ConnectionRefused;
                 let before = unsent.map_or(0, |unsent| unsent.spans);
                 unsent = Some(Unsent { spans: before + spans, error, gone });
@@ -102,9 +102,9 @@ impl Socket {
         unsent.map_or(Ok(()), Err)
     }
 
-    /// Sends, and retries once if the first attempt reported the refusal of an earlier datagram, which is then returned as the
-    /// error. On this machine a refusal arrives before `send` returns, so it is checked for.
-    fn twice(&self, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    /// Sends, and retries once if the first attempt reported the refusal of an earlier datagram. That refusal is then returned
+    /// as the error. On this machine a refusal arrives before `send` returns, so it is checked for.
+    fn send_or_retry(&self, send: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let earlier = match send() {
             Ok(()) => None,
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -134,7 +134,7 @@ impl Socket {
         let begun = Instant::now();
         while backlog.is_high() {
             match begun.elapsed() {
-                waited if waited > STUCK => return Err(io::Error::other("it does not read what it is sent")),
+                waited if waited > STUCK => return Err(io::Error::other("it does not read its datagrams")),
                 waited if waited < SOON => {}
                 _ => sleep(LOOK),
             }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_arrives_as_the_datagrams_it_was_made_of() {
+    fn the_datagrams_of_a_burst_arrive_separately() {
         for bound in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(receiver) = UdpSocket::bind(bound) else {
                 // A machine without IPv6.
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_datagram_goes_alone() {
+    fn a_long_datagram_is_sent_alone() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let socket = Socket::open(receiver.local_addr().unwrap()).unwrap();
         let mut burst = Burst::default();
@@ -207,13 +207,13 @@ mod tests {
     /// An address of this machine that is not loopback: datagrams to it are treated as if sent to another machine.
     fn elsewhere() -> Option<IpAddr> {
         let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
-        // Sends nothing: it finds which of our addresses would be used.
+        // Sends nothing, but selects the local address that would be used.
         socket.connect("192.0.2.1:9").ok()?;
         socket.local_addr().ok().map(|own| own.ip()).filter(|ip| !ip.is_loopback())
     }
 
     #[test]
-    fn a_daemon_elsewhere_that_is_away_is_noticed_too() {
+    fn an_absent_daemon_on_another_machine_is_detected() {
         // A machine without a network has no such address.
         let Some(own) = elsewhere() else { return };
         let daemon = UdpSocket::bind((own, 0)).unwrap();
@@ -230,11 +230,11 @@ mod tests {
                 lost += unsent.spans;
             }
         }
-        assert!(lost >= 9 * 7, "each but perhaps the last, whose refusal the next send reports: {lost}");
+        assert!(lost >= 9 * 7, "all except possibly the last, whose refusal the next send reports: {lost}");
     }
 
     #[test]
-    fn a_daemon_that_is_away_refuses_every_datagram() {
+    fn an_absent_daemon_refuses_every_datagram() {
         let daemon = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = daemon.local_addr().unwrap();
         let seen = Socket::open(address).unwrap();

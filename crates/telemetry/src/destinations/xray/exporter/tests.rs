@@ -22,8 +22,8 @@ use crate::span::Recording;
 use crate::testing::{self, Made};
 use crate::value::Value;
 
-/// The documents of a batch, each with its number of spans, and what was done to fit them. Checks that documents from kept texts
-/// equal those that were written first.
+/// The documents of a batch, each with its number of spans, and the changes that made them fit. Checks that documents from
+/// cached texts equal those that were written first.
 fn packed(batch: &[Record], origin: &Origin) -> (Vec<(Json, usize)>, FitCounts) {
     let mut cache = TextCache::default();
     let first = packed_with(&mut cache, batch, origin);
@@ -99,7 +99,7 @@ fn equal_content_is_written_with_each_spans_own_ids() {
 }
 
 #[test]
-fn annotations_without_space_are_written_where_there_is_space() {
+fn a_cached_text_is_used_only_if_its_annotations_fit() {
     let record = |span: &mut Recording| (0..30).for_each(|n| span.set(&format!("annotation.{n}"), n));
     let annotated = |parent, id| testing::within(parent, id).with(record).record();
     let (origin, mut cache) = (origin(&[], &[]), TextCache::default());
@@ -135,7 +135,7 @@ fn a_span_without_a_parent_here_is_a_segment_named_by_its_service() {
 }
 
 #[test]
-fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
+fn any_other_span_is_a_subsegment_named_by_its_callee() {
     let database = (DB_SYSTEM_NAME, Value::Text("postgresql"));
     let (host, port) = ((SERVER_ADDRESS, Value::Text("db")), (SERVER_PORT, Value::Int(80)));
     let aws = [("rpc.system", "aws-api"), ("rpc.service", "DynamoDB")].map(|(key, text)| (key, Value::Text(text)));
@@ -158,7 +158,7 @@ fn any_other_span_is_a_subsegment_named_by_what_it_calls() {
 }
 
 #[test]
-fn flags_come_from_the_http_status_whatever_the_span_says() {
+fn the_http_status_determines_the_flags() {
     for (status, failed, flags) in [
         (200, false, [false, false, false]),
         (404, true, [true, false, false]),
@@ -177,7 +177,7 @@ fn flags_come_from_the_http_status_whatever_the_span_says() {
 }
 
 #[test]
-fn an_exception_is_a_cause_and_a_fault_and_what_caused_it_one_too() {
+fn an_exception_and_its_causes_are_exceptions_of_a_fault() {
     let stack = "  0: app::main\n     at src/main.rs:5:3\n  1: start\ncaused by: no disk\ncaused by: no power\n";
     let document = document_of(testing::span("test").with(|span| {
         span.exception("StoreError", "no", stack);
