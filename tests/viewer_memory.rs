@@ -99,7 +99,7 @@ async fn a_trace_that_is_too_large_has_a_banner() {
 fn an_invalid_memory_is_reported_at_the_start() {
     let ended = run(&["trace-viewer"], &[("CRUDDUR_VIEWER_MEMORY", "64MB")]);
     assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
-    let expected = "CRUDDUR_VIEWER_MEMORY: \"64MB\" is not valid (it is not a whole number and MiB or GiB); \
+    let expected = "CRUDDUR_VIEWER_MEMORY: \"64MB\" is not valid (it is not a whole number followed by MiB or GiB); \
         give a size such as 256MiB or 1GiB, at least 16MiB";
     assert!(ended.errors.contains(expected), "{}", ended.errors);
     let ended = run(&["trace-viewer", "--memory", "1MiB"], &[]);

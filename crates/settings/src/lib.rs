@@ -170,8 +170,8 @@ impl Settings {
         }
     }
 
-    /// What the variable's value means, which must be one of the words in `choices`; `None` if it is unset, blank, or another
-    /// word. Another word is remembered as a fault.
+    /// The meaning of the variable's value, which must be one of the words in `choices`. `None` if it is unset, blank, or another
+    /// word; another word is remembered as a fault.
     pub fn choose<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;
         let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
@@ -243,7 +243,7 @@ impl Settings {
         nearest(name, self.read_names.iter().map(String::as_str))
     }
 
-    /// Returns `value`, or all faults if there are any.
+    /// Returns `value` if there are no faults, otherwise all faults.
     pub fn finish<T>(self, value: T) -> Result<T, Faults> {
         if self.faults.is_empty() { Ok(value) } else { Err(Faults(self.faults)) }
     }

@@ -1,4 +1,4 @@
-//! Durations and sizes as settings have them: a whole number directly followed by its unit. Does no I/O.
+//! Parses and displays durations and sizes in settings: a whole number directly followed by its unit. Does no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,10 +14,10 @@ pub struct Size(pub u64);
 
 /// Why a text is not a valid duration or size.
 #[derive(Debug, thiserror::Error)]
-#[error("it is not a whole number and {0}")]
+#[error("it is not a whole number followed by {0}")]
 pub struct NotAQuantity(&'static str);
 
-/// Largest first, so that the displayed value is short.
+/// The largest unit comes first, so that the displayed value is short.
 const DURATIONS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quantity_is_a_whole_number_and_its_unit() {
+    fn a_quantity_is_a_whole_number_followed_by_its_unit() {
         let duration = |text: &str| text.parse::<Timespan>().ok().map(|span| span.0.as_millis());
         for (text, milliseconds) in [("500ms", 500), ("2s", 2_000), ("10m", 600_000), ("1h", 3_600_000), ("0s", 0)] {
             assert_eq!(duration(text), Some(milliseconds), "{text}");

@@ -41,7 +41,7 @@ pub struct Memory(usize);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMemory {
     /// It has another form.
-    #[error("it is not a whole number and MiB or GiB")]
+    #[error("it is not a whole number followed by MiB or GiB")]
     Form,
     /// Less would not hold a trace of usual size and the ones before it.
     #[error("it is less than 16MiB")]

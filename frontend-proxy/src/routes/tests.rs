@@ -97,7 +97,7 @@ fn each_fault_names_its_line_and_its_fix() {
         ("traced = 1", "f:4: `traced` is an integer; give true or false"),
         (
             "\nbody_limit = \"1MB\"",
-            "f:5: `body_limit` is \"1MB\" (it is not a whole number and B, KiB, MiB or GiB); give a text from \"0B\" to \"1GiB\"",
+            "f:5: `body_limit` is \"1MB\" (it is not a whole number followed by B, KiB, MiB or GiB); give a text from \"0B\" to \"1GiB\"",
         ),
         ("body_limit = 1024", "f:4: `body_limit` is an integer; give a text from \"0B\" to \"1GiB\""),
         (
