@@ -2,11 +2,11 @@
 //!
 //! [`Config::from_env`] reads the environment and reports every fault together. [`Config::install`] starts telemetry and prints
 //! one line for each destination. [`Telemetry::shutdown`], or dropping the guard, delivers the remaining spans and prints the
-//! [`ledger`]: each span that was created is delivered, queued, or dropped for a reason. Services make spans with `tracing`,
-//! and with [`http`] for requests; [`propagation`] carries the trace from one service to the next.
+//! [`ledger`]: each span that was created is delivered, queued, or dropped for a reason. Services create spans with `tracing`,
+//! and with [`http`] for requests; [`propagation`] passes the trace from one service to the next.
 //!
-//! A span goes to a bounded queue for each destination and never waits: no exporter runs on a request's path. Sends nothing
-//! unless a variable turns a destination on.
+//! An ended span is put into a bounded queue for each destination and never waits: no exporter runs on a request's path. Sends
+//! nothing unless a variable turns a destination on.
 //!
 //! ```no_run
 //! let config = telemetry::Config::from_env()?.service_version(env!("CARGO_PKG_VERSION"));
@@ -19,7 +19,7 @@
 #![warn(clippy::indexing_slicing, missing_docs)]
 #![cfg_attr(
     not(all(feature = "honeycomb", feature = "xray")),
-    allow(dead_code, unused_imports, reason = "what a destination alone needs is not used without it")
+    allow(dead_code, unused_imports, reason = "some code is used by only one destination")
 )]
 
 mod address;

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_another_type_costs_that_field() {
+    fn a_field_of_another_type_is_dropped_alone() {
         let http =
             |status: Value| json!({"http": {"request": {"method": "GET"}, "response": {"status": status, "n": 1}}});
         assert_eq!(read(&http(json!(200))), (http(json!(200)), 0));
@@ -173,7 +173,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_document_is_read_whatever_its_optional_fields_hold(
+        fn a_document_is_read_with_any_optional_fields(
             values in prop::collection::vec((prop::sample::select((0..DOCUMENT.len()).collect::<Vec<_>>()), any_json()), 0..6)
         ) {
             let more: Map<String, Value> =

@@ -74,7 +74,7 @@ impl Rules {
         self.rules.iter().chain([&self.default])
     }
 
-    /// The rules that were not understood.
+    /// The rules that were skipped, and why.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }

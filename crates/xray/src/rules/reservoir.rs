@@ -6,7 +6,7 @@
 /// threads read it at the same time.
 const SET_BACK: u64 = 5;
 
-/// What remains of a rule's reservoir in the current second.
+/// The state of a rule's reservoir in the current second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reservoir {
     allowance: Allowance,
@@ -55,14 +55,14 @@ impl Reservoir {
         Self { allowance, second: 0, taken: 0, borrowed: false }
     }
 
-    /// Changes the size of the rule's reservoir and keeps its quota. Does nothing to a local reservoir.
+    /// Changes the size of the rule's reservoir and keeps its quota. Has no effect on a local reservoir.
     pub fn resize(&mut self, to: u32) {
         if let Allowance::Central { size, .. } = &mut self.allowance {
             *size = to;
         }
     }
 
-    /// Grants so many requests a second, up to and including the second `until`. Does nothing to a local reservoir.
+    /// Grants this many requests a second, up to and including the second `until`. Has no effect on a local reservoir.
     pub fn grant(&mut self, per_second: u32, until: u64) {
         if let Allowance::Central { quota, .. } = &mut self.allowance {
             *quota = Some(Quota { per_second, until });

@@ -243,30 +243,30 @@ where
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("it is none of these")]
-struct NoneOfThese;
+#[error("there is no such {0}")]
+struct UnknownName(&'static str);
 
 impl FromStr for Compression {
-    type Err = NoneOfThese;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, NoneOfThese> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         match text.to_ascii_lowercase().as_str() {
             "gzip" => Ok(Self::Gzip),
             "none" => Ok(Self::None),
-            _ => Err(NoneOfThese),
+            _ => Err(UnknownName("compression")),
         }
     }
 }
 
 impl FromStr for RequestedProtocol {
-    type Err = NoneOfThese;
+    type Err = UnknownName;
 
-    fn from_str(text: &str) -> Result<Self, NoneOfThese> {
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
         match text.to_ascii_lowercase().as_str() {
             "http/protobuf" => Ok(Self::Http(Protocol::Protobuf)),
             "http/json" => Ok(Self::Http(Protocol::Json)),
             "grpc" => Ok(Self::Grpc),
-            _ => Err(NoneOfThese),
+            _ => Err(UnknownName("protocol")),
         }
     }
 }
