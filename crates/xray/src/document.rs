@@ -1,5 +1,5 @@
 //! Segment documents: one operation in the form that X-Ray reads. Unknown fields are kept in `other` and written back. Shortens
-//! no field; only a document's [`name`](crate::name) has a restricted alphabet.
+//! no field; only a document's [`name`](fn@crate::name) has a restricted alphabet.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{Error, SegmentId, TraceId};
 pub struct Document {
     /// 16 hex digits, unique within the trace.
     pub id: SegmentId,
-    /// See [`crate::name`].
+    /// See [`name`](fn@crate::name).
     pub name: String,
     /// Absent only in a subsegment that is nested in another document.
     #[serde(skip_serializing_if = "Option::is_none")]
