@@ -83,16 +83,16 @@ fn an_unusable_certificate_file_is_named() {
     let to = (ENDPOINT, "https://127.0.0.1:1");
     for (variables, variable, problem) in [
         (vec![(CERTIFICATE, "/no/such/ca.pem")], CERTIFICATE, "/no/such/ca.pem cannot be read"),
-        (vec![(CERTIFICATE, text)], CERTIFICATE, "Cargo.toml has no certificate in PEM"),
-        (vec![(CERTIFICATE, &key)], CERTIFICATE, "client.key has no certificate in PEM"),
+        (vec![(CERTIFICATE, text)], CERTIFICATE, "Cargo.toml contains no certificate in PEM"),
+        (vec![(CERTIFICATE, &key)], CERTIFICATE, "client.key contains no certificate in PEM"),
         (vec![("SSL_CERT_FILE", "/no/such/ca.pem")], "SSL_CERT_FILE", "/no/such/ca.pem cannot be read"),
-        (vec![("SSL_CERT_DIR", env!("CARGO_MANIFEST_DIR"))], "SSL_CERT_DIR", "has no file with CA certificates"),
-        (vec![("SSL_CERT_DIR", "/no/such:/nor/this")], "SSL_CERT_DIR", "has no folder with CA certificates"),
+        (vec![("SSL_CERT_DIR", env!("CARGO_MANIFEST_DIR"))], "SSL_CERT_DIR", "contains no CA certificates"),
+        (vec![("SSL_CERT_DIR", "/no/such:/nor/this")], "SSL_CERT_DIR", "contains no CA certificates"),
         (vec![(CLIENT, &certificate)], CLIENT, "needs a certificate and its key"),
         (vec![(KEY, &key)], KEY, "needs a certificate and its key"),
         (vec![(CLIENT, &certificate), (KEY, &other)], KEY, "is not the key of"),
-        (vec![(CLIENT, &certificate), (KEY, &file)], KEY, "ca.pem has no private key in PEM"),
-        (vec![(CLIENT, &key), (KEY, &key)], CLIENT, "client.key has no certificate in PEM"),
+        (vec![(CLIENT, &certificate), (KEY, &file)], KEY, "ca.pem contains no private key in PEM"),
+        (vec![(CLIENT, &key), (KEY, &key)], CLIENT, "client.key contains no certificate in PEM"),
     ] {
         let ended = run(&["backend"], &[vec![to], variables].concat());
         assert_eq!(ended.status.code(), Some(64), "{problem}: {}", ended.errors);

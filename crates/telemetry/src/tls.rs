@@ -79,7 +79,7 @@ fn trusted(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     }
     let found: Vec<_> = folders.iter().filter_map(|path| folder(path).ok()).flatten().collect();
     if found.is_empty() {
-        Err("has no folder with CA certificates in PEM; name one that has".to_owned())
+        Err("contains no CA certificates in PEM; name a folder that contains some".to_owned())
     } else {
         Ok(found)
     }
@@ -90,7 +90,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let certificates = certificates(&read(path)?)?;
     let ders = certificates.iter().map(|certificate| CertificateDer::from(certificate.der()));
     match RootCertStore::empty().add_parsable_certificates(ders) {
-        (0, _) => Err("has no readable certificate; give CA certificates in PEM".to_owned()),
+        (0, _) => Err("contains no readable certificate; give CA certificates in PEM".to_owned()),
         _ => Ok(certificates),
     }
 }
@@ -101,7 +101,7 @@ fn folder(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let found: Vec<_> =
         entries.flatten().take(MOST).filter_map(|entry| authorities(&entry.path()).ok()).flatten().collect();
     if found.is_empty() {
-        Err("has no file with CA certificates in PEM; give a folder that has".to_owned())
+        Err("contains no CA certificates in PEM; name a folder that contains some".to_owned())
     } else {
         Ok(found)
     }
@@ -111,13 +111,16 @@ fn client(certificate: &NamedFile, key: &NamedFile) -> Result<ClientCert, (&'sta
     let chain =
         read(&certificate.path).and_then(|pem| certificates(&pem)).map_err(|problem| certificate.wrong(&problem))?;
     let pem = read(&key.path).map_err(|problem| key.wrong(&problem))?;
-    let no_key = || key.wrong("has no private key in PEM without a passphrase; give one");
+    let no_key = || key.wrong("contains no private key in PEM; give one without a passphrase");
     let own = PrivateKey::from_pem(&pem).map_err(|_| no_key())?;
     // Checked here, because the client would panic at its first handshake if the key and the certificate did not match.
     let ders = chain.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect();
     let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| no_key())?;
     CertifiedKey::from_der(ders, der, &default_provider()).map_err(|error| {
-        key.wrong(&format!("is not the key of {} ({error}); give the two together", certificate.path.display()))
+        key.wrong(&format!(
+            "is not the key of {}: {error}; give a certificate and its own key",
+            certificate.path.display()
+        ))
     })?;
     Ok(ClientCert::new_with_certs(&chain, own))
 }
@@ -132,5 +135,9 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
         _ => None,
     };
     let found: Vec<_> = parse_pem(pem).filter_map(of).collect();
-    if found.is_empty() { Err("has no certificate in PEM; give a file that has".to_owned()) } else { Ok(found) }
+    if found.is_empty() {
+        Err("contains no certificate in PEM; give a file that contains one".to_owned())
+    } else {
+        Ok(found)
+    }
 }

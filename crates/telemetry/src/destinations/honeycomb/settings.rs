@@ -68,7 +68,7 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
     let Some(key) = key.or(in_headers) else {
         let is_key_wrong = settings.is_wrong(KEY_VARIABLE) || settings.is_wrong(traces.headers_by);
         if is_ours && !is_key_wrong {
-            let problem = format!("is Honeycomb's but no key is set; set {KEY_VARIABLE}, or {HEADERS}=\"{TEAM}=KEY\"");
+            let problem = format!("is Honeycomb's, but no key is set; set {KEY_VARIABLE}, or {HEADERS}=\"{TEAM}=KEY\"");
             settings.fault(traces.url_by, problem);
         }
         return Switch::unset(settings, KEY_VARIABLE);
