@@ -121,7 +121,7 @@ fn one_client_has_a_share_of_connections_and_a_trusted_one_no_limit() {
         (raw::answer(&mut BufReader::new(&client)).unwrap().0 == 204).then_some(())
     });
     let errors = proxy.stop().errors;
-    assert!(errors.contains("at most 40 connections, 5 of one client, and "), "{errors}");
+    assert!(errors.contains("at most 40 connections, 5 from one client; "), "{errors}");
     let warning =
         "refusing connections from 127.0.0.2, which has 5 already; raise CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT";
     assert_eq!(errors.matches(warning).count(), 1, "{errors}");

@@ -268,7 +268,7 @@ fn a_surplus_connection_gets_a_503() {
     drop(held.pop());
     eventually("a free connection", || (raw::exchange(&proxy.page, request, 1).0 == [204]).then_some(()));
     let bounds = proxy.stop().errors;
-    assert!(bounds.contains("frontend-proxy: at most 2 connections, 2 of one client, and "), "{bounds}");
+    assert!(bounds.contains("frontend-proxy: at most 2 connections, 2 from one client; "), "{bounds}");
 }
 
 /// A connection is announced to end before it ends, in each protocol's way, and its pending requests are answered.

@@ -170,7 +170,7 @@ fn a_check_prints_the_resulting_routes() {
         table,
         format!(
             "/api/        -> http://127.0.0.1:4567; traced as /api/* and by {templates} templates, but not /api/health-check; {limits}\n\
-             /rollbar/    -> http://127.0.0.1:4567; traced as /rollbar/* and by 1 template; {limits}\n\
+             /rollbar/    -> http://127.0.0.1:4567; traced as /rollbar/* and 1 template; {limits}\n\
              /traces/     -> http://127.0.0.1:4318, prefix stripped, read only; not traced; {limits}\n"
         )
     );
@@ -181,7 +181,7 @@ fn a_check_prints_the_resulting_routes() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert_eq!(
         table,
-        "/api/        -> http://127.0.0.1:4567, http://127.0.0.1:4568; traced as /api/* and by 3 templates, but not /api/health-check; \
+        "/api/        -> http://127.0.0.1:4567, http://127.0.0.1:4568; traced as /api/* and 3 templates, but not /api/health-check; \
          connect 2s, answer 10s, idle 1m, tunnel 10m, age 1m, retries 2; body 64KiB in 30s\n\
          /traces/     -> nowhere: CRUDDUR_VIEWER is not set\n"
     );
@@ -239,9 +239,9 @@ fn sighup_loads_a_valid_file_ignores_an_invalid_one_and_fails_no_request() {
     let ended = proxy.stop();
     assert_eq!(ended.status.code(), Some(0));
     let count = |text: &str| ended.errors.lines().filter(|line| line.contains(text)).count();
-    assert_eq!(count("1 routes are active: 0 added, 0 removed, 1 changed, 0 as they were"), 3, "{}", ended.errors);
+    assert_eq!(count("1 route is active: 0 added, 0 removed, 1 changed, 0 unchanged"), 3, "{}", ended.errors);
     assert_eq!(count("keeping the old routes"), 1);
-    assert_eq!(count("2 routes are active: 1 added, 0 removed, 0 changed, 1 as they were"), 1, "{}", ended.errors);
+    assert_eq!(count("2 routes are active: 1 added, 0 removed, 0 changed, 1 unchanged"), 1, "{}", ended.errors);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn sighup_keeps_the_old_routes_if_the_file_has_none() {
     std::fs::remove_dir(path).unwrap();
     write(&folder, &good);
     proxy.signal("HUP");
-    proxy.wait_for_log("0 added, 0 removed, 0 changed, 2 as they were");
+    proxy.wait_for_log("0 added, 0 removed, 0 changed, 2 unchanged");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:3000` |
+//! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 picks a free port | `127.0.0.1:3000` |
 //! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: only TLS is accepted | none: HTTP |
 //! | `CRUDDUR_PROXY_CONNECTIONS` | concurrent connections, at most 100,000 | 10000 |
 //! | `CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT` | concurrent connections of one untrusted client | a tenth of all |
@@ -49,7 +49,7 @@ pub struct Config {
     pub(crate) trust: Trust,
     /// The page's spans, and the access log.
     pub(crate) options: Options,
-    /// Where requests go, and where to reread it from.
+    /// Where requests go, and the file to reread that from.
     pub(crate) rules: Vec<Rule>,
     pub(crate) source: Source,
 }

@@ -4,7 +4,8 @@
 //! [`Config`] holds where to listen, which peers to trust and where to forward to. [`Server`] runs the proxy. [`Reloader`]
 //! rereads the routes and the certificate. A request enters through `inbound`; `service` decides how to handle it. `routes`
 //! and `forward` send it to an upstream; `site` answers it here. Every response leaves through `answer::finish`. The proxy
-//! keeps no forwarded body. Of requests it keeps only counts, how upstreams served, and how often each client sent spans, all bounded.
+//! keeps no forwarded body. From requests it keeps only bounded data: counts, the health of upstreams, and how often each
+//! client sent spans.
 
 // In reading order. The settings:
 mod config;
@@ -13,13 +14,12 @@ mod options;
 // The port, the connections, and the framing of requests.
 mod inbound;
 
-// The decision how to handle a request.
+// Decides how to handle a request.
 mod service;
 
-// Which upstream a path goes to, and the exchange with that upstream.
-mod routes;
-
+// The route of a path, and forwarding to its upstream.
 mod forward;
+mod routes;
 
 // The responses: bodies, errors, headers, counts.
 mod answer;

@@ -37,7 +37,7 @@ impl Options {
             None | Some("off") => false,
             Some("on") => true,
             Some(_) => {
-                settings.fault("CRUDDUR_ACCESS_LOG", "is neither on nor off; give one of them");
+                settings.fault("CRUDDUR_ACCESS_LOG", "is neither on nor off; give on or off");
                 false
             }
         };

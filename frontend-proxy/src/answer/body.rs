@@ -1,5 +1,5 @@
-//! Responses' bodies on their way to the client, and the end of spans whose client disconnects. A forwarded body drives the
-//! connection that it comes from. It keeps its request's spans open until its last byte has passed. Buffers at most one read.
+//! Response bodies on their way to the client. A forwarded body drives its upstream connection, and keeps its request's spans
+//! open until its last byte has passed. If the client disconnects first, the spans record that. Buffers at most one read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -19,7 +19,7 @@ use crate::forward::upstream::connection::UpstreamConnection;
 use crate::forward::upstream::exchange::Upload;
 use crate::forward::upstream::trailers::Malformed;
 
-/// The proxy's own body, or a forwarded one. Boxed: a response is moved a dozen times before it is written.
+/// The proxy's own body, or a forwarded one, which is boxed: a response is moved a dozen times before it is written.
 pub(crate) type Outgoing = Either<Full<Bytes>, Box<ForwardedBody>>;
 
 /// A span whose work is under way. If it is dropped before the work ends, the client has disconnected.

@@ -1,4 +1,4 @@
-//! The last step of every response, the proxy's own and the forwarded ones: the headers that it leaves with. Does no I/O.
+//! The last step of every response, the proxy's own or a forwarded one: sets the headers with which it leaves. Does no I/O.
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
@@ -96,8 +96,8 @@ fn finish_own(
     response
 }
 
-/// Adds to a response which span served it and, if the caller requested it, whether that span is recorded. Replaces the
-/// upstream's headers about this: to the caller, the proxy is the server.
+/// Adds the ids of the span that served a response and, if the caller requested it, the sampling decision. Replaces the
+/// upstream's headers of these names: to the caller, the proxy is the server.
 pub(crate) fn add_trace<B>(mut response: Response<B>, span: &Span) -> Response<B> {
     response.headers_mut().remove("x-amzn-trace-id");
     propagation::report(span, |timing, id, answer| {

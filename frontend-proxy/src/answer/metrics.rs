@@ -100,10 +100,10 @@ impl Metrics {
 
     /// Writes the counts for Prometheus.
     pub(crate) fn prometheus(&self, text: &mut String) {
-        let help = "Requests that are being answered.";
+        let help = "Requests in progress.";
         Family::begin(text, "http_server_active_requests", MetricKind::Gauge, help)
             .sample(&[], self.active.load(Ordering::Relaxed));
-        let help = "Open connections of clients.";
+        let help = "Open client connections.";
         Family::begin(text, "frontend_proxy_connections", MetricKind::Gauge, help)
             .sample(&[], self.connections.load(Ordering::Relaxed));
         let help = "Requests without a response from an upstream, by the status sent instead.";

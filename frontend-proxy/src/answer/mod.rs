@@ -1,4 +1,4 @@
-//! Responses on their way to the client: the proxy's own, their common headers, and the counting of all of them.
+//! Responses on their way to the client: bodies, the proxy's own responses and errors, common headers, and counts.
 
 pub(crate) mod accept;
 

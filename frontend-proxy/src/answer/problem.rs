@@ -100,7 +100,7 @@ fn advice(status: StatusCode) -> &'static str {
         404 => "Check the address, or go to the <a href=\"/\">start page</a>.",
         405 => "Go to the <a href=\"/\">start page</a>.",
         408 | 504 => "Try again in a moment.",
-        413 => "Send less at once.",
+        413 => "Send a smaller request.",
         429 => "Wait a moment, then try again.",
         431 => "Delete this site's cookies, then try again.",
         502 | 503 => "The server may be starting or busy: try again in a moment.",

@@ -34,7 +34,7 @@ struct LogEntry {
     bytes: u64,
 }
 
-/// A response's body, which closes the record when it ends or is abandoned.
+/// A response's body, which closes the record when the body ends or is abandoned.
 pub(crate) struct RecordedBody<B> {
     body: B,
     record: RequestRecord,

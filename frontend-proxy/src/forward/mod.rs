@@ -87,7 +87,7 @@ impl Forwarder {
         Self { tunnels: Tunnels::default() }
     }
 
-    /// Ends the tunnels: no request's end would end them.
+    /// Ends the tunnels, which outlive their requests.
     pub(crate) async fn close(&self) {
         self.tunnels.close().await;
     }
@@ -116,7 +116,7 @@ impl Forwarder {
         self.attempt(forwarded, upgrade, server).await
     }
 
-    /// Tries until there is a response or until another attempt makes no sense.
+    /// Makes attempts until one gets a response or no further attempt is allowed.
     async fn attempt(
         &self,
         mut forwarded: ForwardedRequest<'_>,
@@ -145,7 +145,7 @@ impl Forwarder {
                     record_response(client.span(), answered.head.status.as_u16(), answered.connection.peer, "1.1");
                     if answered.is_bare_431() {
                         client.end();
-                        let detail = "the upstream does not accept headers this many or this large";
+                        let detail = "the upstream accepts neither this many headers nor headers this large";
                         return problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail, server);
                     }
                     return self.answer(answered, forwarded, lease, upgrade, OpenSpan::new(server), client);
@@ -156,7 +156,7 @@ impl Forwarder {
             client.fail(error.kind());
             let stale = failed.reused && matches!(error, AttemptError::Unanswered);
             if stale {
-                // Whatever closed one idle connection has closed the others too.
+                // The event that closed one idle connection has probably closed the others too.
                 lease.server().forget();
             } else if error.is_upstream() {
                 forwarded.servers.failed(lease.server());
@@ -254,7 +254,7 @@ impl ForwardedRequest<'_> {
         let answer = exchange(&mut connection, &mut self.upload, &self.request.method, deadline).await;
         let answer = answer.and_then(|(head, sent)| match head.status {
             StatusCode::SWITCHING_PROTOCOLS if !self.upgrades => {
-                Err(Malformed("it switches protocols unrequested").into())
+                Err(Malformed("it switches protocols although no upgrade was requested").into())
             }
             _ => Ok((head, sent)),
         });

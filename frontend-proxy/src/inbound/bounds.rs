@@ -38,8 +38,8 @@ pub struct Bounds {
 
 impl Bounds {
     pub(crate) fn new(configured: Connections, each: Option<Connections>, is_secure: bool, files: Option<u64>) -> Self {
-        // One for each client, and a third as many for upstreams: most connections have no request under way. If more have one,
-        // requests without a file descriptor are answered with 502.
+        // One file for each client, and a third as many for upstreams, because most connections have no request under way. If more
+        // have one, requests that get no file are answered with 502.
         let room = files.map_or(usize::MAX, |files| {
             usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
@@ -59,10 +59,10 @@ impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, each, files, bytes } = self;
         let all = connections.saturating_mul(*bytes) / 1024 / 1024;
-        write!(f, "at most {connections} connections, {each} of one client, and {} KiB for each, ", bytes / 1024)?;
-        write!(f, "{all} MiB in all")?;
+        write!(f, "at most {connections} connections, {each} from one client; at most {} KiB each, ", bytes / 1024)?;
+        write!(f, "{all} MiB in total")?;
         if let Some(files) = files {
-            write!(f, "; limited by open files ({files}): raise their hard limit")?;
+            write!(f, "; limited by the {files} files that may be open: raise the hard limit")?;
         }
         Ok(())
     }
@@ -92,10 +92,14 @@ mod tests {
     fn open_files_limit_the_connections() {
         let bounds = |files| Bounds::new(number(10_000), None, false, files);
         assert_eq!((bounds(None).connections, bounds(Some(1_000_000)).connections), (10_000, 10_000));
-        let line = "at most 10000 connections, 1000 of one client, and 648 KiB for each, 6328 MiB in all";
+        let line = "at most 10000 connections, 1000 from one client; at most 648 KiB each, 6328 MiB in total";
         assert_eq!(bounds(None).to_string(), line);
         assert_eq!((bounds(Some(1256)).connections, bounds(Some(1256)).each), (750, 75));
-        assert!(bounds(Some(1256)).to_string().ends_with("limited by open files (1256): raise their hard limit"));
+        assert!(
+            bounds(Some(1256))
+                .to_string()
+                .ends_with("limited by the 1256 files that may be open: raise the hard limit")
+        );
         assert_eq!((bounds(Some(0)).connections, bounds(Some(0)).each), (1, 1));
     }
 

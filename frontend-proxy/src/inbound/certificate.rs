@@ -44,7 +44,7 @@ pub(crate) enum CertificateError {
     /// The file of the key cannot be read.
     #[error("cannot read {0}: {1}; name a PEM file of the certificate's private key, without a password")]
     Key(PathBuf, String),
-    /// The files do not belong together, or no algorithm here can sign with such a key.
+    /// The files do not belong together, or the key has an unsupported algorithm.
     #[error("{0} is not the key of {1}: {2}; name a certificate and its key")]
     Pair(PathBuf, PathBuf, rustls::Error),
 }

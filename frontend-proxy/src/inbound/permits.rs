@@ -39,7 +39,7 @@ struct Clients {
     sweep_at: usize,
 }
 
-/// The permits that one client may take.
+/// The permits of one client.
 #[derive(Clone)]
 pub(crate) struct Share {
     all: Arc<Semaphore>,

@@ -32,7 +32,9 @@ impl ActiveRoutes {
             Ok(rules) => {
                 let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
                 let (next, changes) = table.next(rules);
-                tracing::info!("{} routes are active: {changes}", next.len());
+                let count = next.len();
+                let are = if count == 1 { "route is" } else { "routes are" };
+                tracing::info!("{count} {are} active: {changes}");
                 *table = Arc::new(next);
             }
             Err(faults) => {

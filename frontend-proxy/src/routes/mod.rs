@@ -1,4 +1,4 @@
-//! Where requests go. The rules come from a TOML file or are Cruddur's own; the table of active routes is made from them.
+//! Where requests go: rules from a TOML file or Cruddur's own, and the table of active routes that is made from them.
 
 mod active;
 mod file;

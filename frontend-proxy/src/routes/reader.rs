@@ -1,4 +1,4 @@
-//! Reads the routes file's values from a TOML document; records each fault with its line and its fix. Knows no route.
+//! Reads values from the TOML document of a routes file; records each fault with its line and its fix. Knows no route.
 
 use std::fmt::Display;
 use std::ops::{Range, RangeInclusive};
@@ -55,12 +55,12 @@ impl Reader<'_> {
         key: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let examples = format!("a text from \"{}\" to \"{}\"", Timespan(*range.start()), Timespan(*range.end()));
+        let examples = format!("a duration from \"{}\" to \"{}\"", Timespan(*range.start()), Timespan(*range.end()));
         self.within(table, key, &examples, |span: &Timespan| range.contains(&span.0)).map(|span| span.0)
     }
 
     pub(super) fn size(&mut self, table: &DeTable<'_>, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
-        let examples = format!("a text from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
+        let examples = format!("a size from \"{}\" to \"{}\"", Size(*range.start()), Size(*range.end()));
         self.within(table, key, &examples, |size: &Size| range.contains(&size.0)).map(|size| size.0)
     }
 

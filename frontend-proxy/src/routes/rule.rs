@@ -1,4 +1,4 @@
-//! One route's settings in the routes file, and how `--check` shows them. Does nothing.
+//! The settings of one route in the routes file, and the line that `--check` prints for it. Does no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,7 +26,7 @@ pub(crate) struct Rule {
     pub(crate) missing: Option<&'static str>,
     /// `http.route` of spans whose path matches none of `templates`.
     pub(crate) template: String,
-    /// The first that matches is `http.route`.
+    /// The first template that matches the path is `http.route`.
     pub(crate) templates: Vec<Template>,
     pub(crate) traced: bool,
     /// Paths that are not traced even if the route is.
@@ -131,8 +131,8 @@ impl fmt::Display for Rule {
             write!(f, "; traced as {}", self.template)?;
             match self.templates.len() {
                 0 => {}
-                1 => f.write_str(" and by 1 template")?,
-                count => write!(f, " and by {count} templates")?,
+                1 => f.write_str(" and 1 template")?,
+                count => write!(f, " and {count} templates")?,
             }
             if !self.untraced.is_empty() {
                 write!(f, ", but not {}", self.untraced.join(" "))?;

@@ -87,6 +87,6 @@ impl Route {
 impl fmt::Display for Changes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { added, removed, changed, kept } = self;
-        write!(f, "{added} added, {removed} removed, {changed} changed, {kept} as they were")
+        write!(f, "{added} added, {removed} removed, {changed} changed, {kept} unchanged")
     }
 }

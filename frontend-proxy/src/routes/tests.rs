@@ -78,7 +78,7 @@ fn every_key_is_read() {
     );
     assert_eq!(
         all.unwrap().to_string(),
-        "/api/        -> http://a:1, prefix stripped, read only; traced as /api/{rest} and by 2 templates, but not /api/ping; \
+        "/api/        -> http://a:1, prefix stripped, read only; traced as /api/{rest} and 2 templates, but not /api/ping; \
          connect 500ms, answer 10s, idle 1m, tunnel 1h, age 5m, retries 5; body 64KiB in 5s"
     );
     assert_eq!(
@@ -97,12 +97,12 @@ fn each_fault_names_its_line_and_its_fix() {
         ("traced = 1", "f:4: `traced` is an integer; give true or false"),
         (
             "\nbody_limit = \"1MB\"",
-            "f:5: `body_limit` is \"1MB\" (it is not a whole number followed by B, KiB, MiB or GiB); give a text from \"0B\" to \"1GiB\"",
+            "f:5: `body_limit` is \"1MB\" (it is not a whole number followed by B, KiB, MiB or GiB); give a size from \"0B\" to \"1GiB\"",
         ),
-        ("body_limit = 1024", "f:4: `body_limit` is an integer; give a text from \"0B\" to \"1GiB\""),
+        ("body_limit = 1024", "f:4: `body_limit` is an integer; give a size from \"0B\" to \"1GiB\""),
         (
             "connect_timeout = \"0s\"",
-            "f:4: `connect_timeout` is \"0s\", which is out of range; give a text from \"1ms\" to \"1m\"",
+            "f:4: `connect_timeout` is \"0s\", which is out of range; give a duration from \"1ms\" to \"1m\"",
         ),
         ("template = \"/other/*\"", "f:4: template \"/other/*\" does not start with the route's prefix \"/api/\""),
         (
@@ -211,11 +211,11 @@ fn a_reload_keeps_the_servers_of_unchanged_routes() {
     };
     let old = Routes::new(read(&text("", "\"b:1\"")).unwrap());
     let (new, changes) = old.next(read(&text("traced = false", "\"b:1\", \"b:2\"")).unwrap());
-    assert_eq!(changes.to_string(), "0 added, 0 removed, 2 changed, 0 as they were");
+    assert_eq!(changes.to_string(), "0 added, 0 removed, 2 changed, 0 unchanged");
     let same = |path: &str| Arc::ptr_eq(&old.find(path).unwrap().servers, &new.find(path).unwrap().servers);
     assert!(same("/a/") && !same("/b/"));
     let (_, changes) = old.next(read("[[route]]\nprefix = \"/c/\"\nupstreams = [\"a:1\"]").unwrap());
-    assert_eq!(changes.to_string(), "1 added, 2 removed, 0 changed, 0 as they were");
+    assert_eq!(changes.to_string(), "1 added, 2 removed, 0 changed, 0 unchanged");
 }
 
 proptest! {

@@ -42,8 +42,8 @@ impl OpenedConnection {
 }
 
 impl ConnectionServer {
-    /// Waits for the first bytes, which show the protocol; `None` if none came. A connection that is to be refused is waited
-    /// for no longer than [`REFUSED`], and then counts as HTTP/1.
+    /// Waits for the first bytes, which show the protocol; returns `None` if none come. If the connection is to be refused,
+    /// each step waits at most [`REFUSED`], and a connection without bytes counts as HTTP/1.
     pub(super) async fn open(
         &self,
         stream: TcpStream,
