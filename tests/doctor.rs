@@ -295,7 +295,7 @@ fn a_wrong_database_url_is_not_replaced_by_the_default() {
 #[test]
 fn a_variable_of_libpq_that_is_not_read_is_a_note() {
     let report = doctor(&[("DATABASE_URL", "postgres://me@127.0.0.1:1/cruddur"), ("PGSERVICE", "cruddur")]);
-    let expected = "PGSERVICE: is not read here; put what it means into DATABASE_URL, or unset it";
+    let expected = "PGSERVICE: is not read here; put its setting into DATABASE_URL, or unset it";
     assert!(
         report.checks.iter().any(|(_, status, detail)| (&**status, &**detail) == ("note", expected)),
         "{:?}",

@@ -113,7 +113,7 @@ fn a_full_disk_of_the_server_is_reported_with_its_fix() {
     owner.run("ALTER DATABASE postgres SET default_tablespace = small");
     let (code, text) = output("backend", &url);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("No space left on device") && text.contains("make room on the server's disk"), "{text}");
+    assert!(text.contains("No space left on device") && text.contains("free space on the server's disk"), "{text}");
     assert!(!text.contains("canary"), "{text}");
 }
 

@@ -63,7 +63,7 @@ fn a_full_disk_at_the_start_is_reported_with_its_fix() {
         let (code, text) = output(command, &url);
         assert_ne!(code, Some(0), "{command}: {text}");
         assert!(
-            text.contains("No space left on device") && text.contains("make room on its disk"),
+            text.contains("No space left on device") && text.contains("free space on its disk"),
             "{command}: {text}"
         );
     }
@@ -71,7 +71,7 @@ fn a_full_disk_at_the_start_is_reported_with_its_fix() {
     file.set_len(200 * 1024).unwrap();
     let (code, text) = output("backend", &url);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("cannot open SQLite") && text.contains("make room on its disk"), "{text}");
+    assert!(text.contains("cannot open SQLite") && text.contains("free space on its disk"), "{text}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn make_earlier<C: Migrate>(connection: &mut C) {
 /// Two backends start on a database where the upgrade is blocked until `release` is called.
 fn assert_upgraded(url: &str, cruds: i64, release: impl FnOnce()) {
     let first = Cruddur::starting_backend(&[("DATABASE_URL", url)]);
-    first.wait_for_log("bringing the database to version ");
+    first.wait_for_log("migrating the database to version ");
     let second = Cruddur::starting_backend(&[("DATABASE_URL", url)]);
     second.wait_for_log("waiting for another process that opens the database");
     // By now, every time limit on a request's statement and SQLite's limit on waiting for a lock have passed.
@@ -77,7 +77,7 @@ fn assert_upgraded(url: &str, cruds: i64, release: impl FnOnce()) {
         let errors = first.stderr();
         let seconds = errors
             .lines()
-            .filter(|line| line.contains("bringing the database"))
+            .filter(|line| line.contains("migrating the database"))
             .filter_map(|line| line.rsplit_once(" s since the start")?.0.rsplit_once('(')?.1.parse::<u64>().ok());
         seconds.max().filter(|seconds| *seconds >= 8)
     });

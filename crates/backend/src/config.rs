@@ -2,7 +2,7 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `CRUDDUR_BACKEND_LISTEN` | the address to listen on; port 0 takes a free one | `127.0.0.1:4567` |
+//! | `CRUDDUR_BACKEND_LISTEN` | the address to listen on; port 0 picks a free port | `127.0.0.1:4567` |
 //! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
 //! | `CRUDDUR_DATABASE_CONNECTIONS` | connections to PostgreSQL at the same time, from 2 to 1,000 | 12 |
 //! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
@@ -47,7 +47,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The database of users and cruds.
     pub database: Database,
-    /// Origins whose pages may call the API, besides the one that serves it.
+    /// Origins whose pages may call the API, in addition to the one that serves it.
     pub origins: Vec<Origin>,
     /// The hosts that the listener serves.
     pub hosts: AllowedHosts,
@@ -98,9 +98,9 @@ impl Config {
     }
 }
 
-/// The faults to inject. In production, any is a fault of the configuration.
+/// The faults to inject. In production, injecting any is a configuration error.
 pub fn faults(settings: &mut Settings) -> Faults {
-    const EXPECTED: &str = "some of slow-query:200ms, n-plus-one and error:5%, with commas between";
+    const EXPECTED: &str = "a comma-separated list of slow-query:200ms, n-plus-one and error:5%";
     let faults = settings.parse("CRUDDUR_FAULTS", EXPECTED).unwrap_or(Faults::NONE);
     if is_production(settings) && faults != Faults::NONE {
         settings.fault("CRUDDUR_FAULTS", "makes requests fail, and CRUDDUR_ENV is production; unset one of them");

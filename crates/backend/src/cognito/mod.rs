@@ -45,7 +45,7 @@ impl Tokens {
 /// Requests the keys of an issuer, and returns how many of them can be used here. Blocks.
 ///
 /// # Errors
-/// [`NoKeys`] says why there are none.
+/// [`NoKeys`] gives the reason why there are none.
 pub fn reach(issuer: &Issuer) -> Result<usize, NoKeys> {
     jwks::fetch(&jwks::agent(), &issuer.keys()).map(|keys| keys.len())
 }

@@ -79,7 +79,7 @@ impl Embedded {
     }
 
     /// The path of a file that SQLite keeps next to the database, by the end of its name.
-    pub(crate) fn beside(&self, end: &str) -> PathBuf {
+    pub(crate) fn sibling(&self, end: &str) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
         name.push(end);
         name.into()

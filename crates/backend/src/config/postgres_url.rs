@@ -55,8 +55,8 @@ const WITHOUT_EFFECT: [&str; 14] = [
     "tcp_user_timeout",
 ];
 
-/// Variables of libpq that sqlx does not read, and that would choose another server, or how it is trusted. Those about time-outs and
-/// encodings are as much without effect as their parameters.
+/// libpq's variables that sqlx does not read, although they would choose another server or how it is verified. Variables about time-outs and
+/// encodings are not listed: like the parameters of their names, they have no effect here.
 const UNREAD: [&str; 19] = [
     "PGCHANNELBINDING",
     "PGDATESTYLE",
@@ -105,7 +105,7 @@ impl Defaults {
         }
         for variable in UNREAD {
             if settings.text(variable).is_some() {
-                settings.warn(variable, "is not read here; put what it means into DATABASE_URL, or unset it");
+                settings.warn(variable, "is not read here; put its setting into DATABASE_URL, or unset it");
             }
         }
         if let Some(value) = settings.text("PGTARGETSESSIONATTRS")

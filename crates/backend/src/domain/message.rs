@@ -1,4 +1,4 @@
-//! Texts that people write, and how long they live.
+//! Texts that users write, and how long their cruds live.
 
 use std::str::FromStr;
 

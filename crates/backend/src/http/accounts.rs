@@ -123,8 +123,8 @@ pub(super) async fn not_here() -> Problem {
     Problem::not_found("accounts are the issuer's: sign up, in and out there, and send its token")
 }
 
-/// A right password shows that the caller owns the login, and resets the count against it. The address's own count stays: otherwise the owner of one account
-/// could guess at others for ever.
+/// A correct password shows that the caller owns the login, and resets the login's count. The address's count stays: otherwise the owner of one account could
+/// guess the passwords of others without limit.
 async fn authenticate(
     state: &State,
     login: &Login,
@@ -141,7 +141,7 @@ async fn authenticate(
     Ok(account)
 }
 
-/// Gives an attempt within its bounds a place in the line for a hasher. An attempt that a bound or the line refuses does not count.
+/// Reserves a place in the line for a hasher, if the attempt is within its bounds. A refused attempt does not count.
 async fn admit(state: &State, bounds: &[Bound<'_>], address: &str, now: DateTime<Utc>) -> Result<Place, Problem> {
     refuse(state.store.refused_until(bounds, now).await?, now)?;
     let place = Place::take(address).ok_or_else(crowded)?;

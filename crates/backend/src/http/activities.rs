@@ -33,7 +33,7 @@ pub(super) async fn home(
     _visitor: Visitor,
 ) -> HandlerResult {
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
-    // The lesson's hand-made span: its name is the lesson's too, though the data is no longer mock.
+    // The lesson's manual span. It keeps the lesson's name, although the data is no longer mock data.
     let span = tracing::info_span!("home-activities-mock-data");
     let answer = async {
         let answer = feed.home(&state.store, page).await?;
@@ -41,7 +41,7 @@ pub(super) async fn home(
             span.set("app.now", &answer.now);
             span.set("app.result_length", answer.length);
         });
-        // A request that shared another's query finds its SQL by the link.
+        // If this request shared another request's query, the link leads to the span of its SQL.
         if let Some(span) = answer.span.as_ref().filter(|span| Span::current().context().as_ref() != Some(span)) {
             Span::current().link(span);
         }
@@ -99,7 +99,7 @@ pub(super) async fn profile(
     _visitor: Visitor,
 ) -> HandlerResult {
     if handle.trim().is_empty() {
-        return profile_of_nobody().await;
+        return profile_without_handle().await;
     }
     let page = page(query.limit.as_deref(), query.cursor.as_deref())?;
     let (profile, activities) = state.store.profile(&handle, now(), page).await?.ok_or_else(no_such_user)?;
@@ -114,7 +114,7 @@ pub(super) async fn profile(
 }
 
 /// `GET /api/activities/@`
-pub(super) async fn profile_of_nobody() -> HandlerResult {
+pub(super) async fn profile_without_handle() -> HandlerResult {
     Err(Invalid::BlankUserHandle.into())
 }
 

@@ -1,5 +1,5 @@
-//! The end of a server. From the order to stop on, the server is not ready, and every request that it has accepted gets a response before the drain ends. A
-//! request that waits for a silent database then gets 503; its write still runs to its end.
+//! The end of a server. Once it is ordered to stop, the server is not ready, and every accepted request gets a response before the drain ends. A request
+//! that still waits for a silent database then gets 503; its write still runs to its end.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;

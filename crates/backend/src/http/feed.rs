@@ -56,14 +56,14 @@ impl Feed {
         let flight = Rc::clone(lane.boarding.borrow_mut().get_or_insert_default());
         let fly = || async {
             let _turn = lane.turn.lock().await;
-            // Requests that have arrived still join: in the first turn the runtime finds them, in the second they board.
+            // Requests that have already arrived still join: the runtime finds them during the first yield, and they board during the second.
             yield_now().await;
             yield_now().await;
-            // A request that comes from here on needs a newer result.
+            // A request that arrives after this point needs a newer result.
             lane.boarding.borrow_mut().take_if(|boarding| Rc::ptr_eq(boarding, &flight));
             fetch(store, page).await.map(Rc::new).map_err(Arc::new)
         };
-        // In a box, so that requests that only join do not hold a query's future.
+        // Boxed, so that requests that only join do not hold the large future of a query.
         flight.get_or_init(|| Box::pin(fly())).await.clone()
     }
 

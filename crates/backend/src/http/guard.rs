@@ -61,7 +61,7 @@ pub(super) fn is_read(method: &Method) -> bool {
 }
 
 /// Whether a request came from a page of this site or of a configured origin, or from no browser. A browser sends `Sec-Fetch-Site` over HTTPS and to this
-/// machine, and `Origin` with every write; `same-site` includes pages of other ports. A client that sends neither holds its cookie knowingly.
+/// machine, and `Origin` with every write; `same-site` includes pages of other ports. A client that sends neither is not a browser: it sends its cookie deliberately.
 pub(super) fn is_ours(request: &HttpRequest, configured: &[Origin]) -> bool {
     let headers = request.headers();
     let mut origins = headers.get_all(ORIGIN);

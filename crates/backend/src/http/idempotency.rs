@@ -50,9 +50,7 @@ impl IntoParams for Idempotency {
             .name("idempotency-key")
             .parameter_in(ParameterIn::Header)
             .required(Required::False)
-            .description(Some(
-                "For a day, a request with the same key and body is done once and gets the same response",
-            ))
+            .description(Some("For a day, requests with the same key and body act once and get the same response"))
             .schema(Some(
                 Object::builder().schema_type(utoipa::openapi::schema::Type::String).pattern(Some("^[!-~]{1,255}$")),
             ));

@@ -29,7 +29,7 @@ pub(super) struct ActivityJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     reply_to_activity_uuid: Option<Uuid>,
-    /// In lists that have them, the newest, newest first; otherwise empty
+    /// The newest replies, newest first, in lists that include replies; otherwise empty
     #[schema(no_recursion)]
     replies: Vec<ActivityJson>,
     /// Only in notifications

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::state::State;
 use crate::faults::Faults;
 
-/// What happens to a request before CORS: a host that is not served here gets no response that a page could read.
+/// Runs before CORS: refuses a host that is not served here, without headers that would let a page read the response.
 pub(super) fn enter<S, B>(
     request: ServiceRequest,
     service: &S,
@@ -36,8 +36,8 @@ where
     Either::Right(service.call(request).map_ok(refusal))
 }
 
-/// What happens to a request between CORS and its handler: it is refused, it fails if `CRUDDUR_FAULTS` says so, or it gets a response before the server ends.
-/// One middleware, because such a one boxes all that is within it.
+/// Runs between CORS and the handler: refuses invalid requests, makes some fail if `CRUDDUR_FAULTS` is set, and bounds the wait for a response during a drain.
+/// It is one middleware, because each middleware boxes everything inside it.
 pub(super) async fn admit(mut request: ServiceRequest, next: Next<BoxBody>) -> Result<ServiceResponse, Error> {
     let Some(state) = request.app_data::<web::Data<State>>().cloned() else { return next.call(request).await };
     let refusal = guard::encoding(&request).and_then(|()| fail_as_configured(&request, state.faults));

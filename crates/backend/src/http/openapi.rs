@@ -34,7 +34,7 @@ struct Document;
 /// The scheme of a session's cookie.
 const SESSION: &str = "session";
 
-/// The document as JSON. If an issuer has the accounts, it leaves out the parts for our own accounts alone.
+/// The document as JSON. If an issuer has the accounts, parts that apply only to our own accounts are omitted.
 pub(super) fn document(credentials: &Credentials) -> String {
     let mut document = Document::openapi();
     for endpoint in endpoints(credentials) {
@@ -50,7 +50,7 @@ pub(super) fn document(credentials: &Credentials) -> String {
     any_of(components, "NewMessage", [&["user_receiver_handle"], &["handle"], &["message_group_uuid"]]);
     any_of(components, "SignIn", [&["token"][..], &["login", "password"]]);
     for path in document.paths.paths.values_mut() {
-        tell_apart(path);
+        separate_ids(path);
         operations(path).for_each(complete);
         if credentials.are_issued() {
             operations(path).for_each(without_session);
@@ -59,7 +59,7 @@ pub(super) fn document(credentials: &Credentials) -> String {
     document.to_json().unwrap_or_default()
 }
 
-/// Removes the session from the ways in which a caller may be identified.
+/// Removes the session from the credentials that an operation accepts.
 fn without_session(operation: &mut Operation) {
     let by_session = SecurityRequirement::new::<_, _, &str>(SESSION, []);
     operation.security.iter_mut().for_each(|ways| ways.retain(|way| *way != by_session));
@@ -70,8 +70,8 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut path.get, &mut path.post, &mut path.put, &mut path.delete].into_iter().flatten()
 }
 
-/// Gives each operation its own id, because one handler may be two operations.
-fn tell_apart(path: &mut PathItem) {
+/// Gives each operation a separate id, because one handler may serve two operations.
+fn separate_ids(path: &mut PathItem) {
     if let (Some(post), Some(_)) = (&mut path.post, &path.put) {
         post.operation_id.iter_mut().for_each(|id| id.push_str("_by_post"));
     }
@@ -111,7 +111,7 @@ fn header(description: &str) -> RefOr<Header> {
     header.into()
 }
 
-/// Adds to a body that the fields of one of these sets must be there, and not null.
+/// Requires a body to have the fields of at least one of these sets, not null.
 fn any_of<const N: usize>(components: &mut Components, name: &str, sets: [&[&str]; N]) {
     let Some(body) = components.schemas.remove(name) else { return };
     let sets = sets.into_iter().fold(AnyOf::builder(), |sets, fields| {

@@ -1,4 +1,4 @@
-//! The handlers about the service itself: whether it is healthy and ready, and what became of its spans.
+//! The handlers about the service itself: whether it is healthy and ready, and the outcome of its spans.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};

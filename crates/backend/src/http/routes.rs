@@ -1,4 +1,4 @@
-//! The routes of the API: one table, which the router and the OpenAPI document read. An operation's path, methods and description stand with its handler.
+//! The routes of the API: one table, which the router and the OpenAPI document read. An operation's path, methods and description are declared at its handler.
 
 use std::future::ready;
 
@@ -72,7 +72,7 @@ const OWN_ACCOUNTS: &[Endpoint] = endpoints![accounts::sign_up, accounts::sign_i
 
 /// For requests whose path parameter is empty: each responds with the parameter's code.
 const EMPTY_PARAMETERS: [(&str, Method, Handler); 2] = [
-    ("/api/activities/@", Method::GET, || web::to(activities::profile_of_nobody)),
+    ("/api/activities/@", Method::GET, || web::to(activities::profile_without_handle)),
     ("/api/activities//reply", Method::POST, || web::to(activities::reply_to_nothing)),
 ];
 
@@ -85,7 +85,7 @@ pub(super) fn endpoints(credentials: &Credentials) -> impl Iterator<Item = &'sta
 /// What the router serves, in the order in which it tries the paths.
 pub(super) struct Routes {
     paths: Vec<(String, Vec<(Method, Handler)>)>,
-    /// The paths of accounts of our own, if an issuer has the accounts.
+    /// The paths for our own accounts, which do not exist if an issuer has the accounts.
     elsewhere: Vec<String>,
 }
 

@@ -40,10 +40,10 @@ pub enum ServerError {
 }
 
 impl Server {
-    /// Listens on the configured address. Port 0 takes a free one, which [`Server::addr`] returns.
+    /// Listens on the configured address. Port 0 picks a free port, which [`Server::addr`] returns.
     ///
     /// # Errors
-    /// The address is taken.
+    /// The address is already in use.
     pub fn bind(config: Config, store: Store) -> Result<Self, ServerError> {
         let listen = |error| ServerError::Listen(config.listen, error);
         let listener = TcpListener::bind(config.listen).map_err(listen)?;
@@ -51,7 +51,7 @@ impl Server {
         Ok(Self { listener, addr, store, config, bounds: Bounds::default() })
     }
 
-    /// Changes what clients may use, so that a test need not wait as long as a client may.
+    /// Changes the limits on clients, so that a test need not wait for the real deadlines.
     #[doc(hidden)]
     #[must_use]
     pub fn with_bounds(self, change: impl FnOnce(&mut Bounds)) -> Self {

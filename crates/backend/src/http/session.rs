@@ -99,14 +99,14 @@ pub(super) fn token(request: &HttpRequest) -> Result<Option<Token>, Problem> {
     Ok(Some(Token::given(cookie.value())))
 }
 
-/// Another scheme is meant for a proxy in front of this server.
+/// The token of an `Authorization: Bearer` header. Any other scheme is meant for a proxy in front of this server.
 fn bearer(request: &HttpRequest) -> Option<Token> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (_, token) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
     Some(Token::given(token.trim()))
 }
 
-/// The caller, or why it cannot be identified: then it is a visitor like any other. The outer error ends the request.
+/// The caller, or why it cannot be identified; such a caller is treated as not signed in. The outer error ends the request.
 async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Problem> {
     let Some(state) = request.app_data::<Data<State>>() else { return Ok(Err(Problem::unauthorized())) };
     match &state.credentials {
@@ -130,8 +130,8 @@ async fn identify(request: &HttpRequest) -> Result<Result<SignedIn, Problem>, Pr
     }
 }
 
-/// The first user, if this request without credentials may act as that user. The original's frontend of week 2 has a mock for a sign-in, and its backend
-/// treated every request as this user's.
+/// The first user, if this request without credentials may act as that user. The original frontend of week 2 has a mock sign-in, and its backend treated
+/// every request as this user's.
 async fn week2(request: &HttpRequest, state: &State) -> Result<Option<SignedIn>, Problem> {
     if state.shape != Shape::Week2 || !state.origins.made(request) {
         return Ok(None);

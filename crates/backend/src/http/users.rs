@@ -24,7 +24,7 @@ pub(super) async fn short(state: Data<State>, handle: Path<String>, _visitor: Vi
     Ok(HttpResponse::Ok().json(json::ShortUser::from(user)))
 }
 
-/// At most five new users whom I have not read
+/// At most five new users to whose cruds I have not reacted or replied
 #[utoipa::path(get, path = "/api/users/suggested", tag = "users", operation_id = "suggested_users",
     responses((status = 200, description = "The newest first", body = Vec<json::ShortUser>)),
     security((), ("session" = []), ("bearer" = [])))]

@@ -47,7 +47,7 @@ const BY_STATE: [(&str, &str); 21] = [
     ("42P05", POOLER),
     ("42P07", "use another database: this one has tables of another program"),
     ("42704", "correct the options in DATABASE_URL, and use PostgreSQL 12 or newer"),
-    ("53100", "make room on the server's disk, then start again"),
+    ("53100", "free space on the server's disk, then start again"),
     ("53200", "give the server more memory, or lower what it may use, then start again"),
     ("53300", CLOSED),
     ("53400", "raise the limit that the server names, then start again"),
@@ -75,9 +75,9 @@ const BY_CODE: [(i64, &str); 9] = [
     (5, "stop the other program that uses the file, then start again"),
     (6, "stop the other program that uses the file, then start again"),
     (8, "make the file and its folder writable, or set CRUDDUR_DATA to another folder"),
-    (10, "make room on its disk and check it, or set CRUDDUR_DATA to a folder on another"),
+    (10, "free space on its disk and check it, or set CRUDDUR_DATA to a folder on another"),
     (11, "restore a copy, or move the file away to start with an empty database"),
-    (13, "make room on its disk, or set CRUDDUR_DATA to a folder on another"),
+    (13, "free space on its disk, or set CRUDDUR_DATA to a folder on another"),
     (14, "make the file and its folder readable and writable, or set CRUDDUR_DATA to another folder"),
     (23, "make the file and its folder readable and writable, or set CRUDDUR_DATA to another folder"),
     (26, "move the file away, or name another by CRUDDUR_DATA or DATABASE_URL"),
@@ -94,7 +94,7 @@ impl Cause {
         Self { what: what.into(), fix: fix.into() }
     }
 
-    /// A database that a newer program has brought to `version`.
+    /// A database that a newer program has migrated to `version`.
     pub(super) fn newer(version: i64) -> Self {
         let what = format!("its tables have version {version}, and this program knows {LATEST}");
         Self::new(what, "use the newer program that made them, or another database")
@@ -121,7 +121,7 @@ impl Cause {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::of(database, error),
             MigrateError::VersionMissing(version) => Self::newer(*version),
             MigrateError::VersionMismatch(version) => {
-                Self::new(format!("its tables were made by another version {version} of them"), OTHER_VERSION)
+                Self::new(format!("its migration {version} differs from this program's"), OTHER_VERSION)
             }
             error => Self::new(error.to_string(), OTHER_VERSION),
         }
@@ -190,7 +190,7 @@ fn reported(server: &Postgres, error: &dyn DatabaseError) -> String {
     let fix = match &*state {
         // The file's name is the same in every language of the server.
         "28000" if message.contains("pg_hba.conf") => {
-            "allow this user, database and address in the server's pg_hba.conf; where its entry is for TLS alone or for no TLS, set \
+            "allow this user, database and address in the server's pg_hba.conf; if its entry is only for TLS, or only without TLS, set \
              sslmode=require or sslmode=disable in DATABASE_URL"
         }
         "28000" if message.contains("client certificate") => {

@@ -13,7 +13,7 @@ pub(super) const OPEN: Duration = Duration::from_secs(10);
 
 /// Waits for a server that is about to accept connections, for as long as `patience`.
 pub(super) async fn connect(options: &PgConnectOptions, patience: Duration) -> Result<PgConnection, sqlx::Error> {
-    const SILENT: &str = "it accepts connections and does not respond";
+    const SILENT: &str = "it accepts connections but does not respond";
     let silent = |_| sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, SILENT));
     let deadline = Instant::now() + patience;
     loop {

@@ -13,8 +13,8 @@ pub enum Error {
     /// The database cannot be used.
     #[error(transparent)]
     Open(#[from] Unusable),
-    /// The tables cannot be brought to this version.
-    #[error("cannot bring the tables to this version: {0}")]
+    /// The tables cannot be migrated to this version.
+    #[error("cannot migrate the tables to this version: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
     /// A statement failed.
     #[error("a statement failed")]
@@ -31,8 +31,8 @@ impl Error {
     /// What failed, without the database's own message.
     pub fn in_short(&self) -> &'static str {
         match self {
-            Self::Folder(_) | Self::Open(..) => "the database does not open",
-            Self::Migrate(_) => "the database cannot be brought to this version",
+            Self::Folder(_) | Self::Open(..) => "the database cannot be opened",
+            Self::Migrate(_) => "the database cannot be migrated to this version",
             Self::Statement(sqlx::Error::PoolTimedOut) => "no connection to the database came free in time",
             Self::Statement(sqlx::Error::Io(_)) => "the connection to the database broke",
             Self::Statement(_) => "a statement failed",

@@ -24,7 +24,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn of(file: &Embedded) -> Self {
-        Self { database: file.path.clone(), log: file.beside("-wal"), opened: Mutex::new(None) }
+        Self { database: file.path.clone(), log: file.sibling("-wal"), opened: Mutex::new(None) }
     }
 
     /// Remembers the files of a connection that has just been opened to write.

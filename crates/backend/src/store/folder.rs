@@ -49,7 +49,7 @@ pub(super) fn exposure(database: &Database) -> Option<String> {
     if !is_open(file.folder(), 0o011) {
         return None;
     }
-    let files = [file.path.clone(), file.beside("-wal"), file.beside("-shm")];
+    let files = [file.path.clone(), file.sibling("-wal"), file.sibling("-shm")];
     let exposed: Vec<String> = file
         .data
         .iter()
@@ -92,7 +92,7 @@ impl fmt::Display for NotWritable {
 pub(super) fn file_fix(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            "make room on its disk, or set CRUDDUR_DATA to a folder on another"
+            "free space on its disk, or set CRUDDUR_DATA to a folder on another"
         }
         ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             "set CRUDDUR_DATA to a folder, or DATABASE_URL to sqlite: and the path of a file"

@@ -60,8 +60,8 @@ pub(super) async fn server(server: &Postgres, connection: &mut PgConnection) -> 
     let (free, wanted) = (facts.free, server.connections.all());
     let note = (free < i64::from(wanted)).then(|| {
         format!(
-            "{free} more connections fit, and a backend may open {wanted}: raise max_connections, or lower \
-             CRUDDUR_DATABASE_CONNECTIONS, unless a running backend has them"
+            "only {free} more connections fit, and a backend may open {wanted}; raise max_connections or lower \
+             CRUDDUR_DATABASE_CONNECTIONS, unless a running backend already has them"
         )
     });
     Ok(Inspection { found: format!("version {}", facts.version), note })
@@ -72,7 +72,7 @@ pub(super) async fn file(database: &config::Database, file: &config::Embedded) -
     let note = folder::exposure(database);
     if std::fs::metadata(&file.path).is_ok_and(|file| file.len() > 0) {
         // Without a log, no other process has the file open, and this one makes no log.
-        let is_at_rest = !file.beside("-wal").exists();
+        let is_at_rest = !file.sibling("-wal").exists();
         let options = SqliteConnectOptions::new().filename(&file.path).read_only(true).immutable(is_at_rest);
         let failed = |error: sqlx::Error| Cause::of(database, &error);
         let mut connection = options.connect().await.map_err(failed)?;
@@ -117,7 +117,7 @@ impl Facts {
 
     fn check_server(&self) -> Result<(), Cause> {
         if self.encoding != "UTF8" {
-            let what = format!("its encoding is {}, and not every text fits into that", self.encoding);
+            let what = format!("its encoding is {}, which cannot store every text", self.encoding);
             return Err(Cause::new(
                 what,
                 "create another by createdb --encoding=UTF8 --template=template0 NAME, and name it in DATABASE_URL",
@@ -136,7 +136,7 @@ impl Facts {
     fn check_access(&self, role: &str) -> Result<String, Cause> {
         let Some(schema) = self.schema.as_deref().map(quoted) else {
             let fix = format!("as the owner: GRANT USAGE, CREATE ON SCHEMA public TO {role}");
-            return Err(Cause::new("the role may use no schema of its search_path", fix));
+            return Err(Cause::new("the role may not use any schema of its search_path", fix));
         };
         match &self.denied {
             None => Ok(schema),

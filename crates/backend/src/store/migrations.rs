@@ -31,7 +31,7 @@ pub(super) fn tables() -> impl Iterator<Item = &'static str> {
     made.chain(["_sqlx_migrations"])
 }
 
-/// Runs the migrations that have not run yet. The caller keeps other starters away.
+/// Runs the migrations that have not run yet. The caller makes other starting processes wait.
 pub(super) async fn run(connection: &mut impl Migrate, progress: &mut Progress) -> Result<(), MigrateError> {
     let applied = applied(connection).await?;
     let migrations = migrations(&applied);
@@ -48,7 +48,7 @@ pub(super) async fn run(connection: &mut impl Migrate, progress: &mut Progress) 
     for (version, description, _) in
         MIGRATIONS.into_iter().filter(|(version, ..)| *version > newest || *version == LATEST)
     {
-        let what = format_args!("bringing the database to version {version} of {LATEST} ({description})");
+        let what = format_args!("migrating the database to version {version} of {LATEST} ({description})");
         progress.during(what, migrator.run_direct(Some(version), connection, false)).await?;
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! The first users, cruds and messages, for an empty database only. The process that inserts the first user inserts the remaining rows in the same transaction.
-//! A second starter that comes at the same time waits and finds them done.
+//! A second process that starts at the same time waits and finds them done.
 
 use std::collections::HashMap;
 
@@ -94,7 +94,7 @@ pub(super) async fn run(
     store.write(fill).instrument(span).await
 }
 
-/// Changes nothing if another starter has filled it.
+/// Changes nothing if another process has filled it.
 async fn fill(
     store: &Store,
     password_hash: &str,

@@ -1,5 +1,5 @@
-//! Everything that must be done to a database before it serves requests: migrations, the index of words, the first users. This work has no time limit, because
-//! it takes longer the larger the database is. It reports its progress. One process at a time does it, and others wait.
+//! Prepares a database before it serves requests: migrations, the index of words, the first users. This work has no time limit, because its duration depends
+//! on the size of the database. It reports its progress. One process at a time does it, and others wait.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::config::Database;
 use crate::domain::Password;
 use crate::faults::Faults;
 
-/// Keeps other starters waiting until it is dropped.
+/// Makes other starting processes wait until it is dropped.
 enum Turn {
     /// A lock file: neither the switch to WAL nor sqlx's migrations wait for one another on SQLite.
     Sqlite(#[expect(dead_code, reason = "closing the file releases its lock")] File),
@@ -29,7 +29,7 @@ enum Turn {
 }
 
 impl Store {
-    /// Opens the database, brings its tables to this version, and fills it with the first users and cruds if it is empty. Announces their password before
+    /// Opens the database, migrates its tables to this version, and fills it with the first users and cruds if it is empty. Announces their password before
     /// keeping them. Must be called on the runtime that outlives the store.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ async fn open_prepared(
     faults: Faults,
     announce: impl FnOnce(&Password) + Send + 'static,
 ) -> Result<Store, Error> {
-    // Other starters wait until this one's connections are open too.
+    // Other starting processes wait until this one's connections are open too.
     let _turn = run(database, announce).await?;
     let engine = open::engine(database, Bounds::Requests).await?;
     if let Some(exposure) = folder::exposure(database) {
@@ -65,7 +65,7 @@ async fn open_prepared(
     Ok(Store::of(engine, faults, Bounds::Requests))
 }
 
-/// Brings a database to this version. Other starters wait until the turn is dropped.
+/// Migrates a database to this version. Other starting processes wait until the turn is dropped.
 async fn run(database: &Database, announce: impl FnOnce(&Password) + Send + 'static) -> Result<Turn, Error> {
     let mut progress = Progress::new();
     let turn = progress.during("waiting for another process that opens the database", take(database)).await?;

@@ -1,5 +1,5 @@
-//! Deletes expired rows that no response shows any more. Nothing depends on when it runs. A transaction deletes a bounded number of rows, however much depends
-//! on one crud, so that no writer waits long for it and no time limit ends it. Reactions go first, then replies, then their parents. A batch that fails is
+//! Deletes expired rows, which no response shows any more, so the time of a sweep does not matter. A transaction deletes a bounded number of rows, however many
+//! depend on one crud, so that no writer waits long for it and no time limit ends it. Reactions go first, then replies, then their parents. A batch that fails is
 //! retried in smaller ones. A row that cannot be deleted is skipped: it stops neither its neighbours nor the other tables.
 
 use std::collections::HashSet;
@@ -124,7 +124,7 @@ impl Store {
                 Err(error) if !sweeper.is_away => {
                     tracing::warn!(
                         error = error as &dyn std::error::Error,
-                        "cannot delete expired rows; will go on trying each minute"
+                        "cannot delete expired rows; retrying every minute"
                     );
                 }
                 _ => {}

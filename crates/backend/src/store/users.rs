@@ -20,7 +20,7 @@ const SUGGEST: Statement = statement(
     "users",
     "SELECT uuid, handle, display_name, bio FROM users ORDER BY created_at DESC, uuid DESC LIMIT $1 + 0",
 );
-/// A user who reacted to another's crud, or replied to it, has read that other user.
+/// The newest users, except one and those to whose cruds that user has reacted or replied.
 const SUGGEST_TO: Statement = statement(
     "SELECT",
     "users",
@@ -46,7 +46,7 @@ impl Store {
         Ok(row.map(user))
     }
 
-    /// The newest users, without `to` and the users whom `to` has read.
+    /// The newest users, except `to` and the users to whose cruds `to` has reacted or replied.
     ///
     /// # Errors
     /// The statement failed.
