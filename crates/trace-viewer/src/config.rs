@@ -2,9 +2,9 @@
 //!
 //! | variable | meaning | default |
 //! |---|---|---|
-//! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 takes a free one | `127.0.0.1:4318` |
-//! | `CRUDDUR_XRAY_LISTEN` | the UDP address of X-Ray datagrams, and the TCP one of sampling rules; port 0 takes a free one | `127.0.0.1:2000` |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose hosts a listener on loopback answers to, as to those that Codespaces and Gitpod give to its port | none |
+//! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 picks a free port | `127.0.0.1:4318` |
+//! | `CRUDDUR_XRAY_LISTEN` | the address of X-Ray datagrams (UDP) and of sampling rules (TCP); port 0 picks a free port | `127.0.0.1:2000` |
+//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose hosts a listener on loopback serves, in addition to the hosts that Codespaces and Gitpod give its port | none |
 //! | `CRUDDUR_VIEWER_MEMORY` | the memory for traces, such as `64MiB` or `1GiB`; at least `16MiB` | `256MiB` |
 //! | `CRUDDUR_XRAY_RULES` | the file of sampling rules | `./xray-rules.json`, if it is there |
 
@@ -43,7 +43,7 @@ pub enum InvalidMemory {
     /// It has another form.
     #[error("it is not a whole number followed by MiB or GiB")]
     Form,
-    /// Less would not hold a trace of usual size and the ones before it.
+    /// Less memory would not hold a trace of usual size together with earlier ones.
     #[error("it is less than 16MiB")]
     TooLittle,
     /// This machine cannot address as much.

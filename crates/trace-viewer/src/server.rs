@@ -32,7 +32,7 @@ const DATAGRAM: usize = 65_535;
 /// The most datagrams that wait to be read. A socket's own buffer holds about ninety.
 const DATAGRAMS: usize = 512;
 
-/// How many free UDP ports may turn out to be taken in TCP.
+/// How many free UDP ports are tried if TCP already uses the same port.
 const TRIES: usize = 16;
 
 /// A bound viewer: it has its ports, and serves once it runs.
@@ -65,10 +65,10 @@ pub enum Error {
 }
 
 impl Server {
-    /// Listens on the configured addresses; port 0 takes a free one. Must be called on a tokio runtime.
+    /// Listens on the configured addresses; port 0 picks a free port. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// An address is taken, or the file of sampling rules is invalid.
+    /// An address is already in use, or the file of sampling rules is invalid.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
         let http = |error| Error::Listen(config.listen, error, "CRUDDUR_VIEWER_LISTEN");
         let sampling = Data::new(Sampling::open(config.rules.clone()).map_err(Error::Rules)?);

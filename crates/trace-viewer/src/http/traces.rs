@@ -14,7 +14,7 @@ use super::state::State;
 use crate::model::{DocumentPart, Kind, Nanos, Source, Span, SpanId, TraceId};
 use crate::store::{SpanKey, Store, Summary};
 
-/// TraceItems in a list.
+/// The most traces in a list.
 const LIST: usize = 200;
 
 /// The newest traces. Some may be evicted before they are written.

@@ -189,7 +189,7 @@ impl DocumentLink {
     }
 }
 
-/// Converts seconds as a float, to the microsecond. Such a number is no more exact than that in this century.
+/// Converts seconds to nanoseconds, rounded to microseconds: for times of this century, a double is no more precise.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

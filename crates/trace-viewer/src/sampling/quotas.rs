@@ -91,7 +91,7 @@ impl SamplingState {
         }
         self.file = file;
         let rules = match &self.file {
-            Some(Ok(bytes)) => Rules::parse(bytes).map_err(|error| format!("{path} is wrong: {error}"))?,
+            Some(Ok(bytes)) => Rules::parse(bytes).map_err(|error| format!("{path} is invalid: {error}"))?,
             _ => Rules::default(),
         };
         for skipped in rules.skipped() {
@@ -192,7 +192,9 @@ mod tests {
         assert_eq!((seen(2), seen(3)), (new.clone(), new.clone()));
         std::fs::write(&path, "{").unwrap();
         assert_eq!(seen(4), new);
-        assert!(Sampling::open(source.clone()).is_err_and(|problem| problem.contains("is wrong: the sampling rules")));
+        assert!(
+            Sampling::open(source.clone()).is_err_and(|problem| problem.contains("is invalid: the sampling rules"))
+        );
         std::fs::remove_file(&path).unwrap();
         assert_eq!(seen(5), (vec!["Default".to_owned()], 5));
         assert!(Sampling::open(RulesSource { is_configured: true, ..source }).is_err());

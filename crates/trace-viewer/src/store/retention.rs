@@ -24,7 +24,7 @@ const OTHERS: u64 = 0;
 /// Why a trace is kept longer than others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// There is no reason.
+    /// No reason applies.
     Common,
     /// It is among the slowest of its route.
     Slow,

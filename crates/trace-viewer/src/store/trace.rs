@@ -7,9 +7,9 @@ use super::retention::{Place, Worth};
 use super::summary::{self, Summary, summarise};
 use crate::model::{Code, Document, Kind, Nanos, Source, Span, SpanId, TraceId, allocated};
 
-/// The entries of a trace in the maps and sets of all traces, which are up to half empty, and in the allocator.
+/// The memory of a trace's entries in the maps and sets of all traces, which are up to half empty, and of the allocator.
 const ENTRIES: usize = 256;
-/// From this many spans on, a trace has an index, and its summary is kept.
+/// A trace with at least this many spans has an index, and its summary is kept.
 const LARGE: usize = 32;
 
 /// Identifies a span within a trace: a span with the same key replaces it.
