@@ -39,7 +39,7 @@ pub(crate) struct Daemon {
 /// Prints the variable that sends here, then each document, until a signal.
 ///
 /// # Errors
-/// The address cannot be listened on, the rules are invalid, or standard output is closed.
+/// It cannot listen on the address, the rules are invalid, or standard output is closed.
 pub(crate) async fn run(options: Daemon) -> Result<()> {
     let rules = options.rules.as_deref().map_or_else(
         || Ok(Rules::default()),
@@ -50,7 +50,7 @@ pub(crate) async fn run(options: Daemon) -> Result<()> {
     )?;
     let Listen(address) = options.listen;
     let stop = stop_signal()?;
-    let cannot = || format!("cannot listen on {address}; give another --listen");
+    let cannot = || format!("cannot listen on {address}; give another address with --listen");
     let listener = TcpListener::bind(address).await.with_context(cannot)?;
     let address = listener.local_addr()?;
     let socket = UdpSocket::bind(address).await.with_context(cannot)?;

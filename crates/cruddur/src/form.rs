@@ -53,6 +53,13 @@ impl Paint {
     }
 }
 
+/// A count and what is counted: `1 request`, `2 requests`.
+pub(crate) fn counted(count: impl fmt::Display, noun: &str) -> String {
+    let count = count.to_string();
+    let ending = if count == "1" { "" } else { "s" };
+    format!("{count} {noun}{ending}")
+}
+
 /// Writes a line, with control characters escaped except the line's end, so that the author of the text cannot control the terminal.
 pub(crate) fn line(out: &mut impl Write, text: fmt::Arguments<'_>) -> io::Result<()> {
     let escaped = text.to_string().chars().fold(String::new(), |mut line, c| {

@@ -39,12 +39,13 @@ pub(crate) struct Honeycomb {
 /// Prints the variables that send here, then each span, until a signal.
 ///
 /// # Errors
-/// The address cannot be listened on, or standard output is closed.
+/// It cannot listen on the address, or standard output is closed.
 pub(crate) async fn run(options: Honeycomb) -> Result<()> {
     let Listen(address) = options.listen;
     let stop = stop_signal()?;
     let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| format!("cannot listen on {address}; give another --listen"))?;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {address}; give another address with --listen"))?;
     let address = listener.local_addr()?;
     writeln!(stdout(), "export HONEYCOMB_API_KEY={} HONEYCOMB_API_ENDPOINT=http://{address}", options.key)?;
     stand_in::serve(listener, stop, move |head, body| respond(head, body, &options.key)).await;

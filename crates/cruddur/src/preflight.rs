@@ -64,7 +64,7 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
     if let Some((variable, page)) = ports.first().filter(|(variable, page)| is_running(variable, *page)) {
         let address = page.address();
         let fix =
-            "use it, or stop it first, or set the four CRUDDUR_*_LISTEN to start another (port 0 takes a free one)";
+            "use it, or stop it first, or set the four CRUDDUR_*_LISTEN to start another (port 0 picks a free one)";
         return settings.fault(*variable, format!("Cruddur is already running at http://{address}; {fix}"));
     }
     let deadline = Instant::now() + PATIENCE;
@@ -85,7 +85,7 @@ fn check_ports(settings: &mut Settings, ports: &[(&str, Port)]) {
                 }
                 Err(error) => {
                     let fix = match error.kind() {
-                        ErrorKind::AddrInUse => "stop what listens there, or set another port (0 takes a free one)",
+                        ErrorKind::AddrInUse => "stop what listens there, or set another port (0 picks a free one)",
                         ErrorKind::PermissionDenied => "set a port from 1024",
                         _ => "set one of this machine's addresses",
                     };

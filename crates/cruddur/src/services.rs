@@ -63,10 +63,10 @@ async fn serve_backend(config: backend::Config, lifetime: Lifetime, stop: impl F
         drop(writeln!(stderr(), "backend: {}", store.bounds()));
     }
     if config.faults != Faults::NONE {
-        drop(writeln!(stderr(), "backend: faults are on, by CRUDDUR_FAULTS: {}", config.faults));
+        drop(writeln!(stderr(), "backend: faults are on (CRUDDUR_FAULTS): {}", config.faults));
     }
     if let Some(notice) = config.week2_notice() {
-        drop(writeln!(stderr(), "backend: week 2 mode is on, by CRUDDUR_API: {notice}"));
+        drop(writeln!(stderr(), "backend: week 2 mode is on (CRUDDUR_API): {notice}"));
     }
     let server = backend::Server::bind(config, store)?;
     let mut ready = Ready::new("backend").at("http", format_args!("http://{}", server.addr()));

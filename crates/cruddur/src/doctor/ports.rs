@@ -17,7 +17,7 @@ impl Report {
                 }
                 Err(error) => {
                     let problem = format!(
-                        "cannot listen on {address}: {error}; stop what listens there, or set another port (0 takes a free one)"
+                        "cannot listen on {address}: {error}; stop what listens there, or set another port (0 picks a free one)"
                     );
                     self.add(*variable, Status::Wrong, problem);
                 }

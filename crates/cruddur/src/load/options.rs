@@ -50,10 +50,10 @@ pub(crate) struct Load {
     /// Accounts to sign up for visitors who write, each named load_ and six random characters; 0 only reads; at most 50
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = bounded(0, 50))]
     pub(crate) users: u32,
-    /// The same seed lets visitors choose the same visits [default: random, and printed]
+    /// With the same seed, visitors make the same choices [default: random, and printed]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64))]
     pub(crate) seed: Option<u64>,
-    /// Load a machine other than this one; only if you may
+    /// Allow a target on another machine; use it only with permission
     #[arg(long)]
     pub(crate) allow_remote: bool,
     #[command(flatten)]

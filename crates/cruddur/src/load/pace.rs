@@ -48,13 +48,13 @@ impl Turns {
     }
 }
 
-/// Who sets the pace.
+/// What sets the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Loop {
-    /// The server: this many visitors wait for it.
+    /// The server's responses, for which this many visitors wait.
     Closed { concurrency: u32 },
-    /// The clock: this many requests a second.
+    /// The clock, at this many requests a second.
     Open {
         rate: u32,
         #[serde(flatten)]
@@ -109,7 +109,7 @@ pub(super) async fn open(
         match idle.pop() {
             Some(visitor) => {
                 if oneshot::Sender::send(visitor, due).is_err() {
-                    // That visitor has gone, and another may replace it.
+                    // That visitor has ended; a new one may replace it.
                     visitors -= 1;
                     continue;
                 }

@@ -2,7 +2,7 @@
 
 use super::pace::{IN_FLIGHT, Loop};
 use super::summary::{Measured, Slowest, Summary};
-use crate::form::Paint;
+use crate::form::{Paint, counted};
 
 /// The width of the route column: that of the longest template.
 const ROUTE: usize = 44;
@@ -40,30 +40,31 @@ impl Summary {
             Loop::Closed { concurrency } => format!("closed loop of {concurrency}"),
             Loop::Open { rate, .. } => format!("open loop of {rate} a second"),
         };
-        let (url, users, seed, requests) = (&self.url, self.users, self.seed, self.total.requests);
-        format!("{url}, {pace}, users {users}, seed {seed}: {requests} requests in {:.1} s", self.seconds)
+        let (url, users, seed) = (&self.url, self.users, self.seed);
+        let requests = counted(self.total.requests, "request");
+        format!("{url}, {pace}, users {users}, seed {seed}: {requests} in {:.1} s", self.seconds)
     }
 
     /// Notes that a reader needs to interpret the numbers.
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.interrupted {
-            notes.push("interrupted before its time".to_owned());
+            notes.push("interrupted before the end".to_owned());
         }
         if self.abandoned > 0 {
-            notes.push(format!("{} requests in flight were abandoned and not counted", self.abandoned));
+            notes.push(format!("abandoned and not counted: {} in flight", counted(self.abandoned, "request")));
         }
         if let Loop::Open { sent, .. } = self.pace {
             if sent.unsent > 0 {
                 notes.push(format!(
-                    "{} requests were due but not sent: all {IN_FLIGHT} visitors were busy",
-                    sent.unsent
+                    "due but not sent: {}; all {IN_FLIGHT} visitors were busy",
+                    counted(sent.unsent, "request")
                 ));
             }
             if sent.late > 0 {
                 notes.push(format!(
-                    "{} requests were sent more than 10 ms late; their latencies include the delay",
-                    sent.late
+                    "sent more than 10 ms late: {}; latencies include the delay",
+                    counted(sent.late, "request")
                 ));
             }
         }
@@ -127,7 +128,7 @@ mod tests {
         let (plain, ansi) = (summary.text(Paint::Plain), summary.text(Paint::Ansi));
         assert!(ansi.contains("\x1b[31mclosed: 1\x1b[0m"), "{ansi}");
         assert_eq!(ansi.replace("\x1b[31m", "").replace("\x1b[2m", "").replace("\x1b[0m", ""), plain);
-        assert!(plain.contains("3 requests were due but not sent: all 256 visitors were busy"), "{plain}");
-        assert!(plain.contains("2 requests were sent more than 10 ms late"), "{plain}");
+        assert!(plain.contains("due but not sent: 3 requests; all 256 visitors were busy"), "{plain}");
+        assert!(plain.contains("sent more than 10 ms late: 2 requests; latencies include the delay"), "{plain}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::visitor::Run;
-use crate::form::Paint;
+use crate::form::{Paint, counted};
 
 /// Clears the line and returns to its start.
 const CLEAR: &str = "\r\x1b[2K";
@@ -61,13 +61,14 @@ fn line(run: &Run, elapsed: Duration, time: Duration, paint: Paint) -> String {
     };
     let errors = match errors {
         0 => "no errors".to_owned(),
-        errors => paint.red(&format!("{errors} errors")),
+        errors => paint.red(&counted(errors, "error")),
     };
     let ms = |latency: Duration| latency.as_secs_f64() * 1000.0;
     format!(
-        "{} of {} s: {count} requests, p50 {:.1} ms, p99 {:.1} ms, {errors}, {} in flight",
+        "{} of {} s: {}, p50 {:.1} ms, p99 {:.1} ms, {errors}, {} in flight",
         elapsed.as_secs(),
         time.as_secs_f64(),
+        counted(count, "request"),
         ms(p50),
         ms(p99),
         run.in_flight.load(Relaxed),
@@ -91,6 +92,6 @@ mod tests {
         let sample = Sample { route: Route::Home, took, outcome: Ok(StatusCode::BAD_GATEWAY), trace: None };
         run.record().add(sample);
         run.in_flight.fetch_add(3, Relaxed);
-        assert_eq!(line_now(), "5 of 30 s: 1 requests, p50 12.0 ms, p99 12.0 ms, 1 errors, 3 in flight");
+        assert_eq!(line_now(), "5 of 30 s: 1 request, p50 12.0 ms, p99 12.0 ms, 1 error, 3 in flight");
     }
 }
