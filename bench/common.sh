@@ -2,14 +2,14 @@
 
 # Keeps idle cores from sleeping until the bench ends, for benches whose server and load have a core each.
 #
-# The load's core sleeps whenever the load is faster than the server, and the server pays for waking it: in a virtual machine, more than a span
-# costs, and a different amount every minute. A bare service, which the load cannot outrun, does not pay, so that the ratio would measure the
-# machine. The kernel keeps its cores in their lightest idle state while a process holds /dev/cpu_dma_latency at 0 microseconds, which only
-# root may do. CORES_MAY_SLEEP=1 leaves the machine as it is.
+# The load's core sleeps whenever the load is faster than the server, and the server pays for waking it: in a virtual machine, this costs more than a
+# span, and varies from minute to minute. A bare service is faster than the load and does not pay for that, so the ratio would measure the machine.
+# The kernel keeps its cores in their lightest idle state while a process holds /dev/cpu_dma_latency at 0 microseconds, which only root may do.
+# CORES_MAY_SLEEP=1 leaves the machine as it is.
 keep_cores_awake() {
   local driver=/sys/devices/system/cpu/cpuidle/current_driver
   if [[ -n ${CORES_MAY_SLEEP:-} ]]; then
-    echo "cores may sleep, by CORES_MAY_SLEEP: the time to wake one counts as the server's"
+    echo "cores may sleep (CORES_MAY_SLEEP): the time to wake one counts as the server's"
   elif [[ ! -r $driver || $(<$driver) == none ]]; then
     echo "cores may sleep, since this kernel has no cpuidle driver: the time to wake one counts as the server's"
   elif [[ ! -c /dev/cpu_dma_latency ]]; then

@@ -23,7 +23,7 @@ provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 trace.set_tracer_provider(provider)
 tracer = trace.get_tracer("home.activities")
 
-# The lessons keep the default sampler, which requests rules from the daemon. Here no daemon has any.
+# The lessons keep the default sampler, which requests rules from the daemon. Here the daemon is a sink and has no rules.
 xray_recorder.configure(
     service="backend-flask",
     dynamic_naming=os.environ.get("AWS_XRAY_URL", "*127.0.0.1*"),
