@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_survive_their_text() {
+    fn faults_are_read_back_as_written() {
         for text in ["", "slow-query:200ms", "n-plus-one", "error:5%", "slow-query:1ms,n-plus-one,error:100%"] {
             assert_eq!(text.parse::<Faults>().unwrap().to_string(), text);
         }

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_ready_line_survives_its_text() {
+    fn a_ready_line_is_read_back_as_written() {
         let ready = Ready::new("trace-viewer").at("http", "http://127.0.0.1:4318").at("xray", "127.0.0.1:2000");
         assert_eq!(ready.to_string().parse::<Ready>().unwrap(), ready);
         assert_eq!(ready.address("xray"), Some("127.0.0.1:2000"));

@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_cursor_survives_its_text(micros in 0i64..253_402_300_800_000_000, uuid in any::<u128>()) {
+        fn a_cursor_is_read_back_as_written(micros in 0i64..253_402_300_800_000_000, uuid in any::<u128>()) {
             let cursor = Cursor {
                 created_at: DateTime::from_timestamp_micros(micros).unwrap(), uuid: Uuid::from_u128(uuid),
             };

@@ -130,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_text_is_found_by_the_same_term(text in ".{0,300}") {
+        fn a_text_is_found_by_itself_as_a_term(text in ".{0,300}") {
             // In the form that is kept: a message's text.
             let kept = words(&printable(&text));
             if let Ok(term) = Term::parse(&text) {

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_ours_from_our_page_a_configured_origin_or_no_browser() {
+    fn a_write_may_come_from_our_page_a_configured_origin_or_no_browser() {
         let configured = ["http://app.example:8000".parse().unwrap()];
         let (own, app, port) = (
             ("origin", "http://localhost:3000"),

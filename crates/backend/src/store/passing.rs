@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_passes_by_its_class_or_by_itself() {
+    fn a_failure_is_temporary_by_its_code_or_by_the_class_of_its_code() {
         let passes = |code: &str| POSTGRESQL.iter().any(|passing| code.starts_with(passing));
         for code in [
             "08006", "25006", "28P01", "28000", "3D000", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01",

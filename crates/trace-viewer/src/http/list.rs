@@ -159,7 +159,7 @@ pub(super) mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn parts_of_any_items_are_the_list(
+        fn the_parts_of_any_list_join_to_the_list(
             texts in proptest::collection::vec(proptest::option::of(("[\u{0}\"é]", 0..2 * PART)), 0..6)
         ) {
             let texts: Vec<Option<String>> =

@@ -108,7 +108,7 @@ proptest! {
     }
 
     #[test]
-    fn any_tree_of_subsegments_is_as_many_spans(counts in proptest::collection::vec(0_usize..4, 0..5)) {
+    fn every_subsegment_of_any_tree_becomes_a_span(counts in proptest::collection::vec(0_usize..4, 0..5)) {
         // Each number is how many subsegments the last one of the level above has.
         let mut ids = 0;
         let mut leaf = || {
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn any_time_is_a_time(seconds in proptest::num::f64::ANY) {
+    fn any_number_of_seconds_is_a_valid_time(seconds in proptest::num::f64::ANY) {
         let _ = nanos(seconds);
     }
 }
