@@ -1,27 +1,15 @@
 //! The proxy's settings, from the environment and the command line. Reads the routes file and the certificate's files, and
 //! opens nothing else.
-//!
-//! | variable | meaning | default |
-//! |---|---|---|
-//! | `CRUDDUR_PROXY_LISTEN` | the address to listen on; port 0 picks a free port | `127.0.0.1:3000` |
-//! | `CRUDDUR_PROXY_CERTIFICATE`, `CRUDDUR_PROXY_KEY` | PEM files of a certificate and its private key: only TLS is accepted | none: HTTP |
-//! | `CRUDDUR_PROXY_CONNECTIONS` | concurrent connections, at most 100,000 | 10000 |
-//! | `CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT` | concurrent connections of one untrusted client | a tenth of all |
-//! | `CRUDDUR_UPSTREAM` | the backend, which gets `/api/*` | `http://127.0.0.1:4567` |
-//! | `CRUDDUR_PROXY_CONFIG` | the routes file | none: the built-in routes |
-//! | `TRACE_TRUST` | whose trace is continued: `never`, `link`, `always`, or networks such as `10.0.0.0/8,::1`; other requests start a new trace, linked to theirs except with `never` | callers on this machine |
-//! | `TRACE_BAGGAGE_KEYS` | the keys of baggage that are kept, such as `tenant,locale`; all are kept if `TRACE_TRUST` is `always` | none |
-//! | `CRUDDUR_VIEWER` | the trace viewer, which gets `/traces/`, read-only | none: `/traces/` is not found |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may read the proxy's own errors; if the proxy listens on loopback, `/traces/` is available to their hosts, and to the hosts that Codespaces and Gitpod give the port | none |
+//! `docs/src/configuration.md` describes each variable; a test in `cruddur` compares that page with the code.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use settings::Settings;
 use settings::allowed_hosts::AllowedHosts;
 use settings::origin::Origin;
-use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
 use crate::forward::upstream::address::Upstream;
@@ -66,21 +54,24 @@ pub struct CommandLine {
 impl Config {
     /// Reads `settings` and the routes file; records the faults in `settings`.
     pub fn read(settings: &mut Settings, command_line: CommandLine) -> Self {
-        let listen = settings.parse::<Listen>("CRUDDUR_PROXY_LISTEN", "an address such as 127.0.0.1:3000");
-        let upstream = settings.parse("CRUDDUR_UPSTREAM", "an address such as http://127.0.0.1:4567, without a path");
+        let listen = settings.listen("CRUDDUR_PROXY_LISTEN", 3000);
+        let expected = "an address such as http://127.0.0.1:4567, without a path";
+        let upstream = settings.parse_or("CRUDDUR_UPSTREAM", Upstream::backend(), expected);
         let viewer = settings.parse("CRUDDUR_VIEWER", "an address such as http://127.0.0.1:4318, without a path");
         let trust = settings.parse("TRACE_TRUST", "never, link, always, or networks such as 10.0.0.0/8,::1");
         let keys: Option<BaggageKeys> = settings.parse("TRACE_BAGGAGE_KEYS", "keys such as tenant,locale");
         let file = settings.text("CRUDDUR_PROXY_CONFIG").map(PathBuf::from);
-        let upstream = upstream.unwrap_or_else(Upstream::backend);
         let source = Source { file: command_line.config.or(file), variables: Variables { upstream, viewer } };
-        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 3000)), |listen| listen.0);
         Self {
             hosts: AllowedHosts::read(settings, listen),
             origins: Origin::read_all(settings),
             listen,
             certificate: Certificate::read(settings),
-            connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS", "a number from 1 to 100000").unwrap_or_default(),
+            connections: settings.parse_or(
+                "CRUDDUR_PROXY_CONNECTIONS",
+                Connections::default(),
+                "a number from 1 to 100000",
+            ),
             client_connections: settings.parse("CRUDDUR_PROXY_CONNECTIONS_PER_CLIENT", "a number from 1 to 100000"),
             trust: command_line.trust.or(trust).unwrap_or_default().with_baggage(keys.unwrap_or_default().0),
             options: Options::read(settings),

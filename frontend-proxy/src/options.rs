@@ -1,10 +1,5 @@
 //! The settings of the relay for the page's spans, and of the access log. Opens nothing.
-//!
-//! | variable | meaning | default |
-//! |---|---|---|
-//! | `CRUDDUR_RELAY_SERVICES` | the `service.name`s, separated by commas, whose spans `/v1/traces` accepts; `none`: there is no such path | `cruddur-page` |
-//! | `CRUDDUR_RELAY_KEY` | the key of the tokens with which a page may send spans of a trace: at least 32 characters, the same for all proxies behind one balancer | a random key for each process |
-//! | `CRUDDUR_ACCESS_LOG` | `on` or `off`: an event for each request | `off` |
+//! `docs/src/configuration.md` describes each variable; a test in `cruddur` compares that page with the code.
 
 use secrecy::SecretString;
 use settings::Settings;
@@ -33,21 +28,14 @@ impl Options {
         if relay_key.as_ref().is_some_and(|key| key.len() < KEY) {
             settings.fault("CRUDDUR_RELAY_KEY", format!("is too short; give at least {KEY} random characters"));
         }
-        let access_log = match settings.text("CRUDDUR_ACCESS_LOG").as_deref() {
-            None | Some("off") => false,
-            Some("on") => true,
-            Some(_) => {
-                settings.fault("CRUDDUR_ACCESS_LOG", "is neither on nor off; give on or off");
-                false
-            }
-        };
+        let access_log = settings.choose_or("CRUDDUR_ACCESS_LOG", &[("on", true), ("off", false)], false);
         Self { relay_services: services(settings), relay_key: relay_key.map(SecretString::from), access_log }
     }
 }
 
 fn services(settings: &mut Settings) -> Vec<String> {
     const VARIABLE: &str = "CRUDDUR_RELAY_SERVICES";
-    let Some(text) = settings.text(VARIABLE) else { return vec!["cruddur-page".to_owned()] };
+    let text = settings.text_or(VARIABLE, "cruddur-page");
     if text == "none" {
         return Vec::new();
     }

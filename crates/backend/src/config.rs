@@ -1,22 +1,5 @@
 //! This service's settings from the environment. Connects to nothing and writes nothing; for PostgreSQL, sqlx reads the password file if there is one.
-//!
-//! | variable | meaning | default |
-//! |---|---|---|
-//! | `CRUDDUR_BACKEND_LISTEN` | the address to listen on; port 0 picks a free port | `127.0.0.1:4567` |
-//! | `DATABASE_URL`, else `CONNECTION_URL` | `postgres://user:password@host/name`, or `sqlite:path` | SQLite in `CRUDDUR_DATA` |
-//! | `CRUDDUR_DATABASE_CONNECTIONS` | connections to PostgreSQL at the same time, from 2 to 1,000 | 12 |
-//! | `CRUDDUR_DATA` | the folder of the embedded database | `./.cruddur` |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose pages may call the API; on loopback, requests for their hosts are served too, and for those that Codespaces and Gitpod give the port | none |
-//! | `CRUDDUR_BACKEND_TRUST` | the proxies whose `X-Forwarded-*` headers are trusted: `never`, `always`, or networks such as `10.0.0.0/8,::1` | this machine |
-//! | `CRUDDUR_API` | `week2`: for the unmodified frontend of that week, which has no real sign-in: its pages act as `andrewbrown` | any frontend that signs in |
-//! | `CRUDDUR_ENV` | `production` refuses faults and `week2` | `development` |
-//! | `CRUDDUR_FAULTS` | faults to inject, of `slow-query:200ms,n-plus-one,error:5%` | none |
-//! | `CRUDDUR_ONE_TIME_SIGN_IN` | the handle of a user whom a token signs in once; the ready line contains the token | none |
-//! | `AUTH_MODE` | `local`: users sign up here; `cognito`: they present a user pool's tokens | `local` |
-//! | `AWS_COGNITO_USER_POOL_ID` | the user pool | none |
-//! | `AWS_COGNITO_USER_POOL_CLIENT_ID` | the app client for which the tokens are issued | none |
-//! | `AWS_REGION`, else `AWS_DEFAULT_REGION` | the pool's region, if its id does not begin with one | none |
-//! | `AUTH_ISSUER` | an issuer other than the pool, exactly as in the tokens' `iss` | the pool |
+//! `docs/src/configuration.md` describes each variable; a test in `cruddur` compares that page with the code.
 
 mod accounts;
 mod database;
@@ -26,8 +9,8 @@ mod shape;
 
 use std::net::SocketAddr;
 
+use settings::Settings;
 use settings::allowed_hosts::AllowedHosts;
-use settings::{Listen, Settings};
 use telemetry::propagation::Trust;
 
 use crate::domain::FIRST_USER;
@@ -66,8 +49,7 @@ pub struct Config {
 impl Config {
     /// Reads `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
-        let listen = settings.parse::<Listen>("CRUDDUR_BACKEND_LISTEN", "an address such as 127.0.0.1:4567");
-        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4567)), |listen| listen.0);
+        let listen = settings.listen("CRUDDUR_BACKEND_LISTEN", 4567);
         let origins = Origin::read_all(settings);
         let hosts = AllowedHosts::read(settings, listen);
         let trust = settings.parse("CRUDDUR_BACKEND_TRUST", "never, always, or networks such as 10.0.0.0/8,::1");

@@ -79,8 +79,7 @@ fn without_dot(host: &str) -> &str {
 
 /// The names under which a cloud workspace publishes this port.
 fn published(settings: &mut Settings, port: u16) -> Vec<String> {
-    let domain = settings.text("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN");
-    let domain = domain.unwrap_or_else(|| "app.github.dev".to_owned());
+    let domain = settings.text_or("GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN", "app.github.dev");
     let codespace = settings.text("CODESPACE_NAME").map(|name| format!("{name}-{port}.{domain}"));
     let gitpod = settings.text("GITPOD_WORKSPACE_URL").and_then(|url| url.parse::<Origin>().ok());
     let gitpod = gitpod.map(|origin| format!("{port}-{}", origin.host()));

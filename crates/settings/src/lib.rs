@@ -23,20 +23,26 @@ pub mod host;
 pub mod origin;
 pub mod quantity;
 
+mod faults;
+mod listen;
 mod nearest;
 mod placeholder;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{AddrParseError, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::str::FromStr;
 
+use faults::Fault;
+
+pub use faults::Faults;
+pub use listen::Listen;
 pub use nearest::nearest;
 pub use placeholder::is_placeholder;
 
@@ -46,25 +52,13 @@ pub struct Settings {
     /// The names of all variables that are set.
     names: Vec<String>,
     read_names: BTreeSet<String>,
+    /// The default of each variable that has one and has been read.
+    defaults: BTreeMap<String, String>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
 }
 
 type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
-
-/// All faults in a process's variables, one per line.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Faults(Vec<Fault>);
-
-/// An address to listen on: `127.0.0.1:4567`, `[::1]:4567`, or `localhost:4567`, which means `127.0.0.1:4567`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Listen(pub SocketAddr);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Fault {
-    subject: String,
-    problem: String,
-}
 
 /// Reads a value from the process's environment with `read`.
 ///
@@ -112,7 +106,14 @@ impl Settings {
     }
 
     fn with(lookup: Lookup) -> Self {
-        Self { lookup, names: Vec::new(), read_names: BTreeSet::new(), faults: Vec::new(), warnings: Vec::new() }
+        Self {
+            lookup,
+            names: Vec::new(),
+            read_names: BTreeSet::new(),
+            defaults: BTreeMap::new(),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// Reads from these variables instead of the environment; for tests.
@@ -182,6 +183,41 @@ impl Settings {
         choice
     }
 
+    /// Like [`Settings::text`], with a default.
+    pub fn text_or(&mut self, name: &str, default: &str) -> String {
+        self.note_default(name, default);
+        self.text(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    /// Like [`Settings::parse`], with a default, which also replaces an invalid value.
+    pub fn parse_or<T>(&mut self, name: &str, default: T, expected: &str) -> T
+    where
+        T: FromStr + fmt::Display,
+        T::Err: fmt::Display,
+    {
+        self.note_default(name, &default);
+        self.parse(name, expected).unwrap_or(default)
+    }
+
+    /// Like [`Settings::choose`], with a default, which must be one of the choices.
+    pub fn choose_or<T: Copy + PartialEq>(&mut self, name: &str, choices: &[(&str, T)], default: T) -> T {
+        if let Some((word, _)) = choices.iter().find(|(_, meaning)| *meaning == default) {
+            self.note_default(name, word);
+        }
+        self.choose(name, choices).unwrap_or(default)
+    }
+
+    /// The address to listen on; `port` of 127.0.0.1 by default.
+    pub fn listen(&mut self, name: &str, port: u16) -> SocketAddr {
+        let default = Listen::loopback(port);
+        self.parse_or(name, default, &format!("an address such as {default}")).0
+    }
+
+    /// Remembers the default of a variable, as it would be written in the variable; for readers that apply it themselves.
+    pub fn note_default(&mut self, name: &str, default: impl fmt::Display) {
+        self.defaults.insert(name.to_owned(), default.to_string());
+    }
+
     /// Remembers a fault: its subject (a variable, a folder, a port), and what is wrong and how to fix it.
     pub fn fault(&mut self, subject: impl Into<String>, problem: impl Into<String>) {
         let fault = Fault { subject: subject.into(), problem: problem.into() };
@@ -216,6 +252,17 @@ impl Settings {
         self.names.iter().map(String::as_str).filter(move |name| !is_blank(name))
     }
 
+    /// The names of all variables that have been read, whether or not they are set.
+    pub fn read_names(&self) -> impl Iterator<Item = &str> {
+        self.read_names.iter().map(String::as_str)
+    }
+
+    /// The default of each variable that has one and has been read, as it would be written in the variable. A default that depends
+    /// on the machine, or that no value can express, is not among them.
+    pub fn defaults(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.defaults.iter().map(|(name, default)| (name.as_str(), default.as_str()))
+    }
+
     /// The faults so far: the subject of each, and what is wrong and how to fix it.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
         self.faults.iter().map(|fault| (fault.subject.as_str(), fault.problem.as_str()))
@@ -240,7 +287,7 @@ impl Settings {
 
     /// The variable that `name` was probably meant to be: the closest of those that have been read.
     pub fn nearest(&self, name: &str) -> Option<&str> {
-        nearest(name, self.read_names.iter().map(String::as_str))
+        nearest(name, self.read_names())
     }
 
     /// Returns `value` if there are no faults, otherwise all faults.
@@ -257,35 +304,4 @@ fn shown(text: &str) -> String {
 fn is_quoted(text: &str) -> bool {
     let text = text.trim();
     text.len() > 1 && ['\'', '"'].iter().any(|quote| text.starts_with(*quote) && text.ends_with(*quote))
-}
-
-impl FromStr for Listen {
-    type Err = AddrParseError;
-
-    fn from_str(text: &str) -> Result<Self, AddrParseError> {
-        let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
-        match local {
-            Some(port) => Ok(Self(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))),
-            None => text.parse().map(Self),
-        }
-    }
-}
-
-/// Prints the same lines as `Display`, because a `main` that returns an error prints its `Debug` form.
-impl fmt::Debug for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Faults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, fault) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            write!(f, "{}: {}", fault.subject, fault.problem)?;
-        }
-        Ok(())
-    }
 }

@@ -32,6 +32,18 @@ fn a_choice_names_the_words_to_use() {
 }
 
 #[test]
+fn a_default_replaces_an_invalid_value_and_is_remembered() {
+    let mut settings = Settings::from_pairs(&[("A", "x"), ("C", "on"), ("D", "/data")]);
+    assert_eq!((settings.parse_or("A", 7, "a number"), settings.listen("B", 80)), (7, "127.0.0.1:80".parse().unwrap()));
+    assert!(settings.choose_or("C", &[("on", true), ("off", false)], false));
+    assert_eq!((settings.text_or("D", "."), settings.text_or("E", ".")), ("/data".to_owned(), ".".to_owned()));
+    let defaults = [("A", "7"), ("B", "127.0.0.1:80"), ("C", "off"), ("D", "."), ("E", ".")];
+    assert_eq!(settings.defaults().collect::<Vec<_>>(), defaults);
+    assert_eq!(settings.read_names().collect::<Vec<_>>(), ["A", "B", "C", "D", "E"]);
+    assert!(settings.is_wrong("A"));
+}
+
+#[test]
 fn a_file_is_read_up_to_its_bound() {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
     let text = read_file(file, 1_000_000).unwrap();

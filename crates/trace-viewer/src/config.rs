@@ -1,18 +1,12 @@
 //! The viewer's settings from the environment. Opens nothing.
-//!
-//! | variable | meaning | default |
-//! |---|---|---|
-//! | `CRUDDUR_VIEWER_LISTEN` | the address of OTLP/HTTP and of the page; port 0 picks a free port | `127.0.0.1:4318` |
-//! | `CRUDDUR_XRAY_LISTEN` | the address of X-Ray datagrams (UDP) and of sampling rules (TCP); port 0 picks a free port | `127.0.0.1:2000` |
-//! | `FRONTEND_URL`, `BACKEND_URL` | origins whose hosts a listener on loopback serves, in addition to the hosts that Codespaces and Gitpod give its port | none |
-//! | `CRUDDUR_VIEWER_MEMORY` | the memory for traces, such as `64MiB` or `1GiB`; at least `16MiB` | `256MiB` |
-//! | `CRUDDUR_XRAY_RULES` | the file of sampling rules | `./xray-rules.json`, if it is there |
+//! `docs/src/configuration.md` describes each variable; a test in `cruddur` compares that page with the code.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use settings::Settings;
 use settings::allowed_hosts::AllowedHosts;
-use settings::{Listen, Settings};
 
 use crate::sampling::RulesSource;
 
@@ -56,21 +50,19 @@ const MIB: usize = 1024 * 1024;
 impl Config {
     /// Reads `settings`, which remembers the faults.
     pub fn read(settings: &mut Settings) -> Self {
-        let listen = settings.parse::<Listen>("CRUDDUR_VIEWER_LISTEN", "an address such as 127.0.0.1:4318");
-        let xray = settings.parse::<Listen>("CRUDDUR_XRAY_LISTEN", "an address such as 127.0.0.1:2000");
-        let listen = listen.map_or(SocketAddr::from(([127, 0, 0, 1], 4318)), |listen| listen.0);
-        let xray = xray.map_or(SocketAddr::from(([127, 0, 0, 1], 2000)), |listen| listen.0);
-        let memory = settings.parse("CRUDDUR_VIEWER_MEMORY", "a size such as 256MiB or 1GiB, at least 16MiB");
-        let rules = settings.text("CRUDDUR_XRAY_RULES");
-        let is_configured = rules.is_some();
-        let path = rules.unwrap_or_else(|| "./xray-rules.json".to_owned()).into();
+        let listen = settings.listen("CRUDDUR_VIEWER_LISTEN", 4318);
+        let xray = settings.listen("CRUDDUR_XRAY_LISTEN", 2000);
+        let expected = "a size such as 256MiB or 1GiB, at least 16MiB";
+        let memory = settings.parse_or("CRUDDUR_VIEWER_MEMORY", Memory::default(), expected);
+        let is_configured = settings.text("CRUDDUR_XRAY_RULES").is_some();
+        let path = settings.text_or("CRUDDUR_XRAY_RULES", "./xray-rules.json").into();
         Self {
             rules: RulesSource { path, is_configured },
             hosts: AllowedHosts::read(settings, listen),
             xray_hosts: AllowedHosts::read(settings, xray),
             listen,
             xray,
-            memory: memory.unwrap_or_default(),
+            memory,
         }
     }
 }
@@ -84,6 +76,12 @@ impl Memory {
 impl Default for Memory {
     fn default() -> Self {
         Self(256 * MIB)
+    }
+}
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}MiB", self.0 / MIB)
     }
 }
 

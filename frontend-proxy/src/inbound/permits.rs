@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::fmt;
 use std::net::IpAddr;
 use std::num::ParseIntError;
 use std::str::FromStr;
@@ -128,6 +129,12 @@ impl Connections {
 impl Default for Connections {
     fn default() -> Self {
         Self(10_000)
+    }
+}
+
+impl fmt::Display for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

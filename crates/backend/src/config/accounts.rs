@@ -67,7 +67,7 @@ pub(super) fn are_issued(settings: &mut Settings) -> bool {
 
 impl Mode {
     fn read(settings: &mut Settings) -> Self {
-        settings.choose("AUTH_MODE", &[("local", Self::Local), ("cognito", Self::Cognito)]).unwrap_or(Self::Local)
+        settings.choose_or("AUTH_MODE", &[("local", Self::Local), ("cognito", Self::Cognito)], Self::Local)
     }
 }
 

@@ -41,8 +41,9 @@ pub(crate) struct Connections(u32);
 impl Database {
     /// Reads only the database's variables. An invalid URL is not quoted, because it holds a password.
     pub fn read(settings: &mut Settings) -> Self {
-        let data = PathBuf::from(settings.text("CRUDDUR_DATA").unwrap_or_else(|| "./.cruddur".to_owned()));
-        let connections = settings.parse("CRUDDUR_DATABASE_CONNECTIONS", "a number from 2 to 1000").unwrap_or_default();
+        let data = PathBuf::from(settings.text_or("CRUDDUR_DATA", "./.cruddur"));
+        let connections =
+            settings.parse_or("CRUDDUR_DATABASE_CONNECTIONS", Connections::default(), "a number from 2 to 1000");
         for variable in ["DATABASE_URL", "CONNECTION_URL"] {
             let Some(url) = settings.text(variable) else { continue };
             match Self::parse(&url, connections, settings) {
@@ -103,6 +104,12 @@ impl Connections {
 impl Default for Connections {
     fn default() -> Self {
         Self(12)
+    }
+}
+
+impl fmt::Display for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
     }
 }
 

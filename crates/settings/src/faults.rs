@@ -1,0 +1,32 @@
+//! What is wrong with a process's variables.
+
+use std::fmt;
+
+/// All faults in a process's variables, one per line.
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(pub(crate) Vec<Fault>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) subject: String,
+    pub(crate) problem: String,
+}
+
+/// Prints the same lines as `Display`, because a `main` that returns an error prints its `Debug` form.
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, fault) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{}: {}", fault.subject, fault.problem)?;
+        }
+        Ok(())
+    }
+}
