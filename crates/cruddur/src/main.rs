@@ -4,10 +4,14 @@
 
 mod announcement;
 mod cli;
+mod configs;
 mod daemon;
 mod doctor;
+#[cfg(test)]
+mod documented;
 mod environment;
 mod form;
+mod help;
 mod honeycomb;
 mod lifetime;
 mod load;

@@ -9,6 +9,7 @@ use anyhow::Result;
 use backend::{Database, Faults};
 use settings::Settings;
 
+use crate::configs::Configs;
 use crate::ports::{Port, is_cruddur, ports};
 use crate::unknown::{note, unknown};
 
@@ -39,10 +40,7 @@ pub(crate) fn check() -> Result<Plan> {
 }
 
 fn plan(settings: &mut Settings) -> Plan {
-    let backend = backend::Config::read(settings);
-    let proxy = frontend_proxy::Config::read(settings, frontend_proxy::CommandLine::default());
-    let viewer = trace_viewer::Config::read(settings);
-    let telemetry = telemetry::Config::read(settings);
+    let Configs { backend, proxy, viewer, telemetry } = Configs::read(settings);
     check_ports(settings, &ports(&backend, &proxy, &viewer));
     if let Err(error) = backend::store::prepare(&backend.database) {
         settings.fault("CRUDDUR_DATA", error.to_string());
