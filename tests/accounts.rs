@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::cruddur::Cruddur;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, JSON};
 use crate::support::person::{PASSWORD, Person};
 use crate::support::{Folder, engines, http};
 
@@ -46,7 +46,7 @@ fn a_cookie_is_secure_behind_https() {
     let cruddur = Cruddur::service("backend", &[("CRUDDUR_DATA", data.path().to_str().unwrap())]);
     let zed = cruddur.person();
     let body = json!({"login": zed.handle, "password": PASSWORD}).to_string();
-    let headers = [("content-type", "application/json"), ("x-forwarded-proto", "https")];
+    let headers = [JSON, ("x-forwarded-proto", "https")];
     let answer = http::send(&format!("{}/api/auth/signin", cruddur.backend), &headers, body.as_bytes());
     assert!(answer.header("set-cookie").contains("; Secure"), "{}", answer.header("set-cookie"));
 }
@@ -136,7 +136,7 @@ fn password_guesses_are_bounded() {
         }
         let right = json!({"login": me.handle, "password": PASSWORD});
         assert_eq!(sign_in(cruddur, &right).status, 429, "the correct one too, from that address");
-        let headers = [("content-type", "application/json"), ("x-forwarded-for", "192.0.2.7")];
+        let headers = [JSON, ("x-forwarded-for", "192.0.2.7")];
         let url = format!("{}/api/auth/signin", cruddur.backend);
         let elsewhere = http::send(&url, &headers, right.to_string().as_bytes());
         assert_eq!(elsewhere.status, 200, "guesses from one address lock out no other");

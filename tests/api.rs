@@ -86,7 +86,7 @@ fn every_other_error_is_a_problem_with_the_trace_id() {
     with_backend(|cruddur| {
         let base = &cruddur.backend;
         let me = cruddur.person();
-        let json = [("content-type", "application/json"), ("cookie", me.cookie.as_str())];
+        let json = [http::JSON, ("cookie", me.cookie.as_str())];
         let reply = "/api/activities/01a2037a-94ce-7187-931e-c272fb321aa0/reply";
         let long = format!("{{\"message\":\"{}\"}}", "x".repeat(70_000));
         let answers = [

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, command, run};
-use crate::support::http::{self, Answer};
+use crate::support::http::{self, Answer, JSON};
 use crate::support::issuer::{CLIENT, Issuer, part};
 use crate::support::{Folder, engines, eventually, raw};
 
@@ -17,7 +17,7 @@ fn me(base: &str, token: &str) -> Answer {
 
 fn post(base: &str, path: &str, token: &str, body: &Value) -> Answer {
     let authorization = format!("Bearer {token}");
-    let headers = [("content-type", "application/json"), ("authorization", authorization.as_str())];
+    let headers = [JSON, ("authorization", authorization.as_str())];
     http::send(&format!("{base}{path}"), &headers, body.to_string().as_bytes())
 }
 

@@ -25,7 +25,7 @@ use crate::support::{Folder, StopOnDrop, eventually, postgres};
 const WRITERS: usize = 24;
 
 /// A backend, and its responses to the clients that write there without a pause.
-struct Run {
+struct LoadedBackend {
     backend: Cruddur,
     witness: Witness,
     writers: Vec<Responses>,
@@ -40,7 +40,7 @@ struct Responses {
     unavailable: AtomicUsize,
 }
 
-impl Run {
+impl LoadedBackend {
     /// Starts a backend on the database at `url`; `witness` is that database's direct URL.
     fn start(url: &str, witness: &str) -> Self {
         Self {
@@ -131,11 +131,11 @@ fn is_unavailable(answer: &Answer) -> bool {
 }
 
 /// A run on PostgreSQL behind a wire; does nothing if there is no server.
-async fn with_postgresql(test: impl FnOnce(&Run, &SlowWire) + Send + 'static) {
+async fn with_postgresql(test: impl FnOnce(&LoadedBackend, &SlowWire) + Send + 'static) {
     let Some(database) = postgres::database().await else { return };
     let test = move || {
         let wire = SlowWire::before(&database, Duration::ZERO);
-        test(&Run::start(&wire.url, &database), &wire);
+        test(&LoadedBackend::start(&wire.url, &database), &wire);
     };
     tokio::task::spawn_blocking(test).await.unwrap();
 }
@@ -169,7 +169,7 @@ async fn unanswered_connections_are_replaced() {
     let test = move || {
         // Long enough for all eight connections to be in use together.
         let wire = SlowWire::before(&database, Duration::from_millis(40));
-        let run = Run::start(&wire.url, &database);
+        let run = LoadedBackend::start(&wire.url, &database);
         let (over, unavailable, read) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
         let url = format!("{}/api/activities/@andrewbrown", run.backend.backend);
         thread::scope(|scope| {
@@ -263,7 +263,7 @@ async fn a_locked_table_and_an_exhausted_pool_are_503s() {
 fn on_sqlite_a_writer_of_another_process_makes_writes_503s() {
     let folder = Folder::new();
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
-    let run = Run::start(&url, &url);
+    let run = LoadedBackend::start(&url, &url);
     run.through(|run| {
         let mut other = run.witness.runtime.block_on(SqliteConnection::connect(&url)).unwrap();
         // This connection may have to wait for its own turn.
@@ -282,7 +282,7 @@ fn a_full_disk_makes_writes_503s_until_there_is_space() {
     let folder = Folder::new();
     let Some(disk) = SmallDisk::of(folder.path(), "24m") else { return };
     let url = format!("sqlite:{}/cruddur.db", folder.path().display());
-    let run = Run::start(&url, &url);
+    let run = LoadedBackend::start(&url, &url);
     let rest = disk.path().join("rest");
     run.through(|run| {
         let mut file = File::create(&rest).unwrap();

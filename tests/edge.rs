@@ -4,14 +4,10 @@
 use serde_json::{Value, json};
 
 use crate::support::cruddur::Cruddur;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, Headers, JSON};
 use crate::support::person::PASSWORD;
 use crate::support::upstream::{Upstream, values};
 use crate::support::{Folder, http};
-
-type Headers<'a> = &'a [(&'a str, &'a str)];
-
-const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A backend behind a proxy.
 struct Site {
@@ -21,7 +17,7 @@ struct Site {
 }
 
 impl Site {
-    fn start(proxy: Headers<'_>) -> Self {
+    fn start(proxy: &[(&str, &str)]) -> Self {
         let data = Folder::new();
         let backend = backend(&data, &[]);
         let own = [("CRUDDUR_UPSTREAM", backend.backend.as_str())];
@@ -30,7 +26,7 @@ impl Site {
     }
 }
 
-fn backend(data: &Folder, variables: Headers<'_>) -> Cruddur {
+fn backend(data: &Folder, variables: &[(&str, &str)]) -> Cruddur {
     let own = [("CRUDDUR_DATA", data.path().to_str().unwrap())];
     Cruddur::service("backend", &[&own, variables].concat())
 }

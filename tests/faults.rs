@@ -21,12 +21,12 @@ const REQUESTS: usize = 60;
 const SPANS: u64 = 3 * REQUESTS as u64;
 
 /// A backend that sends to a troubled Honeycomb and to a healthy collector.
-struct Run {
+struct SendingBackend {
     backend: Cruddur,
     _data: Folder,
 }
 
-impl Run {
+impl SendingBackend {
     fn start(honeycomb: &Honeycomb, collector: &Honeycomb, more: &[(&str, &str)]) -> Self {
         let data = Folder::new();
         let variables = [
@@ -118,7 +118,7 @@ fn through(trouble: &Trouble, done: impl Fn(&Value) -> bool) -> (Value, Ended) {
     let honeycomb = Honeycomb::troubled(KEY, trouble.clone());
     // A fake with an empty key requires none: a collector accepts spans without a Honeycomb key.
     let collector = Honeycomb::start("");
-    let run = Run::start(&honeycomb, &collector, &[]);
+    let run = SendingBackend::start(&honeycomb, &collector, &[]);
     let account = run.watch(done);
     let ended = run.stop();
     // The line of the ledger, for a developer to read: `-- faults --nocapture`.
@@ -191,7 +191,7 @@ fn a_redirect_is_not_followed_with_the_key() {
 #[test]
 fn a_recovered_collector_gets_spans_again() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Resets), Honeycomb::start(""));
-    let run = Run::start(&honeycomb, &collector, &[]);
+    let run = SendingBackend::start(&honeycomb, &collector, &[]);
     run.watch(|account| account["last_error"].is_string());
     honeycomb.get_into(Trouble::None);
     run.watch(|account| number(account, "delivered") >= SPANS);
@@ -202,7 +202,7 @@ fn a_recovered_collector_gets_spans_again() {
 fn a_full_queue_keeps_its_bound_and_drops_the_remaining_spans() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
     let small = [("OTEL_BSP_MAX_QUEUE_SIZE", "50"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
-    let run = Run::start(&honeycomb, &collector, &small);
+    let run = SendingBackend::start(&honeycomb, &collector, &small);
     let account = run.watch(|account| dropped(account).contains_key("queue_full"));
     assert!(number(&account, "queued") <= 50, "{account}");
     run.stop();
@@ -211,7 +211,7 @@ fn a_full_queue_keeps_its_bound_and_drops_the_remaining_spans() {
 #[test]
 fn memory_stays_within_the_printed_bound_with_a_full_queue() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
-    let run = Run::start(&honeycomb, &collector, &[]);
+    let run = SendingBackend::start(&honeycomb, &collector, &[]);
     run.request();
     let before = run.backend.peak_memory();
     let backend = run.backend.backend.as_str();
@@ -234,7 +234,7 @@ fn memory_stays_within_the_printed_bound_with_a_full_queue() {
 #[test]
 fn a_stop_under_load_with_a_hung_collector_fails_no_request() {
     let (honeycomb, collector) = (Honeycomb::troubled(KEY, Trouble::Hangs), Honeycomb::start(""));
-    let run = Run::start(&honeycomb, &collector, &[]);
+    let run = SendingBackend::start(&honeycomb, &collector, &[]);
     let url = format!("{}/api/activities/home", run.backend.backend);
     let ended = stopped_under_load(&url, || run.stop());
     let account = ended.errors.lines().find(|line| line.starts_with("backend: honeycomb: ")).unwrap();
@@ -285,7 +285,7 @@ fn stopped_under_load(url: &str, stop: impl FnOnce() -> Ended) -> Ended {
 #[test]
 fn logging_everything_causes_no_loop() {
     let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
-    let run = Run::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
+    let run = SendingBackend::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
     run.request();
     let settled = || eventually("nothing queued", || (number(&run.account(), "queued") == 0).then_some(()));
     settled();

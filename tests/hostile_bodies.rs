@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::listeners::gzip;
 use crate::support::cruddur::Cruddur;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, JSON};
 use crate::support::person::{PASSWORD, Person};
 use crate::support::{engines, http};
 
@@ -32,7 +32,7 @@ fn routes(handle: &str, uuid: &str) -> Vec<(&'static str, String, Value)> {
 
 /// Sends a request as `me`, with the body unchanged.
 fn send(cruddur: &Cruddur, me: &Person, method: &str, path: &str, body: &[u8]) -> Answer {
-    let headers = [("content-type", "application/json"), ("cookie", me.cookie.as_str())];
+    let headers = [JSON, ("cookie", me.cookie.as_str())];
     http::send_by(method, &format!("{}{path}", cruddur.backend), &headers, body)
 }
 
@@ -112,8 +112,7 @@ fn a_body_with_a_content_encoding_is_refused() {
             ["gzip", "x-gzip", "GZIP", "deflate", "br", "zstd", "compress", "gzip, gzip", "identity, gzip", "x"]
         {
             for body in [plain.as_bytes(), &packed] {
-                let headers =
-                    [("content-type", "application/json"), ("cookie", &me.cookie), ("content-encoding", encoding)];
+                let headers = [JSON, ("cookie", &me.cookie), ("content-encoding", encoding)];
                 let answer = http::send_by(method, &format!("{}{path}", cruddur.backend), &headers, body);
                 refused(&answer, &[415], &format!("{method} {path}: {encoding}"));
                 assert_eq!(answer.header("accept-encoding"), "identity", "{method} {path}: {encoding}");

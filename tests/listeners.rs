@@ -13,7 +13,7 @@ use serde_json::json;
 use settings::Settings;
 
 use crate::support::cruddur::Cruddur;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, JSON};
 use crate::support::{DEADLINE, Folder, eventually, http, raw};
 
 /// Bodies sent together.
@@ -21,7 +21,6 @@ const AT_ONCE: usize = 40;
 /// The most memory that they may use in all, in KiB. Decompressed whole they would be 2.4 GB.
 const MEMORY: u64 = 64 * 1024;
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {

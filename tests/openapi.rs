@@ -171,8 +171,8 @@ fn schemathesis_finds_no_undocumented_response() {
     engines::each(&[], |cruddur| {
         let people = [cruddur.person(), cruddur.person()];
         let crud = people[0].crud("looked at by schemathesis")["uuid"].as_str().unwrap().to_owned();
-        let users = Run { excluded: &["sign_in", "sign_out"], examples: 20, more: TWO_USERS };
-        let anonymous = Run { excluded: &[], examples: 5, more: "" };
+        let users = SchemathesisRun { excluded: &["sign_in", "sign_out"], examples: 20, more: TWO_USERS };
+        let anonymous = SchemathesisRun { excluded: &[], examples: 5, more: "" };
         let (base, python, people, crud) = (&cruddur.backend, &python, &people, &crud);
         let started = std::time::Instant::now();
         let cases = std::thread::scope(|scope| {
@@ -187,7 +187,7 @@ fn schemathesis_finds_no_undocumented_response() {
 }
 
 /// A run of schemathesis.
-struct Run {
+struct SchemathesisRun {
     /// Operations that would sign out the users of this run. `/rollbar/test` fails by design and is always excluded.
     excluded: &'static [&'static str],
     /// The number of examples for each operation, besides those that try each limit of its schema.
@@ -195,7 +195,7 @@ struct Run {
     more: &'static str,
 }
 
-impl Run {
+impl SchemathesisRun {
     /// Runs schemathesis, and returns the number of requests that it made. Each failure is reported with the requests that show it.
     fn against(&self, base: &str, python: &Path, people: &[Person; 2], crud: &str) -> u64 {
         let folder = Folder::new();

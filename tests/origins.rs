@@ -9,11 +9,9 @@ use serde_json::json;
 
 use crate::support::browser::Browser;
 use crate::support::cruddur::Cruddur;
+use crate::support::http::{Headers, JSON};
 use crate::support::{DEADLINE, Folder, engines, http};
 
-type Headers<'a> = &'a [(&'a str, &'a str)];
-
-const JSON: (&str, &str) = ("content-type", "application/json");
 const APP: (&str, &str) = ("origin", "http://app.example:3000");
 /// `FRONTEND_URL` with the default port of its scheme, as an operator may include it.
 const CONFIGURED: [(&str, &str); 2] =

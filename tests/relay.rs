@@ -12,22 +12,21 @@ use crate::listeners::gzip;
 use crate::proxy::read_head;
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
-use crate::support::http::{self, Answer};
+use crate::support::http::{self, Answer, JSON};
 use crate::support::upstream::Upstream;
 use crate::support::{Folder, eventually};
 
-const JSON: (&str, &str) = ("content-type", "application/json");
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 const SAME: (&str, &str) = ("sec-fetch-site", "same-origin");
 
 /// The page's knowledge of the trace that served it.
-struct Page {
+struct ServedPage {
     trace: String,
     parent: String,
     token: String,
 }
 
-impl Page {
+impl ServedPage {
     fn of(proxy: &Cruddur) -> Self {
         let html = String::from_utf8(proxy.get("/").body).unwrap();
         let meta = |name: &str| {
@@ -74,7 +73,7 @@ fn a_pages_span_reaches_every_destination_and_is_in_the_ledger() {
     let honeycomb = Honeycomb::start(KEY);
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &honeycomb.url)]);
-    let page = Page::of(&cruddur);
+    let page = ServedPage::of(&cruddur);
     let answer = relay_json(&cruddur, &message(&[page.span("00000000000000a1")]));
     assert_eq!((answer.status, answer.json()), (200, json!({})));
 
@@ -99,7 +98,7 @@ fn a_pages_span_reaches_every_destination_and_is_in_the_ledger() {
 #[test]
 fn both_encodings_are_accepted_plain_and_gzipped_and_answered_in_kind() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    let page = Page::of(&proxy);
+    let page = ServedPage::of(&proxy);
     let mut forged = page.span("00000000000000a2");
     forged["traceId"] = json!("6b02f03a54f4980499a5c1872558fcbf");
     let message = message(&[page.span("00000000000000a1"), forged]);
@@ -122,7 +121,7 @@ fn both_encodings_are_accepted_plain_and_gzipped_and_answered_in_kind() {
 #[test]
 fn spans_without_a_token_or_for_another_service_are_rejected() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    let page = Page::of(&proxy);
+    let page = ServedPage::of(&proxy);
     let rejected = |message: &Value| {
         let answer = relay_json(&proxy, message);
         assert_eq!(answer.status, 200);
@@ -158,7 +157,7 @@ fn spans_without_a_token_or_for_another_service_are_rejected() {
 #[test]
 fn an_invalid_message_is_refused_with_its_reason() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    let body = message(&[Page::of(&proxy).span("00000000000000a1")]).to_string().into_bytes();
+    let body = message(&[ServedPage::of(&proxy).span("00000000000000a1")]).to_string().into_bytes();
     let bomb = gzip(&vec![b' '; 3 * 1024 * 1024]);
     let here = format!("http://{}", proxy.page.trim_start_matches("http://"));
     assert_eq!(relay(&proxy, &[JSON, ("origin", &here)], &body).status, 200);
@@ -205,7 +204,7 @@ fn a_client_that_sends_too_often_gets_retry_after() {
 #[test]
 fn a_page_cannot_push_our_spans_out_of_the_queues() {
     let proxy = Cruddur::service("frontend-proxy", &[]);
-    let page = Page::of(&proxy);
+    let page = ServedPage::of(&proxy);
     let many: Vec<Value> = (1..=512).map(|id| page.span(&format!("{id:016x}"))).collect();
     let message = message(&many);
     let accepted = (0..8).map(|_| relay_json(&proxy, &message).status).filter(|status| *status == 200).count();
@@ -218,7 +217,7 @@ fn proxies_with_one_key_accept_each_others_tokens() {
     let shared = [("CRUDDUR_RELAY_KEY", "a key of at least thirty-two characters")];
     let [one, other, alone] =
         [&shared[..], &shared[..], &[]].map(|variables| Cruddur::service("frontend-proxy", variables));
-    let message = message(&[Page::of(&one).span("00000000000000a1")]);
+    let message = message(&[ServedPage::of(&one).span("00000000000000a1")]);
     assert_eq!(relay_json(&other, &message).json(), json!({}));
     assert_eq!(relay_json(&alone, &message).json()["partialSuccess"]["rejectedSpans"], "1");
 }
@@ -234,7 +233,7 @@ fn a_page_of_another_service_may_send_spans_too() {
     assert!(!upstream.head().iter().any(|line| line.starts_with("trace-token")));
     let timing = answer.header("server-timing").to_owned();
     let parent = timing.split('-').nth(2).unwrap().to_owned();
-    let page = Page { trace: answer.trace_id(), parent, token: answer.header("trace-token").to_owned() };
+    let page = ServedPage { trace: answer.trace_id(), parent, token: answer.header("trace-token").to_owned() };
     assert_eq!(relay_json(&proxy, &message(&[page.span("00000000000000a1")])).json(), json!({}));
 }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, command, run};
-use crate::support::sampling::Daemon;
+use crate::support::sampling::RulesServer;
 use crate::support::{Folder, eventually, http};
 
 /// A rule in the format of X-Ray's API.
@@ -338,7 +338,8 @@ fn local_rules_apply_if_no_daemon_answers() {
 #[test]
 fn a_quota_is_obeyed_and_every_request_is_reported_once() {
     let folder = Folder::new();
-    let daemon = Daemon::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
+    let daemon =
+        RulesServer::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
     // Nothing is sampled until the daemon's rules arrive.
     let nothing = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}});
     let argument = format!("endpoint=http://{},polling_interval=1,rules={}", daemon.address, file(&folder, &nothing));

@@ -11,14 +11,14 @@ use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tokio::runtime::Runtime;
 
 use crate::support::cruddur::Cruddur;
-use crate::support::http::Answer;
+use crate::support::http::{Answer, JSON};
 use crate::support::person::PASSWORD;
 use crate::support::{Folder, eventually, http, postgres};
 
 const WRONG: &str = "a wrong password";
 
 fn sign_in(backend: &str, address: &str, login: &str, password: &str) -> Answer {
-    let headers = [("content-type", "application/json"), ("x-forwarded-for", address)];
+    let headers = [JSON, ("x-forwarded-for", address)];
     let body = json!({"login": login, "password": password}).to_string();
     http::send(&format!("{backend}/api/auth/signin"), &headers, body.as_bytes())
 }

@@ -51,7 +51,7 @@ fn honeycombs_stand_in_refuses_what_honeycomb_refuses() {
     let classic = "0123456789abcdef0123456789abcdef";
     let (_honeycomb, variables) = honeycomb(&["--key", classic]);
     let url = format!("{}/v1/traces", variables[1].1);
-    let (json, team) = (("content-type", "application/json"), ("x-honeycomb-team", classic));
+    let (json, team) = (http::JSON, ("x-honeycomb-team", classic));
     let dataset = ("x-honeycomb-dataset", "lesson");
     for (headers, body, status, message) in [
         (vec![json], "{}", 401, "missing 'x-honeycomb-team' header"),

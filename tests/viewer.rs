@@ -214,7 +214,7 @@ fn an_invalid_message_is_refused_and_the_viewer_keeps_running() {
     let url = format!("{}/v1/traces", viewer.viewer);
     let protobuf = [("content-type", "application/x-protobuf")];
     assert_eq!(http::send(&url, &protobuf, b"\xff\xff\xff").status, 400);
-    assert_eq!(http::send(&url, &[("content-type", "application/json")], b"{\"resourceSpans\": 5}").status, 400);
+    assert_eq!(http::send(&url, &[http::JSON], b"{\"resourceSpans\": 5}").status, 400);
     assert_eq!(http::send(&url, &[("content-type", "text/plain")], b"").status, 415);
     assert_eq!(http::get(&format!("{}/api/traces/{TRACE}", viewer.viewer)).status, 404);
     assert_eq!(http::get(&format!("{}/api/traces/zzz", viewer.viewer)).status, 400);

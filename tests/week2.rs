@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
 use crate::support::cruddur::{Cruddur, run};
-use crate::support::http::{self, Answer};
+use crate::support::http::{self, Answer, JSON};
 use crate::support::{Folder, engines};
 
 const FRONTEND: &str = "http://localhost:3000";
@@ -17,12 +17,12 @@ const COUNTS: [&str; 3] = ["likes_count", "replies_count", "reposts_count"];
 const MESSAGE: [&str; 5] = ["uuid", "display_name", "handle", "message", "created_at"];
 
 /// A page in a browser: it can read a response only if the response names the page's origin.
-struct Page<'a> {
+struct FrontendPage<'a> {
     base: &'a str,
     origin: &'a str,
 }
 
-impl Page<'_> {
+impl FrontendPage<'_> {
     fn get(&self, path: &str) -> Value {
         let answer = self.try_get(path);
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, self.origin), "{path}");
@@ -54,12 +54,7 @@ impl Page<'_> {
     }
 
     fn try_post(&self, path: &str, body: &Value) -> Answer {
-        let headers = [
-            ("origin", self.origin),
-            ("sec-fetch-site", "same-site"),
-            ("accept", "application/json"),
-            ("content-type", "application/json"),
-        ];
+        let headers = [("origin", self.origin), ("sec-fetch-site", "same-site"), ("accept", "application/json"), JSON];
         http::send(&format!("{}{path}", self.base), &headers, body.to_string().as_bytes())
     }
 }
@@ -73,7 +68,7 @@ fn assert_activity(of: &str, one: &Value) {
 #[test]
 fn every_page_of_the_original_week_2_frontend_works() {
     engines::each(&WEEK2, |cruddur| {
-        let page = Page { base: &cruddur.backend, origin: FRONTEND };
+        let page = FrontendPage { base: &cruddur.backend, origin: FRONTEND };
         let crud = page.post("/api/activities", &json!({"message": "from React", "ttl": "7-days"}));
         assert_eq!((&crud["handle"], &crud["replies"]), (&json!("andrewbrown"), &json!([])));
         let path = format!("/api/activities/{}/reply", crud["uuid"].as_str().unwrap());
@@ -122,11 +117,11 @@ fn only_a_configured_origin_acts_without_signing_in() {
         let crud = json!({"message": "forged", "ttl": "1-hour"});
         // Another port of the same site, another name of the same machine, and a name that was rebound.
         for origin in ["http://localhost:8080", "http://127.0.0.1:3000", "http://evil.example:4567", "null"] {
-            let page = Page { base, origin };
+            let page = FrontendPage { base, origin };
             assert_ne!(page.try_post("/api/activities", &crud).status, 200, "{origin}");
             assert_ne!(page.try_get("/api/message_groups").status, 200, "{origin}");
         }
-        let json = ("content-type", "application/json");
+        let json = JSON;
         let body = crud.to_string();
         let post = |headers: &[(&str, &str)]| http::send(&format!("{base}/api/activities"), headers, body.as_bytes());
         assert_eq!(post(&[json]).status, 401, "from no page");
@@ -152,7 +147,7 @@ fn only_a_configured_origin_acts_without_signing_in() {
 #[test]
 fn without_week_2_mode_no_page_acts_without_signing_in() {
     engines::each(&[("FRONTEND_URL", FRONTEND)], |cruddur| {
-        let page = Page { base: &cruddur.backend, origin: FRONTEND };
+        let page = FrontendPage { base: &cruddur.backend, origin: FRONTEND };
         assert_eq!(page.try_get("/api/message_groups").status, 401);
         assert_eq!(page.try_post("/api/activities", &json!({"message": "x", "ttl": "1-hour"})).status, 401);
         assert!(http::get(&format!("{}/api/health-check", cruddur.backend)).json()["acts_as"].is_null());
@@ -184,7 +179,7 @@ fn an_unconfigured_origin_is_logged_once_with_the_configured_one() {
     let data = Folder::new();
     let variables = [("CRUDDUR_DATA", data.path().to_str().unwrap()), ("FRONTEND_URL", FRONTEND)];
     let cruddur = Cruddur::service("backend", &variables);
-    let other = Page { base: &cruddur.backend, origin: "http://127.0.0.1:3000" };
+    let other = FrontendPage { base: &cruddur.backend, origin: "http://127.0.0.1:3000" };
     for _ in 0..3 {
         other.try_get("/api/activities/home");
         other.preflight("/api/activities");
@@ -192,10 +187,11 @@ fn an_unconfigured_origin_is_logged_once_with_the_configured_one() {
     let warning = cruddur.wait_for_log("http://127.0.0.1:3000");
     assert!(warning.contains(FRONTEND) && warning.contains("FRONTEND_URL"), "{warning}");
     // Neither the configured origin, nor the API's own, nor any number of other origins fill the log.
-    Page { base: &cruddur.backend, origin: FRONTEND }.get("/api/activities/home");
-    Page { base: &cruddur.backend, origin: &cruddur.backend }.try_get("/api/activities/home");
+    FrontendPage { base: &cruddur.backend, origin: FRONTEND }.get("/api/activities/home");
+    FrontendPage { base: &cruddur.backend, origin: &cruddur.backend }.try_get("/api/activities/home");
     for port in 5000..5050 {
-        Page { base: &cruddur.backend, origin: &format!("http://localhost:{port}") }.try_get("/api/activities/home");
+        FrontendPage { base: &cruddur.backend, origin: &format!("http://localhost:{port}") }
+            .try_get("/api/activities/home");
     }
     let errors = cruddur.stop().errors;
     assert_eq!(
@@ -215,7 +211,7 @@ async fn week_2_mode_works_through_the_proxy_and_is_shown_on_the_page() {
         let referer = format!("{FRONTEND}/notifications");
         let read = http::request("GET", &format!("{}/api/message_groups", cruddur.page), &[("referer", &referer)]);
         assert_eq!((read.status, &read.json()[0]["handle"]), (200, &json!("bayko")));
-        let page = Page { base: &cruddur.page, origin: FRONTEND };
+        let page = FrontendPage { base: &cruddur.page, origin: FRONTEND };
         assert_eq!(page.try_post("/api/activities", &json!({"message": "x", "ttl": "1-hour"})).status, 200);
         assert_eq!(cruddur.get("/api/message_groups").status, 401);
     });

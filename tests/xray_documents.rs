@@ -39,7 +39,7 @@ fn every_read_makes_valid_documents() {
 }
 
 /// A method, a path and headers.
-type Request<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+type RequestParts<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
 
 /// Unusual methods, headers of other tracers, and values longer than X-Ray's fields.
 #[test]
@@ -54,7 +54,7 @@ fn every_method_and_header_makes_valid_documents() {
     let agent = "Mozilla/5.0 \"quoted\" \\ ".repeat(40);
     let traceparent = format!("00-{CONTINUED}-46422517bae0bb00-01");
     let other_traceparent = "00-6b02f03a54f4980499a5c1872558fcbe-46422517bae0bb00-01";
-    let requests: [Request; 9] = [
+    let requests: [RequestParts; 9] = [
         ("GET", HOME, &[("user-agent", &agent)]),
         ("HEAD", HOME, &[]),
         ("BREW", HOME, &[("x-forwarded-for", "192.0.2.1, 192.0.2.2")]),

@@ -17,12 +17,12 @@ const KEYS: [(&str, &str); 3] =
 const LOUD: (&str, &str) = ("RUST_LOG", "trace");
 
 /// A backend that sends to the fake.
-struct Run {
+struct SigningBackend {
     backend: Cruddur,
     _data: Folder,
 }
 
-impl Run {
+impl SigningBackend {
     fn start(aws: &Aws, variables: &[(&str, &str)]) -> Self {
         let data = Folder::new();
         let own = [
@@ -75,7 +75,7 @@ fn delivered(account: &Value) -> bool {
 /// Asserts that all spans of a request through a backend with these variables arrive.
 fn arrives(variables: &[(&str, &str)], from: &str) {
     let aws = Aws::start();
-    let run = Run::start(&aws, &[variables, &[("AWS_REGION", REGION)]].concat());
+    let run = SigningBackend::start(&aws, &[variables, &[("AWS_REGION", REGION)]].concat());
     let trace = run.request();
     let id = u128::from_str_radix(&trace, 16).unwrap().to_be_bytes();
     eventually("three spans at X-Ray", || {
@@ -150,7 +150,7 @@ fn refusals_are_counted_and_logged_in_awss_words() {
     ] {
         let aws = Aws::start();
         aws.respond_with(status, error, "User is not authorized to perform: xray:PutSpans", usize::MAX);
-        let run = Run::start(&aws, &KEYS);
+        let run = SigningBackend::start(&aws, &KEYS);
         run.request();
         let account = run.account(|account| account["dropped"][reason].as_u64() > Some(0) && account["queued"] == 0);
         assert_eq!(account["dropped"][reason], account["created"], "{account}");
@@ -164,7 +164,7 @@ fn refusals_are_counted_and_logged_in_awss_words() {
 fn a_wrong_key_is_logged_once_and_pauses_the_destination() {
     let aws = Aws::start();
     let wrong = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7ANOTHER"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
-    let run = Run::start(&aws, &wrong);
+    let run = SigningBackend::start(&aws, &wrong);
     for _ in 0..20 {
         run.request();
     }
@@ -182,7 +182,7 @@ fn a_wrong_key_is_logged_once_and_pauses_the_destination() {
 fn parts_of_a_request_that_aws_repeats_are_masked() {
     let aws = Aws::start();
     // The key's id and the token are valid, but the secret is wrong: AWS's response repeats what should have been signed.
-    let run = Run::start(
+    let run = SigningBackend::start(
         &aws,
         &[("AWS_ACCESS_KEY_ID", ID), ("AWS_SECRET_ACCESS_KEY", "another"), ("AWS_SESSION_TOKEN", TOKEN)],
     );
@@ -198,7 +198,7 @@ fn parts_of_a_request_that_aws_repeats_are_masked() {
 fn a_wrong_clock_is_named_as_the_fix() {
     let aws = Aws::start();
     aws.ahead(Duration::from_secs(3_600));
-    let run = Run::start(&aws, &KEYS);
+    let run = SigningBackend::start(&aws, &KEYS);
     run.request();
     let account = run.account(|account| account["dropped"]["refused"].as_u64() > Some(0));
     let error = account["last_error"].as_str().unwrap();
@@ -212,7 +212,7 @@ fn a_throttled_batch_is_retried_and_nothing_is_lost() {
     for status in [429, 400] {
         let aws = Aws::start();
         aws.respond_with(status, "ThrottlingException", "Rate exceeded", 2);
-        let run = Run::start(&aws, &KEYS);
+        let run = SigningBackend::start(&aws, &KEYS);
         run.request();
         let account = run.account(delivered);
         assert!(account["last_error"].as_str().unwrap().ends_with("ThrottlingException: Rate exceeded"), "{account}");
@@ -248,7 +248,8 @@ fn missing_credentials_are_a_fault_that_names_every_source() {
 #[test]
 fn only_x_ray_gets_a_signature_and_both_destinations_the_same_spans() {
     let (aws, collector) = (Aws::start(), Honeycomb::start(""));
-    let run = Run::start(&aws, &[KEYS.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]].concat());
+    let run =
+        SigningBackend::start(&aws, &[KEYS.as_slice(), &[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)]].concat());
     let trace = run.request();
     eventually("both", || (collector.spans(&trace).len() == 3 && aws.spans().len() >= 3).then_some(()));
     run.stop();

@@ -1,10 +1,10 @@
 //! Requests of HTTP/2 that HTTP/1 could not say, or would say otherwise.
 
-type Headers = [(&'static str, &'static str)];
+type HeaderFields = [(&'static str, &'static str)];
 
 /// Headers that replace a valid request's or are added to it, DATA, and the forwarded body; `None` if the request is refused.
 /// `{n}` is the case's number, and a value of `-` leaves a header out.
-pub(super) const CASES: &[(&Headers, &str, Option<&str>)] = &[
+pub(super) const CASES: &[(&HeaderFields, &str, Option<&str>)] = &[
     (&[], "", Some("")),
     (&[], "hello", Some("hello")),
     (&[("te", "trailers")], "", Some("")),
@@ -61,7 +61,7 @@ pub(super) const CASES: &[(&Headers, &str, Option<&str>)] = &[
 ];
 
 /// A valid request's headers, with these replaced or added.
-pub(super) fn with(case: usize, headers: &Headers) -> Vec<(String, String)> {
+pub(super) fn with(case: usize, headers: &HeaderFields) -> Vec<(String, String)> {
     let good = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/api/{n}")];
     // A pseudo-header that follows another one keeps its position.
     let misplaced = headers.first().is_some_and(|(name, _)| !name.starts_with(':'));

@@ -35,7 +35,7 @@ pub(crate) const METADATA_TOKEN: &str = "a-canary-of-metadata";
 /// A running fake.
 pub(crate) struct Aws {
     pub(crate) url: String,
-    state: Arc<State>,
+    state: Arc<AwsState>,
 }
 
 /// A response that replaces its own, for a number of requests.
@@ -48,7 +48,7 @@ pub(crate) struct Refusal {
 }
 
 #[derive(Default)]
-struct State {
+struct AwsState {
     refusal: Mutex<Option<Refusal>>,
     /// How far its clock is ahead of this machine's.
     ahead: Mutex<Duration>,
@@ -67,7 +67,7 @@ impl Aws {
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State::default());
+        let state = Arc::new(AwsState::default());
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -104,7 +104,7 @@ impl Aws {
     }
 }
 
-fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
+fn serve(mut stream: &TcpStream, state: &AwsState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;
@@ -119,13 +119,13 @@ fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
 }
 
 /// A status, the error's name, and a body.
-type Answer = (u16, &'static str, String);
+type AwsReply = (u16, &'static str, String);
 
-fn refused(status: u16, error: &'static str, message: &str) -> Answer {
+fn refused(status: u16, error: &'static str, message: &str) -> AwsReply {
     (status, error, json!({ "message": message }).to_string())
 }
 
-fn answer(request: &Request, state: &State) -> Answer {
+fn answer(request: &Request, state: &AwsState) -> AwsReply {
     let line = request.lines[0].as_str();
     let keys = || {
         json!({"Code": "Success", "AccessKeyId": ID, "SecretAccessKey": SECRET, "Token": TOKEN,
@@ -149,7 +149,7 @@ fn answer(request: &Request, state: &State) -> Answer {
     }
 }
 
-fn take(request: &Request, state: &State) -> Answer {
+fn take(request: &Request, state: &AwsState) -> AwsReply {
     if let Some(refusal) = state.refusal.lock().unwrap().as_mut().filter(|refusal| refusal.times > 0) {
         refusal.times -= 1;
         return refused(refusal.status, refusal.error, &refusal.message);

@@ -31,7 +31,7 @@ use serde_json::json;
 /// A running fake.
 pub(crate) struct Honeycomb {
     pub(crate) url: String,
-    state: Arc<State>,
+    state: Arc<CollectorState>,
 }
 
 /// What is wrong with it.
@@ -63,7 +63,7 @@ pub(crate) enum Trouble {
 }
 
 #[derive(Default)]
-struct State {
+struct CollectorState {
     key: Mutex<String>,
     trouble: Mutex<Option<Trouble>>,
     spans: Mutex<Vec<Span>>,
@@ -99,7 +99,7 @@ impl Honeycomb {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { key: Mutex::new(key.to_owned()), ..State::default() });
+        let state = Arc::new(CollectorState { key: Mutex::new(key.to_owned()), ..CollectorState::default() });
         *state.trouble.lock().unwrap() = Some(trouble);
         let shared = Arc::clone(&state);
         thread::spawn(move || {
@@ -195,9 +195,9 @@ impl Request {
 }
 
 /// The end of the status line, the body's content type, and the body.
-type Answer = (String, &'static str, Vec<u8>);
+type CollectorReply = (String, &'static str, Vec<u8>);
 
-fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
+fn serve(stream: impl Read + Write, state: &CollectorState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;
@@ -233,7 +233,7 @@ fn serve(stream: impl Read + Write, state: &State) -> std::io::Result<()> {
     }
 }
 
-fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
+fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> CollectorReply {
     match trouble {
         Trouble::Redirects(to) => {
             return (format!("307 Temporary Redirect\r\nlocation: {to}"), "text/plain", Vec::new());
@@ -296,7 +296,7 @@ fn answer(request: &Request, state: &State, trouble: &Trouble) -> Answer {
 }
 
 /// Keeps a body's contents, and returns how many of its spans were rejected.
-fn take(request: &Request, state: &State, traces: bool, part: bool) -> Option<i64> {
+fn take(request: &Request, state: &CollectorState, traces: bool, part: bool) -> Option<i64> {
     let body = request.unpacked()?;
     if !traces {
         let message: ExportLogsServiceRequest = if request.is_json() {
@@ -340,7 +340,7 @@ fn key_problem(request: &Request, own: &str) -> Option<&'static str> {
 }
 
 /// `google.rpc.Status` in the request's encoding: its second field is the message.
-fn refusal(request: &Request, status: u16, headers: &str, message: &str) -> Answer {
+fn refusal(request: &Request, status: u16, headers: &str, message: &str) -> CollectorReply {
     let line = format!("{status} Refused{headers}");
     if request.is_json() {
         return (line, "application/json", json!({"code": 16, "message": message}).to_string().into());

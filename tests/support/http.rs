@@ -7,6 +7,11 @@ use ureq::http::{HeaderMap, Response};
 
 use super::DEADLINE;
 
+/// A request's headers.
+pub(crate) type Headers<'a> = &'a [(&'a str, &'a str)];
+
+pub(crate) const JSON: (&str, &str) = ("content-type", "application/json");
+
 /// A response, read to its end.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -64,7 +69,7 @@ pub(crate) fn get(url: &str) -> Answer {
 }
 
 /// A request without a body.
-pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) fn request(method: &str, url: &str, headers: Headers<'_>) -> Answer {
     let builder =
         headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |builder, (name, value)| {
             builder.header(*name, *value)
@@ -74,17 +79,17 @@ pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Answ
 }
 
 /// A request with a body.
-pub(crate) fn send(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) fn send(url: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
     send_by("POST", url, headers, body)
 }
 
 /// A request with a body, by another method.
-pub(crate) fn send_by(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+pub(crate) fn send_by(method: &str, url: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
     try_send(method, url, headers, body).unwrap_or_else(|error| panic!("{method} {url}: {error}"))
 }
 
 /// A request with a body, or an error if no server responds.
-pub(crate) fn try_send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
+pub(crate) fn try_send(method: &str, url: &str, headers: Headers<'_>, body: &[u8]) -> Result<Answer, ureq::Error> {
     let request = headers.iter().fold(ureq::http::Request::builder().method(method).uri(url), |request, header| {
         request.header(header.0, header.1)
     });
@@ -92,5 +97,5 @@ pub(crate) fn try_send(method: &str, url: &str, headers: &[(&str, &str)], body: 
 }
 
 pub(crate) fn post(url: &str, body: &Value) -> Answer {
-    send(url, &[("content-type", "application/json")], body.to_string().as_bytes())
+    send(url, &[JSON], body.to_string().as_bytes())
 }

@@ -32,10 +32,10 @@ pub(crate) const CLIENT: &str = "5example2of3the4tests";
 /// A running fake.
 pub(crate) struct Issuer {
     pub(crate) url: String,
-    state: Arc<State>,
+    state: Arc<IssuerState>,
 }
 
-struct State {
+struct IssuerState {
     keys: Mutex<Vec<Pair>>,
     /// The end of a status line and a body, which replace its keys.
     replacement: Mutex<Option<(String, String)>>,
@@ -56,7 +56,7 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/local_pool", listener.local_addr().unwrap());
         let replacement = Mutex::default();
-        let state = Arc::new(State { keys, replacement, away: Mutex::new(false), requests: Mutex::default() });
+        let state = Arc::new(IssuerState { keys, replacement, away: Mutex::new(false), requests: Mutex::default() });
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -178,7 +178,7 @@ fn number_of(name: &str) -> u128 {
     u128::from_be_bytes(bytes[..16].try_into().unwrap())
 }
 
-fn serve(mut stream: &TcpStream, state: &State) -> std::io::Result<()> {
+fn serve(mut stream: &TcpStream, state: &IssuerState) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::http::{self, Answer};
+use super::http::{self, Answer, JSON};
 
 /// The password of every test user.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -49,7 +49,7 @@ impl Person {
     }
 
     pub(crate) fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
-        let own = [("content-type", "application/json"), ("cookie", self.cookie.as_str())];
+        let own = [JSON, ("cookie", self.cookie.as_str())];
         http::send(&self.url(path), &[&own, headers].concat(), body.to_string().as_bytes())
     }
 

@@ -15,13 +15,13 @@ use super::honeycomb::Request;
 const REFUSED: usize = 2;
 
 /// A running fake.
-pub(crate) struct Daemon {
+pub(crate) struct RulesServer {
     pub(crate) address: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<RulesState>>,
 }
 
 #[derive(Default)]
-struct State {
+struct RulesState {
     rules: Value,
     open: bool,
     /// The rule, requests a second, and when the quota ends.
@@ -42,11 +42,11 @@ pub(crate) struct Statistics {
     pub(crate) clients: Vec<String>,
 }
 
-impl Daemon {
+impl RulesServer {
     pub(crate) fn start(rules: Value) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let state = Arc::new(Mutex::new(State { rules, ..State::default() }));
+        let state = Arc::new(Mutex::new(RulesState { rules, ..RulesState::default() }));
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -85,7 +85,7 @@ impl Daemon {
     }
 }
 
-fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
+fn serve(mut stream: &TcpStream, state: &Mutex<RulesState>) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let request = Request::read(&mut reader)?;
@@ -97,7 +97,7 @@ fn serve(mut stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
 }
 
-fn answer(request: &Request, state: &mut State) -> (&'static str, Value) {
+fn answer(request: &Request, state: &mut RulesState) -> (&'static str, Value) {
     match request.lines[0].as_str() {
         "POST /GetSamplingRules HTTP/1.1" if state.open => ("200 OK", json!({"SamplingRuleRecords": state.rules})),
         "POST /SamplingTargets HTTP/1.1" if state.refused < REFUSED => {

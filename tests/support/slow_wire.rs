@@ -14,11 +14,11 @@ pub(crate) struct SlowWire {
 
 struct Line {
     delay: Duration,
-    state: Mutex<State>,
+    state: Mutex<WireState>,
     changed: Condvar,
 }
 
-struct State {
+struct WireState {
     condition: Condition,
     /// The host and port to which it leads.
     server: String,
@@ -45,7 +45,7 @@ impl SlowWire {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("{user}@{}/{name}", listener.local_addr().unwrap());
         let server = server.to_owned();
-        let state = Mutex::new(State { condition: Condition::Whole, server, losses: 0, streams: Vec::new() });
+        let state = Mutex::new(WireState { condition: Condition::Whole, server, losses: 0, streams: Vec::new() });
         let line = Arc::new(Line { delay: round_trip / 2, state, changed: Condvar::new() });
         let accepting = Arc::clone(&line);
         thread::spawn(move || {
@@ -105,7 +105,7 @@ impl Line {
         self.changed.notify_all();
     }
 
-    fn once_not_silent(&self) -> std::sync::MutexGuard<'_, State> {
+    fn once_not_silent(&self) -> std::sync::MutexGuard<'_, WireState> {
         let state = self.state.lock().unwrap();
         self.changed.wait_while(state, |state| state.condition == Condition::Silent).unwrap()
     }

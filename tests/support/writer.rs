@@ -8,7 +8,7 @@ use rustix::net::sockopt::set_socket_linger;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::http::{self, Answer};
+use super::http::{self, Answer, JSON};
 use super::person::Person;
 use super::raw;
 
@@ -30,7 +30,7 @@ impl Writer {
     /// A post that waits for its response; an error if none comes.
     pub(crate) fn post(&self, backend: &str, message: &str) -> Result<Answer, ureq::Error> {
         let headers = self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let headers: Vec<_> = headers.chain([("content-type", "application/json")]).collect();
+        let headers: Vec<_> = headers.chain([JSON]).collect();
         http::try_send("POST", &format!("{backend}/api/activities"), &headers, body(message).to_string().as_bytes())
     }
 
