@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
-use syn::{Item, ItemUse, UseTree};
+use syn::{Attribute, Item, ItemUse, UseTree};
+
+use crate::support::sources::{self, crates, is_test, root};
 
 /// A crate's modules by their paths, such as `span::layer`; the crate's root is empty.
 type Modules = BTreeMap<Vec<String>, Module>;
@@ -19,18 +20,11 @@ struct Module {
     aliases: BTreeMap<String, Vec<String>>,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
 #[test]
 fn a_module_imports_only_modules_below_it() {
     let document = fs::read_to_string(root().join("docs/src/architecture.md")).unwrap();
     let listed = listed(&document);
-    let crates = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().file_name());
-    let mut crates: Vec<_> = crates.map(|name| format!("crates/{}", name.to_str().unwrap())).collect();
-    crates.push("frontend-proxy".to_owned());
-    for folder in crates {
+    for folder in crates() {
         assert!(
             listed.iter().any(|(listed, _)| *listed == folder),
             "docs/src/architecture.md does not list the modules of {folder}"
@@ -78,7 +72,9 @@ fn listed(document: &str) -> Vec<(String, Vec<String>)> {
 
 fn faults(folder: &str, floors: &[String]) -> Vec<String> {
     let mut modules = Modules::new();
-    read_file(&root().join(folder).join("src"), &[], &mut modules);
+    for (path, file) in sources::modules(&root().join(folder).join("src")) {
+        read(&file, &path, &mut modules);
+    }
     let missing = floors.iter().filter(|name| !modules.contains_key(&path_of(name)));
     let missing = missing.map(|name| format!("{folder}: {name} is in the list and not in the crate"));
     missing.chain(upward(&modules, floors).into_iter().map(|fault| format!("{folder}: {fault}"))).collect()
@@ -144,46 +140,23 @@ fn reached(modules: &Modules, named: &[String]) -> Vec<Vec<String>> {
     found
 }
 
-fn read_file(folder: &Path, path: &[String], modules: &mut Modules) {
-    let inner = path.iter().fold(folder.to_owned(), |folder, name| folder.join(name));
-    let candidates = match path {
-        [] => vec![folder.join("lib.rs"), folder.join("main.rs")],
-        _ => vec![inner.with_extension("rs"), inner.join("mod.rs")],
-    };
-    let file =
-        candidates.iter().find(|file| file.exists()).unwrap_or_else(|| panic!("no file for {path:?} in {folder:?}"));
-    let parsed = syn::parse_file(&fs::read_to_string(file).unwrap()).unwrap();
-    for child in read(&parsed, path, modules) {
-        read_file(folder, &[path, &[child]].concat(), modules);
-    }
-}
-
-/// Reads what a module names, and returns those of its children that have files. Skips tests.
-fn read(file: &syn::File, path: &[String], modules: &mut Modules) -> Vec<String> {
+/// Reads what a module names. Skips tests.
+fn read(file: &syn::File, path: &[String], modules: &mut Modules) {
     let mut names = Names { path: path.to_vec(), module: Module::default() };
-    let mut children = Vec::new();
-    for item in file.items.iter().filter(|item| !is_test(item)) {
-        match item {
-            Item::Mod(item) if item.content.is_none() => children.push(item.ident.to_string()),
-            item => names.visit_item(item),
-        }
+    for item in file.items.iter().filter(|item| !is_test(attributes(item))) {
+        names.visit_item(item);
     }
     modules.insert(path.to_vec(), names.module);
-    children
 }
 
-fn is_test(item: &Item) -> bool {
-    let attributes = match item {
+fn attributes(item: &Item) -> &[Attribute] {
+    match item {
         Item::Mod(item) => &item.attrs,
         Item::Fn(item) => &item.attrs,
         Item::Use(item) => &item.attrs,
         Item::Impl(item) => &item.attrs,
-        _ => return false,
-    };
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("cfg")
-            && attribute.parse_args::<syn::Ident>().is_ok_and(|condition| condition == "test")
-    })
+        _ => &[],
+    }
 }
 
 struct Names {

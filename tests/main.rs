@@ -29,6 +29,7 @@ mod listeners;
 mod load;
 mod locations;
 mod lost_files;
+mod names;
 mod openapi;
 mod opening;
 mod opening_files;

@@ -25,6 +25,7 @@ pub(crate) mod routes_file;
 pub(crate) mod sampling;
 pub(crate) mod slow_wire;
 pub(crate) mod small_disk;
+pub(crate) mod sources;
 pub(crate) mod upstream;
 pub(crate) mod witness;
 pub(crate) mod writer;
