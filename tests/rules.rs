@@ -1,17 +1,12 @@
-//! X-Ray's sampling rules: the command that explains a file of rules, the viewer that serves them, and services that sample by
-//! them. The daemon of one test is a fake: the real one needs AWS credentials.
-
-use std::net::TcpListener;
-use std::time::{SystemTime, UNIX_EPOCH};
+//! `cruddur xray rules test`, which explains how a file of X-Ray's sampling rules decides.
 
 use serde_json::{Value, json};
 
-use crate::support::cruddur::{Cruddur, command, run};
-use crate::support::sampling::RulesServer;
-use crate::support::{Folder, eventually, http};
+use crate::support::Folder;
+use crate::support::cruddur::command;
 
 /// A rule in the format of X-Ray's API.
-fn rule(name: &str, priority: u32, more: &Value) -> Value {
+pub(crate) fn rule(name: &str, priority: u32, more: &Value) -> Value {
     let mut rule = json!({"RuleName": name, "ResourceARN": "*", "Priority": priority, "FixedRate": 0.0, "ReservoirSize": 0,
         "ServiceName": "*", "ServiceType": "*", "Host": "*", "HTTPMethod": "*", "URLPath": "*", "Version": 1});
     for (key, value) in more.as_object().unwrap() {
@@ -20,12 +15,12 @@ fn rule(name: &str, priority: u32, more: &Value) -> Value {
     json!({ "SamplingRule": rule })
 }
 
-fn central(rules: &[Value]) -> Value {
+pub(crate) fn central(rules: &[Value]) -> Value {
     json!({ "SamplingRuleRecords": rules })
 }
 
 /// Writes `rules` to a file in `folder`, and returns its path.
-fn file(folder: &Folder, rules: &Value) -> String {
+pub(crate) fn file(folder: &Folder, rules: &Value) -> String {
     let path = folder.path().join("rules.json");
     std::fs::write(&path, rules.to_string()).unwrap();
     path.to_str().unwrap().to_owned()
@@ -136,255 +131,4 @@ fn the_documentations_files_are_valid() {
         })
         .collect();
     assert_eq!(decided, ["Default", "posts"]);
-}
-
-fn rules_of(viewer: &Cruddur) -> Value {
-    let answer = http::post(&format!("http://{}/GetSamplingRules", viewer.xray), &json!({}));
-    assert_eq!(answer.status, 200);
-    answer.json()["SamplingRuleRecords"].clone()
-}
-
-fn targets_of(viewer: &Cruddur, rules: &[(&str, &str)]) -> Value {
-    let documents: Vec<Value> = rules
-        .iter()
-        .map(|(rule, client)| json!({"RuleName": rule, "ClientID": client, "Timestamp": 1, "RequestCount": 1, "SampledCount": 0}))
-        .collect();
-    let body = json!({ "SamplingStatisticsDocuments": documents });
-    http::post(&format!("http://{}/SamplingTargets", viewer.xray), &body).json()
-}
-
-#[test]
-fn without_a_file_the_viewer_serves_awss_default_rule() {
-    let viewer = Cruddur::service("trace-viewer", &[]);
-    let [default] = rules_of(&viewer).as_array().unwrap().clone().try_into().unwrap();
-    let rule = &default["SamplingRule"];
-    assert_eq!(
-        (&rule["RuleName"], &rule["ReservoirSize"], &rule["FixedRate"], &rule["Priority"]),
-        (&json!("Default"), &json!(1), &json!(0.05), &json!(10_000))
-    );
-}
-
-#[test]
-fn the_viewer_serves_a_files_rules_and_divides_their_reservoirs() {
-    let folder = Folder::new();
-    let path = file(&folder, &central(&[rule("few", 5, &json!({"ReservoirSize": 5, "FixedRate": 0.25}))]));
-    let viewer = Cruddur::service("trace-viewer", &[("CRUDDUR_XRAY_RULES", &path)]);
-    let rules = rules_of(&viewer);
-    assert_eq!((&rules[0]["SamplingRule"]["RuleName"], rules.as_array().unwrap().len()), (&json!("few"), 2));
-
-    let targets = targets_of(&viewer, &[("few", "a"), ("few", "b"), ("none", "a")]);
-    let quotas: Vec<&Value> = targets["SamplingTargetDocuments"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|target| {
-            assert_eq!((&target["FixedRate"], &target["Interval"]), (&json!(0.25), &json!(10)));
-            &target["ReservoirQuota"]
-        })
-        .collect();
-    assert_eq!(quotas, [5, 2], "the second arrived after the response to the first");
-    assert_eq!(targets_of(&viewer, &[("few", "a")])["SamplingTargetDocuments"][0]["ReservoirQuota"], 3);
-    assert_eq!(targets["UnprocessedStatistics"][0]["RuleName"], "none");
-    let before = targets["LastRuleModification"].as_f64().unwrap();
-
-    file(&folder, &json!({"version": 2, "default": {"fixed_target": 0, "rate": 1}}));
-    let rules = rules_of(&viewer);
-    assert_eq!((rules.as_array().unwrap().len(), &rules[0]["SamplingRule"]["FixedRate"]), (1, &json!(1.0)));
-    assert!(targets_of(&viewer, &[])["LastRuleModification"].as_f64().unwrap() >= before);
-    file(&folder, &json!({"version": 3}));
-    assert_eq!(rules_of(&viewer), rules, "an invalid file changes nothing");
-    let ended = viewer.stop();
-    assert_eq!(ended.errors.matches("keeping the old sampling rules").count(), 1, "{}", ended.errors);
-}
-
-#[test]
-fn the_viewer_reports_errors_as_aws_does() {
-    let viewer = Cruddur::service("trace-viewer", &[]);
-    let url = |path: &str| format!("http://{}/{path}", viewer.xray);
-    let documents = vec![json!({"RuleName": "x", "ClientID": "y"}); 26];
-    let long = json!({"SamplingStatisticsDocuments": [{"RuleName": "Default", "ClientID": "y".repeat(65)}]});
-    let page = [("origin", "http://evil.example"), ("content-type", "text/plain")];
-    for (answer, status, kind) in [
-        (http::post(&url("SamplingTargets"), &json!([])), 400, "InvalidRequestException"),
-        (
-            http::post(&url("SamplingTargets"), &json!({ "SamplingStatisticsDocuments": documents })),
-            400,
-            "InvalidRequestException",
-        ),
-        (http::post(&url("SamplingTargets"), &long), 400, "InvalidRequestException"),
-        (http::send(&url("SamplingTargets"), &page, b"{}"), 404, "UnknownOperationException"),
-        (http::send(&url("SamplingTargets"), &[], &vec![b' '; 300_000]), 413, "InvalidRequestException"),
-        (http::send(&url("GetSamplingRules"), &[], &vec![b' '; 300_000]), 413, "InvalidRequestException"),
-        (http::post(&url("TraceSegments"), &json!({})), 404, "UnknownOperationException"),
-        (http::get(&url("GetSamplingRules")), 404, "UnknownOperationException"),
-    ] {
-        assert_eq!((answer.status, answer.header("x-amzn-errortype")), (status, kind));
-        assert_eq!(answer.json()["__type"], kind);
-        assert!(!answer.json()["Message"].as_str().unwrap().is_empty());
-    }
-}
-
-#[test]
-fn the_viewer_does_not_start_with_an_invalid_file() {
-    let folder = Folder::new();
-    let path = file(&folder, &central(&[rule("much", 1, &json!({"FixedRate": 5}))]));
-    for (path, problem) in
-        [(path.as_str(), "sampling rule much: give FixedRate"), ("/no/such/file", "cannot read /no/such/file")]
-    {
-        let listen = "127.0.0.1:0";
-        let variables =
-            [("CRUDDUR_VIEWER_LISTEN", listen), ("CRUDDUR_XRAY_LISTEN", listen), ("CRUDDUR_XRAY_RULES", path)];
-        let ended = run(&["trace-viewer"], &variables);
-        assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
-        assert!(ended.errors.contains(problem) && ended.errors.contains("CRUDDUR_XRAY_RULES"), "{}", ended.errors);
-    }
-}
-
-const HOME: &str = "/api/activities/home";
-
-/// Whether the span that served this request is sampled, according to the response.
-fn is_sampled(answer: &http::Answer) -> bool {
-    let flags = answer.header("server-timing").trim_end_matches('"').rsplit('-').next().unwrap();
-    u8::from_str_radix(flags, 16).unwrap() & 1 == 1
-}
-
-/// The rule's name on the proxy's span of this trace, as recorded in `source`, once the viewer has it.
-fn sampled_by(cruddur: &Cruddur, trace: &str, source: &str) -> Option<Value> {
-    let answer = http::get(&format!("{}/api/traces/{trace}", cruddur.viewer));
-    let trace = (answer.status == 200).then(|| answer.json())?;
-    let spans = trace["spans"].as_array().unwrap().clone();
-    let is_root = |span: &&Value| {
-        let kind = span["kind"].as_str().unwrap();
-        span["source"] == source && span["service"] == "frontend-proxy" && ["server", "segment"].contains(&kind)
-    };
-    let attributes = &spans.iter().find(is_root)?["attributes"];
-    Some(match source {
-        "otlp" => attributes["aws.xray.sampling_rule_name"].clone(),
-        _ => attributes["aws"]["xray"]["sampling_rule_name"].clone(),
-    })
-}
-
-#[test]
-fn services_sample_by_the_viewers_rules() {
-    let (folder, data) = (Folder::new(), Folder::new());
-    let rules = central(&[
-        rule("home", 1, &json!({"URLPath": HOME, "FixedRate": 1.0, "ServiceName": "frontend-proxy"})),
-        rule("nothing", 2, &json!({})),
-    ]);
-    let rules = file(&folder, &rules);
-    let cruddur = Cruddur::up(&data, &[("OTEL_TRACES_SAMPLER", "xray"), ("CRUDDUR_XRAY_RULES", &rules)]);
-    let mut traces = Vec::new();
-    // Until the rules arrive, AWS's default applies.
-    eventually("a trace by the rule \"home\"", || {
-        traces.push(cruddur.get(HOME).trace_id());
-        traces.iter().find(|trace| sampled_by(&cruddur, trace, "otlp") == Some(json!("home"))).cloned()
-    });
-    let others: Vec<String> = (0..20).map(|_| cruddur.get("/api/activities/nobody").trace_id()).collect();
-    let last = cruddur.get(HOME).trace_id();
-    let spans = cruddur.spans(&last, 5);
-    assert_eq!(spans.len(), 10, "the backend keeps the proxy's decision");
-    for source in ["otlp", "xray"] {
-        assert_eq!(sampled_by(&cruddur, &last, source), Some(json!("home")), "{source}");
-    }
-    for trace in others {
-        assert_eq!(http::get(&format!("{}/api/traces/{trace}", cruddur.viewer)).status, 404);
-    }
-    // In the other direction: the viewer reports that a rule has changed, and the services fetch it before their next turn.
-    let turned = [
-        rule("nothing", 1, &json!({"URLPath": HOME})),
-        rule("others", 2, &json!({"FixedRate": 1.0, "HTTPMethod": "GET"})),
-    ];
-    file(&folder, &central(&turned));
-    eventually("the file's new rules", || {
-        (!is_sampled(&cruddur.get(HOME)) && is_sampled(&cruddur.get("/api/activities/nobody"))).then_some(())
-    });
-    let xray = cruddur.xray.clone();
-    let ended = cruddur.stop();
-    let named = format!(
-        "frontend-proxy: xray on: udp {xray} (by AWS_XRAY_DAEMON_ADDRESS; sampler xray (central at http://{xray}, else 1 a second and 5 %)"
-    );
-    assert!(ended.errors.contains(&named), "{}", ended.errors);
-    assert!(ended.errors.contains("received 3 sampling rules from http://127.0.0.1:"), "{}", ended.errors);
-}
-
-#[test]
-fn local_rules_apply_if_no_daemon_answers() {
-    let (folder, data) = (Folder::new(), Folder::new());
-    let rules = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}, "rules": [
-        {"host": "127.0.0.1", "http_method": "GET", "url_path": HOME, "fixed_target": 0, "rate": 1}]});
-    let argument = format!("rules={}", file(&folder, &rules));
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    let cruddur = Cruddur::up(
-        &data,
-        &[
-            ("OTEL_TRACES_SAMPLER", "xray"),
-            ("OTEL_TRACES_SAMPLER_ARG", &argument),
-            ("AWS_XRAY_DAEMON_ADDRESS", &closed),
-        ],
-    );
-    for _ in 0..5 {
-        assert!(!is_sampled(&cruddur.get("/api/activities/nobody")));
-        let home = cruddur.get(HOME);
-        assert!(is_sampled(&home));
-        let rule = eventually("its trace", || sampled_by(&cruddur, &home.trace_id(), "otlp"));
-        assert_eq!(rule, "local-1");
-    }
-    let ended = cruddur.stop();
-    assert!(ended.errors.contains(&format!("sampler xray (central at http://{closed}, else /")), "{}", ended.errors);
-    let complaint = format!("no sampling rules: http://{closed}/GetSamplingRules did not respond");
-    assert_eq!(ended.errors.matches(&complaint).count(), 2, "each service logs it once: {}", ended.errors);
-}
-
-#[test]
-fn a_quota_is_obeyed_and_every_request_is_reported_once() {
-    let folder = Folder::new();
-    let daemon =
-        RulesServer::start(json!([rule("few", 1, &json!({"ReservoirSize": 50, "ServiceName": "frontend-proxy"}))]));
-    // Nothing is sampled until the daemon's rules arrive.
-    let nothing = json!({"version": 2, "default": {"fixed_target": 0, "rate": 0}});
-    let argument = format!("endpoint=http://{},polling_interval=1,rules={}", daemon.address, file(&folder, &nothing));
-    let proxy = Cruddur::service(
-        "frontend-proxy",
-        &[
-            // No upstream listens there; a failed request is still a request.
-            ("CRUDDUR_UPSTREAM", "http://127.0.0.1:1"),
-            ("OTEL_TRACES_SAMPLER", "xray"),
-            ("OTEL_TRACES_SAMPLER_ARG", &argument),
-        ],
-    );
-    let request = || is_sampled(&proxy.get(HOME));
-    assert!(!request());
-    daemon.open();
-    // The rule's first request is a borrowed sample.
-    eventually("a borrowed sample", || request().then_some(()));
-    let (mut requests, mut sampled) = (1, 1);
-    let mut burst = || {
-        let recorded: u64 = (0..10).map(|_| u64::from(request())).sum();
-        (requests, sampled) = (requests + 10, sampled + recorded);
-        recorded
-    };
-    assert!(burst() < 10, "one is borrowed a second, and there is no quota yet");
-    daemon.give("few", 40, SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3_600);
-    eventually("a quota", || (burst() == 10).then_some(()));
-    let statistics = eventually(format!("{requests} requests reported"), || {
-        let statistics = daemon.statistics("few");
-        (statistics.requests >= requests).then_some(statistics)
-    });
-    assert_eq!((statistics.requests, statistics.sampled + statistics.borrowed), (requests, sampled));
-    assert!(statistics.borrowed > 0 && statistics.refused > 0, "refused statistics are sent again");
-    assert!(statistics.clients.len() == 1 && statistics.clients[0].len() == 24);
-}
-
-#[test]
-fn an_invalid_sampler_argument_is_a_fault_at_the_start() {
-    let folder = Folder::new();
-    let rules = file(&folder, &json!({"version": 3}));
-    let argument = format!("polling_interval=0,rules={rules}");
-    let ended = run(&["backend"], &[("OTEL_TRACES_SAMPLER", "xray"), ("OTEL_TRACES_SAMPLER_ARG", &argument)]);
-    assert_eq!(ended.status.code(), Some(64), "{}", ended.errors);
-    for problem in
-        ["its polling_interval is not valid", "rules.json is invalid: the sampling rules need \"version\": 1"]
-    {
-        assert!(ended.errors.contains(problem), "{}", ended.errors);
-    }
 }
