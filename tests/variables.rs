@@ -1,10 +1,8 @@
 //! OpenTelemetry's variables, as a platform sets them for every service: none of them stops a service, and each deviation from
 //! them is logged in one line.
 
-use std::collections::BTreeSet;
-
 use crate::support::Folder;
-use crate::support::cruddur::{Cruddur, command, run};
+use crate::support::cruddur::{Cruddur, run};
 use crate::support::honeycomb::Honeycomb;
 use crate::support::http;
 
@@ -52,31 +50,6 @@ fn platform_variables_stop_no_service_and_each_is_one_warning() {
         assert_eq!(warnings.iter().filter(|line| line.starts_with(variable)).count(), 1, "{variable} in {warnings:#?}");
     }
     assert_eq!(warnings.len(), 9, "{warnings:#?}");
-}
-
-/// The page's own defaults are compared with the code by unit tests of telemetry.
-#[test]
-fn the_help_has_the_defaults_of_the_page() {
-    let output = command(&["--help"], &[]).output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    let page = include_str!("../docs/src/configuration.md");
-    let mut compared = BTreeSet::new();
-    for line in help.lines().map(str::trim_start) {
-        let (Some(name), Some(default)) = (line.split(' ').next(), line.strip_suffix(']')) else { continue };
-        let Some((_, default)) = default.rsplit_once('[') else { continue };
-        let is_ours = name.starts_with("OTEL_") || ["RUST_LOG", "TRACE_LEVEL"].contains(&name);
-        for row in page.lines().filter(|row| is_ours && row.starts_with(&format!("| `{name}` | "))) {
-            let forms = [
-                format!("`{default}` by default"),
-                format!("by default `{default}`"),
-                format!("`{default}` (default)"),
-            ];
-            if forms.iter().any(|form| row.contains(form)) {
-                compared.insert(name);
-            }
-        }
-    }
-    assert_eq!(Vec::from_iter(compared), ["OTEL_LOGS_EXPORTER", "OTEL_TRACES_SAMPLER", "RUST_LOG", "TRACE_LEVEL"]);
 }
 
 #[test]

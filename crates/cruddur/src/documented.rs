@@ -21,6 +21,7 @@ const ENVIRONMENTS: &[&[(&str, &str)]] = &[
         ("OTEL_LOGS_EXPORTER", "otlp"),
     ],
     &[("AWS_XRAY_OTLP_ENDPOINT", "http://127.0.0.1:1"), ("HOME", "/nonexistent")],
+    &[("OTEL_TRACES_SAMPLER", "traceidratio")],
     &[("OTEL_RESOURCE_DETECTORS", "ecs,ec2,eks"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")],
 ];
 

@@ -45,12 +45,12 @@ const VARIABLES: &[Line] = &[
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "sends traces to an OTLP/HTTP collector (OTEL_EXPORTER_OTLP_HEADERS)", ""),
     ("AWS_XRAY_DAEMON_ADDRESS", "sends segments to an X-Ray daemon", ""),
     ("OTEL_SERVICE_NAME", "the service's name in traces; `up` gives it to the backend", ""),
-    ("OTEL_TRACES_SAMPLER", "which traces are recorded (OTEL_TRACES_SAMPLER_ARG)", "parentbased_always_on"),
-    ("TRACE_LEVEL", "the least important level of spans that are created, also by target", "info"),
-    ("OTEL_LOGS_EXPORTER", "otlp: send events as log records too", "none"),
+    ("OTEL_TRACES_SAMPLER", "which traces are recorded (OTEL_TRACES_SAMPLER_ARG)", ""),
+    ("TRACE_LEVEL", "the least important level of spans that are created, also by target", ""),
+    ("OTEL_LOGS_EXPORTER", "otlp: send events as log records too", ""),
     ("TRACE_TRUST", "callers whose traces the proxy continues", "those on this machine"),
     ("TRACE_BAGGAGE_KEYS", "baggage keys that the proxy keeps from any caller", "none"),
-    ("RUST_LOG", "the levels that are logged on standard error", "info"),
+    ("RUST_LOG", "the levels that are logged on standard error", ""),
 ];
 
 /// The list, one variable per line.
@@ -92,6 +92,7 @@ mod tests {
     fn a_default_is_that_of_the_code() {
         let listed = variables();
         assert!(listed.contains("the page and the API [127.0.0.1:3000]\n"), "{listed}");
+        assert!(listed.contains("the levels that are logged on standard error [info]"), "{listed}");
         assert!(listed.contains("the proxy's backend [http://127.0.0.1:4567; `up`: its own]\n"), "{listed}");
     }
 }

@@ -18,6 +18,9 @@ use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
 use crate::value::not_finite;
 
+/// The level of most targets, unless `RUST_LOG` sets another.
+const DEFAULT: LevelFilter = LevelFilter::INFO;
+
 /// The events that the console prints, by `RUST_LOG`, and their format.
 #[derive(Debug, Clone)]
 pub struct Console {
@@ -33,20 +36,15 @@ enum ConsoleFormat {
 }
 
 impl Console {
-    /// The level from which events of most targets are printed.
-    #[cfg(test)]
-    pub(crate) fn level(&self) -> Option<LevelFilter> {
-        self.filter.default_level()
-    }
-
     /// Reads `RUST_LOG` and `NO_COLOR`. An invalid filter is a fault at start, not a silent console.
     pub fn read(settings: &mut Settings) -> Self {
         let expected = "a level such as info, or info,backend=debug";
         let quiet = Targets::new()
-            .with_default(LevelFilter::INFO)
+            .with_default(DEFAULT)
             .with_target("actix_server", LevelFilter::WARN)
             // actix logs an error for each invalid request, so any client could fill the log.
             .with_target("actix_http::h1", LevelFilter::OFF);
+        settings.note_default("RUST_LOG", DEFAULT);
         let filter = settings.parse("RUST_LOG", expected).unwrap_or(quiet);
         // https://no-color.org
         let format = match (io::stderr().is_terminal(), settings.text("NO_COLOR")) {

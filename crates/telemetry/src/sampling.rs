@@ -21,6 +21,8 @@ const WITH_XRAY: bool = cfg!(feature = "xray");
 
 /// The server of the rules if neither the argument nor `AWS_XRAY_DAEMON_ADDRESS` names one.
 const SERVER: &str = "127.0.0.1:2000";
+/// The ratio of `traceidratio` unless the argument gives another.
+const RATIO: f64 = 1.0;
 /// The interval of polling unless the argument gives another.
 const POLLING: Duration = Duration::from_secs(300);
 
@@ -55,6 +57,7 @@ pub(crate) struct Central {
 impl Sampling {
     /// Reads the sampler and its argument. `daemon` is the server of the rules unless the argument names another.
     pub(crate) fn read(settings: &mut Settings, daemon: Option<&DaemonAddress>) -> Self {
+        settings.note_default(VARIABLE, Sampler::default());
         let name = settings.text(VARIABLE).map(|name| name.to_ascii_lowercase());
         match name.as_deref() {
             Some("xray") => {
@@ -86,8 +89,9 @@ fn plain(settings: &mut Settings, name: Option<&str>) -> Sampler {
     let (parent_based, root) = name.strip_prefix("parentbased_").map_or((false, name), |root| (true, root));
     match root {
         "traceidratio" => {
+            settings.note_default(ARGUMENT, RATIO);
             let ratio = settings.parse::<Ratio>(ARGUMENT, "a ratio from 0 to 1, such as 0.25");
-            Sampler { root: Root::ratio(ratio.map_or(1.0, |Ratio(ratio)| ratio)), parent_based }
+            Sampler { root: Root::ratio(ratio.map_or(RATIO, |Ratio(ratio)| ratio)), parent_based }
         }
         "jaeger_remote" => {
             settings.warn(VARIABLE, format!("{name} is not supported; {} is used", Sampler::default()));

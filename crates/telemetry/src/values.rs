@@ -17,6 +17,7 @@ pub(crate) const LONGEST_TIMEOUT: u64 = 60_000;
 /// A signal's variable that selects its exporters, and what happens if an exporter is not supported.
 pub(crate) struct Selection {
     pub(crate) variable: &'static str,
+    pub(crate) default: &'static str,
     /// The warning's end if `otlp` is in the same list.
     pub(crate) beside_otlp: &'static str,
     /// The warning's end otherwise.
@@ -25,11 +26,13 @@ pub(crate) struct Selection {
 
 pub(crate) const TRACES: Selection = Selection {
     variable: "OTEL_TRACES_EXPORTER",
+    default: "otlp",
     beside_otlp: "spans are sent by otlp alone",
     alone: "spans go wherever other variables send them, as if this one were unset",
 };
 pub(crate) const LOGS: Selection = Selection {
     variable: "OTEL_LOGS_EXPORTER",
+    default: "none",
     beside_otlp: "log records are sent by otlp, and logs are on standard error anyway",
     alone: "no log records are sent; logs are on standard error anyway",
 };
@@ -37,8 +40,8 @@ pub(crate) const LOGS: Selection = Selection {
 /// Which exporters a variable selects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exporters {
-    /// The variable is unset, or names only exporters that are not supported.
-    Default,
+    /// The variable names only exporters that are not supported.
+    Unsupported,
     Otlp,
     None,
 }
@@ -92,7 +95,8 @@ pub(crate) fn names(settings: &mut Settings, variable: &str) -> Option<Vec<Strin
 pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     const OTHERS: [&str; 8] =
         ["console", "jaeger", "logging", "otlp/stdout", "otlp_file", "otlp_stdout", "prometheus", "zipkin"];
-    let names = names(settings, of.variable).unwrap_or_default();
+    settings.note_default(of.variable, of.default);
+    let names = names(settings, of.variable).unwrap_or_else(|| vec![of.default.to_owned()]);
     let (others, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| OTHERS.contains(&name.as_str()));
     if let Some(unknown) = names.iter().find(|name| !["otlp", "none"].contains(&name.as_str())) {
         let problem = format!("{unknown:?} is not an exporter of OpenTelemetry's specification; use otlp or none");
@@ -110,7 +114,7 @@ pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
         }
         (true, false) => Exporters::Otlp,
         (false, true) => Exporters::None,
-        (false, false) => Exporters::Default,
+        (false, false) => Exporters::Unsupported,
     }
 }
 
@@ -127,6 +131,7 @@ pub(crate) fn metrics(settings: &mut Settings) {
 pub(crate) fn propagators(settings: &mut Settings) -> Propagators {
     const VARIABLE: &str = "OTEL_PROPAGATORS";
     const OTHERS: [&str; 5] = ["b3", "b3multi", "jaeger", "ottrace", "xray-lambda"];
+    settings.note_default(VARIABLE, Propagators::default().names().join(","));
     let Some(names) = names(settings, VARIABLE) else { return Propagators::default() };
     let (others, mut names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| OTHERS.contains(&name.as_str()));
     if names.len() > 1 && names.iter().any(|name| name == "none") {

@@ -83,7 +83,8 @@ impl Config {
             sampling.disable();
             destinations.iter_mut().for_each(|to| to.turn_spans_off("OTEL_TRACES_EXPORTER is none"));
         }
-        let disabled = values::flag(settings, "OTEL_SDK_DISABLED").unwrap_or_default();
+        settings.note_default("OTEL_SDK_DISABLED", false);
+        let disabled = values::flag(settings, "OTEL_SDK_DISABLED").unwrap_or(false);
         if disabled {
             sampling.disable();
             destinations.iter_mut().for_each(|to| to.turn_off("OTEL_SDK_DISABLED is true"));
@@ -91,8 +92,8 @@ impl Config {
         if destinations.iter().all(|to| to.on().is_none()) && matches!(sampling, Sampling::Plain(_)) {
             detectors.clear();
         }
-        let pace = spans::pace(settings, &spans::SPANS, Pace::default());
-        let log_pace = spans::pace(settings, &spans::LOG_RECORDS, pace);
+        let pace = spans::pace_of_spans(settings, Pace::default());
+        let log_pace = spans::pace_of_log_records(settings, pace);
         let limits = spans::limits(settings);
         let propagators = values::propagators(settings);
         values::metrics(settings);

@@ -48,56 +48,77 @@ pub fn service_name(settings: &mut Settings) -> Option<String> {
 
 pub(super) fn limits(settings: &mut Settings) -> Limits {
     let default = Limits::default();
-    let mut count = |variable| {
-        let count = values::number(settings, variable, 0..=10_000, "a number")?;
-        u32::try_from(count).ok()
-    };
-    let general = count("OTEL_ATTRIBUTE_COUNT_LIMIT");
-    let attributes = count("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT").or(general);
-    let events = count("OTEL_SPAN_EVENT_COUNT_LIMIT");
-    let links = count("OTEL_SPAN_LINK_COUNT_LIMIT");
-    let event_attributes = count("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT");
-    let log_attributes = count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT").or(general);
+    let general = count(settings, "OTEL_ATTRIBUTE_COUNT_LIMIT");
     // Links have no attributes here.
-    count("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
-    // Honeycomb accepts texts of 64 KiB.
-    let mut length = |variable| {
-        let length = values::number(settings, variable, 1..=65_536, "a number of bytes")?;
-        usize::try_from(length).ok()
+    count(settings, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
+    let mut count = |variable, general: Option<u32>, default: u32| {
+        settings.note_default(variable, default);
+        count(settings, variable).or(general).unwrap_or(default)
     };
-    let general = length("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
-    let value = length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
-    let log_value = length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT").or(general);
+    let attributes = count("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", general, default.attributes);
+    let events = count("OTEL_SPAN_EVENT_COUNT_LIMIT", None, default.events);
+    let links = count("OTEL_SPAN_LINK_COUNT_LIMIT", None, default.links);
+    let event_attributes = count("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", None, default.event_attributes);
+    let log_attributes = count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", general, default.log_attributes);
+    let general = length(settings, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
+    let mut length = |variable, default: usize| {
+        settings.note_default(variable, default);
+        length(settings, variable).or(general).unwrap_or(default)
+    };
     Limits {
-        attributes: attributes.unwrap_or(default.attributes),
-        events: events.unwrap_or(default.events),
-        links: links.unwrap_or(default.links),
-        event_attributes: event_attributes.unwrap_or(default.event_attributes),
-        log_attributes: log_attributes.unwrap_or(default.log_attributes),
-        value_bytes: value.unwrap_or(default.value_bytes),
-        log_value_bytes: log_value.unwrap_or(default.log_value_bytes),
+        attributes,
+        events,
+        links,
+        event_attributes,
+        log_attributes,
+        value_bytes: length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", default.value_bytes),
+        log_value_bytes: length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", default.log_value_bytes),
     }
 }
 
+fn count(settings: &mut Settings, variable: &str) -> Option<u32> {
+    let count = values::number(settings, variable, 0..=10_000, "a number")?;
+    u32::try_from(count).ok()
+}
+
+/// Honeycomb accepts texts of 64 KiB.
+fn length(settings: &mut Settings, variable: &str) -> Option<usize> {
+    let length = values::number(settings, variable, 1..=65_536, "a number of bytes")?;
+    usize::try_from(length).ok()
+}
+
 /// The variables of a signal's pace.
-pub(super) struct PaceVariables {
+struct PaceVariables {
     queue: &'static str,
     batch: &'static str,
     delay: &'static str,
 }
 
-pub(super) const SPANS: PaceVariables = PaceVariables {
+const SPANS: PaceVariables = PaceVariables {
     queue: "OTEL_BSP_MAX_QUEUE_SIZE",
     batch: "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
     delay: "OTEL_BSP_SCHEDULE_DELAY",
 };
-pub(super) const LOG_RECORDS: PaceVariables = PaceVariables {
+const LOG_RECORDS: PaceVariables = PaceVariables {
     queue: "OTEL_BLRP_MAX_QUEUE_SIZE",
     batch: "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
     delay: "OTEL_BLRP_SCHEDULE_DELAY",
 };
 
-pub(super) fn pace(settings: &mut Settings, by: &PaceVariables, default: Pace) -> Pace {
+/// The pace of spans: what is not set is that of `default`.
+pub(super) fn pace_of_spans(settings: &mut Settings, default: Pace) -> Pace {
+    settings.note_default(SPANS.queue, default.queue);
+    settings.note_default(SPANS.batch, default.batch);
+    settings.note_default(SPANS.delay, default.delay.as_millis());
+    pace(settings, &SPANS, default)
+}
+
+/// The pace of log records: what is not set is as for spans.
+pub(super) fn pace_of_log_records(settings: &mut Settings, of_spans: Pace) -> Pace {
+    pace(settings, &LOG_RECORDS, of_spans)
+}
+
+fn pace(settings: &mut Settings, by: &PaceVariables, default: Pace) -> Pace {
     let mut count = |variable| {
         let count = values::number(settings, variable, 1..=1_000_000, "a number")?;
         usize::try_from(count).ok()

@@ -65,9 +65,8 @@ pub(crate) fn read(settings: &mut Settings) -> Vec<Detector> {
         let detector = match name.as_str() {
             "ecs" => Detector::Ecs(settings.parse("ECS_CONTAINER_METADATA_URI_V4", "the address that ECS sets")),
             "ec2" => {
-                let url =
-                    settings.parse("AWS_EC2_METADATA_SERVICE_ENDPOINT", "an address such as http://169.254.169.254");
-                Detector::Ec2(url.unwrap_or_else(|| Url::of(EC2)))
+                let expected = "an address such as http://169.254.169.254";
+                Detector::Ec2(settings.parse_or("AWS_EC2_METADATA_SERVICE_ENDPOINT", Url::of(EC2), expected))
             }
             "eks" => {
                 let inside = settings.text("KUBERNETES_SERVICE_HOST");

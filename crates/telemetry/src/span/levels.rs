@@ -8,6 +8,9 @@ use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
+/// The level of targets that are not named.
+const DEFAULT: LevelFilter = LevelFilter::INFO;
+
 /// The most verbose level of the spans of each target.
 #[derive(Debug, Clone)]
 pub(crate) struct SpanLevels(Targets);
@@ -15,6 +18,7 @@ pub(crate) struct SpanLevels(Targets);
 impl SpanLevels {
     /// Reads `TRACE_LEVEL`. A value that names only targets does not affect other targets.
     pub(crate) fn read(settings: &mut Settings) -> Self {
+        settings.note_default("TRACE_LEVEL", DEFAULT);
         settings.parse("TRACE_LEVEL", "a level such as debug, or info,tower_http=debug").unwrap_or_default()
     }
 
@@ -39,14 +43,14 @@ impl FromStr for SpanLevels {
             return Err(format!("\"{part}\" is neither a level nor target=level"));
         }
         let levels: Targets = text.parse().map_err(|error| format!("{error}"))?;
-        let default = levels.default_level().unwrap_or(LevelFilter::INFO);
+        let default = levels.default_level().unwrap_or(DEFAULT);
         Ok(Self(levels.with_default(default)))
     }
 }
 
 impl Default for SpanLevels {
     fn default() -> Self {
-        Self(Targets::new().with_default(LevelFilter::INFO))
+        Self(Targets::new().with_default(DEFAULT))
     }
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
     let OtlpVariables { traces, logs, wants_logs } = otlp;
     let key = key(settings);
     let dataset = dataset(settings);
+    settings.note_default(ENDPOINT_VARIABLE, DEFAULT_ADDRESS);
     let at = settings.parse::<Url>(ENDPOINT_VARIABLE, "a URL such as https://api.eu1.honeycomb.io");
     let at = at.map(|at| at.base());
     let in_headers = key_in_headers(settings, traces, key.as_ref());

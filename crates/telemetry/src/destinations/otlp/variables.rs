@@ -158,6 +158,7 @@ impl SignalSettings {
         };
         let (protocol, url) = protocol(settings, signal, url, is_own);
         let has_headers = settings.text(own.headers).is_some() || settings.is_wrong(own.headers);
+        settings.note_default("OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT.as_millis());
         let general_timeout = values::timeout(settings, "OTEL_EXPORTER_OTLP_TIMEOUT");
         let of_spans = values::timeout(settings, "OTEL_BSP_EXPORT_TIMEOUT");
         let of_batch = match signal {
@@ -216,6 +217,7 @@ where
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
     let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf or http/json");
+    settings.note_default(GENERAL, Protocol::default());
     let general = settings.parse(GENERAL, expected);
     let (requested, by) = match settings.parse(own, expected) {
         Some(requested) => (Some(requested), own),

@@ -44,7 +44,7 @@ pub(crate) fn profiles(settings: &mut Settings) -> Profiles {
         own.or_else(|| home.as_ref().map(|home| Path::new(home).join(".aws").join(name)))
     };
     let (credentials, config) = (file("AWS_SHARED_CREDENTIALS_FILE", "credentials"), file("AWS_CONFIG_FILE", "config"));
-    Profiles { name: settings.text("AWS_PROFILE").unwrap_or_else(|| "default".to_owned()), credentials, config }
+    Profiles { name: settings.text_or("AWS_PROFILE", "default"), credentials, config }
 }
 
 /// The first source of credentials. If there is none, that is a fault of the variable `needed_by`, which requires a signature.
