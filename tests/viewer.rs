@@ -209,6 +209,21 @@ fn a_document_is_returned_unchanged_with_its_size() {
 }
 
 #[test]
+fn each_documented_route_exists() {
+    let viewer = Cruddur::service("trace-viewer", &[]);
+    let (page, _) = include_str!("../docs/src/viewer-api.md").split_once("By TCP").unwrap();
+    let routes: Vec<_> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once(' ')).collect();
+    assert!(routes.len() > 5, "{routes:?}");
+    for (method, path) in routes {
+        let path = path.replace("{trace_id}", TRACE).replace("{id}", "00000000000000b1");
+        let refused = http::request("DELETE", &format!("{}{path}", viewer.viewer), &[]);
+        assert_eq!(refused.status, 405, "{path}");
+        assert!(refused.header("allow").split(", ").any(|allowed| allowed == method), "{method} {path}");
+    }
+}
+
+#[test]
 fn an_invalid_message_is_refused_and_the_viewer_keeps_running() {
     let viewer = Cruddur::service("trace-viewer", &[]);
     let url = format!("{}/v1/traces", viewer.viewer);

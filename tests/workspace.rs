@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::sources::root;
+use crate::support::sources::{modules, root};
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -172,6 +172,31 @@ fn every_documented_variable_is_read() {
     for variable in words.filter(|word| is_ours(word)).collect::<BTreeSet<_>>() {
         let read = sources.contains(&format!("\"{variable}\"")) || compose.contains(&format!("${{{variable}:"));
         assert!(read, "{variable} is documented and nothing reads it");
+    }
+}
+
+/// The example lists the variables that the compose file takes from it, and no others.
+#[test]
+fn the_env_example_lists_what_the_compose_file_reads() {
+    let is_name = |name: &&str| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let (compose, example) = (text("docker-compose.yml"), text(".env.example"));
+    let read: BTreeSet<&str> =
+        compose.split("${").skip(1).filter_map(|rest| rest.split([':', '-', '}']).next()).collect();
+    let lines = example.lines().map(|line| line.trim_start_matches("# "));
+    let listed = lines.filter_map(|line| Some(line.split_once('=')?.0)).filter(is_name).collect();
+    assert_eq!(read, listed);
+}
+
+/// A file that no module declares would not be compiled, and its tests would not run.
+#[test]
+fn every_file_of_these_tests_is_a_module() {
+    let folder = root().join("tests");
+    let modules = modules(&folder);
+    for file in sources("tests").into_iter().filter(|file| !file.starts_with(folder.join("xray-schema"))) {
+        let path = file.strip_prefix(&folder).unwrap().with_extension("");
+        let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
+        let names: Vec<String> = names.filter(|name| !["main", "mod"].contains(&name.as_str())).collect();
+        assert!(modules.contains_key(&names), "no module declares {}", file.display());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::configs::Configs;
 const PAGE: &str = include_str!("../../../docs/src/configuration.md");
 
 /// Environments that together cause every variable to be read: some are read only if others are set.
-const ENVIRONMENTS: &[&[(&str, &str)]] = &[
+pub(crate) const ENVIRONMENTS: &[&[(&str, &str)]] = &[
     &[],
     &[("DATABASE_URL", "postgres://me@db")],
     &[("AUTH_MODE", "cognito"), ("AWS_COGNITO_USER_POOL_ID", "local_1"), ("AWS_COGNITO_USER_POOL_CLIENT_ID", "c")],
@@ -110,6 +110,11 @@ fn the_defaults_on_the_page_are_those_of_the_code() {
 fn the_proxys_default_upstream_is_where_the_backend_listens() {
     let (_, defaults) = read();
     assert_eq!(defaults["CRUDDUR_UPSTREAM"], format!("http://{}", defaults["CRUDDUR_BACKEND_LISTEN"]));
+}
+
+#[test]
+fn the_first_users_on_the_page_are_those_of_the_code() {
+    assert!(PAGE.contains(&format!("four users (`{}`)", backend::store::FIRST_USERS.join("`, `"))));
 }
 
 /// A default as the page writes it: a number with commas, or code.

@@ -64,10 +64,37 @@ fn matches(pattern: Pattern, variable: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use settings::Settings;
+
     use super::*;
+    use crate::documented::ENVIRONMENTS;
 
     #[test]
-    fn each_service_inherits_what_it_reads() {
+    fn each_service_inherits_every_variable_that_it_reads() {
+        for environment in ENVIRONMENTS {
+            let names = |read: fn(&mut Settings)| {
+                let mut settings = Settings::from_pairs(environment);
+                read(&mut settings);
+                settings.read_names().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let backend = names(|settings| drop((backend::Config::read(settings), telemetry::Config::read(settings))));
+            let proxy = names(|settings| {
+                drop(frontend_proxy::Config::read(settings, frontend_proxy::CommandLine::default()));
+                drop(telemetry::Config::read(settings));
+            });
+            let viewer = names(|settings| {
+                drop((trace_viewer::Config::read(settings), telemetry::Console::read(settings)));
+            });
+            for (service, names) in [("backend", backend), ("frontend-proxy", proxy), ("trace-viewer", viewer)] {
+                assert!(!names.is_empty(), "{service}");
+                let lost: Vec<_> = names.iter().filter(|name| !is_inherited(service, name)).collect();
+                assert!(lost.is_empty(), "{service} reads {lost:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_service_inherits_no_key_of_another() {
         for (variable, viewer, backend, proxy) in [
             ("PATH", true, true, true),
             ("RUST_LOG", true, true, true),

@@ -23,6 +23,23 @@ const PATIENT: Bounds =
 /// More bytes than the buffers of two sockets can hold.
 const LARGE: usize = 64 * 1024 * 1024;
 
+#[test]
+fn the_documented_limits_are_those_of_the_code() {
+    let page = include_str!("../../../docs/src/architecture.md");
+    let Bounds { connections, head, body, write, idle, .. } = Bounds::default();
+    let (head, body, write, idle) = (head.as_secs(), body.as_secs(), write.as_secs(), idle.as_secs());
+    let most = heads::MOST;
+    for row in [
+        format!("| a request's head | {head} s, {most} headers | {head} s, {most} headers |"),
+        format!("| its body | {body} s, "),
+        format!("| reading a response | {} KiB, or the remaining bytes, every {write} s | likewise; ", TAKEN / 1024),
+        format!("| between requests | {idle} s | {idle} s |"),
+        format!("| connections | {},000 for each processor | ", connections / 1_000),
+    ] {
+        assert!(page.contains(&row), "{row}");
+    }
+}
+
 /// A server that counts the large responses that are being sent.
 struct Running {
     address: SocketAddr,

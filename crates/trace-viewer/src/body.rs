@@ -127,6 +127,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_limits_are_those_of_the_code() {
+        let page = include_str!("../../../docs/src/architecture.md");
+        let (one, all) = (crate::http::MAX_BODY / 1024 / 1024, PART * PARTS / 1024 / 1024);
+        let limits = format!(" s, {one} MiB and 256 KiB decoded, gzip or none; {all} MiB for all bodies");
+        assert!(page.contains(&limits), "{limits}");
+    }
+
+    #[test]
     fn every_member_is_inflated_and_nothing_else_may_follow() {
         let two = [gzip(b"one "), gzip(b""), gzip(b"two")].concat();
         assert_eq!(inflate(&two, 7), Ok(b"one two".to_vec()));

@@ -124,6 +124,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_limit_is_that_of_the_code() {
+        let limit = format!("; {} MiB for all responses", BUDGET_KIB / 1024);
+        assert!(include_str!("../../../../docs/src/architecture.md").contains(&limit), "{limit}");
+    }
+
+    #[test]
     fn a_short_response_has_a_length_and_a_long_one_is_chunked() {
         let budget = ResponseBudget::new();
         let short = budget.list(b"[".to_vec(), texts(vec![Some("x".to_owned())]), "]");
