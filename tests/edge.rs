@@ -157,7 +157,7 @@ fn a_backend_reads_one_form_from_trusted_proxies_alone() {
 }
 
 #[test]
-fn clients_behind_a_balancer_are_limited_one_by_one() {
+fn clients_behind_a_balancer_are_limited_individually() {
     let site = Site::start(&[]);
     let login = site.backend.person().handle;
     let attempt = |address: &str, password: &str| {

@@ -69,7 +69,7 @@ fn a_data_folder_open_to_others_causes_a_warning() {
 
 /// Even if the process is killed, the users that exist have a password that was printed.
 #[test]
-fn the_first_users_are_committed_after_their_password_is_stderr() {
+fn the_first_users_are_committed_after_their_password_is_printed() {
     let runtime = Runtime::new().unwrap();
     let folder = Folder::new();
     let sqlite = format!("sqlite:{}/cruddur.db", folder.path().display());

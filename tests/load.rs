@@ -95,7 +95,7 @@ fn an_open_loop_keeps_its_rate_and_the_viewer_has_its_slowest_traces() {
 }
 
 #[test]
-fn its_own_accounts_post_reply_like_and_message() {
+fn accounts_of_a_load_post_reply_like_and_message() {
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[]);
     // Longer than the other loads, because one request in fourteen writes.
