@@ -10,9 +10,8 @@
 //! A test can also make it refuse requests. It keeps and computes nothing else, and loses everything when it ends.
 
 use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -23,7 +22,7 @@ use prost::Message;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::honeycomb::Request;
+use super::fake::{self, Request};
 
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ID: &str = "ASIAIOSFODNN7EXAMPLE";
@@ -65,17 +64,8 @@ struct Accepted {
 
 impl Aws {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let state = Arc::new(AwsState::default());
-        let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&shared);
-                // If a client disconnects in the middle, its connection ends.
-                thread::spawn(move || drop(serve(&stream, &state)));
-            }
-        });
+        let url = format!("http://{}", fake::listen(&state, |stream, state| serve(&stream, state)));
         Self { url, state }
     }
 

@@ -9,15 +9,14 @@
 //!
 //! A test can also put it in any [`Trouble`]. It keeps and computes nothing else, and loses everything when it ends.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::thread::{self, sleep};
+use std::io::{BufReader, Read, Write};
+use std::net::Shutdown;
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
-use flate2::read::{GzDecoder, GzEncoder};
+use flate2::read::GzEncoder;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -27,6 +26,8 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::json;
+
+use super::fake::{self, Request};
 
 /// A running fake.
 pub(crate) struct Honeycomb {
@@ -73,12 +74,6 @@ struct CollectorState {
     bodies: Mutex<Vec<Vec<u8>>>,
 }
 
-/// A request, read to its end.
-pub(super) struct Request {
-    pub(super) lines: Vec<String>,
-    pub(super) body: Vec<u8>,
-}
-
 impl Honeycomb {
     /// Accepts spans that come with `key`, and refuses all others.
     pub(crate) fn start(key: &str) -> Self {
@@ -96,29 +91,21 @@ impl Honeycomb {
     }
 
     fn listen(key: &str, trouble: Trouble, tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
         let state = Arc::new(CollectorState { key: Mutex::new(key.to_owned()), ..CollectorState::default() });
         *state.trouble.lock().unwrap() = Some(trouble);
-        let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (state, tls) = (Arc::clone(&shared), tls.clone());
-                // If a client disconnects in the middle, its connection ends.
-                thread::spawn(move || match tls {
-                    None => drop(serve(&stream, &state)),
-                    Some(tls) => {
-                        let session = ServerConnection::new(tls).unwrap();
-                        let mut stream = StreamOwned::new(session, stream);
-                        drop(serve(&mut stream, &state));
-                        // Closing before everything is read would cause a reset, which may discard an alert.
-                        drop(stream.sock.shutdown(Shutdown::Write));
-                        drop(std::io::copy(&mut stream.sock, &mut std::io::sink()));
-                    }
-                });
+        let address = fake::listen(&state, move |stream, state| match &tls {
+            None => serve(&stream, state),
+            Some(tls) => {
+                let session = ServerConnection::new(Arc::clone(tls)).unwrap();
+                let mut stream = StreamOwned::new(session, stream);
+                drop(serve(&mut stream, state));
+                // Closing before everything is read would cause a reset, which may discard an alert.
+                drop(stream.sock.shutdown(Shutdown::Write));
+                std::io::copy(&mut stream.sock, &mut std::io::sink()).map(drop)
             }
         });
+        let url = format!("{scheme}://{address}");
         Self { url, state }
     }
 
@@ -151,46 +138,6 @@ impl Honeycomb {
     /// The decompressed bodies of the trace requests so far.
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.bodies.lock().unwrap().clone()
-    }
-}
-
-impl Request {
-    pub(super) fn read(reader: &mut impl BufRead) -> std::io::Result<Self> {
-        let mut lines = Vec::new();
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
-            }
-            if line.trim().is_empty() {
-                break;
-            }
-            lines.push(line.trim().to_owned());
-        }
-        let mut request = Self { lines, body: Vec::new() };
-        request.body = vec![0; request.header("content-length").parse().unwrap_or(0)];
-        reader.read_exact(&mut request.body)?;
-        Ok(request)
-    }
-
-    pub(super) fn header(&self, name: &str) -> &str {
-        let of_name = |line: &&String| line.to_ascii_lowercase().starts_with(&format!("{name}:"));
-        self.lines.iter().find(of_name).and_then(|line| line.split_once(':')).map_or("", |(_, value)| value.trim())
-    }
-
-    fn is_json(&self) -> bool {
-        self.header("content-type") == "application/json"
-    }
-
-    pub(super) fn unpacked(&self) -> Option<Vec<u8>> {
-        match self.header("content-encoding") {
-            "" => Some(self.body.clone()),
-            "gzip" => {
-                let mut unpacked = Vec::new();
-                GzDecoder::new(self.body.as_slice()).read_to_end(&mut unpacked).ok().map(|_| unpacked)
-            }
-            _ => None,
-        }
     }
 }
 

@@ -6,10 +6,10 @@
 //! token claims.
 
 use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -24,7 +24,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 
 use super::cannot_run;
-use super::honeycomb::Request;
+use super::fake::{self, Request};
 
 /// The client for which it issues tokens.
 pub(crate) const CLIENT: &str = "5example2of3the4tests";
@@ -53,18 +53,10 @@ impl Issuer {
     /// `None` without `openssl`.
     pub(crate) fn start() -> Option<Self> {
         let keys = Mutex::new(vec![Pair::make()?]);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/local_pool", listener.local_addr().unwrap());
         let replacement = Mutex::default();
         let state = Arc::new(IssuerState { keys, replacement, away: Mutex::new(false), requests: Mutex::default() });
-        let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&shared);
-                // If a client disconnects in the middle, its connection ends.
-                thread::spawn(move || drop(serve(&stream, &state)));
-            }
-        });
+        let address = fake::listen(&state, |stream, state| serve(&stream, state));
+        let url = format!("http://{address}/local_pool");
         Some(Self { url, state })
     }
 

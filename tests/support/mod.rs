@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod cruddur;
 pub(crate) mod daemon;
 pub(crate) mod engines;
+mod fake;
 pub(crate) mod h2;
 pub(crate) mod honeycomb;
 pub(crate) mod http;

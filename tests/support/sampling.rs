@@ -3,13 +3,12 @@
 //! rules until it is opened, and refuses the first two statistics.
 
 use std::io::{BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::{Value, json};
 
-use super::honeycomb::Request;
+use super::fake::{self, Request};
 
 /// How many statistics are refused before any are accepted.
 const REFUSED: usize = 2;
@@ -44,17 +43,8 @@ pub(crate) struct Statistics {
 
 impl RulesServer {
     pub(crate) fn start(rules: Value) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
         let state = Arc::new(Mutex::new(RulesState { rules, ..RulesState::default() }));
-        let shared = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&shared);
-                // If a client disconnects, its connection ends.
-                thread::spawn(move || drop(serve(&stream, &state)));
-            }
-        });
+        let address = fake::listen(&state, |stream, state| serve(&stream, state)).to_string();
         Self { address, state }
     }
 
