@@ -258,6 +258,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documented_bounds_are_those_of_the_code() {
+        let page = include_str!("../../../docs/src/browser.md");
+        let (sent, unpacked, seconds) = (SENT / 1024, INFLATED / 1024 / 1024, DURATION.as_secs());
+        for bound in [
+            format!("slower than {seconds} s; more than {sent} KiB, or {unpacked} MiB unpacked"),
+            format!("more than {AT_ONCE} messages at the same time"),
+        ] {
+            assert!(page.contains(&bound), "{bound}");
+        }
+    }
+
+    #[test]
     fn only_a_page_of_this_origin_may_send_spans() {
         let same = |headers: &[(&'static str, &'static str)], scheme| {
             let map = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value)));

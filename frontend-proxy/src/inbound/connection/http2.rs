@@ -23,7 +23,7 @@ use crate::inbound::transport::Transport;
 use crate::inbound::wire::Wire;
 
 /// HTTP/2's limits: concurrent requests, and bytes of them that may wait here.
-const STREAMS: u32 = 100;
+pub(super) const STREAMS: u32 = 100;
 pub(crate) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(crate) const WINDOW: u32 = 256 * 1024;
 /// Bytes of a request's header list that h2 accepts. A list larger than a head may be is refused by [`refusal`] with a reason;

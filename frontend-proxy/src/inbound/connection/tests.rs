@@ -5,6 +5,7 @@ use tokio::net::TcpListener;
 use super::open::PREFACE;
 use super::*;
 use crate::config::{CommandLine, Config};
+use crate::inbound::framing::FIELDS;
 
 const GET: &[u8] = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -17,6 +18,25 @@ const QUICK: ClientLimits = ClientLimits {
     },
     handshake: Duration::from_secs(10),
 };
+
+#[test]
+fn the_documented_limits_are_those_of_the_code() {
+    let page = include_str!("../../../../docs/src/frontend-proxy.md");
+    let ClientLimits { deadlines, handshake, idle } = ClientLimits::default();
+    let (head, write, ended) = (deadlines.head.as_secs(), deadlines.write.as_secs(), deadlines.ended.as_secs());
+    let (handshake, idle, bytes) = (handshake.as_secs(), idle.as_secs(), HEAD / 1024);
+    for row in [
+        format!("| a TLS handshake | {handshake} s |"),
+        format!("| a request's head | {bytes} KiB and {FIELDS} headers;"),
+        format!("| | {head} s from its first byte | 408 |"),
+        format!("| a client that reads its response | some of it every {write} s;"),
+        format!("while its requests are answered | {ended} s between two writes to it |"),
+        format!("| an idle connection | {idle} to {} s |", 2 * idle),
+        format!("| HTTP/2: requests on a connection at the same time | {} |", http2::STREAMS),
+    ] {
+        assert!(page.contains(&row), "{row}");
+    }
+}
 
 /// Starts a server that closes each connection soon after it becomes idle, and returns its address.
 async fn start(upstream: &str) -> SocketAddr {
