@@ -13,3 +13,4 @@ pub(crate) mod state;
 pub(crate) mod streams;
 pub(crate) mod transport;
 pub(crate) mod wire;
+pub(crate) mod workers;

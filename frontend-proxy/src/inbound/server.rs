@@ -19,6 +19,7 @@ use crate::inbound::connection::{ClientLimits, ConnectionServer};
 use crate::inbound::framing::Refusal;
 use crate::inbound::permits::{Permits, Refusals};
 use crate::inbound::streams::Streams;
+use crate::inbound::workers::Workers;
 use crate::service::Service;
 
 /// How long accepted requests may take to finish at shutdown.
@@ -34,6 +35,7 @@ pub struct Server {
     tls: Option<(TlsAcceptor, Certificate)>,
     permits: Permits,
     bounds: Bounds,
+    workers: Workers,
 }
 
 /// Reloads the routes file and the certificate while a server runs.
@@ -49,6 +51,9 @@ pub enum Error {
     /// TLS cannot be configured.
     #[error("cannot use TLS: {0}; unset CRUDDUR_PROXY_CERTIFICATE")]
     Tls(rustls::Error),
+    /// A thread that would serve connections cannot be started.
+    #[error("cannot start a thread for each processor: {0}; raise the limits of threads and of open files")]
+    Workers(io::Error),
 }
 
 impl Server {
@@ -65,7 +70,8 @@ impl Server {
         let tls = config.certificate.as_ref().map(acceptor).transpose().map_err(Error::Tls)?;
         let bounds = Bounds::new(config.connections, config.client_connections, tls.is_some(), raise_file_limit());
         let permits = Permits::new(bounds.connections, bounds.each, config.trust.clone());
-        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, permits, bounds })
+        let workers = Workers::start().map_err(Error::Workers)?;
+        Ok(Self { listener, addr, service: Arc::new(Service::new(&config)), tls, permits, bounds, workers })
     }
 
     /// The address on which the proxy listens.
@@ -92,7 +98,7 @@ impl Server {
 
     /// Serves until `shutdown` completes, then finishes accepted requests within five seconds.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
-        let Self { listener, service, tls, permits, .. } = self;
+        let Self { listener, service, tls, permits, workers, .. } = self;
         let (drain, draining) = watch::channel(false);
         let server = Arc::new(ConnectionServer {
             service: Arc::clone(&service),
@@ -105,6 +111,7 @@ impl Server {
             server,
             draining,
             refusals: Refusals::default(),
+            workers,
             connections: JoinSet::new(),
             warned_of_accept: None,
             warned_of_crowd: None,
@@ -129,7 +136,7 @@ impl Server {
         }
         drop(listener);
         drain.send_replace(true);
-        let Acceptor { server, mut connections, refusals: _refusals, .. } = acceptor;
+        let Acceptor { server, mut connections, refusals: _refusals, workers: _workers, .. } = acceptor;
         let finished = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(DRAIN, finished).await.is_err() {
             tracing::warn!("closing connections that are still busy after {} s", DRAIN.as_secs());
@@ -159,6 +166,7 @@ struct Acceptor {
     server: Arc<ConnectionServer>,
     draining: watch::Receiver<bool>,
     refusals: Refusals,
+    workers: Workers,
     connections: JoinSet<()>,
     warned_of_accept: Option<Instant>,
     warned_of_crowd: Option<Instant>,
@@ -171,7 +179,16 @@ impl Acceptor {
         let (server, draining) = (Arc::clone(&self.server), self.draining.clone());
         let share = server.permits.share(telemetry::http::peer(peer));
         match share.take() {
-            Ok(permit) => drop(self.connections.spawn(server.serve(stream, peer, (share, permit), draining))),
+            Ok(permit) => {
+                // It leaves this runtime for the worker's.
+                let stream = stream.into_std();
+                self.workers.spawn(&mut self.connections, async move {
+                    match stream.and_then(TcpStream::from_std) {
+                        Ok(stream) => server.serve(stream, peer, (share, permit), draining).await,
+                        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection"),
+                    }
+                });
+            }
             Err(refusal) => {
                 self.warn_of_crowd(refusal, peer);
                 let gives_way = self.refusals.add();

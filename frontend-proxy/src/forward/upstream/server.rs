@@ -1,4 +1,4 @@
-//! One server of an upstream: its idle connections, the last used first, and its health. Its name is looked up for each new
+//! One server of an upstream: the idle connections of each worker, the last used first, and its health. Its name is looked up for each new
 //! connection. No connection is used beyond a certain age: otherwise requests in close succession would still go to the old
 //! address of a server that has moved. Bounded; holds no request.
 
@@ -16,9 +16,12 @@ use tokio::time::{Instant, sleep};
 use super::address::Upstream;
 use super::connection::UpstreamConnection;
 use super::health::Health;
+use crate::inbound::workers::PerWorker;
 
-/// How many connections may wait for a request, and for how long.
+/// How many connections may wait for a request, of all workers together, and how many of one worker at least.
 const WAITING: usize = 256;
+const LEAST_WAITING: usize = 16;
+/// How long a connection may wait.
 const WAIT: Duration = Duration::from_secs(60);
 /// How often to look for connections that have waited too long or that the server has closed.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -34,7 +37,7 @@ pub(crate) struct UpstreamServer {
     age: Duration,
     /// The server's address; `None` if the host is a name.
     address: Option<SocketAddr>,
-    idle: Mutex<Vec<IdleConnection>>,
+    idle: PerWorker<Mutex<Vec<IdleConnection>>>,
     swept: AtomicBool,
     look_ups: Arc<Semaphore>,
     pub(super) outstanding: AtomicUsize,
@@ -62,7 +65,7 @@ impl UpstreamServer {
             upstream,
             age,
             address,
-            idle: Mutex::default(),
+            idle: PerWorker::default(),
             swept: AtomicBool::default(),
             look_ups: Arc::new(Semaphore::new(LOOK_UPS)),
             outstanding: AtomicUsize::default(),
@@ -78,7 +81,7 @@ impl UpstreamServer {
     pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<UpstreamConnection>> {
         let now = Instant::now();
         loop {
-            let IdleConnection { mut connection, until } = self.idle().pop()?;
+            let IdleConnection { mut connection, until } = lock(self.idle.own()?).pop()?;
             if now < until && connection.is_quiet(cx) {
                 return Some(connection);
             }
@@ -87,8 +90,10 @@ impl UpstreamServer {
 
     /// Drops every idle connection: one of them was dead.
     pub(crate) fn forget(&self) {
-        let forgotten = std::mem::take(&mut *self.idle());
-        drop(forgotten);
+        for idle in self.idle.all() {
+            let forgotten = std::mem::take(&mut *lock(idle));
+            drop(forgotten);
+        }
     }
 
     pub(crate) async fn connect(&self, deadline: Instant) -> io::Result<Box<UpstreamConnection>> {
@@ -114,6 +119,25 @@ impl UpstreamServer {
         TcpStream::connect(found.as_slice()).await
     }
 
+    /// Closes what has waited too long or was closed; returns whether no connection is left.
+    fn sweep(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        // Before the look: what is kept meanwhile starts another sweep.
+        self.swept.store(false, Relaxed);
+        let mut is_empty = true;
+        for idle in self.idle.all() {
+            let mut idle = lock(idle);
+            let now = Instant::now();
+            idle.retain_mut(|one| now < one.until && one.connection.is_quiet(&mut cx));
+            if idle.is_empty() {
+                *idle = Vec::new();
+            }
+            is_empty &= idle.is_empty();
+        }
+        // Unless another has started, this one goes on.
+        is_empty || self.swept.swap(true, Relaxed)
+    }
+
     fn keep(self: &Arc<Self>, mut connection: Box<UpstreamConnection>, wait: Duration) {
         let now = Instant::now();
         let until = (now + wait.min(WAIT)).min(connection.since + self.age);
@@ -121,8 +145,9 @@ impl UpstreamServer {
             return;
         }
         connection.rest();
-        let mut idle = self.idle();
-        if idle.len() < WAITING {
+        let Some(idle) = self.idle.own() else { return };
+        let mut idle = lock(idle);
+        if idle.len() < LEAST_WAITING.max(WAITING / self.idle.all().len()) {
             idle.push(IdleConnection { connection, until });
             drop(idle);
             if !self.swept.load(Relaxed) && !self.swept.swap(true, Relaxed) {
@@ -130,10 +155,10 @@ impl UpstreamServer {
             }
         }
     }
+}
 
-    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(idle: &Mutex<Vec<IdleConnection>>) -> MutexGuard<'_, Vec<IdleConnection>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Closes connections that have waited too long or were closed; ends when none is idle.
@@ -141,13 +166,7 @@ async fn sweep(server: Weak<UpstreamServer>) {
     loop {
         sleep(SWEEP).await;
         let Some(server) = server.upgrade() else { return };
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut idle = server.idle();
-        let now = Instant::now();
-        idle.retain_mut(|one| now < one.until && one.connection.is_quiet(&mut cx));
-        if idle.is_empty() {
-            *idle = Vec::new();
-            server.swept.store(false, Relaxed);
+        if server.sweep() {
             return;
         }
     }
