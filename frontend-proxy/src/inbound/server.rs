@@ -185,7 +185,9 @@ impl Acceptor {
                 self.workers.spawn(&mut self.connections, async move {
                     match stream.and_then(TcpStream::from_std) {
                         Ok(stream) => server.serve(stream, peer, (share, permit), draining).await,
-                        Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection"),
+                        Err(error) => {
+                            tracing::warn!(error = &error as &dyn std::error::Error, "cannot serve a connection")
+                        }
                     }
                 });
             }

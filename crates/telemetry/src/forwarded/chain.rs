@@ -12,6 +12,10 @@ const MAX_HOPS: usize = 32;
 /// The most bytes of all headers of one name together; longer ones are invalid.
 const MAX_BYTES: usize = 4_096;
 
+/// The headers that a chain is read from.
+pub(super) const FORWARDED: [&str; 5] =
+    ["forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port"];
+
 /// A chain of hops; the client is on the left.
 pub(super) enum Chain<'a> {
     Forwarded(Vec<Element<'a>>),

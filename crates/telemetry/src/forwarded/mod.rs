@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use settings::host::Authority;
 
-use self::chain::{Chain, Claim};
+use self::chain::{Chain, Claim, FORWARDED};
 use crate::propagation::{Headers, Trust};
 
 /// Headers that claim an address, a scheme or a host of the client, by the standard, by custom or by one vendor. A proxy
@@ -67,7 +67,7 @@ impl<'a> Client<'a> {
     /// trusted peer. If both are present and disagree, the trusted peer cannot have written both, so neither is used.
     #[must_use]
     pub fn resolve(self, headers: &'a impl Headers, trust: &Trust) -> Self {
-        if !trust.trusts(self.address) {
+        if !trust.trusts(self.address) || !headers.may_have(&FORWARDED) {
             return self.canonical();
         }
         let forwarded = Chain::forwarded(headers);

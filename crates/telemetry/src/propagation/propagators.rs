@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-use super::headers::Headers;
+use super::headers::{FIELDS, Headers};
 use super::trust::{Trust, Verdict};
 use super::{baggage, tracecontext, xray};
 use crate::context::{Incoming, Tracestate};
@@ -42,6 +42,9 @@ impl Propagators {
     }
 
     pub(super) fn extract(self, headers: &impl Headers, trust: &Trust, peer: Option<IpAddr>) -> Incoming {
+        if !headers.may_have(&FIELDS) {
+            return Incoming::default();
+        }
         let verdict = trust.verdict(peer);
         let baggage = || self.baggage.then(|| baggage::extract(headers, |key| trust.keeps(key))).flatten();
         let w3c = self.tracecontext.then(|| tracecontext::extract(headers)).flatten();
