@@ -11,6 +11,8 @@ use crate::value::Value;
 pub(crate) const USER_ID: &str = "user.id";
 /// The sampling rule that sampled a local root.
 pub(crate) const SAMPLING_RULE: &str = "aws.xray.sampling_rule_name";
+/// The most bytes of the encoding of an array's values.
+const ARRAY: usize = 64 * 1024;
 
 /// Appends a `KeyValue` as `field`; a text is cut between characters.
 #[inline(always)]
@@ -56,21 +58,30 @@ pub(crate) fn text_head(out: &mut Vec<u8>, field: u8, key: &str, length: usize) 
 
 #[inline(never)]
 fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limit: usize) {
-    let value = match value {
-        Value::Text(text) => Value::Text(cut(text, limit)),
-        other => other,
-    };
-    let value_length = match value {
-        Value::Text(text) => field_len(text.len()),
-        Value::Bool(_) => 2,
-        Value::Int(int) => 1 + varint_len(int.cast_unsigned()),
-        Value::Float(_) => 9,
-    };
+    let array = if let Value::Array(values) = value { array(values, limit) } else { Vec::new() };
+    let value = if let Value::Text(text) = value { Value::Text(cut(text, limit)) } else { value };
+    let value_length = value_length(value, &array);
     let length = field_len(key.len()) + field_len(value_length);
     out.reserve(length + 6);
     head(out, field, length);
     bytes(out, 1, key.as_bytes());
     head(out, 2, value_length);
+    any_value(out, value, &array);
+}
+
+/// The length of an `AnyValue` in bytes; `array` is the encoding of an array's values.
+fn value_length(value: Value<'_>, array: &[u8]) -> usize {
+    match value {
+        Value::Text(text) => field_len(text.len()),
+        Value::Bool(_) => 2,
+        Value::Int(int) => 1 + varint_len(int.cast_unsigned()),
+        Value::Float(_) => 9,
+        Value::Array(_) => field_len(array.len()),
+    }
+}
+
+/// Appends the content of an `AnyValue`.
+fn any_value(out: &mut Vec<u8>, value: Value<'_>, array: &[u8]) {
     match value {
         Value::Text(text) => bytes(out, 1, text.as_bytes()),
         Value::Bool(flag) => out.extend_from_slice(&[2 << 3, flag.into()]),
@@ -79,7 +90,27 @@ fn any_attribute(out: &mut Vec<u8>, field: u8, key: &str, value: Value<'_>, limi
             varint(out, int.cast_unsigned());
         }
         Value::Float(float) => fixed64(out, 4, float.to_bits()),
+        Value::Array(_) => bytes(out, 5, array),
     }
+}
+
+/// The encoding of an `ArrayValue`: the values that fit in [`ARRAY`] bytes.
+fn array(values: &[Value<'_>], limit: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for value in values {
+        let value = match *value {
+            Value::Text(text) => Value::Text(cut(text, limit)),
+            Value::Array(_) => continue,
+            other => other,
+        };
+        let length = value_length(value, &[]);
+        if out.len() + field_len(length) > ARRAY {
+            break;
+        }
+        head(&mut out, 1, length);
+        any_value(&mut out, value, &[]);
+    }
+    out
 }
 
 /// The encoded attributes of an event or a log record. Their keys are unique, which OTLP requires: a later value replaces an

@@ -72,7 +72,7 @@ pub fn server_span(request: &ServerRequest<'_>, incoming: &Incoming) -> Span {
         }
         span.add(URL_PATH, bounded(request.path));
         if let Some(query) = request.query.filter(|query| !query.is_empty()) {
-            span.add(URL_QUERY, &query::redacted(query));
+            span.add(URL_QUERY, query::redacted(query));
         }
         span.add(URL_SCHEME, request.scheme);
         if let Some(route) = request.route {

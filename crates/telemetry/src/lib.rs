@@ -77,3 +77,5 @@ pub use book::current_ledger;
 pub use config::Config;
 pub use console::Console;
 pub use install::{InstallError, Telemetry};
+// Crates whose types signatures of this one name, in the version that it uses.
+pub use {opentelemetry, settings, tracing};

@@ -42,7 +42,7 @@ pub(super) async fn home(
             span.set("app.result_length", answer.length);
         });
         // If this request shared another request's query, the link leads to the span of its SQL.
-        if let Some(span) = answer.span.as_ref().filter(|span| Span::current().context().as_ref() != Some(span)) {
+        if let Some(span) = answer.span.as_ref().filter(|span| Span::current().span_context().as_ref() != Some(span)) {
             Span::current().link(span);
         }
         Ok::<_, Problem>(answer)

@@ -88,5 +88,5 @@ async fn fetch(store: &Store, page: Page) -> Result<FeedPage, store::Error> {
     let list: Vec<json::ActivityJson> = json::all(threads);
     let body = serde_json::to_vec(&list).map_err(|error| store::Error::Statement(sqlx::Error::Encode(error.into())))?;
     let now = now.to_rfc3339_opts(SecondsFormat::Micros, false);
-    Ok(FeedPage { body: body.into(), next, length, now, span: Span::current().context() })
+    Ok(FeedPage { body: body.into(), next, length, now, span: Span::current().span_context() })
 }

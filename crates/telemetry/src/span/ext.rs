@@ -11,16 +11,17 @@ use super::layer;
 use super::open::{Open, RestoreOnDrop, with_open};
 use super::recording::Recording;
 use crate::attribute::USER_ID;
-use crate::value::Value;
+use crate::value::IntoValue;
 
-/// Records on a `tracing` span what its fields cannot express. Has no effect on a span that is not recorded.
+/// Records on a `tracing` span what its fields cannot express. Has no effect on a span that is not recorded. No method has
+/// the name of one of `tracing_opentelemetry::OpenTelemetrySpanExt`, so both traits can be in scope.
 pub trait SpanExt {
     /// Records several values with one look-up. `record` is called only if the span is recorded. Values that it records on this
     /// span other than through its argument are lost.
     fn record_with(&self, record: impl FnOnce(&mut Recording));
 
     /// Sets an attribute, replacing an earlier one with this key.
-    fn set<'v>(&self, key: &str, value: impl Into<Value<'v>>) {
+    fn set(&self, key: &str, value: impl IntoValue) {
         self.record_with(|span| span.set(key, value));
     }
 
@@ -36,7 +37,7 @@ pub trait SpanExt {
 
     /// The span's ids, to which other spans can link. They exist whether or not the span is recorded. `None` if our layer does
     /// not know the span.
-    fn context(&self) -> Option<SpanContext>;
+    fn span_context(&self) -> Option<SpanContext>;
 
     /// Links to a related span that is not this one's parent, such as one whose work was also done for this span.
     fn link(&self, to: &SpanContext) {
@@ -62,7 +63,7 @@ impl SpanExt for Span {
         RestoreOnDrop { recording: taken, back }.record(record);
     }
 
-    fn context(&self) -> Option<SpanContext> {
+    fn span_context(&self) -> Option<SpanContext> {
         with_open(self, |open| open.context.clone())
     }
 

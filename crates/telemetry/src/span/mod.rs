@@ -47,4 +47,6 @@ pub use owned::OwnedSpan;
 pub(crate) use recording::Parent;
 pub use recording::Recording;
 
-pub use crate::value::Value;
+pub use tracing::Span;
+
+pub use crate::value::{IntoValue, Item, Value};

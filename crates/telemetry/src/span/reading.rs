@@ -11,13 +11,15 @@ use super::field::{self, IS_REMOTE};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Text<'a>(&'a [u8]);
 
-/// The value of an attribute.
+/// The value of an attribute. An array has no arrays in it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Scalar<'a> {
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(Text<'a>),
+    /// The encoding of an `ArrayValue`.
+    Array(&'a [u8]),
 }
 
 /// A key and its value.
@@ -262,14 +264,23 @@ fn attribute(bytes: &[u8]) -> Attribute<'_> {
 fn any_attribute(bytes: &[u8]) -> Attribute<'_> {
     let mut fields = Fields(bytes);
     let key = fields.bytes().map(Text).unwrap_or_default();
-    let value = match fields.bytes().and_then(|value| Fields(value).next()) {
+    (key, fields.bytes().map_or(Scalar::Text(Text::default()), scalar))
+}
+
+fn scalar(value: &[u8]) -> Scalar<'_> {
+    match Fields(value).next() {
         Some((1, Field::Bytes(bytes))) => Scalar::Text(Text(bytes)),
         Some((2, Field::Number(flag))) => Scalar::Bool(flag != 0),
         Some((3, Field::Number(int))) => Scalar::Int(int.cast_signed()),
         Some((4, Field::Fixed64(bits))) => Scalar::Float(f64::from_bits(bits)),
+        Some((5, Field::Bytes(values))) => Scalar::Array(values),
         _ => Scalar::Text(Text::default()),
-    };
-    (key, value)
+    }
+}
+
+/// The values of a [`Scalar::Array`].
+pub(crate) fn items(array: &[u8]) -> impl Iterator<Item = Scalar<'_>> {
+    Fields(array).filter_map(|(_, field)| if let Field::Bytes(value) = field { Some(scalar(value)) } else { None })
 }
 
 fn span_id(bytes: &[u8]) -> Option<SpanId> {

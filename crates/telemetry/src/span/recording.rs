@@ -17,7 +17,7 @@ use crate::attribute::{attribute, bit, cut, find, is_short, text_head};
 use crate::clock::now;
 use crate::limits::Limits;
 use crate::pipeline::Record;
-use crate::value::Value;
+use crate::value::{IntoValue, Value};
 
 /// A sampled span that has not ended.
 pub struct Recording {
@@ -122,26 +122,36 @@ impl Recording {
 
     /// Sets an attribute, replacing an earlier one with this key. A text over the limit is cut, and an attribute over the limit
     /// of their number is counted as dropped.
-    pub fn set<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+    pub fn set(&mut self, key: &str, value: impl IntoValue) {
+        value.apply(|value| self.replace(key, value));
+    }
+
+    #[inline(always)]
+    fn replace(&mut self, key: &str, value: Value<'_>) {
         if self.lengths & bit(key) != 0
             && let Some(place) = find(&self.encoding, self.attributes_at, key)
         {
             self.encoding.drain(place);
             self.attributes -= 1;
         }
-        self.add(key, value.into());
+        self.put(key, value);
     }
 
     /// Sets an attribute whose key is known to be absent.
     #[inline(always)]
-    pub(crate) fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+    pub(crate) fn add(&mut self, key: &str, value: impl IntoValue) {
+        value.apply(|value| self.put(key, value));
+    }
+
+    #[inline(always)]
+    fn put(&mut self, key: &str, value: Value<'_>) {
         if self.has_no_room() {
             self.dropped_attributes += 1;
             return;
         }
         self.attributes += 1;
         self.lengths |= bit(key);
-        attribute(&mut self.encoding, field::ATTRIBUTE, key, value.into(), self.limits.value_bytes);
+        attribute(&mut self.encoding, field::ATTRIBUTE, key, value, self.limits.value_bytes);
     }
 
     /// Sets an attribute whose key is known to be absent to a text in parts, of which `most` bytes are kept.

@@ -24,7 +24,7 @@ use self::metadata::Metadata;
 pub(crate) use self::object::Object;
 use crate::context::Incoming;
 use crate::span::{self, SpanExt, start};
-use crate::value::Value;
+use crate::value::IntoValue;
 
 /// The page for users of the Python SDK; its code is compiled.
 #[cfg(all(doctest, feature = "actix"))]
@@ -43,7 +43,7 @@ const LEFT_OUT: &str = "xray.metadata.left_out";
 /// xray::annotate(&span, "rows", 3);
 /// xray::annotate(&tracing::Span::current(), "cached", false);
 /// ```
-pub fn annotate<'v>(span: &Span, key: &str, value: impl Into<Value<'v>>) {
+pub fn annotate(span: &Span, key: &str, value: impl IntoValue) {
     span.record_with(|span| span.set(&format!("annotation.{key}"), value));
 }
 
@@ -152,7 +152,7 @@ pub struct Segment {
 
 impl Segment {
     /// Sets an annotation; see [`annotate`].
-    pub fn annotate<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) {
+    pub fn annotate(&mut self, key: &str, value: impl IntoValue) {
         annotate(&self.span, key, value);
     }
 

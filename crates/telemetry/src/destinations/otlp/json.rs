@@ -1,6 +1,7 @@
 //! Converts a message that this crate has encoded to
 //! [OTLP/JSON](https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding): protobuf's JSON mapping, except that ids are
-//! hex. Absent fields stay absent. Supports only the values that this crate encodes: texts, booleans, integers and doubles.
+//! hex. Absent fields stay absent. Supports only the values that this crate encodes: texts, booleans, integers,
+//! doubles, and arrays of these.
 
 use otlp::wire::{Field, Fields};
 use serde_json::to_writer;
@@ -25,17 +26,18 @@ enum Form {
     /// A double, which is text in JSON if JSON cannot represent it.
     Double,
     One(&'static [Member]),
+    /// An `ArrayValue`, whose `values` some receivers require even if there are none.
+    Array(&'static [Member]),
     Many(&'static [Member]),
 }
 
-use Form::{Bool, Double, Id, Int, Many, Number, One, Text, Time};
+use Form::{Array, Bool, Double, Id, Int, Many, Number, One, Text, Time};
 
-const VALUE: &[Member] = &[
-    Member(1, "stringValue", Text),
-    Member(2, "boolValue", Bool),
-    Member(3, "intValue", Int),
-    Member(4, "doubleValue", Double),
-];
+const TEXT: Member = Member(1, "stringValue", Text);
+const BOOL: Member = Member(2, "boolValue", Bool);
+const INT: Member = Member(3, "intValue", Int);
+const DOUBLE: Member = Member(4, "doubleValue", Double);
+const VALUE: &[Member] = &[TEXT, BOOL, INT, DOUBLE, Member(5, "arrayValue", Array(&[TEXT, BOOL, INT, DOUBLE]))];
 const ATTRIBUTE: &[Member] = &[Member(1, "key", Text), Member(2, "value", One(VALUE))];
 const RESOURCE: &[Member] = &[Member(1, "attributes", Many(ATTRIBUTE))];
 const SCOPE: &[Member] = &[Member(1, "name", Text), Member(2, "version", Text)];
@@ -129,6 +131,17 @@ fn message(out: &mut Vec<u8>, bytes: &[u8], members: &[Member]) {
 fn value(out: &mut Vec<u8>, field: Field<'_>, form: &Form) {
     match (form, field) {
         (One(members), Field::Bytes(bytes)) => message(out, bytes, members),
+        (Array(members), Field::Bytes(bytes)) => {
+            out.extend_from_slice(b"{\"values\":[");
+            for (_, item) in Fields(bytes) {
+                if let Field::Bytes(item) = item {
+                    message(out, item, members);
+                    out.push(b',');
+                }
+            }
+            end(out, b']');
+            out.push(b'}');
+        }
         (Id, Field::Bytes(bytes)) => {
             out.push(b'"');
             bytes.iter().for_each(|byte| out.extend_from_slice(format!("{byte:02x}").as_bytes()));

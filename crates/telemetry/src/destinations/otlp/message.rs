@@ -176,6 +176,10 @@ mod tests {
             span.set("zero", 0);
             span.set("no", false);
             span.set("float", 0.1);
+            span.set("texts", ["a", "b\"", ""]);
+            span.set("numbers", [i64::MIN, 0]);
+            span.set("doubles", [0.1, 1e300]);
+            span.set("empty", Vec::<bool>::new());
             span.exception("E", "m", "s");
             span.link(&own, Some("a=1"));
             span.exception("E", "m", "s");

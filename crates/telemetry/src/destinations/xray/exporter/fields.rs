@@ -211,7 +211,11 @@ impl<'a> Fields<'a> {
     /// Adds an annotation, and returns whether it was added unchanged. If two keys become the same, the first annotation is kept.
     fn annotate(&mut self, key: &'a str, value: Scalar<'a>) -> bool {
         let plain = annotation_key(key);
-        let is_number = !matches!(value, Scalar::Float(number) if !number.is_finite());
+        let is_valid = match value {
+            Scalar::Float(number) => number.is_finite(),
+            Scalar::Array(_) => false,
+            _ => true,
+        };
         let is_new = self.annotations.iter().all(|(own, _)| *own != plain);
         let (short, is_whole) = match value {
             Scalar::Text(text) => {
@@ -220,7 +224,7 @@ impl<'a> Fields<'a> {
             }
             other => (other, true),
         };
-        let fits = !plain.is_empty() && is_number && is_new && self.annotations_left > 0;
+        let fits = !plain.is_empty() && is_valid && is_new && self.annotations_left > 0;
         let is_as_given = fits && is_whole && *plain == *key;
         if fits {
             self.annotations_left -= 1;

@@ -5,7 +5,7 @@
 use std::io::Write;
 
 use crate::ascii;
-use crate::span::reading::{Scalar, Text};
+use crate::span::reading::{Scalar, Text, items};
 use crate::value::not_finite;
 
 /// The most characters of a string in `http.request`, and of `user`.
@@ -162,10 +162,20 @@ impl<'o> Json<'o> {
     /// Writes a pair whose key is any text. A number that JSON cannot represent becomes a text.
     pub(super) fn value<'t>(&mut self, key: impl Into<Text<'t>>, value: Scalar<'_>) {
         self.quoted(key.into(), b"\":");
+        self.scalar(value);
+    }
+
+    /// Writes a value and a comma.
+    fn scalar(&mut self, value: Scalar<'_>) {
         match value {
             Scalar::Text(text) => return self.quoted(text, b"\","),
             Scalar::Bool(flag) => self.out.extend_from_slice(if flag { b"true" } else { b"false" }),
             Scalar::Int(number) => self.digits(number),
+            Scalar::Array(array) => {
+                self.out.push(b'[');
+                items(array).for_each(|item| self.scalar(item));
+                return self.close_list();
+            }
             // Debug keeps the exponent of a large number, while Display writes all its digits. Writing to memory cannot fail.
             Scalar::Float(number) => match not_finite(number) {
                 Some(text) => return self.quoted(text.into(), b"\","),

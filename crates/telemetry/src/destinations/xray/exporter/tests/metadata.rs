@@ -12,7 +12,7 @@ fn only_indexed_attributes_are_annotations() {
             span.set("annotation.a-b", "x");
             span.set("annotation.a_b", "second of the same key");
             span.set("annotation.nan", f64::NAN);
-            span.set("annotation.long", &"é".repeat(2_000));
+            span.set("annotation.long", "é".repeat(2_000));
             span.set("user.id", "andrew");
             span.set("n", true);
             span.set("metadata.default", r#"{"key":[1]}"#);
@@ -39,6 +39,20 @@ fn only_indexed_attributes_are_annotations() {
         "complete if the field has only a part"
     );
     assert_eq!(fitted, FitCounts { truncated: 1, ..FitCounts::default() });
+}
+
+/// X-Ray indexes texts, numbers and booleans alone.
+#[test]
+fn an_array_is_metadata_and_no_annotation() {
+    let document = document_of(testing::span("test").with(|span| {
+        span.set("annotation.tables", ["a\"", "b"]);
+        span.set("sizes", [1_i64, -2]);
+        span.set("shares", [0.5, f64::NAN]);
+        span.set("none", Vec::<bool>::new());
+    }));
+    assert_eq!(document["annotations"], serde_json::Value::Null);
+    let expected = json!({"annotation.tables": ["a\"", "b"], "sizes": [1, -2], "shares": [0.5, "NaN"], "none": []});
+    assert_eq!(document["metadata"]["otel"]["attributes"], expected);
 }
 
 #[test]
