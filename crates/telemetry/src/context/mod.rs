@@ -49,6 +49,11 @@ pub(crate) struct Propagated {
 }
 
 impl Incoming {
+    /// The span that sent the request or the message: the parent, or the span to link to if the sender is not trusted.
+    pub fn span_context(&self) -> Option<&SpanContext> {
+        self.parent.as_ref().or(self.link.as_ref()).filter(|context| context.is_valid())
+    }
+
     /// Whether the request has no context.
     pub(crate) fn is_empty(&self) -> bool {
         self.parent.is_none() && self.link.is_none() && self.baggage.is_none()

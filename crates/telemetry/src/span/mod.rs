@@ -37,6 +37,7 @@ mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
 pub(crate) mod start;
+mod task;
 mod threshold;
 
 pub(crate) use event::{causes, kind};
@@ -46,6 +47,7 @@ pub use opentelemetry::trace::{SpanContext, SpanKind};
 pub use owned::OwnedSpan;
 pub(crate) use recording::Parent;
 pub use recording::Recording;
+pub use task::task;
 
 pub use tracing::Span;
 
