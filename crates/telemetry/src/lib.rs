@@ -67,6 +67,8 @@ mod values;
 pub mod actix;
 pub mod http;
 pub mod probe;
+#[cfg(feature = "tower")]
+pub mod tower;
 pub mod xray {
     //! Segments made by hand. They are spans, and go to the other destinations if there is no daemon.
     pub use crate::subsegment::*;
