@@ -69,6 +69,8 @@ pub mod http;
 pub mod probe;
 #[cfg(feature = "tower")]
 pub mod tower;
+#[cfg(feature = "xray-lite")]
+pub mod xray_lite;
 pub mod xray {
     //! Segments made by hand. They are spans, and go to the other destinations if there is no daemon.
     pub use crate::subsegment::*;

@@ -19,6 +19,8 @@ mod trust;
 mod xray;
 
 pub use headers::{FIELDS, Headers};
+#[cfg(feature = "xray-lite")]
+pub(crate) use outgoing::trace_header;
 pub use outgoing::{decision, inject, outgoing, report, trace_id, traceparent};
 pub use propagators::extract;
 pub(crate) use propagators::{Propagators, choose};

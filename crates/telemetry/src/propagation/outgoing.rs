@@ -39,6 +39,19 @@ pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
     });
 }
 
+/// X-Ray's header of a request that is made within `span`, whichever propagators are configured.
+#[cfg(feature = "xray-lite")]
+pub(crate) fn trace_header(span: &Span) -> Option<String> {
+    span::with_open(span, |open| {
+        let lineage = open.propagated.as_deref().and_then(|propagated| propagated.lineage.as_deref());
+        let header = xray::header(&open.context);
+        open.context.is_valid().then(|| match lineage {
+            None => str::to_owned(&header),
+            Some(lineage) => [&*header, ";Lineage=", lineage].concat(),
+        })
+    })?
+}
+
 /// Passes to `report` what a response may reveal about its span: the value of a `Server-Timing` header, the [`trace_id`], and
 /// the [`decision`] if the caller requested it.
 pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use opentelemetry::trace::SpanContext;
+#[cfg(feature = "xray-lite")]
+use opentelemetry::trace::{SpanId, TraceState};
 use tracing::Span;
 use tracing::span::Id;
 use tracing_subscriber::Registry;
@@ -24,6 +26,21 @@ pub(crate) struct Open {
     pub(crate) within: Option<Id>,
     /// Whether this is not a span but an incoming context, which is propagated but never reported as a response's span.
     pub(crate) passes: bool,
+}
+
+impl Open {
+    /// Gives the span an id that other code has chosen. Spans within it that began earlier keep the earlier id as their parent.
+    #[cfg(feature = "xray-lite")]
+    pub(crate) fn identify(&mut self, id: SpanId) {
+        if self.passes {
+            return;
+        }
+        let (trace, flags) = (self.context.trace_id(), self.context.trace_flags());
+        self.context = SpanContext::new(trace, id, flags, false, TraceState::default());
+        if let Some(recording) = &mut self.recording {
+            recording.identify(id);
+        }
+    }
 }
 
 /// Records on `span`, with one look-up fewer than [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.

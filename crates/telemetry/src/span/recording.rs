@@ -4,6 +4,8 @@
 
 mod buffers;
 mod failure;
+#[cfg(feature = "xray-lite")]
+mod foreign;
 #[cfg(test)]
 mod tests;
 
