@@ -52,6 +52,79 @@ fn crates_that_read_outside_bytes_have_the_listed_features() {
     }
 }
 
+/// The packages for a registry. Each depends on no other package of this repository.
+const PUBLISHED: [&str; 4] = ["settings", "xray", "otlp", "telemetry"];
+
+#[test]
+fn four_packages_can_be_published_and_no_other() {
+    let root_manifest = text("Cargo.toml");
+    for name in PUBLISHED {
+        let dependency = format!("\n{name} = {{ package = \"cruddur-{name}\", path = \"crates/{name}\", version = ");
+        assert!(root_manifest.contains(&dependency), "no version of {name}, which a package on a registry requires");
+    }
+    let local: Vec<&str> = root_manifest
+        .lines()
+        .filter(|line| line.contains("path = "))
+        .filter_map(|line| line.split_once(" = ").map(|(name, _)| name))
+        .collect();
+    let folders = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    for folder in folders.chain(["frontend-proxy", "tests", "tests/xray-schema"].map(|path| root().join(path))) {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap();
+        assert_eq!(manifest.contains("publish.workspace = true"), !PUBLISHED.contains(&name), "{name}");
+        if PUBLISHED.contains(&name) {
+            assert!(manifest.contains(&format!("name = \"cruddur-{name}\"")) && folder.join("README.md").is_file());
+            let dependencies = manifest.split("[dev-dependencies]").next().unwrap().lines();
+            let unpublished = dependencies
+                .filter_map(|line| line.split(['.', ' ']).next())
+                .find(|name| local.contains(name) && !PUBLISHED.contains(name));
+            assert_eq!(unpublished, None, "{name} depends on a package that is not published");
+        }
+    }
+}
+
+/// `rust-toolchain.toml` pins the oldest supported compiler, so every test runs with it.
+#[test]
+fn the_tests_run_with_the_oldest_supported_compiler() {
+    let (manifest, toolchain) = (text("Cargo.toml"), text("rust-toolchain.toml"));
+    let quoted = |text: &str, key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_start_matches(" = ");
+        line.trim_matches('"').to_owned()
+    };
+    let oldest = quoted(&manifest, "rust-version");
+    assert_eq!(quoted(&toolchain, "channel"), format!("{oldest}.0"));
+    for name in PUBLISHED {
+        let readme = text(&format!("crates/{name}/README.md"));
+        assert!(readme.contains(&format!("Minimum Rust: {oldest}")), "crates/{name}/README.md");
+    }
+}
+
+/// A method of one trait would make calls of the other's ambiguous where both are in scope. The names are those of tracing-opentelemetry 0.34.
+#[test]
+fn no_method_of_our_spans_is_one_of_tracing_opentelemetry() {
+    let source = syn::parse_file(&text("crates/telemetry/src/span/ext.rs")).unwrap();
+    let methods = source.items.iter().filter_map(|item| match item {
+        syn::Item::Trait(item) => Some(item),
+        _ => None,
+    });
+    let methods = methods.flat_map(|item| &item.items).filter_map(|item| match item {
+        syn::TraitItem::Fn(method) => Some(method.sig.ident.to_string()),
+        _ => None,
+    });
+    let methods: BTreeSet<String> = methods.collect();
+    let theirs = [
+        "set_parent",
+        "add_link",
+        "add_link_with_attributes",
+        "context",
+        "set_attribute",
+        "set_status",
+        "add_event",
+        "add_event_with_timestamp",
+    ];
+    assert!(methods.contains("set") && theirs.iter().all(|name| !methods.contains(*name)), "{methods:?}");
+}
+
 /// The workspaces that people open with one click start as the README says.
 #[test]
 fn every_workspace_definition_runs_the_readmes_commands() {

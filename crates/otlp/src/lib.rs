@@ -30,6 +30,11 @@ pub use encoding::Encoding;
 pub use fault::{Fault, Malformed};
 pub use model::{Bounds, Event, Kind, Link, Parent, Resource, Scope, Span, Status, StatusCode};
 
+/// The page of the package, whose code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// Calls `each` with each span of an `ExportTraceServiceRequest`, or with the fault for which the span was dropped. Keeps nothing between spans: a
 /// message takes the memory of its bytes and of one span within `bounds`.
 ///

@@ -46,6 +46,11 @@ pub use listen::Listen;
 pub use nearest::nearest;
 pub use placeholder::is_placeholder;
 
+/// The page of the package, whose code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 /// The variables of a process and the faults found in them so far.
 pub struct Settings {
     lookup: Lookup,

@@ -17,6 +17,7 @@
 //! ```
 
 #![warn(clippy::indexing_slicing, missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(all(feature = "honeycomb", feature = "xray")),
     allow(dead_code, unused_imports, reason = "some code is used by only one destination")
@@ -83,3 +84,13 @@ pub use console::Console;
 pub use install::{InstallError, Telemetry};
 // Crates whose types signatures of this one name, in the version that it uses.
 pub use {opentelemetry, settings, tracing};
+
+/// The page of the package, whose code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// The page for users of other crates, whose code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/src/coming-from.md")]
+struct ComingFrom;

@@ -24,3 +24,8 @@ pub use header::{Sampled, TraceHeader};
 pub use id::{SegmentId, TraceId};
 pub use name::name;
 pub use rules::{Request, Rule, Rules};
+
+/// The page of the package, whose code is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
