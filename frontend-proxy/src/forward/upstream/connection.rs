@@ -98,6 +98,14 @@ impl UpstreamConnection {
         self.input.is_empty() && self.poll_fill(cx).is_pending()
     }
 
+    /// The connection on the current runtime. `None` if the system does not allow it.
+    pub(super) fn moved_here(self: Box<Self>) -> Option<Box<Self>> {
+        let connection = *self;
+        let stream = TcpStream::from_std(connection.stream.into_std().ok()?).ok()?;
+        let timer = Timer::new(connection.timer.deadline);
+        Some(Box::new(Self { stream, timer, ..connection }))
+    }
+
     /// Prepares the connection for the next request.
     pub(crate) fn rest(&mut self) {
         self.room = ROOM;

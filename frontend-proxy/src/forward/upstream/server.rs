@@ -80,12 +80,24 @@ impl UpstreamServer {
     /// An idle connection on which nothing has arrived and which is not known to be closed.
     pub(crate) fn reuse(&self, cx: &mut Context<'_>) -> Option<Box<UpstreamConnection>> {
         let now = Instant::now();
-        loop {
-            let IdleConnection { mut connection, until } = lock(self.idle.own()?).pop()?;
+        let own = self.idle.own()?;
+        while let Some(IdleConnection { mut connection, until }) = pop(own) {
             if now < until && connection.is_quiet(cx) {
                 return Some(connection);
             }
         }
+        // Moving a connection here costs less than opening one.
+        for other in self.idle.all() {
+            while let Some(IdleConnection { connection, until }) = pop(other) {
+                if now < until
+                    && let Some(mut connection) = connection.moved_here()
+                    && connection.is_quiet(cx)
+                {
+                    return Some(connection);
+                }
+            }
+        }
+        None
     }
 
     /// Drops every idle connection: one of them was dead.
@@ -155,6 +167,11 @@ impl UpstreamServer {
             }
         }
     }
+}
+
+/// The connection that was used last. Unlocks before it returns.
+fn pop(idle: &Mutex<Vec<IdleConnection>>) -> Option<IdleConnection> {
+    lock(idle).pop()
 }
 
 fn lock(idle: &Mutex<Vec<IdleConnection>>) -> MutexGuard<'_, Vec<IdleConnection>> {
