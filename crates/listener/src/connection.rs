@@ -142,10 +142,10 @@ impl Connection {
     }
 
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A deadline for a head that begins later is not before this.
+        // Rings no later than this, because a head that starts in between has this deadline.
         let next = |deadline: Instant| deadline.min(Instant::now() + self.bounds.head);
         let alarm = match &mut self.alarm {
-            // It has been polled, so that it wakes this task, which does not change.
+            // It has been polled, so it will wake this task, which stays the same.
             Some(alarm) if !alarm.is_elapsed() => return Poll::Pending,
             Some(_) if self.deadline <= Instant::now() => return Poll::Ready(()),
             Some(alarm) => {
@@ -157,7 +157,7 @@ impl Connection {
         alarm.as_mut().poll(cx)
     }
 
-    /// Ready once the client has read too little for too long.
+    /// Ready when the client has read too slowly.
     fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = Instant::now() + self.bounds.write;
         let sleep = self.write.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -189,7 +189,7 @@ impl AsyncRead for Connection {
             if connection.heads.write(buf) || buf.filled().len() > before {
                 return Poll::Ready(Ok(()));
             }
-            // All that was received may be held back.
+            // All received bytes may be held back.
             if ready!(connection.poll_receive(cx, buf))? == 0 && !connection.heads.write(buf) {
                 return Poll::Ready(Ok(()));
             }
@@ -209,7 +209,7 @@ impl AsyncWrite for Connection {
         }
     }
 
-    /// actix-http flushes whenever it has written all that it has, and so after each response.
+    /// Called by actix-http whenever it has written all its bytes, so also after each response.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let connection = self.get_mut();
         ready!(Pin::new(&mut connection.io).poll_flush(cx))?;

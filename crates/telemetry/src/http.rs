@@ -130,9 +130,9 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
 /// The side of an exchange that a span represents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// The span served the request: a 4xx is the caller's error.
+    /// The span of the server: a 4xx is the caller's error.
     Server,
-    /// The span made the request: a 4xx is an error too.
+    /// The span of the client: a 4xx is an error too.
     Client,
 }
 

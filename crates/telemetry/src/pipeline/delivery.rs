@@ -20,7 +20,7 @@ const QUIET: Duration = Duration::from_secs(60);
 pub(super) const RETRIES: u32 = 6;
 
 impl Queue {
-    /// Makes a queue and starts the threads that empty it, each into an exporter that `make` makes.
+    /// Creates a queue and starts its workers, each with an exporter from `make`.
     pub(crate) fn start<E: Exporter>(
         to: DestinationLabel,
         pace: Pace,
@@ -46,7 +46,7 @@ impl Queue {
         }
     }
 
-    /// The outcome of a batch of this size while the destination is closed to us.
+    /// The outcome of a batch of this size while the destination refuses this process.
     fn refusal(&self, size: usize) -> Option<Outcome> {
         let state = self.lock();
         let closed = state.closed.as_ref().filter(|closed| Instant::now() < closed.until)?;
@@ -77,7 +77,7 @@ impl Queue {
         }
     }
 
-    /// Records what an outcome means for the destination, and logs it at most once a minute. Called before the batch is
+    /// Records an outcome's consequences for the destination, and logs it at most once a minute. Called before the batch is
     /// settled, because the batch may be retried for minutes.
     fn note(&self, outcome: &Outcome) {
         let mut state = self.lock();
@@ -109,8 +109,8 @@ impl Queue {
         longest.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// Waits as long as the destination has requested, and at least `own`, and returns whether to retry. Draining the queue
-    /// ends the wait early and allows one more try.
+    /// Waits as long as the destination has requested, but at least `own`. Returns whether to retry. Draining the queue ends the
+    /// wait early and allows one more try.
     fn pause(&self, requested: Duration, own: Duration) -> bool {
         let until = Instant::now() + requested.min(self.pace.longest_requested).max(own);
         let mut state = self.lock();

@@ -129,7 +129,7 @@ impl Rules {
         for record in records {
             match rule(record) {
                 Ok(rule) if rules.iter().any(|known| known.name == rule.name && rule.name != DEFAULT) => {
-                    return Err(wrong(&rule.name, "another rule has its RuleName; give it its own"));
+                    return Err(wrong(&rule.name, "another rule has the same RuleName; give it a different one"));
                 }
                 Ok(rule) => rules.add(rule),
                 Err(Problem::Foreign(skipped)) => rules.skipped.push(skipped),
@@ -143,7 +143,7 @@ impl Rules {
         if rule.name == DEFAULT {
             self.default = rule;
         } else if self.rules.iter().any(|known| known.name == rule.name) {
-            self.skipped.push(Skipped { rule: rule.name, why: "another rule has its RuleName".to_owned() });
+            self.skipped.push(Skipped { rule: rule.name, why: "another rule has the same RuleName".to_owned() });
         } else {
             self.rules.push(rule);
         }
@@ -185,7 +185,7 @@ pub(super) fn is_rule(value: &Value) -> bool {
     ["SamplingRuleRecord", "SamplingRule", "RuleName"].iter().any(|key| value.get(key).is_some())
 }
 
-/// The rule in a record, on its own, or in the output of `create-sampling-rule`.
+/// Reads the rule from a record, from the rule alone, or from the output of `create-sampling-rule`.
 fn rule(record: &Value) -> Result<Rule, Problem> {
     let record = record.get("SamplingRuleRecord").unwrap_or(record);
     let Some(fields) = record.get("SamplingRule").unwrap_or(record).as_object() else {

@@ -64,7 +64,7 @@ fn an_unsupported_rule_is_skipped_with_its_reason() {
         "one: its ResourceARN is \"arn:aws:ecs:x\", not \"*\"",
         "attributes: it has Attributes, which are unknown when a request starts",
         "wrong: give FixedRate as a number from 0 to 1",
-        "good: another rule has its RuleName",
+        "good: another rule has the same RuleName",
         "?: the sampling rules have a record that is not an object with a SamplingRule",
     ];
     assert_eq!(skipped, expected);
@@ -174,7 +174,7 @@ fn an_invalid_file_is_an_error_that_names_the_rule_and_the_fix() {
         (central(json!([record("x", 0, &json!({}))])), "sampling rule x: give Priority as a number from 1 to 9999"),
         (
             central(json!([record("x", 1, &json!({})), record("x", 2, &json!({}))])),
-            "sampling rule x: another rule has its RuleName; give it its own",
+            "sampling rule x: another rule has the same RuleName; give it a different one",
         ),
     ] {
         assert_eq!(parse(&file), Err(error.to_owned()));

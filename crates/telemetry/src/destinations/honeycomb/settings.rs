@@ -23,7 +23,7 @@ const ENDPOINT_VARIABLE: &str = "HONEYCOMB_API_ENDPOINT";
 const DATASET_VARIABLE: &str = "HONEYCOMB_DATASET";
 pub(crate) const DEFAULT_ADDRESS: &str = "https://api.honeycomb.io";
 
-/// Honeycomb, on.
+/// The settings of Honeycomb when it is on.
 #[derive(Debug)]
 pub(crate) struct Honeycomb {
     pub(crate) endpoints: Endpoints,

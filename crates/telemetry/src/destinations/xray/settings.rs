@@ -11,7 +11,7 @@ pub(crate) const XRAY: Owner = Owner { name: "xray", title: "X-Ray" };
 /// The variable that turns the daemon on.
 pub(crate) const VARIABLE: &str = "AWS_XRAY_DAEMON_ADDRESS";
 
-/// The daemon, on.
+/// The settings of the daemon when it is on.
 #[derive(Debug)]
 pub(crate) struct Xray {
     pub(crate) address: DaemonAddress,

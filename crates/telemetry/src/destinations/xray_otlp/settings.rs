@@ -16,7 +16,7 @@ pub(crate) const XRAY_OTLP: Owner = Owner { name: "xray-otlp", title: "X-Ray" };
 
 const VARIABLE: &str = "AWS_XRAY_OTLP_ENDPOINT";
 
-/// X-Ray's own OTLP endpoint, on.
+/// The settings of X-Ray's own OTLP endpoint when it is on.
 #[derive(Debug)]
 pub(crate) struct XrayOtlp {
     pub(crate) endpoint: Endpoint,
