@@ -32,6 +32,7 @@ mod load;
 mod locations;
 mod logs;
 mod lost_files;
+mod metrics;
 mod names;
 mod openapi;
 mod opening;

@@ -32,7 +32,7 @@ fn crates_that_read_outside_bytes_have_the_listed_features() {
         ("httparse", "default,std"),
         ("hyper", "client,default,http1,http2,server"),
         ("hyper-util", "client,client-legacy,default,http1,tokio"),
-        ("opentelemetry-proto", "base64,const-hex,gen-tonic-messages,logs,prost,serde,trace,with-serde"),
+        ("opentelemetry-proto", "gen-tonic-messages,metrics,prost,trace"),
         ("prost", "default,derive,std"),
         ("rustls", "log,logging,ring,std,tls12"),
         ("serde_json", "default,raw_value,std"),

@@ -1,7 +1,7 @@
 //! A fake of Honeycomb, which needs an account and the internet. The part of the real contract that it covers
 //! (from Honeycomb's documentation and its open ingest library):
 //!
-//! - `POST /v1/traces` and `/v1/logs` accept protobuf or JSON, plain or gzipped; other content types get 415, other encodings and
+//! - `POST /v1/traces`, `/v1/logs` and `/v1/metrics` accept protobuf or JSON, plain or gzipped; other content types get 415, other encodings and
 //!   unreadable bodies 400;
 //! - the key is in `x-honeycomb-team`: a missing or unknown key, or one of a kind that cannot send, gets 401. A classic key also needs
 //!   `x-honeycomb-dataset`. The body of every refusal is a `Status` in the request's encoding;
@@ -18,6 +18,9 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::read::GzEncoder;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -53,7 +56,7 @@ pub(crate) enum Trouble {
     Drips,
     /// Redirects every client to this address.
     Redirects(String),
-    /// Accepts all but one span of each request.
+    /// Accepts all but one span or metric point of each request.
     TakesAPart,
     /// Accepts everything, with a message of partial success that rejects nothing.
     Warns,
@@ -69,6 +72,8 @@ struct CollectorState {
     trouble: Mutex<Option<Trouble>>,
     spans: Mutex<Vec<Span>>,
     logs: Mutex<Vec<LogRecord>>,
+    /// The accepted requests for metrics, and their unchanged bodies.
+    metrics: Mutex<Vec<(ExportMetricsServiceRequest, Vec<u8>)>>,
     /// Heads of all requests, and the unchanged bodies of those for traces.
     heads: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Vec<u8>>>,
@@ -128,6 +133,11 @@ impl Honeycomb {
     /// Every log record accepted so far.
     pub(crate) fn logs(&self) -> Vec<LogRecord> {
         self.state.logs.lock().unwrap().clone()
+    }
+
+    /// Every message of metrics accepted so far, with its body.
+    pub(crate) fn metrics(&self) -> Vec<(ExportMetricsServiceRequest, Vec<u8>)> {
+        self.state.metrics.lock().unwrap().clone()
     }
 
     /// The heads of all requests so far.
@@ -215,24 +225,21 @@ fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> Colle
             let date = httpdate::fmt_http_date(SystemTime::now());
             (format!("200 OK\r\ndate: {date}"), "application/json", key.to_string().into())
         }
-        "POST /v1/traces HTTP/1.1" | "POST /v1/logs HTTP/1.1" => {
+        "POST /v1/traces HTTP/1.1" | "POST /v1/logs HTTP/1.1" | "POST /v1/metrics HTTP/1.1" => {
             if !["application/x-protobuf", "application/protobuf", "application/json"]
                 .contains(&request.header("content-type"))
             {
                 return refusal(request, 415, "", "unsupported content type");
             }
             let part = *trouble == Trouble::TakesAPart;
-            match take(request, state, line.contains("traces"), part) {
+            let taken = match line.contains("metrics") {
+                true => take_metrics(request, state, part),
+                false => take(request, state, line.contains("traces"), part),
+            };
+            match taken {
                 Some(rejected) if rejected > 0 || *trouble == Trouble::Warns => {
                     let error_message = if rejected > 0 { "one is too old" } else { "the dataset is nearly full" };
-                    let partial =
-                        ExportTracePartialSuccess { rejected_spans: rejected, error_message: error_message.into() };
-                    let response = ExportTraceServiceResponse { partial_success: Some(partial) };
-                    good(if request.is_json() {
-                        serde_json::to_vec(&response).unwrap()
-                    } else {
-                        response.encode_to_vec()
-                    })
+                    good(partial_success(request, line.contains("metrics"), rejected, error_message))
                 }
                 Some(_) => good(if request.is_json() { b"{}".to_vec() } else { Vec::new() }),
                 None => refusal(request, 400, "", "the body cannot be read"),
@@ -240,6 +247,29 @@ fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> Colle
         }
         _ => ("404 Not Found".to_owned(), "application/json", b"{\"error\":\"not found\"}".to_vec()),
     }
+}
+
+fn partial_success(request: &Request, metrics: bool, rejected: i64, error_message: &str) -> Vec<u8> {
+    let error_message = error_message.to_owned();
+    let spans = ExportTracePartialSuccess { rejected_spans: rejected, error_message: error_message.clone() };
+    let spans = ExportTraceServiceResponse { partial_success: Some(spans) };
+    let points = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message };
+    let points = ExportMetricsServiceResponse { partial_success: Some(points) };
+    match (request.is_json(), metrics) {
+        (true, false) => serde_json::to_vec(&spans).unwrap(),
+        (true, true) => serde_json::to_vec(&points).unwrap(),
+        (false, false) => spans.encode_to_vec(),
+        (false, true) => points.encode_to_vec(),
+    }
+}
+
+/// Keeps metrics, and returns how many of their points were rejected.
+fn take_metrics(request: &Request, state: &CollectorState, part: bool) -> Option<i64> {
+    let body = request.unpacked()?;
+    let message: ExportMetricsServiceRequest =
+        if request.is_json() { serde_json::from_slice(&body).ok()? } else { Message::decode(body.as_slice()).ok()? };
+    state.metrics.lock().unwrap().push((message, body));
+    Some(i64::from(part))
 }
 
 /// Keeps a body's contents, and returns how many of its spans were rejected.

@@ -1,5 +1,5 @@
 //! The [responses](https://opentelemetry.io/docs/specs/otlp/#otlphttp-response) of an OTLP/HTTP receiver. A receiver writes them in the encoding of the
-//! request, and a sender reads them. The responses to traces and to log records have the same shape.
+//! request, and a sender reads them. The responses to traces, log records and metrics have the same shape.
 
 use std::borrow::Cow;
 
@@ -45,7 +45,7 @@ pub fn success(encoding: Encoding, rejected: u64, message: &str) -> Vec<u8> {
     }
 }
 
-/// Reads the body of a 200: an `ExportTraceServiceResponse` or `ExportLogsServiceResponse`. In protobuf, an empty body is one. In JSON, a message
+/// Reads the body of a 200: an `ExportTraceServiceResponse`, or that of log records or metrics. In protobuf, an empty body is one. In JSON, a message
 /// without `partialSuccess` must be empty, so that the JSON of another kind of service is not accepted. Unknown fields are ignored otherwise, and a
 /// negative number of rejected records means none.
 ///
@@ -139,7 +139,12 @@ fn from_json(body: &[u8]) -> Result<Receipt<'_>, Malformed> {
         None if is_empty => return Ok(receipt),
         None => return Err(json.fault("has no partialSuccess").into()),
         Some(partial) => object(partial, |name, json| match name {
-            "rejectedSpans" | "rejectedLogRecords" | "rejected_spans" | "rejected_log_records" => {
+            "rejectedSpans"
+            | "rejectedLogRecords"
+            | "rejectedDataPoints"
+            | "rejected_spans"
+            | "rejected_log_records"
+            | "rejected_data_points" => {
                 store(&mut result, Raw { field: REJECTED, json }.signed().map(not_negative), &mut receipt.rejected);
             }
             "errorMessage" | "error_message" => {
@@ -235,6 +240,7 @@ mod tests {
             (r#"{"partialSuccess":{"rejectedSpans":-1}}"#, receipt(0, "")),
             (r#"{"partialSuccess":{"rejectedSpans":"2","errorMessage":"n\u006f"}}"#, receipt(2, "no")),
             (r#"{"partialSuccess":{"rejectedLogRecords":3,"x":[1]},"x":{}}"#, receipt(3, "")),
+            (r#"{"partialSuccess":{"rejectedDataPoints":"4"}}"#, receipt(4, "")),
             (r#"{"partial_success":{"rejected_spans":4,"error_message":"no"}}"#, receipt(4, "no")),
             (r#"{"partial_success":{"rejected_log_records":"5"}}"#, receipt(5, "")),
             (r#"{"partialSuccess":{"rejectedSpans":"x"}}"#, None),

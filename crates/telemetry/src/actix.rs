@@ -38,6 +38,7 @@ use tracing_actix_web::{RootSpan as Root, RootSpanBuilder};
 
 use crate::forwarded::Client;
 use crate::http::{self, ServerRequest, Side};
+use crate::metrics::Timer;
 use crate::propagation::headers::UNREADABLE;
 use crate::propagation::{self, Headers, Incoming, Trust};
 use crate::span::{OwnedSpan, SpanExt, kind};
@@ -66,12 +67,7 @@ impl RootSpanBuilder for RootSpan {
             peer_port: connected.map(|address| address.port()),
             client: peer.map(|_| client.address),
             user_agent: text(found.user_agent),
-            version: match request.version() {
-                Version::HTTP_10 => Some("1.0"),
-                Version::HTTP_11 => Some("1.1"),
-                Version::HTTP_2 => Some("2"),
-                _ => None,
-            },
+            version: version(request.version()),
         };
         let incoming = match found.carries_context {
             true => propagation::extract(request.headers(), &Trust::ALWAYS, peer),
@@ -117,7 +113,8 @@ fn client_by<'a>(request: &'a HttpRequest, found: &SpanHeaders<'a>) -> Client<'a
 }
 
 /// A middleware that puts [`propagation::decision`] on the response, and ends the request's span with the response. The span is
-/// that of the `TracingLogger` around it, which itself only sees responses.
+/// that of the `TracingLogger` around it, which itself only sees responses. A request without a span is timed, if the service has
+/// metrics.
 ///
 /// # Errors
 /// Those of the service within.
@@ -127,11 +124,31 @@ pub async fn finish<B: MessageBody>(
 ) -> Result<ServiceResponse<Ended<B>>, actix_web::Error> {
     let span = request.extensions().get::<Root>().map_or_else(Span::none, |root| Span::clone(root));
     let decision = propagation::decision(&span);
+    let mut timer = span.is_none().then(|| timer(&request));
     let mut response = next.call(request).await?;
     if let Some((name, value)) = decision.and_then(|(name, value)| Some((name, HeaderValue::from_str(&value).ok()?))) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    Ok(response.map_body(|_, body| Ended { body, _span: OwnedSpan::of(span) }))
+    if let Some(timer) = &mut timer {
+        timer.status(response.status().as_u16());
+    }
+    Ok(response.map_body(|_, body| Ended { body, _span: OwnedSpan::of(span), _timer: timer }))
+}
+
+/// Times a request that has no span.
+fn timer(request: &ServiceRequest) -> Timer {
+    let scheme = client(request.request()).scheme;
+    let (route, version) = (request.match_pattern(), version(request.version()));
+    Timer::server(request.method().as_str(), scheme, route.as_deref(), version)
+}
+
+fn version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        _ => None,
+    }
 }
 
 pin_project_lite::pin_project! {
@@ -141,6 +158,7 @@ pin_project_lite::pin_project! {
         #[pin]
         body: B,
         _span: OwnedSpan,
+        _timer: Option<Timer>,
     }
 }
 

@@ -20,6 +20,7 @@ use tracing::Span;
 use self::address::split_port;
 use crate::context::{Incoming, PendingRequest};
 use crate::limits::{CALLER_BYTES, bounded};
+use crate::metrics::measure::Measure;
 use crate::span::start::{self, HTTP};
 use crate::span::{self, Recording, SpanExt, SpanKind};
 
@@ -103,8 +104,9 @@ pub fn server_span(request: &ServerRequest<'_>, incoming: &Incoming) -> Span {
             span.add(NETWORK_PROTOCOL_VERSION, version);
         }
     };
-    let request = PendingRequest { method: request.method, host: request.host, path: request.path };
-    start::serving(request, incoming, record, make)
+    let pending = PendingRequest { method: request.method, host: request.host, path: request.path };
+    let measure = || Measure::served(known(request.method), request.scheme, request.route, request.version);
+    start::serving(pending, incoming, record, measure, make)
 }
 
 /// The CLIENT span of a request to `authority` (`host:port`), a child of `parent`.
@@ -121,10 +123,17 @@ pub fn client_span(parent: &Span, method: &str, scheme: &str, authority: &str, p
         }
         span.add_joined(URL_FULL, [scheme, "://", authority, path], CALLER_BYTES);
         span.add(SERVER_ADDRESS, address);
-        let default_port = if scheme == "https" { 443 } else { 80 };
-        span.add(SERVER_PORT, port.unwrap_or(default_port));
+        span.add(SERVER_PORT, port.unwrap_or(default_port(scheme)));
     };
-    start::calling(parent, record, make)
+    let measure = || {
+        let (address, port) = split_port(authority);
+        Measure::called(known(method), scheme, address, port.unwrap_or(default_port(scheme)))
+    };
+    start::calling(parent, record, measure, make)
+}
+
+fn default_port(scheme: &str) -> u16 {
+    if scheme == "https" { 443 } else { 80 }
 }
 
 /// The side of an exchange that a span represents.
@@ -136,14 +145,26 @@ pub enum Side {
     Client,
 }
 
+impl Side {
+    /// The first status that is an error on this side.
+    fn first_error(self) -> u16 {
+        match self {
+            Self::Server => 500,
+            Self::Client => 400,
+        }
+    }
+}
+
 /// Records a response's status code, and an error if the conventions require it.
 pub fn record_status(span: &Span, side: Side, status: u16) {
-    span::record_on(span, |span| set_status(span, side, status));
+    let measured = |measure: &mut Measure| measure.status(status, status >= side.first_error());
+    span::record_on(span, measured, |span| set_status(span, side, status));
 }
 
 /// Records a response on a CLIENT span, and its connection: the server's address, and HTTP's version, `1.1`.
 pub fn record_response(span: &Span, status: u16, peer: Option<SocketAddr>, version: &str) {
-    span::record_on(span, |span| {
+    let measured = |measure: &mut Measure| measure.status(status, status >= Side::Client.first_error());
+    span::record_on(span, measured, |span| {
         set_status(span, Side::Client, status);
         if let Some(peer) = peer {
             span.set(NETWORK_PEER_ADDRESS, &*address(peer.ip().to_canonical()));
@@ -154,12 +175,8 @@ pub fn record_response(span: &Span, status: u16, peer: Option<SocketAddr>, versi
 }
 
 fn set_status(span: &mut Recording, side: Side, status: u16) {
-    let first_error = match side {
-        Side::Server => 500,
-        Side::Client => 400,
-    };
     span.set(HTTP_RESPONSE_STATUS_CODE, status);
-    if status >= first_error {
+    if status >= side.first_error() {
         span.fail(&status.to_string());
     }
 }

@@ -27,7 +27,7 @@ use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::rules::RuleSampler;
 use crate::span::sampler::{Root, Sampler};
-use crate::{propagation, relay};
+use crate::{metrics, propagation, relay};
 
 /// Time limit of the whole shutdown, for all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -68,13 +68,14 @@ impl Config {
         }
         let (sampler, central) = sampler(self.sampling, &resource);
         let start = Start { resource: &resource, pace: self.pace, log_pace: self.log_pace };
-        let (mut queues, mut logs) = (Vec::new(), Vec::new());
+        let (mut queues, mut logs, mut measured) = (Vec::new(), Vec::new(), Vec::new());
         for to in &self.destinations {
             print(format_args!("{service}: {}", start_up_line(to, &sampler, self.pace)));
             if let Some(destination) = to.on() {
                 let started = destination.start(&start)?;
                 queues.extend(started.spans);
                 logs.extend(started.logs);
+                measured.extend(started.metrics);
             }
         }
         let layer = Layer {
@@ -88,11 +89,13 @@ impl Config {
         };
         relay::open(queues.clone());
         queues.append(&mut logs);
+        queues.extend(measured.iter().cloned());
         Registry::default().with(layer).try_init()?;
         if let Some((rules, central)) = central {
             poll_rules(&rules, central)?;
         }
         propagation::choose(self.propagators);
+        metrics::provider::start(&self.metrics, &resource, measured)?;
         let book = Book { service: resource.service().to_owned(), queues };
         book::open(book.clone());
         Ok(Telemetry { book, is_closed: false })
@@ -113,6 +116,8 @@ impl Telemetry {
 
     fn close(&mut self) -> Ledger {
         self.is_closed = true;
+        // Before the queues close, so that they get what was measured last.
+        metrics::provider::stop();
         pipeline::close(&self.book.queues, SHUTDOWN);
         let ledger = self.ledger();
         if !ledger.destinations.is_empty() {

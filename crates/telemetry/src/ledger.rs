@@ -23,7 +23,8 @@ pub struct Ledger {
 /// The counts of one destination. All figures are spans since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DestinationCounts {
-    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; for log records `honeycomb-logs` or `otlp-logs`, whose figures are records.
+    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; for log records `honeycomb-logs` or `otlp-logs`, whose figures are records;
+    /// for metrics `honeycomb-metrics` or `otlp-metrics`, whose figures are points, each once for each export.
     pub name: &'static str,
     /// The destination's protocol: `otlp_http` or `xray_udp`.
     pub kind: &'static str,
@@ -76,32 +77,82 @@ pub enum Alteration {
     Split,
 }
 
+/// What a destination's counts are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CountedUnit {
+    Spans,
+    LogRecords,
+    MetricPoints,
+}
+
+impl CountedUnit {
+    pub(crate) const ALL: [Self; 3] = [Self::Spans, Self::LogRecords, Self::MetricPoints];
+
+    /// As a part of a metric's name.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Spans => "spans",
+            Self::LogRecords => "log_records",
+            Self::MetricPoints => "metric_points",
+        }
+    }
+
+    /// As a metric's unit.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "Prometheus has no such units"))]
+    pub(crate) fn annotation(self) -> &'static str {
+        match self {
+            Self::Spans => "{span}",
+            Self::LogRecords => "{log_record}",
+            Self::MetricPoints => "{metric_point}",
+        }
+    }
+
+    /// At the start of a sentence.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Spans => "Spans",
+            Self::LogRecords => "Log records",
+            Self::MetricPoints => "Metric points",
+        }
+    }
+}
+
 impl Ledger {
     /// In [Prometheus' text format](crate::prometheus).
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
+        for unit in CountedUnit::ALL {
+            // Spans are always counted, so that an alert on them finds its metric.
+            if unit == CountedUnit::Spans || self.of(unit).next().is_some() {
+                self.write(unit, &mut text);
+            }
+        }
+        text
+    }
+
+    fn write(&self, unit: CountedUnit, text: &mut String) {
         let counts = [
-            ("telemetry_spans_created_total", MetricKind::Counter, "Spans handed to the destination."),
-            ("telemetry_spans_delivered_total", MetricKind::Counter, "Spans that the destination accepted."),
-            ("telemetry_spans_queued", MetricKind::Gauge, "Spans that wait or are being sent."),
-            ("telemetry_spans_dropped_total", MetricKind::Counter, "Spans that will not arrive, by reason."),
-            (
-                "telemetry_spans_altered_total",
-                MetricKind::Counter,
-                "Spans that were changed to fit the destination, by kind of change.",
-            ),
+            ("created_total", MetricKind::Counter, "handed to the destination."),
+            ("delivered_total", MetricKind::Counter, "that the destination accepted."),
+            ("queued", MetricKind::Gauge, "that wait or are being sent."),
+            ("dropped_total", MetricKind::Counter, "that will not arrive, by reason."),
+            ("altered_total", MetricKind::Counter, "that were changed to fit the destination, by kind of change."),
         ];
-        for (name, kind, help) in counts {
-            let mut family = Family::begin(&mut text, name, kind, help);
-            for counts in &self.destinations {
+        for (count, kind, help) in counts {
+            let name = format!("telemetry_{}_{count}", unit.plural());
+            let mut family = Family::begin(text, &name, kind, &format!("{} {help}", unit.title()));
+            for counts in self.of(unit) {
                 let labels = [("service", self.service.as_str()), ("destination", counts.name)];
-                for (label, count) in counts.samples(name) {
+                for (label, count) in counts.samples(count) {
                     let more = label.as_ref().map(|(name, value)| (*name, value.as_str()));
                     family.sample(&labels.into_iter().chain(more).collect::<Vec<_>>(), count);
                 }
             }
         }
-        text
+    }
+
+    fn of(&self, unit: CountedUnit) -> impl Iterator<Item = &DestinationCounts> {
+        self.destinations.iter().filter(move |counts| counts.unit() == unit)
     }
 }
 
@@ -111,18 +162,22 @@ impl DestinationCounts {
         self.dropped.values().sum()
     }
 
-    /// The unit of the counts.
-    fn unit(&self) -> &'static str {
-        if self.name.ends_with("-logs") { "log records" } else { "spans" }
+    /// What is counted.
+    pub(crate) fn unit(&self) -> CountedUnit {
+        match self.name.rsplit_once('-') {
+            Some((_, "logs")) => CountedUnit::LogRecords,
+            Some((_, "metrics")) => CountedUnit::MetricPoints,
+            _ => CountedUnit::Spans,
+        }
     }
 
-    /// The samples of one metric: an additional label, and the count.
-    fn samples(&self, metric: &str) -> Vec<(Option<(&'static str, String)>, u64)> {
-        match metric {
-            "telemetry_spans_created_total" => vec![(None, self.created)],
-            "telemetry_spans_delivered_total" => vec![(None, self.delivered)],
-            "telemetry_spans_queued" => vec![(None, self.queued)],
-            "telemetry_spans_altered_total" => {
+    /// The samples of one count: an additional label, and the number.
+    fn samples(&self, count: &str) -> Vec<(Option<(&'static str, String)>, u64)> {
+        match count {
+            "created_total" => vec![(None, self.created)],
+            "delivered_total" => vec![(None, self.delivered)],
+            "queued" => vec![(None, self.queued)],
+            "altered_total" => {
                 self.altered.iter().map(|(change, count)| (Some(("alteration", change.to_string())), *count)).collect()
             }
             _ => self.dropped.iter().map(|(reason, count)| (Some(("reason", reason.to_string())), *count)).collect(),
@@ -148,7 +203,7 @@ impl fmt::Display for DestinationCounts {
             "{}: {} {} created = {} delivered + {} queued + {} dropped",
             self.name,
             self.created,
-            self.unit(),
+            self.unit().plural().replace('_', " "),
             self.delivered,
             self.queued,
             self.total_dropped()

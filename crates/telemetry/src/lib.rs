@@ -45,6 +45,13 @@ mod limits;
 #[cfg(all(feature = "honeycomb", feature = "xray"))]
 #[doc(hidden)]
 pub mod measure;
+mod measured;
+mod metric_settings;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+#[path = "no_metrics.rs"]
+pub mod metrics;
 mod pipeline;
 pub mod prometheus;
 pub mod propagation;

@@ -16,7 +16,7 @@ use crate::limits::Limits;
 use crate::value::Value;
 
 /// Not yet a stable convention, so the crate of conventions has no constant for it.
-const PROCESS_PID: &str = "process.pid";
+pub(crate) const PROCESS_PID: &str = "process.pid";
 
 /// A process, as its spans describe it.
 #[derive(Debug)]

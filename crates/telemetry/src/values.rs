@@ -17,6 +17,7 @@ pub(crate) const LONGEST_TIMEOUT: u64 = 60_000;
 /// A signal's variable that selects its exporters, and what happens if an exporter is not supported.
 pub(crate) struct Selection {
     pub(crate) variable: &'static str,
+    /// Empty if no value expresses the default.
     pub(crate) default: &'static str,
     /// The warning's end if `otlp` is in the same list.
     pub(crate) beside_otlp: &'static str,
@@ -35,6 +36,13 @@ pub(crate) const LOGS: Selection = Selection {
     default: "none",
     beside_otlp: "log records are sent by otlp, and logs are on standard error anyway",
     alone: "no log records are sent; logs are on standard error anyway",
+};
+
+pub(crate) const METRICS: Selection = Selection {
+    variable: "OTEL_METRICS_EXPORTER",
+    default: "",
+    beside_otlp: "metrics are sent by otlp",
+    alone: "no metrics are sent",
 };
 
 /// Which exporters a variable selects.
@@ -93,10 +101,14 @@ pub(crate) fn names(settings: &mut Settings, variable: &str) -> Option<Vec<Strin
 }
 
 pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
-    const OTHERS: [&str; 8] =
-        ["console", "jaeger", "logging", "otlp/stdout", "otlp_file", "otlp_stdout", "prometheus", "zipkin"];
     settings.note_default(of.variable, of.default);
     let names = names(settings, of.variable).unwrap_or_else(|| vec![of.default.to_owned()]);
+    select(settings, of, names)
+}
+
+fn select(settings: &mut Settings, of: &Selection, names: Vec<String>) -> Exporters {
+    const OTHERS: [&str; 8] =
+        ["console", "jaeger", "logging", "otlp/stdout", "otlp_file", "otlp_stdout", "prometheus", "zipkin"];
     let (others, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| OTHERS.contains(&name.as_str()));
     if let Some(unknown) = names.iter().find(|name| !["otlp", "none"].contains(&name.as_str())) {
         let problem = format!("{unknown:?} is not an exporter of OpenTelemetry's specification; use otlp or none");
@@ -118,14 +130,16 @@ pub(crate) fn exporters(settings: &mut Settings, of: &Selection) -> Exporters {
     }
 }
 
-/// Warns if the variable requests metrics: none are exported.
-pub(crate) fn metrics(settings: &mut Settings) {
-    const VARIABLE: &str = "OTEL_METRICS_EXPORTER";
-    let names = names(settings, VARIABLE).unwrap_or_default();
-    if names.iter().any(|name| name != "none") {
-        let instead = "no metrics are exported; the ledger is at /metrics, in Prometheus's format";
-        settings.warn(VARIABLE, format!("{} not supported: {instead}", are(&names)));
+/// The exporters of metrics, and whether `prometheus` is one of them. It opens no port here: a service shows its metrics at an
+/// address of its own.
+pub(crate) fn metric_exporters(settings: &mut Settings) -> (Exporters, bool) {
+    let names = names(settings, METRICS.variable).unwrap_or_default();
+    let (prometheus, names): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| name == "prometheus");
+    let is_served = !prometheus.is_empty();
+    if is_served {
+        settings.warn(METRICS.variable, "prometheus opens no port; Prometheus can read the service's own /metrics");
     }
+    (select(settings, &METRICS, names), is_served)
 }
 
 pub(crate) fn propagators(settings: &mut Settings) -> Propagators {

@@ -59,10 +59,11 @@ pub(super) async fn ledger() -> HttpResponse {
     HttpResponse::Ok().json(telemetry::current_ledger())
 }
 
-/// The ledger for Prometheus
+/// The ledger and the metrics for Prometheus
 #[utoipa::path(get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses((status = 200, description = "In its text format 0.0.4", body = String)))]
 pub(super) async fn metrics() -> HttpResponse {
-    let text = telemetry::current_ledger().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    let mut text = telemetry::current_ledger().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    text.extend(telemetry::metrics::prometheus());
     HttpResponse::Ok().content_type(telemetry::prometheus::CONTENT_TYPE).body(text)
 }

@@ -106,6 +106,7 @@ impl Store {
         run: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, sqlx::Error> {
         let span = statement.span(self.engine.server.as_ref());
+        let timer = statement.timer(self.engine.server.as_ref());
         let run = async {
             self.faults.slow_down().await;
             match (&self.engine.server, self.bounds) {
@@ -114,7 +115,7 @@ impl Store {
             }
         };
         let result = run.instrument((*span).clone()).await;
-        statement::record(&span, &result);
+        statement::record(&span, timer, &result);
         result
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
+use telemetry::metrics::{PoolCounts, observe_pool};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -62,12 +63,23 @@ impl<DB: Database> Readers<DB> {
     pub(super) fn new(pool: Pool<DB>, renewal: Renewal) -> Arc<Self> {
         let places = places(&pool);
         let kept = Mutex::new(Kept { connections: Vec::new(), is_looked_after: false, waiting: 0 });
-        Arc::new(Self { pool, places, kept, runtime: Handle::current(), renewal })
+        let readers = Arc::new(Self { pool, places, kept, runtime: Handle::current(), renewal });
+        let observed = Arc::downgrade(&readers);
+        observe_pool("readers", move || observed.upgrade().map(|readers| readers.counts()));
+        readers
     }
 
     /// The maximum number of its connections.
     pub(super) fn most(&self) -> u32 {
         self.pool.options().get_max_connections()
+    }
+
+    /// The connections now. A kept one is unused, although the pool regards it as used.
+    fn counts(&self) -> PoolCounts {
+        let kept = self.kept();
+        let unused = kept.connections.len().saturating_add(self.pool.num_idle());
+        let (idle, pending) = (u32::try_from(unused).unwrap_or(u32::MAX), u32::try_from(kept.waiting).ok());
+        PoolCounts { idle, used: self.pool.size().saturating_sub(idle), max: self.most(), pending }
     }
 
     /// A kept connection, else one of the pool's. Always one of the pool's if it must be `checked` whether the connection lives.

@@ -5,6 +5,7 @@ use opentelemetry_semantic_conventions::attribute::{
     DB_COLLECTION_NAME, DB_NAMESPACE, DB_OPERATION_NAME, DB_QUERY_SUMMARY, DB_QUERY_TEXT, DB_RESPONSE_STATUS_CODE,
     DB_SYSTEM_NAME, SERVER_ADDRESS, SERVER_PORT,
 };
+use telemetry::metrics::{DatabaseOperation, Timer};
 use telemetry::span::{OwnedSpan, SpanExt, SpanKind};
 use tracing::Span;
 
@@ -70,9 +71,22 @@ impl Statement {
     }
 }
 
-/// Records a failure by its kind. The database's message may hold values and is not recorded.
-pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
-    let Err(error) = result else { return };
+impl Statement {
+    /// Times the statement, whether or not its span is made.
+    pub(super) fn timer(&self, server: Option<&ServerDetails>) -> Timer {
+        Timer::database(&DatabaseOperation {
+            system: if server.is_some() { "postgresql" } else { "sqlite" },
+            namespace: server.map_or("", |server| &server.database),
+            operation: self.operation,
+            collection: self.collection,
+            server: server.map(|server| (&*server.host, server.port)),
+        })
+    }
+}
+
+/// Records the end of a statement, and a failure by its kind. The database's message may hold values and is not recorded.
+pub(super) fn record<T>(span: &Span, mut timer: Timer, result: &Result<T, sqlx::Error>) {
+    let Err(error) = result else { return timer.end(span) };
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     let kind = match error {
         sqlx::Error::Database(_) => code.as_deref().unwrap_or("database").to_owned(),
@@ -80,6 +94,11 @@ pub(super) fn record<T>(span: &Span, result: &Result<T, sqlx::Error>) {
         sqlx::Error::Io(_) => "io".to_owned(),
         _ => "_OTHER".to_owned(),
     };
+    match &code {
+        Some(code) => timer.fail_by_code(code),
+        None => timer.fail(&kind),
+    }
+    timer.end(span);
     span.record_with(|span| {
         if let Some(code) = &code {
             span.set(DB_RESPONSE_STATUS_CODE, &**code);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool};
+use telemetry::metrics::{PoolCounts, observe_pool};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -24,6 +25,8 @@ pub(super) struct Writers<DB: Database> {
 impl<DB: Database> Writers<DB> {
     /// Must be called on the runtime that outlives it. The files are those of an embedded database.
     pub(super) fn new(pool: Pool<DB>, renewal: Renewal, files: Option<Arc<Files>>) -> Self {
+        let observed = pool.clone();
+        observe_pool("writers", move || (!observed.is_closed()).then(|| counts(&observed)));
         Self { places: places(&pool), pool, runtime: Handle::current(), renewal, files }
     }
 
@@ -57,5 +60,15 @@ impl<DB: Database> Writers<DB> {
 
     pub(super) async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+fn counts<DB: Database>(pool: &Pool<DB>) -> PoolCounts {
+    let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
+    PoolCounts {
+        idle,
+        used: pool.size().saturating_sub(idle),
+        max: pool.options().get_max_connections(),
+        pending: None,
     }
 }

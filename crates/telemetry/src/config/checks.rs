@@ -5,8 +5,8 @@ use crate::destinations::destination::Switch;
 use crate::probe::{Check, Report, Status};
 
 impl Config {
-    /// Checks whether each destination would accept spans and log records now, and whether the server of sampling rules has any
-    /// rules. Blocks for a bounded time. Sends no span and no log record.
+    /// Checks whether each destination would accept spans, log records and metrics now, and whether the server of sampling rules has any
+    /// rules. Blocks for a bounded time. Sends none of them.
     pub fn check(&self) -> Vec<Check> {
         let mut report = Report::default();
         for to in &self.destinations {

@@ -21,6 +21,7 @@ const ENVIRONMENTS: &[&[(&str, &str)]] = &[
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "127.0.0.1:1"),
         ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "127.0.0.1:1"),
         ("OTEL_LOGS_EXPORTER", "otlp"),
+        ("OTEL_METRICS_EXPORTER", "otlp"),
     ],
     &[("AWS_XRAY_OTLP_ENDPOINT", "http://127.0.0.1:1"), ("HOME", "/nonexistent")],
     &[("OTEL_RESOURCE_DETECTORS", "ecs,ec2,eks"), ("KUBERNETES_SERVICE_HOST", "10.0.0.1")],

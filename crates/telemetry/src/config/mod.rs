@@ -12,6 +12,7 @@ mod checks;
 mod child;
 #[cfg(test)]
 mod documented;
+mod metrics;
 mod spans;
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,11 @@ use settings::{Faults, Settings};
 
 use crate::console::Console;
 use crate::destinations::destination::{Destination, Switch};
+use crate::destinations::otlp::variables::{METRICS_EXPORTER, Wanted};
 use crate::destinations::{self, Configured, xray};
 use crate::detectors::{self, Detector};
 use crate::limits::Limits;
+use crate::metric_settings::MetricSettings;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::sampling::Sampling;
@@ -33,12 +36,20 @@ use crate::values::{self, Exporters};
 pub use spans::service_name;
 pub use variables::is_known;
 
+/// What happens if metrics are requested and no destination gets them.
+const NO_METRICS: &str = if cfg!(feature = "metrics") {
+    "no destination accepts metrics, so none are sent; name one in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+} else {
+    "built without the feature \"metrics\", so none are sent"
+};
+
 /// A service's telemetry as its environment configures it.
 #[derive(Debug)]
 pub struct Config {
     pub(crate) destinations: Vec<Configured>,
     /// Whether `OTEL_LOGS_EXPORTER` requests log records.
     logs: bool,
+    pub(crate) metrics: MetricSettings,
     pub(crate) service: Option<String>,
     /// The calling service's version, from its code.
     pub(crate) service_version: Option<String>,
@@ -74,7 +85,9 @@ impl Config {
     /// Reads `settings`, which records the faults; for a service that reads more than this.
     pub fn read(settings: &mut Settings) -> Self {
         let logs = values::exporters(settings, &values::LOGS) == Exporters::Otlp;
-        let mut destinations = destinations::read(settings, logs);
+        let mut metrics = metrics::read(settings);
+        let wanted = Wanted { logs, metrics: metrics.is_sent && cfg!(feature = "metrics") };
+        let mut destinations = destinations::read(settings, wanted);
         let daemon = xray::settings::address(settings);
         let mut sampling = Sampling::read(settings, daemon.as_ref());
         let mut detectors = detectors::read(settings);
@@ -87,6 +100,7 @@ impl Config {
         let disabled = values::flag(settings, "OTEL_SDK_DISABLED").unwrap_or(false);
         if disabled {
             sampling.disable();
+            metrics.is_off = true;
             destinations.iter_mut().for_each(|to| to.turn_off("OTEL_SDK_DISABLED is true"));
         }
         if destinations.iter().all(|to| to.on().is_none()) && matches!(sampling, Sampling::Plain(_)) {
@@ -96,16 +110,22 @@ impl Config {
         let log_pace = spans::pace_of_log_records(settings, pace);
         let limits = spans::limits(settings);
         let propagators = values::propagators(settings);
-        values::metrics(settings);
         variables::warn_of_ignored(settings);
         if logs && !disabled && destinations.iter().filter_map(Configured::on).all(|to| to.logs().is_none()) {
             let instead =
                 "no destination accepts log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
             settings.warn("OTEL_LOGS_EXPORTER", instead);
         }
+        if metrics.is_sent
+            && !disabled
+            && destinations.iter().filter_map(Configured::on).all(|to| to.metrics().is_none())
+        {
+            settings.warn(METRICS_EXPORTER, NO_METRICS);
+        }
         Self {
             destinations,
             logs: logs && !disabled,
+            metrics,
             service: service_name(settings),
             service_version: None,
             resource: spans::resource(settings),
@@ -149,6 +169,14 @@ impl Config {
     pub fn log_records(&self) -> Option<Vec<String>> {
         let addresses = self.destinations.iter().filter_map(Configured::on).filter_map(Destination::logs);
         self.logs.then(|| addresses.collect())
+    }
+
+    /// For a service that shows [`metrics::prometheus`](crate::metrics::prometheus) at an address of its own: it measures even if
+    /// no destination gets its metrics, unless `OTEL_METRICS_EXPORTER` is `none`.
+    #[must_use]
+    pub fn serving_metrics(mut self) -> Self {
+        self.metrics.is_served = true;
+        self
     }
 
     /// Each destination's name, and its address or why it is off.

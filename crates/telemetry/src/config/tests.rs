@@ -132,7 +132,7 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
         (
             "OTEL_METRICS_EXPORTER",
             "otlp",
-            "otlp is not supported: no metrics are exported; the ledger is at /metrics, in Prometheus's format",
+            "no destination accepts metrics, so none are sent; name one in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
         ),
         (
             "OTEL_EXPORTER_OTLP_PROTOCOL",

@@ -41,7 +41,12 @@ pub(crate) trait Destination: fmt::Debug + Send {
         None
     }
 
-    /// The same destination for log records alone, if it receives them.
+    /// The address of metrics, if the destination receives them.
+    fn metrics(&self) -> Option<String> {
+        None
+    }
+
+    /// The same destination without spans, if it receives log records or metrics.
     fn without_spans(self: Box<Self>) -> Option<Box<dyn Destination>> {
         None
     }
@@ -82,6 +87,7 @@ pub(crate) struct Start<'a> {
 pub(crate) struct Queues {
     pub(crate) spans: Option<Arc<Queue>>,
     pub(crate) logs: Option<Arc<Queue>>,
+    pub(crate) metrics: Option<Arc<Queue>>,
 }
 
 /// A destination that is on or off, and why.

@@ -16,7 +16,7 @@ mod xray_otlp;
 use settings::Settings;
 
 use destination::{Destination, Kind, Switch};
-use otlp::variables::OtlpVariables;
+use otlp::variables::{OtlpVariables, Wanted};
 
 /// Every destination, in the order in which they are shown and started.
 #[rustfmt::skip]
@@ -34,16 +34,16 @@ pub(crate) struct Configured {
     pub(crate) switch: Switch<Box<dyn Destination>>,
 }
 
-/// Reads the settings of every destination. `logs`: whether log records are requested.
-pub(crate) fn read(settings: &mut Settings, logs: bool) -> Vec<Configured> {
-    let otlp = variables(settings, logs);
+/// Reads the settings of every destination, which also get what is `wanted` besides spans.
+pub(crate) fn read(settings: &mut Settings, wanted: Wanted) -> Vec<Configured> {
+    let otlp = variables(settings, wanted);
     KINDS.iter().map(|kind| Configured { kind, switch: (kind.read)(settings, &otlp) }).collect()
 }
 
 /// The variables of OTLP, with the destination that each signal's variables name.
-fn variables(settings: &mut Settings, logs: bool) -> OtlpVariables {
-    let mut otlp = OtlpVariables::read(settings, logs);
-    for signal in [&mut otlp.traces, &mut otlp.logs] {
+fn variables(settings: &mut Settings, wanted: Wanted) -> OtlpVariables {
+    let mut otlp = OtlpVariables::read(settings, wanted);
+    for signal in [&mut otlp.traces, &mut otlp.logs, &mut otlp.metrics] {
         if let Some(kind) = KINDS.iter().max_by_key(|kind| (kind.claim)(signal)) {
             signal.owner = kind.owner;
         }
@@ -70,7 +70,7 @@ impl Configured {
         self.switch = Switch::Off(reason.to_owned());
     }
 
-    /// Turns the destination off for spans. It stays on for log records if it receives any.
+    /// Turns the destination off for spans. It stays on for log records and metrics if it receives any.
     pub(crate) fn turn_spans_off(&mut self, reason: &str) {
         let switch = std::mem::replace(&mut self.switch, Switch::Off(reason.to_owned()));
         match switch {

@@ -25,8 +25,9 @@ pub(crate) fn read(pairs: &[(&str, &str)]) -> Result<Found, String> {
 }
 
 pub(crate) fn read_from(mut settings: Settings) -> Result<Found, String> {
-    let wants_logs = values::exporters(&mut settings, &values::LOGS) == Exporters::Otlp;
-    let variables = variables(&mut settings, wants_logs);
+    let logs = values::exporters(&mut settings, &values::LOGS) == Exporters::Otlp;
+    let metrics = values::metric_exporters(&mut settings).0 == Exporters::Otlp;
+    let variables = variables(&mut settings, Wanted { logs, metrics });
     let mut found = Found {
         honeycomb: Destination::read(&mut settings, &variables),
         otlp: Destination::read(&mut settings, &variables),

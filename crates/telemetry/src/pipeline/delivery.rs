@@ -41,12 +41,13 @@ impl Queue {
         suppress();
         let mut exporter = make();
         while let Some(batch) = self.next(worker) {
-            let outcome = self.refusal(batch.len()).unwrap_or_else(|| self.deliver(&mut exporter, &make, &batch));
+            let outcome =
+                self.refusal(Record::total(&batch)).unwrap_or_else(|| self.deliver(&mut exporter, &make, &batch));
             self.settle(&batch, outcome);
         }
     }
 
-    /// The outcome of a batch of this size while the destination refuses this process.
+    /// The outcome of a batch that counts as `size` while the destination refuses this process.
     fn refusal(&self, size: usize) -> Option<Outcome> {
         let state = self.lock();
         let closed = state.closed.as_ref().filter(|closed| Instant::now() < closed.until)?;
@@ -62,7 +63,7 @@ impl Queue {
             let outcome = catch_unwind(AssertUnwindSafe(|| exporter.export(batch))).unwrap_or_else(|_| {
                 *exporter = make();
                 let mut outcome = Outcome::default();
-                outcome.lose(batch.len(), Reason::Panicked, "the exporter panicked");
+                outcome.lose(Record::total(batch), Reason::Panicked, "the exporter panicked");
                 outcome
             });
             self.note(&outcome);
@@ -71,7 +72,7 @@ impl Queue {
                 _ => return outcome,
             }
             // Meanwhile the destination may have refused another worker.
-            if let Some(refusal) = self.refusal(batch.len()) {
+            if let Some(refusal) = self.refusal(Record::total(batch)) {
                 return refusal;
             }
         }

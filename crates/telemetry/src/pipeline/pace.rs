@@ -25,6 +25,22 @@ pub(crate) struct Pace {
     pub(crate) longest_requested: Duration,
 }
 
+impl Pace {
+    /// The pace of metrics: each export is one request, and one follows the other, because a receiver may refuse a point that is
+    /// older than its successor. A queue holds some hours of a service's points, and 16 MiB at most.
+    pub(crate) const METRICS: Self = Self {
+        queue: 65_536,
+        queue_bytes: 16 * 1024 * 1024,
+        batch: 1,
+        batch_bytes: 1024 * 1024,
+        delay: Duration::ZERO,
+        flights: 1,
+        pause: Duration::from_millis(500),
+        longest_pause: Duration::from_secs(30),
+        longest_requested: Duration::from_secs(600),
+    };
+}
+
 impl Default for Pace {
     fn default() -> Self {
         Self {

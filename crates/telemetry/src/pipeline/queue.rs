@@ -37,12 +37,15 @@ pub(super) struct QueueState {
     /// warm and its connection is open. The others work while it is busy.
     idle: Vec<usize>,
     waiting: VecDeque<Record>,
+    /// What the waiting records count as.
+    waiting_count: usize,
     /// When the first waiting record was pushed, or when the previous batch left without it.
     since: Instant,
     /// Bytes of all queued records: waiting or being sent.
     bytes: usize,
     /// Bytes of the waiting records alone.
     waiting_bytes: usize,
+    /// What the records that are being sent count as.
     sending: usize,
     /// The destination requested, or needs, a pause until then.
     pub(super) not_before: Option<Instant>,
@@ -92,6 +95,7 @@ impl Queue {
             phase: Phase::Open,
             idle: Vec::with_capacity(flights),
             waiting: VecDeque::new(),
+            waiting_count: 0,
             since: Instant::now(),
             bytes: 0,
             waiting_bytes: 0,
@@ -107,13 +111,13 @@ impl Queue {
 
     /// Queues a record, or counts it as dropped. Never waits for the destination.
     pub(crate) fn push(&self, record: Record) {
-        let size = record.len() + OVERHEAD;
+        let (size, count) = (record.len() + OVERHEAD, record.count());
         let mut state = self.lock();
-        state.counts.created += 1;
+        state.counts.created += u64::try_from(count).unwrap_or(u64::MAX);
         if state.phase != Phase::Open {
-            state.lose(1, Reason::Shutdown);
+            state.lose(count, Reason::Shutdown);
         } else if state.queued() >= self.pace.queue || state.bytes + size > self.pace.queue_bytes {
-            state.lose(1, Reason::QueueFull);
+            state.lose(count, Reason::QueueFull);
         } else {
             let complete = state.waiting_bytes / self.pace.batch_bytes;
             state.bytes += size;
@@ -122,6 +126,7 @@ impl Queue {
             if state.waiting.is_empty() {
                 state.since = Instant::now();
             }
+            state.waiting_count += count;
             state.waiting.push_back(record);
             // One worker is woken for the first record, and one when there is a batch.
             if complete || state.waiting.len() == 1 || state.waiting.len().is_multiple_of(self.full()) {
@@ -160,6 +165,7 @@ impl Queue {
         let left = state.queued();
         state.lose(left, Reason::Shutdown);
         state.waiting.clear();
+        state.waiting_count = 0;
         state.sending = 0;
         state.bytes = 0;
         state.waiting_bytes = 0;
@@ -229,8 +235,10 @@ impl Queue {
             }
             count += 1;
         }
-        state.sending += count;
         let batch: Vec<Record> = state.waiting.drain(..count).collect();
+        let counted = Record::total(&batch);
+        state.waiting_count -= counted;
+        state.sending += counted;
         state.waiting_bytes -= batch.iter().map(|record| record.len()).sum::<usize>();
         if !state.waiting.is_empty() {
             state.since = Instant::now();
@@ -243,9 +251,9 @@ impl Queue {
         let mut state = self.lock();
         // A batch that returns after the queue closed was counted when it closed.
         if state.phase != Phase::Closed {
-            state.sending -= batch.len();
+            let mut left = Record::total(batch);
+            state.sending -= left;
             state.bytes -= batch.iter().map(|record| record.len() + OVERHEAD).sum::<usize>();
-            let mut left = batch.len();
             for (reason, count) in outcome.dropped {
                 let count = count.min(left);
                 left -= count;
@@ -267,7 +275,7 @@ impl Queue {
 
 impl QueueState {
     fn queued(&self) -> usize {
-        self.waiting.len() + self.sending
+        self.waiting_count + self.sending
     }
 
     fn lose(&mut self, count: usize, reason: Reason) {

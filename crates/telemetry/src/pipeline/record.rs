@@ -1,4 +1,4 @@
-//! An ended span, or a log record, as it waits in the queues. All destinations share one copy of its bytes.
+//! An ended span, a log record, or an export of metrics, as it waits in the queues. All destinations share one copy of its bytes.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -11,12 +11,30 @@ pub(crate) struct Record {
     encoding: Arc<[u8]>,
     /// The process that made the record, if it is not this process.
     maker: Option<Arc<Resource>>,
+    /// What the ledger counts it as: a span or a log record is one, metrics are as many as they have points.
+    count: usize,
 }
 
 impl Record {
     /// The same record, made by another process.
     pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
         Self { maker: Some(Arc::clone(maker)), ..self }
+    }
+
+    /// The same record, which the ledger counts as `count`.
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics count as more than one"))]
+    pub(crate) fn counting(self, count: usize) -> Self {
+        Self { count, ..self }
+    }
+
+    /// What the ledger counts the record as.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// What the ledger counts the records of `batch` as.
+    pub(crate) fn total(batch: &[Self]) -> usize {
+        batch.iter().map(Self::count).sum()
     }
 
     /// Whether `maker` made the record; `None` is this process.
@@ -46,6 +64,6 @@ impl Deref for Record {
 
 impl<T: Into<Arc<[u8]>>> From<T> for Record {
     fn from(encoding: T) -> Self {
-        Self { encoding: encoding.into(), maker: None }
+        Self { encoding: encoding.into(), maker: None, count: 1 }
     }
 }

@@ -88,7 +88,15 @@ impl Begun {
 /// sampler decides here.
 pub(super) fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
     let of = |context, propagated| {
-        Some(Open { context, propagated, recording: None, wants_decision: false, within: None, passes: true })
+        Some(Open {
+            context,
+            propagated,
+            recording: None,
+            measure: None,
+            wants_decision: false,
+            within: None,
+            passes: true,
+        })
     };
     let Some(incoming) = incoming else {
         return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));

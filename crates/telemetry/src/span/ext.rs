@@ -63,6 +63,11 @@ impl SpanExt for Span {
         RestoreOnDrop { recording: taken, back }.record(record);
     }
 
+    fn fail(&self, kind: &str) {
+        with_open(self, |open| open.measure.as_mut().map(|measure| measure.fail(kind)));
+        self.record_with(|span| span.fail(kind));
+    }
+
     fn span_context(&self) -> Option<SpanContext> {
         with_open(self, |open| open.context.clone())
     }

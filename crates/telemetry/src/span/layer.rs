@@ -58,10 +58,18 @@ pub(crate) fn end(span: &tracing::Span) {
     span.with_subscriber(|(id, dispatch)| {
         let layer = dispatch.downcast_ref::<Layer>()?;
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let recording = span.extensions_mut().get_mut::<Open>()?.recording.take();
-        layer.deliver(recording?);
+        let recording = take(&span)?;
+        layer.deliver(recording);
         Some(())
     });
+}
+
+/// Ends the measurement of an open span, and takes its recording.
+fn take<'r>(span: &SpanRef<'r, impl LookupSpan<'r>>) -> Option<Box<Recording>> {
+    let mut extensions = span.extensions_mut();
+    let open = extensions.get_mut::<Open>()?;
+    open.end_measure();
+    open.recording.take()
 }
 
 impl Layer {
@@ -105,7 +113,7 @@ impl Layer {
         let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
         let Begun { context, propagated, .. } = begun;
         let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
-        Some(Open { context, propagated, recording, wants_decision, within: None, passes: false })
+        Some(Open { context, propagated, recording, measure: None, wants_decision, within: None, passes: false })
     }
 }
 
@@ -216,8 +224,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
         // The remaining state is dropped with the registry's span.
-        let recording = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
-        if let Some(recording) = recording {
+        if let Some(recording) = take(&span) {
             self.deliver(recording);
         }
     }

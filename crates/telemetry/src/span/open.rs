@@ -12,6 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::recording::Recording;
 use crate::context::Propagated;
+use crate::metrics::measure::Measure;
 
 /// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
@@ -20,6 +21,8 @@ pub(crate) struct Open {
     pub(crate) propagated: Option<Arc<Propagated>>,
     /// `None` if the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
+    /// The measurement of the request, whether or not the span is sampled.
+    pub(crate) measure: Option<Measure>,
     /// Whether the caller requests the sampling decision.
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
@@ -41,11 +44,22 @@ impl Open {
             recording.identify(id);
         }
     }
+
+    /// Ends the measurement of the request.
+    pub(super) fn end_measure(&mut self) {
+        if let Some(measure) = self.measure.take() {
+            measure.end(Some(&self.context));
+        }
+    }
 }
 
-/// Records on `span`, with one look-up fewer than [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
-pub(crate) fn record_on(span: &Span, record: impl FnOnce(&mut Recording)) {
-    with_open(span, |open| open.recording.as_deref_mut().map(record));
+/// Records on `span`, and on its measurement, with one look-up fewer than
+/// [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
+pub(crate) fn record_on(span: &Span, measure: impl FnOnce(&mut Measure), record: impl FnOnce(&mut Recording)) {
+    with_open(span, |open| {
+        open.measure.as_mut().map(measure);
+        open.recording.as_deref_mut().map(record);
+    });
 }
 
 /// Looks `span` up in the registry beneath our layer.

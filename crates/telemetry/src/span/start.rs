@@ -7,6 +7,7 @@ use super::next;
 use super::open::{Open, with_open};
 use super::recording::Recording;
 use crate::context::{Incoming, PendingRequest};
+use crate::metrics::measure::Measure;
 use crate::suppression::is_suppressed;
 
 /// The name of a request's span, until another name is set.
@@ -15,7 +16,7 @@ pub(crate) const HTTP: &str = "HTTP";
 /// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later is
 /// too late for the sampler, and splits the trace if a child exists already.
 pub(crate) fn continuing(name: &str, incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
-    begin_recorded(|layer| layer.begin(name, non_empty(incoming), None, None), |_| {}, make)
+    begin_recorded(|layer| layer.begin(name, non_empty(incoming), None, None), |_| {}, || None, make)
 }
 
 /// The span of a request. A sampler may decide by the request, and the span continues the request's context.
@@ -23,9 +24,10 @@ pub(crate) fn serving(
     request: PendingRequest<'_>,
     incoming: &Incoming,
     record: impl Fn(&mut Recording),
+    measure: impl Fn() -> Option<Measure>,
     make: impl FnOnce() -> Span,
 ) -> Span {
-    begin_recorded(|layer| layer.begin(HTTP, non_empty(incoming), Some(&request), None), record, make)
+    begin_recorded(|layer| layer.begin(HTTP, non_empty(incoming), Some(&request), None), record, measure, make)
 }
 
 fn non_empty(incoming: &Incoming) -> Option<&Incoming> {
@@ -33,8 +35,13 @@ fn non_empty(incoming: &Incoming) -> Option<&Incoming> {
 }
 
 /// The span of an outgoing request within `parent`.
-pub(crate) fn calling(parent: &Span, record: impl Fn(&mut Recording), make: impl FnOnce() -> Span) -> Span {
-    begin_recorded(|layer| layer.begin_within(parent, HTTP), record, make)
+pub(crate) fn calling(
+    parent: &Span,
+    record: impl Fn(&mut Recording),
+    measure: impl Fn() -> Option<Measure>,
+    make: impl FnOnce() -> Span,
+) -> Span {
+    begin_recorded(|layer| layer.begin_within(parent, HTTP), record, measure, make)
 }
 
 /// A span within the current one. It holds no clone of the current span, which `tracing` would otherwise keep open until this
@@ -43,13 +50,14 @@ pub(crate) fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Spa
     let current = Span::current();
     let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
     let begin = |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, name)? });
-    begin_recorded(begin, record, make)
+    begin_recorded(begin, record, || None, make)
 }
 
-/// Starts a span, and records on it before `make` creates it.
+/// Starts a span and its measurement, and records on it before `make` creates it.
 fn begin_recorded(
     begin: impl Fn(&Layer) -> Option<Open>,
     record: impl Fn(&mut Recording),
+    measure: impl Fn() -> Option<Measure>,
     make: impl FnOnce() -> Span,
 ) -> Span {
     let begun = tracing::dispatcher::get_default(|dispatch| {
@@ -59,6 +67,7 @@ fn begin_recorded(
             if let Some(recording) = &mut open.recording {
                 record(recording);
             }
+            open.measure = measure();
             Some(open)
         })
     });

@@ -4,8 +4,8 @@ use std::io;
 
 use super::settings::{HONEYCOMB, Honeycomb};
 use crate::destinations::destination::{Queues, Start};
-use crate::destinations::otlp::exporter::start_both;
+use crate::destinations::otlp::exporter::start_all;
 
 pub(super) fn start(honeycomb: &Honeycomb, start: &Start<'_>) -> io::Result<Queues> {
-    start_both([HONEYCOMB.name, "honeycomb-logs"], &honeycomb.endpoints, start)
+    start_all([HONEYCOMB.name, "honeycomb-logs", "honeycomb-metrics"], &honeycomb.endpoints, start)
 }

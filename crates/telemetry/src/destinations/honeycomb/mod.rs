@@ -48,9 +48,13 @@ impl Destination for Honeycomb {
         self.endpoints.logs_url()
     }
 
+    fn metrics(&self) -> Option<String> {
+        self.endpoints.metrics_url()
+    }
+
     fn without_spans(self: Box<Self>) -> Option<Box<dyn Destination>> {
-        let Self { endpoints, key, is_without_logs } = *self;
-        Some(Box::new(Self { endpoints: endpoints.without_traces()?, key, is_without_logs }))
+        let Self { endpoints, key, is_without_logs, is_without_metrics } = *self;
+        Some(Box::new(Self { endpoints: endpoints.without_traces()?, key, is_without_logs, is_without_metrics }))
     }
 
     fn own_variables(&self) -> Option<Variables> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::settings::Honeycomb;
 use crate::client::agent;
 use crate::destinations::otlp::endpoint::Endpoint;
-use crate::destinations::otlp::probe::{accepts_logs, accepts_spans, reaches};
+use crate::destinations::otlp::probe::{accepts_logs, accepts_metrics, accepts_spans, reaches};
 use crate::destinations::otlp::redact::redacted;
 use crate::destinations::otlp::response::unpacked;
 use crate::explain::explain;
@@ -65,7 +65,7 @@ struct AuthError {
 
 pub(super) fn probe(honeycomb: &Honeycomb, report: &mut Report) {
     let Honeycomb { endpoints, key, .. } = honeycomb;
-    let Some(endpoint) = endpoints.traces.as_ref().or(endpoints.logs.as_ref()) else { return };
+    let Some(endpoint) = endpoints.all().next() else { return };
     if !key.kind().sends() {
         // The key's fault has been reported, in more detail than a refusal would give.
         return;
@@ -87,6 +87,7 @@ pub(super) fn probe(honeycomb: &Honeycomb, report: &mut Report) {
     check_clock(report, clock);
     accepts_spans(report, "honeycomb span", endpoints);
     accepts_logs(report, "honeycomb log record", endpoints);
+    accepts_metrics(report, "honeycomb metric", endpoints);
 }
 
 /// Requests Honeycomb's information about the key.

@@ -11,7 +11,9 @@ use crate::destinations::destination::{Switch, Variables};
 use crate::destinations::otlp::endpoint::{Endpoint, Endpoints, Signal};
 use crate::destinations::otlp::headers::{HeaderList, QUOTES, find};
 use crate::destinations::otlp::settings::require_private;
-use crate::destinations::otlp::variables::{HEADERS, OtlpVariables, Owner, OwnershipClaim, SignalSettings};
+use crate::destinations::otlp::variables::{
+    HEADERS, METRICS_EXPORTER, OtlpVariables, Owner, OwnershipClaim, SignalSettings,
+};
 
 pub(crate) const HONEYCOMB: Owner = Owner { name: "honeycomb", title: "Honeycomb" };
 
@@ -21,6 +23,7 @@ pub(crate) const DATASET: &str = "x-honeycomb-dataset";
 const KEY_VARIABLE: &str = "HONEYCOMB_API_KEY";
 const ENDPOINT_VARIABLE: &str = "HONEYCOMB_API_ENDPOINT";
 const DATASET_VARIABLE: &str = "HONEYCOMB_DATASET";
+const METRICS_DATASET_VARIABLE: &str = "HONEYCOMB_METRICS_DATASET";
 pub(crate) const DEFAULT_ADDRESS: &str = "https://api.honeycomb.io";
 
 /// The settings of Honeycomb when it is on.
@@ -30,13 +33,14 @@ pub(crate) struct Honeycomb {
     pub(crate) key: ApiKey,
     /// Whether log records are requested but do not go to Honeycomb.
     pub(super) is_without_logs: bool,
+    /// Whether metrics are requested but do not go to Honeycomb.
+    pub(super) is_without_metrics: bool,
 }
 
 /// What every request to Honeycomb needs, whatever its signal.
 struct Access {
     base: Url,
     key: SecretString,
-    dataset: Option<SecretString>,
 }
 
 /// Honeycomb's claim to a signal, by the address or by the key in the headers.
@@ -57,10 +61,11 @@ fn is_honeycomb(url: &Url) -> bool {
 
 /// Reads Honeycomb's own variables, then those of OTLP.
 pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Honeycomb> {
-    let OtlpVariables { traces, logs, wants_logs } = otlp;
+    let OtlpVariables { traces, logs, metrics, wanted } = otlp;
     let key = key(settings);
-    let dataset = dataset(settings);
+    let dataset = dataset(settings, DATASET_VARIABLE);
     settings.note_default(ENDPOINT_VARIABLE, DEFAULT_ADDRESS);
+    let of_metrics = metrics_dataset(settings, otlp);
     let at = settings.parse::<Url>(ENDPOINT_VARIABLE, "a URL such as https://api.eu1.honeycomb.io");
     let at = at.map(|at| at.base());
     let in_headers = key_in_headers(settings, traces, key.as_ref());
@@ -88,31 +93,39 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Hone
         (None, None) => (Url::of(DEFAULT_ADDRESS), traces.url_by),
     };
     require_private(settings, named, &base);
-    let access = Access { base, key, dataset };
-    // If OTLP's variables name Honeycomb, log records go there too, unless they have a separate address.
-    let takes_logs = *wants_logs && (logs.owner == HONEYCOMB || !is_ours);
-    let of_logs = own(logs);
-    let endpoints = Endpoints {
-        traces: Some(access.endpoint(settings, traces, of_traces, Signal::Traces)),
-        logs: takes_logs.then(|| access.endpoint(settings, logs, of_logs, Signal::Logs)),
+    let access = Access { base, key };
+    // If OTLP's variables name Honeycomb, log records and metrics go there too, unless they have a separate address.
+    let takes = |wanted: bool, signal: &SignalSettings| wanted && (signal.owner == HONEYCOMB || !is_ours);
+    let (takes_logs, takes_metrics) = (takes(wanted.logs, logs), takes(wanted.metrics, metrics));
+    let mut endpoint = |of: &SignalSettings, signal, dataset: &Option<SecretString>| {
+        access.endpoint(settings, of, own(of), (signal, dataset.clone()))
     };
-    Switch::On(Honeycomb { endpoints, key: shown, is_without_logs: *wants_logs && !takes_logs }, by)
+    let endpoints = Endpoints {
+        traces: Some(endpoint(traces, Signal::Traces, &dataset)),
+        logs: takes_logs.then(|| endpoint(logs, Signal::Logs, &dataset)),
+        metrics: takes_metrics.then(|| endpoint(metrics, Signal::Metrics, &of_metrics.or(dataset.clone()))),
+    };
+    let is_without_logs = wanted.logs && !takes_logs;
+    let is_without_metrics = wanted.metrics && !takes_metrics;
+    Switch::On(Honeycomb { endpoints, key: shown, is_without_logs, is_without_metrics }, by)
 }
 
 impl Honeycomb {
     /// Honeycomb's own variables. They cannot express further headers, a path other than OTLP's, or certificates, and with them
-    /// log records go to Honeycomb if any are requested.
+    /// log records and metrics go to Honeycomb if any are requested.
     pub(super) fn own_variables(&self) -> Option<Variables> {
         let traces = self.endpoints.traces.as_ref()?;
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
         let is_plain = !traces.has_certificates
             && traces.url.as_str().ends_with(Signal::Traces.path())
             && traces.headers.iter().all(|(name, _)| is_known(name));
-        (is_plain && !self.is_without_logs).then(|| {
+        (is_plain && !self.is_without_logs && !self.is_without_metrics).then(|| {
+            let of_metrics = self.endpoints.metrics.as_ref().and_then(|endpoint| endpoint.header(DATASET));
             vec![
                 (ENDPOINT_VARIABLE, Some(traces.url.base().to_string())),
                 (KEY_VARIABLE, traces.header(TEAM)),
                 (DATASET_VARIABLE, traces.header(DATASET)),
+                (METRICS_DATASET_VARIABLE, of_metrics),
             ]
         })
     }
@@ -120,14 +133,19 @@ impl Honeycomb {
 
 impl Access {
     /// The endpoint at `url`, with the headers and certificates that were given for that address. Without `url`, the endpoint
-    /// below
-    /// the base URL.
-    fn endpoint(&self, settings: &mut Settings, of: &SignalSettings, url: Option<Url>, signal: Signal) -> Endpoint {
+    /// below the base URL.
+    fn endpoint(
+        &self,
+        settings: &mut Settings,
+        of: &SignalSettings,
+        url: Option<Url>,
+        (signal, dataset): (Signal, Option<SecretString>),
+    ) -> Endpoint {
         let others = url.as_ref().map(|_| of.headers.as_slice()).unwrap_or_default();
         let mut headers: HeaderList =
             others.iter().filter(|(name, _)| name != TEAM && name != DATASET).cloned().collect();
         headers.push((HeaderName::from_static(TEAM), self.key.clone()));
-        headers.extend(self.dataset.clone().map(|dataset| (HeaderName::from_static(DATASET), dataset)));
+        headers.extend(dataset.map(|dataset| (HeaderName::from_static(DATASET), dataset)));
         let certificates = url.as_ref().map(|_| &of.certificates);
         let url = url.unwrap_or_else(|| self.base.join(signal.path()));
         // Honeycomb is far away, and recommends gzip.
@@ -145,12 +163,23 @@ fn key(settings: &mut Settings) -> Option<SecretString> {
     Some(text.into())
 }
 
+/// The dataset of metrics, which may be named among the headers for them.
+fn metrics_dataset(settings: &mut Settings, otlp: &OtlpVariables) -> Option<SecretString> {
+    let own = dataset(settings, METRICS_DATASET_VARIABLE);
+    let OtlpVariables { metrics, wanted, .. } = otlp;
+    if own.is_some() && !wanted.metrics && settings.text(METRICS_EXPORTER).is_none() {
+        let instead = format!("not used: no metrics are sent; set {METRICS_EXPORTER}=otlp to send them");
+        settings.warn(METRICS_DATASET_VARIABLE, instead);
+    }
+    own.or_else(|| find(&metrics.headers, DATASET).filter(|_| metrics.owner == HONEYCOMB))
+}
+
 /// The name of a dataset, which may contain spaces.
-fn dataset(settings: &mut Settings) -> Option<SecretString> {
-    let text = settings.text(DATASET_VARIABLE)?;
+fn dataset(settings: &mut Settings, variable: &'static str) -> Option<SecretString> {
+    let text = settings.text(variable)?;
     if HeaderValue::from_str(&text).is_err() || !text.is_ascii() || text.contains(QUOTES) {
         let problem = "contains a quote, a control character or a character outside ASCII; give only the name";
-        settings.fault(DATASET_VARIABLE, problem);
+        settings.fault(variable, problem);
     }
     Some(text.into())
 }

@@ -15,6 +15,7 @@ use crate::values::percent_encode;
 pub(crate) enum Signal {
     Traces,
     Logs,
+    Metrics,
 }
 
 /// The endpoint of each signal of a destination.
@@ -22,6 +23,7 @@ pub(crate) enum Signal {
 pub(crate) struct Endpoints {
     pub(crate) traces: Option<Endpoint>,
     pub(crate) logs: Option<Endpoint>,
+    pub(crate) metrics: Option<Endpoint>,
 }
 
 /// The endpoint of one signal.
@@ -56,6 +58,7 @@ impl Signal {
         match self {
             Self::Traces => "/v1/traces",
             Self::Logs => "/v1/logs",
+            Self::Metrics => "/v1/metrics",
         }
     }
 }
@@ -71,9 +74,14 @@ impl Protocol {
 }
 
 impl Endpoints {
-    /// The URL of spans, or of log records if the destination receives only those.
+    /// The endpoints of the signals that the destination receives.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Endpoint> {
+        [&self.traces, &self.logs, &self.metrics].into_iter().flatten()
+    }
+
+    /// The URL of spans, or of the first signal that the destination receives instead.
     pub(crate) fn url(&self) -> String {
-        self.traces.as_ref().or(self.logs.as_ref()).map(|endpoint| endpoint.url.to_string()).unwrap_or_default()
+        self.all().next().map(|endpoint| endpoint.url.to_string()).unwrap_or_default()
     }
 
     /// The URL of log records.
@@ -81,9 +89,14 @@ impl Endpoints {
         self.logs.as_ref().map(|endpoint| endpoint.url.to_string())
     }
 
-    /// The endpoint of log records alone, if there is one.
+    /// The URL of metrics.
+    pub(crate) fn metrics_url(&self) -> Option<String> {
+        self.metrics.as_ref().map(|endpoint| endpoint.url.to_string())
+    }
+
+    /// The endpoints of log records and of metrics, if there is one.
     pub(crate) fn without_traces(self) -> Option<Self> {
-        self.logs.is_some().then_some(Self { traces: None, ..self })
+        (self.logs.is_some() || self.metrics.is_some()).then_some(Self { traces: None, ..self })
     }
 }
 
@@ -121,14 +134,13 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The endpoints of both signals, with `and` between them if there are two.
+/// The endpoints of all signals, with `and` between them.
 impl fmt::Display for Endpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.traces, &self.logs) {
-            (Some(traces), Some(logs)) => write!(f, "{traces} and {logs}"),
-            (Some(one), None) | (None, Some(one)) => write!(f, "{one}"),
-            (None, None) => Ok(()),
+        for (index, endpoint) in self.all().enumerate() {
+            write!(f, "{}{endpoint}", if index > 0 { " and " } else { "" })?;
         }
+        Ok(())
     }
 }
 

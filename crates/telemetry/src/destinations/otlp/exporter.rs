@@ -2,8 +2,8 @@
 //! Follows no redirects (they would leak the key), uses no proxy from the environment, and reports a refusal in the
 //! destination's own words.
 //!
-//! The exporter of `opentelemetry-otlp` is not used. It reads `OTEL_EXPORTER_OTLP_HEADERS` itself, so with two destinations it
-//! would send the key of one to both. It also drops the body of a refusal, which contains the reason.
+//! The exporter of `opentelemetry-otlp` sends nothing here: it reads `OTEL_EXPORTER_OTLP_HEADERS` itself, so with two destinations
+//! it would send the key of one to both. It also drops the body of a refusal, which contains the reason. It encodes metrics.
 
 use std::io::{self, Read};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::client::agent;
 use crate::destinations::destination::{Queues, Start};
 use crate::explain::explain;
 use crate::ledger::Reason;
-use crate::pipeline::{DestinationLabel, Exporter, Outcome, Queue, Record};
+use crate::pipeline::{DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// The `User-Agent` that the specification requires of an exporter, followed by the product's own.
@@ -34,20 +34,21 @@ const CLOSED: Duration = Duration::from_secs(60);
 
 /// Starts the exporters of a collector.
 pub(super) fn start(collector: &Collector, start: &Start<'_>) -> io::Result<Queues> {
-    start_both([OTLP.name, "otlp-logs"], &collector.endpoints, start)
+    start_all([OTLP.name, "otlp-logs", "otlp-metrics"], &collector.endpoints, start)
 }
 
-/// Starts the exporters of spans and of log records, which the ledger shows under these names.
-pub(crate) fn start_both(names: [&'static str; 2], to: &Endpoints, start: &Start<'_>) -> io::Result<Queues> {
+/// Starts the exporters of spans, of log records and of metrics, which the ledger shows under these names.
+pub(crate) fn start_all(names: [&'static str; 3], to: &Endpoints, start: &Start<'_>) -> io::Result<Queues> {
     let queue = |name, signal, endpoint: &Option<Endpoint>, pace| {
         let Some(endpoint) = endpoint.clone() else { return Ok(None) };
         let (label, resource) = (label(name, &endpoint), start.resource.encoding().to_vec());
         Queue::start(label, pace, move || OtlpExporter::new(endpoint.clone(), signal, &resource)).map(Some)
     };
-    let [of_spans, of_logs] = names;
+    let [of_spans, of_logs, of_metrics] = names;
     Ok(Queues {
         spans: queue(of_spans, Signal::Traces, &to.traces, start.pace)?,
         logs: queue(of_logs, Signal::Logs, &to.logs, start.log_pace)?,
+        metrics: queue(of_metrics, Signal::Metrics, &to.metrics, Pace::METRICS)?,
     })
 }
 
@@ -111,12 +112,16 @@ impl OtlpExporter {
             Ok(signature) => signature,
             Err(why) => {
                 let mut outcome = Outcome::default();
-                outcome.lose(batch.len(), Reason::Refused, format!("cannot send to {}: {why}", self.endpoint.url));
+                outcome.lose(
+                    Record::total(batch),
+                    Reason::Refused,
+                    format!("cannot send to {}: {why}", self.endpoint.url),
+                );
                 return outcome;
             }
         };
         let sent = written.and_then(|()| self.post(&request, &signature));
-        self.judge(batch.len(), sent, &signature)
+        self.judge(Record::total(batch), sent, &signature)
     }
 
     /// The headers that describe the body.
@@ -158,7 +163,7 @@ impl OtlpExporter {
         Ok(OtlpResponse { status, kind, error, retry_after, body })
     }
 
-    /// The outcome of a batch of this size.
+    /// The outcome of a batch that counts as `size`.
     fn judge(&self, size: usize, sent: Result<OtlpResponse, ureq::Error>, signature: &Signature) -> Outcome {
         let mut outcome = Outcome::default();
         let url = &self.endpoint.url;

@@ -21,9 +21,19 @@ enum Form {
     Number,
     /// A 64-bit integer, which is text in JSON.
     Int,
-    /// Nanoseconds since 1970, which are text in JSON.
+    /// Nanoseconds since 1970, or another unsigned number of 64 bits: a text in JSON.
     Time,
-    /// A double, which is text in JSON if JSON cannot represent it.
+    /// A signed number of 64 bits, a text in JSON.
+    Long,
+    /// A signed number of 32 bits.
+    Signed,
+    /// Unsigned numbers of eight bytes each, texts in JSON.
+    Counts,
+    /// Numbers of as many bytes as they need, texts in JSON.
+    Varints,
+    /// Doubles.
+    Doubles,
+    /// A text if JSON cannot represent the number.
     Double,
     One(&'static [Member]),
     /// An `ArrayValue`, whose `values` some receivers require even if there are none.
@@ -31,7 +41,7 @@ enum Form {
     Many(&'static [Member]),
 }
 
-use Form::{Array, Bool, Double, Id, Int, Many, Number, One, Text, Time};
+use Form::{Array, Bool, Counts, Double, Doubles, Id, Int, Long, Many, Number, One, Signed, Text, Time, Varints};
 
 const TEXT: Member = Member(1, "stringValue", Text);
 const BOOL: Member = Member(2, "boolValue", Bool);
@@ -80,6 +90,79 @@ const LOG_RECORD: &[Member] = &[
     Member(9, "traceId", Id),
     Member(10, "spanId", Id),
 ];
+const EXEMPLAR: &[Member] = &[
+    Member(7, "filteredAttributes", Many(ATTRIBUTE)),
+    Member(2, "timeUnixNano", Time),
+    Member(3, "asDouble", Double),
+    Member(6, "asInt", Long),
+    Member(4, "spanId", Id),
+    Member(5, "traceId", Id),
+];
+const NUMBER_POINT: &[Member] = &[
+    Member(7, "attributes", Many(ATTRIBUTE)),
+    Member(2, "startTimeUnixNano", Time),
+    Member(3, "timeUnixNano", Time),
+    Member(4, "asDouble", Double),
+    Member(6, "asInt", Long),
+    Member(5, "exemplars", Many(EXEMPLAR)),
+    Member(8, "flags", Number),
+];
+const HISTOGRAM_POINT: &[Member] = &[
+    Member(9, "attributes", Many(ATTRIBUTE)),
+    Member(2, "startTimeUnixNano", Time),
+    Member(3, "timeUnixNano", Time),
+    Member(4, "count", Time),
+    Member(5, "sum", Double),
+    Member(6, "bucketCounts", Counts),
+    Member(7, "explicitBounds", Doubles),
+    Member(8, "exemplars", Many(EXEMPLAR)),
+    Member(10, "flags", Number),
+    Member(11, "min", Double),
+    Member(12, "max", Double),
+];
+const BUCKETS: &[Member] = &[Member(1, "offset", Signed), Member(2, "bucketCounts", Varints)];
+const EXPONENTIAL_POINT: &[Member] = &[
+    Member(1, "attributes", Many(ATTRIBUTE)),
+    Member(2, "startTimeUnixNano", Time),
+    Member(3, "timeUnixNano", Time),
+    Member(4, "count", Time),
+    Member(5, "sum", Double),
+    Member(6, "scale", Signed),
+    Member(7, "zeroCount", Time),
+    Member(8, "positive", One(BUCKETS)),
+    Member(9, "negative", One(BUCKETS)),
+    Member(10, "flags", Number),
+    Member(11, "exemplars", Many(EXEMPLAR)),
+    Member(12, "min", Double),
+    Member(13, "max", Double),
+    Member(14, "zeroThreshold", Double),
+];
+const GAUGE: &[Member] = &[Member(1, "dataPoints", Many(NUMBER_POINT))];
+const SUM: &[Member] = &[
+    Member(1, "dataPoints", Many(NUMBER_POINT)),
+    Member(2, "aggregationTemporality", Number),
+    Member(3, "isMonotonic", Bool),
+];
+const HISTOGRAM: &[Member] =
+    &[Member(1, "dataPoints", Many(HISTOGRAM_POINT)), Member(2, "aggregationTemporality", Number)];
+const EXPONENTIAL: &[Member] =
+    &[Member(1, "dataPoints", Many(EXPONENTIAL_POINT)), Member(2, "aggregationTemporality", Number)];
+const METRIC: &[Member] = &[
+    Member(1, "name", Text),
+    Member(2, "description", Text),
+    Member(3, "unit", Text),
+    Member(5, "gauge", One(GAUGE)),
+    Member(7, "sum", One(SUM)),
+    Member(9, "histogram", One(HISTOGRAM)),
+    Member(10, "exponentialHistogram", One(EXPONENTIAL)),
+];
+const SCOPE_METRICS: &[Member] =
+    &[Member(1, "scope", One(SCOPE)), Member(2, "metrics", Many(METRIC)), Member(3, "schemaUrl", Text)];
+const RESOURCE_METRICS: &[Member] = &[
+    Member(1, "resource", One(RESOURCE)),
+    Member(2, "scopeMetrics", Many(SCOPE_METRICS)),
+    Member(3, "schemaUrl", Text),
+];
 const SCOPE_SPANS: &[Member] =
     &[Member(1, "scope", One(SCOPE)), Member(2, "spans", Many(SPAN)), Member(3, "schemaUrl", Text)];
 const SCOPE_LOGS: &[Member] =
@@ -91,10 +174,17 @@ const RESOURCE_LOGS: &[Member] =
 const TRACES: &[Member] = &[Member(1, "resourceSpans", Many(RESOURCE_SPANS))];
 const LOGS: &[Member] = &[Member(1, "resourceLogs", Many(RESOURCE_LOGS))];
 
+const METRICS: &[Member] = &[Member(1, "resourceMetrics", Many(RESOURCE_METRICS))];
+
 /// The message of an export in JSON.
 pub(super) fn of(signal: Signal, export: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(2 * export.len());
-    message(&mut out, export, if signal == Signal::Traces { TRACES } else { LOGS });
+    let members = match signal {
+        Signal::Traces => TRACES,
+        Signal::Logs => LOGS,
+        Signal::Metrics => METRICS,
+    };
+    message(&mut out, export, members);
     out
 }
 
@@ -151,6 +241,11 @@ fn value(out: &mut Vec<u8>, field: Field<'_>, form: &Form) {
         (Bool, Field::Number(flag)) => json(out, &(flag != 0)),
         (Int, Field::Number(int)) => json(out, &int.cast_signed().to_string()),
         (Time, Field::Fixed64(time)) => json(out, &time.to_string()),
+        (Long, Field::Fixed64(long)) => json(out, &long.cast_signed().to_string()),
+        (Signed, Field::Number(zigzag)) => json(out, &((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())),
+        (Counts, Field::Bytes(packed)) => list(out, eights(packed), |count| u64::from_le_bytes(count).to_string()),
+        (Doubles, Field::Bytes(packed)) => list(out, eights(packed), f64::from_le_bytes),
+        (Varints, Field::Bytes(packed)) => list(out, varints(packed), |count| count.to_string()),
         (Number, Field::Number(number)) => json(out, &number),
         (Number, Field::Fixed32(number)) => json(out, &number),
         (Double, Field::Fixed64(bits)) => {
@@ -162,6 +257,28 @@ fn value(out: &mut Vec<u8>, field: Field<'_>, form: &Form) {
         }
         _ => out.extend_from_slice(b"null"),
     }
+}
+
+/// The numbers of eight bytes in a packed field.
+fn eights(packed: &[u8]) -> impl Iterator<Item = [u8; 8]> {
+    packed.as_chunks().0.iter().copied()
+}
+
+/// The varints in a packed field.
+fn varints(packed: &[u8]) -> impl Iterator<Item = u64> {
+    let whole = |varint: &[u8]| {
+        varint.iter().rev().fold(0, |number: u64, byte| number.wrapping_shl(7) | u64::from(byte & 0x7f))
+    };
+    packed.split_inclusive(|byte| byte & 0x80 == 0).map(whole)
+}
+
+fn list<T, J: serde::Serialize>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, of: impl Fn(T) -> J) {
+    out.push(b'[');
+    items.for_each(|item| {
+        json(out, &of(item));
+        out.push(b',');
+    });
+    end(out, b']');
 }
 
 fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {

@@ -60,6 +60,11 @@ impl MessageWriter {
     /// within one resource.
     pub(crate) fn write(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         self.message.clear();
+        if self.signal == Signal::Metrics {
+            // Whole messages, which are one if they follow each other.
+            batch.iter().for_each(|record| self.message.extend_from_slice(record));
+            return self.pack();
+        }
         let (message, scope) = (&mut self.message, &self.scope);
         let makers = Record::makers(batch);
         if makers.is_empty() || batch.iter().any(|record| record.is_of(None)) {
@@ -70,6 +75,11 @@ impl MessageWriter {
             // Another maker may follow other conventions.
             part(message, &as_field(maker.encoding()), scope, &[], of_maker);
         }
+        self.pack()
+    }
+
+    /// Packs the message as the endpoint wants it.
+    fn pack(&mut self) -> io::Result<&[u8]> {
         if self.protocol == Protocol::Json {
             self.message = json::of(self.signal, &self.message);
         }
@@ -118,6 +128,7 @@ mod tests {
     use std::io::Read;
 
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
     use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
     use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
     use prost::Message;
@@ -206,6 +217,60 @@ mod tests {
         });
         let message = ExportLogsServiceRequest::decode(bodies[0].as_slice()).unwrap();
         assert_eq!(serde_json::from_slice::<ExportLogsServiceRequest>(&bodies[1]).unwrap(), message);
+    }
+
+    /// Every kind of point, and numbers of every kind.
+    #[test]
+    fn metrics_are_the_same_in_json() {
+        use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
+        use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+        use opentelemetry_proto::tonic::metrics::v1::*;
+
+        let exemplar =
+            |value| Exemplar { time_unix_nano: 5, span_id: vec![1; 8], trace_id: vec![2; 16], value, ..<_>::default() };
+        let exemplars =
+            vec![exemplar(Some(exemplar::Value::AsDouble(0.5))), exemplar(Some(exemplar::Value::AsInt(-7)))];
+        let number = |value| NumberDataPoint { time_unix_nano: 7, value: Some(value), ..Default::default() };
+        let histogram = HistogramDataPoint {
+            start_time_unix_nano: 1,
+            count: u64::MAX,
+            sum: Some(0.25),
+            bucket_counts: vec![0, 1 << 60],
+            explicit_bounds: vec![0.005, 10.0],
+            exemplars: exemplars.clone(),
+            min: Some(0.0),
+            ..Default::default()
+        };
+        let exponential = ExponentialHistogramDataPoint {
+            count: 3,
+            scale: -4,
+            zero_count: 1,
+            positive: Some(Buckets { offset: -300, bucket_counts: vec![1, 0, 300, 1 << 40] }),
+            exemplars,
+            ..Default::default()
+        };
+        let sum = Sum {
+            data_points: vec![number(number_data_point::Value::AsInt(-1))],
+            aggregation_temporality: 2,
+            is_monotonic: true,
+        };
+        let kinds = [
+            Data::Gauge(Gauge { data_points: vec![number(number_data_point::Value::AsDouble(1.5))] }),
+            Data::Sum(sum),
+            Data::Histogram(Histogram { data_points: vec![histogram], aggregation_temporality: 1 }),
+            Data::ExponentialHistogram(ExponentialHistogram {
+                data_points: vec![exponential],
+                aggregation_temporality: 1,
+            }),
+        ];
+        let metrics =
+            kinds.map(|data| Metric { name: "n".into(), unit: "s".into(), data: Some(data), ..Default::default() });
+        let scope = ScopeMetrics { metrics: metrics.to_vec(), schema_url: SCHEMA_URL.to_owned(), ..Default::default() };
+        let resource = ResourceMetrics { scope_metrics: vec![scope], ..Default::default() };
+        let message = ExportMetricsServiceRequest { resource_metrics: vec![resource] };
+        let mut writer = MessageWriter { signal: Signal::Metrics, ..writer(Protocol::Json, false, &[]) };
+        let json = writer.write(&[Record::from(message.encode_to_vec())]).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportMetricsServiceRequest>(json).unwrap(), message);
     }
 
     #[test]

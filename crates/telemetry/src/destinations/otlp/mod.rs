@@ -55,6 +55,10 @@ impl Destination for Collector {
         self.endpoints.logs_url()
     }
 
+    fn metrics(&self) -> Option<String> {
+        self.endpoints.metrics_url()
+    }
+
     fn without_spans(self: Box<Self>) -> Option<Box<dyn Destination>> {
         Some(Box::new(Self { endpoints: self.endpoints.without_traces()? }))
     }

@@ -19,6 +19,7 @@ pub(super) fn probe(collector: &Collector, report: &mut Report) {
         accepts_spans(report, "otlp span", &collector.endpoints);
     }
     accepts_logs(report, "otlp log record", &collector.endpoints);
+    accepts_metrics(report, "otlp metric", &collector.endpoints);
 }
 
 /// Looks up the host name, connects, and tries TLS with the endpoint's certificates. Returns whether all of this works.
@@ -51,6 +52,11 @@ pub(crate) fn accepts_spans(report: &mut Report, check: &str, endpoints: &Endpoi
 /// Checks the address of log records, which may differ from that of spans.
 pub(crate) fn accepts_logs(report: &mut Report, check: &str, endpoints: &Endpoints) {
     accepts(report, check, "log records", Signal::Logs, endpoints.logs.as_ref());
+}
+
+/// Checks the address of metrics, likewise.
+pub(crate) fn accepts_metrics(report: &mut Report, check: &str, endpoints: &Endpoints) {
+    accepts(report, check, "metrics", Signal::Metrics, endpoints.metrics.as_ref());
 }
 
 fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoint: Option<&Endpoint>) {

@@ -10,12 +10,14 @@ use crate::destinations::destination::{Switch, Variables};
 /// The variables whose headers would go to any collector of spans.
 const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
 /// The variables of a collector's addresses and headers. Headers for one address must not go to another.
-const ALL: [&str; 5] = [
+const ALL: [&str; 7] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
     "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
     "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
 ];
 
 /// A collector.
@@ -35,22 +37,27 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Coll
         let gzip = !url.is_loopback();
         Some(of.endpoint(settings, url, of.headers.clone(), gzip, Some(&of.certificates)))
     };
-    let OtlpVariables { traces, logs, .. } = otlp;
-    let endpoints = Endpoints { traces: endpoint(traces), logs: endpoint(logs) };
-    match (&endpoints.traces, &endpoints.logs) {
-        (Some(_), _) => Switch::On(Collector { endpoints }, traces.url_by),
-        (None, Some(_)) => Switch::On(Collector { endpoints }, logs.url_by),
-        (None, None) if traces.owner != OTLP => Switch::Off(format!("{} is {}'s", traces.url_by, traces.owner.title)),
-        (None, None) => Switch::unset(settings, traces.url_by),
+    let OtlpVariables { traces, logs, metrics, .. } = otlp;
+    let endpoints = Endpoints { traces: endpoint(traces), logs: endpoint(logs), metrics: endpoint(metrics) };
+    match (&endpoints.traces, &endpoints.logs, &endpoints.metrics) {
+        (Some(_), ..) => Switch::On(Collector { endpoints }, traces.url_by),
+        (None, Some(_), _) => Switch::On(Collector { endpoints }, logs.url_by),
+        (None, None, Some(_)) => Switch::On(Collector { endpoints }, metrics.url_by),
+        (None, None, None) if traces.owner != OTLP => {
+            Switch::Off(format!("{} is {}'s", traces.url_by, traces.owner.title))
+        }
+        (None, None, None) => Switch::unset(settings, traces.url_by),
     }
 }
 
 impl Collector {
-    /// A collector of log records alone can remain, with its own headers, next to a collector of spans.
+    /// A collector of log records or metrics alone can remain, with its own headers, next to a collector of spans.
     pub(crate) fn variables_beside(&self) -> Option<Variables> {
-        let Endpoints { traces: None, logs: Some(logs) } = &self.endpoints else { return None };
+        let Endpoints { traces: None, logs, metrics } = &self.endpoints else { return None };
         let mut variables = HEADERS.map(|variable| (variable, None)).to_vec();
-        variables.push(("OTEL_EXPORTER_OTLP_LOGS_HEADERS", logs.headers_as_variable()));
+        let own = [("OTEL_EXPORTER_OTLP_LOGS_HEADERS", logs), ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", metrics)];
+        let own = own.into_iter().filter_map(|(variable, endpoint)| Some((variable, endpoint.as_ref()?)));
+        variables.extend(own.map(|(variable, endpoint)| (variable, endpoint.headers_as_variable())));
         Some(variables)
     }
 }

@@ -18,15 +18,25 @@ pub(crate) const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(crate) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
+pub(crate) const METRICS_EXPORTER: &str = "OTEL_METRICS_EXPORTER";
 /// The timeout of an export if no variable names one.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The variables of both signals.
+/// The variables of every signal.
 pub(crate) struct OtlpVariables {
     pub(crate) traces: SignalSettings,
     pub(crate) logs: SignalSettings,
-    /// Whether `OTEL_LOGS_EXPORTER` requests log records. Without them, `logs` has no URL.
-    pub(crate) wants_logs: bool,
+    pub(crate) metrics: SignalSettings,
+    pub(crate) wanted: Wanted,
+}
+
+/// The signals besides spans that are sent. One that is not has no URL.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// `OTEL_LOGS_EXPORTER` requests log records.
+    pub(crate) logs: bool,
+    /// `OTEL_METRICS_EXPORTER` requests metrics.
+    pub(crate) metrics: bool,
 }
 
 /// The variables of one signal.
@@ -93,7 +103,7 @@ struct SignalVariables {
 }
 
 impl OtlpVariables {
-    pub(crate) fn read(settings: &mut Settings, wants_logs: bool) -> Self {
+    pub(crate) fn read(settings: &mut Settings, wanted: Wanted) -> Self {
         let base = url::<Url>(settings, COLLECTOR, &[INSECURE], "a URL such as http://localhost:4318");
         // The specification requires the base URL here. The whole URL of a signal is a common mistake, and its meaning is
         // clear.
@@ -101,14 +111,21 @@ impl OtlpVariables {
         let general = headers(settings, HEADERS);
         let traces = SignalSettings::read(settings, Signal::Traces, base.as_ref(), &general);
         let mut logs = SignalSettings::read(settings, Signal::Logs, base.as_ref(), &general);
-        if !wants_logs {
-            if logs.url_by != COLLECTOR && settings.text(LOGS_EXPORTER).is_none() && !settings.is_wrong(LOGS_EXPORTER) {
-                let instead = format!("not used: no log records are sent; set {LOGS_EXPORTER}=otlp to send them");
-                settings.warn(logs.url_by, instead);
+        let mut metrics = SignalSettings::read(settings, Signal::Metrics, base.as_ref(), &general);
+        let mut unwanted = |signal: &mut SignalSettings, exporter, what| {
+            if signal.url_by != COLLECTOR && settings.text(exporter).is_none() && !settings.is_wrong(exporter) {
+                let instead = format!("not used: no {what} are sent; set {exporter}=otlp to send them");
+                settings.warn(signal.url_by, instead);
             }
-            logs.url = None;
+            signal.url = None;
+        };
+        if !wanted.logs {
+            unwanted(&mut logs, LOGS_EXPORTER, "log records");
         }
-        Self { traces, logs, wants_logs }
+        if !wanted.metrics {
+            unwanted(&mut metrics, METRICS_EXPORTER, "metrics");
+        }
+        Self { traces, logs, metrics, wanted }
     }
 }
 
@@ -141,6 +158,19 @@ impl SignalVariables {
                     key: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
                 },
             },
+            Signal::Metrics => Self {
+                endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+                headers: "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+                timeout: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
+                compression: "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
+                protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+                insecure: "OTEL_EXPORTER_OTLP_METRICS_INSECURE",
+                certificates: CertificateVariables {
+                    trusted: ["OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                    client: ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
+                    key: ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+                },
+            },
         }
     }
 }
@@ -164,6 +194,7 @@ impl SignalSettings {
         let of_batch = match signal {
             Signal::Traces => of_spans,
             Signal::Logs => values::timeout(settings, "OTEL_BLRP_EXPORT_TIMEOUT").or(of_spans),
+            Signal::Metrics => values::timeout(settings, "OTEL_METRIC_EXPORT_TIMEOUT"),
         };
         let timeout = values::timeout(settings, own.timeout).or(general_timeout).or(of_batch);
         Self {

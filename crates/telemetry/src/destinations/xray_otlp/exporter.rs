@@ -32,7 +32,7 @@ pub(super) fn start(to: &XrayOtlp, start: &Start<'_>) -> io::Result<Queues> {
     let (pace, label) = (pace(start.pace, &endpoint), label(XRAY_OTLP.name, &endpoint));
     let make = move || XrayOtlpExporter::new(endpoint.clone(), Arc::clone(&signer), &resource);
     let spans = Queue::start(label, pace, make)?;
-    Ok(Queues { spans: Some(spans), logs: None })
+    Ok(Queues { spans: Some(spans), ..Queues::default() })
 }
 
 /// Sends batches of spans to X-Ray.

@@ -57,9 +57,11 @@ pub(crate) fn read(settings: &mut Settings, otlp: &OtlpVariables) -> Switch<Xray
 
 /// The endpoint, which receives only spans, and the variable that names it.
 fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, &'static str)> {
-    let OtlpVariables { traces, logs, .. } = otlp;
-    if logs.owner == XRAY_OTLP {
-        settings.warn(logs.url_by, "is X-Ray's, which accepts no log records, so none are sent there");
+    let OtlpVariables { traces, logs, metrics, .. } = otlp;
+    for (signal, what) in [(logs, "log records"), (metrics, "metrics")] {
+        if signal.owner == XRAY_OTLP {
+            settings.warn(signal.url_by, format!("is X-Ray's, which accepts no {what}, so none are sent there"));
+        }
     }
     let own = settings.parse::<Url>(VARIABLE, "a URL such as https://xray.eu-west-1.amazonaws.com");
     let (url, headers, by) = match own {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::config::Config;
 use crate::destinations;
+use crate::destinations::otlp::variables::Wanted;
 
 const ADDRESS: &str = "https://xray.eu-west-1.amazonaws.com";
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "canary")];
@@ -18,7 +19,7 @@ fn read(pairs: &[&[(&str, &str)]]) -> Result<(Switch<XrayOtlp>, Vec<String>), St
 }
 
 fn read_from(mut settings: Settings) -> Result<(Switch<XrayOtlp>, Vec<String>), String> {
-    let variables = destinations::variables(&mut settings, true);
+    let variables = destinations::variables(&mut settings, Wanted { logs: true, metrics: false });
     let to = Destination::read(&mut settings, &variables);
     let warnings = settings.warnings().map(|(subject, instead)| format!("{subject}: {instead}")).collect();
     settings.finish((to, warnings)).map_err(|faults| faults.to_string())

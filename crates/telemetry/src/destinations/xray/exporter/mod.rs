@@ -39,5 +39,5 @@ pub(super) fn start(xray: &Xray, start: &Start<'_>) -> io::Result<Queues> {
     // Datagrams go out on one socket at a time, so that their pace can be kept.
     let pace = Pace { flights: 1, ..start.pace };
     let spans = Queue::start(label, pace, move || DaemonExporter::new(address.clone(), Arc::clone(&origin)))?;
-    Ok(Queues { spans: Some(spans), logs: None })
+    Ok(Queues { spans: Some(spans), ..Queues::default() })
 }

@@ -1,0 +1,65 @@
+//! Series and exemplars, without the SDK's threads.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::MeterProvider;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+
+use super::series::{Ending, SeriesKey, SeriesTable};
+use crate::metric_settings::ExemplarFilter;
+
+fn table(filter: ExemplarFilter) -> SeriesTable {
+    let histogram = SdkMeterProvider::builder().build().meter("test").f64_histogram("h").build();
+    SeriesTable::new("h", histogram, &[1.0, 2.0], filter)
+}
+
+fn context(flags: TraceFlags) -> SpanContext {
+    let (trace, span) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
+    SpanContext::new(trace, span, flags, false, TraceState::NONE)
+}
+
+const OK: Ending<'_> = Ending { status: 200, error: None, is_code: false };
+
+#[test]
+fn each_key_is_one_series_and_their_number_is_bounded() {
+    let table = table(ExemplarFilter::TraceBased);
+    let of = |text: &str, port| {
+        let key = SeriesKey { texts: ["GET", text, "", ""], port };
+        std::ptr::from_ref(table.series(&key, || vec![KeyValue::new("a", text.to_owned())]))
+    };
+    assert_eq!(of("a", 1), of("a", 1));
+    assert!(of("a", 1) != of("a", 2) && of("a", 1) != of("b", 1));
+    let texts: Vec<String> = (0..2_000).map(|index| index.to_string()).collect();
+    let distinct: std::collections::BTreeSet<_> = texts.iter().map(|text| of(text, 0)).collect();
+    assert!((256..=513).contains(&distinct.len()), "{}", distinct.len());
+    assert!(texts.iter().all(|text| distinct.contains(&of(text, 0))), "a series does not move");
+}
+
+#[test]
+fn a_sampled_measurement_is_the_exemplar_of_its_bucket() {
+    let table = table(ExemplarFilter::TraceBased);
+    let series = table.series(&SeriesKey { texts: ["GET", "", "", ""], port: 0 }, || vec![KeyValue::new("m", "GET")]);
+    for (value, flags) in [(0.5, TraceFlags::SAMPLED), (0.7, TraceFlags::SAMPLED), (9.0, TraceFlags::NOT_SAMPLED)] {
+        table.record(series, &OK, value, Some(&context(flags)));
+    }
+    table.record(series, &OK, 1.5, None);
+    let samples: Vec<_> = table.take_samples().collect();
+    let [(attributes, samples)] = samples.as_slice() else { panic!("{}", samples.len()) };
+    assert_eq!(attributes, &[KeyValue::new("m", "GET"), KeyValue::new("http.response.status_code", 200)]);
+    assert_eq!(samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.7]);
+    assert_eq!(table.take_samples().count(), 0, "each is taken once");
+}
+
+#[test]
+fn the_filter_decides_which_measurements_may_be_exemplars() {
+    for (filter, flags, expected) in [
+        (ExemplarFilter::AlwaysOn, TraceFlags::NOT_SAMPLED, 1),
+        (ExemplarFilter::AlwaysOff, TraceFlags::SAMPLED, 0),
+        (ExemplarFilter::TraceBased, TraceFlags::NOT_SAMPLED, 0),
+    ] {
+        let table = table(filter);
+        let series = table.series(&SeriesKey { texts: [""; 4], port: 0 }, Vec::new);
+        table.record(series, &OK, 1.0, Some(&context(flags)));
+        assert_eq!(table.take_samples().count(), expected, "{filter:?}");
+    }
+}
