@@ -66,7 +66,7 @@ impl Service {
             relay: services.map(|services| Relay::new(services, Arc::clone(&tokens))),
             tokens,
             access_log: options.access_log,
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::default(),
         }
     }
 
@@ -88,7 +88,9 @@ impl Service {
         }
         self.metrics.answered(refusal.status().as_u16());
         let context = ResponseContext::of(request, connection);
-        self.record(request, connection).answer(finish(response, &context, &self.cors, || false))
+        let mut record = self.record(request, connection);
+        record.untraced(None);
+        record.answer(finish(response, &context, &self.cors, || false))
     }
 
     pub(crate) async fn answer(
@@ -108,9 +110,9 @@ impl Service {
     }
 
     fn record(&self, request: &Parts, connection: ClientConnection) -> RequestRecord {
-        let mut record = RequestRecord::open(&self.metrics);
+        let mut record = RequestRecord::open(request, connection);
         if self.access_log {
-            record.log(&request.method, connection.peer.ip());
+            record.log(connection.peer.ip());
         }
         record
     }
@@ -124,6 +126,7 @@ impl Service {
         record: &mut RequestRecord,
     ) -> Response<Outgoing> {
         if !host::settle(request) {
+            record.untraced(None);
             let detail = "a request must have one valid Host, which matches its target";
             let mut response = problem(StatusCode::BAD_REQUEST, detail, &Span::none());
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -133,6 +136,7 @@ impl Service {
         record.client(caller.client.address);
         let path = request.uri.path();
         if !is_straight(path) {
+            record.untraced(None);
             let detail = "a path must not have . or .. as a segment";
             return problem(StatusCode::BAD_REQUEST, detail, &Span::none());
         }
@@ -142,14 +146,20 @@ impl Service {
         match path {
             "/health/live" | "/health/ready" | "/health/telemetry" | "/metrics" => {
                 record.unlogged();
+                record.untraced(Some(path));
                 self.operation(path)
             }
-            "/traces" if routes.viewer().is_some() => respond::redirect("/traces/"),
+            "/traces" if routes.viewer().is_some() => {
+                record.untraced(Some("/traces"));
+                respond::redirect("/traces/")
+            }
             _ if route.is_some_and(|route| route.rule.shows_traces) && !self.shows_traces_to(request) => {
+                record.untraced(None);
                 problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &Span::none())
             }
             _ => match (route, self.pages.find(path), relay) {
                 (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
+                    record.untraced(None);
                     let detail = "no trace viewer is configured; set CRUDDUR_VIEWER";
                     problem(StatusCode::NOT_FOUND, detail, &Span::none())
                 }
@@ -157,16 +167,16 @@ impl Service {
                     self.traced(request, body, &caller, Destination::Route(route), record).await
                 }
                 (Some(route), ..) => {
-                    record.route(route.rule.template(path));
+                    record.untraced(Some(route.rule.template(path)));
                     self.forward(request, body, &caller, route, &Span::none()).await
                 }
                 (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, record).await,
                 (None, Some(file), _) => {
-                    record.route("/{file}");
+                    record.untraced(Some("/{file}"));
                     if reads(&request.method) { file.answer(&request.headers) } else { read_only(&Span::none()) }
                 }
                 (None, _, Some(relay)) => {
-                    record.route(RELAY);
+                    record.untraced(Some(RELAY));
                     relay.answer(request, body, &caller.client).await
                 }
                 (None, ..) => self.traced(request, body, &caller, Destination::None, record).await,

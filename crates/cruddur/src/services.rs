@@ -46,7 +46,7 @@ pub(crate) struct Viewer {
 pub(crate) async fn backend(lifetime: Lifetime) -> Result<()> {
     let (config, telemetry) =
         settings::from_env(|settings| (backend::Config::read(settings), telemetry::Config::read(settings)))?;
-    let telemetry = telemetry.service_version(VERSION).install("backend")?;
+    let telemetry = telemetry.service_version(VERSION).serving_metrics().install("backend")?;
     let served = serve_backend(config, lifetime, stopped(lifetime)?).await;
     telemetry.shutdown();
     served
@@ -103,7 +103,7 @@ pub(crate) async fn frontend_proxy(options: Proxy) -> Result<()> {
     if options.check {
         return Ok(stdout().write_all(config.table().as_bytes())?);
     }
-    let telemetry = telemetry.service_version(VERSION).install("frontend-proxy")?;
+    let telemetry = telemetry.service_version(VERSION).serving_metrics().install("frontend-proxy")?;
     let served = serve_frontend_proxy(config, options.lifetime, stopped(options.lifetime)?).await;
     telemetry.shutdown();
     served

@@ -1,23 +1,27 @@
-//! The record of each request, from its head to the last byte of its response: counted in the
-//! [metrics](crate::answer::metrics), and written to the access log if that is on. Knows paths only by their route's template,
-//! and no query string.
+//! The record of each request, from its head to the last byte of its response: timed if no span times it, and written to the
+//! access log if that is on. Knows paths only by their route's template, and no query string.
 
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes};
-use http::{Method, Response};
+use http::request::Parts;
+use http::{Response, Version};
 use hyper::body::{Body, Frame, SizeHint};
+use telemetry::metrics::Timer;
 
-use crate::answer::metrics::{Metrics, RouteId};
+use crate::inbound::received::ClientConnection;
+use crate::inbound::span::version;
 
 /// A request that has not ended.
 pub(crate) struct RequestRecord {
-    metrics: Arc<Metrics>,
-    route: RouteId,
+    /// Times the request if it has no span.
+    timer: Option<Timer>,
+    method: &'static str,
+    scheme: &'static str,
+    version: Version,
     /// 0 until there is a response.
     status: u16,
     began: Instant,
@@ -26,7 +30,7 @@ pub(crate) struct RequestRecord {
 
 /// Further values for the access log.
 struct LogEntry {
-    method: &'static str,
+    route: String,
     peer: IpAddr,
     /// The peer, until the client that it speaks for is known.
     client: IpAddr,
@@ -41,16 +45,16 @@ pub(crate) struct RecordedBody<B> {
 }
 
 impl RequestRecord {
-    pub(crate) fn open(metrics: &Arc<Metrics>) -> Self {
-        metrics.begin();
-        let metrics = Arc::clone(metrics);
-        Self { metrics, route: RouteId::OTHER, status: 0, began: Instant::now(), entry: None }
+    pub(crate) fn open(request: &Parts, connection: ClientConnection) -> Self {
+        let method = telemetry::http::known(request.method.as_str());
+        let scheme = if connection.secure { "https" } else { "http" };
+        Self { timer: None, method, scheme, version: request.version, status: 0, began: Instant::now(), entry: None }
     }
 
     /// Has the request written to the log when it ends.
-    pub(crate) fn log(&mut self, method: &Method, peer: IpAddr) {
-        let (method, peer) = (telemetry::http::known(method.as_str()), peer.to_canonical());
-        self.entry = Some(Box::new(LogEntry { method, peer, client: peer, trace_id: String::new(), bytes: 0 }));
+    pub(crate) fn log(&mut self, peer: IpAddr) {
+        let (route, peer) = ("other".to_owned(), peer.to_canonical());
+        self.entry = Some(Box::new(LogEntry { route, peer, client: peer, trace_id: String::new(), bytes: 0 }));
     }
 
     /// Records the client that the peer speaks for.
@@ -66,7 +70,17 @@ impl RequestRecord {
     }
 
     pub(crate) fn route(&mut self, template: &str) {
-        self.route = self.metrics.route(template);
+        if let Some(entry) = &mut self.entry {
+            template.clone_into(&mut entry.route);
+        }
+    }
+
+    /// Times a request that has no span, of this route if there is one.
+    pub(crate) fn untraced(&mut self, template: Option<&str>) {
+        self.timer = Some(Timer::server(self.method, self.scheme, template, Some(version(self.version))));
+        if let Some(template) = template {
+            self.route(template);
+        }
     }
 
     /// Records the request's trace; calls `id` only if there is a log.
@@ -85,16 +99,18 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
+        if let Some(timer) = self.timer.as_mut().filter(|_| self.status != 0) {
+            timer.status(self.status);
+        }
         let duration = self.began.elapsed();
-        self.metrics.end(self.route, self.status, duration);
         let Some(entry) = &self.entry else { return };
         // Not an event of a span: each trace would repeat it.
         tracing::info!(
             target: "frontend_proxy::access",
             parent: None,
             trace_id = entry.trace_id,
-            http.request.method = entry.method,
-            http.route = self.metrics.template(self.route),
+            http.request.method = self.method,
+            http.route = entry.route,
             http.response.status_code = self.status,
             http.response.body.size = entry.bytes,
             client.address = %entry.client,

@@ -19,9 +19,10 @@ pub(crate) fn ledger() -> Response<Outgoing> {
     typed(StatusCode::OK, "application/json", ledger.into())
 }
 
-/// The ledger in Prometheus' format, and the proxy's further counts.
+/// The ledger and the metrics in Prometheus' format, and the proxy's further counts.
 pub(crate) fn metrics(write: impl FnOnce(&mut String)) -> Response<Outgoing> {
     let mut text = telemetry::current_ledger().map(|ledger| ledger.prometheus()).unwrap_or_default();
+    text.extend(telemetry::metrics::prometheus());
     write(&mut text);
     typed(StatusCode::OK, prometheus::CONTENT_TYPE, text.into())
 }

@@ -23,11 +23,16 @@ pub(crate) fn begin(request: &Parts, caller: &Caller, trust: &Trust, route: Opti
         peer_port: Some(*peer_port),
         client: Some(client.address),
         user_agent: header(header::USER_AGENT),
-        version: Some(match request.version {
-            Version::HTTP_10 => "1.0",
-            Version::HTTP_2 => "2",
-            _ => "1.1",
-        }),
+        version: Some(version(request.version)),
     };
     server_span(&served, &propagation::extract(&request.headers, trust, Some(*peer)))
+}
+
+/// HTTP's version as the conventions write it.
+pub(crate) fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
 }
