@@ -12,11 +12,11 @@ use settings::allowed_hosts::AllowedHosts;
 use settings::origin::Origin;
 use telemetry::propagation::Trust;
 
-use crate::forward::upstream::address::Upstream;
 use crate::inbound::certificate::Certificate;
 use crate::inbound::permits::Connections;
 use crate::options::Options;
 use crate::routes::{Rule, Source, Variables};
+use crate::upstream::address::Upstream;
 
 /// The proxy's settings.
 #[derive(Debug, Clone)]

@@ -3,9 +3,9 @@
 //!
 //! [`Config`] holds where to listen, which peers to trust and where to forward to. [`Server`] runs the proxy. [`Reloader`]
 //! rereads the routes and the certificate. A request enters through `inbound`; `service` decides how to handle it. `routes`
-//! and `forward` send it to an upstream; `site` answers it here. Every response leaves through `answer::finish`. The proxy
-//! keeps no forwarded body. From requests it keeps only bounded data: counts, the health of upstreams, and how often each
-//! client sent spans.
+//! and `forward` send it to a server of an `upstream`; `site` answers it here. Every response leaves through
+//! `answer::finish`. The proxy keeps no forwarded body. From requests it keeps only bounded data: counts, the health of
+//! upstreams, and how often each client sent spans.
 
 // In reading order. The settings:
 mod config;
@@ -17,9 +17,12 @@ mod inbound;
 // Decides how to handle a request.
 mod service;
 
-// The route of a path, and forwarding to its upstream.
-mod forward;
+// The route of a path.
 mod routes;
+
+// Forwarding to a route's upstream, and the servers of that upstream.
+mod forward;
+mod upstream;
 
 // The responses: bodies, errors, headers, counts.
 mod answer;

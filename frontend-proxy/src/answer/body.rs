@@ -12,12 +12,12 @@ use telemetry::http::record_error;
 use tokio::time::Instant;
 use tracing::Span;
 
-use crate::forward::upstream::Lease;
-use crate::forward::upstream::answer::BodyRemaining;
-use crate::forward::upstream::chunked::Piece;
-use crate::forward::upstream::connection::UpstreamConnection;
-use crate::forward::upstream::exchange::Upload;
-use crate::forward::upstream::trailers::Malformed;
+use crate::upstream::Lease;
+use crate::upstream::answer::BodyRemaining;
+use crate::upstream::chunked::Piece;
+use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::exchange::Upload;
+use crate::upstream::trailers::Malformed;
 
 /// The proxy's own body, or a forwarded one, which is boxed: a response is moved a dozen times before it is written.
 pub(crate) type Outgoing = Either<Full<Bytes>, Box<ForwardedBody>>;

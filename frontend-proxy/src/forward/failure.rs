@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::forward::upstream::exchange::AttemptError;
+use crate::upstream::exchange::AttemptError;
 
 impl AttemptError {
     /// 502 if the upstream cannot be reached or does not speak HTTP; 504 if it takes too long, including to connect.

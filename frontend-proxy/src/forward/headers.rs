@@ -11,8 +11,8 @@ use telemetry::forwarded::Client;
 use telemetry::propagation;
 use tracing::Span;
 
-use crate::forward::field::{is_claim, is_hop_by_hop, is_ours, write as field};
-use crate::forward::upstream::exchange::{Upload, UploadFraming};
+use crate::upstream::exchange::{Upload, UploadFraming};
+use crate::upstream::field::{is_claim, is_hop_by_hop, is_ours, write as field};
 
 /// The proxy's name in `Via`.
 const PSEUDONYM: &str = "frontend-proxy";

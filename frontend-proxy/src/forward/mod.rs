@@ -3,11 +3,9 @@
 //! byte. Bodies are not kept, so a request is never sent twice once any of its body has been read.
 
 mod failure;
-pub(crate) mod field;
 mod headers;
 mod location;
 mod tunnel;
-pub(crate) mod upstream;
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -27,13 +25,13 @@ use tracing::Span;
 
 use crate::answer::body::{ArrivingBody, ForwardedBody, OpenSpan, Outgoing};
 use crate::answer::problem::problem;
-use crate::forward::upstream::answer::{BodyRemaining, Head};
-use crate::forward::upstream::connection::UpstreamConnection;
-use crate::forward::upstream::exchange::{AttemptError, Upload, exchange};
-use crate::forward::upstream::trailers::Malformed;
-use crate::forward::upstream::{Lease, Servers, UpstreamServer};
 use crate::inbound::received::{Caller, RequestBody};
 use crate::routes::{Host, Route, Rule};
+use crate::upstream::answer::{BodyRemaining, Head};
+use crate::upstream::connection::UpstreamConnection;
+use crate::upstream::exchange::{AttemptError, Upload, exchange};
+use crate::upstream::trailers::Malformed;
+use crate::upstream::{Lease, Servers, UpstreamServer};
 use location::LocationRewrite;
 use tunnel::{Tunnel, Tunnels};
 

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::answer::body::OpenSpan;
-use crate::forward::upstream::Lease;
-use crate::forward::upstream::connection::{Timer, UpstreamConnection};
+use crate::upstream::Lease;
+use crate::upstream::connection::{Timer, UpstreamConnection};
 
 /// The buffer size of a read, in bytes, for each direction.
 const ROOM: usize = 8 * 1024;

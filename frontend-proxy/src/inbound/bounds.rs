@@ -4,12 +4,12 @@ use std::fmt;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::forward::upstream::answer;
-use crate::forward::upstream::connection::MOST_ROOM;
 use crate::inbound::connection::BUFFER;
 use crate::inbound::connection::http2::{SEND, STREAM_WINDOW, WINDOW};
 use crate::inbound::framing::HEAD;
 use crate::inbound::permits::{Connections, REFUSALS};
+use crate::upstream::answer;
+use crate::upstream::connection::MOST_ROOM;
 
 /// File descriptors for everything except the connections of served clients and to upstreams.
 const OTHER_FILES: u64 = 64 + REFUSALS as u64;

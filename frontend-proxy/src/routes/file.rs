@@ -10,8 +10,8 @@ use toml::de::DeTable;
 use super::reader::{Reader, Value, Variables, find, span_of};
 use super::rule::{BodyLimits, Host, Rule, VIEWER};
 use super::template::{MAX_PATH, Template};
-use crate::forward::upstream::UpstreamLimits;
-use crate::forward::upstream::address::Upstream;
+use crate::upstream::UpstreamLimits;
+use crate::upstream::address::Upstream;
 
 /// Most routes in one file.
 const MAX_ROUTES: usize = 256;

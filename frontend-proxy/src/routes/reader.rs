@@ -10,7 +10,7 @@ use settings::quantity::{Size, Timespan};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::forward::upstream::address::Upstream;
+use crate::upstream::address::Upstream;
 
 /// Most entries of one list.
 const MAX_LIST: usize = 64;

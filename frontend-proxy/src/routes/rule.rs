@@ -8,9 +8,9 @@ use settings::host::Authority;
 use settings::quantity::{Size, Timespan};
 
 use super::template::Template;
-use crate::forward::upstream::UpstreamLimits;
-use crate::forward::upstream::address::Upstream;
 use crate::inbound::received;
+use crate::upstream::UpstreamLimits;
+use crate::upstream::address::Upstream;
 
 /// The prefix of the trace viewer.
 pub(super) const VIEWER: &str = "/traces/";

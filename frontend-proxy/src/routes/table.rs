@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::rule::{Rule, VIEWER};
-use crate::forward::upstream::Servers;
+use crate::upstream::Servers;
 
 /// The table of active routes.
 #[derive(Debug)]

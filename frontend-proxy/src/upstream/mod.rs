@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod chunked;
 pub(crate) mod connection;
 pub(crate) mod exchange;
+pub(crate) mod field;
 mod health;
 mod server;
 pub(crate) mod trailers;

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::answer::Head;
 use super::connection::{Output, UpstreamConnection};
 use super::trailers::Malformed;
-use crate::forward::field;
 use crate::inbound::received::{BodyError, RequestBody};
+use crate::upstream::field;
 
 /// How long a client that waits for a 100 (Continue) may wait for an upstream that sends nothing.
 const PATIENCE: Duration = Duration::from_secs(1);

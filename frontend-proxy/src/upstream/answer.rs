@@ -9,7 +9,7 @@ use http::{Method, StatusCode};
 
 use super::chunked::ChunkDecoder;
 use super::trailers::{FIELDS, Malformed};
-use crate::forward::field::is_hop_by_hop;
+use crate::upstream::field::is_hop_by_hop;
 
 /// The largest head, in bytes.
 pub(crate) const HEAD: usize = 64 * 1024;

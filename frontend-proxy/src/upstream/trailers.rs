@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::forward::field::is_trailer;
+use crate::upstream::field::is_trailer;
 
 /// Most fields of a response's head, and of its trailers.
 pub(super) const FIELDS: usize = 100;
