@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod field;
 mod health;
+mod keep_alive;
 mod server;
 pub(crate) mod trailers;
 
