@@ -95,42 +95,13 @@ impl Head {
         minor: u8,
         method: &Method,
     ) -> Result<Self, Malformed> {
-        let mut headers = HeaderMap::with_capacity(ranges.size_hint().0 + 4);
-        let (mut length, mut chunked, mut closes, mut named) = (None, false, minor == 0, Vec::new());
-        let mut wait = Duration::MAX;
-        for place in ranges {
-            let (name, value) = field(head, *place)?;
-            match name {
-                header::CONTENT_LENGTH => {
-                    let stated = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is not a number"))?;
-                    if length.is_some_and(|other| other != stated) {
-                        return Err(Malformed("it has two different lengths"));
-                    }
-                    length = Some(stated);
-                    headers.insert(name, value);
-                }
-                header::TRANSFER_ENCODING => {
-                    if chunked || minor == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                        return Err(Malformed("its Transfer-Encoding is not chunked"));
-                    }
-                    chunked = true;
-                }
-                header::CONNECTION => named.push(value),
-                header::UPGRADE if matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED) => {
-                    headers.append(name, value);
-                }
-                header::PROXY_AUTHENTICATE if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-                    headers.append(name, value);
-                }
-                name if is_hop_by_hop(&name) => {
-                    if name.as_str() == "keep-alive" {
-                        wait = wait.min(keep_alive(value.as_bytes()));
-                    }
-                }
-                name => drop(headers.append(name, value)),
-            }
+        let mut fields = Fields::new(status, minor, ranges.size_hint().0);
+        for range in ranges {
+            let (name, value) = field(head, *range)?;
+            fields.take(name, value)?;
         }
-        closes |= remove_named(&mut headers, &named);
+        let Fields { mut headers, length, chunked, options, wait, .. } = fields;
+        let mut closes = remove_named(&mut headers, &options) || minor == 0;
         if chunked && length.is_some() {
             return Err(Malformed("it is chunked, but has a length"));
         }
@@ -146,6 +117,64 @@ impl Head {
         };
         closes |= wait.is_zero() || matches!(rest, BodyRemaining::UntilClose);
         Ok(Self { status, headers, rest, wait: (!closes).then_some(wait) })
+    }
+}
+
+/// The fields of a head, sorted by what they decide.
+struct Fields {
+    status: StatusCode,
+    /// The minor version of HTTP/1.
+    minor: u8,
+    /// The headers that are forwarded.
+    headers: HeaderMap,
+    length: Option<u64>,
+    chunked: bool,
+    /// The values of `Connection`.
+    options: Vec<HeaderValue>,
+    /// The limit that `Keep-Alive` sets.
+    wait: Duration,
+}
+
+impl Fields {
+    fn new(status: StatusCode, minor: u8, count: usize) -> Self {
+        let headers = HeaderMap::with_capacity(count + 4);
+        Self { status, minor, headers, length: None, chunked: false, options: Vec::new(), wait: Duration::MAX }
+    }
+
+    fn take(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), Malformed> {
+        match name {
+            header::CONTENT_LENGTH => {
+                let stated = decimal(value.as_bytes()).ok_or(Malformed("its Content-Length is not a number"))?;
+                if self.length.is_some_and(|other| other != stated) {
+                    return Err(Malformed("it has two different lengths"));
+                }
+                self.length = Some(stated);
+                self.headers.insert(name, value);
+            }
+            header::TRANSFER_ENCODING => {
+                if self.chunked || self.minor == 0 || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                    return Err(Malformed("its Transfer-Encoding is not chunked"));
+                }
+                self.chunked = true;
+            }
+            header::CONNECTION => self.options.push(value),
+            name if is_hop_by_hop(&name) && !is_required(&name, self.status) => {
+                if name.as_str() == "keep-alive" {
+                    self.wait = self.wait.min(keep_alive(value.as_bytes()));
+                }
+            }
+            name => drop(self.headers.append(name, value)),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a response with this status is incomplete without this hop-by-hop header.
+fn is_required(name: &HeaderName, status: StatusCode) -> bool {
+    match *name {
+        header::UPGRADE => matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED),
+        header::PROXY_AUTHENTICATE => status == StatusCode::PROXY_AUTHENTICATION_REQUIRED,
+        _ => false,
     }
 }
 
