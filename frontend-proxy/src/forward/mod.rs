@@ -121,22 +121,13 @@ impl Forwarder {
         upgrade: Option<OnUpgrade>,
         server: &Span,
     ) -> Response<Outgoing> {
-        let path = forwarded.path.split_once('?').map_or(forwarded.path, |(path, _)| path);
         let (mut tried, mut attempts, mut fresh) = (Vec::new(), 0, false);
         loop {
             let Some(lease) = forwarded.servers.choose(&tried) else {
                 return problem(StatusCode::BAD_GATEWAY, "no upstream is configured", server);
             };
             let authority = lease.server().authority();
-            let span = if server.is_none() {
-                Span::none()
-            } else {
-                client_span(server, forwarded.request.method.as_str(), "http", authority, path)
-            };
-            if attempts > 0 {
-                span.set("http.request.resend_count", i64::from(attempts));
-            }
-            let mut client = OpenSpan::of(span);
+            let mut client = OpenSpan::of(forwarded.span(server, authority, attempts));
             let failed = match forwarded.once(&lease, client.span(), fresh).await {
                 Ok(answered) => {
                     forwarded.servers.succeeded(lease.server());
@@ -214,6 +205,19 @@ impl Forwarder {
 }
 
 impl ForwardedRequest<'_> {
+    /// The CLIENT span of an attempt, within the SERVER span; none if the request is not traced.
+    fn span(&self, server: &Span, authority: &str, earlier_attempts: u32) -> Span {
+        if server.is_none() {
+            return Span::none();
+        }
+        let path = self.path.split_once('?').map_or(self.path, |(path, _)| path);
+        let span = client_span(server, self.request.method.as_str(), "http", authority, path);
+        if earlier_attempts > 0 {
+            span.set("http.request.resend_count", i64::from(earlier_attempts));
+        }
+        span
+    }
+
     /// The `Host` that is sent to a server.
     fn host<'s>(&'s self, server: &'s UpstreamServer) -> &'s str {
         match &self.rule.host {

@@ -162,6 +162,21 @@ impl<S> Wire<S> {
         }
     }
 
+    /// Continues with the protocol that the response to an upgrade request has chosen, once it has.
+    fn follow_upgrade(&mut self) {
+        if !self.scanner.is_upgrading() {
+            return;
+        }
+        if let Some(granted) = self.state.upgrade() {
+            if granted {
+                self.scanner.tunnel();
+            } else {
+                self.scanner.stay();
+            }
+            self.shown = 0;
+        }
+    }
+
     fn pass_held(&mut self, buf: &mut ReadBuf<'_>) {
         let length = self.cleared.min(buf.remaining());
         buf.put_slice(self.held.get(..length).unwrap_or_default());
@@ -226,16 +241,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 End::Refused => return Poll::Pending,
                 End::Broken => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             }
-            if wire.scanner.is_upgrading()
-                && let Some(granted) = wire.state.upgrade()
-            {
-                if granted {
-                    wire.scanner.tunnel()
-                } else {
-                    wire.scanner.stay()
-                }
-                wire.shown = 0;
-            }
+            wire.follow_upgrade();
             if wire.shown < wire.held.len() && !wire.scanner.is_upgrading() {
                 wire.scan_held();
                 continue;

@@ -255,18 +255,32 @@ async fn first_head(
                 continue;
             }
         }
-        while let Some(head) = Head::take(&mut connection.input, method)? {
-            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Poll::Ready(Ok((head, sent)));
-            }
-            informational += 1;
-            if informational > INFORMATIONAL {
-                return Poll::Ready(Err(Malformed("it has too many informational responses").into()));
-            }
-            if head.status == StatusCode::CONTINUE && upload.withheld.take().is_some() {
-                connection.set_deadline(deadline);
-            }
+        if let Some(head) = final_head(connection, upload, method, deadline, &mut informational)? {
+            return Poll::Ready(Ok((head, sent)));
         }
     };
     poll_fn(poll).await
+}
+
+/// Takes the final head from the input, if it has arrived. Skips informational ones; a 100 (Continue) requests the body.
+fn final_head(
+    connection: &mut UpstreamConnection,
+    upload: &mut Upload,
+    method: &Method,
+    deadline: Instant,
+    informational: &mut usize,
+) -> Result<Option<Head>, Malformed> {
+    while let Some(head) = Head::take(&mut connection.input, method)? {
+        if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Some(head));
+        }
+        *informational += 1;
+        if *informational > INFORMATIONAL {
+            return Err(Malformed("it has too many informational responses"));
+        }
+        if head.status == StatusCode::CONTINUE && upload.withheld.take().is_some() {
+            connection.set_deadline(deadline);
+        }
+    }
+    Ok(None)
 }
