@@ -1,5 +1,6 @@
-//! Decides how to handle a request: the proxy's own response, or one from the upstream of its route, within a SERVER span if
-//! the route is traced.
+//! Handles a request, by the proxy's own response or by that of the route's upstream, within a SERVER span if it is traced.
+
+mod handler;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +26,11 @@ use crate::inbound::framing::Refusal;
 use crate::inbound::host;
 use crate::inbound::received::{Caller, ClientConnection, RequestBody};
 use crate::inbound::span::begin;
-use crate::routes::{ActiveRoutes, Route, Routes, is_straight};
+use crate::routes::{ActiveRoutes, Route, Routes};
 use crate::site::page::Pages;
 use crate::site::relay::Relay;
 use crate::site::token::Tokens;
-
-/// Where pages send spans.
-const RELAY: &str = "/v1/traces";
+use handler::{Destination, Handler, RELAY};
 
 /// Everything that answering a request needs.
 pub(crate) struct Service {
@@ -125,70 +124,48 @@ impl Service {
         routes: &Routes,
         record: &mut RequestRecord,
     ) -> Response<Outgoing> {
+        let untraced = Span::none();
         if !host::settle(request) {
             record.untraced(None);
             let detail = "a request must have one valid Host, which matches its target";
-            let mut response = problem(StatusCode::BAD_REQUEST, detail, &Span::none());
+            let mut response = problem(StatusCode::BAD_REQUEST, detail, &untraced);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return response;
         }
         let caller = Caller::of(request, connection, &self.trust);
         record.client(caller.client.address);
-        let path = request.uri.path();
-        if !is_straight(path) {
-            record.untraced(None);
-            let detail = "a path must not have . or .. as a segment";
-            return problem(StatusCode::BAD_REQUEST, detail, &Span::none());
-        }
-        // A route for every path does not cover the relay's path: the pages behind that route send spans too.
-        let relay = self.relay.as_ref().filter(|_| path == RELAY);
-        let route = routes.find(path).filter(|route| relay.is_none() || route.rule.prefix != "/");
-        match path {
-            "/health/live" | "/health/ready" | "/health/telemetry" | "/metrics" => {
-                record.unlogged();
-                record.untraced(Some(path));
-                self.operation(path)
+        match Handler::of(request, routes, &self.pages, self.relay.as_ref(), &self.hosts) {
+            Handler::Refusal(status, detail) => {
+                record.untraced(None);
+                problem(status, detail, &untraced)
             }
-            "/traces" if routes.viewer().is_some() => {
+            Handler::ForeignHost => {
+                record.untraced(None);
+                problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &untraced)
+            }
+            Handler::Operation => {
+                record.unlogged();
+                record.untraced(Some(request.uri.path()));
+                self.operation(request.uri.path())
+            }
+            Handler::ViewerRedirect => {
                 record.untraced(Some("/traces"));
                 respond::redirect("/traces/")
             }
-            _ if route.is_some_and(|route| route.rule.shows_traces) && !self.shows_traces_to(request) => {
-                record.untraced(None);
-                problem(StatusCode::MISDIRECTED_REQUEST, &HostFault::Foreign.to_string(), &Span::none())
+            Handler::Traced(destination) => self.traced(request, body, &caller, destination, record).await,
+            Handler::Untraced(route) => {
+                record.untraced(Some(route.rule.template(request.uri.path())));
+                self.forward(request, body, &caller, route, &untraced).await
             }
-            _ => match (route, self.pages.find(path), relay) {
-                (Some(Route { rule, .. }), ..) if rule.missing.is_some() => {
-                    record.untraced(None);
-                    let detail = "no trace viewer is configured; set CRUDDUR_VIEWER";
-                    problem(StatusCode::NOT_FOUND, detail, &Span::none())
-                }
-                (Some(route), ..) if route.rule.traces(path) => {
-                    self.traced(request, body, &caller, Destination::Route(route), record).await
-                }
-                (Some(route), ..) => {
-                    record.untraced(Some(route.rule.template(path)));
-                    self.forward(request, body, &caller, route, &Span::none()).await
-                }
-                (None, ..) if path == "/" => self.traced(request, body, &caller, Destination::Page, record).await,
-                (None, Some(file), _) => {
-                    record.untraced(Some("/{file}"));
-                    if reads(&request.method) { file.answer(&request.headers) } else { read_only(&Span::none()) }
-                }
-                (None, _, Some(relay)) => {
-                    record.untraced(Some(RELAY));
-                    relay.answer(request, body, &caller.client).await
-                }
-                (None, ..) => self.traced(request, body, &caller, Destination::None, record).await,
-            },
+            Handler::File(file) => {
+                record.untraced(Some("/{file}"));
+                if reads(&request.method) { file.answer(&request.headers) } else { read_only(&untraced) }
+            }
+            Handler::Relay(relay) => {
+                record.untraced(Some(RELAY));
+                relay.answer(request, body, &caller.client).await
+            }
         }
-    }
-
-    /// Decided by the `Host` itself: a page whose name was made to resolve to this machine can write any other header.
-    fn shows_traces_to(&self, request: &Parts) -> bool {
-        let hosts = request.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
-        // By now only an HTTP/1.0 request can lack a `Host`, and no page can send one.
-        matches!(self.hosts.check(None, hosts), Ok(()) | Err(HostFault::Missing))
     }
 
     /// The endpoints for operators.
@@ -269,24 +246,6 @@ impl Service {
         match body.limited(route.rule.body.limit, route.rule.body.timeout) {
             Ok(body) => self.forwarder.forward(request, body, caller, route, span).await,
             Err(fault) => problem(fault.status(), &fault.to_string(), span),
-        }
-    }
-}
-
-/// The destination of a traced request; the template is part of the span's name.
-#[derive(Clone, Copy)]
-enum Destination<'a> {
-    Page,
-    Route(&'a Route),
-    None,
-}
-
-impl<'a> Destination<'a> {
-    fn template(self, path: &str) -> Option<&'a str> {
-        match self {
-            Self::Page => Some("/"),
-            Self::Route(route) => Some(route.rule.template(path)),
-            Self::None => None,
         }
     }
 }
