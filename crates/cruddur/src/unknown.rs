@@ -5,8 +5,8 @@ use settings::Settings;
 /// Variables with these prefixes are Cruddur's or OpenTelemetry's.
 pub(crate) const PREFIXES: [&str; 6] = ["AWS_COGNITO_", "AWS_XRAY_", "CRUDDUR_", "HONEYCOMB_", "OTEL_", "TRACE_"];
 
-/// The set variables that have not been read from `settings`. Variables of OpenTelemetry's specification have their own warnings, or
-/// apply in other circumstances.
+/// The variables that are set but were not read from `settings`, except those of OpenTelemetry's specification: these have their own
+/// warnings, or are read only if other variables are set.
 pub(crate) fn unknown(settings: &Settings) -> Vec<&str> {
     let (_, unknown) = settings.set(&PREFIXES);
     unknown.into_iter().filter(|name| !telemetry::config::is_known(name)).collect()

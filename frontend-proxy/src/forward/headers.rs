@@ -17,7 +17,7 @@ use crate::upstream::field::{is_claim, is_hop_by_hop, is_ours, write as field};
 /// The proxy's name in `Via`.
 const PSEUDONYM: &str = "frontend-proxy";
 /// The size of most heads, in bytes.
-const ROOM: usize = 1_024;
+const USUAL_HEAD: usize = 1_024;
 
 /// Forwarding context beyond the client's own head.
 pub(super) struct ForwardContext<'a> {
@@ -37,7 +37,7 @@ fn texts(out: &mut Vec<u8>, texts: &[&str]) {
 
 /// Appends the head of `request` to `out`.
 pub(super) fn write(out: &mut Vec<u8>, request: &Parts, upload: &Upload, context: &ForwardContext<'_>) {
-    out.reserve(ROOM);
+    out.reserve(USUAL_HEAD);
     texts(out, &[request.method.as_str(), " ", context.path, " HTTP/1.1\r\nhost: ", context.host, "\r\n"]);
     let named = named(&request.headers);
     // Whether the request has any headers of the kinds handled below: most requests have none.

@@ -20,7 +20,7 @@ use crate::upstream::Lease;
 use crate::upstream::connection::{Timer, UpstreamConnection};
 
 /// The buffer size of a read, in bytes, for each direction.
-const ROOM: usize = 8 * 1024;
+const READ: usize = 8 * 1024;
 
 /// The open tunnels: at most as many as there are clients.
 #[derive(Default)]
@@ -152,7 +152,7 @@ impl Direction {
                 (self.ended, self.buffer) = (true, BytesMut::new());
                 continue;
             }
-            self.buffer.reserve(ROOM);
+            self.buffer.reserve(READ);
             match pin!(from.read_buf(&mut self.buffer)).poll(cx) {
                 Poll::Ready(read) => self.read = read.map_err(at(|| FailedSide::Source))? == 0,
                 Poll::Pending => {

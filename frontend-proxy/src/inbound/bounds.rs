@@ -9,7 +9,7 @@ use crate::inbound::connection::http2::{SEND, STREAM_WINDOW, WINDOW};
 use crate::inbound::framing::HEAD;
 use crate::inbound::permits::{Connections, REFUSALS};
 use crate::upstream::answer;
-use crate::upstream::connection::MOST_ROOM;
+use crate::upstream::connection::MOST_READ;
 
 /// File descriptors for everything except the connections of served clients and to upstreams.
 const OTHER_FILES: u64 = 64 + REFUSALS as u64;
@@ -19,7 +19,7 @@ const LEAST_SHARE: usize = 10;
 /// TLS's own buffers of a connection, in bytes: a record each way, and the data that rustls may hold.
 const TLS: usize = 128 * 1024;
 /// The buffers of a connection to an upstream: the request's head, the response's head, and a read after it.
-const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_ROOM;
+const UPSTREAM: usize = BUFFER + answer::HEAD + MOST_READ;
 
 /// How many connections there may be, and how much memory each may use.
 ///
@@ -40,18 +40,18 @@ impl Bounds {
     pub(crate) fn new(configured: Connections, each: Option<Connections>, is_secure: bool, files: Option<u64>) -> Self {
         // One file for each client, and a third as many for upstreams, because most connections have no request under way. If more
         // have one, requests that get no file are answered with 502.
-        let room = files.map_or(usize::MAX, |files| {
+        let allowed = files.map_or(usize::MAX, |files| {
             usize::try_from(files.saturating_sub(OTHER_FILES) / 4 * 3).unwrap_or(usize::MAX).max(1)
         });
         let window = |window: u32| usize::try_from(window).unwrap_or(usize::MAX);
         // A partial head, hyper's read buffer, and its write buffer, which may hold one more piece of a response. A buffer that
         // grows may have twice the capacity that it needs.
-        let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_ROOM);
+        let http1 = 2 * (HEAD + BUFFER + BUFFER + MOST_READ);
         let http2 = window(WINDOW).max(window(STREAM_WINDOW)) + SEND;
         let bytes = http1.max(http2) + if is_secure { TLS } else { 0 } + UPSTREAM;
-        let connections = configured.get().min(room);
+        let connections = configured.get().min(allowed);
         let each = each.map_or(LEAST_SHARE.max(connections / SHARE), Connections::get).min(connections);
-        Self { connections, each, files: files.filter(|_| room < configured.get()), bytes }
+        Self { connections, each, files: files.filter(|_| allowed < configured.get()), bytes }
     }
 }
 

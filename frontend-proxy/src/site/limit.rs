@@ -1,5 +1,5 @@
-//! How often each client may send, and all clients together: buckets that fill with time. Bounded: if there are too many
-//! clients to remember, those with a full bucket are forgotten. If none can be forgotten, a new client is refused.
+//! Limits how often each client, and all clients together, may send: token buckets that fill with time. The number of clients
+//! is bounded: beyond it, clients with a full bucket are forgotten. If none can be forgotten, a new client is refused.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

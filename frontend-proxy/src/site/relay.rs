@@ -50,7 +50,7 @@ pub(crate) struct Relay {
     tokens: Arc<Tokens>,
     messages: RateLimit,
     spans: RateLimit,
-    room: Semaphore,
+    permits: Semaphore,
     accepted: AtomicU64,
     rejected: [AtomicU64; REJECTIONS.len()],
 }
@@ -72,7 +72,7 @@ impl Relay {
             tokens,
             messages: RateLimit::new(EACH, ALL, CLIENTS, now),
             spans: RateLimit::new(EACH_SPANS, ALL_SPANS, CLIENTS, now),
-            room: Semaphore::new(AT_ONCE),
+            permits: Semaphore::new(AT_ONCE),
             accepted: AtomicU64::new(0),
             rejected: Default::default(),
         }
@@ -111,7 +111,7 @@ impl Relay {
             return Err(MessageRefusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
         };
         let is_packed = is_packed(&request.headers)?;
-        let _room = self.room.try_acquire().map_err(|_| later(Duration::from_secs(1)))?;
+        let _permit = self.permits.try_acquire().map_err(|_| later(Duration::from_secs(1)))?;
         let body = whole(body.limited(SENT, DURATION)?).await?;
         let message = if is_packed { inflated(&body)? } else { body };
         let (now, tokens) = (SystemTime::now(), &self.tokens);

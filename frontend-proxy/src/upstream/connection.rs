@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The buffer size of a read, in bytes: at first, and at most.
-const ROOM: usize = 8 * 1024;
-pub(crate) const MOST_ROOM: usize = 32 * 1024;
+const READ: usize = 8 * 1024;
+pub(crate) const MOST_READ: usize = 32 * 1024;
 /// The largest buffer for request heads that a connection keeps, in bytes.
 const KEPT: usize = 8 * 1024;
 
@@ -26,7 +26,7 @@ pub(crate) struct UpstreamConnection {
     /// The server's address; `None` if the connection was lost immediately.
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) input: BytesMut,
-    room: usize,
+    read_size: usize,
     pub(crate) output: Output,
     timer: Timer,
 }
@@ -47,17 +47,17 @@ impl UpstreamConnection {
     pub(crate) fn new(stream: TcpStream, deadline: Instant) -> Self {
         let (since, peer) = (Instant::now(), stream.peer_addr().ok());
         let timer = Timer::new(deadline);
-        Self { stream, since, peer, input: BytesMut::new(), room: ROOM, output: Output::default(), timer }
+        Self { stream, since, peer, input: BytesMut::new(), read_size: READ, output: Output::default(), timer }
     }
 
     /// Reads more; returns how many bytes arrived, or 0 at the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.input.reserve(self.room);
+        self.input.reserve(self.read_size);
         // The buffer may have more space, which would make longer pieces.
-        let mut input = (&mut self.input).limit(self.room);
+        let mut input = (&mut self.input).limit(self.read_size);
         let read = ready!(pin!(self.stream.read_buf(&mut input)).poll(cx));
-        if read.as_ref().is_ok_and(|length| *length == self.room) {
-            self.room = (2 * self.room).min(MOST_ROOM);
+        if read.as_ref().is_ok_and(|length| *length == self.read_size) {
+            self.read_size = (2 * self.read_size).min(MOST_READ);
         }
         Poll::Ready(read)
     }
@@ -108,13 +108,13 @@ impl UpstreamConnection {
 
     /// Prepares the connection for the next request.
     pub(crate) fn rest(&mut self) {
-        self.room = ROOM;
+        self.read_size = READ;
         self.output.begun = false;
         if self.output.head.capacity() > KEPT {
             self.output.head = Vec::new();
         }
         // An idle connection does not keep the large buffer of a large response.
-        if self.input.is_empty() && self.input.capacity() > 2 * ROOM {
+        if self.input.is_empty() && self.input.capacity() > 2 * READ {
             self.input = BytesMut::new();
         }
     }

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqlitePool;
 /// Checks that a pool's connections have the settings with which they were opened.
 ///
 /// # Errors
-/// They do not, or do not report their settings.
+/// They have other settings, or do not report them.
 pub(super) async fn in_force(pool: &SqlitePool, busy: Duration) -> Result<(), sqlx::Error> {
     let (log, sync, keys, wait): (String, i64, i64, i64) = sqlx::query_as(
         "SELECT journal_mode, synchronous, foreign_keys, timeout FROM pragma_journal_mode, pragma_synchronous, \

@@ -1,4 +1,4 @@
-//! What happens to a connection to a server between two users. An abandoned connection may still be at work there: no time limit ends a COMMIT that waits for a
+//! What happens to a connection to a server between two uses. An abandoned connection may still be at work there: no time limit ends a COMMIT that waits for a
 //! standby, and the COMMIT does not notice that its client has gone. If the pool counted that connection as closed, each retry would add a session, until the
 //! server had none left. So a connection keeps its place in the pool until the server has responded. It also gives that place up if the server reports that no
 //! session of the pool is at work any more: then the connection was lost on the way.

@@ -35,7 +35,7 @@ impl<DB: Database> Writers<DB> {
         self.renewal.renew();
     }
 
-    /// Checks that what has just been committed is where the next start will look for it.
+    /// Checks that the next start will find what has just been committed.
     ///
     /// # Errors
     /// The database's files are not those that were opened.
