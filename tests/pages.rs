@@ -9,7 +9,7 @@ use crate::support::cruddur::Cruddur;
 use crate::support::http::{self, Answer};
 use crate::support::raw;
 
-const FILES: [&str; 17] = [
+const FILES: [&str; 18] = [
     "/actions.js",
     "/api.js",
     "/cruddur.css",
@@ -17,6 +17,7 @@ const FILES: [&str; 17] = [
     "/cruds.js",
     "/extras.js",
     "/favicon.svg",
+    "/feed.css",
     "/feed.js",
     "/forms.js",
     "/latest.js",

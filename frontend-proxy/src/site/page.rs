@@ -54,6 +54,7 @@ impl Pages {
         const SCRIPT: &str = "text/javascript; charset=utf-8";
         let files = [
             ("/cruddur.css", CSS, include_str!("../../static/cruddur.css")),
+            ("/feed.css", CSS, include_str!("../../static/feed.css")),
             ("/cruddur.js", SCRIPT, include_str!("../../static/cruddur.js")),
             ("/feed.js", SCRIPT, include_str!("../../static/feed.js")),
             ("/views.js", SCRIPT, include_str!("../../static/views.js")),
