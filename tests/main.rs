@@ -6,6 +6,7 @@
 mod accounts;
 mod api;
 mod clocks;
+mod clones;
 mod cognito;
 mod collectors;
 mod crashes;

@@ -21,7 +21,7 @@ const LEAST: usize = 9;
 const REMOTE: u32 = 0x200;
 
 /// Keeps both cores busy, so that every thread is occasionally delayed.
-fn while_busy(run: impl FnOnce()) {
+pub(crate) fn while_busy(run: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
@@ -38,7 +38,7 @@ fn while_busy(run: impl FnOnce()) {
 }
 
 /// The spans that end after their parent, each with its parent's name and the difference in nanoseconds.
-fn outlasting(spans: &[Span]) -> Vec<String> {
+pub(crate) fn outlasting(spans: &[Span]) -> Vec<String> {
     let parents: HashMap<&[u8], &Span> = spans.iter().map(|span| (span.span_id.as_slice(), span)).collect();
     let late = spans.iter().filter_map(|span| {
         let parent = parents.get(span.parent_span_id.as_slice())?;

@@ -87,17 +87,7 @@ impl Begun {
 /// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated, because no
 /// sampler decides here.
 pub(super) fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    let of = |context, propagated| {
-        Some(Open {
-            context,
-            propagated,
-            recording: None,
-            measure: None,
-            wants_decision: false,
-            within: None,
-            passes: true,
-        })
-    };
+    let of = |context, propagated| Some(Open { passes: true, ..Open::of(context, propagated) });
     let Some(incoming) = incoming else {
         return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));
     };

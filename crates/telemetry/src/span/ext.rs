@@ -56,7 +56,11 @@ pub trait SpanExt {
 impl SpanExt for Span {
     fn record_with(&self, record: impl FnOnce(&mut Recording)) {
         // Taken out, so that the span is not locked while foreign code runs, which may log an event on this span.
-        let taken = with_open(self, |open| open.recording.take()).flatten();
+        let taken = with_open(self, |open| {
+            open.touch();
+            open.recording.take()
+        });
+        let taken = taken.flatten();
         let back = |recording| {
             with_open(self, |open| open.recording = Some(recording));
         };

@@ -1,7 +1,8 @@
 //! The layer that turns `tracing`'s spans into exported ones. It decides whether a span is sampled, writes the span's fields
 //! directly into its encoding, and pushes the encoding to every queue when the span ends. A span ends when its owner ends it
-//! ([`end`]), otherwise when its last clone is dropped. A span fails if a panic closes it or unwinds through it. Spans and
-//! events on an exporter's own thread are neither traced nor exported, so that no export can cause another.
+//! ([`end`]), otherwise when its last clone is dropped, unless only a library's own thread still held it ([`lent`]). A span
+//! fails if a panic closes it or unwinds through it. Spans and events on an exporter's own thread are neither traced nor
+//! exported, so that no export can cause another.
 
 #[cfg(test)]
 mod tests;
@@ -20,9 +21,10 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use super::begin::{Begun, pass};
 use super::event::{self, EncodedEvent};
 use super::fields::FieldRecorder;
+use super::lent::{self, Lent};
 use super::levels::SpanLevels;
 use super::next;
-use super::open::{Open, RestoreOnDrop};
+use super::open::{Open, RestoreOnDrop, lend};
 use super::recording::Recording;
 use super::sampler::Sampler;
 use crate::clock::{nanoseconds, now};
@@ -58,18 +60,18 @@ pub(crate) fn end(span: &tracing::Span) {
     span.with_subscriber(|(id, dispatch)| {
         let layer = dispatch.downcast_ref::<Layer>()?;
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let recording = take(&span)?;
-        layer.deliver(recording);
+        let (recording, _) = take(&span)?;
+        layer.deliver(recording, now());
         Some(())
     });
 }
 
-/// Ends the measurement of an open span, and takes its recording.
-fn take<'r>(span: &SpanRef<'r, impl LookupSpan<'r>>) -> Option<Box<Recording>> {
+/// Ends the measurement of an open span, and takes its recording and who else holds it.
+fn take<'r>(span: &SpanRef<'r, impl LookupSpan<'r>>) -> Option<(Box<Recording>, Option<Lent>)> {
     let mut extensions = span.extensions_mut();
     let open = extensions.get_mut::<Open>()?;
     open.end_measure();
-    open.recording.take()
+    Some((open.recording.take()?, open.lent.take()))
 }
 
 impl Layer {
@@ -83,11 +85,11 @@ impl Layer {
         span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
     }
 
-    fn deliver(&self, mut recording: Box<Recording>) {
+    fn deliver(&self, mut recording: Box<Recording>, end: u64) {
         if std::thread::panicking() {
             recording.unwind();
         }
-        let record = recording.finish(now());
+        let record = recording.finish(end);
         if let Some((last, others)) = self.queues.split_last() {
             others.iter().for_each(|queue| queue.push(record.clone()));
             last.push(record);
@@ -113,7 +115,7 @@ impl Layer {
         let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
         let Begun { context, propagated, .. } = begun;
         let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
-        Some(Open { context, propagated, recording, measure: None, wants_decision, within: None, passes: false })
+        Some(Open { recording, wants_decision, ..Open::of(context, propagated) })
     }
 }
 
@@ -150,7 +152,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             }
             Some(open)
         });
-        if let Some(open) = open {
+        if let Some(mut open) = open {
+            open.in_context = attributes.is_contextual();
+            open.is_librarys = lent::on_library_thread();
             span.extensions_mut().insert(open);
         }
     }
@@ -158,7 +162,10 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     fn on_record(&self, id: &Id, values: &span::Record<'_>, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(id) else { return };
         // Taken out, as in `record_with`: a value's `Debug` is foreign code.
-        let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| open.recording.take());
+        let taken = span.extensions_mut().get_mut::<Open>().and_then(|open| {
+            open.touch();
+            open.recording.take()
+        });
         let back = |recording| {
             if let Some(open) = span.extensions_mut().get_mut::<Open>() {
                 open.recording = Some(recording);
@@ -200,9 +207,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             if let Some(span) = span.filter(|_| recorded) {
                 let encoded = EncodedEvent::of_span(event, self.limits);
                 if (self.logs.is_empty() || encoded.is_failure)
-                    && let Some(Open { recording: Some(recording), .. }) = span.extensions_mut().get_mut()
+                    && let Some(open) = span.extensions_mut().get_mut::<Open>()
                 {
-                    recording.record_event(encoded);
+                    open.touch();
+                    if let Some(recording) = &mut open.recording {
+                        recording.record_event(encoded);
+                    }
                 }
             }
         }
@@ -211,7 +221,21 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         }
     }
 
+    fn on_enter(&self, id: &Id, ctx: Context<'_, S>) {
+        if lent::on_library_thread()
+            && let Some(span) = ctx.span(id)
+        {
+            lend(&span);
+        }
+    }
+
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        if lent::any()
+            && let Some(span) = ctx.span(id)
+            && let Some(open) = span.extensions_mut().get_mut::<Open>()
+        {
+            open.touch();
+        }
         // Checked here too, because the panic may be caught inside the code that holds the span.
         if std::thread::panicking()
             && let Some(span) = ctx.span(id)
@@ -224,8 +248,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
         // The remaining state is dropped with the registry's span.
-        if let Some(recording) = take(&span) {
-            self.deliver(recording);
+        if let Some((recording, lent)) = take(&span) {
+            self.deliver(recording, lent.and_then(|lent| lent.end()).unwrap_or_else(now));
         }
     }
 }

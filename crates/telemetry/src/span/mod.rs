@@ -1,8 +1,9 @@
 //! Spans are created with `tracing`'s macros; [`SpanExt`] records more on them.
 //!
-//! A span should end when the work that it represents ends. With `tracing`, it ends when its last clone is dropped, and a
-//! library may keep a clone for longer, as sqlx's thread for SQLite does. Create the spans of such calls with [`OwnedSpan`], or
-//! call [`SpanExt::end`].
+//! A span should end when the work that it represents ends. With `tracing`, it ends when its last clone is dropped. If that is
+//! the clone of sqlx's thread for SQLite, which has already replied, the span ends when any other thread last left it or
+//! recorded on it. Another library may keep a clone for longer: create the spans of such calls with [`OwnedSpan`], or call
+//! [`SpanExt::end`].
 //!
 //! Each failure is an error in the trace without code in the application. An ERROR event fails its span and becomes its
 //! `exception` event; `#[tracing::instrument(err)]` logs one. A panic that closes a span or unwinds through it does the same.
@@ -28,6 +29,7 @@ mod field;
 mod fields;
 pub(crate) mod id;
 pub(crate) mod layer;
+mod lent;
 pub(crate) mod levels;
 mod next;
 mod open;

@@ -8,9 +8,11 @@ use opentelemetry::trace::{SpanId, TraceState};
 use tracing::Span;
 use tracing::span::Id;
 use tracing_subscriber::Registry;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::lent::Lent;
 use super::recording::Recording;
+use crate::clock::now;
 use crate::context::Propagated;
 use crate::metrics::measure::Measure;
 
@@ -27,6 +29,12 @@ pub(crate) struct Open {
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
     pub(crate) within: Option<Id>,
+    /// Set once a library's own thread has entered the span.
+    pub(crate) lent: Option<Lent>,
+    /// Whether the span around this one was the current one when this one was created.
+    pub(crate) in_context: bool,
+    /// Whether a library's own thread created the span, which is then that thread's work.
+    pub(crate) is_librarys: bool,
     /// Whether this is not a span but an incoming context, which is propagated but never reported as a response's span.
     pub(crate) passes: bool,
 }
@@ -45,6 +53,21 @@ impl Open {
         }
     }
 
+    /// Without a recording.
+    pub(super) fn of(context: SpanContext, propagated: Option<Arc<Propagated>>) -> Self {
+        let (recording, measure, wants_decision, within, lent) = (None, None, false, None, None);
+        let (in_context, is_librarys, passes) = (false, false, false);
+        Self { context, propagated, recording, measure, wants_decision, within, lent, in_context, is_librarys, passes }
+    }
+
+    /// The calling thread leaves the span, or records on it.
+    #[inline]
+    pub(super) fn touch(&mut self) {
+        if let Some(lent) = &mut self.lent {
+            lent.touch();
+        }
+    }
+
     /// Ends the measurement of the request.
     pub(super) fn end_measure(&mut self) {
         if let Some(measure) = self.measure.take() {
@@ -53,10 +76,28 @@ impl Open {
     }
 }
 
+/// A library's thread enters `span`, and may keep it and the spans around it open.
+#[cold]
+pub(super) fn lend<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) {
+    // The library found the span as the current one, so its caller had entered it, and leaves it later or has left it.
+    let mut used = Some(now());
+    for span in span.scope() {
+        let mut extensions = span.extensions_mut();
+        let Some(open) = extensions.get_mut::<Open>() else { return };
+        // An owned span ends with its owner, and one that is not recorded has no end.
+        let ends_here = open.within.is_none() && open.recording.is_some() && !open.is_librarys;
+        if ends_here && open.lent.is_none() {
+            open.lent = Some(Lent::new(used));
+        }
+        used = used.filter(|_| open.in_context);
+    }
+}
+
 /// Records on `span`, and on its measurement, with one look-up fewer than
 /// [`SpanExt::record_with`](super::SpanExt::record_with). `record` must not log.
 pub(crate) fn record_on(span: &Span, measure: impl FnOnce(&mut Measure), record: impl FnOnce(&mut Recording)) {
     with_open(span, |open| {
+        open.touch();
         open.measure.as_mut().map(measure);
         open.recording.as_deref_mut().map(record);
     });

@@ -1,6 +1,7 @@
 mod context;
 mod events;
 mod failures;
+mod lent;
 
 use std::fmt;
 
