@@ -5,6 +5,7 @@
 
 mod accounts;
 mod api;
+mod api_spans;
 mod clocks;
 mod clones;
 mod cognito;

@@ -27,7 +27,7 @@ use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
 use crate::span::rules::RuleSampler;
 use crate::span::sampler::{Root, Sampler};
-use crate::{metrics, propagation, relay};
+use crate::{api, metrics, propagation, relay};
 
 /// Time limit of the whole shutdown, for all destinations together.
 const SHUTDOWN: Duration = Duration::from_secs(3);
@@ -96,6 +96,7 @@ impl Config {
         }
         propagation::choose(self.propagators);
         metrics::provider::start(&self.metrics, &resource, measured)?;
+        api::install();
         let book = Book { service: resource.service().to_owned(), queues };
         book::open(book.clone());
         Ok(Telemetry { book, is_closed: false })

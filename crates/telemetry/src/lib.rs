@@ -24,6 +24,7 @@
 )]
 
 mod address;
+pub mod api;
 mod ascii;
 mod attribute;
 mod book;
@@ -58,6 +59,7 @@ pub mod propagation;
 pub mod relay;
 mod resource;
 mod sampling;
+mod scope;
 pub mod span;
 mod subsegment;
 mod suppression;

@@ -67,6 +67,15 @@ pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl F
 
 /// The same under a layer that `set` configures.
 pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
+    collected(logs, |layer| tracing::subscriber::with_default(Registry::default().with(set(layer)), run))
+}
+
+/// The spans that end while `run` runs, which makes a subscriber with the layer.
+pub(crate) fn recorded_beneath(run: impl FnOnce(Layer)) -> Vec<Span> {
+    collected(false, run).spans
+}
+
+fn collected(logs: bool, run: impl FnOnce(Layer)) -> Recorded {
     let (spans, records) = (CollectedRecords::default(), CollectedRecords::default());
     let queue = |collector: &CollectedRecords| {
         let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
@@ -78,8 +87,7 @@ pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: imp
     let all: Vec<_> = queues.iter().chain(&logs).cloned().collect();
     let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", "off")]));
     let (sampler, limits) = (Sampler::default(), Limits::default());
-    let layer = set(Layer { sampler, limits, queues, logs, console, levels: SpanLevels::default(), disabled: false });
-    tracing::subscriber::with_default(Registry::default().with(layer), run);
+    run(Layer { sampler, limits, queues, logs, console, levels: SpanLevels::default(), disabled: false });
     pipeline::close(&all, Duration::from_secs(60));
     Recorded { spans: spans.decoded(), logs: records.decoded() }
 }

@@ -4,21 +4,30 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::resource::Resource;
+use crate::scope::LibraryScope;
 
 /// An encoding that all destinations share.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
     encoding: Arc<[u8]>,
-    /// The process that made the record, if it is not this process.
-    maker: Option<Arc<Resource>>,
+    /// Nearly always none: our own instrumentation of this process.
+    maker: Option<Maker>,
     /// What the ledger counts it as: a span or a log record is one, metrics are as many as they have points.
     count: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Maker {
+    /// Another process.
+    Process(Arc<Resource>),
+    /// A library of this process.
+    Library(Arc<LibraryScope>),
 }
 
 impl Record {
     /// The same record, made by another process.
     pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
-        Self { maker: Some(Arc::clone(maker)), ..self }
+        Self { maker: Some(Maker::Process(Arc::clone(maker))), ..self }
     }
 
     /// The same record, which the ledger counts as `count`.
@@ -37,20 +46,55 @@ impl Record {
         batch.iter().map(Self::count).sum()
     }
 
-    /// Whether `maker` made the record; `None` is this process.
+    /// The same record, made by a library of this process.
+    pub(crate) fn made_within(self, scope: &Arc<LibraryScope>) -> Self {
+        Self { maker: Some(Maker::Library(Arc::clone(scope))), ..self }
+    }
+
+    /// Whether `maker` made the record; `None` is this process, by itself or by a library.
     pub(crate) fn is_of(&self, maker: Option<&Arc<Resource>>) -> bool {
-        self.maker.as_ref().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
+        self.process().map(Arc::as_ptr) == maker.map(Arc::as_ptr)
+    }
+
+    /// Whether this process made the record, by the library `scope`; `None` is its own instrumentation.
+    pub(crate) fn is_within(&self, scope: Option<&Arc<LibraryScope>>) -> bool {
+        self.process().is_none() && self.library() == scope
     }
 
     /// The makers of the records of `batch`, without this process. Nearly always none.
     pub(crate) fn makers(batch: &[Self]) -> Vec<Arc<Resource>> {
         let mut makers: Vec<Arc<Resource>> = Vec::new();
-        for maker in batch.iter().filter_map(|record| record.maker.as_ref()) {
+        for maker in batch.iter().filter_map(Self::process) {
             if !makers.iter().any(|known| Arc::ptr_eq(known, maker)) {
                 makers.push(Arc::clone(maker));
             }
         }
         makers
+    }
+
+    /// The libraries of this process that made records of `batch`.
+    pub(crate) fn libraries(batch: &[Self]) -> Vec<Arc<LibraryScope>> {
+        let mut libraries: Vec<Arc<LibraryScope>> = Vec::new();
+        for library in batch.iter().filter_map(Self::library) {
+            if !libraries.contains(library) {
+                libraries.push(Arc::clone(library));
+            }
+        }
+        libraries
+    }
+
+    fn process(&self) -> Option<&Arc<Resource>> {
+        match &self.maker {
+            Some(Maker::Process(process)) => Some(process),
+            _ => None,
+        }
+    }
+
+    fn library(&self) -> Option<&Arc<LibraryScope>> {
+        match &self.maker {
+            Some(Maker::Library(library)) => Some(library),
+            _ => None,
+        }
     }
 }
 

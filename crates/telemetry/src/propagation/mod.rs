@@ -18,10 +18,12 @@ mod tracecontext;
 mod trust;
 mod xray;
 
+pub(crate) use baggage::{members, with_member};
 pub use headers::{FIELDS, Headers};
+pub(crate) use outgoing::headers as headers_of;
 #[cfg(feature = "xray-lite")]
 pub(crate) use outgoing::trace_header;
-pub use outgoing::{decision, inject, outgoing, report, trace_id, traceparent};
+pub use outgoing::{baggage, decision, inject, outgoing, report, set_baggage, trace_id, traceparent};
 pub use propagators::extract;
 pub(crate) use propagators::{Propagators, choose};
 pub use trust::{NotTrust, Trust};

@@ -1,10 +1,15 @@
 //! The headers that propagate a span's context: in a request that is sent within it, and in the response to its caller.
 
+use std::sync::Arc;
+
+use opentelemetry::trace::SpanContext;
 use tracing::Span;
 
+use super::baggage::{members, with_member};
 use super::propagators::chosen;
 use super::{tracecontext, xray};
 use crate::ascii::Ascii;
+use crate::context::Propagated;
 use crate::span;
 
 /// The headers of a request that is sent within `span`; none if `span` is not traced.
@@ -15,28 +20,60 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 }
 
 /// Passes each header of a request that is sent within `span` to `set`. Like [`outgoing`], without copying.
-pub fn inject(span: &Span, mut set: impl FnMut(&'static str, &str)) {
+pub fn inject(span: &Span, set: impl FnMut(&'static str, &str)) {
+    span::with_open(span, |open| headers(&open.context, open.propagated.as_deref(), set));
+}
+
+/// Passes each header of a request that is sent within a span of this context to `set`.
+pub(crate) fn headers(context: &SpanContext, propagated: Option<&Propagated>, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
+    if chosen.tracecontext && context.is_valid() {
+        set("traceparent", &tracecontext::traceparent(context));
+        if let Some(state) = propagated.and_then(|propagated| propagated.state.header()) {
+            set("tracestate", state);
+        }
+    }
+    if let Some(baggage) = propagated.and_then(|propagated| propagated.baggage.as_ref()).filter(|_| chosen.baggage) {
+        set("baggage", baggage);
+    }
+    if chosen.xray && context.is_valid() {
+        let header = xray::header(context);
+        match propagated.and_then(|propagated| propagated.lineage.as_ref()) {
+            None => set(xray::FIELD, &header),
+            Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
+        }
+    }
+}
+
+/// The value of a member of the baggage that `span` propagates, decoded.
+pub fn baggage(span: &Span, key: &str) -> Option<String> {
     span::with_open(span, |open| {
-        let (context, propagated) = (&open.context, open.propagated.as_deref());
-        if chosen.tracecontext && context.is_valid() {
-            set("traceparent", &tracecontext::traceparent(context));
-            if let Some(state) = propagated.and_then(|propagated| propagated.state.header()) {
-                set("tracestate", state);
-            }
-        }
-        if let Some(baggage) = propagated.and_then(|propagated| propagated.baggage.as_ref()).filter(|_| chosen.baggage)
-        {
-            set("baggage", baggage);
-        }
-        if chosen.xray && context.is_valid() {
-            let header = xray::header(context);
-            match propagated.and_then(|propagated| propagated.lineage.as_ref()) {
-                None => set(xray::FIELD, &header),
-                Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
-            }
-        }
+        let text = open.propagated.as_deref()?.baggage.as_deref()?;
+        members(text).find(|member| member.key == key).map(|member| member.value.into_owned())
+    })?
+}
+
+/// Sets a member of the baggage that `span` propagates: to the requests made in it, and to spans that start within it from now
+/// on. Returns whether it was set: `key` must be a token as HTTP defines it, and the list must stay within 64 members and
+/// 8,192 bytes.
+///
+/// ```
+/// use telemetry::propagation::{baggage, set_baggage};
+/// let span = tracing::info_span!("checkout");
+/// if set_baggage(&span, "app.tier", "gold") {
+///     assert_eq!(baggage(&span, "app.tier").as_deref(), Some("gold"));
+/// }
+/// ```
+pub fn set_baggage(span: &Span, key: &str, value: &str) -> bool {
+    let set = span::with_open(span, |open| {
+        let before = open.propagated.as_deref().and_then(|propagated| propagated.baggage.as_deref());
+        let Some(list) = with_member(before.unwrap_or_default(), key, value, "") else { return false };
+        Arc::make_mut(open.propagated.get_or_insert_default()).baggage = Some(list);
+        // Its context has the old list.
+        open.entered = None;
+        true
     });
+    set.unwrap_or_default()
 }
 
 /// X-Ray's header of a request that is made within `span`, whichever propagators are configured.

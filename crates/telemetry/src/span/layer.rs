@@ -18,10 +18,12 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::around;
 use super::begin::{Begun, pass};
+use super::entered;
 use super::event::{self, EncodedEvent};
 use super::fields::FieldRecorder;
-use super::lent::{self, Lent};
+use super::lent;
 use super::levels::SpanLevels;
 use super::next;
 use super::open::{Open, RestoreOnDrop, lend};
@@ -31,7 +33,7 @@ use crate::clock::{nanoseconds, now};
 use crate::console::Console;
 use crate::context::{Incoming, PendingRequest};
 use crate::limits::Limits;
-use crate::pipeline::Queue;
+use crate::pipeline::{Queue, Record};
 use crate::suppression::is_suppressed;
 
 /// The libraries that exporters use: if their spans were recorded, the exporters would trace themselves.
@@ -60,18 +62,19 @@ pub(crate) fn end(span: &tracing::Span) {
     span.with_subscriber(|(id, dispatch)| {
         let layer = dispatch.downcast_ref::<Layer>()?;
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
-        let (recording, _) = take(&span)?;
-        layer.deliver(recording, now());
+        let (recording, end) = take(&span)?;
+        layer.deliver(recording, end);
         Some(())
     });
 }
 
-/// Ends the measurement of an open span, and takes its recording and who else holds it.
-fn take<'r>(span: &SpanRef<'r, impl LookupSpan<'r>>) -> Option<(Box<Recording>, Option<Lent>)> {
+/// Ends the measurement of an open span, and takes its recording and its end.
+fn take<'r>(span: &SpanRef<'r, impl LookupSpan<'r>>) -> Option<(Box<Recording>, u64)> {
     let mut extensions = span.extensions_mut();
     let open = extensions.get_mut::<Open>()?;
     open.end_measure();
-    Some((open.recording.take()?, open.lent.take()))
+    let end = open.lent.take().and_then(|lent| lent.end());
+    Some((open.recording.take()?, end.unwrap_or_else(now)))
 }
 
 impl Layer {
@@ -85,11 +88,17 @@ impl Layer {
         span.target() == REQUESTS || (self.levels.enable(span) && !is_carrier(span.target()))
     }
 
-    fn deliver(&self, mut recording: Box<Recording>, end: u64) {
+    fn deliver(&self, recording: Box<Recording>, end: u64) {
+        self.deliver_as(recording, end, |record| record);
+    }
+
+    /// Delivers a span that `change` marks as another maker's.
+    #[inline]
+    pub(crate) fn deliver_as(&self, mut recording: Box<Recording>, end: u64, change: impl FnOnce(Record) -> Record) {
         if std::thread::panicking() {
             recording.unwind();
         }
-        let record = recording.finish(end);
+        let record = change(recording.finish(end));
         if let Some((last, others)) = self.queues.split_last() {
             others.iter().for_each(|queue| queue.push(record.clone()));
             last.push(record);
@@ -97,7 +106,7 @@ impl Layer {
     }
 
     /// Starts a span. Returns `None` if no spans are created and there is nothing to propagate.
-    pub(super) fn begin(
+    pub(crate) fn begin(
         &self,
         name: &str,
         incoming: Option<&Incoming>,
@@ -115,7 +124,8 @@ impl Layer {
         let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
         let Begun { context, propagated, .. } = begun;
         let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
-        Some(Open { recording, wants_decision, ..Open::of(context, propagated) })
+        let around = parent.and_then(|parent| parent.around);
+        Some(Open { recording, wants_decision, around, ..Open::of(context, propagated) })
     }
 }
 
@@ -146,7 +156,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             let parent = span.parent();
             let extensions = parent.as_ref().map(SpanRef::extensions);
             let parent = extensions.as_ref().and_then(|extensions| extensions.get());
-            let mut open = self.begin(attributes.metadata().name(), None, None, parent)?;
+            let api = if attributes.is_contextual() { around::innermost(parent) } else { None };
+            let api = api.map(|api| around::lock(&api).as_parent());
+            let mut open = self.begin(attributes.metadata().name(), None, None, api.as_ref().or(parent))?;
             if let Some(recording) = &mut open.recording {
                 attributes.record(&mut FieldRecorder(recording));
             }
@@ -186,17 +198,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
 
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
         let span = ctx.event_span(event);
-        // Copied, so that nothing is locked while the event's values are formatted and written.
-        let (context, recorded) = span
-            .as_ref()
-            .and_then(|span| {
-                let extensions = span.extensions();
-                let open = extensions.get::<Open>()?;
-                Some((Some(open.context.clone()), open.recording.is_some()))
-            })
-            .unwrap_or_default();
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        let extensions = span.as_ref().map(SpanRef::extensions);
+        let open = extensions.as_ref().and_then(|extensions| extensions.get::<Open>());
+        let api = if event.is_contextual() && Self::is_traced(metadata) { around::innermost(open) } else { None };
+        // Copied, so that nothing is locked while the event's values are formatted and written.
+        let copied = |open: &Open| (Some(open.context.clone()), open.recording.is_some());
+        let (context, recorded) = match &api {
+            Some(api) => copied(&around::lock(api)),
+            None => open.map(copied).unwrap_or_default(),
+        };
+        drop(extensions);
+        // Where another layer makes `tracing`'s spans through the API, it records their events itself.
+        let recorded = recorded && (api.is_none() || span.is_some() || ctx.current_span().id().is_none());
         if Self::is_traced(metadata) && !is_suppressed() {
             if !self.logs.is_empty() {
                 let record = event::log_record(event, context.as_ref(), self.limits);
@@ -204,14 +219,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
                     queue.push(record.clone());
                 }
             }
-            if let Some(span) = span.filter(|_| recorded) {
+            if recorded {
                 let encoded = EncodedEvent::of_span(event, self.limits);
-                if (self.logs.is_empty() || encoded.is_failure)
-                    && let Some(open) = span.extensions_mut().get_mut::<Open>()
-                {
-                    open.touch();
-                    if let Some(recording) = &mut open.recording {
-                        recording.record_event(encoded);
+                if self.logs.is_empty() || encoded.is_failure {
+                    if let Some(api) = api {
+                        around::lock(&api).record_event(encoded);
+                    } else if let Some(span) = span
+                        && let Some(open) = span.extensions_mut().get_mut::<Open>()
+                    {
+                        open.record_event(encoded);
                     }
                 }
             }
@@ -227,9 +243,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         {
             lend(&span);
         }
+        if entered::is_followed()
+            && let Some(span) = ctx.span(id)
+        {
+            entered::attach(&span);
+        }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, S>) {
+        if entered::is_followed() {
+            entered::detach(id);
+        }
         if lent::any()
             && let Some(span) = ctx.span(id)
             && let Some(open) = span.extensions_mut().get_mut::<Open>()
@@ -248,8 +272,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
     fn on_close(&self, id: Id, ctx: Context<'_, S>) {
         let Some(span) = ctx.span(&id) else { return };
         // The remaining state is dropped with the registry's span.
-        if let Some((recording, lent)) = take(&span) {
-            self.deliver(recording, lent.and_then(|lent| lent.end()).unwrap_or_else(now));
+        if let Some((recording, end)) = take(&span) {
+            self.deliver(recording, end);
         }
     }
 }

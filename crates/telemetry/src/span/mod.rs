@@ -22,7 +22,9 @@
 //! });
 //! ```
 
+pub(crate) mod around;
 mod begin;
+pub(crate) mod entered;
 mod event;
 mod ext;
 mod field;

@@ -1,15 +1,16 @@
 //! The state of an open span in `tracing`'s registry, and access to it.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
-use opentelemetry::trace::SpanContext;
-#[cfg(feature = "xray-lite")]
-use opentelemetry::trace::{SpanId, TraceState};
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceState};
 use tracing::Span;
 use tracing::span::Id;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
+use super::event::EncodedEvent;
 use super::lent::Lent;
 use super::recording::Recording;
 use crate::clock::now;
@@ -29,8 +30,12 @@ pub(crate) struct Open {
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
     pub(crate) within: Option<Id>,
+    /// The innermost span of OpenTelemetry's API around this one, in this process.
+    pub(crate) around: Option<SpanId>,
+    /// The context of OpenTelemetry's API inside the span, once it was needed.
+    pub(crate) entered: Option<Box<Context>>,
     /// Set once a library's own thread has entered the span.
-    pub(crate) lent: Option<Lent>,
+    pub(crate) lent: Option<Box<Lent>>,
     /// Whether the span around this one was the current one when this one was created.
     pub(crate) in_context: bool,
     /// Whether a library's own thread created the span, which is then that thread's work.
@@ -51,13 +56,57 @@ impl Open {
         if let Some(recording) = &mut self.recording {
             recording.identify(id);
         }
+        // It has the earlier id.
+        self.entered = None;
+    }
+
+    /// Ends the measurement of the request.
+    pub(super) fn end_measure(&mut self) {
+        if let Some(measure) = self.measure.take() {
+            measure.end(Some(&self.context));
+        }
     }
 
     /// Without a recording.
-    pub(super) fn of(context: SpanContext, propagated: Option<Arc<Propagated>>) -> Self {
-        let (recording, measure, wants_decision, within, lent) = (None, None, false, None, None);
-        let (in_context, is_librarys, passes) = (false, false, false);
-        Self { context, propagated, recording, measure, wants_decision, within, lent, in_context, is_librarys, passes }
+    pub(crate) fn of(context: SpanContext, propagated: Option<Arc<Propagated>>) -> Self {
+        Self {
+            context,
+            propagated,
+            recording: None,
+            measure: None,
+            wants_decision: false,
+            within: None,
+            around: None,
+            entered: None,
+            lent: None,
+            in_context: false,
+            is_librarys: false,
+            passes: false,
+        }
+    }
+
+    /// The context with its tracestate, as OpenTelemetry's API has it.
+    pub(crate) fn context_with_state(&self) -> SpanContext {
+        let own = &self.context;
+        let Some(state) = self.propagated.as_deref().and_then(|propagated| propagated.state.header()) else {
+            return own.clone();
+        };
+        // The API refuses some valid keys of Level 2; the span still propagates them.
+        let state = TraceState::from_str(state).unwrap_or_default();
+        SpanContext::new(own.trace_id(), own.span_id(), own.trace_flags(), own.is_remote(), state)
+    }
+
+    /// The span as a parent: without what it records.
+    pub(crate) fn as_parent(&self) -> Self {
+        Self { around: self.around, ..Self::of(self.context.clone(), self.propagated.clone()) }
+    }
+
+    /// Adds an event, now.
+    pub(super) fn record_event(&mut self, event: EncodedEvent) {
+        self.touch();
+        if let Some(recording) = &mut self.recording {
+            recording.record_event(event);
+        }
     }
 
     /// The calling thread leaves the span, or records on it.
@@ -65,13 +114,6 @@ impl Open {
     pub(super) fn touch(&mut self) {
         if let Some(lent) = &mut self.lent {
             lent.touch();
-        }
-    }
-
-    /// Ends the measurement of the request.
-    pub(super) fn end_measure(&mut self) {
-        if let Some(measure) = self.measure.take() {
-            measure.end(Some(&self.context));
         }
     }
 }
@@ -87,7 +129,7 @@ pub(super) fn lend<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) {
         // An owned span ends with its owner, and one that is not recorded has no end.
         let ends_here = open.within.is_none() && open.recording.is_some() && !open.is_librarys;
         if ends_here && open.lent.is_none() {
-            open.lent = Some(Lent::new(used));
+            open.lent = Some(Box::new(Lent::new(used)));
         }
         used = used.filter(|_| open.in_context);
     }

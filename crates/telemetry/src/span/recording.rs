@@ -4,7 +4,6 @@
 
 mod buffers;
 mod failure;
-#[cfg(feature = "xray-lite")]
 mod foreign;
 #[cfg(test)]
 mod tests;
@@ -197,7 +196,12 @@ impl Recording {
     }
 
     pub(crate) fn link(&mut self, to: &SpanContext, state: Option<&str>) {
-        if self.links >= self.limits.links {
+        self.link_with(to, state, &[]);
+    }
+
+    /// Adds a link with these encoded attributes.
+    pub(crate) fn link_with(&mut self, to: &SpanContext, state: Option<&str>, attributes: &[u8]) {
+        if self.links >= self.limits.links || self.is_full() {
             self.dropped_links += 1;
             return;
         }
@@ -208,6 +212,7 @@ impl Recording {
         if let Some(state) = state {
             bytes(&mut link, 3, state.as_bytes());
         }
+        link.extend_from_slice(attributes);
         flags(&mut link, &[0x35], to.trace_flags(), if to.is_remote() { IS_REMOTE } else { 0 });
         bytes(&mut self.more, field::LINK, &link);
     }

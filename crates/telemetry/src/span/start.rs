@@ -2,6 +2,7 @@
 
 use tracing::Span;
 
+use super::around;
 use super::layer::Layer;
 use super::next;
 use super::open::{Open, with_open};
@@ -41,15 +42,18 @@ pub(crate) fn calling(
     measure: impl Fn() -> Option<Measure>,
     make: impl FnOnce() -> Span,
 ) -> Span {
-    begin_recorded(|layer| layer.begin_within(parent, HTTP), record, measure, make)
+    let api = api_within(parent);
+    begin_recorded(|layer| layer.begin_within(parent, api.as_ref(), HTTP), record, measure, make)
 }
 
 /// A span within the current one. It holds no clone of the current span, which `tracing` would otherwise keep open until this
 /// one closes.
 pub(crate) fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Span {
     let current = Span::current();
+    let api = api_within(&current);
     let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
-    let begin = |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, name)? });
+    let begin =
+        |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, api.as_ref(), name)? });
     begin_recorded(begin, record, || None, make)
 }
 
@@ -78,8 +82,20 @@ fn begin_recorded(
     span
 }
 
+/// The span of OpenTelemetry's API that is around the calling code and within `span`, if `span` is the current one.
+fn api_within(span: &Span) -> Option<Open> {
+    if !around::is_used() || Span::current().id() != span.id() {
+        return None;
+    }
+    let api = with_open(span, |open| around::innermost(Some(open))).unwrap_or_else(|| around::innermost(None));
+    api.map(|api| around::lock(&api).as_parent())
+}
+
 impl Layer {
-    fn begin_within(&self, parent: &Span, name: &str) -> Option<Open> {
+    fn begin_within(&self, parent: &Span, api: Option<&Open>, name: &str) -> Option<Open> {
+        if api.is_some() {
+            return self.begin(name, None, None, api);
+        }
         let begun = with_open(parent, |parent| self.begin(name, None, None, Some(parent)));
         begun.unwrap_or_else(|| self.begin(name, None, None, None))
     }

@@ -50,15 +50,26 @@ const DOUBLE: Member = Member(4, "doubleValue", Double);
 const VALUE: &[Member] = &[TEXT, BOOL, INT, DOUBLE, Member(5, "arrayValue", Array(&[TEXT, BOOL, INT, DOUBLE]))];
 const ATTRIBUTE: &[Member] = &[Member(1, "key", Text), Member(2, "value", One(VALUE))];
 const RESOURCE: &[Member] = &[Member(1, "attributes", Many(ATTRIBUTE))];
-const SCOPE: &[Member] = &[Member(1, "name", Text), Member(2, "version", Text)];
+const SCOPE: &[Member] = &[
+    Member(1, "name", Text),
+    Member(2, "version", Text),
+    Member(3, "attributes", Many(ATTRIBUTE)),
+    Member(4, "droppedAttributesCount", Number),
+];
 const EVENT: &[Member] = &[
     Member(1, "timeUnixNano", Time),
     Member(2, "name", Text),
     Member(3, "attributes", Many(ATTRIBUTE)),
     Member(4, "droppedAttributesCount", Number),
 ];
-const LINK: &[Member] =
-    &[Member(1, "traceId", Id), Member(2, "spanId", Id), Member(3, "traceState", Text), Member(6, "flags", Number)];
+const LINK: &[Member] = &[
+    Member(1, "traceId", Id),
+    Member(2, "spanId", Id),
+    Member(3, "traceState", Text),
+    Member(4, "attributes", Many(ATTRIBUTE)),
+    Member(5, "droppedAttributesCount", Number),
+    Member(6, "flags", Number),
+];
 const STATUS: &[Member] = &[Member(2, "message", Text), Member(3, "code", Number)];
 const SPAN: &[Member] = &[
     Member(1, "traceId", Id),

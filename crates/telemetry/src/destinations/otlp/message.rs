@@ -56,8 +56,8 @@ impl MessageWriter {
         if self.gzip.is_some() { &self.packed } else { &self.message }
     }
 
-    /// Writes the message of an export, compressed if the endpoint requires it. The records of each maker are in one scope
-    /// within one resource.
+    /// Writes the message of an export, compressed if the endpoint requires it. The records of each maker, and of each library
+    /// of this process, are in one scope within one resource.
     pub(crate) fn write(&mut self, batch: &[Record]) -> io::Result<&[u8]> {
         self.message.clear();
         if self.signal == Signal::Metrics {
@@ -67,8 +67,18 @@ impl MessageWriter {
         }
         let (message, scope) = (&mut self.message, &self.scope);
         let makers = Record::makers(batch);
-        if makers.is_empty() || batch.iter().any(|record| record.is_of(None)) {
-            part(message, &self.resource, scope, &self.schema, batch.iter().filter(|record| record.is_of(None)));
+        let libraries = Record::libraries(batch);
+        let is_own = |record: &&Record| record.is_within(None);
+        if (makers.is_empty() && libraries.is_empty()) || batch.iter().any(|record| is_own(&record)) {
+            part(message, &self.resource, scope, &self.schema, batch.iter().filter(is_own));
+        }
+        for library in &libraries {
+            let mut schema = Vec::new();
+            if !library.schema().is_empty() {
+                bytes(&mut schema, 3, library.schema().as_bytes());
+            }
+            let of_library = batch.iter().filter(|record| record.is_within(Some(library)));
+            part(message, &self.resource, &as_field(library.encoding()), &schema, of_library);
         }
         for maker in &makers {
             let of_maker = batch.iter().filter(|record| record.is_of(Some(maker)));
@@ -285,6 +295,41 @@ mod tests {
         let attributes = &json["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"];
         let values = [0, 1, 2, 3].map(|index| attributes[index]["value"]["doubleValue"].clone());
         assert_eq!(values, ["NaN".into(), "Infinity".into(), "-Infinity".into(), serde_json::json!(1e300)]);
+    }
+
+    #[test]
+    fn the_records_of_each_library_are_in_its_own_scope() {
+        let of = |name: &str| {
+            let record = |attributes: &mut crate::attribute::Attributes| attributes.set("a", "x".into());
+            std::sync::Arc::new(crate::scope::LibraryScope::new(name, "1.2", "https://example.org/schema", record))
+        };
+        let (one, two) = (of("one"), of("two"));
+        let to =
+            opentelemetry::trace::SpanContext::new(1.into(), 2.into(), Default::default(), false, Default::default());
+        let mut attributes = Vec::new();
+        crate::attribute::attribute(&mut attributes, 4, "of", "link".into(), 100);
+        let batch = [
+            testing::span("own").record(),
+            testing::span("1").record().made_within(&one),
+            testing::span("2").with(|span| span.link_with(&to, None, &attributes)).record().made_within(&two),
+            testing::span("3").record().made_within(&of("one")),
+        ];
+        let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]
+            .map(|protocol| writer(protocol, false, &[]).write(&batch).unwrap().to_vec());
+        let message = ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap();
+        assert_eq!(serde_json::from_slice::<ExportTraceServiceRequest>(&json).unwrap(), message);
+        let scopes = message.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| {
+            let names: Vec<_> = scope.spans.iter().map(|span| span.name.as_str()).collect();
+            let by = scope.scope.as_ref().unwrap();
+            (by.name.as_str(), by.version.as_str(), by.attributes.len(), scope.schema_url.as_str(), names)
+        });
+        let schema = "https://example.org/schema";
+        let expected = [
+            (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), 0, SCHEMA_URL, vec!["own"]),
+            ("one", "1.2", 1, schema, vec!["1", "3"]),
+            ("two", "1.2", 1, schema, vec!["2"]),
+        ];
+        assert_eq!(scopes.collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -1,0 +1,53 @@
+//! tracing-opentelemetry's layer over our tracer.
+
+use std::sync::{Arc, OnceLock};
+
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{Layer as _, Registry};
+
+use super::*;
+
+#[test]
+fn its_spans_are_ours() {
+    let spans = crate::testing::recorded_beneath(|layer| {
+        // Our layer leaves `tracing`'s spans to the other one, which makes them through our tracer.
+        let ours = Registry::default().with(layer.with_filter(filter_fn(|metadata| !metadata.is_span())));
+        let tracer = Arc::new(OnceLock::new());
+        let theirs = tracing_opentelemetry::layer().with_tracer(Late(Arc::clone(&tracer)));
+        tracing::subscriber::with_default(ours.with(theirs), || {
+            drop(tracer.set(super::tracer()));
+            let span = tracing::info_span!("work", n = 1);
+            span.set_parent(Context::new().with_remote_span_context(remote(TraceFlags::SAMPLED))).unwrap();
+            OpenTelemetrySpanExt::set_attribute(&span, "by", "extension");
+            span.in_scope(|| {
+                tracing::info!("it happened");
+                drop(tracing::info_span!("inner"));
+                drop(super::tracer().start("api"));
+            });
+            assert!(OpenTelemetrySpanExt::context(&span).span().span_context().is_sampled());
+        });
+    });
+    let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:?}"));
+    assert_eq!(spans.len(), 3, "{spans:?}");
+    let work = find("work");
+    assert_eq!(work.parent_span_id, 7_u64.to_be_bytes());
+    assert_eq!(attribute(&work.attributes, "by").as_deref(), Some("extension"));
+    assert_eq!(attribute(&work.attributes, "n").as_deref(), Some("1"));
+    assert_eq!(work.events.len(), 1, "{:?}", work.events);
+    for child in ["inner", "api"] {
+        assert_eq!((&find(child).parent_span_id, &find(child).trace_id), (&work.span_id, &work.trace_id), "{child}");
+    }
+}
+
+/// A tracer of the subscriber that it is a part of, which exists only afterwards.
+struct Late(Arc<OnceLock<ApiTracer>>);
+
+impl Tracer for Late {
+    type Span = ApiSpan;
+
+    fn build_with_context(&self, builder: opentelemetry::trace::SpanBuilder, parent_cx: &Context) -> ApiSpan {
+        self.0.get().unwrap().build_with_context(builder, parent_cx)
+    }
+}
