@@ -25,6 +25,7 @@ mod feed;
 mod first_start;
 mod floors;
 mod forwarding;
+mod grpc;
 mod hostile_bodies;
 mod hosts;
 mod injected_faults;

@@ -9,6 +9,7 @@ pub(crate) mod cruddur;
 pub(crate) mod daemon;
 pub(crate) mod engines;
 mod fake;
+pub(crate) mod grpc_collector;
 pub(crate) mod h2;
 pub(crate) mod honeycomb;
 pub(crate) mod http;

@@ -44,6 +44,13 @@ impl Url {
         Self(base.trim_end_matches('/').to_owned())
     }
 
+    /// The scheme, the host and the port, as they are written.
+    pub(crate) fn origin(&self) -> Self {
+        let start = self.0.find("://").map_or(0, |scheme| scheme + 3);
+        let end = self.0.get(start..).and_then(|rest| rest.find(['/', '?'])).map_or(self.0.len(), |path| start + path);
+        Self(self.0.get(..end).unwrap_or_default().to_owned())
+    }
+
     /// This URL with the port of OTLP over HTTP if it has the port of OTLP over gRPC.
     pub(crate) fn at_http_port(&self) -> Self {
         let start = self.0.find("://").map_or(0, |scheme| scheme + 3);

@@ -36,7 +36,8 @@ fn tls(error: &Error) -> Option<&Tls> {
     }
 }
 
-fn fix_for_tls(error: &Tls) -> &'static str {
+/// How to fix an error of TLS.
+pub(crate) fn fix_for_tls(error: &Tls) -> &'static str {
     match error {
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "no trusted CA signed its certificate: name its CA in OTEL_EXPORTER_OTLP_CERTIFICATE or SSL_CERT_FILE, or check \

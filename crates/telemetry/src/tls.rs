@@ -2,6 +2,9 @@
 //! once, at start, so that an invalid file is reported then and not by a failed handshake. No message contains any part of a
 //! key.
 
+#[cfg(feature = "grpc")]
+mod http2;
+
 use std::env;
 use std::fmt;
 use std::fs;

@@ -19,6 +19,8 @@ impl Config {
             variables.extend(others);
             // The variable for traces alone, because this collector need not accept log records.
             variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", Some(format!("{collector}/v1/traces"))));
+            // It takes OTLP over HTTP alone.
+            variables.extend(self.over_http.clone());
         }
         if self.on(xray::settings::XRAY.name).is_none() {
             variables.push((xray::settings::VARIABLE, Some(daemon.to_owned())));

@@ -23,7 +23,7 @@ use settings::{Faults, Settings};
 use crate::console::Console;
 use crate::destinations::destination::{Destination, Switch};
 use crate::destinations::otlp::variables::{METRICS_EXPORTER, Wanted};
-use crate::destinations::{self, Configured, xray};
+use crate::destinations::{self, Configured, otlp, xray};
 use crate::detectors::{self, Detector};
 use crate::limits::Limits;
 use crate::metric_settings::MetricSettings;
@@ -66,6 +66,8 @@ pub struct Config {
     pub(crate) disabled: bool,
     /// Whether spans may be sent: not if `OTEL_SDK_DISABLED` is true or `OTEL_TRACES_EXPORTER` is none.
     pub(crate) sends_spans: bool,
+    /// What makes a child process send spans over HTTP, if this process does not.
+    over_http: Option<(&'static str, Option<String>)>,
     pub(crate) propagators: Propagators,
     pub(crate) span_levels: SpanLevels,
     pub(crate) console: Console,
@@ -136,6 +138,7 @@ impl Config {
             log_pace,
             disabled,
             sends_spans: !disabled && !no_traces,
+            over_http: otlp::variables::over_http(settings),
             propagators,
             span_levels: SpanLevels::read(settings),
             console: Console::read(settings),

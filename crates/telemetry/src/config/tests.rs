@@ -1,6 +1,7 @@
 //! The effect of each variable on the whole configuration, and its faults and warnings.
 
 use super::*;
+use crate::destinations::otlp::variables::GRPC;
 use crate::span::sampler::Sampler;
 
 pub(super) fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
@@ -135,11 +136,6 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
             "no destination accepts metrics, so none are sent; name one in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
         ),
         (
-            "OTEL_EXPORTER_OTLP_PROTOCOL",
-            "gRPC",
-            "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317",
-        ),
-        (
             "OTEL_TRACES_SAMPLER",
             "jaeger_remote",
             &*format!("jaeger_remote is not supported; {} is used", Sampler::default()),
@@ -163,6 +159,11 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
     ] {
         let config = read(&[(name, value)]).unwrap_or_else(|faults| panic!("{name}={value}: {faults}"));
         assert_eq!(config.warnings, [format!("{name}: {warning}")]);
+    }
+    if !GRPC {
+        let warnings = read(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC")]).unwrap().warnings;
+        let instead = "grpc is not built; http/protobuf is used, at port 4318 if the endpoint has 4317";
+        assert_eq!(warnings, [format!("OTEL_EXPORTER_OTLP_PROTOCOL: {instead}")]);
     }
     let silent = [
         ("OTEL_METRICS_EXPORTER", "None"),

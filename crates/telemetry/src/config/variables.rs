@@ -41,7 +41,7 @@ pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}HEADERS", Done, "an entry that cannot be sent is a fault, whose message does not quote it"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}TIMEOUT", Done, "at most 60,000; 0 (no limit) means 60,000, with a warning"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}COMPRESSION", Done, "`gzip`, `none`; an unknown name is a fault"),
-    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}PROTOCOL", Done, "`http/protobuf`, `http/json`; `grpc` causes a warning, and `http/protobuf` is used: port 4317 becomes 4318, and an endpoint without a path gets `/v1/traces`, `/v1/logs` or `/v1/metrics`; an unknown name is a fault"),
+    ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}PROTOCOL", Done, "`http/protobuf`, `http/json`, `grpc`; without the feature `grpc`, `grpc` causes a warning, and `http/protobuf` is used: port 4317 becomes 4318, and an endpoint without a path gets `/v1/traces`, `/v1/logs` or `/v1/metrics`; an unknown name is a fault"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}INSECURE", Done, "with `true`, an endpoint without a scheme is `http://`"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}CERTIFICATE", Done, "the CAs to trust instead of the public ones; an unusable file is a fault"),
     ("OTEL_EXPORTER_OTLP_{,TRACES_,LOGS_,METRICS_}CLIENT_{CERTIFICATE,KEY}", Done, "for mutual TLS; a certificate without a key, a key without a certificate, or a pair that does not match is a fault"),

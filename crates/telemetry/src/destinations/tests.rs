@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use super::honeycomb::settings::{Honeycomb, TEAM};
 use super::otlp::endpoint::{Endpoint, Endpoints};
 use super::otlp::settings::Collector;
+use super::otlp::variables::GRPC;
 use super::xray::settings::Xray;
 use super::*;
 use crate::values::{self, Exporters};
@@ -173,25 +174,39 @@ fn a_key_that_cannot_send_is_explained() {
 }
 
 #[test]
-fn grpc_becomes_http_at_the_port_and_path_of_http() {
+fn the_url_of_grpc_has_no_path_and_without_grpc_the_port_and_the_path_of_http() {
     let url = |pairs: &[(&str, &str)]| {
         let found = read(&[pairs, &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]].concat()).unwrap();
         traces(found.otlp).to_string()
     };
     const BASE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
     const TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-    assert_eq!(url(&[(BASE, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
-    assert_eq!(url(&[(TRACES, "http://localhost:4317")]), "http://localhost:4318/v1/traces, http/protobuf");
-    assert_eq!(url(&[(TRACES, "http://localhost:9/x/")]), "http://localhost:9/x/, http/protobuf");
     let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
     let own = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "false");
-    assert_eq!(url(&[(BASE, "collector:4317"), insecure]), "http://collector:4318/v1/traces, http/protobuf, gzip");
-    assert_eq!(url(&[(BASE, "collector:4317")]), "https://collector:4318/v1/traces, http/protobuf, gzip");
-    assert_eq!(
-        url(&[(TRACES, "collector:4317"), insecure, own]),
-        "https://collector:4318/v1/traces, http/protobuf, gzip"
-    );
-    let both = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (BASE, "http://localhost:4317")];
+    let local = "http://localhost:4317";
+    for (pairs, by_grpc, by_http) in [
+        (&[(BASE, local)][..], "http://localhost:4317, grpc", "http://localhost:4318/v1/traces, http/protobuf"),
+        (&[(TRACES, local)], "http://localhost:4317, grpc", "http://localhost:4318/v1/traces, http/protobuf"),
+        (&[(TRACES, "http://localhost:9/x/")], "http://localhost:9, grpc", "http://localhost:9/x/, http/protobuf"),
+        (
+            &[(BASE, "collector:4317"), insecure],
+            "http://collector:4317, grpc, gzip",
+            "http://collector:4318/v1/traces, http/protobuf, gzip",
+        ),
+        (
+            &[(BASE, "collector:4317")],
+            "https://collector:4317, grpc, gzip",
+            "https://collector:4318/v1/traces, http/protobuf, gzip",
+        ),
+        (
+            &[(TRACES, "collector:4317"), insecure, own],
+            "https://collector:4317, grpc, gzip",
+            "https://collector:4318/v1/traces, http/protobuf, gzip",
+        ),
+    ] {
+        assert_eq!(url(pairs), if GRPC { by_grpc } else { by_http }, "{pairs:?}");
+    }
+    let both = [("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"), (BASE, local)];
     assert_eq!(url(&both), "http://localhost:4317/v1/traces, http/json", "the signal's own protocol takes precedence");
 }
 

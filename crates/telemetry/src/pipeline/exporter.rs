@@ -11,6 +11,12 @@ pub(crate) trait Exporter: Send + 'static {
     fn export(&mut self, batch: &[Record]) -> Outcome;
 }
 
+impl<E: Exporter + ?Sized> Exporter for Box<E> {
+    fn export(&mut self, batch: &[Record]) -> Outcome {
+        (**self).export(batch)
+    }
+}
+
 /// The outcome of a batch: each record that is not dropped was delivered.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {

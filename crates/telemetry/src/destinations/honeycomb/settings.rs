@@ -8,7 +8,7 @@ use settings::Settings;
 use super::key::ApiKey;
 use crate::address::Url;
 use crate::destinations::destination::{Switch, Variables};
-use crate::destinations::otlp::endpoint::{Endpoint, Endpoints, Signal};
+use crate::destinations::otlp::endpoint::{Endpoint, Endpoints, Protocol, Signal};
 use crate::destinations::otlp::headers::{HeaderList, QUOTES, find};
 use crate::destinations::otlp::settings::require_private;
 use crate::destinations::otlp::variables::{
@@ -117,7 +117,7 @@ impl Honeycomb {
         let traces = self.endpoints.traces.as_ref()?;
         let is_known = |name: &HeaderName| name == TEAM || name == DATASET;
         let is_plain = !traces.has_certificates
-            && traces.url.as_str().ends_with(Signal::Traces.path())
+            && (traces.protocol == Protocol::Grpc || traces.url.as_str().ends_with(Signal::Traces.path()))
             && traces.headers.iter().all(|(name, _)| is_known(name));
         (is_plain && !self.is_without_logs && !self.is_without_metrics).then(|| {
             let of_metrics = self.endpoints.metrics.as_ref().and_then(|endpoint| endpoint.header(DATASET));
@@ -147,7 +147,7 @@ impl Access {
         headers.push((HeaderName::from_static(TEAM), self.key.clone()));
         headers.extend(dataset.map(|dataset| (HeaderName::from_static(DATASET), dataset)));
         let certificates = url.as_ref().map(|_| &of.certificates);
-        let url = url.unwrap_or_else(|| self.base.join(signal.path()));
+        let url = url.unwrap_or_else(|| of.below(&self.base, signal));
         // Honeycomb is far away, and recommends gzip.
         of.endpoint(settings, url, headers, true, certificates)
     }

@@ -10,6 +10,15 @@ use crate::address::Url;
 use crate::tls::Tls;
 use crate::values::percent_encode;
 
+/// How long a connection may take to open.
+pub(super) const CONNECT: Duration = Duration::from_secs(2);
+/// The `User-Agent` that the specification requires of an exporter, followed by the product's own.
+pub(super) const AGENT: &str =
+    concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"), " cruddur-telemetry/", env!("CARGO_PKG_VERSION"));
+
+/// How long to pause after a key was refused. An administrator may allow the key meanwhile, so the exporter then tries again.
+pub(super) const CLOSED: Duration = Duration::from_secs(60);
+
 /// The signals, whose messages have the same shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
@@ -29,7 +38,7 @@ pub(crate) struct Endpoints {
 /// The endpoint of one signal.
 #[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
-    /// The whole URL.
+    /// The whole URL; for gRPC the URL without a path.
     pub(crate) url: Url,
     /// The part of the URL after `?`.
     pub(crate) query: Option<SecretString>,
@@ -42,7 +51,7 @@ pub(crate) struct Endpoint {
     pub(crate) has_certificates: bool,
 }
 
-/// The encoding of OTLP over HTTP.
+/// How OTLP is transported and encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// `http/protobuf`
@@ -50,6 +59,8 @@ pub(crate) enum Protocol {
     Protobuf,
     /// `http/json`
     Json,
+    /// `grpc`, always with protobuf.
+    Grpc,
 }
 
 impl Signal {
@@ -67,7 +78,7 @@ impl Protocol {
     /// The encoding of messages.
     pub(crate) fn encoding(self) -> otlp::Encoding {
         match self {
-            Self::Protobuf => otlp::Encoding::Protobuf,
+            Self::Protobuf | Self::Grpc => otlp::Encoding::Protobuf,
             Self::Json => otlp::Encoding::Json,
         }
     }
@@ -107,6 +118,12 @@ impl Endpoint {
         Self { url, query, headers, timeout, gzip, protocol, tls, has_certificates: false }
     }
 
+    /// The same endpoint over HTTP, for a destination without gRPC.
+    pub(crate) fn over_http(self) -> Self {
+        let protocol = if self.protocol == Protocol::Grpc { Protocol::Protobuf } else { self.protocol };
+        Self { protocol, ..self }
+    }
+
     /// A header's value, to be passed to a child process.
     pub(crate) fn header(&self, name: &str) -> Option<String> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.expose_secret().to_owned())
@@ -130,6 +147,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Self::Protobuf => "http/protobuf",
             Self::Json => "http/json",
+            Self::Grpc => "grpc",
         })
     }
 }

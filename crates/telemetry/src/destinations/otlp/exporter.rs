@@ -12,7 +12,8 @@ use otlp::response::Receipt;
 use secrecy::{ExposeSecret, SecretString};
 use ureq::http::{HeaderName, HeaderValue, Request, StatusCode};
 
-use super::endpoint::{Endpoint, Endpoints, Protocol, Signal};
+use super::endpoint::{AGENT, CLOSED, CONNECT, Endpoint, Endpoints, Protocol, Signal};
+use super::grpc;
 use super::message::MessageWriter;
 use super::redact::redacted;
 use super::response::{LONGEST, OtlpResponse, receipt, refusal, retry_after, unpacked};
@@ -24,14 +25,6 @@ use crate::explain::explain;
 use crate::ledger::Reason;
 use crate::pipeline::{DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
 
-const CONNECT: Duration = Duration::from_secs(2);
-/// The `User-Agent` that the specification requires of an exporter, followed by the product's own.
-const AGENT: &str =
-    concat!("OTel-OTLP-Exporter-Rust/", env!("CARGO_PKG_VERSION"), " cruddur-telemetry/", env!("CARGO_PKG_VERSION"));
-
-/// How long to pause after a key was refused. An administrator may allow the key meanwhile, so the exporter then tries again.
-const CLOSED: Duration = Duration::from_secs(60);
-
 /// Starts the exporters of a collector.
 pub(super) fn start(collector: &Collector, start: &Start<'_>) -> io::Result<Queues> {
     start_all([OTLP.name, "otlp-logs", "otlp-metrics"], &collector.endpoints, start)
@@ -42,7 +35,7 @@ pub(crate) fn start_all(names: [&'static str; 3], to: &Endpoints, start: &Start<
     let queue = |name, signal, endpoint: &Option<Endpoint>, pace| {
         let Some(endpoint) = endpoint.clone() else { return Ok(None) };
         let (label, resource) = (label(name, &endpoint), start.resource.encoding().to_vec());
-        Queue::start(label, pace, move || OtlpExporter::new(endpoint.clone(), signal, &resource)).map(Some)
+        Queue::start(label, pace, move || exporter(endpoint.clone(), signal, &resource)).map(Some)
     };
     let [of_spans, of_logs, of_metrics] = names;
     Ok(Queues {
@@ -54,7 +47,14 @@ pub(crate) fn start_all(names: [&'static str; 3], to: &Endpoints, start: &Start<
 
 /// The ledger's entry for an endpoint.
 pub(crate) fn label(name: &'static str, endpoint: &Endpoint) -> DestinationLabel {
-    DestinationLabel { name, kind: "otlp_http", endpoint: endpoint.url.to_string() }
+    let kind = if endpoint.protocol == Protocol::Grpc { "otlp_grpc" } else { "otlp_http" };
+    DestinationLabel { name, kind, endpoint: endpoint.url.to_string() }
+}
+
+/// What sends `signal` to `endpoint`, by its protocol, for the process that `resource`, an encoded message, describes.
+pub(super) fn exporter(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Box<dyn Exporter> {
+    let by_grpc = grpc::exporter(&endpoint, signal, resource);
+    by_grpc.unwrap_or_else(|| Box::new(OtlpExporter::new(endpoint.over_http(), signal, resource)))
 }
 
 /// Sends batches of one signal to one OTLP/HTTP endpoint.

@@ -1,9 +1,14 @@
-//! OTLP over HTTP, to any collector. Other destinations that use OTLP share its variables, its exporter and its probe.
+//! OTLP over HTTP or gRPC, to any collector. Other destinations that use OTLP share its variables, its exporter and its probe.
 
 pub(crate) mod certificates;
 pub(crate) mod endpoint;
 #[cfg(feature = "honeycomb")]
 pub(crate) mod exporter;
+#[cfg(feature = "grpc")]
+mod grpc;
+#[cfg(all(feature = "honeycomb", not(feature = "grpc")))]
+#[path = "no_grpc.rs"]
+mod grpc;
 pub(crate) mod headers;
 #[cfg(feature = "honeycomb")]
 mod json;

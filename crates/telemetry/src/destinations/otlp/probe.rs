@@ -1,8 +1,8 @@
-//! Checks an OTLP/HTTP endpoint: its host name, a connection, its certificate, and whether it accepts an empty request. If the
+//! Checks an OTLP endpoint: its host name, a connection, its certificate, and whether it accepts an empty request. If the
 //! server speaks another protocol, the problem names it.
 
-use super::endpoint::{Endpoint, Endpoints, Signal};
-use super::exporter::OtlpExporter;
+use super::endpoint::{Endpoint, Endpoints, Protocol, Signal};
+use super::exporter::exporter;
 use super::settings::Collector;
 use crate::client::agent;
 use crate::explain::explain;
@@ -41,6 +41,10 @@ pub(crate) fn reaches(report: &mut Report, name: &str, endpoint: &Endpoint) -> b
         report.add(format!("{name} TLS"), Status::Off, format!("{url} is not encrypted"));
         return true;
     }
+    if endpoint.protocol == Protocol::Grpc {
+        // Its TLS agrees on HTTP/2 alone, so the export checks it.
+        return true;
+    }
     report.found(&format!("{name} TLS"), tls(endpoint), |()| "the certificate is valid".to_owned()).is_some()
 }
 
@@ -61,7 +65,7 @@ pub(crate) fn accepts_metrics(report: &mut Report, check: &str, endpoints: &Endp
 
 fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoint: Option<&Endpoint>) {
     if let Some(endpoint) = endpoint {
-        let new = |resource: &[u8]| OtlpExporter::new(endpoint.clone(), signal, resource);
+        let new = |resource: &[u8]| exporter(endpoint.clone(), signal, resource);
         report.found(check, export_nothing(endpoint, new), |()| accepted(what, endpoint));
     }
 }
@@ -73,7 +77,8 @@ fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoin
 pub(crate) fn export_nothing<E: Exporter>(endpoint: &Endpoint, new: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
     let resource = Resource::new("cruddur-doctor", None, &[]);
     let outcome = new(resource.encoding()).export(&[]);
-    let is_http = !outcome.dropped.contains_key(&Reason::Unreachable);
+    // Of gRPC only TLS can be mistaken; its exporter explains the rest.
+    let is_http = endpoint.protocol == Protocol::Grpc || !outcome.dropped.contains_key(&Reason::Unreachable);
     outcome.error.map_or(Ok(()), |problem| Err(or_mistake(&endpoint.url, is_http, problem)))
 }
 

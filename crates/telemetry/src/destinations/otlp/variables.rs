@@ -1,4 +1,4 @@
-//! The variables of OTLP over HTTP. A signal's own variables take precedence over the general ones, so each signal may have a
+//! The variables of OTLP. A signal's own variables take precedence over the general ones, so each signal may have a
 //! separate endpoint. Destinations [claim](OwnershipClaim) the signals whose variables name them.
 
 use std::fmt;
@@ -19,6 +19,8 @@ pub(crate) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const INSECURE: &str = "OTEL_EXPORTER_OTLP_INSECURE";
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 pub(crate) const METRICS_EXPORTER: &str = "OTEL_METRICS_EXPORTER";
+/// Whether OTLP over gRPC is built.
+pub(crate) const GRPC: bool = cfg!(feature = "grpc");
 /// The timeout of an export if no variable names one.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -87,7 +89,7 @@ enum Compression {
 /// The protocol that a variable requests.
 enum RequestedProtocol {
     Http(Protocol),
-    /// Not supported: HTTP with protobuf is used instead.
+    /// Without the feature `grpc`, HTTP with protobuf is used instead.
     Grpc,
 }
 
@@ -127,6 +129,13 @@ impl OtlpVariables {
         }
         Self { traces, logs, metrics, wanted }
     }
+}
+
+/// The variable that gives the protocol of spans, with a protocol that every collector has, if the protocol is gRPC.
+pub(crate) fn over_http(settings: &mut Settings) -> Option<(&'static str, Option<String>)> {
+    let (protocol, _) = protocol(settings, Signal::Traces, None, false);
+    let own = SignalVariables::of(Signal::Traces).protocol;
+    (protocol == Protocol::Grpc).then(|| (own, Some(Protocol::Protobuf.to_string())))
 }
 
 impl SignalVariables {
@@ -211,6 +220,17 @@ impl SignalSettings {
         }
     }
 
+    /// The URL of spans for a destination without gRPC.
+    pub(crate) fn url_over_http(&self) -> Option<Url> {
+        let url = self.url.as_ref()?;
+        Some(if self.protocol == Protocol::Grpc { url.join(Signal::Traces.path()) } else { url.clone() })
+    }
+
+    /// The URL of `signal` below `base`, as the protocol wants it.
+    pub(crate) fn below(&self, base: &Url, signal: Signal) -> Url {
+        if self.protocol == Protocol::Grpc { base.origin() } else { base.join(signal.path()) }
+    }
+
     /// The endpoint, with `certificates` if they were given for this address.
     pub(crate) fn endpoint(
         &self,
@@ -244,10 +264,10 @@ where
     settings.parse_text(variable, &text, expected)
 }
 
-/// The encoding for a signal, and its URL for that encoding. A gRPC endpoint has another port, and no path.
+/// The protocol of a signal, and its URL for that protocol. A gRPC endpoint has another port, and no path.
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-    let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf or http/json");
+    let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf, http/json or grpc");
     settings.note_default(GENERAL, Protocol::default());
     let general = settings.parse(GENERAL, expected);
     let (requested, by) = match settings.parse(own, expected) {
@@ -257,8 +277,15 @@ fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: b
     match requested {
         None => (Protocol::default(), url),
         Some(RequestedProtocol::Http(protocol)) => (protocol, url),
+        Some(RequestedProtocol::Grpc) if GRPC => {
+            if url.as_ref().is_some_and(|url| url.query().is_some() || !url.base().is_bare()) {
+                let variable = if is_own { SignalVariables::of(signal).endpoint } else { COLLECTOR };
+                settings.warn(variable, "only scheme, host and port are used, because gRPC needs no path");
+            }
+            (Protocol::Grpc, url.as_ref().map(Url::origin))
+        }
         Some(RequestedProtocol::Grpc) => {
-            settings.warn(by, "grpc is not supported; http/protobuf is used, at port 4318 if the endpoint has 4317");
+            settings.warn(by, "grpc is not built; http/protobuf is used, at port 4318 if the endpoint has 4317");
             let with_path = |url: Url| if is_own && url.is_bare() { url.base().join(signal.path()) } else { url };
             (Protocol::Protobuf, url.map(|url| with_path(url.at_http_port())))
         }

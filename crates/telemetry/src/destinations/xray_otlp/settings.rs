@@ -66,7 +66,7 @@ fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, 
     let own = settings.parse::<Url>(VARIABLE, "a URL such as https://xray.eu-west-1.amazonaws.com");
     let (url, headers, by) = match own {
         Some(own) => (own.base().join(Signal::Traces.path()), Vec::new(), VARIABLE),
-        None if traces.owner == XRAY_OTLP => (traces.url.clone()?, traces.headers.clone(), traces.url_by),
+        None if traces.owner == XRAY_OTLP => (traces.url_over_http()?, traces.headers.clone(), traces.url_by),
         None => return None,
     };
     require_private(settings, by, &url);
@@ -75,7 +75,7 @@ fn endpoint(settings: &mut Settings, otlp: &OtlpVariables) -> Option<(Endpoint, 
         settings.fault(traces.headers_by, problem);
     }
     let certificates = (by != VARIABLE).then_some(&traces.certificates);
-    Some((traces.endpoint(settings, url, headers, true, certificates), by))
+    Some((traces.endpoint(settings, url, headers, true, certificates).over_http(), by))
 }
 
 impl XrayOtlp {
