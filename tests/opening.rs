@@ -39,7 +39,7 @@ fn each_missing_privilege_is_reported_with_its_grant() {
     owner.run(&format!("REVOKE CREATE ON SCHEMA public FROM PUBLIC; REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"));
     assert_refused(&url, "permission denied", &format!("GRANT CONNECT ON DATABASE \"{name}\" TO \"{role}\""));
     owner.run(&format!("GRANT CONNECT ON DATABASE {name} TO {role}; REVOKE USAGE ON SCHEMA public FROM PUBLIC"));
-    assert_refused(&url, "no schema", &format!("GRANT USAGE, CREATE ON SCHEMA public TO \"{role}\""));
+    assert_refused(&url, "may not use any schema", &format!("GRANT USAGE, CREATE ON SCHEMA public TO \"{role}\""));
     owner.run(&format!("GRANT USAGE ON SCHEMA public TO {role}"));
     assert_refused(&url, "may not create tables", &format!("GRANT CREATE ON SCHEMA \"public\" TO \"{role}\""));
     owner.migrate();
