@@ -9,6 +9,7 @@ pub(crate) const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What is measured, and who gets it.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "read all the same, so that a mistake is a fault"))]
 pub(crate) struct MetricSettings {
     /// `OTEL_METRICS_EXPORTER` has `otlp`.
     pub(crate) is_sent: bool,
