@@ -169,7 +169,7 @@ fn a_check_prints_the_resulting_routes() {
     assert_eq!(
         table,
         format!(
-            "/api/        -> http://127.0.0.1:4567; traced as /api/* and by {templates} templates, but not /api/health-check; {limits}\n\
+            "/api/        -> http://127.0.0.1:4567; traced as /api/* and {templates} templates, but not /api/health-check; {limits}\n\
              /rollbar/    -> http://127.0.0.1:4567; traced as /rollbar/* and 1 template; {limits}\n\
              /traces/     -> http://127.0.0.1:4318, prefix stripped, read only; not traced; {limits}\n"
         )
