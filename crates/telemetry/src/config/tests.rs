@@ -130,11 +130,7 @@ fn an_unsupported_value_of_the_specification_is_one_warning() {
             "otlp",
             "no destination accepts log records, so none are sent; name one in OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
         ),
-        (
-            "OTEL_METRICS_EXPORTER",
-            "otlp",
-            "no destination accepts metrics, so none are sent; name one in OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-        ),
+        ("OTEL_METRICS_EXPORTER", "otlp", NO_METRICS),
         (
             "OTEL_TRACES_SAMPLER",
             "jaeger_remote",
