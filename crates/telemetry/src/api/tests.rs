@@ -56,7 +56,7 @@ fn a_span_of_the_api_has_everything_that_was_recorded_on_it() {
         span.set_attribute(KeyValue::new("replaced", 2.5));
         let texts = opentelemetry::Array::String(vec!["a".into(), "b".into()]);
         span.set_attribute(KeyValue::new("list", opentelemetry::Value::Array(texts)));
-        span.add_event_with_timestamp("asked", at(2), vec![KeyValue::new("of", "event")]);
+        span.add_event_with_timestamp("queried", at(2), vec![KeyValue::new("of", "event")]);
         span.add_link(to.clone(), Vec::new());
         span.add_link(SpanContext::NONE, Vec::new());
         span.set_status(Status::error("declined"));
@@ -75,7 +75,7 @@ fn a_span_of_the_api_has_everything_that_was_recorded_on_it() {
     assert!(list.starts_with("ArrayValue") && list.contains("\"b\""), "{list}");
     assert_eq!(attribute(&span.attributes, "replaced").as_deref(), Some("DoubleValue(2.5)"));
     let [event] = span.events.as_slice() else { panic!("{:?}", span.events) };
-    assert_eq!((event.name.as_str(), event.time_unix_nano), ("asked", 2_000_000_000));
+    assert_eq!((event.name.as_str(), event.time_unix_nano), ("queried", 2_000_000_000));
     assert_eq!(attribute(&event.attributes, "of").as_deref(), Some("event"));
     let [first, second] = span.links.as_slice() else { panic!("{:?}", span.links) };
     assert_eq!(first.trace_state, "ot=th:8,a=1");

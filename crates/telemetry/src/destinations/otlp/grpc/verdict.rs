@@ -71,16 +71,16 @@ fn refused(endpoint: &Endpoint, size: usize, status: &Status) -> Outcome {
 
 /// When the same batch may be sent again, if it may.
 fn again_after(status: &Status) -> Option<Duration> {
-    let asked = retry_delay(status.details());
+    let requested = retry_delay(status.details());
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Some(asked.unwrap_or_default()),
+        | Code::DataLoss => Some(requested.unwrap_or_default()),
         // Only a server that names a delay can recover.
-        Code::ResourceExhausted => asked,
+        Code::ResourceExhausted => requested,
         _ => None,
     }
 }
