@@ -176,14 +176,14 @@ impl Settings {
         }
     }
 
-    /// The meaning of the variable's value, which must be one of the words in `choices`. `None` if it is unset, blank, or another
-    /// word; another word is remembered as a fault.
+    /// The meaning of the variable's value, which must be one of the words in `choices`, in upper or lower case. `None` if it is
+    /// unset, blank, or another word; another word is remembered as a fault.
     pub fn choose<T: Copy>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;
-        let choice = choices.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
+        let choice = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|(_, meaning)| *meaning);
         if choice.is_none() {
             let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
-            self.fault(name, format!("{} is not valid: use {}", shown(&text), words.join(" or ")));
+            self.fault(name, format!("{} is not valid: use {}", shown(&text), any_of(&words)));
         }
         choice
     }
@@ -304,6 +304,15 @@ impl Settings {
 /// The value in quotes, unless it may hold a password.
 fn shown(text: &str) -> String {
     if text.contains(['@', '?']) { "the value".to_owned() } else { format!("{text:?}") }
+}
+
+/// `a`, `a or b`, `a, b or c`
+fn any_of(words: &[&str]) -> String {
+    match words {
+        [] => String::new(),
+        [word] => (*word).to_owned(),
+        [others @ .., last] => format!("{} or {last}", others.join(", ")),
+    }
 }
 
 fn is_quoted(text: &str) -> bool {

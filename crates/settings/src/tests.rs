@@ -22,12 +22,14 @@ fn a_value_that_may_hold_a_password_is_not_quoted() {
 
 #[test]
 fn a_choice_names_the_words_to_use() {
-    let choices = [("development", 1), ("production", 2)];
-    let mut settings = Settings::from_pairs(&[("A", "production"), ("B", "prod"), ("C", " "), ("D", "me@canary")]);
+    let choices = [("development", 1), ("production", 2), ("test", 3)];
+    let mut settings = Settings::from_pairs(&[("A", "Production"), ("B", "prod"), ("C", " "), ("D", "me@canary")]);
     assert_eq!(["A", "B", "C", "D"].map(|name| settings.choose(name, &choices)), [Some(2), None, None, None]);
+    assert_eq!(settings.choose("B", &choices[..2]), None);
     let faults = settings.finish(()).unwrap_err().to_string();
-    let expected = "B: \"prod\" is not valid: use development or production\n\
-        D: the value is not valid: use development or production";
+    let expected = "B: \"prod\" is not valid: use development, production or test\n\
+        D: the value is not valid: use development, production or test\n\
+        B: \"prod\" is not valid: use development or production";
     assert_eq!(faults, expected);
 }
 
