@@ -1,7 +1,6 @@
 //! What may be requested of metrics: who gets them, how often, and in which form. Exists without the feature `metrics` too, so
 //! that a build without it reads the same variables and reports the same faults.
 
-use std::str::FromStr;
 use std::time::Duration;
 
 /// The interval between two exports.
@@ -24,9 +23,8 @@ pub(crate) struct MetricSettings {
 }
 
 /// Whether a point counts from the start of the process or from the last export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TemporalityPreference {
-    #[default]
     Cumulative,
     Delta,
     /// Delta where the process measures, cumulative where it observes a sum.
@@ -34,63 +32,19 @@ pub(crate) enum TemporalityPreference {
 }
 
 /// The buckets of a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HistogramAggregation {
     /// Those that the conventions recommend.
-    #[default]
     Explicit,
     /// At most 160, which adapt to the values.
     Exponential,
 }
 
 /// Which measurements may become an exemplar.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExemplarFilter {
     AlwaysOn,
     AlwaysOff,
     /// Those in a sampled span.
-    #[default]
     TraceBased,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("it is none of these")]
-pub(crate) struct UnknownChoice;
-
-impl FromStr for TemporalityPreference {
-    type Err = UnknownChoice;
-
-    fn from_str(text: &str) -> Result<Self, UnknownChoice> {
-        match text.to_ascii_lowercase().as_str() {
-            "cumulative" => Ok(Self::Cumulative),
-            "delta" => Ok(Self::Delta),
-            "lowmemory" => Ok(Self::LowMemory),
-            _ => Err(UnknownChoice),
-        }
-    }
-}
-
-impl FromStr for HistogramAggregation {
-    type Err = UnknownChoice;
-
-    fn from_str(text: &str) -> Result<Self, UnknownChoice> {
-        match text.to_ascii_lowercase().as_str() {
-            "explicit_bucket_histogram" => Ok(Self::Explicit),
-            "base2_exponential_bucket_histogram" => Ok(Self::Exponential),
-            _ => Err(UnknownChoice),
-        }
-    }
-}
-
-impl FromStr for ExemplarFilter {
-    type Err = UnknownChoice;
-
-    fn from_str(text: &str) -> Result<Self, UnknownChoice> {
-        match text.to_ascii_lowercase().as_str() {
-            "always_on" => Ok(Self::AlwaysOn),
-            "always_off" => Ok(Self::AlwaysOff),
-            "trace_based" => Ok(Self::TraceBased),
-            _ => Err(UnknownChoice),
-        }
-    }
 }

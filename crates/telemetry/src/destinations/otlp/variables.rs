@@ -81,18 +81,6 @@ pub(crate) enum OwnershipClaim {
     Address,
 }
 
-enum Compression {
-    Gzip,
-    None,
-}
-
-/// The protocol that a variable requests.
-enum RequestedProtocol {
-    Http(Protocol),
-    /// Without the feature `grpc`, HTTP with protobuf is used instead.
-    Grpc,
-}
-
 /// The names of a signal's own variables, which take precedence over the general ones.
 struct SignalVariables {
     endpoint: &'static str,
@@ -138,48 +126,34 @@ pub(crate) fn over_http(settings: &mut Settings) -> Option<(&'static str, Option
     (protocol == Protocol::Grpc).then(|| (own, Some(Protocol::Protobuf.to_string())))
 }
 
+/// The variables of the signal that their names contain.
+macro_rules! variables {
+    ($signal:literal) => {
+        SignalVariables {
+            endpoint: concat!("OTEL_EXPORTER_OTLP_", $signal, "_ENDPOINT"),
+            headers: concat!("OTEL_EXPORTER_OTLP_", $signal, "_HEADERS"),
+            timeout: concat!("OTEL_EXPORTER_OTLP_", $signal, "_TIMEOUT"),
+            compression: concat!("OTEL_EXPORTER_OTLP_", $signal, "_COMPRESSION"),
+            protocol: concat!("OTEL_EXPORTER_OTLP_", $signal, "_PROTOCOL"),
+            insecure: concat!("OTEL_EXPORTER_OTLP_", $signal, "_INSECURE"),
+            certificates: CertificateVariables {
+                trusted: [concat!("OTEL_EXPORTER_OTLP_", $signal, "_CERTIFICATE"), "OTEL_EXPORTER_OTLP_CERTIFICATE"],
+                client: [
+                    concat!("OTEL_EXPORTER_OTLP_", $signal, "_CLIENT_CERTIFICATE"),
+                    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+                ],
+                key: [concat!("OTEL_EXPORTER_OTLP_", $signal, "_CLIENT_KEY"), "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
+            },
+        }
+    };
+}
+
 impl SignalVariables {
     fn of(signal: Signal) -> Self {
         match signal {
-            Signal::Traces => Self {
-                endpoint: "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                headers: "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-                timeout: "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
-                compression: "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
-                protocol: "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-                insecure: "OTEL_EXPORTER_OTLP_TRACES_INSECURE",
-                certificates: CertificateVariables {
-                    trusted: ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
-                    client: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
-                    key: ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
-                },
-            },
-            Signal::Logs => Self {
-                endpoint: "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-                headers: "OTEL_EXPORTER_OTLP_LOGS_HEADERS",
-                timeout: "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT",
-                compression: "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION",
-                protocol: "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL",
-                insecure: "OTEL_EXPORTER_OTLP_LOGS_INSECURE",
-                certificates: CertificateVariables {
-                    trusted: ["OTEL_EXPORTER_OTLP_LOGS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
-                    client: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
-                    key: ["OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
-                },
-            },
-            Signal::Metrics => Self {
-                endpoint: "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-                headers: "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
-                timeout: "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT",
-                compression: "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION",
-                protocol: "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
-                insecure: "OTEL_EXPORTER_OTLP_METRICS_INSECURE",
-                certificates: CertificateVariables {
-                    trusted: ["OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"],
-                    client: ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"],
-                    key: ["OTEL_EXPORTER_OTLP_METRICS_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"],
-                },
-            },
+            Signal::Traces => variables!("TRACES"),
+            Signal::Logs => variables!("LOGS"),
+            Signal::Metrics => variables!("METRICS"),
         }
     }
 }
@@ -205,6 +179,9 @@ impl SignalSettings {
             Signal::Logs => values::timeout(settings, "OTEL_BLRP_EXPORT_TIMEOUT").or(of_spans),
             Signal::Metrics => values::timeout(settings, "OTEL_METRIC_EXPORT_TIMEOUT"),
         };
+        let compressions = [("gzip", true), ("none", false)];
+        let general_gzip = settings.choose("OTEL_EXPORTER_OTLP_COMPRESSION", &compressions);
+        let gzip = settings.choose(own.compression, &compressions).or(general_gzip);
         let timeout = values::timeout(settings, own.timeout).or(general_timeout).or(of_batch);
         Self {
             owner: OTLP,
@@ -213,8 +190,7 @@ impl SignalSettings {
             headers: if has_headers { headers(settings, own.headers) } else { general.clone() },
             headers_by: if has_headers { own.headers } else { HEADERS },
             timeout: timeout.unwrap_or(TIMEOUT),
-            gzip: either(settings, own.compression, "OTEL_EXPORTER_OTLP_COMPRESSION", "gzip or none")
-                .map(|compression| matches!(compression, Compression::Gzip)),
+            gzip,
             protocol,
             certificates: Certificates::read(settings, &own.certificates),
         }
@@ -267,66 +243,29 @@ where
 /// The protocol of a signal, and its URL for that protocol. A gRPC endpoint has another port, and no path.
 fn protocol(settings: &mut Settings, signal: Signal, url: Option<Url>, is_own: bool) -> (Protocol, Option<Url>) {
     const GENERAL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
-    let (own, expected) = (SignalVariables::of(signal).protocol, "http/protobuf, http/json or grpc");
+    const PROTOCOLS: [(&str, Protocol); 3] =
+        [("http/protobuf", Protocol::Protobuf), ("http/json", Protocol::Json), ("grpc", Protocol::Grpc)];
+    let own = SignalVariables::of(signal).protocol;
     settings.note_default(GENERAL, Protocol::default());
-    let general = settings.parse(GENERAL, expected);
-    let (requested, by) = match settings.parse(own, expected) {
+    let general = settings.choose(GENERAL, &PROTOCOLS);
+    let (requested, by) = match settings.choose(own, &PROTOCOLS) {
         Some(requested) => (Some(requested), own),
         None => (general, GENERAL),
     };
     match requested {
         None => (Protocol::default(), url),
-        Some(RequestedProtocol::Http(protocol)) => (protocol, url),
-        Some(RequestedProtocol::Grpc) if GRPC => {
+        Some(Protocol::Grpc) if GRPC => {
             if url.as_ref().is_some_and(|url| url.query().is_some() || !url.base().is_bare()) {
                 let variable = if is_own { SignalVariables::of(signal).endpoint } else { COLLECTOR };
                 settings.warn(variable, "only scheme, host and port are used, because gRPC needs no path");
             }
             (Protocol::Grpc, url.as_ref().map(Url::origin))
         }
-        Some(RequestedProtocol::Grpc) => {
+        Some(Protocol::Grpc) => {
             settings.warn(by, "grpc is not built; http/protobuf is used, at port 4318 if the endpoint has 4317");
             let with_path = |url: Url| if is_own && url.is_bare() { url.base().join(signal.path()) } else { url };
             (Protocol::Protobuf, url.map(|url| with_path(url.at_http_port())))
         }
-    }
-}
-
-/// The value of the signal's own variable, otherwise of the general one.
-fn either<T>(settings: &mut Settings, own: &str, general: &str, expected: &str) -> Option<T>
-where
-    T: FromStr,
-    T::Err: fmt::Display,
-{
-    let general = settings.parse(general, expected);
-    settings.parse(own, expected).or(general)
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("there is no such {0}")]
-struct UnknownName(&'static str);
-
-impl FromStr for Compression {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        match text.to_ascii_lowercase().as_str() {
-            "gzip" => Ok(Self::Gzip),
-            "none" => Ok(Self::None),
-            _ => Err(UnknownName("compression")),
-        }
-    }
-}
-
-impl FromStr for RequestedProtocol {
-    type Err = UnknownName;
-
-    fn from_str(text: &str) -> Result<Self, UnknownName> {
-        match text.to_ascii_lowercase().as_str() {
-            "http/protobuf" => Ok(Self::Http(Protocol::Protobuf)),
-            "http/json" => Ok(Self::Http(Protocol::Json)),
-            "grpc" => Ok(Self::Grpc),
-            _ => Err(UnknownName("protocol")),
-        }
+        Some(protocol) => (protocol, url),
     }
 }
