@@ -100,6 +100,33 @@ fn the_tests_run_with_the_oldest_supported_compiler() {
     }
 }
 
+/// `tests/targets` needs the standard libraries of other systems, which a machine may not have. So this test finds each use of what only Unix
+/// or Linux has, and requires a `cfg` on its item or on its module.
+#[test]
+fn what_only_some_systems_have_is_behind_a_cfg_in_the_packages() {
+    let is_guard = |line: &str| line.contains("cfg") && (line.contains("unix") || line.contains("target_os"));
+    let is_special =
+        |line: &&str| ["os::unix", "os::fd", "os::linux", "rustix::"].iter().any(|path| line.contains(path));
+    let mut guarded = Vec::new();
+    for file in PUBLISHED.iter().flat_map(|name| sources(&format!("crates/{name}/src"))) {
+        let source = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = source.lines().collect();
+        let Some(at) = lines.iter().position(is_special) else { continue };
+        let declaration = format!("mod {};", file.file_stem().unwrap().to_str().unwrap());
+        let parent = fs::read_to_string(file.with_file_name("mod.rs")).unwrap_or_default();
+        let above = parent.lines().zip(parent.lines().skip(1)).find(|(_, line)| line.trim_end() == declaration);
+        let is_module = above.is_some_and(|(attribute, _)| is_guard(attribute));
+        // Or its function, a few lines above.
+        let is_item = lines[at.saturating_sub(5)..at].iter().any(|line| is_guard(line));
+        assert!(is_module || is_item, "{}:{}: no cfg on the item or its module", file.display(), at + 1);
+        guarded.push(file);
+    }
+    assert!(guarded.iter().any(|file| file.ends_with("exporter/backlog.rs")), "{guarded:?}");
+    let manifest = text("crates/telemetry/Cargo.toml");
+    let everywhere = manifest.split("\n[target.").next().unwrap();
+    assert!(!everywhere.contains("\nrustix"), "rustix does not compile everywhere");
+}
+
 /// A method of one trait would make calls of the other's ambiguous where both are in scope. The names are those of tracing-opentelemetry 0.34.
 #[test]
 fn no_method_of_our_spans_is_one_of_tracing_opentelemetry() {
