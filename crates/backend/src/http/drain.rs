@@ -2,7 +2,7 @@
 //! that still waits for a silent database then gets 503; its write still runs to its end.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -46,11 +46,12 @@ impl Drain {
     ///
     /// Requests would contend for the list of those that wait for the end, so a request joins it only during a drain: actix-http polls every request when its
     /// server is stopped.
+    ///
+    /// `response` is pinned by the caller: a future given by value would be in this one twice, and move with it.
     pub(super) async fn respond_in_time<T>(
         &self,
-        response: impl Future<Output = Result<T, Error>>,
+        mut response: Pin<&mut impl Future<Output = Result<T, Error>>>,
     ) -> Result<T, Error> {
-        let mut response = pin!(response);
         let mut ending = pin!(None);
         poll_fn(|cx| {
             let polled = response.as_mut().poll(cx);

@@ -1,6 +1,7 @@
 //! What wraps every handler: the checks of a request, CORS, configured faults, and the end of the drain.
 
 use std::future::{Future, ready};
+use std::pin::pin;
 
 use actix_cors::{Cors, CorsError};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
@@ -44,12 +45,12 @@ pub(super) async fn admit(mut request: ServiceRequest, next: Next<BoxBody>) -> R
     if let Err(problem) = refusal {
         return Ok(refused(request, &problem));
     }
-    let response = async {
+    let response = pin!(async {
         match guard::json(&mut request).await {
             Ok(()) => next.call(request).await,
             Err(problem) => Ok(refused(request, &problem)),
         }
-    };
+    });
     state.drain.respond_in_time(response).await
 }
 
