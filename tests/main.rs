@@ -51,6 +51,7 @@ mod propagation;
 mod protocols;
 mod proxy;
 mod relay;
+mod rotel;
 mod routes;
 mod rules;
 mod rules_sampling;

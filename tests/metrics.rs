@@ -38,7 +38,7 @@ fn metrics(message: &ExportMetricsServiceRequest) -> impl Iterator<Item = &Metri
 }
 
 /// The number of a message's points.
-fn points(message: &ExportMetricsServiceRequest) -> usize {
+pub(crate) fn points(message: &ExportMetricsServiceRequest) -> usize {
     let count = |metric: &Metric| match metric.data.as_ref().unwrap() {
         Data::Gauge(gauge) => gauge.data_points.len(),
         Data::Sum(sum) => sum.data_points.len(),

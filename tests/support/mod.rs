@@ -23,6 +23,7 @@ pub(crate) mod python;
 pub(crate) mod raw;
 pub(crate) mod recorder;
 pub(crate) mod refusal;
+pub(crate) mod rotel;
 pub(crate) mod routes_file;
 pub(crate) mod sampling;
 pub(crate) mod slow_wire;
