@@ -113,8 +113,11 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
             Registry::default().init();
             serve(address, move || App::new().service(route()).wrap(logger()))
         }
-        "ours" => {
+        "ours" | "follow" => {
             let telemetry = telemetry::Config::from_env().expect("its variables").install("bench").expect("no other");
+            if mode == "follow" {
+                telemetry::api::follow_spans();
+            }
             let served = serve(address, move || App::new().service(route()).wrap(logger()));
             drop(telemetry.shutdown());
             served
