@@ -10,6 +10,8 @@ pub struct Faults(pub(crate) Vec<Fault>);
 pub(crate) struct Fault {
     pub(crate) subject: String,
     pub(crate) problem: String,
+    /// The value is the code's, not the variable's.
+    pub(crate) is_in_code: bool,
 }
 
 /// Prints the same lines as `Display`, because a `main` that returns an error prints its `Debug` form.
@@ -25,7 +27,8 @@ impl fmt::Display for Faults {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            write!(f, "{}: {}", fault.subject, fault.problem)?;
+            let place = if fault.is_in_code { " (in code)" } else { "" };
+            write!(f, "{}{place}: {}", fault.subject, fault.problem)?;
         }
         Ok(())
     }

@@ -61,6 +61,8 @@ pub struct Settings {
     defaults: BTreeMap<String, String>,
     faults: Vec<Fault>,
     warnings: Vec<Fault>,
+    /// The code's values for variables that are unset.
+    provided: Vec<(String, String)>,
 }
 
 type Lookup = Box<dyn Fn(&str) -> Option<OsString>>;
@@ -118,6 +120,7 @@ impl Settings {
             defaults: BTreeMap::new(),
             faults: Vec::new(),
             warnings: Vec::new(),
+            provided: Vec::new(),
         }
     }
 
@@ -133,7 +136,10 @@ impl Settings {
     /// in a compose file, or an `env_file`, keeps quotes as part of the value.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.read_names.insert(name.to_owned());
-        match (self.lookup)(name)?.into_string() {
+        let Some(value) = self.own(name) else {
+            return self.provided(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        };
+        match value.into_string() {
             Ok(text) if is_quoted(&text) => {
                 self.fault(name, "is between quotes, which are part of its value; remove them");
                 None
@@ -147,6 +153,42 @@ impl Settings {
                 None
             }
         }
+    }
+
+    /// Gives a variable the value that the code has for it, which holds as long as the variable is unset or blank. A blank value
+    /// is a fault. A fault of such a value names the variable, and marks the value as the code's.
+    ///
+    /// ```
+    /// let mut settings = settings::Settings::from_pairs(&[("PORT", "80")]);
+    /// settings.provide("PORT", "4567");
+    /// settings.provide("HOST", "localhost");
+    /// assert_eq!((settings.text("PORT").as_deref(), settings.text("HOST").as_deref()), (Some("80"), Some("localhost")));
+    /// ```
+    pub fn provide(&mut self, name: &str, value: &str) {
+        self.provided.retain(|(own, _)| own != name);
+        self.provided.push((name.to_owned(), value.trim().to_owned()));
+        if value.trim().is_empty() {
+            self.fault(name, "is blank; give a value");
+        }
+    }
+
+    /// Whether the variable's value is the one that the code has [provided](Self::provide).
+    pub fn is_provided(&self, name: &str) -> bool {
+        self.provided(name).is_some() && !self.is_set(name)
+    }
+
+    /// Whether the variable itself is set and not blank.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.own(name).is_some()
+    }
+
+    fn provided(&self, name: &str) -> Option<&str> {
+        self.provided.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The variable's own value, unless it is blank.
+    fn own(&self, name: &str) -> Option<OsString> {
+        (self.lookup)(name).filter(|value| value.to_str().is_none_or(|text| !text.trim().is_empty()))
     }
 
     /// The variable's value; `None` if it is unset, blank, or invalid. An invalid value is remembered as a fault.
@@ -225,7 +267,8 @@ impl Settings {
 
     /// Remembers a fault: its subject (a variable, a folder, a port), and what is wrong and how to fix it.
     pub fn fault(&mut self, subject: impl Into<String>, problem: impl Into<String>) {
-        let fault = Fault { subject: subject.into(), problem: problem.into() };
+        let subject = subject.into();
+        let fault = Fault { is_in_code: self.is_provided(&subject), subject, problem: problem.into() };
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }
@@ -233,7 +276,7 @@ impl Settings {
 
     /// Remembers a warning: a variable that the service does not follow although it starts, and what the service does instead.
     pub fn warn(&mut self, subject: impl Into<String>, instead: impl Into<String>) {
-        let warning = Fault { subject: subject.into(), problem: instead.into() };
+        let warning = Fault { subject: subject.into(), problem: instead.into(), is_in_code: false };
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
@@ -251,10 +294,7 @@ impl Settings {
 
     /// The names of all variables that are set and not blank.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let is_blank = |name: &str| {
-            (self.lookup)(name).is_none_or(|value| value.to_str().is_some_and(|text| text.trim().is_empty()))
-        };
-        self.names.iter().map(String::as_str).filter(move |name| !is_blank(name))
+        self.names.iter().map(String::as_str).filter(move |name| self.is_set(name))
     }
 
     /// The names of all variables that have been read, whether or not they are set.

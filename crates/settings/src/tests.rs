@@ -151,3 +151,20 @@ fn a_value_that_is_not_unicode_is_a_fault() {
     assert_eq!(settings.text("A"), None);
     assert_eq!(settings.finish(()).unwrap_err().to_string(), "A: is not valid UTF-8; give it as UTF-8 text");
 }
+
+#[test]
+fn a_value_of_the_code_holds_until_the_variable_is_set() {
+    let mut settings = Settings::from_pairs(&[("A", "1"), ("B", " ")]);
+    ["A", "B", "C"].into_iter().for_each(|name| settings.provide(name, "x"));
+    settings.provide("C", "y");
+    assert_eq!(["A", "B", "C"].map(|name| settings.text(name).unwrap()), ["1", "x", "y"]);
+    assert_eq!(["A", "B", "C"].map(|name| settings.is_provided(name)), [false, true, true]);
+    assert_eq!(settings.names().collect::<Vec<_>>(), ["A"]);
+    settings.provide("D", " ");
+    let (_, _) = (settings.parse::<u16>("A", "a port"), settings.parse::<u16>("B", "a port"));
+    let faults = settings.finish(()).unwrap_err().to_string();
+    assert_eq!(
+        faults,
+        "D (in code): is blank; give a value\nB (in code): \"x\" is not valid (invalid digit found in string); give a port"
+    );
+}
