@@ -92,8 +92,8 @@ fn each_service_serves_its_ledger() {
         let otlp = &ledger["destinations"][0];
         assert_eq!(
             otlp,
-            &json!({"name": "otlp", "kind": "otlp_http", "endpoint": format!("{}/v1/traces", cruddur.viewer), "created": spans,
-                    "delivered": spans, "queued": 0, "dropped": {}, "last_error": null})
+            &json!({"name": "otlp", "kind": "otlp_http", "records": "spans", "endpoint": format!("{}/v1/traces", cruddur.viewer),
+                    "created": spans, "delivered": spans, "queued": 0, "dropped": {}, "last_error": null})
         );
         let metrics = http::get(&format!("{base}/metrics"));
         assert_eq!(metrics.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");

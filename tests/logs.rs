@@ -16,7 +16,9 @@ use crate::support::{Folder, eventually, http};
 #[test]
 fn logging_everything_causes_no_loop() {
     let (honeycomb, collector) = (Honeycomb::start(KEY), Honeycomb::start(""));
-    let run = SendingBackend::start(&honeycomb, &collector, &[("RUST_LOG", "trace"), ("OTEL_LOGS_EXPORTER", "otlp")]);
+    // What a request of the ledger logs would be exported too. Exporters use none of these libraries.
+    let levels = ("RUST_LOG", "trace,actix_cors=info,actix_http=info,mio=info");
+    let run = SendingBackend::start(&honeycomb, &collector, &[levels, ("OTEL_LOGS_EXPORTER", "otlp")]);
     run.request();
     let settled = || eventually("nothing queued", || (number(&run.account(), "queued") == 0).then_some(()));
     settled();
@@ -64,8 +66,14 @@ fn an_event_is_a_log_record_with_the_ids_of_its_span() {
     let record = eventually("a log record", || honeycomb.logs().into_iter().next());
     assert_eq!(record.trace_id, u128::from_str_radix(&trace, 16).unwrap().to_be_bytes());
     assert_eq!((record.severity_text.as_str(), record.span_id.len()), ("WARN", 8));
+    let counted = "telemetry_log_records_created_total{service=\"frontend-proxy\",destination=\"honeycomb-logs\"} 1\n";
+    let metrics = String::from_utf8(http::get(&format!("{}/metrics", proxy.page)).body).unwrap();
+    assert!(metrics.contains(counted), "{metrics}");
+    assert_eq!(metrics.matches("telemetry_spans_created_total{").count(), 1, "{metrics}");
     let ended = proxy.stop();
-    assert!(ended.errors.contains("frontend-proxy: honeycomb-logs: 1 "), "{}", ended.errors);
+    let to = format!("frontend-proxy: honeycomb-logs on: {}/v1/logs, http/protobuf, gzip", honeycomb.url);
+    assert!(ended.errors.contains(&format!("{to} (by OTEL_LOGS_EXPORTER; levels ")), "{}", ended.errors);
+    assert!(ended.errors.contains("frontend-proxy: honeycomb-logs: 1 log records created"), "{}", ended.errors);
     // The console has it too, as one line of JSON with the same ids.
     let line: Value = ended.errors.lines().find_map(|line| serde_json::from_str(line).ok()).unwrap();
     assert_eq!((&line["level"], &line["trace_id"]), (&json!("WARN"), &json!(trace)));

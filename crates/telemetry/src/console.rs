@@ -33,6 +33,8 @@ enum ConsoleFormat {
     Json,
     Plain,
     Coloured,
+    /// Prints nothing: another layer does.
+    Silent,
 }
 
 impl Console {
@@ -55,10 +57,26 @@ impl Console {
         Self { filter, format }
     }
 
+    /// The same, without output.
+    pub(crate) fn silent(self) -> Self {
+        Self { format: ConsoleFormat::Silent, ..self }
+    }
+
+    /// Whether an event is printed.
     pub(crate) fn shows(&self, metadata: &Metadata<'_>) -> bool {
+        self.format != ConsoleFormat::Silent && self.selects(metadata)
+    }
+
+    /// Whether `RUST_LOG` selects an event.
+    pub(crate) fn selects(&self, metadata: &Metadata<'_>) -> bool {
         // ureq logs every byte that it sends, including the keys.
         let dumps = metadata.target().starts_with("ureq") && *metadata.level() > Level::INFO;
         !dumps && self.filter.would_enable(metadata.target(), metadata.level())
+    }
+
+    /// The levels of `RUST_LOG`, as one writes them there.
+    pub(crate) fn levels(&self) -> String {
+        self.filter.to_string()
     }
 
     pub(crate) fn max_level(&self) -> LevelFilter {

@@ -1,5 +1,5 @@
-//! The ledger: the outcome of each span. At any moment, for each destination, `created = delivered + queued + dropped`,
-//! exactly. Only data: the pipeline counts, under one lock.
+//! The ledger: the outcome of each span and each log record. At any moment, for each destination, exactly
+//! `created = delivered + queued + dropped`. Only data: the pipeline counts, under one lock.
 //!
 //! The ledger is available in code ([`current_ledger`](crate::current_ledger)), as JSON (it is [`Serialize`]) and as Prometheus
 //! text ([`Ledger::prometheus`]). It is printed when telemetry shuts down.
@@ -20,34 +20,50 @@ pub struct Ledger {
     pub destinations: Vec<DestinationCounts>,
 }
 
-/// The counts of one destination. All figures are spans since the start.
+/// The counts of one destination for one kind of record. All figures are records since the start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DestinationCounts {
-    /// `honeycomb`, `otlp`, `xray` or `xray-otlp`; for log records `honeycomb-logs` or `otlp-logs`, whose figures are records;
-    /// for metrics `honeycomb-metrics` or `otlp-metrics`, whose figures are points, each once for each export.
-    pub name: &'static str,
-    /// The destination's protocol: `otlp_http` or `xray_udp`.
+    /// `honeycomb`, `otlp`, `xray`, `xray-otlp`, or the name of a destination of the caller's own; for log records
+    /// `honeycomb-logs` or `otlp-logs`; for metrics `honeycomb-metrics` or `otlp-metrics`, whose figures are points, each once for
+    /// each export.
+    pub name: String,
+    /// The destination's protocol: `otlp_http`, `xray_udp`, or `custom` for a destination of the caller's own.
     pub kind: &'static str,
+    /// What is counted.
+    pub records: RecordKind,
     /// The destination's address.
     pub endpoint: String,
-    /// Spans handed to this destination.
+    /// Records handed to this destination.
     pub created: u64,
-    /// Spans that the destination accepted. For X-Ray's UDP that means handed to the network, because UDP confirms nothing
+    /// Records that the destination accepted. For X-Ray's UDP that means handed to the network, because UDP confirms nothing
     /// more.
     pub delivered: u64,
-    /// Spans that wait, are being sent, or will be retried.
+    /// Records that wait, are being sent, or will be retried.
     pub queued: u64,
-    /// Spans that will not arrive, by reason.
+    /// Records that will not arrive, by reason.
     pub dropped: BTreeMap<Reason, u64>,
-    /// Spans that were changed to fit the destination, by kind of change. They are also counted above, as delivered or dropped.
+    /// Records that were changed to fit the destination, by kind of change. They are also counted above, as delivered or dropped.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub altered: BTreeMap<Alteration, u64>,
-    /// The last error: why the destination did not accept spans.
+    /// The last error: why the destination did not accept records.
     pub last_error: Option<String>,
 }
 
-/// Why a span will not arrive.
+/// What a destination receives: spans and log records are queued, sent and counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RecordKind {
+    /// Ended spans, also those that are relayed for other programs.
+    Span,
+    /// Events that are sent as log records.
+    LogRecord,
+    /// Points of metrics, each once for each export.
+    MetricPoint,
+}
+
+/// Why a span or log record will not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Reason {
     /// The queue was at its bound.
     QueueFull,
@@ -64,6 +80,8 @@ pub enum Reason {
     Panicked,
     /// Time ran out at shutdown, or the span ended after it.
     Shutdown,
+    /// A [processor](crate::span::SpanProcessor) of the caller's own dropped the span, or panicked.
+    Processor,
 }
 
 /// What was done to a span that the destination would not have accepted unchanged. Only X-Ray needs this.
@@ -77,23 +95,15 @@ pub enum Alteration {
     Split,
 }
 
-/// What a destination's counts are about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum CountedUnit {
-    Spans,
-    LogRecords,
-    MetricPoints,
-}
-
-impl CountedUnit {
-    pub(crate) const ALL: [Self; 3] = [Self::Spans, Self::LogRecords, Self::MetricPoints];
+impl RecordKind {
+    pub(crate) const ALL: [Self; 3] = [Self::Span, Self::LogRecord, Self::MetricPoint];
 
     /// As a part of a metric's name.
     pub(crate) fn plural(self) -> &'static str {
         match self {
-            Self::Spans => "spans",
-            Self::LogRecords => "log_records",
-            Self::MetricPoints => "metric_points",
+            Self::Span => "spans",
+            Self::LogRecord => "log_records",
+            Self::MetricPoint => "metric_points",
         }
     }
 
@@ -101,18 +111,18 @@ impl CountedUnit {
     #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "Prometheus has no such units"))]
     pub(crate) fn annotation(self) -> &'static str {
         match self {
-            Self::Spans => "{span}",
-            Self::LogRecords => "{log_record}",
-            Self::MetricPoints => "{metric_point}",
+            Self::Span => "{span}",
+            Self::LogRecord => "{log_record}",
+            Self::MetricPoint => "{metric_point}",
         }
     }
 
     /// At the start of a sentence.
     fn title(self) -> &'static str {
         match self {
-            Self::Spans => "Spans",
-            Self::LogRecords => "Log records",
-            Self::MetricPoints => "Metric points",
+            Self::Span => "Spans",
+            Self::LogRecord => "Log records",
+            Self::MetricPoint => "Metric points",
         }
     }
 }
@@ -121,16 +131,16 @@ impl Ledger {
     /// In [Prometheus' text format](crate::prometheus).
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
-        for unit in CountedUnit::ALL {
+        for unit in RecordKind::ALL {
             // Spans are always counted, so that an alert on them finds its metric.
-            if unit == CountedUnit::Spans || self.of(unit).next().is_some() {
+            if unit == RecordKind::Span || self.of(unit).next().is_some() {
                 self.write(unit, &mut text);
             }
         }
         text
     }
 
-    fn write(&self, unit: CountedUnit, text: &mut String) {
+    fn write(&self, unit: RecordKind, text: &mut String) {
         let counts = [
             ("created_total", MetricKind::Counter, "handed to the destination."),
             ("delivered_total", MetricKind::Counter, "that the destination accepted."),
@@ -142,7 +152,7 @@ impl Ledger {
             let name = format!("telemetry_{}_{count}", unit.plural());
             let mut family = Family::begin(text, &name, kind, &format!("{} {help}", unit.title()));
             for counts in self.of(unit) {
-                let labels = [("service", self.service.as_str()), ("destination", counts.name)];
+                let labels = [("service", self.service.as_str()), ("destination", counts.name.as_str())];
                 for (label, count) in counts.samples(count) {
                     let more = label.as_ref().map(|(name, value)| (*name, value.as_str()));
                     family.sample(&labels.into_iter().chain(more).collect::<Vec<_>>(), count);
@@ -151,24 +161,15 @@ impl Ledger {
         }
     }
 
-    fn of(&self, unit: CountedUnit) -> impl Iterator<Item = &DestinationCounts> {
-        self.destinations.iter().filter(move |counts| counts.unit() == unit)
+    fn of(&self, unit: RecordKind) -> impl Iterator<Item = &DestinationCounts> {
+        self.destinations.iter().filter(move |counts| counts.records == unit)
     }
 }
 
 impl DestinationCounts {
-    /// Spans that will not arrive, for any reason.
+    /// Records that will not arrive, for any reason.
     pub fn total_dropped(&self) -> u64 {
         self.dropped.values().sum()
-    }
-
-    /// What is counted.
-    pub(crate) fn unit(&self) -> CountedUnit {
-        match self.name.rsplit_once('-') {
-            Some((_, "logs")) => CountedUnit::LogRecords,
-            Some((_, "metrics")) => CountedUnit::MetricPoints,
-            _ => CountedUnit::Spans,
-        }
     }
 
     /// The samples of one count: an additional label, and the number.
@@ -182,6 +183,13 @@ impl DestinationCounts {
             }
             _ => self.dropped.iter().map(|(reason, count)| (Some(("reason", reason.to_string())), *count)).collect(),
         }
+    }
+}
+
+/// As in the names of metrics and in JSON: `spans`, `log_records`.
+impl fmt::Display for RecordKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.plural())
     }
 }
 
@@ -203,7 +211,7 @@ impl fmt::Display for DestinationCounts {
             "{}: {} {} created = {} delivered + {} queued + {} dropped",
             self.name,
             self.created,
-            self.unit().plural().replace('_', " "),
+            self.records.plural().replace('_', " "),
             self.delivered,
             self.queued,
             self.total_dropped()
@@ -233,6 +241,7 @@ impl fmt::Display for Reason {
             Self::TooLarge => "too_large",
             Self::Panicked => "panicked",
             Self::Shutdown => "shutdown",
+            Self::Processor => "processor",
         })
     }
 }
@@ -244,6 +253,12 @@ impl fmt::Display for Alteration {
             Self::Shrunk => "shrunk",
             Self::Split => "split",
         })
+    }
+}
+
+impl Serialize for RecordKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -266,8 +281,9 @@ mod tests {
     #[test]
     fn prometheus_text_has_every_count_of_each_destination() {
         let counts = DestinationCounts {
-            name: "otlp",
+            name: "otlp".to_owned(),
             kind: "otlp_http",
+            records: RecordKind::Span,
             endpoint: "http://127.0.0.1:4318/v1/traces".to_owned(),
             created: 9,
             delivered: 4,
@@ -276,7 +292,19 @@ mod tests {
             altered: BTreeMap::from([(Alteration::Split, 3)]),
             last_error: None,
         };
-        let text = Ledger { service: "a \"b\"".to_owned(), destinations: vec![counts] }.prometheus();
+        let logs = DestinationCounts {
+            name: "otlp-logs".to_owned(),
+            records: RecordKind::LogRecord,
+            dropped: BTreeMap::new(),
+            altered: BTreeMap::new(),
+            ..counts.clone()
+        };
+        assert!(logs.to_string().starts_with("otlp-logs: 9 log records created = "), "{logs}");
+        let ledger = Ledger { service: "a \"b\"".to_owned(), destinations: vec![counts, logs] };
+        let json = serde_json::to_value(&ledger).unwrap();
+        let records = json["destinations"].as_array().unwrap().iter().map(|one| one["records"].as_str());
+        assert!(records.eq([Some("spans"), Some("log_records")]), "{json}");
+        let text = ledger.prometheus();
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(
             samples,
@@ -287,6 +315,9 @@ mod tests {
                 r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="queue_full"} 1"#,
                 r#"telemetry_spans_dropped_total{service="a \"b\"",destination="otlp",reason="refused"} 2"#,
                 r#"telemetry_spans_altered_total{service="a \"b\"",destination="otlp",alteration="split"} 3"#,
+                r#"telemetry_log_records_created_total{service="a \"b\"",destination="otlp-logs"} 9"#,
+                r#"telemetry_log_records_delivered_total{service="a \"b\"",destination="otlp-logs"} 4"#,
+                r#"telemetry_log_records_queued{service="a \"b\"",destination="otlp-logs"} 2"#,
             ]
         );
     }

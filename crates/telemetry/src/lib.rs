@@ -28,6 +28,7 @@ pub mod api;
 mod ascii;
 mod attribute;
 mod book;
+pub mod capture;
 mod certificates;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 mod client;
@@ -75,6 +76,7 @@ mod values;
 
 #[cfg(feature = "actix")]
 pub mod actix;
+pub mod exporter;
 pub mod http;
 pub mod probe;
 #[cfg(feature = "tower")]
@@ -91,6 +93,9 @@ pub use book::current_ledger;
 pub use config::Config;
 pub use console::Console;
 pub use install::{InstallError, Telemetry};
+pub use pipeline::NotFlushed;
+pub use span::layer::Layer;
+pub use span::record_panics;
 // Crates whose types signatures of this one name, in the version that it uses.
 pub use {opentelemetry, settings, tracing};
 

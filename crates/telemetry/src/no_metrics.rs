@@ -76,5 +76,7 @@ pub(crate) mod provider {
         Ok(())
     }
 
+    pub(crate) fn collect() {}
+
     pub(crate) fn stop() {}
 }

@@ -4,13 +4,16 @@
 
 mod delivery;
 mod exporter;
+mod flush;
 mod pace;
 mod queue;
 mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use exporter::{Exporter, Outcome};
+pub use exporter::{Exporter, Outcome};
+pub use flush::NotFlushed;
+pub(crate) use flush::{close, flush};
 pub(crate) use pace::Pace;
-pub(crate) use queue::{DestinationLabel, Queue, close};
-pub(crate) use record::Record;
+pub(crate) use queue::{DestinationLabel, Queue};
+pub use record::Record;

@@ -19,8 +19,8 @@ use crate::value::Value;
 pub(crate) const PROCESS_PID: &str = "process.pid";
 
 /// A process, as its spans describe it.
-#[derive(Debug)]
-pub(crate) struct Resource {
+#[derive(Debug, Clone)]
+pub struct Resource {
     service: String,
     /// No value is empty.
     attributes: Vec<(String, String)>,
@@ -86,22 +86,23 @@ impl Resource {
         }
     }
 
-    /// Each attribute that is a text.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// Each attribute that is a text. No value is empty.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The text of an attribute.
-    pub(crate) fn get(&self, key: &str) -> Option<&str> {
+    pub fn get(&self, key: &str) -> Option<&str> {
         self.attributes().find(|(own, _)| *own == key).map(|(_, value)| value)
     }
 
-    pub(crate) fn service(&self) -> &str {
+    /// The name under which the service's spans appear.
+    pub fn service(&self) -> &str {
         &self.service
     }
 
-    /// OTLP's message `Resource`.
-    pub(crate) fn encoding(&self) -> &[u8] {
+    /// OTLP's message `Resource`, encoded.
+    pub fn encoding(&self) -> &[u8] {
         &self.encoding
     }
 }

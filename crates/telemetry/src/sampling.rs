@@ -47,7 +47,7 @@ pub(crate) struct XrayRules {
 }
 
 /// The server that is polled for rules.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Central {
     pub(crate) endpoint: Url,
     /// The interval of polling.

@@ -10,14 +10,17 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use settings::Settings;
+use tracing::Dispatch;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
+use crate::ledger::RecordKind;
 use crate::limits::Limits;
 use crate::pipeline::{self, DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
 use crate::span::layer::Layer;
 use crate::span::levels::SpanLevels;
+use crate::span::recorder::Recorder;
 use crate::span::sampler::Sampler;
 use crate::span::{Parent, Recording};
 
@@ -62,34 +65,47 @@ impl Made {
 
 /// The spans that end while `run` runs under a layer with these settings, and the log records if `logs` is set.
 pub(crate) fn recorded(sampler: Sampler, limits: Limits, logs: bool, run: impl FnOnce()) -> Recorded {
-    recorded_by(|layer| Layer { sampler, limits, ..layer }, logs, run)
+    recorded_by(|recorder| Recorder { sampler, limits, ..recorder }, logs, run)
 }
 
-/// The same under a layer that `set` configures.
-pub(crate) fn recorded_by(set: impl FnOnce(Layer) -> Layer, logs: bool, run: impl FnOnce()) -> Recorded {
-    collected(logs, |layer| tracing::subscriber::with_default(Registry::default().with(set(layer)), run))
+/// The same under a layer whose recorder `set` configures.
+pub(crate) fn recorded_by(set: impl FnOnce(Recorder) -> Recorder, logs: bool, run: impl FnOnce()) -> Recorded {
+    let compose = |recorder, console| Registry::default().with(Layer::alone(set(recorder), console)).into();
+    recorded_under(compose, logs, "info", run)
 }
 
-/// The spans that end while `run` runs, which makes a subscriber with the layer.
-pub(crate) fn recorded_beneath(run: impl FnOnce(Layer)) -> Vec<Span> {
-    collected(false, run).spans
+/// The spans that end while `run` runs under the subscriber that `compose` makes with a layer.
+pub(crate) fn recorded_in(compose: impl FnOnce(Layer) -> Dispatch, run: impl FnOnce()) -> Vec<Span> {
+    recorded_under(|recorder, console| compose(Layer::beside_others(recorder, console)), false, "info", run).spans
 }
 
-fn collected(logs: bool, run: impl FnOnce(Layer)) -> Recorded {
+/// The spans and the log records that end while `run` runs under the subscriber that `compose` makes. `levels` are those of
+/// `RUST_LOG`.
+pub(crate) fn recorded_under(
+    compose: impl FnOnce(Recorder, Console) -> Dispatch,
+    logs: bool,
+    levels: &str,
+    run: impl FnOnce(),
+) -> Recorded {
     let (spans, records) = (CollectedRecords::default(), CollectedRecords::default());
     let queue = |collector: &CollectedRecords| {
-        let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
         let collector = collector.clone();
-        Queue::start(to, Pace { flights: 1, ..Pace::default() }, move || collector.clone()).unwrap()
+        Queue::start(test_label(), Pace { flights: 1, ..Pace::default() }, move || collector.clone()).unwrap()
     };
     let queues = vec![queue(&spans)];
     let logs = if logs { vec![queue(&records)] } else { Vec::new() };
     let all: Vec<_> = queues.iter().chain(&logs).cloned().collect();
-    let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", "off")]));
-    let (sampler, limits) = (Sampler::default(), Limits::default());
-    run(Layer { sampler, limits, queues, logs, console, levels: SpanLevels::default(), disabled: false });
-    pipeline::close(&all, Duration::from_secs(60));
+    let console = Console::read(&mut Settings::from_pairs(&[("RUST_LOG", levels)])).silent();
+    let (sampler, limits, levels) = (Sampler::default(), Limits::default(), SpanLevels::default());
+    let recorder = Recorder { sampler, limits, queues, logs, levels, disabled: false, processors: Vec::new() };
+    let dispatch = compose(recorder, console);
+    tracing::dispatcher::with_default(&dispatch, run);
+    pipeline::close(all.iter(), Duration::from_secs(60));
     Recorded { spans: spans.decoded(), logs: records.decoded() }
+}
+
+pub(crate) fn test_label() -> DestinationLabel {
+    DestinationLabel { name: "test".to_owned(), kind: "test", records: RecordKind::Span, endpoint: String::new() }
 }
 
 /// The encoding of the one span that ends while `run` runs.

@@ -1,8 +1,8 @@
 //! OpenTelemetry's API: spans that libraries make with `opentelemetry::global` join those of `tracing`.
 //!
-//! [`Config::install`](crate::Config::install) sets a provider and a propagator globally, so that a library needs no line of the
-//! application's. Its spans are in the same traces, queues, ledger and limits, under its own instrumentation scope, and are
-//! sampled with their trace. They have attributes, events, links, a status and a tracestate.
+//! [`install`] sets a provider and a propagator globally, so that a library needs no line of the application's. Its spans are in
+//! the same traces, queues, ledger and limits, under its own instrumentation scope, and are sampled with their trace. They have
+//! attributes, events, links, a status and a tracestate.
 //!
 //! The innermost span is the parent, whichever API made it: the library's span within a `tracing` span, and a `tracing` span or
 //! event within the library's. That costs nothing until the API makes its first span. A context that names another span is the
@@ -42,10 +42,22 @@ pub use propagator::InjectingPropagator;
 pub use span::ApiSpan;
 pub use tracer::{ApiTracer, ApiTracerProvider};
 
-use crate::span::{entered, with_open};
+use crate::span::{entered, with_nearest_id};
 
-/// Makes OpenTelemetry's API reach the current subscriber.
-pub(crate) fn install() {
+/// Makes OpenTelemetry's global API reach the calling thread's subscriber. [`Config::install`](crate::Config::install) calls this;
+/// after [`Config::layer`](crate::Config::layer), call it once the subscriber is in place. If a wrapper such as `reload::Layer`
+/// hides our layer from the subscriber, the API's spans join only within `tracing`'s.
+///
+/// ```
+/// use opentelemetry::global;
+/// use opentelemetry::trace::Tracer;
+///
+/// let capture = telemetry::capture::start();
+/// telemetry::api::install();
+/// tracing::info_span!("checkout").in_scope(|| global::tracer("payments").in_span("charge", |_| {}));
+/// assert_eq!(capture.spans().tree(), "checkout\n  charge\n");
+/// ```
+pub fn install() {
     global::set_tracer_provider(ApiTracerProvider::current());
     global::set_text_map_propagator(InjectingPropagator::current());
 }
@@ -68,7 +80,5 @@ pub fn follow_spans() {
 /// # }
 /// ```
 pub fn context_of(span: &Span) -> Context {
-    let id = span.id();
-    let context = id.and_then(|id| with_open(span, |open| entered::context_of(&id, open)));
-    context.unwrap_or_else(Context::current)
+    with_nearest_id(span, |id, open| entered::context_of(id, open)).unwrap_or_else(Context::current)
 }

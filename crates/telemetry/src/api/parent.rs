@@ -9,6 +9,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::context::{Incoming, Propagated, Tracestate};
+use crate::span::recorder::Recorder;
 use crate::span::{Open, around};
 
 /// What a span starts within.
@@ -38,6 +39,14 @@ impl ApiParent {
                     None => Self::named(&named),
                 }
             }
+        }
+    }
+
+    /// What delivers the parent, if that is a span of this process and the subscriber does not show the layer.
+    pub(super) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        match self {
+            Self::Local(open) => open.recorder.as_ref(),
+            Self::Nothing | Self::Remote(_) => None,
         }
     }
 

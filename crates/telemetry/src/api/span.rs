@@ -7,7 +7,6 @@ use std::time::SystemTime;
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{Span, SpanContext, Status};
-use tracing::Dispatch;
 
 use super::record;
 use crate::clock::{nanoseconds, now};
@@ -15,7 +14,6 @@ use crate::pipeline::Record;
 use crate::scope::LibraryScope;
 use crate::span::Recording;
 use crate::span::around::{self, ApiOpen};
-use crate::span::layer::Layer;
 
 /// A span that was started through OpenTelemetry's API. It ends by [`Span::end`] or when it is dropped.
 pub struct ApiSpan {
@@ -24,11 +22,10 @@ pub struct ApiSpan {
     started: Option<Started>,
 }
 
-/// What an [`ApiSpan`] records on and is delivered to.
+/// What an [`ApiSpan`] records on, and the library that made it.
 pub(super) struct Started {
     pub(super) open: ApiOpen,
     pub(super) scope: Arc<LibraryScope>,
-    pub(super) subscriber: Dispatch,
 }
 
 impl ApiSpan {
@@ -49,10 +46,13 @@ impl ApiSpan {
     }
 
     fn end_at(&self, end: u64) {
-        let Some(Started { open, scope, subscriber }) = &self.started else { return };
-        let ended = around::lock(open).recording.take();
-        if let (Some(recording), Some(layer)) = (ended, subscriber.downcast_ref::<Layer>()) {
-            layer.deliver_as(recording, end, |record: Record| record.made_within(scope));
+        let Some(Started { open, scope }) = &self.started else { return };
+        let (ended, recorder) = {
+            let mut open = around::lock(open);
+            (open.recording.take(), open.recorder.clone())
+        };
+        if let (Some(recording), Some(recorder)) = (ended, recorder) {
+            recorder.deliver_as(recording, end, |record: Record| record.made_within(scope));
         }
     }
 }

@@ -1,6 +1,7 @@
 mod context;
 mod layers;
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use opentelemetry::trace::{
@@ -13,9 +14,9 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::*;
 use crate::limits::Limits;
-use crate::span::SpanExt;
-use crate::span::layer::Layer;
+use crate::span::recorder::Recorder;
 use crate::span::sampler::{Root, Sampler};
+use crate::span::{EndingSpan, ExportDecision, SpanExt, SpanProcessor};
 use crate::testing::{attribute, recorded, recorded_by};
 
 fn spans(run: impl FnOnce(&ApiTracer)) -> Vec<Span> {
@@ -207,7 +208,7 @@ fn nothing_is_made_where_telemetry_is_suppressed_or_disabled() {
         assert!(!tracer.start("suppressed").span_context().is_valid());
     });
     let disabled = recorded_by(
-        |layer| Layer { disabled: true, ..layer },
+        |recorder| Recorder { disabled: true, ..recorder },
         false,
         || {
             let context = Context::new().with_remote_span_context(remote(TraceFlags::SAMPLED));
@@ -234,4 +235,42 @@ fn a_dropped_or_panicking_span_ends() {
     let [dropped, panicked] = spans.as_slice() else { panic!("{spans:?}") };
     assert!(dropped.status.is_none());
     assert_eq!(panicked.status.as_ref().unwrap().code(), StatusCode::Error);
+}
+
+/// Redacts, and makes a span itself.
+struct Redacts(Arc<OnceLock<ApiTracer>>);
+
+impl SpanProcessor for Redacts {
+    fn on_end(&self, span: &mut EndingSpan<'_>) -> ExportDecision {
+        self.0.get().unwrap().in_span("processing", |_| {});
+        span.redact(|_, text| text.contains('@').then(|| "REDACTED".to_owned()));
+        if span.name() == "health" { ExportDecision::Drop } else { ExportDecision::Export }
+    }
+}
+
+#[test]
+fn a_processor_sees_spans_of_the_api_and_makes_none() {
+    let mail = || vec![KeyValue::new("mail", "ada@example.com"), KeyValue::new("n", 7)];
+    let own = Arc::new(OnceLock::new());
+    let spans = recorded_by(
+        |recorder| Recorder { processors: vec![Box::new(Redacts(Arc::clone(&own)))], ..recorder },
+        false,
+        || {
+            drop(own.set(tracer()));
+            drop(tracer().start("health"));
+            let mut span = tracer().start("charge");
+            span.set_attributes(mail());
+            span.add_event("sent", mail());
+            span.add_link(remote(TraceFlags::SAMPLED), mail());
+        },
+    )
+    .spans;
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    let link = &span.links[0];
+    for attributes in [&span.attributes, &span.events[0].attributes, &link.attributes] {
+        let values = ["mail", "n"].map(|key| attribute(attributes, key).unwrap());
+        assert_eq!(values, ["REDACTED", "7"]);
+    }
+    assert_eq!((link.trace_state.as_str(), link.span_id.as_slice()), ("ot=th:8,a=1", &7_u64.to_be_bytes()[..]));
+    assert_eq!(link.flags, 0x301, "sampled, and of another process");
 }

@@ -13,8 +13,7 @@ use super::span::{ApiSpan, Started};
 use super::values::with_value;
 use crate::clock::nanoseconds;
 use crate::scope::LibraryScope;
-use crate::span::layer::Layer;
-use crate::span::{Recording, around};
+use crate::span::{Open, Recording, around, layer};
 use crate::suppression::is_suppressed;
 
 /// Makes spans of OpenTelemetry's API that join those of `tracing`: the same traces, queues, ledger, limits and sampler.
@@ -31,7 +30,7 @@ pub struct ApiTracer {
 }
 
 impl ApiTracerProvider {
-    /// A provider for the current subscriber. [`Config::install`](crate::Config::install) makes one, and sets it globally.
+    /// A provider for the current subscriber. [`install`](super::install) makes one, and sets it globally.
     pub fn current() -> Self {
         Self { subscriber: tracing::dispatcher::get_default(Dispatch::downgrade) }
     }
@@ -65,11 +64,12 @@ impl Tracer for ApiTracer {
 impl ApiTracer {
     fn start(&self, builder: &SpanBuilder, cx: &Context) -> Option<ApiSpan> {
         let subscriber = self.subscriber.upgrade()?;
-        let layer = subscriber.downcast_ref::<Layer>()?;
-        let mut open = match ApiParent::of(cx, &subscriber) {
-            ApiParent::Nothing => layer.begin(&builder.name, None, None, None),
-            ApiParent::Local(parent) => layer.begin(&builder.name, None, None, Some(&parent)),
-            ApiParent::Remote(incoming) => layer.begin(&builder.name, Some(&incoming), None, None),
+        let parent = ApiParent::of(cx, &subscriber);
+        let recorder = layer::recorder(&subscriber).or_else(|| parent.recorder()).cloned()?;
+        let mut open = match &parent {
+            ApiParent::Nothing => recorder.begin(&builder.name, None, None, None),
+            ApiParent::Local(parent) => recorder.begin(&builder.name, None, None, Some(parent)),
+            ApiParent::Remote(incoming) => recorder.begin(&builder.name, Some(incoming), None, None),
         }?;
         if open.passes {
             return Some(ApiSpan::passing(open.context));
@@ -78,9 +78,8 @@ impl ApiTracer {
             record_known(builder, recording);
         }
         let context = open.context_with_state();
-        let started =
-            Started { open: around::keep(open), scope: Arc::clone(&self.scope), subscriber: subscriber.clone() };
-        Some(ApiSpan::new(context, started))
+        let open = around::keep(Open { recorder: Some(recorder), ..open });
+        Some(ApiSpan::new(context, Started { open, scope: Arc::clone(&self.scope) }))
     }
 }
 

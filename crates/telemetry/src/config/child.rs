@@ -12,7 +12,7 @@ impl Config {
     /// unset.
     pub fn variables(&self, collector: &str, daemon: &str) -> Vec<(&'static str, Option<String>)> {
         let mut variables = Vec::new();
-        if !self.sends_spans {
+        if self.spans_off.is_some() {
             return variables;
         }
         if let Some(others) = self.without_collector() {

@@ -28,7 +28,7 @@ const ENVIRONMENTS: &[&[(&str, &str)]] = &[
 ];
 
 /// The names of all variables that the configuration reads.
-fn read() -> BTreeSet<String> {
+pub(crate) fn read() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for environment in ENVIRONMENTS {
         let mut settings = Settings::from_pairs(environment);

@@ -11,16 +11,19 @@
 mod checks;
 mod child;
 #[cfg(test)]
-mod documented;
+pub(crate) mod documented;
 mod metrics;
 mod spans;
 #[cfg(test)]
 mod tests;
 mod variables;
 
+use std::fmt;
+
 use settings::{Faults, Settings};
 
 use crate::console::Console;
+use crate::destinations::custom::CustomDestination;
 use crate::destinations::destination::{Destination, Switch};
 use crate::destinations::otlp::variables::{METRICS_EXPORTER, Wanted};
 use crate::destinations::{self, Configured, otlp, xray};
@@ -30,6 +33,7 @@ use crate::metric_settings::MetricSettings;
 use crate::pipeline::Pace;
 use crate::propagation::Propagators;
 use crate::sampling::Sampling;
+use crate::span::SpanProcessor;
 use crate::span::levels::SpanLevels;
 use crate::values::{self, Exporters};
 
@@ -42,6 +46,8 @@ const NO_METRICS: &str = if cfg!(feature = "metrics") {
 } else {
     "built without the feature \"metrics\", so none are sent"
 };
+const NO_TRACES: &str = "OTEL_TRACES_EXPORTER is none";
+const DISABLED: &str = "OTEL_SDK_DISABLED is true";
 
 /// A service's telemetry as its environment configures it.
 #[derive(Debug)]
@@ -54,8 +60,7 @@ pub struct Config {
     /// The calling service's version, from its code.
     pub(crate) service_version: Option<String>,
     pub(crate) resource: Vec<(String, String)>,
-    /// Empty if every destination is off and no sampling rule depends on the platform, because the results would not be used.
-    pub(crate) detectors: Vec<Detector>,
+    detectors: Vec<Detector>,
     pub(crate) sampling: Sampling,
     pub(crate) limits: Limits,
     /// The pace of spans.
@@ -64,8 +69,8 @@ pub struct Config {
     pub(crate) log_pace: Pace,
     /// No spans are created; a request's context is still propagated.
     pub(crate) disabled: bool,
-    /// Whether spans may be sent: not if `OTEL_SDK_DISABLED` is true or `OTEL_TRACES_EXPORTER` is none.
-    pub(crate) sends_spans: bool,
+    /// Why no spans are sent, if `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER` turns that off.
+    pub(crate) spans_off: Option<&'static str>,
     /// What makes a child process send spans over HTTP, if this process does not.
     over_http: Option<(&'static str, Option<String>)>,
     pub(crate) propagators: Propagators,
@@ -73,6 +78,21 @@ pub struct Config {
     pub(crate) console: Console,
     /// Deviations from what a variable requests, one line each; printed at start.
     pub(crate) warnings: Vec<String>,
+    /// Destinations of the caller's own.
+    pub(crate) custom: Vec<CustomDestination>,
+    pub(crate) processors: Processors,
+    /// Nothing is printed at start and at the end: for tests.
+    pub(crate) is_quiet: bool,
+}
+
+/// Processors of the caller's own.
+#[derive(Default)]
+pub(crate) struct Processors(pub(crate) Vec<Box<dyn SpanProcessor>>);
+
+impl fmt::Debug for Processors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} processors", self.0.len())
+    }
 }
 
 impl Config {
@@ -92,21 +112,18 @@ impl Config {
         let mut destinations = destinations::read(settings, wanted);
         let daemon = xray::settings::address(settings);
         let mut sampling = Sampling::read(settings, daemon.as_ref());
-        let mut detectors = detectors::read(settings);
+        let detectors = detectors::read(settings);
         let no_traces = values::exporters(settings, &values::TRACES) == Exporters::None;
         if no_traces {
             sampling.disable();
-            destinations.iter_mut().for_each(|to| to.turn_spans_off("OTEL_TRACES_EXPORTER is none"));
+            destinations.iter_mut().for_each(|to| to.turn_spans_off(NO_TRACES));
         }
         settings.note_default("OTEL_SDK_DISABLED", false);
         let disabled = values::flag(settings, "OTEL_SDK_DISABLED").unwrap_or(false);
         if disabled {
             sampling.disable();
             metrics.is_off = true;
-            destinations.iter_mut().for_each(|to| to.turn_off("OTEL_SDK_DISABLED is true"));
-        }
-        if destinations.iter().all(|to| to.on().is_none()) && matches!(sampling, Sampling::Plain(_)) {
-            detectors.clear();
+            destinations.iter_mut().for_each(|to| to.turn_off(DISABLED));
         }
         let pace = spans::pace_of_spans(settings, Pace::default());
         let log_pace = spans::pace_of_log_records(settings, pace);
@@ -137,12 +154,15 @@ impl Config {
             pace,
             log_pace,
             disabled,
-            sends_spans: !disabled && !no_traces,
+            spans_off: if disabled { Some(DISABLED) } else { no_traces.then_some(NO_TRACES) },
             over_http: otlp::variables::over_http(settings),
             propagators,
             span_levels: SpanLevels::read(settings),
             console: Console::read(settings),
             warnings: settings.warnings().map(|(subject, instead)| format!("{subject}: {instead}")).collect(),
+            custom: Vec::new(),
+            processors: Processors::default(),
+            is_quiet: false,
         }
     }
 
@@ -157,6 +177,36 @@ impl Config {
     #[must_use]
     pub fn service_version(self, version: &str) -> Self {
         Self { service_version: Some(version.to_owned()), ..self }
+    }
+
+    /// Adds a destination for spans: see [`exporter`](crate::exporter). It is off if `OTEL_SDK_DISABLED` or `OTEL_TRACES_EXPORTER`
+    /// turns spans off.
+    #[must_use]
+    pub fn destination(mut self, destination: CustomDestination) -> Self {
+        self.custom.push(destination);
+        self
+    }
+
+    /// Adds a processor of the caller's own, which sees each span when it ends, after those that were added before: see
+    /// [`SpanProcessor`]. Without one, nothing is called.
+    #[must_use]
+    pub fn processor(mut self, processor: impl SpanProcessor) -> Self {
+        self.processors.0.push(Box::new(processor));
+        self
+    }
+
+    /// Prints nothing at start and at the end.
+    pub(crate) fn quiet(self) -> Self {
+        Self { is_quiet: true, ..self }
+    }
+
+    /// The detectors to run: none if every destination is off and no rule depends on the platform, because the results would not
+    /// be used.
+    pub(crate) fn detectors(&self) -> &[Detector] {
+        let is_needed = self.destinations.iter().any(|to| to.on().is_some())
+            || !self.custom.is_empty()
+            || matches!(self.sampling, Sampling::Xray(_));
+        if is_needed { &self.detectors } else { &[] }
     }
 
     /// The file of the X-Ray sampling rules that apply without central ones, if the variables name such a file.

@@ -218,7 +218,8 @@ fn a_services_name_may_be_among_its_attributes() {
 
 #[test]
 fn no_detector_runs_without_a_destination() {
-    let detectors = |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors.len();
+    let detectors =
+        |destination| read(&[("OTEL_RESOURCE_DETECTORS", "ec2,eks"), destination]).unwrap().detectors().len();
     assert_eq!(detectors(("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")), 2);
     assert_eq!(detectors(("HONEYCOMB_API_KEY", "k")), 2);
     assert_eq!(detectors(("AWS_XRAY_DAEMON_ADDRESS", "127.0.0.1:2000")), 2);

@@ -25,15 +25,26 @@ pub(crate) trait Destination: fmt::Debug + Send {
     /// The address, without secrets.
     fn address(&self) -> String;
 
-    /// The address and how records are sent there: `https://api.honeycomb.io/v1/traces, http/protobuf, gzip`.
-    fn summary(&self) -> String {
-        self.address()
+    /// The address of spans and how they are sent there: `https://api.honeycomb.io/v1/traces, http/protobuf, gzip`. `None` if
+    /// the destination receives only log records.
+    fn summary(&self) -> Option<String> {
+        Some(self.address())
+    }
+
+    /// The same for log records, if the destination receives them.
+    fn logs_summary(&self) -> Option<String> {
+        None
     }
 
     /// How the service identifies itself, without secrets. Printed after the name of the variable that turned the destination
     /// on.
     fn identity(&self) -> String {
         String::new()
+    }
+
+    /// The same for metrics, if the destination receives them.
+    fn metrics_summary(&self) -> Option<String> {
+        None
     }
 
     /// The address of log records, if the destination receives them.

@@ -2,6 +2,7 @@
 //! [`Destination`](destination::Destination). A new destination is a folder, its `mod` line, and its line in [`KINDS`].
 //! Destinations know the pipeline; the pipeline knows no destination.
 
+pub(crate) mod custom;
 pub(crate) mod destination;
 pub(crate) mod honeycomb;
 #[cfg(not(all(feature = "xray", feature = "xray-otlp")))]
@@ -49,6 +50,11 @@ fn variables(settings: &mut Settings, wanted: Wanted) -> OtlpVariables {
         }
     }
     otlp
+}
+
+/// The names of all destinations in the ledger, for spans, log records and metrics.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    KINDS.iter().flat_map(|kind| [kind.owner.name.to_owned(), kind.owner.logs(), kind.owner.metrics()])
 }
 
 impl Configured {

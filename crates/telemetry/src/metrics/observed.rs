@@ -11,7 +11,7 @@ use super::measure::Histograms;
 use super::process::{Usage, usage};
 use super::timer::pools;
 use crate::book;
-use crate::ledger::{CountedUnit, DestinationCounts};
+use crate::ledger::{DestinationCounts, RecordKind};
 use crate::measured::PoolCounts;
 
 /// One figure of the process, and of a destination.
@@ -116,13 +116,13 @@ fn process(meter: &Meter) {
 
 /// The ledger under the names that it has for Prometheus.
 fn ledger(meter: &Meter) {
-    for unit in CountedUnit::ALL {
+    for unit in RecordKind::ALL {
         let name = |count: &str| format!("telemetry.{}.{count}", unit.plural());
         let counts = move || {
             let destinations = book::current_ledger().map(|ledger| ledger.destinations).unwrap_or_default();
-            destinations.into_iter().filter(move |counts| counts.unit() == unit)
+            destinations.into_iter().filter(move |counts| counts.records == unit)
         };
-        let destination = |counts: &DestinationCounts| KeyValue::new("destination", counts.name);
+        let destination = |counts: &DestinationCounts| KeyValue::new("destination", counts.name.clone());
         let counters: [(_, OfCounts); 2] =
             [("created", |counts| counts.created), ("delivered", |counts| counts.delivered)];
         for (count, of) in counters {

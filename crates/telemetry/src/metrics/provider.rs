@@ -40,12 +40,16 @@ struct Meters {
 
 static METERS: OnceLock<Meters> = OnceLock::new();
 
-/// Measures from now on, if one of `queues` or a service's own address gets the metrics.
+/// Measures from now on, if one of `queues` or a service's own address gets the metrics. A process starts this once.
 ///
 /// # Errors
 /// The exporter cannot be built.
 pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<Arc<Queue>>) -> io::Result<()> {
     if settings.is_off || (queues.is_empty() && !settings.is_served) {
+        return Ok(());
+    }
+    // The histograms of a process belong to its first meters.
+    if METERS.get().is_some() {
         return Ok(());
     }
     let served = settings.is_served.then(Served::default);
@@ -65,9 +69,17 @@ pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<
         .with_schema_url(SCHEMA_URL);
     let meter = provider.meter_with_scope(scope.build());
     observed::register(&meter, Histograms::open(&meter, settings.exemplars));
-    // There cannot be other meters: the subscriber was installed first.
+    // There are no others: this is called for the process's current guard, of which there is one at a time.
     drop(METERS.set(Meters { provider, served }));
     Ok(())
+}
+
+/// Collects for the queues now.
+pub(crate) fn collect() {
+    if let Some(meters) = METERS.get() {
+        // An export into a queue cannot fail.
+        drop(meters.provider.force_flush());
+    }
 }
 
 /// Collects once more, for the queues, and measures for no destination any more.

@@ -8,7 +8,7 @@ use tracing::Span;
 use super::measure::Measure;
 use crate::http::known;
 use crate::measured::{DatabaseOperation, PoolCounts};
-use crate::span::with_open;
+use crate::span::with_nearest;
 
 /// The most pools that are observed.
 const POOLS: usize = 64;
@@ -63,7 +63,7 @@ impl Timer {
     /// Ends the measurement now. If `span` is sampled, it may become the exemplar of the measurement's bucket.
     pub fn end(mut self, span: &Span) {
         if let Some(measure) = self.0.take() {
-            measure.end(with_open(span, |open| open.context.clone()).as_ref());
+            measure.end(with_nearest(span, |open| open.context.clone()).as_ref());
         }
     }
 }

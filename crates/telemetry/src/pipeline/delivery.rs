@@ -26,7 +26,7 @@ impl Queue {
         pace: Pace,
         make: impl Fn() -> E + Clone + Send + 'static,
     ) -> io::Result<Arc<Self>> {
-        let name = to.name;
+        let name = to.name.clone();
         let queue = Arc::new(Self::new(to, pace));
         for flight in 0..queue.work.len() {
             let (worker, make) = (Arc::clone(&queue), make.clone());
@@ -43,7 +43,7 @@ impl Queue {
         while let Some(batch) = self.next(worker) {
             let outcome =
                 self.refusal(Record::total(&batch)).unwrap_or_else(|| self.deliver(&mut exporter, &make, &batch));
-            self.settle(&batch, outcome);
+            self.settle(worker, &batch, outcome);
         }
     }
 
@@ -96,7 +96,7 @@ impl Queue {
         let trouble = (kind, outcome.closed_for.is_some(), again);
         if state.logged.get(&trouble).is_none_or(|at| at.elapsed() >= QUIET) {
             state.logged.insert(trouble, Instant::now());
-            let destination = state.counts.name;
+            let destination = state.counts.name.clone();
             drop(state);
             let records: usize = outcome.dropped.values().sum();
             tracing::warn!(target: "telemetry", destination, records, again, "{error}");

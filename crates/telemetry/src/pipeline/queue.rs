@@ -1,13 +1,13 @@
 //! One destination's queue. All counts of the destination change under one lock, in the same step as the queue.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::exporter::Outcome;
 use super::pace::Pace;
 use super::record::Record;
-use crate::ledger::{DestinationCounts, Reason};
+use crate::ledger::{DestinationCounts, Reason, RecordKind};
 
 /// Memory that a queue uses for a record besides the record's bytes, rounded up.
 const OVERHEAD: usize = 64;
@@ -16,8 +16,9 @@ const FULL: usize = 1_024;
 
 /// A destination as the ledger names it.
 pub(crate) struct DestinationLabel {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     pub(crate) kind: &'static str,
+    pub(crate) records: RecordKind,
     pub(crate) endpoint: String,
 }
 
@@ -47,6 +48,14 @@ pub(super) struct QueueState {
     waiting_bytes: usize,
     /// What the records that are being sent count as.
     sending: usize,
+    /// The number of records that have left `waiting`.
+    pub(super) taken: u64,
+    /// The batch that each worker is sending: the number of its first record, and its length.
+    pub(super) batches: Box<[Option<(u64, usize)>]>,
+    /// Records with lower numbers are sent without waiting for others.
+    pub(super) flushed_to: u64,
+    /// Records that were queued and then dropped.
+    pub(super) lost: u64,
     /// The destination requested, or needs, a pause until then.
     pub(super) not_before: Option<Instant>,
     pub(super) closed: Option<Closed>,
@@ -78,10 +87,11 @@ pub(super) enum Phase {
 impl Queue {
     /// An empty queue without workers.
     pub(super) fn new(to: DestinationLabel, pace: Pace) -> Self {
-        let DestinationLabel { name, kind, endpoint } = to;
+        let DestinationLabel { name, kind, records, endpoint } = to;
         let counts = DestinationCounts {
             name,
             kind,
+            records,
             endpoint,
             created: 0,
             delivered: 0,
@@ -100,6 +110,10 @@ impl Queue {
             bytes: 0,
             waiting_bytes: 0,
             sending: 0,
+            taken: 0,
+            batches: vec![None; flights].into(),
+            flushed_to: 0,
+            lost: 0,
             not_before: None,
             closed: None,
             logged: BTreeMap::new(),
@@ -135,6 +149,13 @@ impl Queue {
         }
     }
 
+    /// Counts a record that is not queued, for `reason`.
+    pub(crate) fn refuse(&self, reason: Reason) {
+        let mut state = self.lock();
+        state.counts.created += 1;
+        state.lose(1, reason);
+    }
+
     /// The counts now.
     pub(crate) fn counts(&self) -> DestinationCounts {
         let state = self.lock();
@@ -163,7 +184,7 @@ impl Queue {
         }
         state.phase = Phase::Closed;
         let left = state.queued();
-        state.lose(left, Reason::Shutdown);
+        state.lose_queued(left, Reason::Shutdown);
         state.waiting.clear();
         state.waiting_count = 0;
         state.sending = 0;
@@ -217,7 +238,7 @@ impl Queue {
             }
             let draining = state.phase != Phase::Open;
             let full = state.waiting.len() >= self.full() || state.waiting_bytes >= self.pace.batch_bytes;
-            let complete = draining || full;
+            let complete = draining || full || state.taken < state.flushed_to;
             let due = if complete { None } else { Some(state.since + self.pace.delay) };
             // A pause applies to every batch, whichever batch was refused.
             let due = due.max(state.not_before.filter(|_| !draining));
@@ -235,6 +256,11 @@ impl Queue {
             }
             count += 1;
         }
+        let first = state.taken;
+        state.taken += u64::try_from(count).unwrap_or(u64::MAX);
+        if let Some(own) = state.batches.get_mut(worker) {
+            *own = Some((first, count));
+        }
         let batch: Vec<Record> = state.waiting.drain(..count).collect();
         let counted = Record::total(&batch);
         state.waiting_count -= counted;
@@ -247,8 +273,11 @@ impl Queue {
         Some(batch)
     }
 
-    pub(super) fn settle(&self, batch: &[Record], outcome: Outcome) {
+    pub(super) fn settle(&self, worker: usize, batch: &[Record], outcome: Outcome) {
         let mut state = self.lock();
+        if let Some(own) = state.batches.get_mut(worker) {
+            *own = None;
+        }
         // A batch that returns after the queue closed was counted when it closed.
         if state.phase != Phase::Closed {
             let mut left = Record::total(batch);
@@ -257,7 +286,7 @@ impl Queue {
             for (reason, count) in outcome.dropped {
                 let count = count.min(left);
                 left -= count;
-                state.lose(count, reason);
+                state.lose_queued(count, reason);
             }
             for (what, count) in outcome.altered {
                 *state.counts.altered.entry(what).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
@@ -278,20 +307,19 @@ impl QueueState {
         self.waiting_count + self.sending
     }
 
+    /// The number that the next record gets.
+    pub(super) fn next_number(&self) -> u64 {
+        self.taken + u64::try_from(self.waiting.len()).unwrap_or(u64::MAX)
+    }
+
+    fn lose_queued(&mut self, count: usize, reason: Reason) {
+        self.lost += u64::try_from(count).unwrap_or(u64::MAX);
+        self.lose(count, reason);
+    }
+
     fn lose(&mut self, count: usize, reason: Reason) {
         if count > 0 {
             *self.counts.dropped.entry(reason).or_default() += u64::try_from(count).unwrap_or(u64::MAX);
         }
-    }
-}
-
-/// Drains all queues together and closes them within `timeout`.
-pub(crate) fn close(queues: &[Arc<Queue>], timeout: Duration) {
-    let deadline = Instant::now() + timeout;
-    for queue in queues {
-        queue.drain();
-    }
-    for queue in queues {
-        queue.close(deadline);
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::resource::Resource;
 use crate::scope::LibraryScope;
 
-/// An encoding that all destinations share.
+/// An ended span, or a log record, as OTLP's encoding of its `Span` or `LogRecord` message. A clone shares the bytes.
 #[derive(Debug, Clone)]
-pub(crate) struct Record {
+pub struct Record {
     encoding: Arc<[u8]>,
     /// Nearly always none: our own instrumentation of this process.
     maker: Option<Maker>,
@@ -25,6 +25,11 @@ enum Maker {
 }
 
 impl Record {
+    /// The name of the service that made the record, if it is not this process's: the span was relayed.
+    pub fn relayed_for(&self) -> Option<&str> {
+        self.process().map(|process| process.service())
+    }
+
     /// The same record, made by another process.
     pub(crate) fn made_by(self, maker: &Arc<Resource>) -> Self {
         Self { maker: Some(Maker::Process(Arc::clone(maker))), ..self }
@@ -98,6 +103,7 @@ impl Record {
     }
 }
 
+/// The bytes of the message.
 impl Deref for Record {
     type Target = [u8];
 

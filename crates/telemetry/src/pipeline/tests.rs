@@ -10,6 +10,7 @@ use super::delivery::RETRIES;
 use super::queue::Trouble;
 use super::*;
 use crate::ledger::{DestinationCounts, Reason};
+use crate::testing::test_label;
 
 type Step = fn(usize) -> Outcome;
 
@@ -29,7 +30,6 @@ impl Exporter for Scripted {
 fn queue(bound: usize) -> (Arc<Queue>, SyncSender<Step>) {
     let (next, steps) = sync_channel(16);
     let steps = Arc::new(Mutex::new(steps));
-    let to = DestinationLabel { name: "test", kind: "test", endpoint: String::new() };
     let pace = Pace {
         queue: bound,
         flights: 1,
@@ -39,7 +39,7 @@ fn queue(bound: usize) -> (Arc<Queue>, SyncSender<Step>) {
         longest_requested: Duration::from_millis(50),
         ..Pace::default()
     };
-    (Queue::start(to, pace, move || Scripted(Arc::clone(&steps))).unwrap(), next)
+    (Queue::start(test_label(), pace, move || Scripted(Arc::clone(&steps))).unwrap(), next)
 }
 
 fn push(queue: &Queue, count: usize) {
@@ -54,7 +54,7 @@ fn assert_exact(counts: &DestinationCounts) {
 }
 
 fn shut(queue: &Arc<Queue>, timeout: Duration) -> DestinationCounts {
-    close(std::slice::from_ref(queue), timeout);
+    close(std::iter::once(queue), timeout);
     let counts = queue.counts();
     assert_exact(&counts);
     assert_eq!(counts.queued, 0);
@@ -222,4 +222,40 @@ fn shutdown_does_not_wait_for_an_exporter_that_hangs() {
     drop(next);
     assert_exact(&queue.counts());
     assert_eq!(queue.counts().delivered, 0);
+}
+
+#[test]
+fn a_flush_delivers_what_waits_and_leaves_the_queue_open() {
+    let (queue, next) = slow_queue();
+    push(&queue, 3);
+    next.send(|_| Outcome::default()).unwrap();
+    assert_eq!(flush(std::iter::once(&queue), LONG), Ok(()));
+    assert_eq!((queue.counts().delivered, queue.counts().queued), (3, 0));
+    push(&queue, 2);
+    let refuse_one: Step = |_| {
+        let mut outcome = Outcome::default();
+        outcome.lose(1, Reason::Refused, "one is bad");
+        outcome
+    };
+    next.send(refuse_one).unwrap();
+    assert_eq!(flush(std::iter::once(&queue), LONG), Err(NotFlushed { queued: 0, dropped: 1 }));
+    assert_eq!(queue.counts().delivered, 4);
+    assert_eq!(flush(std::iter::once(&queue), LONG), Ok(()), "an earlier loss is not this flush's");
+}
+
+#[test]
+fn a_flush_that_runs_out_of_time_says_what_is_queued() {
+    let (queue, next) = slow_queue();
+    push(&queue, 2);
+    assert_eq!(flush(std::iter::once(&queue), Duration::ZERO), Err(NotFlushed { queued: 2, dropped: 0 }));
+    drop(next);
+    assert_eq!(flush(std::iter::once(&queue), LONG), Ok(()));
+}
+
+/// A queue whose records wait longer for others than any test runs.
+fn slow_queue() -> (Arc<Queue>, SyncSender<Step>) {
+    let (next, steps) = sync_channel(16);
+    let steps = Arc::new(Mutex::new(steps));
+    let pace = Pace { delay: Duration::from_secs(3_600), ..Pace::default() };
+    (Queue::start(test_label(), pace, move || Scripted(Arc::clone(&steps))).unwrap(), next)
 }

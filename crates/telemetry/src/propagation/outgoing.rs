@@ -21,7 +21,7 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 
 /// Passes each header of a request that is sent within `span` to `set`. Like [`outgoing`], without copying.
 pub fn inject(span: &Span, set: impl FnMut(&'static str, &str)) {
-    span::with_open(span, |open| headers(&open.context, open.propagated.as_deref(), set));
+    span::with_nearest(span, |open| headers(&open.context, open.propagated.as_deref(), set));
 }
 
 /// Passes each header of a request that is sent within a span of this context to `set`.
@@ -45,17 +45,18 @@ pub(crate) fn headers(context: &SpanContext, propagated: Option<&Propagated>, mu
     }
 }
 
-/// The value of a member of the baggage that `span` propagates, decoded.
+/// The value of a member of the baggage that `span` propagates, decoded. A span that only other layers know propagates the
+/// baggage of the span around it.
 pub fn baggage(span: &Span, key: &str) -> Option<String> {
-    span::with_open(span, |open| {
+    span::with_nearest(span, |open| {
         let text = open.propagated.as_deref()?.baggage.as_deref()?;
         members(text).find(|member| member.key == key).map(|member| member.value.into_owned())
     })?
 }
 
 /// Sets a member of the baggage that `span` propagates: to the requests made in it, and to spans that start within it from now
-/// on. Returns whether it was set: `key` must be a token as HTTP defines it, and the list must stay within 64 members and
-/// 8,192 bytes.
+/// on. If only other layers know `span`, the member is set on the span around it. Returns whether it was set: `key` must be a
+/// token as HTTP defines it, and the list must stay within 64 members and 8,192 bytes.
 ///
 /// ```
 /// use telemetry::propagation::{baggage, set_baggage};
@@ -65,7 +66,7 @@ pub fn baggage(span: &Span, key: &str) -> Option<String> {
 /// }
 /// ```
 pub fn set_baggage(span: &Span, key: &str, value: &str) -> bool {
-    let set = span::with_open(span, |open| {
+    let set = span::with_nearest(span, |open| {
         let before = open.propagated.as_deref().and_then(|propagated| propagated.baggage.as_deref());
         let Some(list) = with_member(before.unwrap_or_default(), key, value, "") else { return false };
         Arc::make_mut(open.propagated.get_or_insert_default()).baggage = Some(list);
@@ -79,7 +80,7 @@ pub fn set_baggage(span: &Span, key: &str, value: &str) -> bool {
 /// X-Ray's header of a request that is made within `span`, whichever propagators are configured.
 #[cfg(feature = "xray-lite")]
 pub(crate) fn trace_header(span: &Span) -> Option<String> {
-    span::with_open(span, |open| {
+    span::with_nearest(span, |open| {
         let lineage = open.propagated.as_deref().and_then(|propagated| propagated.lineage.as_deref());
         let header = xray::header(&open.context);
         open.context.is_valid().then(|| match lineage {
@@ -117,5 +118,5 @@ pub fn trace_id(span: &Span) -> Option<String> {
 
 /// Reads a span, unless it only propagates a context.
 fn served<T>(span: &Span, look: impl FnOnce(&span::Open) -> T) -> Option<T> {
-    span::with_open(span, |open| (!open.passes).then(|| look(open)))?
+    span::with_nearest(span, |open| (!open.passes).then(|| look(open)))?
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::headers::{FIELDS, Headers};
 use super::trust::{Trust, Verdict};
@@ -17,16 +17,22 @@ pub(crate) struct Propagators {
     pub(super) xray: bool,
 }
 
-static CHOSEN: OnceLock<Propagators> = OnceLock::new();
+/// The chosen formats, a bit for each; [`UNCHOSEN`] before telemetry starts.
+static CHOSEN: AtomicU8 = AtomicU8::new(UNCHOSEN);
+const UNCHOSEN: u8 = u8::MAX;
 
-/// Sets the propagators of this process, which installs telemetry only once.
+/// Makes `propagators` those of this process.
 pub(crate) fn choose(propagators: Propagators) {
-    // This cannot happen twice, because a second subscriber cannot be installed.
-    let _ = CHOSEN.set(propagators);
+    let Propagators { tracecontext, baggage, xray } = propagators;
+    let bits = u8::from(tracecontext) | u8::from(baggage) << 1 | u8::from(xray) << 2;
+    CHOSEN.store(bits, Ordering::Relaxed);
 }
 
 pub(super) fn chosen() -> Propagators {
-    CHOSEN.get().copied().unwrap_or_default()
+    match CHOSEN.load(Ordering::Relaxed) {
+        UNCHOSEN => Propagators::default(),
+        bits => Propagators { tracecontext: bits & 1 != 0, baggage: bits & 2 != 0, xray: bits & 4 != 0 },
+    }
 }
 
 /// Reads the trace context of a request that came from `peer`. Invalid headers count as missing.

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
@@ -18,9 +18,10 @@ pub use otlp::response::failure as refusal;
 use otlp::{Bounds, Kind, StatusCode, Value as Any};
 
 use crate::attribute::Attributes;
+use crate::book;
 use crate::clock::nanoseconds;
 use crate::limits::{Limits, bounded};
-use crate::pipeline::{Queue, Record};
+use crate::pipeline::Record;
 use crate::resource::Resource;
 use crate::span::{Parent, Recording, id};
 use crate::value::Value;
@@ -86,14 +87,6 @@ pub enum Rejection {
     Token,
     /// The message already has 512 accepted spans.
     TooMany,
-}
-
-static QUEUES: OnceLock<Vec<Arc<Queue>>> = OnceLock::new();
-
-/// Sets the queues that receive relayed spans. A process installs telemetry once.
-pub(crate) fn open(queues: Vec<Arc<Queue>>) {
-    // This cannot happen twice, because a second subscriber cannot be installed.
-    drop(QUEUES.set(queues));
 }
 
 impl Relay {
@@ -223,10 +216,8 @@ fn cut(name: &str) -> &str {
 impl RelayedSpans {
     /// Pushes the spans to every destination's queue, like this process's own spans when they end. Never waits.
     pub fn deliver(&self) {
-        for record in &self.records {
-            for queue in QUEUES.get().into_iter().flatten() {
-                queue.push(record.clone());
-            }
+        for queue in book::span_queues() {
+            self.records.iter().for_each(|record| queue.push(record.clone()));
         }
     }
 

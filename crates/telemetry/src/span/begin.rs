@@ -6,7 +6,9 @@ use std::time::SystemTime;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
 
 use super::id;
+use super::lent;
 use super::open::Open;
+use super::recorder::Recorder;
 use super::recording::{Parent, Recording};
 use super::sampler::{Decision, Sampler};
 use crate::attribute::{SAMPLING_RULE, USER_ID};
@@ -79,6 +81,32 @@ impl Begun {
             record_incoming(incoming, &mut recording);
         }
         recording
+    }
+}
+
+impl Recorder {
+    /// Begins a span. Returns `None` if no spans are created and there is nothing to propagate.
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        incoming: Option<&Incoming>,
+        request: Option<&PendingRequest<'_>>,
+        parent: Option<&Open>,
+    ) -> Option<Open> {
+        if self.disabled {
+            return pass(incoming, parent);
+        }
+        let now = SystemTime::now();
+        let begun = match (incoming.filter(|incoming| incoming.parent.is_some()), parent) {
+            (None, Some(parent)) => Begun::within(parent),
+            _ => Begun::local_root(&self.sampler, incoming, request, now),
+        };
+        let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
+        let Begun { context, propagated, .. } = begun;
+        let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
+        let around = parent.and_then(|parent| parent.around);
+        let is_librarys = lent::on_library_thread();
+        Some(Open { recording, wants_decision, around, is_librarys, ..Open::of(context, propagated) })
     }
 }
 

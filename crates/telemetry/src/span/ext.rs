@@ -8,7 +8,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::layer;
-use super::open::{Open, RestoreOnDrop, with_open};
+use super::open::{Open, RestoreOnDrop, with_nearest, with_open};
 use super::recording::Recording;
 use crate::attribute::USER_ID;
 use crate::value::IntoValue;
@@ -35,8 +35,8 @@ pub trait SpanExt {
         self.record_with(|span| span.exception(kind, message, stacktrace));
     }
 
-    /// The span's ids, to which other spans can link. They exist whether or not the span is recorded. `None` if our layer does
-    /// not know the span.
+    /// The span's ids, to which other spans can link. They exist whether or not the span is recorded. They are those of the span
+    /// around it if only other layers know this one (`TRACE_LEVEL`). `None` if our layer knows neither.
     fn span_context(&self) -> Option<SpanContext>;
 
     /// Links to a related span that is not this one's parent, such as one whose work was also done for this span.
@@ -73,7 +73,7 @@ impl SpanExt for Span {
     }
 
     fn span_context(&self) -> Option<SpanContext> {
-        with_open(self, |open| open.context.clone())
+        with_nearest(self, |open| open.context.clone())
     }
 
     fn end(&self) {

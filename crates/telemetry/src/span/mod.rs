@@ -6,7 +6,8 @@
 //! [`SpanExt::end`].
 //!
 //! Each failure is an error in the trace without code in the application. An ERROR event fails its span and becomes its
-//! `exception` event; `#[tracing::instrument(err)]` logs one. A panic that closes a span or unwinds through it does the same.
+//! `exception` event; `#[tracing::instrument(err)]` logs one. A panic that closes a span or unwinds through it does the same, with
+//! the panic's message if [`record_panics`] was called.
 //!
 //! The fields `otel.name`, `otel.kind` (`server`, `client`, `producer`, `consumer`), `otel.status_code` (`OK`, `ERROR`) and
 //! `otel.status_description` of a `tracing` span set its name, kind and status. Every other field is an attribute. A span that
@@ -24,6 +25,7 @@
 
 pub(crate) mod around;
 mod begin;
+mod ended;
 pub(crate) mod entered;
 mod event;
 mod ext;
@@ -36,7 +38,10 @@ pub(crate) mod levels;
 mod next;
 mod open;
 mod owned;
+mod panic_hook;
+mod processor;
 pub(crate) mod reading;
+pub(crate) mod recorder;
 mod recording;
 pub(crate) mod rules;
 pub(crate) mod sampler;
@@ -44,11 +49,16 @@ pub(crate) mod start;
 mod task;
 mod threshold;
 
+pub use ended::{AttributeValue, EndedSpan, SpanEvent, SpanStatus};
 pub(crate) use event::{causes, kind};
 pub use ext::SpanExt;
-pub(crate) use open::{Open, record_on, with_open};
-pub use opentelemetry::trace::{SpanContext, SpanKind};
+#[cfg(feature = "xray-lite")]
+pub(crate) use open::with_open;
+pub(crate) use open::{Open, record_on, with_nearest, with_nearest_id};
+pub use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceId};
 pub use owned::OwnedSpan;
+pub use panic_hook::record_panics;
+pub use processor::{EndingSpan, ExportDecision, SpanProcessor};
 pub(crate) use recording::Parent;
 pub use recording::Recording;
 pub use task::task;

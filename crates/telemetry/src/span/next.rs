@@ -1,22 +1,36 @@
-//! The next span of a thread, which has already started. It is kept here until the layer's `on_new_span` takes it.
+//! The next span of a thread: how it came to be, between the code that starts it and the layer's `on_new_span`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::open::Open;
+use super::recorder::Recorder;
+
+/// How the next span of a thread starts.
+pub(super) enum Next {
+    /// As the layer starts any span.
+    None,
+    /// It has been started, and waits here for the layer.
+    Started(Open),
+    /// The code that makes it will start it, and could not find the layer.
+    Unstarted,
+    /// The layer's reply to [`Next::Unstarted`].
+    HandedOver(Arc<Recorder>),
+}
 
 thread_local! {
-    static NEXT: RefCell<Option<Open>> = const { RefCell::new(None) };
+    static NEXT: RefCell<Next> = const { RefCell::new(Next::None) };
 }
 
-/// Keeps `open` for the next span that `tracing` creates on this thread.
+/// Keeps `next` for the span that `tracing` makes next on this thread.
 #[inline]
-pub(super) fn keep(open: Option<Open>) {
-    // An ending thread may create a span after its thread-local values are gone.
-    NEXT.try_with(|next| *next.borrow_mut() = open).unwrap_or_default();
+pub(super) fn keep(next: Next) {
+    // An ending thread may make a span after its thread-local values are gone.
+    NEXT.try_with(|own| *own.borrow_mut() = next).unwrap_or_default();
 }
 
-/// The state of the span that `tracing` is creating, if it has already started.
+/// How the span starts that `tracing` makes now.
 #[inline]
-pub(super) fn take() -> Option<Open> {
-    NEXT.try_with(RefCell::take).ok().flatten()
+pub(super) fn take() -> Next {
+    NEXT.try_with(|own| own.replace(Next::None)).unwrap_or(Next::None)
 }

@@ -12,6 +12,7 @@ use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use super::event::EncodedEvent;
 use super::lent::Lent;
+use super::recorder::Recorder;
 use super::recording::Recording;
 use crate::clock::now;
 use crate::context::Propagated;
@@ -36,12 +37,14 @@ pub(crate) struct Open {
     pub(crate) entered: Option<Box<Context>>,
     /// Set once a library's own thread has entered the span.
     pub(crate) lent: Option<Box<Lent>>,
-    /// Whether the span around this one was the current one when this one was created.
+    /// Whether the span around this one is known to have been the current one when this one was created.
     pub(crate) in_context: bool,
     /// Whether a library's own thread created the span, which is then that thread's work.
     pub(crate) is_librarys: bool,
     /// Whether this is not a span but an incoming context, which is propagated but never reported as a response's span.
     pub(crate) passes: bool,
+    /// What delivers the span, if it is one of OpenTelemetry's API, or if the subscriber does not show the layer.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Open {
@@ -60,11 +63,13 @@ impl Open {
         self.entered = None;
     }
 
-    /// Ends the measurement of the request.
-    pub(super) fn end_measure(&mut self) {
+    /// Ends the measurement of the request, and takes the recording and its end. `None` if the span is not sampled or has ended.
+    pub(super) fn end(&mut self) -> Option<(Box<Recording>, u64)> {
         if let Some(measure) = self.measure.take() {
             measure.end(Some(&self.context));
         }
+        let end = self.lent.take().and_then(|lent| lent.end());
+        Some((self.recording.take()?, end.unwrap_or_else(now)))
     }
 
     /// Without a recording.
@@ -82,6 +87,7 @@ impl Open {
             in_context: false,
             is_librarys: false,
             passes: false,
+            recorder: None,
         }
     }
 
@@ -98,7 +104,8 @@ impl Open {
 
     /// The span as a parent: without what it records.
     pub(crate) fn as_parent(&self) -> Self {
-        Self { around: self.around, ..Self::of(self.context.clone(), self.propagated.clone()) }
+        let (around, recorder) = (self.around, self.recorder.clone());
+        Self { around, recorder, ..Self::of(self.context.clone(), self.propagated.clone()) }
     }
 
     /// Adds an event, now.
@@ -125,7 +132,11 @@ pub(super) fn lend<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) {
     let mut used = Some(now());
     for span in span.scope() {
         let mut extensions = span.extensions_mut();
-        let Some(open) = extensions.get_mut::<Open>() else { return };
+        let Some(open) = extensions.get_mut::<Open>() else {
+            // Only other layers know this span. It need not be within the one around it.
+            used = None;
+            continue;
+        };
         // An owned span ends with its owner, and one that is not recorded has no end.
         let ends_here = open.within.is_none() && open.recording.is_some() && !open.is_librarys;
         if ends_here && open.lent.is_none() {
@@ -145,12 +156,50 @@ pub(crate) fn record_on(span: &Span, measure: impl FnOnce(&mut Measure), record:
     });
 }
 
+impl Open {
+    /// Makes this the state of `span`, unless another layer of ours has one there already.
+    pub(super) fn put<S: for<'a> LookupSpan<'a>>(self, span: &SpanRef<'_, S>) {
+        let mut extensions = span.extensions_mut();
+        if let Some(earlier) = extensions.replace(self) {
+            extensions.replace(earlier);
+        }
+    }
+}
+
+/// Makes `open` the state of `span`.
+pub(super) fn put(span: &Span, open: Open) {
+    span.with_subscriber(|(id, dispatch)| {
+        if let Some(span) = dispatch.downcast_ref::<Registry>().and_then(|registry| registry.span(id)) {
+            open.put(&span);
+        }
+    });
+}
+
 /// Looks `span` up in the registry beneath our layer.
 pub(crate) fn with_open<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Option<T> {
     span.with_subscriber(|(id, dispatch)| {
         let span = dispatch.downcast_ref::<Registry>()?.span(id)?;
         let mut extensions = span.extensions_mut();
         Some(look(extensions.get_mut::<Open>()?))
+    })?
+}
+
+/// Looks `span` up, or else the nearest span around it that our layer has made: other layers may see more spans.
+pub(crate) fn with_nearest<T>(span: &Span, look: impl FnOnce(&mut Open) -> T) -> Option<T> {
+    with_nearest_id(span, |_, open| look(open))
+}
+
+/// The same, with the id of the span that was found.
+pub(crate) fn with_nearest_id<T>(span: &Span, look: impl FnOnce(&Id, &mut Open) -> T) -> Option<T> {
+    span.with_subscriber(|(id, dispatch)| {
+        let mut span = dispatch.downcast_ref::<Registry>()?.span(id);
+        while let Some(one) = span {
+            if let Some(open) = one.extensions_mut().get_mut::<Open>() {
+                return Some(look(&one.id(), open));
+            }
+            span = one.parent();
+        }
+        None
     })?
 }
 

@@ -50,7 +50,9 @@ pub(crate) struct Reading<'a> {
     /// The spans that this one is linked to.
     pub(crate) links: Vec<(TraceId, SpanId)>,
     pub(crate) failed: bool,
-    /// Why the span failed, as text; empty if unknown.
+    /// The application has set the status OK.
+    pub(crate) is_ok: bool,
+    /// Why the span failed, in words; empty if that is not known.
     pub(crate) description: Text<'a>,
 }
 
@@ -155,6 +157,7 @@ impl<'a> Reading<'a> {
             events: Vec::new(),
             links: Vec::new(),
             failed: false,
+            is_ok: false,
             description: Text::default(),
         }
     }
@@ -165,7 +168,7 @@ impl<'a> Reading<'a> {
         self.events.clear();
         self.links.clear();
         (self.name, self.kind) = (Text::default(), SpanKind::Internal);
-        (self.failed, self.description) = (false, Text::default());
+        (self.failed, self.is_ok, self.description) = (false, false, Text::default());
         let mut fields = Fields(content);
         loop {
             // Attributes are most of a span, and are consecutive.
@@ -194,7 +197,7 @@ impl<'a> Reading<'a> {
                     for field in Fields(bytes) {
                         match field {
                             (2, Field::Bytes(bytes)) => self.description = Text(bytes),
-                            (3, Field::Number(code)) => self.failed = code == 2,
+                            (3, Field::Number(code)) => (self.failed, self.is_ok) = (code == 2, code == 1),
                             _ => {}
                         }
                     }
@@ -241,7 +244,7 @@ fn link(bytes: &[u8]) -> Option<(TraceId, SpanId)> {
 
 /// A `KeyValue` as [`attribute`](crate::attribute::attribute) writes it: the key, then the value.
 #[inline]
-fn attribute(bytes: &[u8]) -> Attribute<'_> {
+pub(super) fn attribute(bytes: &[u8]) -> Attribute<'_> {
     // Nearly every attribute has a short key, and is a short text or a small number.
     if let [0x0a, length @ ..0x80, rest @ ..] = bytes
         && let Some((key, value)) = rest.split_at_checked(usize::from(*length))

@@ -5,6 +5,7 @@
 mod buffers;
 mod failure;
 mod foreign;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 

@@ -3,9 +3,10 @@
 use tracing::Span;
 
 use super::around;
-use super::layer::Layer;
-use super::next;
-use super::open::{Open, with_open};
+use super::layer;
+use super::next::{self, Next};
+use super::open::{self, Open, with_nearest};
+use super::recorder::Recorder;
 use super::recording::Recording;
 use crate::context::{Incoming, PendingRequest};
 use crate::metrics::measure::Measure;
@@ -17,7 +18,7 @@ pub(crate) const HTTP: &str = "HTTP";
 /// A span that continues the context of a request. The parent is known before the span starts: a parent that is set later is
 /// too late for the sampler, and splits the trace if a child exists already.
 pub(crate) fn continuing(name: &str, incoming: &Incoming, make: impl FnOnce() -> Span) -> Span {
-    begin_recorded(|layer| layer.begin(name, non_empty(incoming), None, None), |_| {}, || None, make)
+    begin_recorded(|recorder| recorder.begin(name, non_empty(incoming), None, None), |_| {}, || None, make)
 }
 
 /// The span of a request. A sampler may decide by the request, and the span continues the request's context.
@@ -28,7 +29,7 @@ pub(crate) fn serving(
     measure: impl Fn() -> Option<Measure>,
     make: impl FnOnce() -> Span,
 ) -> Span {
-    begin_recorded(|layer| layer.begin(HTTP, non_empty(incoming), Some(&request), None), record, measure, make)
+    begin_recorded(|recorder| recorder.begin(HTTP, non_empty(incoming), Some(&request), None), record, measure, make)
 }
 
 fn non_empty(incoming: &Incoming) -> Option<&Incoming> {
@@ -43,7 +44,7 @@ pub(crate) fn calling(
     make: impl FnOnce() -> Span,
 ) -> Span {
     let api = api_within(parent);
-    begin_recorded(|layer| layer.begin_within(parent, api.as_ref(), HTTP), record, measure, make)
+    begin_recorded(|recorder| recorder.begin_within(parent, api.as_ref(), HTTP), record, measure, make)
 }
 
 /// A span within the current one. It holds no clone of the current span, which `tracing` would otherwise keep open until this
@@ -52,33 +53,39 @@ pub(crate) fn within_current(name: &str, record: impl Fn(&mut Recording)) -> Spa
     let current = Span::current();
     let api = api_within(&current);
     let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
-    let begin =
-        |layer: &Layer| Some(Open { within: current.id(), ..layer.begin_within(&current, api.as_ref(), name)? });
+    let begin = |recorder: &Recorder| {
+        Some(Open { within: current.id(), ..recorder.begin_within(&current, api.as_ref(), name)? })
+    };
     begin_recorded(begin, record, || None, make)
 }
 
-/// Starts a span and its measurement, and records on it before `make` creates it.
+/// Starts a span and its measurement, and records on it before `make` creates it; if a wrapper hides the layer, after that.
 fn begin_recorded(
-    begin: impl Fn(&Layer) -> Option<Open>,
+    begin: impl Fn(&Recorder) -> Option<Open>,
     record: impl Fn(&mut Recording),
     measure: impl Fn() -> Option<Measure>,
     make: impl FnOnce() -> Span,
 ) -> Span {
-    let begun = tracing::dispatcher::get_default(|dispatch| {
-        let layer = dispatch.downcast_ref::<Layer>().filter(|_| !is_suppressed());
-        layer.and_then(|layer| {
-            let mut open = begin(layer)?;
-            if let Some(recording) = &mut open.recording {
-                record(recording);
-            }
-            open.measure = measure();
-            Some(open)
-        })
-    });
-    next::keep(begun);
+    let start = |recorder: &Recorder| {
+        let mut open = begin(recorder)?;
+        if let Some(recording) = &mut open.recording {
+            record(recording);
+        }
+        open.measure = measure();
+        Some(open)
+    };
+    next::keep(tracing::dispatcher::get_default(|dispatch| match layer::recorder(dispatch) {
+        _ if is_suppressed() => Next::None,
+        Some(recorder) => start(recorder).map_or(Next::None, Next::Started),
+        None => Next::Unstarted,
+    }));
     let span = make();
     // If the layer did not take it, the span is not traced.
-    next::keep(None);
+    if let Next::HandedOver(recorder) = next::take()
+        && let Some(open) = start(&recorder)
+    {
+        open::put(&span, Open { recorder: Some(recorder), ..open });
+    }
     span
 }
 
@@ -87,16 +94,16 @@ fn api_within(span: &Span) -> Option<Open> {
     if !around::is_used() || Span::current().id() != span.id() {
         return None;
     }
-    let api = with_open(span, |open| around::innermost(Some(open))).unwrap_or_else(|| around::innermost(None));
+    let api = with_nearest(span, |open| around::innermost(Some(open))).unwrap_or_else(|| around::innermost(None));
     api.map(|api| around::lock(&api).as_parent())
 }
 
-impl Layer {
+impl Recorder {
     fn begin_within(&self, parent: &Span, api: Option<&Open>, name: &str) -> Option<Open> {
         if api.is_some() {
             return self.begin(name, None, None, api);
         }
-        let begun = with_open(parent, |parent| self.begin(name, None, None, Some(parent)));
+        let begun = with_nearest(parent, |parent| self.begin(name, None, None, Some(parent)));
         begun.unwrap_or_else(|| self.begin(name, None, None, None))
     }
 }

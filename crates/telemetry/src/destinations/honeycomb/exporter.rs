@@ -7,5 +7,5 @@ use crate::destinations::destination::{Queues, Start};
 use crate::destinations::otlp::exporter::start_all;
 
 pub(super) fn start(honeycomb: &Honeycomb, start: &Start<'_>) -> io::Result<Queues> {
-    start_all([HONEYCOMB.name, "honeycomb-logs", "honeycomb-metrics"], &honeycomb.endpoints, start)
+    start_all(HONEYCOMB, &honeycomb.endpoints, start)
 }

@@ -15,6 +15,7 @@ use self::settings::Honeycomb;
 use super::destination::{self, Destination, Kind, Queues, Start, Switch, Variables};
 #[cfg(not(feature = "honeycomb"))]
 use super::not_built::{self as exporter, self as probe};
+use super::otlp::endpoint::Endpoint;
 use super::otlp::variables::OtlpVariables;
 use crate::probe::Report;
 
@@ -36,8 +37,16 @@ impl Destination for Honeycomb {
         self.endpoints.url()
     }
 
-    fn summary(&self) -> String {
-        self.endpoints.to_string()
+    fn summary(&self) -> Option<String> {
+        self.endpoints.traces.as_ref().map(Endpoint::to_string)
+    }
+
+    fn logs_summary(&self) -> Option<String> {
+        self.endpoints.logs.as_ref().map(Endpoint::to_string)
+    }
+
+    fn metrics_summary(&self) -> Option<String> {
+        self.endpoints.metrics.as_ref().map(Endpoint::to_string)
     }
 
     fn identity(&self) -> String {

@@ -152,16 +152,6 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// The endpoints of all signals, with `and` between them.
-impl fmt::Display for Endpoints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, endpoint) in self.all().enumerate() {
-            write!(f, "{}{endpoint}", if index > 0 { " and " } else { "" })?;
-        }
-        Ok(())
-    }
-}
-
 /// `https://api.honeycomb.io/v1/traces, http/protobuf, gzip`
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,37 +18,41 @@ use super::message::MessageWriter;
 use super::redact::redacted;
 use super::response::{LONGEST, OtlpResponse, receipt, refusal, retry_after, unpacked};
 use super::settings::Collector;
-use super::variables::OTLP;
+use super::variables::{OTLP, Owner};
 use crate::client::agent;
 use crate::destinations::destination::{Queues, Start};
 use crate::explain::explain;
-use crate::ledger::Reason;
+use crate::ledger::{Reason, RecordKind};
 use crate::pipeline::{DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
 
 /// Starts the exporters of a collector.
 pub(super) fn start(collector: &Collector, start: &Start<'_>) -> io::Result<Queues> {
-    start_all([OTLP.name, "otlp-logs", "otlp-metrics"], &collector.endpoints, start)
+    start_all(OTLP, &collector.endpoints, start)
 }
 
-/// Starts the exporters of spans, of log records and of metrics, which the ledger shows under these names.
-pub(crate) fn start_all(names: [&'static str; 3], to: &Endpoints, start: &Start<'_>) -> io::Result<Queues> {
-    let queue = |name, signal, endpoint: &Option<Endpoint>, pace| {
+/// Starts the exporters of spans, of log records and of metrics of `owner`.
+pub(crate) fn start_all(owner: Owner, to: &Endpoints, start: &Start<'_>) -> io::Result<Queues> {
+    let queue = |name: &str, signal, endpoint: &Option<Endpoint>, pace| {
         let Some(endpoint) = endpoint.clone() else { return Ok(None) };
-        let (label, resource) = (label(name, &endpoint), start.resource.encoding().to_vec());
+        let (label, resource) = (label(name, signal, &endpoint), start.resource.encoding().to_vec());
         Queue::start(label, pace, move || exporter(endpoint.clone(), signal, &resource)).map(Some)
     };
-    let [of_spans, of_logs, of_metrics] = names;
     Ok(Queues {
-        spans: queue(of_spans, Signal::Traces, &to.traces, start.pace)?,
-        logs: queue(of_logs, Signal::Logs, &to.logs, start.log_pace)?,
-        metrics: queue(of_metrics, Signal::Metrics, &to.metrics, Pace::METRICS)?,
+        spans: queue(owner.name, Signal::Traces, &to.traces, start.pace)?,
+        logs: queue(&owner.logs(), Signal::Logs, &to.logs, start.log_pace)?,
+        metrics: queue(&owner.metrics(), Signal::Metrics, &to.metrics, Pace::METRICS)?,
     })
 }
 
 /// The ledger's entry for an endpoint.
-pub(crate) fn label(name: &'static str, endpoint: &Endpoint) -> DestinationLabel {
+pub(crate) fn label(name: &str, signal: Signal, endpoint: &Endpoint) -> DestinationLabel {
     let kind = if endpoint.protocol == Protocol::Grpc { "otlp_grpc" } else { "otlp_http" };
-    DestinationLabel { name, kind, endpoint: endpoint.url.to_string() }
+    let records = match signal {
+        Signal::Traces => RecordKind::Span,
+        Signal::Logs => RecordKind::LogRecord,
+        Signal::Metrics => RecordKind::MetricPoint,
+    };
+    DestinationLabel { name: name.to_owned(), kind, records, endpoint: endpoint.url.to_string() }
 }
 
 /// What sends `signal` to `endpoint`, by its protocol, for the process that `resource`, an encoded message, describes.

@@ -27,6 +27,7 @@ use std::io;
 
 use ::settings::Settings;
 
+use self::endpoint::Endpoint;
 use self::settings::Collector;
 use self::variables::{OTLP, OtlpVariables, OwnershipClaim};
 use super::destination::{self, Destination, Kind, Queues, Start, Switch, Variables};
@@ -52,8 +53,16 @@ impl Destination for Collector {
         self.endpoints.url()
     }
 
-    fn summary(&self) -> String {
-        self.endpoints.to_string()
+    fn summary(&self) -> Option<String> {
+        self.endpoints.traces.as_ref().map(Endpoint::to_string)
+    }
+
+    fn logs_summary(&self) -> Option<String> {
+        self.endpoints.logs.as_ref().map(Endpoint::to_string)
+    }
+
+    fn metrics_summary(&self) -> Option<String> {
+        self.endpoints.metrics.as_ref().map(Endpoint::to_string)
     }
 
     fn logs(&self) -> Option<String> {

@@ -66,6 +66,18 @@ pub(crate) struct Owner {
     pub(crate) title: &'static str,
 }
 
+impl Owner {
+    /// The name of the destination's log records in start-up lines and in the ledger.
+    pub(crate) fn logs(self) -> String {
+        format!("{}-logs", self.name)
+    }
+
+    /// The name of the destination's metrics.
+    pub(crate) fn metrics(self) -> String {
+        format!("{}-metrics", self.name)
+    }
+}
+
 /// The collector, which receives every signal that no other destination claims.
 pub(crate) const OTLP: Owner = Owner { name: "otlp", title: "a collector" };
 
@@ -103,7 +115,8 @@ impl OtlpVariables {
         let mut logs = SignalSettings::read(settings, Signal::Logs, base.as_ref(), &general);
         let mut metrics = SignalSettings::read(settings, Signal::Metrics, base.as_ref(), &general);
         let mut unwanted = |signal: &mut SignalSettings, exporter, what| {
-            if signal.url_by != COLLECTOR && settings.text(exporter).is_none() && !settings.is_wrong(exporter) {
+            let is_unwanted = settings.text(exporter).is_none() && !settings.is_wrong(exporter);
+            if signal.url_by != COLLECTOR && is_unwanted && !settings.is_provided(signal.url_by) {
                 let instead = format!("not used: no {what} are sent; set {exporter}=otlp to send them");
                 settings.warn(signal.url_by, instead);
             }

@@ -29,7 +29,7 @@ const SPANS: usize = 10_000;
 pub(super) fn start(to: &XrayOtlp, start: &Start<'_>) -> io::Result<Queues> {
     let (endpoint, signer) = (to.endpoint.clone(), Arc::new(Signer::new(to)));
     let resource = start.resource.encoding().to_vec();
-    let (pace, label) = (pace(start.pace, &endpoint), label(XRAY_OTLP.name, &endpoint));
+    let (pace, label) = (pace(start.pace, &endpoint), label(XRAY_OTLP.name, Signal::Traces, &endpoint));
     let make = move || XrayOtlpExporter::new(endpoint.clone(), Arc::clone(&signer), &resource);
     let spans = Queue::start(label, pace, make)?;
     Ok(Queues { spans: Some(spans), ..Queues::default() })

@@ -47,8 +47,8 @@ impl Destination for XrayOtlp {
         self.endpoint.url.to_string()
     }
 
-    fn summary(&self) -> String {
-        self.endpoint.to_string()
+    fn summary(&self) -> Option<String> {
+        Some(self.endpoint.to_string())
     }
 
     fn identity(&self) -> String {

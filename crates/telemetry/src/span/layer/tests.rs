@@ -1,3 +1,4 @@
+mod compositions;
 mod context;
 mod events;
 mod failures;
@@ -10,6 +11,9 @@ use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 use super::*;
+use crate::limits::Limits;
+use crate::span::levels::SpanLevels;
+use crate::span::sampler::Sampler;
 use crate::span::{OwnedSpan, SpanExt, SpanKind};
 use crate::testing::{Recorded, attribute, recorded};
 
@@ -115,7 +119,7 @@ fn a_span_ends_once_when_its_owner_ends_it() {
 fn children_of_a_span_below_the_level_belong_to_its_parent() {
     let levels = |text: &str| {
         let level = SpanLevels::read(&mut settings::Settings::from_pairs(&[("TRACE_LEVEL", text)]));
-        move |layer| Layer { levels: level, ..layer }
+        move |recorder| Recorder { levels: level, ..recorder }
     };
     let run = || {
         let _outer = tracing::info_span!("outer").entered();

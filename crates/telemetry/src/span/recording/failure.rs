@@ -6,6 +6,7 @@ use opentelemetry_semantic_conventions::attribute::{
 
 use super::{Code, EXCEPTION, Recording};
 use crate::attribute::{attribute, cut};
+use crate::span::panic_hook::{self, PanicMessage};
 use crate::value::Value;
 
 /// The type of the exception of a span that a panic ended.
@@ -38,8 +39,15 @@ impl Recording {
     /// Marks the span as failed by a panic, once. Only the process's panic hook knows the panic's message.
     pub(crate) fn unwind(&mut self) {
         if !self.began_unwinding && !std::mem::replace(&mut self.is_unwound, true) {
-            self.exception(PANIC, "the thread panicked", "");
             self.fail(PANIC);
+            match panic_hook::last() {
+                Some(PanicMessage { message, place }) => {
+                    if self.fails_anew(&message) {
+                        self.exception(PANIC, &message, &place);
+                    }
+                }
+                None => self.exception(PANIC, "the thread panicked", ""),
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::attribute::SAMPLING_RULE;
 use crate::http::{ServerRequest, server_span};
 use crate::limits::Limits;
 use crate::propagation::{self, Incoming, Trust};
-use crate::span::layer::Layer;
+use crate::span::recorder::Recorder;
 use crate::span::sampler::{Root, Sampler};
 use crate::subsegment::begin_segment;
 use crate::testing::{attribute, recorded, recorded_by};
@@ -189,7 +189,7 @@ fn a_segment_that_is_not_created_is_not_counted() {
     let rules = Arc::new(rule_sampler());
     rules.learn(&central(5, 0.5), SystemTime::now());
     let sampler = Sampler { root: Root::Rules(Arc::clone(&rules)), parent_based: true };
-    let layer = |layer| Layer { sampler, levels: "off".parse().unwrap(), ..layer };
-    recorded_by(layer, false, || drop(begin_segment("job", &Incoming::default())));
+    let set = |recorder| Recorder { sampler, levels: "off".parse().unwrap(), ..recorder };
+    recorded_by(set, false, || drop(begin_segment("job", &Incoming::default())));
     assert_eq!(counts(&rules.report("id", SystemTime::now())), []);
 }

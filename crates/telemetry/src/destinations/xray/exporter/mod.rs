@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use super::settings::{XRAY, Xray};
 use crate::destinations::destination::{Queues, Start};
+use crate::ledger::RecordKind;
 use crate::pipeline::{DestinationLabel, Pace, Queue};
 
 use daemon::DaemonExporter;
@@ -33,7 +34,8 @@ pub(crate) use pack::documents;
 
 /// Starts the exporter.
 pub(super) fn start(xray: &Xray, start: &Start<'_>) -> io::Result<Queues> {
-    let label = DestinationLabel { name: XRAY.name, kind: "xray_udp", endpoint: xray.address.to_string() };
+    let (name, endpoint) = (XRAY.name.to_owned(), xray.address.to_string());
+    let label = DestinationLabel { name, kind: "xray_udp", records: RecordKind::Span, endpoint };
     let origin = Arc::new(Origin::new(start.resource, &xray.indexed));
     let address = xray.address.clone();
     // Datagrams go out on one socket at a time, so that their pace can be kept.

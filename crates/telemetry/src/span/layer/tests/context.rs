@@ -93,7 +93,7 @@ fn a_sampled_span_and_its_child_record_the_sample_rate() {
 #[test]
 fn a_disabled_sdk_propagates_the_incoming_context() {
     let traceparent = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
-    let disable = |layer| Layer { disabled: true, ..layer };
+    let disable = |recorder| Recorder { disabled: true, ..recorder };
     let Recorded { spans, .. } = crate::testing::recorded_by(disable, false, || {
         let mut headers = ::http::HeaderMap::new();
         headers.insert("traceparent", ::http::HeaderValue::from_static(traceparent));

@@ -1,6 +1,11 @@
 //! Events as events of their span, and as log records.
 
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use tracing_subscriber::layer::SubscriberExt;
+
 use super::*;
+use crate::testing::recorded_under;
 
 /// OTLP requires unique keys: the last value of a key wins.
 #[test]
@@ -53,6 +58,33 @@ fn an_event_belongs_to_its_span_and_an_error_is_an_exception() {
 }
 
 #[test]
+fn log_records_have_the_levels_of_rust_log_and_other_events_stay_with_their_span() {
+    let run = || {
+        let _span = tracing::info_span!("work").entered();
+        tracing::debug!("detail");
+        tracing::info!("news");
+        tracing::warn!("careful");
+        tracing::error!("broken");
+    };
+    let cases: [(&str, &[&str], &[&str]); 3] = [
+        ("warn", &["careful", "broken"], &["news", "exception"]),
+        ("debug", &["detail", "news", "careful", "broken"], &["exception"]),
+        ("off", &[], &["news", "careful", "exception"]),
+    ];
+    for (levels, logged, kept) in cases {
+        let compose = |recorder, console| Registry::default().with(Layer::alone(recorder, console)).into();
+        let Recorded { spans, logs } = recorded_under(compose, true, levels, run);
+        let body = |record: &LogRecord| match &record.body.as_ref().unwrap().value {
+            Some(Any::StringValue(text)) => text.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(logs.iter().map(body).collect::<Vec<_>>(), logged, "{levels}");
+        let events: Vec<_> = spans[0].events.iter().map(|event| event.name.as_str()).collect();
+        assert_eq!(events, kept, "{levels}");
+    }
+}
+
+#[test]
 fn a_log_record_without_a_span_has_the_trace_it_names() {
     let trace = "5759e988bd862e3fe1be46a994272793";
     let Recorded { spans, logs } = recorded(Sampler::default(), Limits::default(), true, || {
@@ -82,6 +114,16 @@ impl fmt::Debug for Chatty {
     }
 }
 
+/// A value whose `Debug` records on the current span.
+struct Setting;
+
+impl fmt::Debug for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        tracing::Span::current().set("recorded", true);
+        f.write_str("setting")
+    }
+}
+
 /// `tracing` ignores nested events under a scoped dispatcher but not under a global one, so this test runs in a separate
 /// process.
 #[test]
@@ -107,6 +149,8 @@ fn in_a_process_of_its_own() {
         tracing::info!(value = ?Chatty, "shown");
         span.record("value", tracing::field::debug(Chatty));
         span.record_with(|_| tracing::info!("logged"));
+        // A span's fields are formatted while no lock of its parent is held.
+        drop(tracing::info_span!("inner", value = ?Setting));
     });
     drop(span);
     drop(telemetry.shutdown());

@@ -3,7 +3,11 @@
 use std::sync::mpsc;
 use std::thread;
 
+use tracing_subscriber::layer::SubscriberExt;
+
 use super::*;
+use crate::clock::now;
+use crate::testing::recorded_in;
 
 const LIBRARY: &str = "sqlx-sqlite-worker-0";
 const APPLICATION: &str = "worker";
@@ -153,4 +157,18 @@ fn an_owned_span_ends_with_its_owner_wherever_its_clones_are() {
         };
         assert!(ends_with_its_work(thread, "owned", owned), "{thread}");
     }
+}
+
+#[test]
+fn a_span_between_that_only_other_layers_see_prolongs_nothing() {
+    let mut returned = 0;
+    let run = || {
+        let worker = Worker::start(LIBRARY);
+        tracing::info_span!("outer").in_scope(|| tracing::debug_span!("between").in_scope(|| worker.call()));
+        returned = now();
+        worker.finish();
+    };
+    let spans = recorded_in(|layer| Registry::default().with(layer).into(), run);
+    let [outer] = spans.as_slice() else { panic!("{spans:?}") };
+    assert!(outer.end_time_unix_nano <= returned);
 }
