@@ -28,6 +28,7 @@ pub mod api;
 mod ascii;
 mod attribute;
 mod book;
+pub mod builder;
 pub mod capture;
 mod certificates;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]

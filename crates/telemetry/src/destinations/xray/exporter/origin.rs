@@ -17,9 +17,9 @@ const COMMON: [&str; 6] = [
 ];
 
 /// A platform's field in `aws`, and the members of that field with the attributes they come from.
-type Platform = (Key, &'static [(Key, &'static str)]);
+type PlatformKeys = (Key, &'static [(Key, &'static str)]);
 
-const ECS: Platform = (
+const ECS: PlatformKeys = (
     key!("ecs"),
     &[
         (key!("container"), "container.name"),
@@ -30,7 +30,7 @@ const ECS: Platform = (
         (key!("launch_type"), "aws.ecs.launchtype"),
     ],
 );
-const EC2: Platform = (
+const EC2: PlatformKeys = (
     key!("ec2"),
     &[
         (key!("instance_id"), "host.id"),
@@ -39,7 +39,7 @@ const EC2: Platform = (
         (key!("ami_id"), "host.image.id"),
     ],
 );
-const EKS: Platform = (key!("eks"), &[(key!("pod"), "k8s.pod.name"), (key!("container_id"), "container.id")]);
+const EKS: PlatformKeys = (key!("eks"), &[(key!("pod"), "k8s.pod.name"), (key!("container_id"), "container.id")]);
 const VERSION: &str = "service.version";
 const ACCOUNT: &str = "cloud.account.id";
 
