@@ -36,7 +36,7 @@ mod values;
 
 use opentelemetry::Context;
 use opentelemetry::global;
-use tracing::Span;
+use tracing::{Dispatch, Span, dispatcher};
 
 pub use propagator::InjectingPropagator;
 pub use span::ApiSpan;
@@ -58,8 +58,12 @@ use crate::span::{entered, with_nearest_id};
 /// assert_eq!(capture.spans().tree(), "checkout\n  charge\n");
 /// ```
 pub fn install() {
-    global::set_tracer_provider(ApiTracerProvider::current());
-    global::set_text_map_propagator(InjectingPropagator::current());
+    let (provider, propagator) = (ApiTracerProvider::current(), InjectingPropagator::current());
+    // The API announces its global provider in an event, which would be printed at every start.
+    dispatcher::with_default(&Dispatch::none(), || {
+        global::set_tracer_provider(provider);
+        global::set_text_map_propagator(propagator);
+    });
 }
 
 /// From now on, `Context::current()` inside a `tracing` span is that span's, with its baggage: what the API records there is
