@@ -23,6 +23,10 @@
     allow(dead_code, unused_imports, reason = "some code is used by only one destination")
 )]
 
+// Unit tests run the examples, which name the crate as its users do.
+#[cfg(test)]
+extern crate self as telemetry;
+
 mod address;
 pub mod api;
 mod ascii;
@@ -63,6 +67,7 @@ mod resource;
 mod sampling;
 mod scope;
 pub mod span;
+pub mod sql;
 mod subsegment;
 mod suppression;
 #[cfg(test)]
@@ -80,6 +85,8 @@ pub mod actix;
 pub mod exporter;
 pub mod http;
 pub mod probe;
+#[cfg(feature = "sqlx")]
+pub mod sqlx;
 #[cfg(feature = "tower")]
 pub mod tower;
 #[cfg(feature = "xray-lite")]

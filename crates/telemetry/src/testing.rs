@@ -1,5 +1,8 @@
 //! Helpers that unit tests share.
 
+#[cfg(feature = "sqlx")]
+pub(crate) mod runtime;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The open database, which every use case shares: its connections, and how a write, a transaction and a statement run.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::engine::{ByEngine, Engine};
 use super::error::Error;
 use super::passing;
-use super::statement::{self, Statement};
+use super::statement::{ServerDetails, Statement};
 use super::time::{Bounds, answered};
 use crate::faults::Faults;
 
@@ -105,17 +105,14 @@ impl Store {
         statement: &Statement,
         run: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
     ) -> Result<T, sqlx::Error> {
-        let span = statement.span(self.engine.server.as_ref());
-        let timer = statement.timer(self.engine.server.as_ref());
+        let server = self.engine.server.as_ref();
         let run = async {
             self.faults.slow_down().await;
-            match (&self.engine.server, self.bounds) {
+            match (server, self.bounds) {
                 (Some(_), Bounds::Requests) => answered(run).await,
                 _ => run.await,
             }
         };
-        let result = run.instrument((*span).clone()).await;
-        statement::record(&span, timer, &result);
-        result
+        telemetry::sqlx::run(statement, &ServerDetails::database(server), pin!(run)).await
     }
 }

@@ -8,7 +8,7 @@ use sqlx::{Database, Postgres, SqlSafeStr, Sqlite, Transaction};
 use super::database::Store;
 use super::engine::ByEngine;
 use super::error::Error;
-use super::statement::{BEGIN, COMMIT, ROLLBACK, Statement};
+use super::statement::{BEGIN, COMMIT, ROLLBACK, ServerDetails, Statement};
 use super::writers::Writers;
 
 /// A transaction of the open engine.
@@ -89,7 +89,8 @@ impl<'s, DB: Database> Begun<'s, DB> {
 impl<DB: Database> Drop for Begun<'_, DB> {
     fn drop(&mut self) {
         if let Some(transaction) = self.transaction.take() {
-            ROLLBACK.span(self.store.engine.server.as_ref()).in_scope(|| drop(transaction));
+            let database = ServerDetails::database(self.store.engine.server.as_ref());
+            ROLLBACK.span(&database).in_scope(|| drop(transaction));
         }
     }
 }
