@@ -1,7 +1,9 @@
 //! Helpers that unit tests share.
 
-#[cfg(feature = "sqlx")]
+#[cfg(any(feature = "sqlx", feature = "tower"))]
 pub(crate) mod runtime;
+#[cfg(feature = "tower")]
+pub(crate) mod traces;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

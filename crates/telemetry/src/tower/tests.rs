@@ -8,6 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::Span as Exported;
 use super::*;
 use crate::limits::Limits;
 use crate::span::sampler::Sampler;
+use crate::testing::runtime::spans_of;
+use crate::testing::traces::chain;
 use crate::testing::{attribute, recorded};
 
 /// Answers with a status and a short body; an invalid status is an error. Makes a span, and repeats the request's `traceparent`.
@@ -130,4 +132,21 @@ fn a_call_without_a_response_is_an_error() {
         assert_eq!(called.err(), Some("refused"));
     });
     assert_eq!(attribute(&spans[1].attributes, "error.type").as_deref(), Some("no_response"));
+}
+
+#[path = "../../examples/axum.rs"]
+#[expect(dead_code, reason = "`main` installs telemetry for its process")]
+mod example;
+
+#[test]
+fn the_examples_requests_are_one_trace() {
+    let spans = spans_of(async { assert_eq!(example::buy().await.unwrap(), "order 7: 2 in stock") });
+    let chain = chain(&spans);
+    let kinds: Vec<(&str, i32)> = chain.iter().map(|span| (&*span.name, span.kind)).collect();
+    assert_eq!(kinds, [("GET", 3), ("GET /orders/{id}", 2), ("GET", 3), ("GET /stock/{id}", 2), ("count", 1)]);
+    for span in &chain[..4] {
+        assert_eq!(attribute(&span.attributes, "http.response.status_code").as_deref(), Some("200"), "{span:?}");
+    }
+    assert_eq!(attribute(&chain[3].attributes, "url.path").as_deref(), Some("/stock/7"));
+    assert_eq!(attribute(&chain[3].attributes, "network.peer.address").as_deref(), Some("127.0.0.1"));
 }
