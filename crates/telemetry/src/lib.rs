@@ -85,6 +85,8 @@ pub mod actix;
 pub mod exporter;
 pub mod http;
 pub mod probe;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 #[cfg(feature = "sqlx")]
 pub mod sqlx;
 #[cfg(feature = "tower")]

@@ -2,6 +2,8 @@
 
 #[cfg(any(feature = "sqlx", feature = "tower"))]
 pub(crate) mod runtime;
+#[cfg(feature = "reqwest")]
+pub(crate) mod servers;
 #[cfg(feature = "tower")]
 pub(crate) mod traces;
 

@@ -29,7 +29,7 @@ use tower_service::Service;
 use tracing::Span;
 
 pub use self::body::{TracedBody, TracedResponse};
-use crate::http::{ServerRequest, Side, client_span, peer, server_span};
+use crate::http::{ServerRequest, Side, client_span, peer, server_span, without_user};
 use crate::propagation::{Trust, extract, inject};
 use crate::span::OwnedSpan;
 
@@ -154,10 +154,8 @@ where
         let uri = request.uri();
         let header = || request.headers().get(HOST).and_then(|value| value.to_str().ok());
         let authority = uri.authority().map(|authority| authority.as_str()).or_else(header).unwrap_or_default();
-        // A user and a password before the host are not recorded.
-        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-        let scheme = uri.scheme_str().unwrap_or("http");
-        let span = OwnedSpan::of(client_span(&Span::current(), request.method().as_str(), scheme, host, uri.path()));
+        let (method, scheme) = (request.method().as_str(), uri.scheme_str().unwrap_or("http"));
+        let span = OwnedSpan::of(client_span(&Span::current(), method, scheme, without_user(authority), uri.path()));
         inject(&span, |name, value| {
             if let Ok(value) = HeaderValue::from_str(value) {
                 request.headers_mut().insert(HeaderName::from_static(name), value);
@@ -169,7 +167,7 @@ where
 }
 
 /// HTTP's version, as spans record it.
-fn version(version: Version) -> Option<&'static str> {
+pub(crate) fn version(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_10 => Some("1.0"),
         Version::HTTP_11 => Some("1.1"),

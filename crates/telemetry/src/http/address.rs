@@ -58,6 +58,12 @@ pub fn address(peer: IpAddr) -> AddressText {
     text
 }
 
+/// An authority without the user and the password before its host, which no span records.
+#[cfg(feature = "tower")]
+pub(crate) fn without_user(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
     // A port is short, so the search for its colon starts at the end.
     let colon = authority.bytes().rposition(|byte| byte == b':');

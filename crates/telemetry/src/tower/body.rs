@@ -38,6 +38,12 @@ impl<F> TracedResponse<F> {
     }
 }
 
+impl<B> TracedBody<B> {
+    pub(crate) fn new(body: B, span: Option<OwnedSpan>) -> Self {
+        Self { body, span }
+    }
+}
+
 impl<F, R, E> Future for TracedResponse<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
@@ -63,7 +69,7 @@ where
                         head.headers.insert(HeaderName::from_static(name), value);
                     }
                 }
-                Poll::Ready(Ok(Response::from_parts(head, TracedBody { body, span })))
+                Poll::Ready(Ok(Response::from_parts(head, TracedBody::new(body, span))))
             }
             Err(error) => {
                 if let Some(span) = &span {
