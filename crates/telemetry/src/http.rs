@@ -18,7 +18,7 @@ use opentelemetry_semantic_conventions::attribute::{
 use tracing::Span;
 
 use self::address::split_port;
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "awc", feature = "tower"))]
 pub(crate) use self::address::without_user;
 use crate::context::{Incoming, PendingRequest};
 use crate::limits::{CALLER_BYTES, bounded};

@@ -82,6 +82,8 @@ mod values;
 
 #[cfg(feature = "actix")]
 pub mod actix;
+#[cfg(feature = "awc")]
+pub mod awc;
 pub mod exporter;
 pub mod http;
 pub mod probe;

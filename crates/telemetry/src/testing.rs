@@ -2,7 +2,7 @@
 
 #[cfg(any(feature = "sqlx", feature = "tower"))]
 pub(crate) mod runtime;
-#[cfg(feature = "reqwest")]
+#[cfg(any(feature = "reqwest", all(feature = "awc", feature = "tower")))]
 pub(crate) mod servers;
 #[cfg(feature = "tower")]
 pub(crate) mod traces;

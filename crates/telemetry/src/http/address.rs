@@ -59,7 +59,7 @@ pub fn address(peer: IpAddr) -> AddressText {
 }
 
 /// An authority without the user and the password before its host, which no span records.
-#[cfg(feature = "tower")]
+#[cfg(any(feature = "awc", feature = "tower"))]
 pub(crate) fn without_user(authority: &str) -> &str {
     authority.rsplit_once('@').map_or(authority, |(_, host)| host)
 }

@@ -65,7 +65,7 @@ impl OwnedSpan {
     }
 
     /// Takes over the end of a span that other code has created.
-    #[cfg(any(feature = "actix", feature = "tower", feature = "xray-lite"))]
+    #[cfg(any(feature = "actix", feature = "awc", feature = "tower", feature = "xray-lite"))]
     pub(crate) fn of(span: Span) -> Self {
         Self(span)
     }
