@@ -1,0 +1,159 @@
+//! Each service's spans are in one trace with the right parents, and its ledger counts each of them.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::post;
+use reqwest_middleware::reqwest::Client;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// The spans that have arrived, each with the name of its service.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<(String, Value)>>>);
+
+impl Collector {
+    /// Starts an OTLP collector. Returns its URL.
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().route("/v1/traces", post(receive)).with_state(self.clone());
+        tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+        url
+    }
+
+    fn spans(&self) -> MutexGuard<'_, Vec<(String, Value)>> {
+        self.0.lock().unwrap()
+    }
+
+    /// The one span of a service with this name.
+    fn one(&self, service: &str, name: &str) -> Value {
+        let spans = self.spans();
+        let mut found = spans.iter().filter(|(from, span)| from == service && span["name"] == name);
+        let Some((_, span)) = found.next() else { panic!("{service} has no span {name}: {spans:#?}") };
+        assert!(found.next().is_none(), "{service} has several spans {name}");
+        span.clone()
+    }
+}
+
+async fn receive(State(collector): State<Collector>, body: Bytes) -> impl IntoResponse {
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    for resource in message["resourceSpans"].as_array().unwrap() {
+        let attributes = resource["resource"]["attributes"].as_array().unwrap();
+        let service = attributes.iter().find(|attribute| attribute["key"] == "service.name").unwrap();
+        let service = service["value"]["stringValue"].as_str().unwrap();
+        for scope in resource["scopeSpans"].as_array().unwrap() {
+            let spans = scope["spans"].as_array().unwrap().iter().cloned();
+            collector.spans().extend(spans.map(|span| (service.to_owned(), span)));
+        }
+    }
+    ([(CONTENT_TYPE, "application/json")], "{}")
+}
+
+/// A running service.
+struct Service(Child);
+
+impl Service {
+    fn start(program: &str, collector: &str, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(program);
+        command.env_clear().envs(variables.iter().copied());
+        command.env("OTEL_EXPORTER_OTLP_ENDPOINT", collector).env("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    /// The address that the service prints once it listens.
+    fn address(&mut self) -> String {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        line.trim().to_owned()
+    }
+
+    fn terminate(&self) {
+        assert!(Command::new("kill").arg(self.0.id().to_string()).status().unwrap().success());
+    }
+
+    /// Waits for the service's end. Returns the number of spans that its ledger counts, all of which were delivered.
+    fn count(mut self) -> usize {
+        drop(self.0.stdin.take());
+        let mut errors = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        assert!(self.0.wait().unwrap().success(), "{errors}");
+        let ledger =
+            errors.lines().find_map(|line| line.split_once(": otlp: ")).unwrap_or_else(|| panic!("{errors}")).1;
+        let count = ledger.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(ledger, format!("{count} spans created = {count} delivered + 0 queued + 0 dropped"));
+        count
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // It has ended, unless the test failed.
+        drop(self.0.kill());
+    }
+}
+
+#[track_caller]
+fn assert_child(child: &Value, parent: &Value) {
+    assert_eq!(child["traceId"], parent["traceId"], "{} and {}", child["name"], parent["name"]);
+    assert_eq!(child["parentSpanId"], parent["spanId"], "{} below {}", child["name"], parent["name"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_one_trace_through_actix_sqlx_reqwest_and_axum() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    let mut stock = Service::start(env!("CARGO_BIN_EXE_stock"), &url, &[]);
+    let mut orders = Service::start(env!("CARGO_BIN_EXE_orders"), &url, &[("STOCK", &stock.address())]);
+    let order = format!("http://{}/orders/7", orders.address());
+    let client = Client::new();
+    assert_eq!(client.post(&order).send().await.unwrap().text().await.unwrap(), "2 in stock");
+    assert_eq!(client.post(&order).send().await.unwrap().status(), 409, "the same order again");
+    orders.terminate();
+    stock.terminate();
+    let counts = [("orders", orders.count()), ("stock", stock.count())];
+    for (service, count) in counts {
+        assert_eq!(collector.spans().iter().filter(|(from, _)| from == service).count(), count, "{service}");
+    }
+
+    let (call, served) = (collector.one("orders", "GET"), collector.one("stock", "GET /stock/{id}"));
+    let is_parent = |(_, span): &&(String, Value)| span["spanId"] == call["parentSpanId"];
+    let root = collector.spans().iter().find(is_parent).unwrap().1.clone();
+    assert_eq!((&root["name"], root["parentSpanId"].as_str().unwrap_or_default()), (&"POST /orders/{id}".into(), ""));
+    assert_child(&call, &root);
+    assert_child(&served, &call);
+    assert_child(&collector.one("stock", "count"), &served);
+    let spans = collector.spans().clone();
+    let inserts: Vec<_> = spans.iter().filter(|(_, span)| span["name"] == "INSERT orders").collect();
+    assert_eq!(inserts.len(), 2);
+    let is_failed = |span: &Value| span["status"]["code"] == 2;
+    let (failed, kept): (Vec<_>, Vec<_>) = inserts.into_iter().map(|(_, span)| span).partition(|span| is_failed(span));
+    assert_child(kept[0], &root);
+    assert_ne!(failed[0]["traceId"], root["traceId"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workers_three_apis_make_one_trace() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    let mut worker = Service::start(env!("CARGO_BIN_EXE_worker"), &url, &[]);
+    let (trace, sender) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let message = format!("00-{trace}-{sender}-01\n");
+    worker.0.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
+    assert_eq!(worker.count(), 5);
+
+    let [process, parse, charge, store, put] =
+        ["process", "parse", "charge", "store", "S3/PutObject"].map(|name| collector.one("worker", name));
+    assert_eq!((&process["traceId"], &process["parentSpanId"]), (&trace.into(), &sender.into()));
+    for (child, parent) in [(&parse, &process), (&charge, &parse), (&store, &charge), (&put, &store)] {
+        assert_child(child, parent);
+    }
+}
