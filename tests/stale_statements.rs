@@ -10,8 +10,9 @@ use crate::support::person::Person;
 use crate::support::postgres;
 use crate::support::witness::Witness;
 
-/// More clients than the backend has connections.
-const CLIENTS: usize = 16;
+/// More clients than the backend has connections, and few enough that none waits for long on a busy machine.
+const CLIENTS: usize = 6;
+const CONNECTIONS: (&str, &str) = ("CRUDDUR_DATABASE_CONNECTIONS", "4");
 
 /// Each client's requests: a statement of every kind, on every connection that the backend has. The second reply reuses an idempotency key.
 fn act(me: &Person, round: &str, client: usize) {
@@ -38,7 +39,7 @@ fn act(me: &Person, round: &str, client: usize) {
 async fn a_table_change_under_prepared_statements_fails_no_request() {
     let Some(url) = postgres::database().await else { return };
     tokio::task::block_in_place(|| {
-        let backend = Cruddur::service("backend", &[("DATABASE_URL", &url)]);
+        let backend = Cruddur::service("backend", &[("DATABASE_URL", &url), CONNECTIONS]);
         let (me, witness) = (backend.person(), Witness::of(&url));
         let all = |round: &str| {
             thread::scope(|scope| {
