@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::post;
 use reqwest_middleware::reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// The spans that have arrived, each with the name of its service.
@@ -69,8 +70,8 @@ impl Service {
         Self(command.spawn().unwrap())
     }
 
-    /// The address that the service prints once it listens.
-    fn address(&mut self) -> String {
+    /// The line that the service prints: its address, once it listens, or its result.
+    fn line(&mut self) -> String {
         let mut line = String::new();
         BufReader::new(self.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         line.trim().to_owned()
@@ -101,6 +102,32 @@ impl Drop for Service {
     }
 }
 
+/// A fake of AWS's STS: names one account, and keeps each request's trace header.
+#[derive(Clone, Default)]
+struct Sts(Arc<Mutex<Vec<String>>>);
+
+impl Sts {
+    /// Starts the fake. Returns its URL.
+    async fn start(&self) -> String {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().route("/", post(identify)).with_state(self.clone());
+        tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+        url
+    }
+}
+
+async fn identify(State(Sts(headers)): State<Sts>, received: HeaderMap, body: String) -> impl IntoResponse {
+    assert!(body.starts_with("Action=GetCallerIdentity&"), "{body}");
+    let header = received["x-amzn-trace-id"].to_str().unwrap().to_owned();
+    headers.lock().unwrap().push(header);
+    let identity = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+        <Arn>arn:aws:iam::123456789012:user/andrew</Arn><UserId>AIDAEXAMPLE</UserId><Account>123456789012</Account>\
+        </GetCallerIdentityResult><ResponseMetadata><RequestId>request-1</RequestId></ResponseMetadata>\
+        </GetCallerIdentityResponse>";
+    ([(CONTENT_TYPE.as_str(), "text/xml"), ("x-amzn-requestid", "request-1")], identity)
+}
+
 #[track_caller]
 fn assert_child(child: &Value, parent: &Value) {
     assert_eq!(child["traceId"], parent["traceId"], "{} and {}", child["name"], parent["name"]);
@@ -112,8 +139,8 @@ async fn an_order_is_one_trace_through_actix_sqlx_reqwest_and_axum() {
     let collector = Collector::default();
     let url = collector.start().await;
     let mut stock = Service::start(env!("CARGO_BIN_EXE_stock"), &url, &[]);
-    let mut orders = Service::start(env!("CARGO_BIN_EXE_orders"), &url, &[("STOCK", &stock.address())]);
-    let order = format!("http://{}/orders/7", orders.address());
+    let mut orders = Service::start(env!("CARGO_BIN_EXE_orders"), &url, &[("STOCK", &stock.line())]);
+    let order = format!("http://{}/orders/7", orders.line());
     let client = Client::new();
     assert_eq!(client.post(&order).send().await.unwrap().text().await.unwrap(), "2 in stock");
     assert_eq!(client.post(&order).send().await.unwrap().status(), 409, "the same order again");
@@ -156,4 +183,35 @@ async fn a_workers_three_apis_make_one_trace() {
     for (child, parent) in [(&parse, &process), (&charge, &parse), (&store, &charge), (&put, &store)] {
         assert_child(child, parent);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_the_aws_sdk_is_a_span_whose_header_the_service_gets() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    let sts = Sts::default();
+    let mut job = Service::start(env!("CARGO_BIN_EXE_account"), &url, &[("STS", &sts.start().await)]);
+    assert_eq!(job.line(), "123456789012");
+    assert_eq!(job.count(), 2);
+
+    let [job, call] = ["job", "STS/GetCallerIdentity"].map(|name| collector.one("account", name));
+    assert_child(&call, &job);
+    let attribute = |key: &str| {
+        let attributes = call["attributes"].as_array().unwrap();
+        let found = attributes.iter().find(|attribute| attribute["key"] == key);
+        found.unwrap_or_else(|| panic!("no {key}: {call:#}"))["value"].clone()
+    };
+    for (key, value) in [
+        ("rpc.system", json!({"stringValue": "aws-api"})),
+        ("rpc.service", json!({"stringValue": "STS"})),
+        ("rpc.method", json!({"stringValue": "GetCallerIdentity"})),
+        ("aws.request_id", json!({"stringValue": "request-1"})),
+        ("http.response.status_code", json!({"intValue": "200"})),
+    ] {
+        assert_eq!(attribute(key), value, "{key}");
+    }
+    let (trace, span) = (call["traceId"].as_str().unwrap(), call["spanId"].as_str().unwrap());
+    let (epoch, unique) = trace.split_at(8);
+    let header = format!("Root=1-{epoch}-{unique};Parent={span};Sampled=1");
+    assert_eq!(*sts.0.lock().unwrap(), [header]);
 }
