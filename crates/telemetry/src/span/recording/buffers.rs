@@ -13,7 +13,8 @@ thread_local! {
     static SPARE: RefCell<Vec<Box<Recording>>> = const { RefCell::new(Vec::new()) };
 }
 
-const SPARES: usize = 8;
+/// As many as a thread that serves many requests at once has open spans.
+const SPARES: usize = 64;
 const BUFFER: usize = 1_024;
 
 impl Recording {
@@ -90,7 +91,7 @@ impl Recording {
     pub(super) fn leave(self: Box<Self>) {
         let Self { encoding, more, name, description, .. } = &*self;
         let texts = name.capacity() + description.capacity();
-        if encoding.capacity() + more.capacity() + texts <= 4 * BUFFER {
+        if encoding.capacity() + more.capacity() + texts <= 8 * BUFFER {
             let _: Result<(), _> = SPARE.try_with(|spare| {
                 if let Ok(mut spare) = spare.try_borrow_mut()
                     && spare.len() < SPARES
