@@ -80,13 +80,17 @@ impl Burst {
 
     /// Pads each datagram to `length`, which the longer datagram appended after them requires.
     fn widen(&mut self, length: usize) {
-        let mut wide = Vec::with_capacity(BURST + MAX_DOCUMENT_BYTES);
-        for (datagram, _) in self.datagrams() {
-            wide.extend_from_slice(datagram);
-            wide.resize(wide.len().next_multiple_of(length), b' ');
+        let (narrow, appended, end) = (self.length, self.end()..self.bytes.len(), self.len() * length);
+        self.bytes.resize(end + appended.len(), b' ');
+        // From the last one on, so that none is overwritten before it has moved.
+        self.bytes.copy_within(appended, end);
+        for (index, (own, _)) in self.datagrams.iter().enumerate().rev() {
+            let (from, to) = (index * narrow, index * length);
+            self.bytes.copy_within(from..from + own, to);
+            if let Some(padding) = self.bytes.get_mut(to + own..to + length) {
+                padding.fill(b' ');
+            }
         }
-        wide.extend_from_slice(self.bytes.get(self.end()..).unwrap_or_default());
-        self.bytes = wide;
     }
 }
 
