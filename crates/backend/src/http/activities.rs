@@ -37,13 +37,14 @@ pub(super) async fn home(
     let span = tracing::info_span!("home-activities-mock-data");
     let answer = async {
         let answer = feed.home(&state.store, page).await?;
-        Span::current().record_with(|span| {
+        let span = Span::current();
+        span.record_with(|span| {
             span.set("app.now", &answer.now);
             span.set("app.result_length", answer.length);
         });
         // If this request shared another request's query, the link leads to the span of its SQL.
-        if let Some(span) = answer.span.as_ref().filter(|span| Span::current().span_context().as_ref() != Some(span)) {
-            Span::current().link(span);
+        if let Some(other) = answer.span.as_ref().filter(|other| span.span_context().as_ref() != Some(other)) {
+            span.link(other);
         }
         Ok::<_, Problem>(answer)
     }
