@@ -1,5 +1,6 @@
 //! Every statement that reads cruds.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
@@ -70,8 +71,9 @@ macro_rules! feed {
     };
 }
 
-/// The feed's cruds and the newest `$12` replies to each, in one statement, so that both are from the same moment. If no reply to a crud has been deleted,
-/// their numbers identify the newest. Otherwise the newest are those numbered above the next older reply.
+/// The feed's cruds and the newest `$12` replies to each, in one statement, so that both are from the same moment, in no order: to sort these few rows
+/// here costs less than two sorters of SQLite. If no reply to a crud has been deleted, their numbers identify the newest. Otherwise the newest are those
+/// numbered above the next older reply.
 const HOME: Statement = statement(
     "SELECT",
     "activities",
@@ -87,8 +89,7 @@ const HOME: Statement = statement(
              WHEN p.replies_count = p.replies_made THEN p.replies_made - $12 ELSE COALESCE((\
              SELECT r.reply_number FROM activities r WHERE r.reply_to_activity_uuid = p.uuid \
              ORDER BY r.reply_number DESC LIMIT 1 OFFSET $12 + 0), 0) END"
-        ),
-        " ORDER BY 5 DESC, 1 DESC"
+        )
     ),
 );
 /// The feed's cruds alone.
@@ -130,7 +131,9 @@ impl Store {
             return self.home_crud_by_crud(now, page).await;
         }
         let rows = on!(self.reads(), HOME, |reader| feed(HOME, now, page).bind(REPLIES).fetch_all(reader))?;
-        let (replies, cruds) = rows.into_iter().map(activity).partition(|activity| activity.reply_to.is_some());
+        let mut activities: Vec<_> = rows.into_iter().map(activity).collect();
+        activities.sort_unstable_by_key(|activity| Reverse((activity.created_at, activity.uuid)));
+        let (replies, cruds) = activities.into_iter().partition(|activity| activity.reply_to.is_some());
         Ok(threads(cruds, replies))
     }
 
