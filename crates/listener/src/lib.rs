@@ -1,7 +1,7 @@
 //! Serves an actix-web application over HTTP/1.1, with a deadline for everything that a client can do slowly.
 //!
-//! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] also limits every
-//! later head and every request body. It closes a connection whose client stops reading, or stops in the middle of a body for
+//! actix-web itself limits only the first head on a connection and the idle time between requests. [`serve`] limits every head,
+//! every request body and the idle time. It closes a connection whose client stops reading, or stops in the middle of a body for
 //! which the response did not wait. It accepts heads of up to 128 header fields, of which actix-http accepts only 96. Knows no
 //! routes and reads no bodies; the application must limit the size of a body.
 
@@ -73,7 +73,8 @@ where
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
-            .keep_alive(KeepAlive::Timeout(bounds.idle))
+            // The connection itself closes when it is idle: actix-http would set a timer after each response.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(bounds.head)
             .client_disconnect_timeout(LINGER)
             .on_connect_ext(|connection: &Connection, data| {
