@@ -21,7 +21,7 @@ use opentelemetry_semantic_conventions::SCHEMA_URL;
 use super::client::QueueClient;
 use super::measure::Histograms;
 use super::{observed, text};
-use crate::metric_settings::{HistogramAggregation, MetricSettings, TemporalityPreference};
+use crate::metric_settings::{ExemplarFilter, HistogramAggregation, MetricSettings, TemporalityPreference};
 use crate::pipeline::Queue;
 use crate::resource::{PROCESS_PID, Resource};
 
@@ -52,6 +52,8 @@ pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<
     if METERS.get().is_some() {
         return Ok(());
     }
+    // Prometheus' text format has no exemplars.
+    let exemplars = if queues.is_empty() { ExemplarFilter::AlwaysOff } else { settings.exemplars };
     let served = settings.is_served.then(Served::default);
     let mut builder = SdkMeterProvider::builder().with_resource(described(resource));
     if let Some(served) = &served {
@@ -68,7 +70,7 @@ pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_schema_url(SCHEMA_URL);
     let meter = provider.meter_with_scope(scope.build());
-    observed::register(&meter, Histograms::open(&meter, settings.exemplars));
+    observed::register(&meter, Histograms::open(&meter, exemplars));
     // There are no others: this is called for the process's current guard, of which there is one at a time.
     drop(METERS.set(Meters { provider, served }));
     Ok(())
