@@ -10,6 +10,8 @@ pub(crate) struct Limits {
     pub(crate) links: u32,
     /// Attributes of one event.
     pub(crate) event_attributes: u32,
+    /// Attributes of one link, which only OpenTelemetry's API gives.
+    pub(crate) link_attributes: u32,
     /// Attributes of one log record.
     pub(crate) log_attributes: u32,
     /// Length of a span's text, in bytes.
@@ -25,6 +27,7 @@ impl Default for Limits {
             events: 128,
             links: 128,
             event_attributes: 128,
+            link_attributes: 128,
             log_attributes: 128,
             value_bytes: 8_192,
             log_value_bytes: 8_192,

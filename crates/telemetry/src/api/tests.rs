@@ -169,8 +169,15 @@ fn another_processs_context_is_continued_with_its_decision_and_state() {
 
 #[test]
 fn limits_hold_for_the_api_too() {
-    let limits =
-        Limits { attributes: 2, events: 1, links: 1, value_bytes: 5, event_attributes: 1, ..Limits::default() };
+    let limits = Limits {
+        attributes: 2,
+        events: 1,
+        links: 1,
+        value_bytes: 5,
+        event_attributes: 1,
+        link_attributes: 0,
+        ..Limits::default()
+    };
     let spans = recorded(Sampler::default(), limits, false, || {
         let mut span = tracer().start("small");
         for index in 0..3 {
@@ -185,7 +192,7 @@ fn limits_hold_for_the_api_too() {
     assert_eq!(attribute(&span.attributes, "key0").as_deref(), Some("longe"));
     assert_eq!((span.events.len(), span.dropped_events_count), (1, 2));
     assert_eq!((span.links.len(), span.dropped_links_count), (1, 2));
-    assert_eq!((span.events[0].dropped_attributes_count, span.links[0].dropped_attributes_count), (1, 1));
+    assert_eq!((span.events[0].dropped_attributes_count, span.links[0].dropped_attributes_count), (1, 2));
 }
 
 #[test]

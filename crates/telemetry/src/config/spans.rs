@@ -49,8 +49,6 @@ pub fn service_name(settings: &mut Settings) -> Option<String> {
 pub(super) fn limits(settings: &mut Settings) -> Limits {
     let default = Limits::default();
     let general = count(settings, "OTEL_ATTRIBUTE_COUNT_LIMIT");
-    // Links have no attributes here.
-    count(settings, "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT");
     let mut count = |variable, general: Option<u32>, default: u32| {
         settings.note_default(variable, default);
         count(settings, variable).or(general).unwrap_or(default)
@@ -59,6 +57,7 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
     let events = count("OTEL_SPAN_EVENT_COUNT_LIMIT", None, default.events);
     let links = count("OTEL_SPAN_LINK_COUNT_LIMIT", None, default.links);
     let event_attributes = count("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", None, default.event_attributes);
+    let link_attributes = count("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", None, default.link_attributes);
     let log_attributes = count("OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT", general, default.log_attributes);
     let general = length(settings, "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT");
     let mut length = |variable, default: usize| {
@@ -70,6 +69,7 @@ pub(super) fn limits(settings: &mut Settings) -> Limits {
         events,
         links,
         event_attributes,
+        link_attributes,
         log_attributes,
         value_bytes: length("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", default.value_bytes),
         log_value_bytes: length("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", default.log_value_bytes),

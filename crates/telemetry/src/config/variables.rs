@@ -32,7 +32,7 @@ pub(super) const VARIABLES: &[(&str, Support, &str)] = &[
     ("OTEL_BLRP_{SCHEDULE_DELAY,EXPORT_TIMEOUT,MAX_QUEUE_SIZE,MAX_EXPORT_BATCH_SIZE}", Done, "as for spans"),
     ("OTEL_ATTRIBUTE_{COUNT_LIMIT,VALUE_LENGTH_LIMIT}", Done, "numbers as above"),
     ("OTEL_SPAN_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT,EVENT_COUNT_LIMIT,LINK_COUNT_LIMIT}", Done, "numbers as above"),
-    ("OTEL_{EVENT,LINK}_ATTRIBUTE_COUNT_LIMIT", Done, "numbers as above; links have no attributes here"),
+    ("OTEL_{EVENT,LINK}_ATTRIBUTE_COUNT_LIMIT", Done, "numbers as above; only spans of OpenTelemetry's API have links with attributes"),
     ("OTEL_LOGRECORD_{ATTRIBUTE_VALUE_LENGTH_LIMIT,ATTRIBUTE_COUNT_LIMIT}", Done, "numbers as above"),
     ("OTEL_TRACES_EXPORTER", Done, "`otlp`, `none`; `console`, `zipkin` and `jaeger` cause a warning, and spans go where other variables send them; an unknown name is a fault"),
     ("OTEL_LOGS_EXPORTER", Done, "`otlp`, `none`; `console` causes a warning: logs are on standard error anyway; an unknown name is a fault"),
