@@ -22,10 +22,12 @@ pub(crate) struct MetricSettings {
     pub(crate) exemplars: ExemplarFilter,
 }
 
-/// Whether a point counts from the start of the process or from the last export.
+/// Whether a point of a metric counts from the start of the process or from the last export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TemporalityPreference {
+pub enum TemporalityPreference {
+    /// From the start of the process.
     Cumulative,
+    /// From the last export.
     Delta,
     /// Delta where the process measures, cumulative where it observes a sum.
     LowMemory,
@@ -33,7 +35,7 @@ pub(crate) enum TemporalityPreference {
 
 /// The buckets of a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HistogramAggregation {
+pub enum HistogramAggregation {
     /// Those that the conventions recommend.
     Explicit,
     /// At most 160, which adapt to the values.
@@ -42,9 +44,32 @@ pub(crate) enum HistogramAggregation {
 
 /// Which measurements may become an exemplar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExemplarFilter {
+pub enum ExemplarFilter {
+    /// All.
     AlwaysOn,
+    /// None.
     AlwaysOff,
     /// Those in a sampled span.
     TraceBased,
+}
+
+impl TemporalityPreference {
+    pub(crate) const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    /// The values of the variable.
+    pub(crate) const NAMES: [(&str, Self); 3] =
+        [("cumulative", Self::Cumulative), ("delta", Self::Delta), ("lowmemory", Self::LowMemory)];
+}
+
+impl HistogramAggregation {
+    pub(crate) const VARIABLE: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
+    /// The values of the variable.
+    pub(crate) const NAMES: [(&str, Self); 2] =
+        [("explicit_bucket_histogram", Self::Explicit), ("base2_exponential_bucket_histogram", Self::Exponential)];
+}
+
+impl ExemplarFilter {
+    pub(crate) const VARIABLE: &str = "OTEL_METRICS_EXEMPLAR_FILTER";
+    /// The values of the variable.
+    pub(crate) const NAMES: [(&str, Self); 3] =
+        [("always_on", Self::AlwaysOn), ("always_off", Self::AlwaysOff), ("trace_based", Self::TraceBased)];
 }

@@ -41,6 +41,7 @@ use crate::destinations::destination::Switch;
 use crate::ledger::RecordKind;
 use crate::span::SpanProcessor;
 
+pub use crate::metric_settings::{ExemplarFilter, HistogramAggregation, TemporalityPreference};
 pub use destinations::{HoneycombDestination, OtlpDestination, XrayDestination, XrayOtlpDestination};
 pub use secrecy::SecretString;
 pub use tuning::{QueueBounds, RecordLimits, TraceSampler};
@@ -217,6 +218,26 @@ impl Builder {
         self.with("OTEL_METRICS_EXPORTER", "otlp").with("OTEL_METRIC_EXPORT_INTERVAL", &milliseconds)
     }
 
+    /// Whether the points of metrics count from the start of the process, as they do by default, or from the last export.
+    pub fn metric_temporality(self, preference: TemporalityPreference) -> Self {
+        self.with(TemporalityPreference::VARIABLE, name(&TemporalityPreference::NAMES, preference))
+    }
+
+    /// The buckets of histograms; by default those that the conventions recommend.
+    pub fn histograms(self, aggregation: HistogramAggregation) -> Self {
+        self.with(HistogramAggregation::VARIABLE, name(&HistogramAggregation::NAMES, aggregation))
+    }
+
+    /// Which measurements may become exemplars; by default those in a sampled span.
+    pub fn exemplars(self, filter: ExemplarFilter) -> Self {
+        self.with(ExemplarFilter::VARIABLE, name(&ExemplarFilter::NAMES, filter))
+    }
+
+    /// Measures nothing, unless the service shows its metrics at an address of its own.
+    pub fn without_metrics(self) -> Self {
+        self.with("OTEL_METRICS_EXPORTER", "none")
+    }
+
     /// Sends no spans. They are made, and their ids are propagated.
     pub fn without_spans(self) -> Self {
         self.with("OTEL_TRACES_EXPORTER", "none")
@@ -274,4 +295,9 @@ impl Builder {
         self.provided.set(variable, value);
         self
     }
+}
+
+/// The name by which a variable selects `value`.
+fn name<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {
+    names.iter().find(|(_, named)| *named == value).map_or("", |(name, _)| name)
 }

@@ -30,6 +30,7 @@ fn everything() -> Builder {
         .events(2)
         .links(3)
         .event_attributes(4)
+        .link_attributes(4)
         .log_attributes(5)
         .value_bytes(6)
         .log_value_bytes(7);
@@ -63,6 +64,9 @@ fn everything() -> Builder {
         .certificate_folder("/nonexistent")
         .logs()
         .metrics(std::time::Duration::from_secs(9))
+        .metric_temporality(TemporalityPreference::Delta)
+        .histograms(HistogramAggregation::Exponential)
+        .exemplars(ExemplarFilter::AlwaysOff)
         .without_spans()
         .disabled()
 }
@@ -73,13 +77,8 @@ fn has_no_method(name: &str) -> bool {
         // Their methods merge with the variable.
         "OTEL_SERVICE_NAME",
         "OTEL_RESOURCE_ATTRIBUTES",
-        // The scheme of a URL, and links have no attributes.
+        // The scheme of a URL.
         "INSECURE",
-        "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
-        // Code configures only where metrics are sent, and how often.
-        "OTEL_METRICS_EXEMPLAR_FILTER",
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
         // General ones: code sets those of each signal.
         "OTEL_ATTRIBUTE_",
         "OTEL_EXPORTER_OTLP_ENDPOINT",

@@ -132,6 +132,12 @@ impl RecordLimits {
         self.with("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", count)
     }
 
+    /// Attributes of a link of a span: at most 10,000, by default 128.
+    #[must_use]
+    pub fn link_attributes(self, count: u32) -> Self {
+        self.with("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", count)
+    }
+
     /// Attributes of a log record: at most 10,000, by default 128.
     #[must_use]
     pub fn log_attributes(self, count: u32) -> Self {

@@ -9,25 +9,7 @@ use crate::metric_settings::{
 };
 use crate::values::{self, Exporters};
 
-const TEMPORALITY: &str = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-const AGGREGATION: &str = "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION";
-const EXEMPLARS: &str = "OTEL_METRICS_EXEMPLAR_FILTER";
 const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
-
-const TEMPORALITIES: [(&str, TemporalityPreference); 3] = [
-    ("cumulative", TemporalityPreference::Cumulative),
-    ("delta", TemporalityPreference::Delta),
-    ("lowmemory", TemporalityPreference::LowMemory),
-];
-const AGGREGATIONS: [(&str, HistogramAggregation); 2] = [
-    ("explicit_bucket_histogram", HistogramAggregation::Explicit),
-    ("base2_exponential_bucket_histogram", HistogramAggregation::Exponential),
-];
-const FILTERS: [(&str, ExemplarFilter); 3] = [
-    ("always_on", ExemplarFilter::AlwaysOn),
-    ("always_off", ExemplarFilter::AlwaysOff),
-    ("trace_based", ExemplarFilter::TraceBased),
-];
 
 pub(super) fn read(settings: &mut Settings) -> MetricSettings {
     let (exporters, is_served) = values::metric_exporters(settings);
@@ -38,8 +20,16 @@ pub(super) fn read(settings: &mut Settings) -> MetricSettings {
         is_served,
         is_off: exporters == Exporters::None && !is_served,
         interval: interval.map_or(DEFAULT_INTERVAL, Duration::from_millis),
-        temporality: settings.choose_or(TEMPORALITY, &TEMPORALITIES, TemporalityPreference::Cumulative),
-        aggregation: settings.choose_or(AGGREGATION, &AGGREGATIONS, HistogramAggregation::Explicit),
-        exemplars: settings.choose_or(EXEMPLARS, &FILTERS, ExemplarFilter::TraceBased),
+        temporality: settings.choose_or(
+            TemporalityPreference::VARIABLE,
+            &TemporalityPreference::NAMES,
+            TemporalityPreference::Cumulative,
+        ),
+        aggregation: settings.choose_or(
+            HistogramAggregation::VARIABLE,
+            &HistogramAggregation::NAMES,
+            HistogramAggregation::Explicit,
+        ),
+        exemplars: settings.choose_or(ExemplarFilter::VARIABLE, &ExemplarFilter::NAMES, ExemplarFilter::TraceBased),
     }
 }
