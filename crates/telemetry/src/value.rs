@@ -27,8 +27,8 @@ pub(crate) fn not_finite(number: f64) -> Option<&'static str> {
 }
 
 /// A type that an attribute can be set to: texts, booleans, every integer and float, an `Option`, and slices, arrays and vectors of texts,
-/// booleans, floats and the integers that an `i64` always holds. An integer beyond an `i64` is recorded as its decimal text. `None` sets
-/// nothing, and leaves an earlier value.
+/// booleans, integers and floats. An integer beyond an `i64` is recorded as its decimal text. `None` sets nothing, and leaves an earlier
+/// value.
 ///
 /// ```
 /// use telemetry::span::SpanExt;
@@ -47,6 +47,11 @@ pub trait IntoValue {
 pub trait Item {
     /// The value of this item.
     fn value(&self) -> Value<'_>;
+
+    /// The decimal text of an integer beyond an `i64`, which is then the value.
+    fn text(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -152,7 +157,10 @@ impl<T: IntoValue> IntoValue for Option<T> {
 
 impl<T: Item> IntoValue for &[T] {
     fn apply(self, set: impl FnOnce(Value<'_>)) {
-        let values: Vec<Value<'_>> = self.iter().map(Item::value).collect();
+        let texts: Vec<Option<String>> = self.iter().map(Item::text).collect();
+        let items = self.iter().zip(&texts);
+        let values: Vec<_> =
+            items.map(|(item, text)| text.as_deref().map_or_else(|| item.value(), Value::Text)).collect();
         set(Value::Array(&values));
     }
 }
@@ -205,6 +213,16 @@ impl Item for Cow<'_, str> {
     }
 }
 
+impl<T: Item> Item for &T {
+    fn value(&self) -> Value<'_> {
+        T::value(self)
+    }
+
+    fn text(&self) -> Option<String> {
+        T::text(self)
+    }
+}
+
 macro_rules! items {
     ($($scalar:ty => $kind:ident),*) => {$(
         impl Item for $scalar {
@@ -214,7 +232,24 @@ macro_rules! items {
         }
     )*};
 }
-items!(bool => Bool, f32 => Float, f64 => Float, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u16 => Int, u32 => Int);
+items!(
+    bool => Bool, f32 => Float, f64 => Float, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u8 => Int, u16 => Int, u32 => Int
+);
+
+macro_rules! wide_items {
+    ($($integer:ty),*) => {$(
+        impl Item for $integer {
+            fn value(&self) -> Value<'_> {
+                Value::Int(i64::try_from(*self).unwrap_or_default())
+            }
+
+            fn text(&self) -> Option<String> {
+                i64::try_from(*self).is_err().then(|| self.to_string())
+            }
+        }
+    )*};
+}
+wide_items!(i128, isize, u64, u128, usize);
 
 #[cfg(test)]
 mod tests {
@@ -256,5 +291,9 @@ mod tests {
         assert_eq!(applied([1.5_f64].as_slice()).unwrap(), "Array([Float(1.5)])");
         assert_eq!(applied(vec![true, false]).unwrap(), "Array([Bool(true), Bool(false)])");
         assert_eq!(applied([1_u32, 2]).unwrap(), "Array([Int(1), Int(2)])");
+        assert_eq!(applied([1_u8, 2].as_slice()).unwrap(), "Array([Int(1), Int(2)])");
+        assert_eq!(applied([1_u64, u64::MAX]).unwrap(), r#"Array([Int(1), Text("18446744073709551615")])"#);
+        assert_eq!(applied([1_usize]).unwrap(), "Array([Int(1)])");
+        assert_eq!(applied([&"a".to_owned()]).unwrap(), r#"Array([Text("a")])"#);
     }
 }
