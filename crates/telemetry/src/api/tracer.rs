@@ -1,6 +1,6 @@
 //! The provider that OpenTelemetry's API reaches, and its tracers.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use opentelemetry::trace::{Event, SpanBuilder, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, InstrumentationScope};
@@ -19,20 +19,33 @@ use crate::suppression::is_suppressed;
 /// Makes spans of OpenTelemetry's API that join those of `tracing`: the same traces, queues, ledger, limits and sampler.
 #[derive(Debug, Clone)]
 pub struct ApiTracerProvider {
-    subscriber: WeakDispatch,
+    subscriber: Arc<OnceLock<WeakDispatch>>,
 }
 
 /// The tracer of one library.
 #[derive(Debug, Clone)]
 pub struct ApiTracer {
     scope: Arc<LibraryScope>,
-    subscriber: WeakDispatch,
+    subscriber: Arc<OnceLock<WeakDispatch>>,
 }
 
 impl ApiTracerProvider {
     /// A provider for the current subscriber. [`install`](super::install) makes one, and sets it globally.
     pub fn current() -> Self {
-        Self { subscriber: tracing::dispatcher::get_default(Dispatch::downgrade) }
+        let provider = Self::unbound();
+        provider.bind();
+        provider
+    }
+
+    /// A provider for a subscriber that does not exist yet, because one of its layers uses the provider. Its tracers make no
+    /// spans before [`ApiTracerProvider::bind`].
+    pub fn unbound() -> Self {
+        Self { subscriber: Arc::default() }
+    }
+
+    /// Binds the provider and its tracers to the current subscriber, unless they are bound already.
+    pub fn bind(&self) {
+        self.subscriber.get_or_init(|| tracing::dispatcher::get_default(Dispatch::downgrade));
     }
 }
 
@@ -46,7 +59,7 @@ impl TracerProvider for ApiTracerProvider {
                 with_value(&pair.value, |value| attributes.set(pair.key.as_str(), value));
             }
         });
-        ApiTracer { scope: Arc::new(scope), subscriber: self.subscriber.clone() }
+        ApiTracer { scope: Arc::new(scope), subscriber: Arc::clone(&self.subscriber) }
     }
 }
 
@@ -63,7 +76,7 @@ impl Tracer for ApiTracer {
 
 impl ApiTracer {
     fn start(&self, builder: &SpanBuilder, cx: &Context) -> Option<ApiSpan> {
-        let subscriber = self.subscriber.upgrade()?;
+        let subscriber = self.subscriber.get()?.upgrade()?;
         let parent = ApiParent::of(cx, &subscriber);
         let recorder = layer::recorder(&subscriber).or_else(|| parent.recorder()).cloned()?;
         let mut open = match &parent {

@@ -1,7 +1,5 @@
 //! tracing-opentelemetry's layer over our tracer.
 
-use std::sync::{Arc, OnceLock};
-
 use tracing::Dispatch;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::filter_fn;
@@ -14,14 +12,15 @@ use crate::testing::recorded_in;
 
 #[test]
 fn its_spans_are_ours() {
-    let tracer = Arc::new(OnceLock::new());
+    let provider = ApiTracerProvider::unbound();
     let compose = |layer: crate::Layer| {
         // Our layer leaves `tracing`'s spans to the other one, which makes them through our tracer.
         let ours = Registry::default().with(layer.with_filter(filter_fn(|metadata| !metadata.is_span())));
-        ours.with(tracing_opentelemetry::layer().with_tracer(Late(Arc::clone(&tracer)))).into()
+        ours.with(tracing_opentelemetry::layer().with_tracer(provider.tracer("spans"))).into()
     };
     let spans = recorded_in(compose, || {
-        drop(tracer.set(super::tracer()));
+        drop(tracing::info_span!("not bound yet"));
+        provider.bind();
         let span = tracing::info_span!("work", n = 1);
         span.set_parent(Context::new().with_remote_span_context(remote(TraceFlags::SAMPLED))).unwrap();
         OpenTelemetrySpanExt::set_attribute(&span, "by", "extension");
@@ -69,16 +68,5 @@ fn our_layer_beside_others_is_found() {
         });
         assert_eq!(edges(&spans), ["api>inner", "api>within", "outer>api", ">outer"]);
         assert_eq!(spans[2].events.len(), 1, "{:?}", spans[2].events);
-    }
-}
-
-/// A tracer of the subscriber that it is a part of, which exists only afterwards.
-struct Late(Arc<OnceLock<ApiTracer>>);
-
-impl Tracer for Late {
-    type Span = ApiSpan;
-
-    fn build_with_context(&self, builder: opentelemetry::trace::SpanBuilder, parent_cx: &Context) -> ApiSpan {
-        self.0.get().unwrap().build_with_context(builder, parent_cx)
     }
 }
