@@ -3,8 +3,8 @@
 //! Each failure is an error in the trace, without any code in the application. An ERROR event fails its span and becomes its
 //! `exception` event, where Honeycomb and X-Ray look for it, even if events are log records. The error is the field `error`, as
 //! `#[instrument(err)]` writes it, or any field that is a `dyn Error`; otherwise it is the event's message. A second event for
-//! the same failure of one span is an ordinary event. An event of another level is a failure that the application has handled:
-//! it has the error's attributes under its own name, and does not fail the span.
+//! the same failure of one span is an ordinary event. An event of another level is a failure that the application has handled,
+//! and does not fail the span: it has the error's attributes under its message, or is an `exception` event if it has no message.
 
 use std::error::Error;
 use std::fmt::{Debug, Write as _};
@@ -93,6 +93,8 @@ impl Recording {
             } else if !message.is_empty() {
                 event.attributes.set("message", Value::Text(&message));
             }
+            name = EXCEPTION;
+        } else if !event.is_failure && event.error.is_some() && message.is_empty() {
             name = EXCEPTION;
         }
         let mut attributes = event.attributes.encoding().to_vec();
