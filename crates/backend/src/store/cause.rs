@@ -36,10 +36,11 @@ const AWAY: &str = "start it, or correct the host and port in DATABASE_URL";
 const OTHER_VERSION: &str = "use the program that made them, or another database";
 
 /// What a server reports by its SQLSTATE.
-const BY_STATE: [(&str, &str); 21] = [
+const BY_STATE: [(&str, &str); 22] = [
     ("08P01", "see the server's log; correct DATABASE_URL if it names the wrong server"),
     ("22023", "correct the options in DATABASE_URL: the server does not accept a value"),
     ("25006", READ_ONLY),
+    ("25P04", "raise transaction_timeout for this role and database, then start again"),
     ("26000", POOLER),
     ("28P01", PASSWORD),
     ("3D000", "create the database, or correct its name in DATABASE_URL"),

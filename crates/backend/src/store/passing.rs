@@ -5,15 +5,16 @@ use sqlx::error::DatabaseError;
 use sqlx::sqlite::SqliteError;
 
 /// SQLSTATE [codes](https://www.postgresql.org/docs/current/errcodes-appendix.html), or the classes that they begin with.
-const POSTGRESQL: [&str; 14] = [
+const POSTGRESQL: [&str; 16] = [
     // Connections: broken or refused.
     "08", // A statement that was prepared before the tables changed, again after it was prepared anew.
     "0A000", "26000", // A standby, or a server that its operator has set to read only.
-    "25006", // A transaction that waited too long for its next statement.
-    "25P03", // A password or role that is being changed.
+    "25006", // A transaction that waited too long for its next statement, or took too long.
+    "25P03", "25P04", // A password or role that is being changed.
     "28",    // A database that is being renamed or restored.
     "3D000", // Serialization failures and deadlocks.
-    "40",    // Memory, disk or connections exhausted.
+    "40",    // A pooler that has begun to share connections between statements.
+    "42P05", // Memory, disk or connections exhausted.
     "53",    // A lock that others hold.
     "55006", "55P03", // Statements cancelled; the server stops, has crashed, or starts.
     "57",    // Input and output.
@@ -57,8 +58,8 @@ mod tests {
     fn a_failure_is_temporary_by_its_code_or_by_the_class_of_its_code() {
         let passes = |code: &str| POSTGRESQL.iter().any(|passing| code.starts_with(passing));
         for code in [
-            "08006", "25006", "28P01", "28000", "3D000", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01",
-            "57P03", "57P04", "57P05", "58030",
+            "08006", "25006", "25P03", "25P04", "28P01", "28000", "3D000", "40001", "40P01", "42P05", "53100", "53300",
+            "55P03", "57014", "57P01", "57P03", "57P04", "57P05", "58030",
         ] {
             assert!(passes(code), "{code}");
         }

@@ -31,8 +31,10 @@ impl Bounds {
                  SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 15; SET tcp_keepalives_count = 4; \
                  SET plan_cache_mode = force_generic_plan"
             }
+            // transaction_timeout exists from PostgreSQL 17 on.
             Self::Start => {
-                "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"
+                "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+                 SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'transaction_timeout'"
             }
         }
     }
