@@ -127,6 +127,26 @@ fn a_listener_on_all_addresses_accepts_every_host() {
     assert_eq!(http::request("POST", &format!("{}/GetSamplingRules", here(&viewer.xray)), &named).status, 200);
 }
 
+#[test]
+fn listed_hosts_bound_a_listener_on_all_addresses() {
+    let viewer = Cruddur::service(
+        "trace-viewer",
+        &[
+            ("CRUDDUR_VIEWER_LISTEN", "0.0.0.0:0"),
+            ("CRUDDUR_XRAY_LISTEN", "0.0.0.0:0"),
+            ("CRUDDUR_HOSTS", "trace-viewer"),
+        ],
+    );
+    let here = |address: &str| address.trim_start_matches("http://").replace("0.0.0.0", "127.0.0.1");
+    for (host, status) in [("trace-viewer:4318", 200), ("localhost", 200), ("evil.example", 421)] {
+        let named = [("host", host)];
+        let traces = format!("http://{}/api/traces", here(&viewer.viewer));
+        assert_eq!(http::request("GET", &traces, &named).status, status, "{host}");
+        let rules = format!("http://{}/GetSamplingRules", here(&viewer.xray));
+        assert_eq!(http::request("POST", &rules, &named).status, status, "{host}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_a_browser_a_page_that_rebinds_its_name_reads_no_trace() {
     let Some(browser) = Browser::start().await else { return };

@@ -25,6 +25,7 @@ const PLATFORM: &[Pattern] = &[
 const NAMES: &[Pattern] = &[
     "FRONTEND_URL",
     "BACKEND_URL",
+    "CRUDDUR_HOSTS",
     "GITPOD_WORKSPACE_URL",
     "CODESPACE_NAME",
     "GITHUB_CODESPACES_PORT_FORWARDING_DOMAIN",

@@ -37,6 +37,11 @@ const VARIABLES: &[Line] = &[
         "",
     ),
     ("FRONTEND_URL, BACKEND_URL", "origins whose pages may call the API", ""),
+    (
+        "CRUDDUR_HOSTS",
+        "the only hosts that the viewer and the backend answer to, besides localhost",
+        "on loopback: none",
+    ),
     ("CRUDDUR_API", "week2: for the original frontend, whose pages act as @andrewbrown", ""),
     ("CRUDDUR_FAULTS", "slow-query:200ms,n-plus-one,error:5%: injected faults, to find in a trace", "none"),
     ("CRUDDUR_ENV", "production refuses faults and week2", ""),

@@ -1,12 +1,15 @@
-//! The hosts that a loopback listener accepts. A page on the internet may resolve its own name to 127.0.0.1 (DNS rebinding). The
-//! browser then treats the page and the listener as one origin, and the page may read the listener's responses. Its requests
-//! still carry the page's name in `Host`.
+//! The hosts that a listener accepts. A page on the internet may resolve its own name to 127.0.0.1, or to an address in the
+//! reader's network (DNS rebinding). The browser then treats the page and the listener as one origin, and the page may read the
+//! listener's responses. Its requests still carry the page's name in `Host`.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::Settings;
 use crate::host::Authority;
 use crate::origin::Origin;
+
+/// The hosts that a listener accepts besides this machine's own, wherever it listens.
+const HOSTS: &str = "CRUDDUR_HOSTS";
 
 /// The hosts that a listener accepts.
 #[derive(Debug, Clone)]
@@ -31,13 +34,15 @@ pub enum HostFault {
 
 impl AllowedHosts {
     /// The hosts of a listener at `listen`. On loopback these are `localhost`, loopback addresses, the hosts of `FRONTEND_URL`
-    /// and `BACKEND_URL`, and the names under which Codespaces and Gitpod publish the port. On other addresses every host is
-    /// allowed.
+    /// and `BACKEND_URL`, the names under which Codespaces and Gitpod publish the port, and those in `CRUDDUR_HOSTS`. On other
+    /// addresses every host is allowed, unless `CRUDDUR_HOSTS` is set.
     pub fn read(settings: &mut Settings, listen: SocketAddr) -> Self {
         let origins = Origin::read_all(settings);
         let published = published(settings, listen.port());
+        let listed = listed(settings);
+        let is_bound = listen.ip().to_canonical().is_loopback() || listed.is_some();
         let names = origins.iter().map(|origin| origin.host().to_owned()).chain(published);
-        Self { names: listen.ip().to_canonical().is_loopback().then(|| names.collect()) }
+        Self { names: is_bound.then(|| names.chain(listed.unwrap_or_default()).collect()) }
     }
 
     /// Checks whether a request may be served, by the authority of its target (if it has one) and by its `Host` headers.
@@ -75,6 +80,21 @@ fn is_own(host: &str) -> bool {
 /// Removes the dot of the root, with which a name may end.
 fn without_dot(host: &str) -> &str {
     host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The names in [`HOSTS`], if it is set.
+fn listed(settings: &mut Settings) -> Option<Vec<String>> {
+    let text = settings.text(HOSTS)?;
+    let mut names = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match Authority::parse(name).filter(|host| host.port().is_none()) {
+            Some(host) => names.push(without_dot(host.host()).to_owned()),
+            None if settings.is_wrong(HOSTS) => {}
+            None => settings
+                .fault(HOSTS, format!("{name:?} is not a host; list hosts without ports: viewer.example,10.0.0.7")),
+        }
+    }
+    Some(names)
 }
 
 /// The names under which a cloud workspace publishes this port.
@@ -126,6 +146,26 @@ mod tests {
                 assert_eq!(check(listen, None, &[host]), Ok(()), "{host} {listen}");
             }
             assert_eq!(check("127.0.0.1:4318", Some(host), &[]), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn listed_hosts_bound_a_listener_on_any_address() {
+        let read = |hosts: &str| {
+            let mut settings = Settings::from_pairs(&[("CRUDDUR_HOSTS", hosts)]);
+            let allowed = AllowedHosts::read(&mut settings, "0.0.0.0:4318".parse().unwrap());
+            settings.finish(allowed).map_err(|faults| faults.to_string())
+        };
+        let allowed = read("trace-viewer, Viewer.example.,[fd00::1]").unwrap();
+        let check = |host: &str| allowed.check(None, [host.as_bytes()]);
+        for host in ["trace-viewer:4318", "viewer.example", "[fd00::1]:80", "localhost:4318", "127.0.0.1"] {
+            assert_eq!(check(host), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "trace-viewer.evil.example", "10.0.0.7"] {
+            assert_eq!(check(host), Err(HostFault::Foreign), "{host}");
+        }
+        for hosts in ["viewer.example:4318", "a b", "http://viewer.example"] {
+            assert!(read(hosts).unwrap_err().starts_with("CRUDDUR_HOSTS: "), "{hosts}");
         }
     }
 
