@@ -146,7 +146,9 @@ fn each_key_goes_to_its_own_destination_and_metrics_have_their_own_dataset() {
     for head in of(honeycomb.heads(), "/v1/metrics") {
         assert!(head.contains(KEY) && head.contains("x-honeycomb-dataset: points"), "{head}");
     }
-    for head in of(honeycomb.heads(), "/v1/traces") {
+    let spans = of(honeycomb.heads(), "/v1/traces");
+    assert!(!spans.is_empty());
+    for head in spans {
         assert!(head.contains("x-honeycomb-dataset: spans"), "{head}");
     }
     assert!(
@@ -238,6 +240,10 @@ fn nothing_is_sent_unless_it_is_requested_and_nothing_warns() {
     let ended = cruddur.stop();
     assert!(collector.metrics().is_empty() && !ended.errors.contains("metric points"), "{}", ended.errors);
     // Under `up` the viewer gets spans, and no metrics even if they are requested: it does not accept them.
+    let data = Folder::new();
+    let ended = Cruddur::up(&data, &[("OTEL_METRICS_EXPORTER", "otlp")]).stop();
+    assert!(ended.errors.contains("no destination accepts metrics"), "{}", ended.errors);
+    assert!(!ended.errors.contains("v1/metrics"), "{}", ended.errors);
     let data = Folder::new();
     let cruddur = Cruddur::up(&data, &[("OTEL_METRICS_EXPORTER", "none")]);
     let page = cruddur.get("/metrics");
