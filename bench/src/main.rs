@@ -6,6 +6,7 @@
 //!   (`EnvFilter`, JSON), which `ours` has too; `usual-quiet` is the same without the console;
 //! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, configured by `telemetry`'s own variables;
+//! - `follow`: `ours` with `telemetry::api::follow_spans`;
 //! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
 //!
 //! `bench hyper-proxy ADDRESS UPSTREAM` forwards requests from ADDRESS to UPSTREAM, with hyper and hyper-util alone, for `bench/proxy`.
@@ -35,7 +36,7 @@ fn main() -> std::io::Result<()> {
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
-                "usage: bench server bare|usual|usual-quiet|by-hand|ours|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
+                "usage: bench server bare|usual|usual-quiet|by-hand|ours|follow|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
             );
             eprintln!(
                 "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM"
