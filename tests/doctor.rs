@@ -288,6 +288,10 @@ fn a_foreign_server_at_a_collectors_address_is_named() {
         assert!(detail.starts_with(&format!("{grpc} speaks only HTTP/2, like a gRPC port (4317)")), "{detail}");
     }
     let plain = Honeycomb::start("");
+    let grpc = [("OTEL_EXPORTER_OTLP_ENDPOINT", plain.url.as_str()), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")];
+    let report = doctor(&grpc);
+    let (_, detail) = report.of("otlp span");
+    assert!(detail.contains("speaks HTTP/1.1, not gRPC; give the port of OTLP over gRPC, usually 4317"), "{detail}");
     let detail = of(&plain.url.replace("http://", "https://"));
     assert!(detail.contains("speaks HTTP without TLS; give its address with http://"), "{detail}");
     let page = Honeycomb::troubled("", Trouble::Answers("text/html", "<!doctype html>"));

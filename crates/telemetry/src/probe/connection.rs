@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use super::speaker::mistake;
+use super::speaker::{FailedAttempt, mistake};
 use crate::address::Url;
 use crate::client::agent;
 use crate::explain::explain;
@@ -49,10 +49,10 @@ pub(crate) fn connect(host: &str, port: u16) -> Result<SocketAddr, String> {
     Err(problem)
 }
 
-/// `problem`, preceded by the protocol at `url` if that explains it. `is_http`: the server responded in HTTP/1.1.
-pub(crate) fn or_mistake(url: &Url, is_http: bool, problem: String) -> String {
+/// `problem`, preceded by the protocol at `url` if that explains it.
+pub(crate) fn or_mistake(url: &Url, attempt: FailedAttempt, problem: String) -> String {
     let address = connect(&url.host(), url.port()).ok();
-    match address.and_then(|address| mistake(url, address, is_http)) {
+    match address.and_then(|address| mistake(url, address, attempt)) {
         Some(mistake) => format!("{mistake} ({problem})"),
         None => problem,
     }

@@ -4,7 +4,7 @@
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 pub(crate) mod connection;
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
-mod speaker;
+pub(crate) mod speaker;
 
 #[cfg(any(feature = "honeycomb", feature = "xray"))]
 pub use connection::get;

@@ -25,9 +25,20 @@ enum SpokenProtocol {
     Tls,
 }
 
-/// The protocol at `address` if it is not that of `url`, with the fix. If the server has already responded in HTTP/1.1
-/// (`is_http`), only TLS is checked, because a server may support both versions of HTTP.
-pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<String> {
+/// An export that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FailedAttempt {
+    /// OTLP over HTTP, without a response.
+    Http,
+    /// OTLP over HTTP, to which the server responded in HTTP/1.1.
+    AnsweredHttp,
+    /// OTLP over gRPC.
+    Grpc,
+}
+
+/// The protocol at `address` if it is not that of `url`, with the fix. If the server has already responded in HTTP/1.1, only TLS
+/// is checked, because a server may support both versions of HTTP.
+pub(super) fn mistake(url: &Url, address: SocketAddr, attempt: FailedAttempt) -> Option<String> {
     let at = format!("{}:{}", url.host(), url.port());
     let speaks = |send: &[u8]| SpokenProtocol::of(&first_bytes(address, send));
     // Checked first, because a TLS server may respond to plain HTTP with a hint in plain HTTP.
@@ -35,18 +46,28 @@ pub(super) fn mistake(url: &Url, address: SocketAddr, is_http: bool) -> Option<S
     match (is_tls, url.is_encrypted()) {
         (true, false) => return Some(format!("{at} speaks TLS; give its address with https://")),
         (true, true) => return None,
-        (false, _) if is_http => return None,
+        (false, _) if attempt == FailedAttempt::AnsweredHttp => return None,
         (false, _) => {}
     }
     let request = format!("GET / HTTP/1.1\r\nhost: {at}\r\nconnection: close\r\n\r\n");
-    let found = [request.as_bytes(), PREFACE].into_iter().find_map(speaks)?;
-    match found {
+    let is_grpc = attempt == FailedAttempt::Grpc;
+    // What the server should speak is tried first.
+    let found = if is_grpc { [PREFACE, request.as_bytes()] } else { [request.as_bytes(), PREFACE] };
+    match found.into_iter().find_map(speaks)? {
+        SpokenProtocol::Http2 if is_grpc && url.is_encrypted() => {
+            Some(format!("{at} speaks HTTP/2 without TLS; give its address with http://"))
+        }
+        SpokenProtocol::Http2 if is_grpc => None,
         SpokenProtocol::Http2 => Some(format!(
             "{at} speaks only HTTP/2, like a gRPC port (4317); give the port of OTLP over HTTP, usually 4318"
         )),
         SpokenProtocol::Http1 if url.is_encrypted() => {
             Some(format!("{at} speaks HTTP without TLS; give its address with http://"))
         }
+        SpokenProtocol::Http1 if is_grpc => Some(format!(
+            "{at} speaks HTTP/1.1, not gRPC; give the port of OTLP over gRPC, usually 4317, or set \
+             OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+        )),
         SpokenProtocol::Http1 | SpokenProtocol::Tls => None,
     }
 }
@@ -122,29 +143,41 @@ mod tests {
         address
     }
 
-    fn found(scheme: &str, answer: &'static [u8], is_http: bool) -> String {
+    fn found(scheme: &str, answer: &'static [u8], attempt: FailedAttempt) -> String {
         let address = server(answer);
         let url = format!("{scheme}://{address}").parse().unwrap();
-        mistake(&url, address, is_http).unwrap_or_default()
+        mistake(&url, address, attempt).unwrap_or_default()
     }
 
     #[test]
     fn the_spoken_protocol_is_named_with_the_fix() {
+        use FailedAttempt::{AnsweredHttp, Grpc, Http};
         const ALERT: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
         const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
         const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
         const PLAIN: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\r\n";
-        assert!(found("http", ALERT, false).ends_with("speaks TLS; give its address with https://"));
-        assert!(found("http", ALERT, true).contains("speaks TLS"), "a server that answers plain HTTP with a hint");
+        assert!(found("http", ALERT, Http).ends_with("speaks TLS; give its address with https://"));
+        assert!(
+            found("http", ALERT, AnsweredHttp).contains("speaks TLS"),
+            "a server that answers plain HTTP with a hint"
+        );
         for scheme in ["http", "https"] {
-            assert!(found(scheme, SETTINGS, false).contains("like a gRPC port (4317)"), "{scheme}");
-            assert!(found(scheme, GOAWAY, false).contains("like a gRPC port (4317)"), "{scheme}");
-            assert_eq!(found(scheme, b"220 smtp.example ESMTP\r\n", false), "", "{scheme}");
-            assert_eq!(found(scheme, b"", false), "", "{scheme}");
+            assert!(found(scheme, SETTINGS, Http).contains("like a gRPC port (4317)"), "{scheme}");
+            assert!(found(scheme, GOAWAY, Http).contains("like a gRPC port (4317)"), "{scheme}");
+            assert_eq!(found(scheme, b"220 smtp.example ESMTP\r\n", Http), "", "{scheme}");
+            assert_eq!(found(scheme, b"", Http), "", "{scheme}");
         }
-        assert!(found("https", PLAIN, false).contains("speaks HTTP without TLS"));
-        assert_eq!(found("http", PLAIN, false), "");
-        assert_eq!(found("http", SETTINGS, true), "", "it may speak both versions");
-        assert_eq!(found("https", ALERT, false), "");
+        assert!(found("https", PLAIN, Http).contains("speaks HTTP without TLS"));
+        assert_eq!(found("http", PLAIN, Http), "");
+        assert_eq!(found("http", SETTINGS, AnsweredHttp), "", "it may speak both versions");
+        assert_eq!(found("https", ALERT, Http), "");
+        assert!(
+            found("http", PLAIN, Grpc)
+                .contains("speaks HTTP/1.1, not gRPC; give the port of OTLP over gRPC, usually 4317")
+        );
+        assert!(found("https", PLAIN, Grpc).contains("speaks HTTP without TLS"));
+        assert!(found("https", SETTINGS, Grpc).contains("speaks HTTP/2 without TLS"));
+        assert!(found("http", ALERT, Grpc).contains("speaks TLS"));
+        assert_eq!(found("http", SETTINGS, Grpc), "", "it is a gRPC server");
     }
 }

@@ -9,6 +9,7 @@ use crate::explain::explain;
 use crate::ledger::Reason;
 use crate::pipeline::Exporter;
 use crate::probe::connection::{CONNECT, TOTAL, connect, or_mistake, resolve};
+use crate::probe::speaker::FailedAttempt;
 use crate::probe::{Report, Status};
 use crate::resource::Resource;
 
@@ -77,9 +78,12 @@ fn accepts(report: &mut Report, check: &str, what: &str, signal: Signal, endpoin
 pub(crate) fn export_nothing<E: Exporter>(endpoint: &Endpoint, new: impl FnOnce(&[u8]) -> E) -> Result<(), String> {
     let resource = Resource::new("cruddur-doctor", None, &[]);
     let outcome = new(resource.encoding()).export(&[]);
-    // Of gRPC only TLS can be mistaken; its exporter explains the rest.
-    let is_http = endpoint.protocol == Protocol::Grpc || !outcome.dropped.contains_key(&Reason::Unreachable);
-    outcome.error.map_or(Ok(()), |problem| Err(or_mistake(&endpoint.url, is_http, problem)))
+    let attempt = match endpoint.protocol {
+        Protocol::Grpc => FailedAttempt::Grpc,
+        _ if outcome.dropped.contains_key(&Reason::Unreachable) => FailedAttempt::Http,
+        _ => FailedAttempt::AnsweredHttp,
+    };
+    outcome.error.map_or(Ok(()), |problem| Err(or_mistake(&endpoint.url, attempt, problem)))
 }
 
 pub(crate) fn accepted(what: &str, endpoint: &Endpoint) -> String {
@@ -91,6 +95,6 @@ fn tls(endpoint: &Endpoint) -> Result<(), String> {
     let url = &endpoint.url;
     match agent(CONNECT, TOTAL, &endpoint.tls).get(url.as_str()).call() {
         Ok(_) => Ok(()),
-        Err(error) => Err(or_mistake(url, false, format!("{url} did not respond: {}", explain(&error)))),
+        Err(error) => Err(or_mistake(url, FailedAttempt::Http, format!("{url} did not respond: {}", explain(&error)))),
     }
 }
