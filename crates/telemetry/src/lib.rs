@@ -108,8 +108,32 @@ pub use install::{InstallError, Telemetry};
 pub use pipeline::NotFlushed;
 pub use span::layer::Layer;
 pub use span::record_panics;
-// Crates whose types signatures of this one name, in the version that it uses.
-pub use {opentelemetry, settings, tracing};
+
+pub mod crates {
+    //! The crates whose types signatures of this one name, in the versions that it uses.
+    //!
+    //! ```
+    //! use telemetry::crates::http::HeaderMap;
+    //! use telemetry::propagation::{Trust, extract};
+    //!
+    //! let incoming = extract(&HeaderMap::new(), &Trust::ALWAYS, None);
+    //! # drop(incoming);
+    //! ```
+
+    #[cfg(feature = "reqwest")]
+    pub use reqwest_middleware;
+    #[cfg(feature = "sqlx")]
+    pub use sqlx_core;
+    #[cfg(feature = "xray-lite")]
+    pub use xray_lite;
+    #[cfg(feature = "awc")]
+    pub use {actix_service, awc};
+    #[cfg(feature = "actix")]
+    pub use {actix_web, tracing_actix_web};
+    pub use {http, opentelemetry, settings, tracing, tracing_subscriber};
+    #[cfg(feature = "tower")]
+    pub use {http_body, tower_layer, tower_service};
+}
 
 /// The page of the package, whose code is compiled.
 #[cfg(doctest)]
