@@ -10,6 +10,8 @@ use crate::support::grpc_collector::GrpcCollector;
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const GRPC: (&str, &str) = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+const METRICS: (&str, &str) = ("OTEL_METRICS_EXPORTER", "otlp");
+const LOGS: (&str, &str) = ("OTEL_LOGS_EXPORTER", "otlp");
 const CERTIFICATE: &str = "OTEL_EXPORTER_OTLP_CERTIFICATE";
 
 /// The backend alone, from its start, which makes spans, until `received` is true of it.
@@ -33,15 +35,17 @@ fn names(exports: &[Value], kind: &str) -> usize {
 }
 
 #[test]
-fn spans_and_log_records_arrive_by_grpc_each_once() {
+fn spans_log_records_and_metric_points_arrive_by_grpc_each_once() {
     let Some(collector) = GrpcCollector::start(&[]) else { return };
     let endpoint = format!("http://127.0.0.1:{}", collector.port);
     let canary = ("OTEL_EXPORTER_OTLP_HEADERS", "x-canary=a%20key");
     let gzip = ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip");
-    let variables = [(ENDPOINT, endpoint.as_str()), canary, gzip, ("OTEL_LOGS_EXPORTER", "otlp")];
+    let variables = [(ENDPOINT, endpoint.as_str()), canary, gzip, LOGS, METRICS];
     let ended = backend(&variables, || ["spans", "logs"].iter().all(|kind| names(&collector.exports(), kind) > 0));
+    // At its end the backend measures once more.
+    eventually("the metrics", || (names(&collector.exports(), "metrics") > 0).then_some(()));
     let exports = collector.exports();
-    for (kind, name) in [("spans", "otlp"), ("logs", "otlp-logs")] {
+    for (kind, name) in [("spans", "otlp"), ("logs", "otlp-logs"), ("metrics", "otlp-metrics")] {
         let received = names(&exports, kind);
         let line = ledger(&ended, name);
         assert!(line.contains(&format!("= {received} delivered + 0 queued + 0 dropped")), "{received}: {line}");
@@ -52,7 +56,7 @@ fn spans_and_log_records_arrive_by_grpc_each_once() {
         let agent = export["metadata"]["user-agent"].as_str().unwrap();
         assert!(agent.starts_with("OTel-OTLP-Exporter-Rust/"), "{agent}");
     }
-    for name in ["otlp", "otlp-logs"] {
+    for name in ["otlp", "otlp-logs", "otlp-metrics"] {
         let line = format!("backend: {name} on: {endpoint}, grpc, gzip (by ");
         assert!(ended.errors.contains(&line), "{}", ended.errors);
     }
@@ -69,6 +73,45 @@ fn a_batch_is_repeated_until_a_collector_takes_it() {
     assert_eq!(exports[0]["names"], exports[2]["names"]);
     let [created, delivered, queued, dropped] = counts(ledger(&ended, "otlp"));
     assert_eq!((delivered, queued, dropped), (created, 0, 0), "{}", ended.errors);
+}
+
+#[test]
+fn metric_points_are_repeated_and_counted_as_spans_are() {
+    let Some(collector) = GrpcCollector::start(&["UNAVAILABLE", "RETRY", "PART"]) else { return };
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    let often = ("OTEL_METRIC_EXPORT_INTERVAL", "100");
+    let variables = [(ENDPOINT, endpoint.as_str()), ("OTEL_TRACES_EXPORTER", "none"), METRICS, often];
+    let ended = backend(&variables, || collector.exports().iter().any(|export| export["status"] == "OK"));
+    let exports = collector.exports();
+    let statuses: Vec<&str> = exports.iter().map(|export| export["status"].as_str().unwrap()).collect();
+    assert_eq!(statuses[..4], ["UNAVAILABLE", "RETRY", "PART", "OK"]);
+    assert_eq!((&exports[0]["names"], &exports[1]["names"]), (&exports[1]["names"], &exports[2]["names"]));
+    let [created, delivered, queued, dropped] = counts(ledger(&ended, "otlp-metrics"));
+    assert_eq!((created, queued, dropped), (delivered + 1, 0, 1), "{}", ended.errors);
+}
+
+#[test]
+fn the_key_of_each_destination_goes_to_no_other() {
+    const KEYS: [&str; 2] = ["hcaik_canary_of_honeycomb", "canary-of-collector"];
+    let (Some(honeycomb), Some(collector)) = (GrpcCollector::start(&[]), GrpcCollector::start(&[])) else { return };
+    let [at_honeycomb, at_collector] = [&honeycomb, &collector].map(|to| format!("http://127.0.0.1:{}", to.port));
+    let headers = format!("x-token={}", KEYS[1]);
+    let variables = [
+        ("HONEYCOMB_API_KEY", KEYS[0]),
+        ("HONEYCOMB_API_ENDPOINT", at_honeycomb.as_str()),
+        (ENDPOINT, at_collector.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", headers.as_str()),
+        METRICS,
+    ];
+    let has = |kind: &str| [&honeycomb, &collector].iter().all(|to| names(&to.exports(), kind) > 0);
+    backend(&variables, || has("spans"));
+    eventually("the metrics", || has("metrics").then_some(()));
+    for (to, key, of_other) in [(honeycomb, "x-honeycomb-team", KEYS[1]), (collector, "x-token", KEYS[0])] {
+        for export in to.exports() {
+            assert!(KEYS.contains(&export["metadata"][key].as_str().unwrap()), "{export}");
+            assert!(!export.to_string().contains(of_other), "{export}");
+        }
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from grpc_status import rpc_status
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 certificate, key, clients, *statuses = sys.argv[1:]
@@ -62,6 +63,20 @@ class Logs(logs_service_pb2_grpc.LogsServiceServicer):
         return answer("logs", names, service(request.resource_logs), context, response, lambda response: None)
 
 
+class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def Export(self, request, context):
+        metrics = [metric for r in request.resource_metrics for s in r.scope_metrics for metric in s.metrics]
+        # One name for each point.
+        names = [metric.name for metric in metrics for _ in getattr(metric, metric.WhichOneof("data")).data_points]
+
+        def partial(response):
+            response.partial_success.rejected_data_points = 1
+            response.partial_success.error_message = "one is too old"
+
+        response = metrics_service_pb2.ExportMetricsServiceResponse()
+        return answer("metrics", names, service(request.resource_metrics), context, response, partial)
+
+
 def read(path):
     with open(path, "rb") as file:
         return file.read()
@@ -70,6 +85,7 @@ def read(path):
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=8))
 trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
 logs_service_pb2_grpc.add_LogsServiceServicer_to_server(Logs(), server)
+metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
 if certificate:
     own = [(read(key), read(certificate))]
     roots = read(clients) if clients else None
