@@ -6,20 +6,20 @@ use sqlx::sqlite::SqliteError;
 
 /// SQLSTATE [codes](https://www.postgresql.org/docs/current/errcodes-appendix.html), or the classes that they begin with.
 const POSTGRESQL: [&str; 16] = [
-    // Connections: broken or refused.
-    "08", // A statement that was prepared before the tables changed, again after it was prepared anew.
-    "0A000", "26000", // A standby, or a server that its operator has set to read only.
-    "25006", // A transaction that waited too long for its next statement, or took too long.
-    "25P03", "25P04", // A password or role that is being changed.
-    "28",    // A database that is being renamed or restored.
-    "3D000", // Serialization failures and deadlocks.
-    "40",    // A pooler that has begun to share connections between statements.
-    "42P05", // Memory, disk or connections exhausted.
-    "53",    // A lock that others hold.
-    "55006", "55P03", // Statements cancelled; the server stops, has crashed, or starts.
-    "57",    // Input and output.
-    "58",    // A snapshot older than the server keeps, as on a standby.
-    "72",
+    "08", // Connections: broken or refused.
+    "0A000",
+    "26000", // A statement that was prepared before the tables changed, again after it was prepared anew.
+    "25006", // A standby, or a server that its operator has set to read only.
+    "25P03", "25P04", // A transaction that waited too long for its next statement, or took too long.
+    "28",    // A password or role that is being changed.
+    "3D000", // A database that is being renamed or restored.
+    "40",    // Serialization failures and deadlocks.
+    "42P05", // A pooler that has begun to share connections between statements.
+    "53",    // Memory, disk or connections exhausted.
+    "55006", "55P03", // A lock that others hold.
+    "57",    // Statements cancelled; the server stops, has crashed, or starts.
+    "58",    // Input and output.
+    "72",    // A snapshot older than the server keeps, as on a standby.
 ];
 
 /// SQLite's primary [result codes](https://www.sqlite.org/rescode.html): BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
