@@ -19,7 +19,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Exemplar, Metric, exemplar};
 use prost::Message;
 
 use super::measure::Histograms;
-use super::series::Sample;
+use super::series::{BoundSeries, Sample, SeriesTable};
 use crate::pipeline::{Queue, Record};
 
 /// Puts the body of each request into queues.
@@ -32,6 +32,9 @@ impl fmt::Debug for QueueClient {
         f.write_str("QueueClient")
     }
 }
+
+/// Series by name and attributes.
+type Sampled<'t> = HashMap<(&'static str, String), &'t BoundSeries>;
 
 type Sent<'f> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'f>>;
 
@@ -54,20 +57,13 @@ impl QueueClient {
             // What the exporter has just encoded can be decoded.
             return Record::from(&**body);
         };
-        let mut samples = HashMap::new();
-        for table in Histograms::get().into_iter().flat_map(Histograms::all) {
-            let of_series = table.take_samples();
-            samples.extend(of_series.map(|(attributes, samples)| {
-                let attributes: Vec<KeyValue> = attributes.iter().map(Into::into).collect();
-                ((table.name, identity(&attributes)), samples)
-            }));
-        }
-        let (mut points, has_exemplars) = (0, !samples.is_empty());
+        let sampled = index(Histograms::get().into_iter().flat_map(Histograms::all));
+        let (mut points, has_exemplars) = (0, !sampled.is_empty());
         let scopes = message.resource_metrics.iter_mut().flat_map(|resource| &mut resource.scope_metrics);
         for metric in scopes.flat_map(|scope| &mut scope.metrics) {
             points += count(metric);
             if has_exemplars {
-                attach(metric, &samples);
+                attach(metric, &sampled);
             }
         }
         let record = if has_exemplars { Record::from(message.encode_to_vec()) } else { Record::from(&**body) };
@@ -87,25 +83,41 @@ fn count(metric: &Metric) -> usize {
     }
 }
 
-/// Gives the points of `metric` the samples of their series.
-fn attach(metric: &mut Metric, samples: &HashMap<(&str, String), Vec<Sample>>) {
+/// The series that have exemplars, by name and attributes.
+pub(super) fn index<'t>(tables: impl IntoIterator<Item = &'t SeriesTable>) -> Sampled<'t> {
+    let of_table = |table: &'t SeriesTable| table.sampled().map(|series| (table.name, series));
+    let named = tables.into_iter().flat_map(of_table);
+    named
+        .map(|(name, series)| {
+            let attributes: Vec<KeyValue> = series.attributes.iter().map(Into::into).collect();
+            ((name, identity(&attributes)), series)
+        })
+        .collect()
+}
+
+/// Gives the points of `metric` the samples of their series. A series that has no point yet keeps its samples.
+pub(super) fn attach(metric: &mut Metric, sampled: &Sampled<'_>) {
     let name = metric.name.as_str();
-    let of = |attributes: &[KeyValue]| {
-        let samples = samples.get(&(name, identity(attributes)));
-        samples.into_iter().flatten().map(exemplar).collect()
+    let of = |attributes: &[KeyValue], end| {
+        let series = sampled.get(&(name, identity(attributes)));
+        series.into_iter().flat_map(|series| series.take_until(end)).map(exemplar).collect()
     };
     match &mut metric.data {
         Some(Data::Histogram(histogram)) => {
-            histogram.data_points.iter_mut().for_each(|point| point.exemplars = of(&point.attributes));
+            for point in &mut histogram.data_points {
+                point.exemplars = of(&point.attributes, point.time_unix_nano);
+            }
         }
         Some(Data::ExponentialHistogram(histogram)) => {
-            histogram.data_points.iter_mut().for_each(|point| point.exemplars = of(&point.attributes));
+            for point in &mut histogram.data_points {
+                point.exemplars = of(&point.attributes, point.time_unix_nano);
+            }
         }
         _ => {}
     }
 }
 
-fn exemplar(sample: &Sample) -> Exemplar {
+fn exemplar(sample: Sample) -> Exemplar {
     Exemplar {
         filtered_attributes: Vec::new(),
         time_unix_nano: sample.time,

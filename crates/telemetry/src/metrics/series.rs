@@ -55,11 +55,12 @@ pub(super) struct Ending<'a> {
     pub(super) is_code: bool,
 }
 
-struct BoundSeries {
+/// The measurements with one key that ended alike.
+pub(super) struct BoundSeries {
     status: u16,
     error: Option<Box<str>>,
     bound: BoundHistogram<f64>,
-    attributes: Vec<KeyValue>,
+    pub(super) attributes: Vec<KeyValue>,
     /// The last sample of each bucket since the last export.
     samples: Mutex<Box<[Option<Sample>]>>,
 }
@@ -132,10 +133,10 @@ impl SeriesTable {
         self.series.iter().filter_map(OnceLock::get).map(|series| &**series).chain([&self.overflow])
     }
 
-    /// Takes the exemplars since the last call, with the attributes of their series.
-    pub(super) fn take_samples(&self) -> impl Iterator<Item = (&[KeyValue], Vec<Sample>)> {
+    /// The series that have exemplars.
+    pub(super) fn sampled(&self) -> impl Iterator<Item = &BoundSeries> {
         let endings = self.all().flat_map(|series| series.endings.iter().map_while(OnceLock::get));
-        endings.map(|ending| (&*ending.attributes, ending.take())).filter(|(_, samples)| !samples.is_empty())
+        endings.map(|ending| &**ending).filter(|ending| ending.has_samples())
     }
 }
 
@@ -199,9 +200,15 @@ impl BoundSeries {
         }
     }
 
-    fn take(&self) -> Vec<Sample> {
+    fn has_samples(&self) -> bool {
+        self.samples.lock().unwrap_or_else(PoisonError::into_inner).iter().any(Option::is_some)
+    }
+
+    /// Takes the samples until `end`, in nanoseconds since 1970. A point that is collected at `end` does not count later ones;
+    /// they wait for the next.
+    pub(super) fn take_until(&self, end: u64) -> Vec<Sample> {
         let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.iter_mut().filter_map(Option::take).collect()
+        samples.iter_mut().filter_map(|sample| sample.take_if(|sample| sample.time <= end)).collect()
     }
 }
 

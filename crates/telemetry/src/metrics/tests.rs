@@ -3,8 +3,11 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
+use super::client::{attach, index};
 use super::series::{Ending, SeriesKey, SeriesTable};
 use crate::metric_settings::ExemplarFilter;
 
@@ -43,11 +46,34 @@ fn a_sampled_measurement_is_the_exemplar_of_its_bucket() {
         table.record(series, &OK, value, Some(&context(flags)));
     }
     table.record(series, &OK, 1.5, None);
-    let samples: Vec<_> = table.take_samples().collect();
-    let [(attributes, samples)] = samples.as_slice() else { panic!("{}", samples.len()) };
-    assert_eq!(attributes, &[KeyValue::new("m", "GET"), KeyValue::new("http.response.status_code", 200)]);
-    assert_eq!(samples.iter().map(|sample| sample.value).collect::<Vec<_>>(), [0.7]);
-    assert_eq!(table.take_samples().count(), 0, "each is taken once");
+    let sampled: Vec<_> = table.sampled().collect();
+    let [series] = sampled.as_slice() else { panic!("{}", sampled.len()) };
+    assert_eq!(series.attributes, [KeyValue::new("m", "GET"), KeyValue::new("http.response.status_code", 200)]);
+    let values: Vec<f64> = series.take_until(u64::MAX).iter().map(|sample| sample.value).collect();
+    assert_eq!(values, [0.7]);
+    assert_eq!(table.sampled().count(), 0, "each is taken once");
+}
+
+/// A measurement may end between a collection and its export.
+#[test]
+fn an_exemplar_waits_for_the_point_that_counts_it() {
+    let table = table(ExemplarFilter::TraceBased);
+    let series = table.series(&SeriesKey { texts: ["GET", "", "", ""], port: 0 }, || vec![KeyValue::new("m", "GET")]);
+    table.record(series, &OK, 0.5, Some(&context(TraceFlags::SAMPLED)));
+    let exported = |attributes: &[KeyValue], time_unix_nano| {
+        let attributes = attributes.iter().map(Into::into).collect();
+        let points = vec![HistogramDataPoint { attributes, time_unix_nano, ..Default::default() }];
+        let data = Some(Data::Histogram(Histogram { data_points: points, ..Default::default() }));
+        let mut metric = Metric { name: "h".to_owned(), data, ..Default::default() };
+        attach(&mut metric, &index([&table]));
+        let Some(Data::Histogram(histogram)) = metric.data else { unreachable!() };
+        histogram.data_points[0].exemplars.len()
+    };
+    let own = [KeyValue::new("http.response.status_code", 200), KeyValue::new("m", "GET")];
+    assert_eq!(exported(&[KeyValue::new("m", "POST")], u64::MAX), 0, "another series");
+    assert_eq!(exported(&own, 1), 0, "collected before it");
+    assert_eq!(exported(&own, u64::MAX), 1);
+    assert_eq!(exported(&own, u64::MAX), 0, "once");
 }
 
 #[test]
@@ -60,6 +86,6 @@ fn the_filter_decides_which_measurements_may_be_exemplars() {
         let table = table(filter);
         let series = table.series(&SeriesKey { texts: [""; 4], port: 0 }, Vec::new);
         table.record(series, &OK, 1.0, Some(&context(flags)));
-        assert_eq!(table.take_samples().count(), expected, "{filter:?}");
+        assert_eq!(table.sampled().count(), expected, "{filter:?}");
     }
 }
