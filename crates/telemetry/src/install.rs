@@ -150,7 +150,12 @@ impl Config {
         let is_current = book.open();
         if is_current {
             propagation::choose(self.propagators);
-            metrics::provider::start(&self.metrics, &resource, measured)?;
+        }
+        let is_wanted = !measured.is_empty();
+        let is_measured = is_current && metrics::provider::start(&self.metrics, &resource, measured)?;
+        if is_wanted && !is_measured {
+            let why = "a process is measured once, and another guard has its metrics";
+            print(format_args!("warning: no metrics are sent to the destinations above: {why}"));
         }
         let (limits, levels, disabled) = (self.limits, self.span_levels, self.disabled);
         let processors = self.processors.0;

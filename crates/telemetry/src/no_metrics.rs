@@ -72,8 +72,8 @@ pub(crate) mod provider {
     use crate::resource::Resource;
 
     #[expect(clippy::unnecessary_wraps, reason = "the provider itself can fail")]
-    pub(crate) fn start(_: &MetricSettings, _: &Resource, _: Vec<Arc<Queue>>) -> io::Result<()> {
-        Ok(())
+    pub(crate) fn start(_: &MetricSettings, _: &Resource, _: Vec<Arc<Queue>>) -> io::Result<bool> {
+        Ok(false)
     }
 
     pub(crate) fn collect() {}

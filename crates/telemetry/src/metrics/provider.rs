@@ -40,17 +40,18 @@ struct Meters {
 
 static METERS: OnceLock<Meters> = OnceLock::new();
 
-/// Measures from now on, if one of `queues` or a service's own address gets the metrics. A process starts this once.
+/// Measures from now on, if one of `queues` or a service's own address gets the metrics. A process starts this once. Returns
+/// whether it is measured for these queues now.
 ///
 /// # Errors
 /// The exporter cannot be built.
-pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<Arc<Queue>>) -> io::Result<()> {
+pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<Arc<Queue>>) -> io::Result<bool> {
     if settings.is_off || (queues.is_empty() && !settings.is_served) {
-        return Ok(());
+        return Ok(false);
     }
     // The histograms of a process belong to its first meters.
     if METERS.get().is_some() {
-        return Ok(());
+        return Ok(false);
     }
     // Prometheus' text format has no exemplars.
     let exemplars = if queues.is_empty() { ExemplarFilter::AlwaysOff } else { settings.exemplars };
@@ -73,7 +74,7 @@ pub(crate) fn start(settings: &MetricSettings, resource: &Resource, queues: Vec<
     observed::register(&meter, Histograms::open(&meter, exemplars));
     // There are no others: this is called for the process's current guard, of which there is one at a time.
     drop(METERS.set(Meters { provider, served }));
-    Ok(())
+    Ok(true)
 }
 
 /// Collects for the queues now.
