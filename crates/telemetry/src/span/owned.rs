@@ -1,6 +1,9 @@
 //! A span that ends when its owner ends it. Clones that libraries get with `Span::current()` prolong neither this span nor
 //! those around it.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Deref;
 
 use opentelemetry::trace::SpanKind;
@@ -38,7 +41,7 @@ impl OwnedSpan {
     ///
     /// ```
     /// use telemetry::propagation::{Trust, extract};
-    /// use telemetry::span::{OwnedSpan, SpanExt};
+    /// use telemetry::span::{OwnedSpan, SpanExt, SpanKind};
     /// # let (queue, messages) = (String::from("mail"), vec![http::HeaderMap::new()]);
     /// // One message: its trace goes on.
     /// let incoming = extract(&messages[0], &Trust::ALWAYS, None);
@@ -46,13 +49,18 @@ impl OwnedSpan {
     /// std::thread::spawn(move || span.in_scope(|| { /* … */ }));
     ///
     /// // A batch: one span with a link to the sender of each message.
-    /// let batch = OwnedSpan::within_current("receive mail", |span| span.set("messaging.destination.name", &queue));
+    /// let batch = OwnedSpan::within_current("process mail", |span| {
+    ///     span.kind(SpanKind::Consumer);
+    ///     span.set("messaging.destination.name", &queue);
+    /// });
     /// for message in &messages {
     ///     if let Some(sender) = extract(message, &Trust::ALWAYS, None).span_context() {
     ///         batch.link(sender);
     ///     }
     /// }
     /// ```
+    ///
+    /// The example `queue` sends messages too.
     pub fn continuing(name: &str, incoming: &Incoming) -> Self {
         let make = || tracing::info_span!(target: "telemetry::span", parent: None, "span");
         // The sampler counts each span that starts, so a span starts only if it will be made.
@@ -82,50 +90,5 @@ impl Deref for OwnedSpan {
 impl Drop for OwnedSpan {
     fn drop(&mut self) {
         self.0.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::Limits;
-    use crate::propagation::{Trust, extract};
-    use crate::span::sampler::Sampler;
-    use crate::testing::recorded;
-
-    fn message(traceparent: &str) -> Incoming {
-        let mut headers = ::http::HeaderMap::new();
-        headers.insert("traceparent", traceparent.parse().unwrap());
-        extract(&headers, &Trust::ALWAYS, None)
-    }
-
-    #[test]
-    fn a_message_continues_its_trace_on_another_thread() {
-        let recorded = recorded(Sampler::default(), Limits::default(), false, || {
-            let incoming = message("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
-            let span = tracing::info_span!("unrelated").in_scope(|| OwnedSpan::continuing("process mail", &incoming));
-            std::thread::spawn(move || drop(span)).join().unwrap();
-            drop(OwnedSpan::continuing("own", &message("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")));
-            drop(OwnedSpan::continuing("new", &Incoming::default()));
-        });
-        let [_, mail, new] = recorded.spans.as_slice() else { panic!("{:?}", recorded.spans) };
-        assert_eq!((&*mail.name, mail.kind), ("process mail", 5));
-        assert_eq!(mail.trace_id, 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.to_be_bytes());
-        assert_eq!(mail.parent_span_id, 0xb7ad_6b71_6920_3331_u64.to_be_bytes());
-        assert!(new.parent_span_id.is_empty() && new.trace_id != mail.trace_id);
-    }
-
-    #[test]
-    fn a_batch_is_linked_to_the_sender_of_each_message() {
-        let recorded = recorded(Sampler::default(), Limits::default(), false, || {
-            let batch = OwnedSpan::within_current("receive mail", |_| {});
-            for id in ["b7ad6b7169203331", "b7ad6b7169203332"] {
-                let incoming = message(&format!("00-0af7651916cd43dd8448eb211c80319c-{id}-01"));
-                batch.link(incoming.span_context().unwrap());
-            }
-            assert_eq!(Incoming::default().span_context(), None);
-        });
-        let links: Vec<_> = recorded.spans[0].links.iter().map(|link| link.span_id.clone()).collect();
-        assert_eq!(links, [0xb7ad_6b71_6920_3331_u64, 0xb7ad_6b71_6920_3332].map(|id| id.to_be_bytes().to_vec()));
     }
 }
