@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
 use std::io::{self, IsTerminal, Write as _};
 
-use opentelemetry::trace::SpanContext;
 use serde_json::Value as Json;
 use settings::Settings;
 use tracing::field::{Field, Visit};
@@ -16,6 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
+use crate::context::SpanIds;
 use crate::value::not_finite;
 
 /// The level of most targets, unless `RUST_LOG` sets another.
@@ -84,7 +84,7 @@ impl Console {
     }
 
     /// Prints an event that happened in `span`.
-    pub(crate) fn print(&self, event: &Event<'_>, span: Option<&SpanContext>) {
+    pub(crate) fn print(&self, event: &Event<'_>, span: Option<SpanIds>) {
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut fields = ConsoleFields::default();
@@ -94,7 +94,7 @@ impl Console {
         drop(io::stderr().write_all(line.as_bytes()));
     }
 
-    fn line(&self, metadata: &Metadata<'_>, fields: ConsoleFields, span: Option<&SpanContext>) -> String {
+    fn line(&self, metadata: &Metadata<'_>, fields: ConsoleFields, span: Option<SpanIds>) -> String {
         let mut time = String::new();
         // Writing to a String does not fail.
         let _ = SystemTime.format_time(&mut Writer::new(&mut time));
@@ -107,8 +107,8 @@ impl Console {
                 ("message", message.into()),
             ];
             if let Some(span) = span {
-                line.push(("trace_id", span.trace_id().to_string().into()));
-                line.push(("span_id", span.span_id().to_string().into()));
+                line.push(("trace_id", span.trace.to_string().into()));
+                line.push(("span_id", span.span.to_string().into()));
             }
             // Keys are unique: an event's field with one of these names gets a prefix.
             let prefix = |name: &str| if line.iter().any(|(own, _)| *own == name) { "event." } else { "" };
@@ -128,7 +128,7 @@ impl Console {
             let _ = write!(line, " {name}={}", Escaped(&value, escape));
         }
         if let Some(span) = span {
-            let _ = write!(line, " trace={}", span.trace_id());
+            let _ = write!(line, " trace={}", span.trace);
         }
         line.push('\n');
         line

@@ -1,10 +1,11 @@
 //! For this crate's bench, which otherwise uses only the public interface: the cost of a batch between its queue and the wire.
 //! Not part of the crate's interface; it may change at any time.
 
-use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+use opentelemetry::trace::TraceFlags;
 
 use crate::address::Url;
 use crate::clock;
+use crate::context::SpanIds;
 use crate::destinations::otlp::endpoint::{Endpoint, Protocol, Signal};
 use crate::destinations::otlp::message::MessageWriter;
 use crate::destinations::xray::exporter::documents;
@@ -51,8 +52,8 @@ impl Encoder {
 
 fn span(path: &str) -> Record {
     let now = clock::now();
-    let context = SpanContext::new(id::trace(now), id::span(), TraceFlags::SAMPLED, false, TraceState::default());
-    let mut span = Recording::start("HTTP", &context, None, None, now, Limits::default());
+    let ids = SpanIds::local(id::trace(now), id::span(), TraceFlags::SAMPLED);
+    let mut span = Recording::start("HTTP", ids, None, None, now, Limits::default());
     span.kind(SpanKind::Server);
     span.name("GET /api/activities/home");
     for (key, text) in [

@@ -41,7 +41,7 @@ pub fn prometheus() -> Option<String> {
 }
 
 pub(crate) mod measure {
-    use opentelemetry::trace::SpanContext;
+    use crate::context::SpanIds;
 
     /// Measures nothing.
     pub(crate) enum Measure {}
@@ -59,7 +59,7 @@ pub(crate) mod measure {
 
         pub(crate) fn fail(&mut self, _: &str) {}
 
-        pub(crate) fn end(self, _: Option<&SpanContext>) {}
+        pub(crate) fn end(self, _: Option<SpanIds>) {}
     }
 }
 

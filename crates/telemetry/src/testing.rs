@@ -10,7 +10,7 @@ pub(crate) mod traces;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -22,6 +22,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::console::Console;
+use crate::context::SpanIds;
 use crate::ledger::RecordKind;
 use crate::limits::Limits;
 use crate::pipeline::{self, DestinationLabel, Exporter, Outcome, Pace, Queue, Record};
@@ -55,8 +56,8 @@ pub(crate) fn within(parent: Option<u64>, id: u64) -> Made {
 fn below(name: &'static str, id: u64, parent: Option<Parent>) -> Made {
     let trace = TraceId::from_bytes(0x5759_e988_bd86_2e3f_e1be_46a9_9427_2793_u128.to_be_bytes());
     let id = SpanId::from_bytes(id.to_be_bytes());
-    let context = SpanContext::new(trace, id, TraceFlags::SAMPLED, false, TraceState::default());
-    Made(Recording::start(name, &context, None, parent, START, Limits::default()))
+    let ids = SpanIds::local(trace, id, TraceFlags::SAMPLED);
+    Made(Recording::start(name, ids, None, parent, START, Limits::default()))
 }
 
 impl Made {

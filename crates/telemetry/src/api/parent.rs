@@ -57,7 +57,7 @@ impl ApiParent {
             None if named.is_remote() => {
                 Self::Remote(Incoming { parent: Some(named.clone()), state, ..Incoming::default() })
             }
-            None => Self::Local(Open::of(named.clone(), propagating(state))),
+            None => Self::Local(Open::of(named.into(), propagating(state))),
         }
     }
 }

@@ -7,12 +7,11 @@ use opentelemetry::Context;
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::text_map_propagator::FieldIter;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
-use opentelemetry::trace::SpanContext;
 use tracing::Dispatch;
 use tracing::dispatcher::WeakDispatch;
 
 use super::parent::{ApiParent, propagating};
-use crate::context::Propagated;
+use crate::context::{Propagated, SpanIds};
 use crate::propagation::{FIELDS, headers_of, with_member};
 
 /// Injects the headers of `OTEL_PROPAGATORS`, and extracts nothing.
@@ -29,21 +28,21 @@ impl InjectingPropagator {
         Self { subscriber, fields: FIELDS.map(str::to_owned).into() }
     }
 
-    fn context(&self, cx: &Context) -> (SpanContext, Option<Arc<Propagated>>) {
+    fn context(&self, cx: &Context) -> (SpanIds, Option<Arc<Propagated>>) {
         let parent = self.subscriber.upgrade().map(|subscriber| ApiParent::of(cx, &subscriber));
         match parent {
-            Some(ApiParent::Local(open)) => (open.context, open.propagated),
+            Some(ApiParent::Local(open)) => (open.ids, open.propagated),
             Some(ApiParent::Remote(incoming)) => {
-                (incoming.parent.unwrap_or(SpanContext::NONE), propagating(incoming.state))
+                (incoming.parent.as_ref().map_or(SpanIds::NONE, SpanIds::from), propagating(incoming.state))
             }
-            Some(ApiParent::Nothing) | None => (SpanContext::NONE, None),
+            Some(ApiParent::Nothing) | None => (SpanIds::NONE, None),
         }
     }
 }
 
 impl TextMapPropagator for InjectingPropagator {
     fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
-        let (context, propagated) = self.context(cx);
+        let (ids, propagated) = self.context(cx);
         let mut propagated = propagated.as_deref().cloned().unwrap_or_default();
         // The members of the context are newer than those of the span.
         for (key, (value, properties)) in cx.baggage() {
@@ -52,7 +51,7 @@ impl TextMapPropagator for InjectingPropagator {
                 propagated.baggage = Some(list);
             }
         }
-        headers_of(&context, Some(&propagated), |name, value| injector.set(name, value.to_owned()));
+        headers_of(ids, Some(&propagated), |name, value| injector.set(name, value.to_owned()));
     }
 
     fn extract_with_context(&self, cx: &Context, _: &dyn Extractor) -> Context {

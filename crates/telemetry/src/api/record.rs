@@ -42,5 +42,5 @@ pub(crate) fn link(span: &mut Recording, to: &SpanContext, attributes: &[KeyValu
     let limits = span.limits;
     let state = Some(to.trace_state().header()).filter(|state| !state.is_empty());
     let attributes = encoded(OF_LINK, attributes, limits.link_attributes, limits.value_bytes);
-    span.link_with(to, state.as_deref(), &attributes);
+    span.link_with(to.into(), state.as_deref(), &attributes);
 }

@@ -100,7 +100,7 @@ impl Drop for ApiSpan {
     fn drop(&mut self) {
         if let Some(started) = &self.started {
             self.end_at(now());
-            around::forget(around::lock(&started.open).context.span_id());
+            around::forget(around::lock(&started.open).ids.span);
         }
     }
 }

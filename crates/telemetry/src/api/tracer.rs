@@ -85,7 +85,7 @@ impl ApiTracer {
             ApiParent::Remote(incoming) => recorder.begin(&builder.name, Some(incoming), None, None),
         }?;
         if open.passes {
-            return Some(ApiSpan::passing(open.context));
+            return Some(ApiSpan::passing(open.ids.into()));
         }
         if let Some(recording) = &mut open.recording {
             record_known(builder, recording);

@@ -5,7 +5,7 @@ mod tracestate;
 
 use std::sync::Arc;
 
-use opentelemetry::trace::SpanContext;
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 pub(crate) use tracestate::Tracestate;
 
@@ -28,6 +28,16 @@ pub struct Incoming {
     pub(crate) has_conflict: bool,
 }
 
+/// What identifies a span: its `SpanContext` without the tracestate, which [`Propagated`] has. Half as large, because every span
+/// is moved several times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SpanIds {
+    pub(crate) trace: TraceId,
+    pub(crate) span: SpanId,
+    pub(crate) flags: TraceFlags,
+    pub(crate) is_remote: bool,
+}
+
 /// An HTTP request whose span is about to start: the parts by which a sampling rule may decide.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PendingRequest<'a> {
@@ -46,6 +56,45 @@ pub(crate) struct Propagated {
     pub(crate) state: Tracestate,
     /// How many requests each sampled one represents, if known and not one.
     pub(crate) sample_rate: Option<i64>,
+}
+
+impl SpanIds {
+    pub(crate) const NONE: Self =
+        Self { trace: TraceId::INVALID, span: SpanId::INVALID, flags: TraceFlags::NOT_SAMPLED, is_remote: false };
+
+    /// A span of this process.
+    pub(crate) fn local(trace: TraceId, span: SpanId, flags: TraceFlags) -> Self {
+        Self { trace, span, flags, is_remote: false }
+    }
+
+    pub(crate) fn is_valid(self) -> bool {
+        self.trace != TraceId::INVALID && self.span != SpanId::INVALID
+    }
+
+    pub(crate) fn is_sampled(self) -> bool {
+        self.flags.is_sampled()
+    }
+
+    pub(crate) fn with_state(self, state: TraceState) -> SpanContext {
+        SpanContext::new(self.trace, self.span, self.flags, self.is_remote, state)
+    }
+}
+
+impl From<&SpanContext> for SpanIds {
+    fn from(context: &SpanContext) -> Self {
+        Self {
+            trace: context.trace_id(),
+            span: context.span_id(),
+            flags: context.trace_flags(),
+            is_remote: context.is_remote(),
+        }
+    }
+}
+
+impl From<SpanIds> for SpanContext {
+    fn from(ids: SpanIds) -> Self {
+        ids.with_state(TraceState::NONE)
+    }
 }
 
 impl Incoming {

@@ -1,16 +1,15 @@
 //! One measurement, from its start to its end: a request that is served or made, or a database's operation. Costs a look-up at
 //! the start and one at the end. Without metrics none is started.
 
-use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
-use opentelemetry::trace::SpanContext;
 
 use super::series::{Ending, Series, SeriesKey, SeriesTable};
+use crate::context::SpanIds;
 use crate::metric_settings::ExemplarFilter;
 
 /// The bounds that the conventions recommend for HTTP, in seconds.
@@ -33,7 +32,7 @@ pub(crate) struct Measure {
     series: &'static Series,
     since: Instant,
     status: u16,
-    error: Option<Cow<'static, str>>,
+    error: Option<Box<str>>,
     is_code: bool,
     is_recorded: bool,
 }
@@ -128,13 +127,13 @@ impl Measure {
     pub(crate) fn status(&mut self, status: u16, is_error: bool) {
         self.status = status;
         if is_error && self.error.is_none() {
-            self.error = Some(Cow::Owned(status.to_string()));
+            self.error = Some(status.to_string().into());
         }
     }
 
     /// The kind of a failure: `timeout`.
     pub(crate) fn fail(&mut self, kind: &str) {
-        self.error = Some(Cow::Owned(kind.to_owned()));
+        self.error = Some(kind.into());
     }
 
     /// A failure that the database names by its own code.
@@ -143,16 +142,16 @@ impl Measure {
         self.fail(code);
     }
 
-    /// Ends the measurement, in the span of `context`.
-    pub(crate) fn end(mut self, context: Option<&SpanContext>) {
-        self.record(context);
+    /// Ends the measurement, in this span.
+    pub(crate) fn end(mut self, ids: Option<SpanIds>) {
+        self.record(ids);
     }
 
-    fn record(&mut self, context: Option<&SpanContext>) {
+    fn record(&mut self, ids: Option<SpanIds>) {
         self.is_recorded = true;
         let seconds = self.since.elapsed().as_secs_f64();
         let ending = Ending { status: self.status, error: self.error.as_deref(), is_code: self.is_code };
-        self.table.record(self.series, &ending, seconds, context);
+        self.table.record(self.series, &ending, seconds, ids);
     }
 }
 

@@ -5,10 +5,11 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use opentelemetry::metrics::{BoundHistogram, Histogram};
-use opentelemetry::trace::{SpanContext, SpanId, TraceId};
+use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry::{KeyValue, Value};
 
 use crate::clock;
+use crate::context::SpanIds;
 use crate::metric_settings::ExemplarFilter;
 
 /// The most series that differ in what is known at their start.
@@ -101,14 +102,14 @@ impl SeriesTable {
         &self.overflow
     }
 
-    /// Records a measurement of `series`, within the span of `context`.
-    pub(super) fn record(&self, series: &Series, ending: &Ending<'_>, value: f64, context: Option<&SpanContext>) {
+    /// Records a measurement of `series`, within a span.
+    pub(super) fn record(&self, series: &Series, ending: &Ending<'_>, value: f64, ids: Option<SpanIds>) {
         for slot in &series.endings {
             let bound = slot.get_or_init(|| Box::new(self.bind(series, ending)));
             if bound.status == ending.status && bound.error.as_deref() == ending.error {
                 bound.bound.record(value);
-                if let Some(context) = context.filter(|context| self.filter.admits(context)) {
-                    bound.offer(self.bounds.partition_point(|bound| *bound < value), value, context);
+                if let Some(ids) = ids.filter(|ids| self.filter.admits(*ids)) {
+                    bound.offer(self.bounds.partition_point(|bound| *bound < value), value, ids);
                 }
                 return;
             }
@@ -191,12 +192,11 @@ impl Ending<'_> {
 
 impl BoundSeries {
     /// Keeps the measurement as its bucket's exemplar, unless another thread has the exemplars now.
-    fn offer(&self, bucket: usize, value: f64, context: &SpanContext) {
+    fn offer(&self, bucket: usize, value: f64, ids: SpanIds) {
         if let Ok(mut samples) = self.samples.try_lock()
             && let Some(sample) = samples.get_mut(bucket)
         {
-            let (trace, span) = (context.trace_id(), context.span_id());
-            *sample = Some(Sample { value, time: clock::now(), trace, span });
+            *sample = Some(Sample { value, time: clock::now(), trace: ids.trace, span: ids.span });
         }
     }
 
@@ -213,11 +213,11 @@ impl BoundSeries {
 }
 
 impl ExemplarFilter {
-    fn admits(self, context: &SpanContext) -> bool {
+    fn admits(self, ids: SpanIds) -> bool {
         match self {
             Self::AlwaysOn => true,
             Self::AlwaysOff => false,
-            Self::TraceBased => context.is_sampled(),
+            Self::TraceBased => ids.is_sampled(),
         }
     }
 }

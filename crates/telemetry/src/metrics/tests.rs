@@ -2,13 +2,14 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::MeterProvider;
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanId, TraceFlags, TraceId};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{Histogram, HistogramDataPoint, Metric};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 
 use super::client::{attach, index};
 use super::series::{Ending, SeriesKey, SeriesTable};
+use crate::context::SpanIds;
 use crate::metric_settings::ExemplarFilter;
 
 fn table(filter: ExemplarFilter) -> SeriesTable {
@@ -16,9 +17,9 @@ fn table(filter: ExemplarFilter) -> SeriesTable {
     SeriesTable::new("h", histogram, &[1.0, 2.0], filter)
 }
 
-fn context(flags: TraceFlags) -> SpanContext {
+fn ids(flags: TraceFlags) -> SpanIds {
     let (trace, span) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
-    SpanContext::new(trace, span, flags, false, TraceState::NONE)
+    SpanIds::local(trace, span, flags)
 }
 
 const OK: Ending<'_> = Ending { status: 200, error: None, is_code: false };
@@ -43,7 +44,7 @@ fn a_sampled_measurement_is_the_exemplar_of_its_bucket() {
     let table = table(ExemplarFilter::TraceBased);
     let series = table.series(&SeriesKey { texts: ["GET", "", "", ""], port: 0 }, || vec![KeyValue::new("m", "GET")]);
     for (value, flags) in [(0.5, TraceFlags::SAMPLED), (0.7, TraceFlags::SAMPLED), (9.0, TraceFlags::NOT_SAMPLED)] {
-        table.record(series, &OK, value, Some(&context(flags)));
+        table.record(series, &OK, value, Some(ids(flags)));
     }
     table.record(series, &OK, 1.5, None);
     let sampled: Vec<_> = table.sampled().collect();
@@ -59,7 +60,7 @@ fn a_sampled_measurement_is_the_exemplar_of_its_bucket() {
 fn an_exemplar_waits_for_the_point_that_counts_it() {
     let table = table(ExemplarFilter::TraceBased);
     let series = table.series(&SeriesKey { texts: ["GET", "", "", ""], port: 0 }, || vec![KeyValue::new("m", "GET")]);
-    table.record(series, &OK, 0.5, Some(&context(TraceFlags::SAMPLED)));
+    table.record(series, &OK, 0.5, Some(ids(TraceFlags::SAMPLED)));
     let exported = |attributes: &[KeyValue], time_unix_nano| {
         let attributes = attributes.iter().map(Into::into).collect();
         let points = vec![HistogramDataPoint { attributes, time_unix_nano, ..Default::default() }];
@@ -85,7 +86,7 @@ fn the_filter_decides_which_measurements_may_be_exemplars() {
     ] {
         let table = table(filter);
         let series = table.series(&SeriesKey { texts: [""; 4], port: 0 }, Vec::new);
-        table.record(series, &OK, 1.0, Some(&context(flags)));
+        table.record(series, &OK, 1.0, Some(ids(flags)));
         assert_eq!(table.sampled().count(), expected, "{filter:?}");
     }
 }

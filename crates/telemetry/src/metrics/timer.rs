@@ -63,7 +63,7 @@ impl Timer {
     /// Ends the measurement now. If `span` is sampled, it may become the exemplar of the measurement's bucket.
     pub fn end(mut self, span: &Span) {
         if let Some(measure) = self.0.take() {
-            measure.end(with_nearest(span, |open| open.context.clone()).as_ref());
+            measure.end(with_nearest(span, |open| open.ids));
         }
     }
 }

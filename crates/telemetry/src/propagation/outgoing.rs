@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use opentelemetry::trace::SpanContext;
 use tracing::Span;
 
 use super::baggage::{members, with_member};
 use super::propagators::chosen;
 use super::{tracecontext, xray};
 use crate::ascii::Ascii;
-use crate::context::Propagated;
+use crate::context::{Propagated, SpanIds};
 use crate::span;
 
 /// The headers of a request that is sent within `span`; none if `span` is not traced.
@@ -21,14 +20,14 @@ pub fn outgoing(span: &Span) -> Vec<(&'static str, String)> {
 
 /// Passes each header of a request that is sent within `span` to `set`. Like [`outgoing`], without copying.
 pub fn inject(span: &Span, set: impl FnMut(&'static str, &str)) {
-    span::with_nearest(span, |open| headers(&open.context, open.propagated.as_deref(), set));
+    span::with_nearest(span, |open| headers(open.ids, open.propagated.as_deref(), set));
 }
 
-/// Passes each header of a request that is sent within a span of this context to `set`.
-pub(crate) fn headers(context: &SpanContext, propagated: Option<&Propagated>, mut set: impl FnMut(&'static str, &str)) {
+/// Passes each header of a request that is sent within this span to `set`.
+pub(crate) fn headers(ids: SpanIds, propagated: Option<&Propagated>, mut set: impl FnMut(&'static str, &str)) {
     let chosen = chosen();
-    if chosen.tracecontext && context.is_valid() {
-        set("traceparent", &tracecontext::traceparent(context));
+    if chosen.tracecontext && ids.is_valid() {
+        set("traceparent", &tracecontext::traceparent(ids));
         if let Some(state) = propagated.and_then(|propagated| propagated.state.header()) {
             set("tracestate", state);
         }
@@ -36,8 +35,8 @@ pub(crate) fn headers(context: &SpanContext, propagated: Option<&Propagated>, mu
     if let Some(baggage) = propagated.and_then(|propagated| propagated.baggage.as_ref()).filter(|_| chosen.baggage) {
         set("baggage", baggage);
     }
-    if chosen.xray && context.is_valid() {
-        let header = xray::header(context);
+    if chosen.xray && ids.is_valid() {
+        let header = xray::header(ids);
         match propagated.and_then(|propagated| propagated.lineage.as_ref()) {
             None => set(xray::FIELD, &header),
             Some(lineage) => set(xray::FIELD, &[&*header, ";Lineage=", lineage].concat()),
@@ -82,8 +81,8 @@ pub fn set_baggage(span: &Span, key: &str, value: &str) -> bool {
 pub(crate) fn trace_header(span: &Span) -> Option<String> {
     span::with_nearest(span, |open| {
         let lineage = open.propagated.as_deref().and_then(|propagated| propagated.lineage.as_deref());
-        let header = xray::header(&open.context);
-        open.context.is_valid().then(|| match lineage {
+        let header = xray::header(open.ids);
+        open.ids.is_valid().then(|| match lineage {
             None => str::to_owned(&header),
             Some(lineage) => [&*header, ";Lineage=", lineage].concat(),
         })
@@ -94,26 +93,26 @@ pub(crate) fn trace_header(span: &Span) -> Option<String> {
 /// the [`decision`] if the caller requested it.
 pub fn report<T>(span: &Span, report: impl FnOnce(&str, &str, Option<(&'static str, String)>) -> T) -> Option<T> {
     served(span, |open| {
-        let trace_id = Ascii([b'0'; 32]).hex(0, &open.context.trace_id().to_bytes());
-        let decision = open.wants_decision.then(|| (xray::FIELD, xray::decision(&open.context)));
-        report(&tracecontext::server_timing(&open.context), &trace_id, decision)
+        let trace_id = Ascii([b'0'; 32]).hex(0, &open.ids.trace.to_bytes());
+        let decision = open.wants_decision.then(|| (xray::FIELD, xray::decision(open.ids)));
+        report(&tracecontext::server_timing(open.ids), &trace_id, decision)
     })
 }
 
 /// The `traceparent` of `span`, for a page that is sent as its response.
 pub fn traceparent(span: &Span) -> Option<String> {
-    served(span, |open| str::to_owned(&tracecontext::traceparent(&open.context)))
+    served(span, |open| str::to_owned(&tracecontext::traceparent(open.ids)))
 }
 
 /// The name and value of the response header with the sampling decision; `None` unless the caller sent `Sampled=?`. `span` must
 /// come from [`server_span`](crate::http::server_span).
 pub fn decision(span: &Span) -> Option<(&'static str, String)> {
-    served(span, |open| open.wants_decision.then(|| (xray::FIELD, xray::decision(&open.context))))?
+    served(span, |open| open.wants_decision.then(|| (xray::FIELD, xray::decision(open.ids))))?
 }
 
 /// The trace id of `span` as 32 hex digits, for an error page or a log.
 pub fn trace_id(span: &Span) -> Option<String> {
-    served(span, |open| open.context.trace_id().to_string())
+    served(span, |open| open.ids.trace.to_string())
 }
 
 /// Reads a span, unless it only propagates a context.

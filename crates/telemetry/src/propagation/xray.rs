@@ -9,6 +9,7 @@ use xray::{Sampled, TraceHeader};
 use super::headers::Headers;
 use crate::ascii::Ascii;
 use crate::clock;
+use crate::context::SpanIds;
 use crate::span::id;
 
 pub(super) const FIELD: &str = "x-amzn-trace-id";
@@ -43,24 +44,24 @@ pub(super) fn extract(headers: &impl Headers) -> Option<ParsedHeader> {
     (trace != TraceId::INVALID).then_some(header)
 }
 
-/// The header of a request that is sent within the span of `context`, without a lineage.
-pub(super) fn header(context: &SpanContext) -> Ascii<74> {
+/// The header of a request that is sent within this span, without a lineage.
+pub(super) fn header(ids: SpanIds) -> Ascii<74> {
     let empty = *b"Root=1-00000000-000000000000000000000000;Parent=0000000000000000;Sampled=0";
-    let [a, b, c, d, rest @ ..] = context.trace_id().to_bytes();
-    let text = Ascii(empty).hex(7, &[a, b, c, d]).hex(16, &rest).hex(48, &context.span_id().to_bytes());
-    if context.is_sampled() { text.byte(73, b'1') } else { text }
+    let [a, b, c, d, rest @ ..] = ids.trace.to_bytes();
+    let text = Ascii(empty).hex(7, &[a, b, c, d]).hex(16, &rest).hex(48, &ids.span.to_bytes());
+    if ids.is_sampled() { text.byte(73, b'1') } else { text }
 }
 
 /// The header of the response to a caller that requested the decision.
-pub(super) fn decision(context: &SpanContext) -> String {
-    decided(context).to_string()
+pub(super) fn decision(ids: SpanIds) -> String {
+    decided(ids).to_string()
 }
 
-fn decided(context: &SpanContext) -> TraceHeader {
+fn decided(ids: SpanIds) -> TraceHeader {
     TraceHeader {
-        root: xray::TraceId::from_bytes(context.trace_id().to_bytes()),
+        root: xray::TraceId::from_bytes(ids.trace.to_bytes()),
         parent: None,
-        sampled: if context.is_sampled() { Sampled::Yes } else { Sampled::No },
+        sampled: if ids.is_sampled() { Sampled::Yes } else { Sampled::No },
         lineage: None,
     }
 }
@@ -99,9 +100,9 @@ mod tests {
         fn a_written_header_is_read_back(trace in 1u128.., span in 1u64.., sampled in any::<bool>()) {
             let flags = if sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
             let trace = TraceId::from_bytes(trace.to_be_bytes());
-            let context = SpanContext::new(trace, SpanId::from_bytes(span.to_be_bytes()), flags, false, TraceState::default());
-            let parent = Some(xray::SegmentId::from_bytes(context.span_id().to_bytes()));
-            prop_assert_eq!(&*header(&context), TraceHeader { parent, ..decided(&context) }.to_string());
+            let ids = SpanIds::local(trace, SpanId::from_bytes(span.to_be_bytes()), flags);
+            let parent = Some(xray::SegmentId::from_bytes(ids.span.to_bytes()));
+            prop_assert_eq!(&*header(ids), TraceHeader { parent, ..decided(ids) }.to_string());
         }
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanId, SpanKind, TraceFlags, TraceId};
 
 pub use otlp::Encoding;
 pub use otlp::response::failure as refusal;
@@ -20,6 +20,7 @@ use otlp::{Bounds, Kind, StatusCode, Value as Any};
 use crate::attribute::Attributes;
 use crate::book;
 use crate::clock::nanoseconds;
+use crate::context::SpanIds;
 use crate::limits::{Limits, bounded};
 use crate::pipeline::Record;
 use crate::resource::Resource;
@@ -156,13 +157,13 @@ impl Relay {
 /// Encodes the span like a span of this process.
 fn record(span: &otlp::Span<'_>, trace: TraceId, kind: SpanKind) -> Record {
     let flags = TraceFlags::SAMPLED | id::RANDOM;
-    let context = SpanContext::new(trace, SpanId::from_bytes(span.span_id), flags, true, TraceState::NONE);
+    let ids = SpanIds { trace, span: SpanId::from_bytes(span.span_id), flags, is_remote: true };
     let remote = span.has_remote_parent() == Some(true);
     let parent = match span.parent {
         otlp::Parent::Span(id) => Some(Parent { id: SpanId::from_bytes(id), remote }),
         otlp::Parent::None | otlp::Parent::Invalid => None,
     };
-    let mut recording = Recording::start("", &context, None, parent, span.start, Limits::default());
+    let mut recording = Recording::start("", ids, None, parent, span.start, Limits::default());
     recording.name(cut(&span.name).to_owned());
     recording.kind(kind);
     recording.set(RELAYED, true);

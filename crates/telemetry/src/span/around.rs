@@ -23,7 +23,7 @@ static SPANS: [Mutex<BTreeMap<u64, ApiOpen>>; SHARDS] = [const { Mutex::new(BTre
 
 /// Keeps a span until [`forget`].
 pub(crate) fn keep(open: Open) -> ApiOpen {
-    let id = open.context.span_id();
+    let id = open.ids.span;
     let open = Arc::new(Mutex::new(Open { around: Some(id), ..open }));
     let mut spans = shard(id);
     if spans.len() < MOST {
@@ -68,7 +68,7 @@ fn further_in(within: Option<&Open>) -> Option<ApiOpen> {
 
 /// Whether `span` is this span, or started within it.
 pub(crate) fn is_within(span: &Open, id: SpanId) -> bool {
-    span.around == Some(id) || span.context.span_id() == id
+    span.around == Some(id) || span.ids.span == id
 }
 
 /// A panic while the lock is held leaves the span as it is, so it stays usable.

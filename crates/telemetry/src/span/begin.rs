@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceState};
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags};
 
 use super::id;
 use super::lent;
@@ -13,13 +13,13 @@ use super::recording::{Parent, Recording};
 use super::sampler::{Decision, Sampler};
 use crate::attribute::{SAMPLING_RULE, USER_ID};
 use crate::clock::nanoseconds;
-use crate::context::{Incoming, PendingRequest, Propagated};
+use crate::context::{Incoming, PendingRequest, Propagated, SpanIds};
 use crate::limits::Limits;
 use crate::value::Value;
 
 /// A span that has started.
 pub(super) struct Begun {
-    pub(super) context: SpanContext,
+    pub(super) ids: SpanIds,
     parent: Option<Parent>,
     pub(super) propagated: Option<Arc<Propagated>>,
     /// The sampling rule that decided, if this process decided by rules.
@@ -30,11 +30,10 @@ impl Begun {
     /// Starts a span within a span of this process, in the same trace and with the same decision.
     #[inline]
     pub(super) fn within(parent: &Open) -> Self {
-        let above = &parent.context;
-        let (trace, flags) = (above.trace_id(), above.trace_flags());
-        let context = SpanContext::new(trace, id::span(), flags, false, TraceState::default());
+        let above = parent.ids;
+        let ids = SpanIds::local(above.trace, id::span(), above.flags);
         let propagated = parent.propagated.clone();
-        Self { context, parent: Some(Parent { id: above.span_id(), remote: false }), propagated, rule: None }
+        Self { ids, parent: Some(Parent { id: above.span, remote: false }), propagated, rule: None }
     }
 
     /// Starts the first span of a trace in this process. It continues the incoming context if that has a parent.
@@ -58,8 +57,7 @@ impl Begun {
         let flags = if sampled { TraceFlags::SAMPLED | random } else { random };
         let above = remote.map(SpanContext::span_id).filter(|id| *id != SpanId::INVALID);
         let parent = above.map(|id| Parent { id, remote: true });
-        let context = SpanContext::new(trace, id::span(), flags, false, TraceState::default());
-        Self { context, parent, propagated, rule }
+        Self { ids: SpanIds::local(trace, id::span(), flags), parent, propagated, rule }
     }
 
     /// A recording of the span, which started at `start`, with the data of its context.
@@ -67,7 +65,7 @@ impl Begun {
     pub(super) fn record(&self, name: &str, incoming: Option<&Incoming>, start: u64, limits: Limits) -> Box<Recording> {
         let propagated = self.propagated.as_deref();
         let state = propagated.and_then(|propagated| propagated.state.header());
-        let mut recording = Recording::start(name, &self.context, state, self.parent, start, limits);
+        let mut recording = Recording::start(name, self.ids, state, self.parent, start, limits);
         if let Some(rate) = propagated.and_then(|propagated| propagated.sample_rate) {
             recording.add("SampleRate", Value::Int(rate));
         }
@@ -101,12 +99,12 @@ impl Recorder {
             (None, Some(parent)) => Begun::within(parent),
             _ => Begun::local_root(&self.sampler, incoming, request, now),
         };
-        let recording = begun.context.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
-        let Begun { context, propagated, .. } = begun;
+        let recording = begun.ids.is_sampled().then(|| begun.record(name, incoming, nanoseconds(now), self.limits));
+        let Begun { ids, propagated, .. } = begun;
         let wants_decision = incoming.is_some_and(|incoming| incoming.wants_decision);
         let around = parent.and_then(|parent| parent.around);
         let is_librarys = lent::on_library_thread();
-        Some(Open { recording, wants_decision, around, is_librarys, ..Open::of(context, propagated) })
+        Some(Open { recording, wants_decision, around, is_librarys, ..Open::of(ids, propagated) })
     }
 }
 
@@ -115,22 +113,22 @@ impl Recorder {
 /// the incoming context, unchanged, and its baggage. A context that leaves the decision to us is not propagated, because no
 /// sampler decides here.
 pub(super) fn pass(incoming: Option<&Incoming>, parent: Option<&Open>) -> Option<Open> {
-    let of = |context, propagated| Some(Open { passes: true, ..Open::of(context, propagated) });
+    let of = |ids, propagated| Some(Open { passes: true, ..Open::of(ids, propagated) });
     let Some(incoming) = incoming else {
-        return parent.and_then(|parent| of(parent.context.clone(), parent.propagated.clone()));
+        return parent.and_then(|parent| of(parent.ids, parent.propagated.clone()));
     };
-    let named = incoming.parent.clone().filter(|context| context.is_valid() && !incoming.is_undecided);
+    let named = incoming.parent.as_ref().filter(|context| context.is_valid() && !incoming.is_undecided);
     let Incoming { baggage, lineage, state, .. } = incoming.clone();
     let propagated = Propagated { user: None, baggage, lineage, state, sample_rate: None };
     let propagated = Some(propagated).filter(|propagated| *propagated != Propagated::default()).map(Arc::new);
-    of(named.unwrap_or(SpanContext::NONE), propagated)
+    of(named.map_or(SpanIds::NONE, SpanIds::from), propagated)
 }
 
 /// Records an incoming context on the span that continues it.
 fn record_incoming(incoming: &Incoming, span: &mut Recording) {
     if let Some(link) = &incoming.link {
         let state = if incoming.parent.is_none() { incoming.state.header() } else { None };
-        span.link(link, state);
+        span.link(link.into(), state);
     }
     if incoming.has_conflict {
         span.set("trace.context.conflict", true);

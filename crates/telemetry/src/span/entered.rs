@@ -88,7 +88,7 @@ impl EnteredSpan {
             let span = dispatch.downcast_ref::<Registry>()?.span(&self.id)?;
             let mut extensions = span.extensions_mut();
             // The id of a closed span is used again.
-            let open = extensions.get_mut::<Open>().filter(|open| open.context.span_id() == self.context.span_id())?;
+            let open = extensions.get_mut::<Open>().filter(|open| open.ids.span == self.context.span_id())?;
             open.touch();
             open.recording.as_deref_mut().zip(look.take()).map(|(recording, look)| look(recording))
         })

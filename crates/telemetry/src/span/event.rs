@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fmt::{Debug, Write as _};
 use std::mem;
 
-use opentelemetry::trace::{SpanContext, TraceId};
+use opentelemetry::trace::TraceId;
 use opentelemetry_semantic_conventions::attribute::{EXCEPTION_MESSAGE, EXCEPTION_STACKTRACE, EXCEPTION_TYPE};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata};
@@ -21,6 +21,7 @@ use otlp::wire::{bytes, field_len, fixed64, head, number};
 use super::recording::{EXCEPTION, Recording};
 use crate::attribute::{Attributes, cut};
 use crate::clock::now;
+use crate::context::SpanIds;
 use crate::limits::Limits;
 use crate::pipeline::Record;
 use crate::value::Value;
@@ -104,7 +105,7 @@ impl Recording {
 }
 
 /// OTLP's `LogRecord` of an event that happened in `span`.
-pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: Limits) -> Record {
+pub(super) fn log_record(event: &Event<'_>, span: Option<SpanIds>, limits: Limits) -> Record {
     let normalized = event.normalized_metadata();
     let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
     let attributes = Attributes::new(OF_LOG, limits.log_attributes, limits.log_value_bytes);
@@ -112,7 +113,7 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     encoded.attributes.set("target", Value::Text(metadata.target()));
     event.record(&mut encoded);
     // The trace in which the event happened takes precedence; a different trace is one of the event's attributes.
-    if let Some(trace) = encoded.trace.filter(|trace| span.is_some_and(|span| span.trace_id() != *trace)) {
+    if let Some(trace) = encoded.trace.filter(|trace| span.is_some_and(|span| span.trace != *trace)) {
         encoded.attributes.set(TRACE_ID, Value::Text(&trace.to_string()));
     }
     let mut record = Vec::with_capacity(256);
@@ -126,9 +127,9 @@ pub(super) fn log_record(event: &Event<'_>, span: Option<&SpanContext>, limits: 
     if let Some(span) = span {
         // Field 8, the flags, four bytes.
         record.push(0x45);
-        record.extend_from_slice(&u32::from(span.trace_flags().to_u8()).to_le_bytes());
-        bytes(&mut record, 9, &span.trace_id().to_bytes());
-        bytes(&mut record, 10, &span.span_id().to_bytes());
+        record.extend_from_slice(&u32::from(span.flags.to_u8()).to_le_bytes());
+        bytes(&mut record, 9, &span.trace.to_bytes());
+        bytes(&mut record, 10, &span.span.to_bytes());
     } else if let Some(trace) = encoded.trace {
         bytes(&mut record, 9, &trace.to_bytes());
     }

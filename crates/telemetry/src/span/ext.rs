@@ -41,7 +41,7 @@ pub trait SpanExt {
 
     /// Links to a related span that is not this one's parent, such as one whose work was also done for this span.
     fn link(&self, to: &SpanContext) {
-        self.record_with(|span| span.link(to, None));
+        self.record_with(|span| span.link(to.into(), None));
     }
 
     /// Ends the span now, even if clones of it exist. Values recorded later are ignored. Spans that start within it later still
@@ -73,7 +73,7 @@ impl SpanExt for Span {
     }
 
     fn span_context(&self) -> Option<SpanContext> {
-        with_nearest(self, |open| open.context.clone())
+        with_nearest(self, |open| open.ids.into())
     }
 
     fn end(&self) {

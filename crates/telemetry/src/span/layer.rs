@@ -226,11 +226,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if self.is_shadowed() {
             return;
         }
-        let to = follows.extensions().get().map(|open: &Open| (open.context.clone(), open.propagated.clone()));
+        let to = follows.extensions().get().map(|open: &Open| (open.ids, open.propagated.clone()));
         if let (Some((to, propagated)), Some(Open { recording: Some(recording), .. })) =
             (to, span.extensions_mut().get_mut())
         {
-            recording.link(&to, propagated.as_deref().and_then(|propagated| propagated.state.header()));
+            recording.link(to, propagated.as_deref().and_then(|propagated| propagated.state.header()));
         }
     }
 
@@ -244,20 +244,20 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         let span = ctx.event_span(event);
         // Where another layer makes `tracing`'s spans through the API, it records their events itself.
         let is_anothers = span.is_none() && ctx.current_span().id().is_some();
-        let (span, (api, context, is_recorded)) = nearest(span, |open| {
+        let (span, (api, ids, is_recorded)) = nearest(span, |open| {
             let api = if event.is_contextual() && !is_carriers { around::innermost(open) } else { None };
             // Copied, so that nothing is locked while the event's values are formatted and written.
-            let copied = |open: &Open| (Some(open.context.clone()), open.recording.is_some());
-            let (context, is_recorded) = match &api {
+            let copied = |open: &Open| (Some(open.ids), open.recording.is_some());
+            let (ids, is_recorded) = match &api {
                 Some(api) => copied(&around::lock(api)),
                 None => open.map(copied).unwrap_or_default(),
             };
-            (api, context, is_recorded)
+            (api, ids, is_recorded)
         });
         if !is_carriers && !is_suppressed() {
             let is_logged = !self.recorder.logs.is_empty() && self.console.selects(metadata);
             if is_logged {
-                self.recorder.log(event::log_record(event, context.as_ref(), self.recorder.limits));
+                self.recorder.log(event::log_record(event, ids, self.recorder.limits));
             }
             if is_recorded && *metadata.level() <= Level::INFO && (api.is_none() || !is_anothers) {
                 let encoded = EncodedEvent::of_span(event, self.recorder.limits);
@@ -273,7 +273,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
             }
         }
         if self.console.shows(metadata) {
-            self.console.print(event, context.as_ref());
+            self.console.print(event, ids);
         }
     }
 

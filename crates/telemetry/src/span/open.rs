@@ -15,12 +15,12 @@ use super::lent::Lent;
 use super::recorder::Recorder;
 use super::recording::Recording;
 use crate::clock::now;
-use crate::context::Propagated;
+use crate::context::{Propagated, SpanIds};
 use crate::metrics::measure::Measure;
 
 /// State that the layer keeps of a span while it is open.
 pub(crate) struct Open {
-    pub(crate) context: SpanContext,
+    pub(crate) ids: SpanIds,
     /// Propagated to every span within this one, and to every service that is called. `None` for most spans.
     pub(crate) propagated: Option<Arc<Propagated>>,
     /// `None` if the span is not sampled.
@@ -54,8 +54,7 @@ impl Open {
         if self.passes {
             return;
         }
-        let (trace, flags) = (self.context.trace_id(), self.context.trace_flags());
-        self.context = SpanContext::new(trace, id, flags, false, TraceState::default());
+        self.ids = SpanIds::local(self.ids.trace, id, self.ids.flags);
         if let Some(recording) = &mut self.recording {
             recording.identify(id);
         }
@@ -66,16 +65,16 @@ impl Open {
     /// Ends the measurement of the request, and takes the recording and its end. `None` if the span is not sampled or has ended.
     pub(super) fn end(&mut self) -> Option<(Box<Recording>, u64)> {
         if let Some(measure) = self.measure.take() {
-            measure.end(Some(&self.context));
+            measure.end(Some(self.ids));
         }
         let end = self.lent.take().and_then(|lent| lent.end());
         Some((self.recording.take()?, end.unwrap_or_else(now)))
     }
 
     /// Without a recording.
-    pub(crate) fn of(context: SpanContext, propagated: Option<Arc<Propagated>>) -> Self {
+    pub(crate) fn of(ids: SpanIds, propagated: Option<Arc<Propagated>>) -> Self {
         Self {
-            context,
+            ids,
             propagated,
             recording: None,
             measure: None,
@@ -93,19 +92,18 @@ impl Open {
 
     /// The context with its tracestate, as OpenTelemetry's API has it.
     pub(crate) fn context_with_state(&self) -> SpanContext {
-        let own = &self.context;
         let Some(state) = self.propagated.as_deref().and_then(|propagated| propagated.state.header()) else {
-            return own.clone();
+            return self.ids.into();
         };
         // The API refuses some valid keys of Level 2; the span still propagates them.
         let state = TraceState::from_str(state).unwrap_or_default();
-        SpanContext::new(own.trace_id(), own.span_id(), own.trace_flags(), own.is_remote(), state)
+        self.ids.with_state(state)
     }
 
     /// The span as a parent: without what it records.
     pub(crate) fn as_parent(&self) -> Self {
         let (around, recorder) = (self.around, self.recorder.clone());
-        Self { around, recorder, ..Self::of(self.context.clone(), self.propagated.clone()) }
+        Self { around, recorder, ..Self::of(self.ids, self.propagated.clone()) }
     }
 
     /// Adds an event, now.

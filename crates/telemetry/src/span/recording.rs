@@ -11,12 +11,13 @@ mod tests;
 
 use std::borrow::Cow;
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind};
+use opentelemetry::trace::{SpanId, SpanKind};
 use otlp::wire::{bytes, field_len, fixed64, head, number};
 
 use super::field::{self, FLAGS_KEY, IS_REMOTE, flags, kind_number};
 use crate::attribute::{attribute, bit, cut, find, is_short, text_head};
 use crate::clock::now;
+use crate::context::SpanIds;
 use crate::limits::Limits;
 use crate::pipeline::Record;
 use crate::value::{IntoValue, Value};
@@ -74,7 +75,7 @@ impl Recording {
     /// A recording that started at `start`, in nanoseconds since 1970, with this tracestate.
     pub(crate) fn start(
         name: &str,
-        context: &SpanContext,
+        ids: SpanIds,
         state: Option<&str>,
         parent: Option<Parent>,
         start: u64,
@@ -85,8 +86,8 @@ impl Recording {
         span.began_unwinding = std::thread::panicking();
         span.name.push_str(name);
         let encoding = &mut span.encoding;
-        bytes(encoding, field::TRACE_ID, &context.trace_id().to_bytes());
-        bytes(encoding, field::SPAN_ID, &context.span_id().to_bytes());
+        bytes(encoding, field::TRACE_ID, &ids.trace.to_bytes());
+        bytes(encoding, field::SPAN_ID, &ids.span.to_bytes());
         if let Some(state) = state {
             bytes(encoding, field::TRACE_STATE, state.as_bytes());
         }
@@ -94,7 +95,7 @@ impl Recording {
             bytes(encoding, field::PARENT, &parent.id.to_bytes());
         }
         let remote = if parent.is_some_and(|parent| parent.remote) { IS_REMOTE } else { 0 };
-        flags(encoding, &FLAGS_KEY, context.trace_flags(), remote);
+        flags(encoding, &FLAGS_KEY, ids.flags, remote);
         fixed64(encoding, field::START, start);
         fixed64(encoding, field::END, start);
         span.attributes_at = encoding.len();
@@ -196,25 +197,25 @@ impl Recording {
         self.more.extend_from_slice(attributes);
     }
 
-    pub(crate) fn link(&mut self, to: &SpanContext, state: Option<&str>) {
+    pub(crate) fn link(&mut self, to: SpanIds, state: Option<&str>) {
         self.link_with(to, state, &[]);
     }
 
     /// Adds a link with these encoded attributes.
-    pub(crate) fn link_with(&mut self, to: &SpanContext, state: Option<&str>, attributes: &[u8]) {
+    pub(crate) fn link_with(&mut self, to: SpanIds, state: Option<&str>, attributes: &[u8]) {
         if self.links >= self.limits.links || self.is_full() {
             self.dropped_links += 1;
             return;
         }
         self.links += 1;
         let mut link = Vec::with_capacity(48);
-        bytes(&mut link, 1, &to.trace_id().to_bytes());
-        bytes(&mut link, 2, &to.span_id().to_bytes());
+        bytes(&mut link, 1, &to.trace.to_bytes());
+        bytes(&mut link, 2, &to.span.to_bytes());
         if let Some(state) = state {
             bytes(&mut link, 3, state.as_bytes());
         }
         link.extend_from_slice(attributes);
-        flags(&mut link, &[0x35], to.trace_flags(), if to.is_remote() { IS_REMOTE } else { 0 });
+        flags(&mut link, &[0x35], to.flags, if to.is_remote { IS_REMOTE } else { 0 });
         bytes(&mut self.more, field::LINK, &link);
     }
 

@@ -35,9 +35,9 @@ proptest! {
         given in proptest::collection::vec(("[a-z.]{0,9}|[a-z]{100,140}", values()), 0..12),
         renamed in ".{0,9}|[a-z]{100,140}",
     ) {
-        let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
+        let ids = SpanIds::local(1.into(), 2.into(), TraceFlags::SAMPLED);
         let mut last: Vec<(String, Any)> = Vec::new();
-        let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
+        let mut span = Recording::start("x", ids, None, None, 0, Limits::default());
         for (key, any) in &given {
             span.set(key, value(any));
             last.retain(|(own, _)| own != key);
@@ -74,8 +74,8 @@ proptest! {
 
 #[test]
 fn a_reused_recording_is_empty() {
-    let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
-    let start = || Recording::start("x", &context, None, None, 0, Limits::default());
+    let ids = SpanIds::local(1.into(), 2.into(), TraceFlags::SAMPLED);
+    let start = || Recording::start("x", ids, None, None, 0, Limits::default());
     let empty = start().finish(0);
     let mut given = start();
     given.name("y");
@@ -83,7 +83,7 @@ fn a_reused_recording_is_empty() {
     given.fail("timeout");
     given.describe("too late");
     given.exception("E", "m", "s");
-    given.link(&context, None);
+    given.link(ids, None);
     given.drop_more(1, 2, 3);
     drop(given.finish(0));
     assert_eq!(*start().finish(0), *empty);
@@ -91,8 +91,8 @@ fn a_reused_recording_is_empty() {
 
 /// The values of the one attribute of a span that is set to `given`, as OTLP's own decoder and as our reading have them.
 fn array(given: &[Value<'_>]) -> (Vec<Any>, usize) {
-    let context = SpanContext::new(1.into(), 2.into(), TraceFlags::SAMPLED, false, Default::default());
-    let mut span = Recording::start("x", &context, None, None, 0, Limits::default());
+    let ids = SpanIds::local(1.into(), 2.into(), TraceFlags::SAMPLED);
+    let mut span = Recording::start("x", ids, None, None, 0, Limits::default());
     span.set("list", 1);
     span.set("list", given);
     let record = span.finish(0);

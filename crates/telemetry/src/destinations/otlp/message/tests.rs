@@ -8,6 +8,7 @@ use prost::Message;
 
 use super::*;
 use crate::address::Url;
+use crate::context::SpanIds;
 use crate::testing;
 
 fn writer(protocol: Protocol, gzip: bool, resource: &[u8]) -> MessageWriter {
@@ -65,7 +66,7 @@ fn a_span_with_every_field_is_the_same_in_json() {
         span.set("doubles", [0.1, 1e300]);
         span.set("empty", Vec::<bool>::new());
         span.exception("E", "m", "s");
-        span.link(&own, Some("a=1"));
+        span.link((&own).into(), Some("a=1"));
         span.exception("E", "m", "s");
         span.fail("timeout");
         span.describe("too late");
@@ -163,13 +164,13 @@ fn the_records_of_each_library_are_in_its_own_scope() {
         std::sync::Arc::new(crate::scope::LibraryScope::new(name, "1.2", "https://example.org/schema", record))
     };
     let (one, two) = (of("one"), of("two"));
-    let to = opentelemetry::trace::SpanContext::new(1.into(), 2.into(), Default::default(), false, Default::default());
+    let to = SpanIds::local(1.into(), 2.into(), Default::default());
     let mut attributes = Vec::new();
     crate::attribute::attribute(&mut attributes, 4, "of", "link".into(), 100);
     let batch = [
         testing::span("own").record(),
         testing::span("1").record().made_within(&one),
-        testing::span("2").with(|span| span.link_with(&to, None, &attributes)).record().made_within(&two),
+        testing::span("2").with(|span| span.link_with(to, None, &attributes)).record().made_within(&two),
         testing::span("3").record().made_within(&of("one")),
     ];
     let [protobuf, json] = [Protocol::Protobuf, Protocol::Json]

@@ -4,7 +4,7 @@ mod metadata;
 mod packing;
 mod validity;
 
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{SpanId, SpanKind, TraceFlags, TraceId};
 use opentelemetry_semantic_conventions::attribute::{
     DB_NAMESPACE, DB_QUERY_TEXT, DB_SYSTEM_NAME, HTTP_RESPONSE_STATUS_CODE, SERVER_ADDRESS, SERVER_PORT, URL_FULL,
     URL_PATH, URL_SCHEME,
@@ -16,6 +16,7 @@ use xray::datagram::MAX_DOCUMENT_BYTES;
 use super::origin::Origin;
 use super::pack::{FitCounts, Packer};
 use super::text_cache::TextCache;
+use crate::context::SpanIds;
 use crate::pipeline::Record;
 use crate::resource::Resource;
 use crate::span::Recording;
@@ -73,13 +74,13 @@ fn call(record: impl FnOnce(&mut Recording)) -> Made {
 #[test]
 fn equal_content_is_written_with_each_spans_own_ids() {
     let (origin, mut cache) = (origin(&[], &["indexed"]), TextCache::default());
-    let linked = SpanContext::new(7.into(), 8.into(), TraceFlags::SAMPLED, true, TraceState::default());
+    let linked = SpanIds { trace: 7.into(), span: 8.into(), flags: TraceFlags::SAMPLED, is_remote: true };
     let recordings: [&dyn Fn(&mut Recording); 6] = [
         &|span| span.kind(SpanKind::Client),
         &|span| span.set(URL_FULL, "http://127.0.0.1/"),
         &|span| span.set("indexed", "x".repeat(2_000).as_str()),
         &|span| span.event_at(1, "exception", &[]),
-        &|span| span.link(&linked, None),
+        &|span| span.link(linked, None),
         &|span| {
             // Its exception has a separate id, derived from the span's.
             span.fail("timeout");
@@ -255,7 +256,7 @@ fn a_platform_is_an_origin() {
 fn a_link_keeps_its_span() {
     let document = document_of(testing::span("test").with(|span| {
         let (trace, id) = (TraceId::from_bytes([1; 16]), SpanId::from_bytes([2; 8]));
-        span.link(&SpanContext::new(trace, id, TraceFlags::SAMPLED, true, TraceState::default()), None);
+        span.link(SpanIds { trace, span: id, flags: TraceFlags::SAMPLED, is_remote: true }, None);
     }));
     let link = json!({"trace_id": "1-01010101-010101010101010101010101", "id": "0202020202020202"});
     assert_eq!(document["links"], json!([link]));
