@@ -104,7 +104,7 @@ fn dropped(account: &Value) -> BTreeMap<String, u64> {
     dropped.iter().map(|(reason, count)| (reason.clone(), count.as_u64().unwrap())).collect()
 }
 
-fn assert_exact(account: &Value) {
+pub(crate) fn assert_exact(account: &Value) {
     let lost: u64 = dropped(account).values().sum();
     let total = number(account, "delivered") + number(account, "queued") + lost;
     assert_eq!(number(account, "created"), total, "{account}");

@@ -13,7 +13,7 @@ use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric};
 use serde_json::{Value, json};
 
 use crate::support::cruddur::{Cruddur, Ended};
-use crate::support::honeycomb::{Honeycomb, Trouble};
+use crate::support::honeycomb::Honeycomb;
 use crate::support::{Folder, cannot_run, eventually, http, python};
 
 const KEY: &str = "hcaik_canary_of_honeycomb";
@@ -166,34 +166,6 @@ fn each_key_goes_to_its_own_destination_and_metrics_have_their_own_dataset() {
 }
 
 #[test]
-fn points_are_counted_exactly_under_faults() {
-    for (trouble, part) in [
-        (Trouble::Busy(503, 1), " 0 queued + 0 dropped"),
-        (Trouble::Refuses(400), "refused)"),
-        (Trouble::TakesAPart, "refused)"),
-        (Trouble::Resets, "unreachable)"),
-        (Trouble::Hangs, "shutdown)"),
-        (Trouble::Answers("text/html", "<!doctype html>"), "unconfirmed)"),
-    ] {
-        let collector = Honeycomb::troubled("", trouble.clone());
-        let to = format!("{}/v1/metrics", collector.url);
-        let is_retried = matches!(trouble, Trouble::Busy(..));
-        // Only what is exported before the process ends is retried.
-        let interval = ("OTEL_METRIC_EXPORT_INTERVAL", if is_retried { "100" } else { "60000" });
-        let variables = [("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", to.as_str()), interval];
-        let ended = backend(&variables, |_| !is_retried || !collector.metrics().is_empty());
-        let line = ledger(&ended, "otlp-metrics");
-        let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let [created, delivered, queued, dropped, ..] = numbers.as_slice() else { panic!("{line}") };
-        assert_eq!(*created, delivered + queued + dropped, "{trouble:?}: {line}");
-        assert!(*created > 10 && line.contains(part), "{trouble:?}: {line}");
-        if trouble == Trouble::TakesAPart {
-            assert_eq!(*dropped, 1, "{line}");
-        }
-    }
-}
-
-#[test]
 fn delta_points_count_from_the_last_export() {
     let collector = Honeycomb::start("");
     let delta = ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
@@ -263,7 +235,8 @@ for family in text_string_to_metric_families(sys.stdin.read()):
 print(json.dumps(families))
 ";
 
-fn run_python(python: &std::path::Path, code: &str, input: &[u8]) -> Value {
+/// What Python prints, as JSON, if it runs `code` with this input.
+pub(crate) fn run_python(python: &std::path::Path, code: &str, input: &[u8]) -> Value {
     let mut child =
         Command::new(python).args(["-c", code]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
@@ -319,41 +292,4 @@ fn prometheus_own_client_reads_the_metrics_of_both_services() {
         };
         assert_eq!(families[own][0], "histogram");
     }
-}
-
-const MODULE: &str = "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2";
-
-/// Reads one message in hex from each line of its input, and prints what its metrics are as JSON.
-const DECODE: &str = r"
-import json, sys
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-metrics = []
-for line in sys.stdin:
-    for resource in ExportMetricsServiceRequest.FromString(bytes.fromhex(line.strip())).resource_metrics:
-        names = {a.key: a.value.string_value for a in resource.resource.attributes}
-        for scope in resource.scope_metrics:
-            for metric in scope.metrics:
-                kind = metric.WhichOneof('data')
-                points = getattr(metric, kind).data_points
-                exemplars = sum(len(p.exemplars) for p in points)
-                metrics.append([names['service.name'], scope.scope.name, metric.name, metric.unit, kind, len(points), exemplars])
-print(json.dumps(metrics))
-";
-
-#[test]
-fn pythons_opentelemetry_decodes_the_same_metrics() {
-    let Some(python) = python::with(&["opentelemetry-proto"], MODULE) else {
-        return cannot_run("pypi", "python3 with venv, and opentelemetry-proto from PyPI, cannot be had");
-    };
-    let collector = Honeycomb::start("");
-    backend(&[(ENDPOINT, &collector.url)], |_| true);
-    let bodies = collector.metrics();
-    let lines: Vec<String> =
-        bodies.iter().map(|(_, body)| body.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
-    let decoded = run_python(&python, DECODE, lines.join("\n").as_bytes());
-    let own: usize = bodies.iter().map(|(message, _)| points(message)).sum();
-    let decoded: Vec<Vec<Value>> = serde_json::from_value(decoded).unwrap();
-    assert_eq!(decoded.iter().map(|metric| metric[5].as_u64().unwrap()).sum::<u64>(), own as u64);
-    let requests = decoded.iter().find(|metric| metric[2] == REQUESTS).unwrap();
-    assert_eq!(json!(requests), json!(["backend", "cruddur-telemetry", REQUESTS, "s", "histogram", 1, 1]));
 }

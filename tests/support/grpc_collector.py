@@ -1,11 +1,13 @@
 """A collector of OTLP over gRPC, by grpcio and opentelemetry-proto. Prints its port, and then each export as a line of JSON.
 
-Arguments: the certificate, the key and the CA of clients (each may be empty), then the statuses of the first exports, such as
-UNAVAILABLE, RETRY (RESOURCE_EXHAUSTED with RetryInfo of 0.1 s), PART (one record is rejected) or OK, which is also what follows.
+Arguments: the certificate, the key and the CA of clients (each may be empty), then the statuses of the first exports of each
+signal, such as UNAVAILABLE, RETRY (RESOURCE_EXHAUSTED with RetryInfo of 0.1 s), PART (one record is rejected) or OK, which is also
+what follows.
 """
 
 import json
 import sys
+import threading
 from concurrent import futures
 
 import grpc
@@ -16,7 +18,9 @@ from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
-certificate, key, clients, *statuses = sys.argv[1:]
+printing = threading.Lock()
+certificate, key, clients, *first = sys.argv[1:]
+statuses = {kind: list(first) for kind in ("spans", "logs", "metrics")}
 
 
 def pause():
@@ -27,9 +31,10 @@ def pause():
 
 def answer(kind, names, resource, context, response, partial):
     metadata = {name: value for name, value in context.invocation_metadata() if isinstance(value, str)}
-    status = statuses.pop(0) if statuses else "OK"
+    status = statuses[kind].pop(0) if statuses[kind] else "OK"
     line = {"kind": kind, "names": names, "service": resource, "metadata": metadata, "status": status}
-    print(json.dumps(line), flush=True)
+    with printing:
+        print(json.dumps(line), flush=True)
     if status == "RETRY":
         context.abort_with_status(pause())
     if status == "PART":
@@ -59,8 +64,13 @@ class Traces(trace_service_pb2_grpc.TraceServiceServicer):
 class Logs(logs_service_pb2_grpc.LogsServiceServicer):
     def Export(self, request, context):
         names = [record.body.string_value for r in request.resource_logs for s in r.scope_logs for record in s.log_records]
+
+        def partial(response):
+            response.partial_success.rejected_log_records = 1
+            response.partial_success.error_message = "one is too old"
+
         response = logs_service_pb2.ExportLogsServiceResponse()
-        return answer("logs", names, service(request.resource_logs), context, response, lambda response: None)
+        return answer("logs", names, service(request.resource_logs), context, response, partial)
 
 
 class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):

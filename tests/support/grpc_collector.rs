@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
 
@@ -16,10 +16,11 @@ pub(crate) struct GrpcCollector {
     child: Child,
     pub(crate) port: u64,
     exports: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl GrpcCollector {
-    /// Answers the first exports with these statuses. `None` if the packages cannot be had.
+    /// Answers the first exports of each signal with these statuses. `None` if the packages cannot be had.
     pub(crate) fn start(statuses: &[&str]) -> Option<Self> {
         Self::run([""; 3], statuses)
     }
@@ -38,10 +39,17 @@ impl GrpcCollector {
         let port = parsed(lines.next().expect("the collector prints its port"))["port"].as_u64().unwrap();
         let exports: Arc<Mutex<Vec<Value>>> = Arc::default();
         let received = Arc::clone(&exports);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             lines.for_each(|line| received.lock().unwrap_or_else(PoisonError::into_inner).push(parsed(line)));
         });
-        Some(Self { child, port, exports })
+        Some(Self { child, port, exports, reader: Some(reader) })
+    }
+
+    /// Ends the collector, and returns everything that has arrived, with the status that it got.
+    pub(crate) fn finish(mut self) -> Vec<Value> {
+        drop(self.child.stdin.take());
+        self.reader.take().unwrap().join().unwrap();
+        self.exports()
     }
 
     /// What has arrived so far, with the status that it got.

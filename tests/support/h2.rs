@@ -8,23 +8,30 @@ use super::raw;
 pub(crate) const DATA: u8 = 0;
 pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
+pub(crate) const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 
 pub(crate) const END_STREAM: u8 = 1;
+/// Of SETTINGS and PING.
+pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
 pub(crate) struct Frame {
     pub(crate) kind: u8,
+    pub(crate) flags: u8,
     pub(crate) stream: u32,
     pub(crate) payload: Vec<u8>,
 }
 
+/// The client's first bytes.
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// A connection that has sent its preface.
 pub(crate) fn connect(address: &str) -> TcpStream {
     let mut stream = raw::connect(address);
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(PREFACE).unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).unwrap();
     stream
 }
@@ -63,9 +70,9 @@ pub(crate) fn next(stream: &mut TcpStream) -> Option<Frame> {
     stream.read_exact(&mut payload).ok()?;
     if (kind, flags) == (PING, 0) {
         // The peer waits for the response to a PING.
-        drop(stream.write_all(&frame(PING, 1, 0, &payload)));
+        drop(stream.write_all(&frame(PING, ACK, 0, &payload)));
     }
-    Some(Frame { kind, stream: u32::from_be_bytes([s1, s2, s3, s4]), payload })
+    Some(Frame { kind, flags, stream: u32::from_be_bytes([s1, s2, s3, s4]), payload })
 }
 
 /// The status of the response to one request; `None` if the stream or the connection is closed.

@@ -17,7 +17,9 @@ use std::time::{Duration, SystemTime};
 
 use flate2::Compression;
 use flate2::read::GzEncoder;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
@@ -56,7 +58,7 @@ pub(crate) enum Trouble {
     Drips,
     /// Redirects every client to this address.
     Redirects(String),
-    /// Accepts all but one span or metric point of each request.
+    /// Accepts all but one span, log record or metric point of each request.
     TakesAPart,
     /// Accepts everything, with a message of partial success that rejects nothing.
     Warns,
@@ -74,9 +76,10 @@ struct CollectorState {
     logs: Mutex<Vec<LogRecord>>,
     /// The accepted requests for metrics, and their unchanged bodies.
     metrics: Mutex<Vec<(ExportMetricsServiceRequest, Vec<u8>)>>,
-    /// Heads of all requests, and the unchanged bodies of those for traces.
+    /// Heads of all requests, and the unchanged bodies of those for traces and for logs.
     heads: Mutex<Vec<String>>,
     bodies: Mutex<Vec<Vec<u8>>>,
+    log_bodies: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Honeycomb {
@@ -149,6 +152,23 @@ impl Honeycomb {
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.state.bodies.lock().unwrap().clone()
     }
+
+    /// The decompressed bodies of the log requests so far.
+    pub(crate) fn log_bodies(&self) -> Vec<Vec<u8>> {
+        self.state.log_bodies.lock().unwrap().clone()
+    }
+}
+
+impl CollectorState {
+    /// The trouble of the next request.
+    fn next_trouble(&self) -> Trouble {
+        let mut trouble = self.trouble.lock().unwrap();
+        let next = trouble.clone().unwrap_or(Trouble::None);
+        if let Some(Trouble::Busy(_, times)) = trouble.as_mut() {
+            *times = times.saturating_sub(1);
+        }
+        next
+    }
 }
 
 /// The end of the status line, the body's content type, and the body.
@@ -159,7 +179,7 @@ fn serve(stream: impl Read + Write, state: &CollectorState) -> std::io::Result<(
     loop {
         let request = Request::read(&mut reader)?;
         state.heads.lock().unwrap().push(request.lines.join("\n"));
-        let trouble = state.trouble.lock().unwrap().clone().unwrap_or(Trouble::None);
+        let trouble = state.next_trouble();
         match trouble {
             Trouble::Slow(time) => sleep(time),
             // Waits until the client disconnects.
@@ -198,7 +218,6 @@ fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> Colle
         Trouble::Answers(kind, body) => return ("200 OK".to_owned(), kind, body.as_bytes().to_vec()),
         Trouble::Refuses(status) => return refusal(request, *status, "", "this is what it says"),
         Trouble::Busy(status, times) if *times > 0 => {
-            *state.trouble.lock().unwrap() = Some(Trouble::Busy(*status, times - 1));
             return refusal(request, *status, "\r\nretry-after: 1", "come back later");
         }
         _ => {}
@@ -239,7 +258,7 @@ fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> Colle
             match taken {
                 Some(rejected) if rejected > 0 || *trouble == Trouble::Warns => {
                     let error_message = if rejected > 0 { "one is too old" } else { "the dataset is nearly full" };
-                    good(partial_success(request, line.contains("metrics"), rejected, error_message))
+                    good(partial_success(request, rejected, error_message))
                 }
                 Some(_) => good(if request.is_json() { b"{}".to_vec() } else { Vec::new() }),
                 None => refusal(request, 400, "", "the body cannot be read"),
@@ -249,18 +268,22 @@ fn answer(request: &Request, state: &CollectorState, trouble: &Trouble) -> Colle
     }
 }
 
-fn partial_success(request: &Request, metrics: bool, rejected: i64, error_message: &str) -> Vec<u8> {
-    let error_message = error_message.to_owned();
-    let spans = ExportTracePartialSuccess { rejected_spans: rejected, error_message: error_message.clone() };
-    let spans = ExportTraceServiceResponse { partial_success: Some(spans) };
-    let points = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message };
-    let points = ExportMetricsServiceResponse { partial_success: Some(points) };
-    match (request.is_json(), metrics) {
-        (true, false) => serde_json::to_vec(&spans).unwrap(),
-        (true, true) => serde_json::to_vec(&points).unwrap(),
-        (false, false) => spans.encode_to_vec(),
-        (false, true) => points.encode_to_vec(),
-    }
+fn partial_success(request: &Request, rejected: i64, error_message: &str) -> Vec<u8> {
+    let (line, error_message) = (&request.lines[0], error_message.to_owned());
+    let (json, protobuf) = if line.contains("metrics") {
+        let partial = ExportMetricsPartialSuccess { rejected_data_points: rejected, error_message };
+        let response = ExportMetricsServiceResponse { partial_success: Some(partial) };
+        (serde_json::to_vec(&response), response.encode_to_vec())
+    } else if line.contains("logs") {
+        let partial = ExportLogsPartialSuccess { rejected_log_records: rejected, error_message };
+        let response = ExportLogsServiceResponse { partial_success: Some(partial) };
+        (serde_json::to_vec(&response), response.encode_to_vec())
+    } else {
+        let partial = ExportTracePartialSuccess { rejected_spans: rejected, error_message };
+        let response = ExportTraceServiceResponse { partial_success: Some(partial) };
+        (serde_json::to_vec(&response), response.encode_to_vec())
+    };
+    if request.is_json() { json.unwrap() } else { protobuf }
 }
 
 /// Keeps metrics, and returns how many of their points were rejected.
@@ -272,7 +295,7 @@ fn take_metrics(request: &Request, state: &CollectorState, part: bool) -> Option
     Some(i64::from(part))
 }
 
-/// Keeps a body's contents, and returns how many of its spans were rejected.
+/// Keeps a body's contents, and returns how many of its spans or log records were rejected.
 fn take(request: &Request, state: &CollectorState, traces: bool, part: bool) -> Option<i64> {
     let body = request.unpacked()?;
     if !traces {
@@ -282,8 +305,11 @@ fn take(request: &Request, state: &CollectorState, traces: bool, part: bool) -> 
             Message::decode(body.as_slice()).ok()?
         };
         let scopes = message.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-        state.logs.lock().unwrap().extend(scopes.flat_map(|scope| scope.log_records));
-        return Some(0);
+        let records: Vec<LogRecord> = scopes.flat_map(|scope| scope.log_records).collect();
+        let rejected = usize::from(part).min(records.len());
+        state.logs.lock().unwrap().extend(records.into_iter().skip(rejected));
+        state.log_bodies.lock().unwrap().push(body);
+        return i64::try_from(rejected).ok();
     }
     let message: ExportTraceServiceRequest =
         if request.is_json() { serde_json::from_slice(&body).ok()? } else { Message::decode(body.as_slice()).ok()? };

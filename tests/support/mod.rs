@@ -11,6 +11,7 @@ pub(crate) mod engines;
 mod fake;
 pub(crate) mod grpc_collector;
 pub(crate) mod h2;
+pub(crate) mod h2_server;
 pub(crate) mod honeycomb;
 pub(crate) mod http;
 pub(crate) mod issuer;

@@ -2,6 +2,7 @@
 //! runtime on the worker's own thread, which blocks until the call has ended or its time is over. Verifies certificates as HTTP
 //! does, follows the system's DNS, and uses no proxy of the environment.
 
+mod channel;
 mod connector;
 mod raw;
 mod verdict;
@@ -17,9 +18,10 @@ use tokio::runtime::{Builder, Runtime};
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding::Gzip;
 use tonic::metadata::MetadataMap;
-use tonic::transport::{Channel, Endpoint as Connection};
+use tonic::transport::Endpoint as Connection;
 use tonic::{Request, Status};
 
+use self::channel::CheckedChannel;
 use self::connector::connect;
 use self::raw::RawCodec;
 use self::verdict::{judge, unreachable};
@@ -47,7 +49,7 @@ struct GrpcExporter {
 /// A connection that is opened at the first call, and again whenever it has been lost.
 struct GrpcClient {
     runtime: Runtime,
-    grpc: Grpc<Channel>,
+    grpc: Grpc<CheckedChannel>,
     metadata: MetadataMap,
     timeout: Duration,
 }
@@ -105,7 +107,7 @@ impl GrpcClient {
             connection.connect_with_connector_lazy(connect(endpoint)?)
         };
         let limit = usize::try_from(LONGEST).unwrap_or(usize::MAX);
-        let grpc = Grpc::new(channel).max_decoding_message_size(limit);
+        let grpc = Grpc::new(CheckedChannel(channel)).max_decoding_message_size(limit);
         let grpc = if endpoint.gzip { grpc.send_compressed(Gzip) } else { grpc };
         Ok(Self { runtime, grpc, metadata: metadata(endpoint), timeout: endpoint.timeout })
     }
@@ -117,7 +119,7 @@ impl GrpcClient {
         request.set_timeout(self.timeout);
         let mut grpc = self.grpc.clone();
         let call = async move {
-            grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
+            grpc.ready().await.map_err(Status::from_error)?;
             grpc.unary(request, method, RawCodec).await.map(tonic::Response::into_inner)
         };
         self.runtime.block_on(async { tokio::time::timeout(self.timeout, call).await }).ok()

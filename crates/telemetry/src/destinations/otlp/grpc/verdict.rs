@@ -1,6 +1,7 @@
 //! What became of a batch, by the [status](https://opentelemetry.io/docs/specs/otlp/#failures) of its call.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::super::endpoint::{CLOSED, Endpoint};
 use super::super::redact::redacted;
+use super::channel::NotGrpc;
 use crate::explain::fix_for_tls;
 use crate::ledger::Reason;
 use crate::pipeline::Outcome;
@@ -28,6 +30,7 @@ pub(super) fn unreachable(endpoint: &Endpoint, size: usize, why: &str) -> Outcom
 pub(super) fn judge(endpoint: &Endpoint, size: usize, answered: Result<Bytes, Status>) -> Outcome {
     match answered {
         Ok(response) => accepted(endpoint, size, &response),
+        Err(status) if is_other_success(&status) => unconfirmed(endpoint, size, &NotGrpc),
         Err(status) => match unanswered(&status) {
             Some(why) => unreachable(endpoint, size, &why),
             None => refused(endpoint, size, &status),
@@ -48,9 +51,21 @@ fn accepted(endpoint: &Endpoint, size: usize, response: &[u8]) -> Outcome {
             outcome.warning = Some(format!("{url} took all, with a warning{}", redacted(&message)));
         }
         Ok(_) => {}
-        Err(_) => outcome.lose(size, Reason::Unconfirmed, format!("{url} answered with what is no response of OTLP")),
+        Err(_) => return unconfirmed(endpoint, size, &"what is no response of OTLP"),
     }
     outcome
+}
+
+/// The outcome of a batch that a server may have accepted.
+fn unconfirmed(endpoint: &Endpoint, size: usize, what: &dyn Display) -> Outcome {
+    let mut outcome = Outcome::default();
+    let fix = "does it receive OTLP over gRPC?";
+    outcome.lose(size, Reason::Unconfirmed, format!("{} answered with {what}; {fix}", endpoint.url));
+    outcome
+}
+
+fn is_other_success(status: &Status) -> bool {
+    status.source().is_some_and(|cause| cause.is::<NotGrpc>())
 }
 
 fn refused(endpoint: &Endpoint, size: usize, status: &Status) -> Outcome {
