@@ -16,22 +16,26 @@ use reqwest_middleware::reqwest::Client;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// The spans that have arrived, each with the name of its service.
+/// The spans that have arrived, and the names of metrics, each with the name of its service.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Value)>>>);
+struct Collector {
+    spans: Arc<Mutex<Vec<(String, Value)>>>,
+    metrics: Arc<Mutex<Vec<(String, String)>>>,
+}
 
 impl Collector {
     /// Starts an OTLP collector. Returns its URL.
     async fn start(&self) -> String {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().route("/v1/traces", post(receive)).with_state(self.clone());
+        let app = Router::new().route("/v1/traces", post(receive)).route("/v1/metrics", post(measure));
+        let app = app.with_state(self.clone());
         tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
         url
     }
 
     fn spans(&self) -> MutexGuard<'_, Vec<(String, Value)>> {
-        self.0.lock().unwrap()
+        self.spans.lock().unwrap()
     }
 
     /// The one span of a service with this name.
@@ -45,17 +49,30 @@ impl Collector {
 }
 
 async fn receive(State(collector): State<Collector>, body: Bytes) -> impl IntoResponse {
-    let message: Value = serde_json::from_slice(&body).unwrap();
-    for resource in message["resourceSpans"].as_array().unwrap() {
+    collector.spans().extend(items(&body, ["resourceSpans", "scopeSpans", "spans"]));
+    ([(CONTENT_TYPE, "application/json")], "{}")
+}
+
+async fn measure(State(collector): State<Collector>, body: Bytes) -> impl IntoResponse {
+    let named = items(&body, ["resourceMetrics", "scopeMetrics", "metrics"]).into_iter();
+    let named = named.map(|(service, metric)| (service, metric["name"].as_str().unwrap().to_owned()));
+    collector.metrics.lock().unwrap().extend(named);
+    ([(CONTENT_TYPE, "application/json")], "{}")
+}
+
+/// The spans or metrics of a message, each with the name of its service.
+fn items(body: &[u8], [resources, scopes, items]: [&str; 3]) -> Vec<(String, Value)> {
+    let message: Value = serde_json::from_slice(body).unwrap();
+    let mut found = Vec::new();
+    for resource in message[resources].as_array().unwrap() {
         let attributes = resource["resource"]["attributes"].as_array().unwrap();
         let service = attributes.iter().find(|attribute| attribute["key"] == "service.name").unwrap();
         let service = service["value"]["stringValue"].as_str().unwrap();
-        for scope in resource["scopeSpans"].as_array().unwrap() {
-            let spans = scope["spans"].as_array().unwrap().iter().cloned();
-            collector.spans().extend(spans.map(|span| (service.to_owned(), span)));
+        for scope in resource[scopes].as_array().unwrap() {
+            found.extend(scope[items].as_array().unwrap().iter().cloned().map(|item| (service.to_owned(), item)));
         }
     }
-    ([(CONTENT_TYPE, "application/json")], "{}")
+    found
 }
 
 /// A running service.
@@ -139,7 +156,8 @@ async fn an_order_is_one_trace_through_actix_sqlx_reqwest_and_axum() {
     let collector = Collector::default();
     let url = collector.start().await;
     let mut stock = Service::start(env!("CARGO_BIN_EXE_stock"), &url, &[]);
-    let mut orders = Service::start(env!("CARGO_BIN_EXE_orders"), &url, &[("STOCK", &stock.line())]);
+    let variables = [("STOCK", &*stock.line()), ("OTEL_METRICS_EXPORTER", "otlp")];
+    let mut orders = Service::start(env!("CARGO_BIN_EXE_orders"), &url, &variables);
     let order = format!("http://{}/orders/7", orders.line());
     let client = Client::new();
     assert_eq!(client.post(&order).send().await.unwrap().text().await.unwrap(), "2 in stock");
@@ -150,6 +168,12 @@ async fn an_order_is_one_trace_through_actix_sqlx_reqwest_and_axum() {
     for (service, count) in counts {
         assert_eq!(collector.spans().iter().filter(|(from, _)| from == service).count(), count, "{service}");
     }
+
+    let metrics = collector.metrics.lock().unwrap().clone();
+    for name in ["http.server.request.duration", "http.client.request.duration", "db.client.operation.duration"] {
+        assert!(metrics.iter().any(|(from, metric)| from == "orders" && metric == name), "{name} in {metrics:?}");
+    }
+    assert!(metrics.iter().all(|(from, _)| from == "orders"), "only where they are requested");
 
     let (call, served) = (collector.one("orders", "GET"), collector.one("stock", "GET /stock/{id}"));
     let is_parent = |(_, span): &&(String, Value)| span["spanId"] == call["parentSpanId"];
@@ -183,6 +207,18 @@ async fn a_workers_three_apis_make_one_trace() {
     for (child, parent) in [(&parse, &process), (&charge, &parse), (&store, &charge), (&put, &store)] {
         assert_child(child, parent);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sentry_and_a_console_get_the_same_error_beside_the_trace() {
+    let collector = Collector::default();
+    let url = collector.start().await;
+    let mut invoices = Service::start(env!("CARGO_BIN_EXE_invoices"), &url, &[]);
+    assert_eq!(invoices.line(), "the printer is out of paper");
+    assert_eq!(invoices.count(), 2);
+    let [send, print] = ["send", "print"].map(|name| collector.one("invoices", name));
+    assert_child(&print, &send);
+    assert_eq!((&print["status"]["code"], &send["status"]["code"]), (&json!(2), &Value::Null));
 }
 
 #[tokio::test(flavor = "multi_thread")]
