@@ -6,13 +6,19 @@
 //!   (`EnvFilter`, JSON), which `ours` has too; `usual-quiet` is the same without the console;
 //! - `by-hand`: a span through OpenTelemetry's API, with the same exporter;
 //! - `ours`: tracing-actix-web with `telemetry`'s root span, configured by `telemetry`'s own variables;
+//! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`;
 //! - `follow`: `ours` with `telemetry::api::follow_spans`;
-//! - `no-layer`: tracing-actix-web with `telemetry`'s root span on a registry without a layer, the floor of `ours`.
+//! - `processor`: `ours` with a span processor that redacts an attribute;
+//! - `event`: `ours` with an event of `tracing` in each request;
+//! - `span`, `api`, `xray-lite`: `ours` with a child span in each request, made with `tracing`, with OpenTelemetry's API, or as a
+//!   subsegment of the crate `xray-lite`.
 //!
 //! `bench hyper-proxy ADDRESS UPSTREAM` forwards requests from ADDRESS to UPSTREAM, with hyper and hyper-util alone, for `bench/proxy`.
 //!
 //! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon at `AWS_XRAY_DAEMON_ADDRESS`; `bench xray-sink` is its stand-in.
 
+mod features;
+mod grpc;
 mod hyper;
 mod load;
 mod server;
@@ -36,7 +42,7 @@ fn main() -> std::io::Result<()> {
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
-                "usage: bench server bare|usual|usual-quiet|by-hand|ours|follow|no-layer ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
+                "usage: bench server bare|usual|usual-quiet|by-hand|no-layer|ours|follow|processor|event|span|api|xray-lite ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
             );
             eprintln!(
                 "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM"

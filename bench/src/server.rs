@@ -13,6 +13,8 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::features;
+
 const ROUTE: &str = "/api/activities/home";
 
 #[derive(Serialize)]
@@ -46,10 +48,16 @@ fn activities() -> [Activity; 3] {
     })
 }
 
-async fn home() -> HttpResponse {
+/// The response of every mode.
+pub(crate) fn respond() -> HttpResponse {
     HttpResponse::Ok().json(activities())
 }
 
+pub(crate) async fn home() -> HttpResponse {
+    respond()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the spans of others have what actix offers them")]
 async fn by_hand(request: HttpRequest, tracer: web::Data<SdkTracer>) -> HttpResponse {
     let info = request.connection_info();
     let mut span = tracer
@@ -65,7 +73,7 @@ async fn by_hand(request: HttpRequest, tracer: web::Data<SdkTracer>) -> HttpResp
             KeyValue::new("network.protocol.version", "1.1"),
         ])
         .start(tracer.get_ref());
-    let response = HttpResponse::Ok().json(activities());
+    let response = respond();
     span.set_attribute(KeyValue::new("http.response.status_code", 200));
     span.end();
     response
@@ -113,16 +121,17 @@ pub(crate) fn run(mode: &str, address: &str) -> std::io::Result<()> {
             Registry::default().init();
             serve(address, move || App::new().service(route()).wrap(logger()))
         }
-        "ours" | "follow" => {
-            let telemetry = telemetry::Config::from_env().expect("its variables").install("bench").expect("no other");
+        _ => {
+            let route = features::route(mode).unwrap_or_else(|| panic!("no mode {mode}"));
+            let telemetry = features::config(mode).expect("its variables").install("bench").expect("no other");
             if mode == "follow" {
                 telemetry::api::follow_spans();
             }
-            let served = serve(address, move || App::new().service(route()).wrap(logger()));
+            let app = move || App::new().service(web::resource(ROUTE).route(route())).wrap(logger());
+            let served = serve(address, app);
             drop(telemetry.shutdown());
             served
         }
-        _ => panic!("no mode {mode}"),
     }
 }
 

@@ -1,6 +1,6 @@
-//! Receives OTLP/HTTP and X-Ray datagrams, and counts them. It always counts exports and datagrams, but spans only on request,
-//! because decoding takes CPU time from the load's core. It responds to each export after a delay, or acts as a faulty collector. When
-//! its input ends, it prints the counts.
+//! Receives OTLP over HTTP and gRPC at one address, and X-Ray datagrams, and counts them. It always counts exports and datagrams, but
+//! spans only on request, because decoding takes CPU time from the load's core. It responds to each export after a delay, or acts as
+//! a faulty collector. When its input ends, it prints the counts.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -12,6 +12,8 @@ use std::time::Duration;
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
+
+use crate::grpc;
 
 static EXPORTS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -65,7 +67,14 @@ pub(crate) fn run(http: &str, udp: &str, behaviour: Behaviour, decodes: bool) ->
         let listener = TcpListener::bind(http)?;
         spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                spawn(move || take(&stream, behaviour, decodes));
+                spawn(move || {
+                    let receive = move |body: &[u8], zipped| receive(body, zipped, behaviour, decodes);
+                    if grpc::speaks(&stream) {
+                        grpc::serve(stream, receive).ok()
+                    } else {
+                        take(&stream, behaviour, receive)
+                    }
+                });
             }
         });
     }
@@ -76,7 +85,7 @@ pub(crate) fn run(http: &str, udp: &str, behaviour: Behaviour, decodes: bool) ->
     Ok(())
 }
 
-fn take(mut stream: &TcpStream, behaviour: Behaviour, decodes: bool) -> Option<()> {
+fn take(mut stream: &TcpStream, behaviour: Behaviour, receive: impl Fn(&[u8], bool) -> Option<()>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     loop {
@@ -101,14 +110,7 @@ fn take(mut stream: &TcpStream, behaviour: Behaviour, decodes: bool) -> Option<(
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).ok()?;
-        EXPORTS.fetch_add(1, Relaxed);
-        BYTES.fetch_add(length as u64, Relaxed);
-        if let Behaviour::After(delay) = behaviour {
-            sleep(delay);
-        }
-        if decodes {
-            SPANS.fetch_add(count(&body, zipped)?, Relaxed);
-        }
+        receive(&body, zipped)?;
         // An `ExportTraceServiceResponse` whose partial success has one rejected span.
         let (status, body) = match behaviour {
             Behaviour::Status(status) => (status, [].as_slice()),
@@ -128,6 +130,19 @@ fn take(mut stream: &TcpStream, behaviour: Behaviour, decodes: bool) -> Option<(
             stream.write_all(&message).ok()?;
         }
     }
+}
+
+/// Counts an export, and returns when the response is due. `None` if it is to be decoded and cannot be.
+fn receive(body: &[u8], zipped: bool, behaviour: Behaviour, decodes: bool) -> Option<()> {
+    EXPORTS.fetch_add(1, Relaxed);
+    BYTES.fetch_add(body.len() as u64, Relaxed);
+    if let Behaviour::After(delay) = behaviour {
+        sleep(delay);
+    }
+    if decodes {
+        SPANS.fetch_add(count(body, zipped)?, Relaxed);
+    }
+    Some(())
 }
 
 fn count(body: &[u8], zipped: bool) -> Option<u64> {
