@@ -94,6 +94,25 @@ fn guesses_at_a_login_from_many_addresses_are_bounded() {
         }
         assert_eq!(attempts(), before);
         assert_eq!(sign_in(&cruddur.backend, "192.0.2.11", "bayko", WRONG).status, 401, "other logins are free");
+        assert_eq!(sign_in(&cruddur.backend, "192.0.2.30", &owner.handle, PASSWORD).status, 429, "from anywhere");
+    });
+}
+
+/// Otherwise ten addresses would lock a user out everywhere.
+#[test]
+fn guesses_from_many_addresses_do_not_lock_the_owner_out_of_a_known_one() {
+    each(|cruddur, _| {
+        let owner = cruddur.person();
+        let from_home = |password| sign_in(&cruddur.backend, "198.51.100.7", &owner.handle, password).status;
+        assert_eq!(from_home(PASSWORD), 200);
+        for guess in 0..100 {
+            let address = format!("192.0.2.{}", guess / 10);
+            assert_eq!(sign_in(&cruddur.backend, &address, &owner.handle, WRONG).status, 401, "guess {guess}");
+        }
+        assert_eq!(sign_in(&cruddur.backend, "192.0.2.99", &owner.handle, PASSWORD).status, 429, "an unknown address");
+        assert_eq!((from_home(WRONG), from_home(PASSWORD)), (401, 200));
+        assert!((0..10).all(|_| from_home(WRONG) == 401));
+        assert_eq!(from_home(PASSWORD), 429, "a known address has its own bound");
     });
 }
 

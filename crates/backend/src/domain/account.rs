@@ -184,7 +184,7 @@ impl Token {
 impl Attempt {
     /// Sign-ins as one user from one address, with a wrong password.
     pub const LOGIN_FROM_ADDRESS: Self = Self { kind: "sign-in as, from", most: 10 };
-    /// Sign-ins as one user from anywhere: a guess from many addresses.
+    /// Sign-ins as one user from all addresses from which the user has not signed in lately: a guess from many addresses.
     pub const LOGIN: Self = Self { kind: "sign-in as", most: 100 };
     /// Sign-ins from one address as any user: one password for many.
     pub const ADDRESS: Self = Self { kind: "sign-in from", most: 100 };

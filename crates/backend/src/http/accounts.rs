@@ -123,8 +123,8 @@ pub(super) async fn not_here() -> Problem {
     Problem::not_found("accounts are the issuer's: sign up, in and out there, and send its token")
 }
 
-/// A correct password shows that the caller owns the login, and resets the login's count. The address's count stays: otherwise the owner of one account could
-/// guess the passwords of others without limit.
+/// A correct password shows that the caller owns the login, resets the login's count, and makes the address known. From there, guesses from elsewhere do not
+/// count. The address's count stays: otherwise the owner of one account could guess the passwords of others without limit.
 async fn authenticate(
     state: &State,
     login: &Login,
@@ -132,12 +132,16 @@ async fn authenticate(
     address: &str,
     now: DateTime<Utc>,
 ) -> Result<Account, Problem> {
-    let of_login: [Bound<'_>; 2] =
-        [(Attempt::LOGIN_FROM_ADDRESS, &[login.as_str(), address]), (Attempt::LOGIN, &[login.as_str()])];
-    let [narrowest, wider] = of_login;
-    let place = admit(state, &[narrowest, wider, (Attempt::ADDRESS, &[address])], address, now).await?;
+    let by = &[login.as_str(), address];
+    // The narrowest bound refuses first.
+    let mut bounds: Vec<Bound<'_>> = vec![(Attempt::LOGIN_FROM_ADDRESS, by)];
+    if !state.store.is_known(login.as_str(), address, now).await? {
+        bounds.push((Attempt::LOGIN, &by[..1]));
+    }
+    bounds.push((Attempt::ADDRESS, &by[1..]));
+    let place = admit(state, &bounds, address, now).await?;
     let account = state.store.authenticate(place, login, password).await?.ok_or_else(wrong_password)?;
-    state.store.forget_attempts(&of_login).await?;
+    state.store.record_sign_in(login.as_str(), address, now).await?;
     Ok(account)
 }
 

@@ -1,5 +1,6 @@
 //! Every statement about attempts to sign in or up, which are bounded within a quarter of an hour. An attempt beyond a bound counts against no
-//! bound and writes nothing: a client that keeps trying neither locks out others nor keeps the writer busy.
+//! bound and writes nothing: a client that keeps trying neither locks out others nor keeps the writer busy. Attempts as one login from many addresses
+//! do not lock its owner out of an address that is known for it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,6 +13,9 @@ use crate::domain::Attempt;
 
 /// How long attempts count, starting with the first.
 const WINDOW: TimeDelta = TimeDelta::minutes(15);
+/// How long an address is known for a login after a sign-in, which is a stored attempt too.
+const KNOWN: TimeDelta = TimeDelta::days(30);
+const SIGNED_IN: &str = "signed in as, from";
 
 const MADE: Statement = statement(
     "SELECT",
@@ -28,6 +32,12 @@ const COUNT: Statement = statement(
      WHERE attempts.expires_at <= $2 OR attempts.made < $4",
 );
 const FORGET: Statement = statement("DELETE", "attempts", "DELETE FROM attempts WHERE subject_hash = $1");
+const REMEMBER: Statement = statement(
+    "INSERT",
+    "attempts",
+    "INSERT INTO attempts (subject_hash, made, expires_at) VALUES ($1, 1, $2) \
+     ON CONFLICT (subject_hash) DO UPDATE SET expires_at = excluded.expires_at",
+);
 
 /// A bound, and the login, the address or both that it is for.
 pub type Bound<'a> = (Attempt, &'a [&'a str]);
@@ -43,16 +53,17 @@ impl Store {
         now: DateTime<Utc>,
     ) -> Result<Option<DateTime<Utc>>, Error> {
         for (attempt, by) in bounds {
-            let subject = subject(*attempt, by);
-            let row = on!(self.reads(), MADE, |reader| sqlx::query_as::<_, (i64, DateTime<Utc>)>(MADE.text)
-                .bind(&subject)
-                .bind(now)
-                .fetch_optional(reader))?;
+            let row = self.made(&subject(attempt.kind, by), now).await?;
             if let Some((_, until)) = row.filter(|(made, _)| *made >= attempt.most) {
                 return Ok(Some(until));
             }
         }
         Ok(None)
+    }
+
+    /// How many attempts of this subject count, and until when.
+    async fn made(&self, subject: &str, now: DateTime<Utc>) -> Result<Option<(i64, DateTime<Utc>)>, Error> {
+        Ok(on!(self.reads(), MADE, |reader| sqlx::query_as(MADE.text).bind(subject).bind(now).fetch_optional(reader))?)
     }
 
     /// Counts an attempt against each bound, or against none if one has been reached. Returns whether it has counted. It decides between attempts that
@@ -61,7 +72,7 @@ impl Store {
     /// # Errors
     /// A statement failed; nothing is counted.
     pub async fn count_attempt(&self, bounds: &[Bound<'_>], now: DateTime<Utc>) -> Result<bool, Error> {
-        let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| (subject(*attempt, by), attempt.most)).collect();
+        let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| (subject(attempt.kind, by), attempt.most)).collect();
         self.transact(move |store| {
             let subjects = subjects.clone();
             async move {
@@ -78,19 +89,30 @@ impl Store {
         .await
     }
 
-    /// Resets the counts of these bounds.
+    /// Whether there was a sign-in as `login` from `address` within the last 30 days.
     ///
     /// # Errors
-    /// A statement failed; the counts stay.
-    pub async fn forget_attempts(&self, bounds: &[Bound<'_>]) -> Result<(), Error> {
-        let subjects: Vec<_> = bounds.iter().map(|(attempt, by)| subject(*attempt, by)).collect();
+    /// A statement failed.
+    pub async fn is_known(&self, login: &str, address: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+        Ok(self.made(&subject(SIGNED_IN, &[login, address]), now).await?.is_some())
+    }
+
+    /// Records a sign-in: resets the login's counts, and makes the address known for it.
+    ///
+    /// # Errors
+    /// A statement failed; nothing is recorded.
+    pub async fn record_sign_in(&self, login: &str, address: &str, now: DateTime<Utc>) -> Result<(), Error> {
+        let by = [login, address];
+        let forgotten = [subject(Attempt::LOGIN_FROM_ADDRESS.kind, &by), subject(Attempt::LOGIN.kind, &[login])];
+        let subjects = (forgotten, subject(SIGNED_IN, &by));
         self.transact(move |store| {
-            let subjects = subjects.clone();
+            let (forgotten, known) = subjects.clone();
             async move {
                 let mut tx = store.begin(&BEGIN).await?;
-                for subject in &subjects {
+                for subject in &forgotten {
                     on!(tx, FORGET, subject)?;
                 }
+                on!(tx, REMEMBER, &known, now + KNOWN)?;
                 tx.commit().await?;
                 Ok(())
             }
@@ -100,7 +122,7 @@ impl Store {
 }
 
 /// Keeps no logins and no addresses, only hashes of them.
-fn subject(attempt: Attempt, by: &[&str]) -> String {
-    let parts: Vec<_> = std::iter::once(attempt.kind).chain(by.iter().copied()).map(str::as_bytes).collect();
+fn subject(kind: &str, by: &[&str]) -> String {
+    let parts: Vec<_> = std::iter::once(kind).chain(by.iter().copied()).map(str::as_bytes).collect();
     sha256(&parts)
 }
