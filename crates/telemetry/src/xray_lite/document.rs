@@ -17,20 +17,20 @@ const OLDEST: u64 = 3_600_000_000_000;
 /// How many subsegments within the document were not recorded.
 const LEFT_OUT: &str = "xray.subsegments.left_out";
 
-/// Texts of a document that are attributes without a change: the pointer to each, and its key.
-const TEXTS: [(&str, &str); 9] = [
-    ("/http/request/method", HTTP_REQUEST_METHOD),
-    ("/aws/operation", "rpc.method"),
-    ("/aws/request_id", "aws.request_id"),
-    ("/aws/region", "cloud.region"),
-    ("/aws/account_id", "cloud.account.id"),
-    ("/aws/queue_url", "aws.sqs.queue.url"),
-    ("/aws/table_name", "aws.dynamodb.table_names"),
-    ("/sql/database_type", DB_SYSTEM_NAME),
-    ("/sql/sanitized_query", DB_QUERY_TEXT),
+/// Texts of a document that are attributes without a change: the path to each, and its key.
+const TEXTS: [(&[&str], &str); 9] = [
+    (&["http", "request", "method"], HTTP_REQUEST_METHOD),
+    (&["aws", "operation"], "rpc.method"),
+    (&["aws", "request_id"], "aws.request_id"),
+    (&["aws", "region"], "cloud.region"),
+    (&["aws", "account_id"], "cloud.account.id"),
+    (&["aws", "queue_url"], "aws.sqs.queue.url"),
+    (&["aws", "table_name"], "aws.dynamodb.table_names"),
+    (&["sql", "database_type"], DB_SYSTEM_NAME),
+    (&["sql", "sanitized_query"], DB_QUERY_TEXT),
 ];
 /// The fields that mark a document as failed, from the most precise one on.
-const FAILURES: [(&str, &str); 3] = [("/throttled", "throttle"), ("/error", "error"), ("/fault", "fault")];
+const FAILURES: [(&str, &str); 3] = [("throttled", "throttle"), ("error", "error"), ("fault", "fault")];
 
 /// A segment or subsegment.
 pub(super) struct LiteDocument(Value);
@@ -42,7 +42,7 @@ impl LiteDocument {
     }
 
     pub(super) fn name(&self) -> &str {
-        self.text("/name").unwrap_or("subsegment")
+        self.text(&["name"]).unwrap_or("subsegment")
     }
 
     pub(super) fn is_in_progress(&self) -> bool {
@@ -50,7 +50,7 @@ impl LiteDocument {
     }
 
     pub(super) fn id(&self) -> Option<SpanId> {
-        let id: xray::SegmentId = self.text("/id")?.parse().ok()?;
+        let id: xray::SegmentId = self.text(&["id"])?.parse().ok()?;
         Some(SpanId::from_bytes(id.to_bytes())).filter(|id| *id != SpanId::INVALID)
     }
 
@@ -65,9 +65,9 @@ impl LiteDocument {
     /// The trace and the parent of the document. It contains no sampling decision.
     pub(super) fn incoming(&self) -> Incoming {
         let parent = || {
-            let trace: xray::TraceId = self.text("/trace_id")?.parse().ok()?;
+            let trace: xray::TraceId = self.text(&["trace_id"])?.parse().ok()?;
             let trace = TraceId::from_bytes(trace.to_bytes());
-            let parent = self.text("/parent_id").and_then(|id| id.parse().ok());
+            let parent = self.text(&["parent_id"]).and_then(|id| id.parse().ok());
             let parent = parent.map_or(SpanId::INVALID, |id: xray::SegmentId| SpanId::from_bytes(id.to_bytes()));
             let context = SpanContext::new(trace, parent, TraceFlags::default(), true, TraceState::default());
             (trace != TraceId::INVALID).then_some(context)
@@ -78,16 +78,19 @@ impl LiteDocument {
     /// Records the document's fields; a later document replaces what an earlier one recorded.
     pub(super) fn record(&self, span: &mut Recording) {
         self.record_call(span);
-        for (pointer, key) in TEXTS {
-            span.set(key, self.text(pointer));
+        for (path, key) in TEXTS {
+            span.set(key, self.text(path));
         }
         // As in our own spans, queries and passwords are not recorded.
-        span.set(URL_FULL, self.text("/http/request/url").map(without_secrets));
-        let status = self.0.pointer("/http/response/status").and_then(Value::as_u64);
+        span.set(URL_FULL, self.text(&["http", "request", "url"]).map(without_secrets));
+        let status = self.field(&["http", "response", "status"]).and_then(Value::as_u64);
         span.set(HTTP_RESPONSE_STATUS_CODE, status);
-        span.set("http.response.body.size", self.0.pointer("/http/response/content_length").and_then(Value::as_u64));
-        for (pointer, kind) in FAILURES {
-            if self.0.pointer(pointer) == Some(&Value::Bool(true)) {
+        span.set(
+            "http.response.body.size",
+            self.field(&["http", "response", "content_length"]).and_then(Value::as_u64),
+        );
+        for (flag, kind) in FAILURES {
+            if self.0.get(flag) == Some(&Value::Bool(true)) {
                 span.fail(kind);
             }
         }
@@ -112,12 +115,12 @@ impl LiteDocument {
 
     /// Records which side of a call the span is, and whom it calls.
     fn record_call(&self, span: &mut Recording) {
-        match self.text("/namespace") {
+        match self.text(&["namespace"]) {
             Some("aws") => {
                 span.kind(SpanKind::Client);
                 span.set("rpc.system", "aws-api");
                 span.set("rpc.service", self.name());
-                if let Some(operation) = self.text("/aws/operation") {
+                if let Some(operation) = self.text(&["aws", "operation"]) {
                     span.name(format!("{}/{operation}", self.name()));
                 }
             }
@@ -130,15 +133,20 @@ impl LiteDocument {
     }
 
     fn record_causes(&self, span: &mut Recording) {
-        let exceptions = self.0.pointer("/cause/exceptions").and_then(Value::as_array);
+        let exceptions = self.field(&["cause", "exceptions"]).and_then(Value::as_array);
         for exception in exceptions.into_iter().flatten() {
             let message = exception.get("messages").and_then(Value::as_str).unwrap_or_default();
             span.exception("", message, "");
         }
     }
 
-    fn text(&self, pointer: &str) -> Option<&str> {
-        self.0.pointer(pointer).and_then(Value::as_str)
+    /// The value at a path. A JSON pointer would be unescaped at each look-up, which costs more than the look-up.
+    fn field(&self, path: &[&str]) -> Option<&Value> {
+        path.iter().try_fold(&self.0, |value, key| value.get(key))
+    }
+
+    fn text(&self, path: &[&str]) -> Option<&str> {
+        self.field(path).and_then(Value::as_str)
     }
 
     fn object(&self, key: &str) -> impl Iterator<Item = (&String, &Value)> {
