@@ -5,6 +5,8 @@
 //! Sources: [the SDK's variables](https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/) and
 //! [the OTLP exporter's](https://opentelemetry.io/docs/specs/otel/protocol/exporter/), including the deprecated ones.
 
+use std::collections::BTreeMap;
+
 use settings::Settings;
 
 /// How a variable is supported.
@@ -74,16 +76,18 @@ pub fn is_known(name: &str) -> bool {
 
 /// Warns of all variables that are set but ignored, with one warning for each line of the list.
 pub(super) fn warn_of_ignored(settings: &mut Settings) {
-    let set: Vec<String> = settings.names().map(str::to_owned).collect();
-    for (pattern, _, instead) in VARIABLES.iter().filter(|(_, support, _)| *support == Ignored) {
+    let mut set: Vec<String> = settings.names().filter(|name| name.starts_with("OTEL_")).map(str::to_owned).collect();
+    set.sort_unstable();
+    let mut lines: BTreeMap<usize, (&str, Vec<&str>)> = BTreeMap::new();
+    for name in &set {
         // The first line that matches a name applies to it.
-        let is_first =
-            |name: &str| VARIABLES.iter().find(|(any, ..)| matches(any, name)).is_some_and(|(own, ..)| own == pattern);
-        let mut names: Vec<&str> = set.iter().map(String::as_str).filter(|name| is_first(name)).collect();
-        names.sort_unstable();
-        if !names.is_empty() {
-            settings.warn(names.join(", "), format!("ignored: {instead}"));
+        let found = VARIABLES.iter().enumerate().find(|(_, (pattern, ..))| matches(pattern, name));
+        if let Some((line, (_, Ignored, instead))) = found {
+            lines.entry(line).or_insert((instead, Vec::new())).1.push(name);
         }
+    }
+    for (instead, names) in lines.into_values() {
+        settings.warn(names.join(", "), format!("ignored: {instead}"));
     }
 }
 
