@@ -181,7 +181,9 @@ async fn an_order_is_one_trace_through_actix_sqlx_reqwest_and_axum() {
     assert_eq!((&root["name"], root["parentSpanId"].as_str().unwrap_or_default()), (&"POST /orders/{id}".into(), ""));
     assert_child(&call, &root);
     assert_child(&served, &call);
-    assert_child(&collector.one("stock", "count"), &served);
+    let count = collector.one("stock", "count");
+    assert_child(&count, &served);
+    assert_child(&collector.one("stock", "reorder"), &count);
     let spans = collector.spans().clone();
     let inserts: Vec<_> = spans.iter().filter(|(_, span)| span["name"] == "INSERT orders").collect();
     assert_eq!(inserts.len(), 2);

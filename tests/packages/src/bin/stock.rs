@@ -8,9 +8,11 @@ use axum::Router;
 use axum::extract::{ConnectInfo, MatchedPath, Path};
 use axum::routing::get;
 use telemetry::propagation::Trust;
+use telemetry::span::task;
 use telemetry::tower::ServerLayer;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::yield_now;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -33,5 +35,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 #[tracing::instrument(name = "count", fields(app.id = id), skip_all)]
 async fn stock(Path(id): Path<u32>) -> String {
+    // The response does not wait for it.
+    tokio::spawn(task("reorder", yield_now()));
     format!("{} in stock", id % 5)
 }
