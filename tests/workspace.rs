@@ -27,8 +27,7 @@ fn crates_that_read_outside_bytes_have_the_listed_features() {
     let expected = [
         ("actix-http", "default"),
         ("actix-web", "cookies,macros"),
-        // The defaults are tonic's. zlib-rs is used all the same, and tonic compresses only what we send.
-        ("flate2", "any_impl,any_zlib,default,miniz_oxide,runtime_detection,rust_backend,zlib-rs"),
+        ("flate2", "any_impl,any_zlib,runtime_detection,zlib-rs"),
         ("h2", ""),
         ("httparse", "default,std"),
         ("hyper", "client,default,http1,http2,server"),

@@ -16,12 +16,11 @@ use bytes::Bytes;
 use secrecy::ExposeSecret;
 use tokio::runtime::{Builder, Runtime};
 use tonic::client::Grpc;
-use tonic::codec::CompressionEncoding::Gzip;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Endpoint as Connection;
 use tonic::{Request, Status};
 
-use self::channel::CheckedChannel;
+use self::channel::ExportChannel;
 use self::connector::connect;
 use self::raw::RawCodec;
 use self::verdict::{judge, unreachable};
@@ -49,7 +48,7 @@ struct GrpcExporter {
 /// A connection that is opened at the first call, and again whenever it has been lost.
 struct GrpcClient {
     runtime: Runtime,
-    grpc: Grpc<CheckedChannel>,
+    grpc: Grpc<ExportChannel>,
     metadata: MetadataMap,
     timeout: Duration,
 }
@@ -57,8 +56,7 @@ struct GrpcClient {
 impl GrpcExporter {
     fn new(endpoint: Endpoint, signal: Signal, resource: &[u8]) -> Self {
         let client = GrpcClient::new(&endpoint).map_err(|error| error.to_string());
-        // gRPC compresses each message itself.
-        let message = MessageWriter::new(&Endpoint { gzip: false, ..endpoint.clone() }, signal, resource);
+        let message = MessageWriter::new(&endpoint, signal, resource);
         Self { method: PathAndQuery::from_static(method(signal)), endpoint, client, message }
     }
 }
@@ -107,8 +105,7 @@ impl GrpcClient {
             connection.connect_with_connector_lazy(connect(endpoint)?)
         };
         let limit = usize::try_from(LONGEST).unwrap_or(usize::MAX);
-        let grpc = Grpc::new(CheckedChannel(channel)).max_decoding_message_size(limit);
-        let grpc = if endpoint.gzip { grpc.send_compressed(Gzip) } else { grpc };
+        let grpc = Grpc::new(ExportChannel { channel, gzip: endpoint.gzip }).max_decoding_message_size(limit);
         Ok(Self { runtime, grpc, metadata: metadata(endpoint), timeout: endpoint.timeout })
     }
 
