@@ -10,7 +10,7 @@ use telemetry::crates::xray_lite::{Context, CustomNamespace};
 use telemetry::span::{EndingSpan, ExportDecision, SpanProcessor};
 use telemetry::xray_lite::LiteContext;
 
-use crate::server::{home, respond};
+use crate::activities::{home, respond};
 
 /// The name of the span that a handler makes, by whichever API.
 const CHILD: &str = "activities";

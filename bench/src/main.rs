@@ -17,6 +17,7 @@
 //!
 //! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon at `AWS_XRAY_DAEMON_ADDRESS`; `bench xray-sink` is its stand-in.
 
+mod activities;
 mod features;
 mod grpc;
 mod hyper;

@@ -50,7 +50,7 @@ fn send(to: &'static str) -> Result<Message, Box<dyn Error>> {
     Ok(Message { headers, to })
 }
 
-/// The sender's trace goes on. Whoever can write to the queue is trusted here.
+/// The sender's trace goes on. Everyone who can write to the queue is trusted here.
 fn process(message: &Message) {
     let span = OwnedSpan::continuing("process mail", &extract(&message.headers, &Trust::ALWAYS, None));
     span.set("messaging.destination.name", QUEUE);
