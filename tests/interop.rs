@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use crate::metrics::{points, run_python};
 use crate::support::cruddur::Cruddur;
 use crate::support::honeycomb::Honeycomb;
-use crate::support::{Folder, cannot_run, eventually, http, python};
+use crate::support::{Folder, cannot_run, eventually, hex, http, python};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 const MODULE: &str = "opentelemetry.proto.collector.trace.v1.trace_service_pb2";
@@ -90,10 +90,6 @@ fn sorted(parts: &Value) -> Vec<Value> {
     let mut parts: Vec<Value> = serde_json::from_str(&parts.to_string()).unwrap();
     parts.sort_by_key(Value::to_string);
     parts
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn any(value: Option<&AnyValue>) -> Value {

@@ -13,8 +13,8 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 use xray_lite::{AwsNamespace, Context, CustomNamespace, RemoteNamespace};
 
 use crate::support::daemon::Daemon;
-use crate::support::eventually;
 use crate::support::honeycomb::Honeycomb;
+use crate::support::{eventually, hex};
 
 const KEY: &str = "hcaik_a_key_of_this_test";
 /// Set in the process that [`application`] is.
@@ -70,10 +70,6 @@ fn a_session_of_xray_lite_is_one_subsegment_at_the_daemon_and_at_honeycomb() {
     let printed = String::from_utf8_lossy(&output.stdout);
     let sent = RECEIVED.replace(CALLER, call["id"].as_str().unwrap());
     assert!(printed.contains(&sent), "{sent} in {printed}");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn text<'s>(span: &'s Span, key: &str) -> Option<&'s str> {

@@ -23,6 +23,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::fake::{self, Request};
+use super::hex;
 
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const ID: &str = "ASIAIOSFODNN7EXAMPLE";
@@ -211,10 +212,6 @@ fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The distance between a signature's time and `now`.

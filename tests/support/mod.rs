@@ -55,6 +55,11 @@ pub(crate) fn eventually<T>(what: impl Display, mut poll: impl FnMut() -> Option
     }
 }
 
+/// In lower case, as ids are written.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Records that the current test cannot run without `what`, a name for `TESTS_WITHOUT`, in the file that `TESTS_SKIPPED` names, from
 /// which `tests/run` prints it.
 ///
