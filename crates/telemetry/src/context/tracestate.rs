@@ -51,7 +51,8 @@ impl Tracestate {
 
     /// The value of a member.
     pub(crate) fn get(&self, key: &str) -> Option<&str> {
-        self.members().filter_map(|member| member.split_once('=')).find(|(own, _)| *own == key).map(|(_, value)| value)
+        let members = self.0.as_deref()?.split(',');
+        members.filter_map(|member| member.split_once('=')).find(|(own, _)| *own == key).map(|(_, value)| value)
     }
 
     /// The list with this member first, replacing an earlier one with its key. The last member is dropped if there would be too

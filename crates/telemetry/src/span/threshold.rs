@@ -60,7 +60,11 @@ fn number(digits: &str) -> Option<u64> {
 
 /// `state` with this threshold, or without any. The entry's other valid values are kept.
 pub(super) fn with_threshold(state: &Tracestate, threshold: Option<u64>) -> Tracestate {
-    let incoming = state.get(ENTRY).unwrap_or_default();
+    let incoming = state.get(ENTRY);
+    if incoming.is_none() && threshold.is_none() {
+        return state.clone();
+    }
+    let incoming = incoming.unwrap_or_default();
     let others = incoming.split(';').filter(|part| part.contains(':') && !part.contains(' '));
     let others = others.filter(|part| !part.starts_with("th:") && !part.starts_with("rv:"));
     let threshold = threshold.map(|at| format!("th:{}", hex(at)));
