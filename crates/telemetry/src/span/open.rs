@@ -25,8 +25,9 @@ pub(crate) struct Open {
     pub(crate) propagated: Option<Arc<Propagated>>,
     /// `None` if the span is not sampled.
     pub(crate) recording: Option<Box<Recording>>,
-    /// The measurement of the request, whether or not the span is sampled.
-    pub(crate) measure: Option<Measure>,
+    /// The measurement of the request, whether or not the span is sampled. Boxed to keep this struct small: it is moved several
+    /// times, and few services have metrics.
+    pub(crate) measure: Option<Box<Measure>>,
     /// Whether the caller requests the sampling decision.
     pub(crate) wants_decision: bool,
     /// The span around this one, if this one does not keep it open: see [`OwnedSpan`](super::OwnedSpan).
@@ -149,7 +150,7 @@ pub(super) fn lend<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) {
 pub(crate) fn record_on(span: &Span, measure: impl FnOnce(&mut Measure), record: impl FnOnce(&mut Recording)) {
     with_open(span, |open| {
         open.touch();
-        open.measure.as_mut().map(measure);
+        open.measure.as_deref_mut().map(measure);
         open.recording.as_deref_mut().map(record);
     });
 }

@@ -71,7 +71,7 @@ fn begin_recorded(
         if let Some(recording) = &mut open.recording {
             record(recording);
         }
-        open.measure = measure();
+        open.measure = measure().map(Box::new);
         Some(open)
     };
     next::keep(tracing::dispatcher::get_default(|dispatch| match layer::recorder(dispatch) {
