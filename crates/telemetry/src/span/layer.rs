@@ -300,7 +300,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for La
         if entered::is_followed() {
             entered::detach(id);
         }
-        if lent::any()
+        if lent::may_be_lent(id)
             && let Some(span) = ctx.span(id)
             && let Some(open) = span.extensions_mut().get_mut::<Open>()
         {

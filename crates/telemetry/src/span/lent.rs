@@ -6,13 +6,16 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tracing::span::Id;
+
 use crate::clock::now;
 
 /// How the names of such threads begin.
 const LIBRARIES: [&str; 1] = ["sqlx-sqlite-worker-"];
 
-/// Number of open spans that a library's thread has entered. While it is zero, leaving a span costs one load more.
-static LENT: AtomicUsize = AtomicUsize::new(0);
+/// How many open spans a library's thread has entered, by the last bits of their ids. While a span's count is zero, leaving it costs
+/// one load more.
+static LENT: [AtomicUsize; 64] = [const { AtomicUsize::new(0) }; 64];
 
 thread_local! {
     static IS_LIBRARY: bool =
@@ -22,6 +25,7 @@ thread_local! {
 /// An open span that a library's thread has entered.
 #[derive(Debug)]
 pub(crate) struct Lent {
+    count: &'static AtomicUsize,
     /// When another thread last left the span or recorded on it; `None` if no other thread is known to have entered it.
     used: Option<u64>,
 }
@@ -32,17 +36,24 @@ pub(super) fn on_library_thread() -> bool {
     IS_LIBRARY.try_with(|is_library| *is_library).unwrap_or_default()
 }
 
-/// Whether any open span is lent.
+/// Whether the span may be lent. If not, nobody need look.
 #[inline]
-pub(super) fn any() -> bool {
-    LENT.load(Ordering::Relaxed) > 0
+pub(super) fn may_be_lent(span: &Id) -> bool {
+    count(span).load(Ordering::Relaxed) > 0
+}
+
+#[inline]
+#[expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "the remainder is less than the length")]
+fn count(span: &Id) -> &'static AtomicUsize {
+    &LENT[span.into_u64() as usize % LENT.len()]
 }
 
 impl Lent {
     /// Another thread was in the span until `used` or later.
-    pub(super) fn new(used: Option<u64>) -> Self {
-        LENT.fetch_add(1, Ordering::Relaxed);
-        Self { used }
+    pub(super) fn new(span: &Id, used: Option<u64>) -> Self {
+        let count = count(span);
+        count.fetch_add(1, Ordering::Relaxed);
+        Self { count, used }
     }
 
     /// The calling thread leaves the span, or records on it.
@@ -60,6 +71,6 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        LENT.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn lend<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) {
         // An owned span ends with its owner, and one that is not recorded has no end.
         let ends_here = open.within.is_none() && open.recording.is_some() && !open.is_librarys;
         if ends_here && open.lent.is_none() {
-            open.lent = Some(Box::new(Lent::new(used)));
+            open.lent = Some(Box::new(Lent::new(&span.id(), used)));
         }
         used = used.filter(|_| open.in_context);
     }
