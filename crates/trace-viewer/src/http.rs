@@ -3,9 +3,12 @@
 mod documents;
 mod export;
 mod files;
+mod limits;
 mod list;
+mod parameters;
 mod problem;
 mod response;
+mod search;
 mod state;
 mod status;
 mod traces;
@@ -15,6 +18,7 @@ use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{Resource, Route, guard};
 
+pub(crate) use self::limits::Searches;
 use self::problem::problem;
 pub(crate) use self::problem::refuse_host;
 pub(crate) use self::response::ResponseBudget;
@@ -28,6 +32,9 @@ pub(crate) fn routes(app: &mut ServiceConfig) {
     .service(read("/api/traces/{trace_id}", web::route().to(traces::show)))
     .service(read("/api/traces/{trace_id}/xray", web::route().to(documents::list)))
     .service(read("/api/traces/{trace_id}/xray/{id}", web::route().to(documents::text)))
+    .service(read("/api/suggest", web::route().to(search::suggestions)))
+    .service(read("/api/routes", web::route().to(search::route_table)))
+    .service(read("/api/map", web::route().to(search::service_map)))
     .service(read("/api/status", web::route().to(status::status)))
     .service(read("/{file:[a-z.]*}", web::route().to(files::file)))
     .default_service(web::to(|| async { problem(404, "no such page") }));

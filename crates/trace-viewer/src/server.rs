@@ -21,6 +21,7 @@ use crate::http::{self, State};
 use crate::ingest::xray::{self, ReadDatagram};
 use crate::model::Nanos;
 use crate::sampling::{self, Sampling};
+use crate::search::indexer;
 use crate::store::Store;
 
 const DRAIN_SECONDS: u64 = 2;
@@ -112,8 +113,10 @@ impl Server {
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, queue, Arc::clone(&store)));
         segments.spawn(read_all(queued, Arc::clone(&store)));
+        segments.spawn(indexer::run(Arc::clone(&store)));
         let bodies = Bodies::new(http::MAX_BODY);
-        let state = Data::new(State { store, bodies, responses: http::ResponseBudget::new(), otlp: addr, xray });
+        let (responses, searches) = (http::ResponseBudget::new(), http::Searches::new());
+        let state = Data::new(State { store, bodies, responses, searches, otlp: addr, xray });
         let server = listener::serve(listener, bounds, move || {
             App::new()
                 .app_data(state.clone())

@@ -1,25 +1,58 @@
 //! The traces in memory. Their bytes are bounded, as are those of one trace; `retention` decides which trace is evicted. A span or document that arrives again
 //! replaces its earlier version. Reads no bytes and speaks no HTTP.
 
+pub(crate) mod entry;
 mod retention;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod traces;
+mod unindexed;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use self::entry::{Facts, TraceEntry};
 pub(crate) use self::summary::Summary;
 pub(crate) use self::trace::SpanKey;
-pub(crate) use self::traces::Counts;
 use self::traces::Traces;
+pub(crate) use self::traces::{Counts, Cursor};
 use crate::model::{Document, Span, SpanId, TraceId};
 
 /// The traces in memory, shared by all writers and readers.
 pub(crate) struct Store {
     memory: usize,
     traces: Mutex<Traces>,
+}
+
+/// After this many spans, a slice ends: other users of the store wait meanwhile.
+const SLICE_SPANS: usize = 2_048;
+
+/// What a reader of a slice wants of a trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Nothing,
+    /// The root span, as the only one.
+    Root,
+    Spans,
+}
+
+/// Consecutive traces.
+pub(crate) struct Slice {
+    /// Those that were wanted.
+    pub(crate) traces: Vec<Snapshot>,
+    /// How many were passed.
+    pub(crate) visited: usize,
+}
+
+/// A trace as it was when it was read.
+pub(crate) struct Snapshot {
+    pub(crate) id: TraceId,
+    /// Those of the trace's entry, if it has one.
+    pub(crate) facts: Option<Facts>,
+    pub(crate) spans: Vec<Arc<Span>>,
+    pub(crate) is_cut: bool,
+    content: usize,
 }
 
 impl Store {
@@ -85,6 +118,69 @@ impl Store {
     /// One document of a trace.
     pub(crate) fn document(&self, trace: TraceId, id: SpanId) -> Option<Arc<Document>> {
         self.lock().get(trace)?.documents().get(&id).cloned()
+    }
+
+    /// Reads the next traces, latest first, at most `limit`, and only one after [`SLICE_SPANS`]. `wanted` decides on those that have an
+    /// entry; the others are read with their spans. Moves the cursor. A slice without any trace is the end.
+    pub(crate) fn slice(
+        &self,
+        cursor: &mut Option<Cursor>,
+        limit: usize,
+        mut wanted: impl FnMut(TraceId, &TraceEntry) -> Wanted,
+    ) -> Slice {
+        let traces = self.lock();
+        let mut slice = Slice { traces: Vec::new(), visited: 0 };
+        let mut spans_read = 0;
+        for (at, trace) in traces.before(*cursor).take(limit) {
+            *cursor = Some(at);
+            slice.visited += 1;
+            let entry = trace.entry();
+            let wanted = entry.map_or(Wanted::Spans, |entry| wanted(at.1, entry));
+            let spans = match (wanted, entry) {
+                (Wanted::Nothing, _) => continue,
+                (Wanted::Root, Some(entry)) => trace.spans().get(entry.facts.root).cloned().into_iter().collect(),
+                _ => trace.spans().to_vec(),
+            };
+            spans_read += spans.len();
+            let facts = entry.map(|entry| entry.facts);
+            slice.traces.push(Snapshot { id: at.1, facts, spans, is_cut: trace.is_cut(), content: trace.content() });
+            if spans_read > SLICE_SPANS {
+                break;
+            }
+        }
+        slice
+    }
+
+    /// Starts a round of [`Self::index`].
+    pub(crate) fn start_indexing(&self) {
+        self.lock().start_round();
+    }
+
+    /// Makes the search entries of at most `limit` traces of the round. Returns whether any was left.
+    pub(crate) fn index(&self, limit: usize) -> bool {
+        let mut snapshots = Vec::new();
+        let mut spans_read = 0;
+        let mut traces = self.lock();
+        while snapshots.len() < limit && spans_read <= SLICE_SPANS {
+            let Some((id, trace)) = traces.next_unindexed() else { break };
+            let (spans, is_cut) = (trace.spans().to_vec(), trace.is_cut());
+            spans_read += spans.len();
+            snapshots.push(Snapshot { id, facts: None, spans, is_cut, content: trace.content() });
+        }
+        drop(traces);
+        let entries: Vec<_> = snapshots
+            .iter()
+            .map(|trace| TraceEntry::of(&trace.spans, trace.content, trace.is_cut).map(Arc::new))
+            .collect();
+        let is_done = snapshots.is_empty();
+        let mut traces = self.lock();
+        for (trace, entry) in snapshots.iter().zip(entries) {
+            if let Some(entry) = entry {
+                traces.keep_entry(trace.id, &trace.spans, entry);
+            }
+        }
+        drop(traces);
+        !is_done
     }
 
     pub(crate) fn counts(&self) -> Counts {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::limits::Searches;
 use super::response::ResponseBudget;
 use crate::body::Bodies;
 use crate::store::Store;
@@ -15,6 +16,7 @@ pub(crate) struct State {
     pub(crate) store: Arc<Store>,
     pub(crate) bodies: Bodies,
     pub(crate) responses: ResponseBudget,
+    pub(crate) searches: Searches,
     pub(crate) otlp: SocketAddr,
     pub(crate) xray: SocketAddr,
 }

@@ -4,20 +4,19 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::list::{Evicted, Items, PartWriter};
-use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, problem};
+use super::parameters::Parameters;
+use super::problem::{NO_SUCH_TRACE, NOT_A_TRACE_ID, SearchError, problem};
+use super::search;
 use super::state::State;
 use crate::model::{DocumentPart, Kind, Nanos, Source, Span, SpanId, TraceId};
 use crate::store::{SpanKey, Store, Summary};
 
-/// The most traces in a list.
-const LIST: usize = 200;
-
-/// The newest traces. Some may be evicted before they are written.
+/// The traces of a list. Some may be evicted before they are written.
 struct TraceItems {
     store: Arc<Store>,
     ids: Vec<TraceId>,
@@ -39,10 +38,22 @@ impl Items for TraceItems {
     }
 }
 
-/// `GET /api/traces`
-pub(super) async fn list(state: Data<State>) -> HttpResponse {
-    let ids = state.store.newest(LIST);
-    state.responses.list(b"[".to_vec(), TraceItems { store: Arc::clone(&state.store), ids }, "]")
+/// `GET /api/traces`: the newest, or those that a query finds.
+pub(super) async fn list(state: Data<State>, request: HttpRequest) -> HttpResponse {
+    let listed = async {
+        let parameters = Parameters::read(request.query_string(), &["q", "limit"])?;
+        let (query, limit) = (parameters.query()?, parameters.limit()?);
+        let respond =
+            |ids| state.responses.list(b"[".to_vec(), TraceItems { store: Arc::clone(&state.store), ids }, "]");
+        if parameters.q.is_none() {
+            return Ok(respond(state.store.newest(limit)));
+        }
+        let mut found = search::find(&state, query, limit).await?;
+        let mut response = respond(std::mem::take(&mut found.ids));
+        search::describe(&found, &mut response);
+        Ok(response)
+    };
+    listed.await.unwrap_or_else(|error: SearchError| error.response())
 }
 
 /// The spans of a trace that is being read, each with its service.

@@ -102,6 +102,16 @@ impl Retention {
         self.fresh_bytes = self.fresh_bytes - before + after;
     }
 
+    /// Records that a trace on a shelf has changed its size.
+    pub(super) fn resize(&mut self, before: usize, after: usize, spot: Spot) {
+        let shelf = self.shelf(spot.worth);
+        let Some(service) = shelf.services.get_mut(&spot.group.service) else { return };
+        let Some(route) = service.routes.get_mut(&spot.group.route) else { return };
+        for bytes in [&mut shelf.bytes, &mut service.bytes, &mut route.bytes] {
+            *bytes = *bytes - before + after;
+        }
+    }
+
     /// The trace that must leave the fresh ones.
     pub(super) fn oldest_fresh(&mut self, memory: usize) -> Option<TraceId> {
         let is_due = self.fresh_bytes > memory / QUARTER || self.shelves().iter().all(|(_, shelf)| shelf.bytes == 0);

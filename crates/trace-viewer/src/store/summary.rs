@@ -43,17 +43,7 @@ pub(crate) struct Sources {
 pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>], dropped: u64) -> Option<Summary> {
     let (start, end) = time(spans)?;
     let root = root(spans);
-    // A protocol has two spans with one id if they are the two sides of a call.
-    let mut of_id: HashMap<SpanId, [usize; 2]> = HashMap::new();
-    for span in spans {
-        let [otlp, xray] = of_id.entry(span.span_id).or_default();
-        *if span.source == Source::Otlp { otlp } else { xray } += 1;
-    }
-    let operations = of_id.values().map(|[otlp, xray]| otlp.max(xray)).sum();
-    // OTLP decides if both protocols have the operation.
-    let decides =
-        |span: &Span| span.source == Source::Otlp || of_id.get(&span.span_id).is_none_or(|[otlp, _]| *otlp == 0);
-    let errors = spans.iter().filter(|span| span.outcome == Code::Error && decides(span)).count();
+    let (operations, errors) = operations(spans);
     let count = |source| spans.iter().filter(|span| span.source == source).count();
     Some(Summary {
         trace_id,
@@ -68,6 +58,26 @@ pub(super) fn summarise(trace_id: TraceId, spans: &[Arc<Span>], dropped: u64) ->
         sources: Sources { otlp: count(Source::Otlp), xray: count(Source::Xray) },
         dropped,
     })
+}
+
+/// The number of operations, and of those that failed.
+pub(super) fn operations(spans: &[Arc<Span>]) -> (usize, usize) {
+    let failed = |span: &&Arc<Span>| span.outcome == Code::Error;
+    // If one protocol reported all spans, none has a twin.
+    if spans.windows(2).all(|pair| matches!(pair, [a, b] if a.source == b.source)) {
+        return (spans.len(), spans.iter().filter(failed).count());
+    }
+    // A protocol has two spans with one id if they are the two sides of a call.
+    let mut of_id: HashMap<SpanId, [usize; 2]> = HashMap::new();
+    for span in spans {
+        let [otlp, xray] = of_id.entry(span.span_id).or_default();
+        *if span.source == Source::Otlp { otlp } else { xray } += 1;
+    }
+    let operations = of_id.values().map(|[otlp, xray]| otlp.max(xray)).sum();
+    // OTLP decides if both protocols have the operation.
+    let decides =
+        |span: &&Arc<Span>| span.source == Source::Otlp || of_id.get(&span.span_id).is_none_or(|[otlp, _]| *otlp == 0);
+    (operations, spans.iter().filter(failed).filter(decides).count())
 }
 
 /// The start of a trace's first span, and the end of its last.

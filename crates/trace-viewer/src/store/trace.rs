@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::entry::TraceEntry;
 use super::retention::{Place, Worth};
 use super::summary::{self, Summary, summarise};
 use crate::model::{Code, Document, Kind, Nanos, Source, Span, SpanId, TraceId, allocated};
@@ -33,6 +34,10 @@ pub(super) struct Trace {
     /// How many spans and documents did not fit.
     dropped: u64,
     summary: Option<Arc<Summary>>,
+    /// What a search knows of the spans as they are.
+    entry: Option<Arc<TraceEntry>>,
+    /// Whether the trace waits for its entry.
+    pub(super) is_queued: bool,
     is_opened: bool,
     pub(super) place: Place,
 }
@@ -63,6 +68,8 @@ impl Trace {
             start: Nanos(u64::MAX),
             dropped: 0,
             summary: None,
+            entry: None,
+            is_queued: false,
             is_opened: false,
             place,
         }
@@ -75,6 +82,7 @@ impl Trace {
         let before = known.as_ref().map_or(0, |span| span.size());
         let content = self.content - before + span.size();
         self.summary = None;
+        self.entry = None;
         if content > limit {
             self.dropped += 1;
             return false;
@@ -102,6 +110,7 @@ impl Trace {
             return true;
         }
         self.summary = None;
+        self.entry = None;
         self.content -= self.documents.remove(&document.id).map_or(0, |before| before.size());
         let content = self.content + document.size();
         if content > limit {
@@ -141,7 +150,30 @@ impl Trace {
         let tables = allocated(self.spans.capacity() * size_of::<Arc<Span>>())
             + table(self.index.capacity(), size_of::<(SpanKey, usize)>())
             + table(self.documents.capacity(), size_of::<(SpanId, Arc<Document>)>());
-        ENTRIES + allocated(size_of::<Self>()) + tables + self.content
+        let entry = self.entry.as_ref().map_or(0, |entry| entry.bytes());
+        ENTRIES + allocated(size_of::<Self>()) + tables + entry + self.content
+    }
+
+    pub(super) fn entry(&self) -> Option<&Arc<TraceEntry>> {
+        self.entry.as_ref()
+    }
+
+    /// Keeps the entry of `spans`, if these are still the trace's.
+    pub(super) fn keep_entry(&mut self, spans: &[Arc<Span>], entry: Arc<TraceEntry>) {
+        let is_same = self.spans.len() == spans.len() && self.spans.iter().zip(spans).all(|(a, b)| Arc::ptr_eq(a, b));
+        if is_same && entry.facts.is_cut == self.is_cut() {
+            self.entry = Some(entry);
+        }
+    }
+
+    /// The bytes of spans and documents.
+    pub(super) fn content(&self) -> usize {
+        self.content
+    }
+
+    /// Whether a part of the trace did not fit.
+    pub(super) fn is_cut(&self) -> bool {
+        self.dropped > 0
     }
 
     pub(super) fn open(&mut self) {

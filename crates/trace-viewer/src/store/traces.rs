@@ -1,22 +1,29 @@
 //! All traces in memory, within a number of bytes.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::entry::TraceEntry;
 use super::retention::{Place, Retention, Worth};
 use super::trace::Trace;
+use super::unindexed::Unindexed;
 use crate::model::{Document, Nanos, Span, TraceId};
 
 /// A trace may take a quarter of the memory.
 const SHARE: usize = 4;
 
+/// A place in the order of traces by their start.
+pub(crate) type Cursor = (Nanos, TraceId);
+
 pub(super) struct Traces {
     memory: usize,
     by_id: HashMap<TraceId, Box<Trace>>,
     /// The traces by their start.
-    by_start: BTreeSet<(Nanos, TraceId)>,
+    by_start: BTreeSet<Cursor>,
     retention: Retention,
+    unindexed: Unindexed,
     counts: Counts,
 }
 
@@ -49,6 +56,7 @@ impl Traces {
             by_id: HashMap::new(),
             by_start: BTreeSet::new(),
             retention: Retention::default(),
+            unindexed: Unindexed::default(),
             counts: Counts::default(),
         }
     }
@@ -73,6 +81,45 @@ impl Traces {
     /// The ids of the traces that started last.
     pub(super) fn newest(&self, limit: usize) -> Vec<TraceId> {
         self.by_start.iter().rev().take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// The traces that started before the cursor's, latest first.
+    pub(super) fn before(&self, cursor: Option<Cursor>) -> impl Iterator<Item = (Cursor, &Trace)> {
+        let range = match cursor {
+            Some(cursor) => self.by_start.range(..cursor),
+            None => self.by_start.range(..),
+        };
+        range.rev().filter_map(|cursor| Some((*cursor, self.get(cursor.1)?)))
+    }
+
+    /// Starts a round of the traces that wait for an entry: the next ones are those that had changed before the last round.
+    pub(super) fn start_round(&mut self) {
+        self.unindexed.start_round();
+    }
+
+    /// The next trace of the round.
+    pub(super) fn next_unindexed(&mut self) -> Option<(TraceId, &Trace)> {
+        loop {
+            let id = self.unindexed.pop()?;
+            if let Some(trace) = self.by_id.get_mut(&id) {
+                trace.is_queued = false;
+                return self.get(id).map(|trace| (id, trace));
+            }
+        }
+    }
+
+    /// Keeps the entry of a trace's spans, unless they have changed. That makes the trace no fresher.
+    pub(super) fn keep_entry(&mut self, id: TraceId, spans: &[Arc<Span>], entry: Arc<TraceEntry>) {
+        let Some(trace) = self.by_id.get_mut(&id) else { return };
+        let before = trace.bytes();
+        trace.keep_entry(spans, entry);
+        let after = trace.bytes();
+        match trace.place {
+            Place::Fresh => self.retention.resize_fresh(before, after),
+            Place::Shelf(spot) => self.retention.resize(before, after, spot),
+        }
+        self.counts.bytes = self.counts.bytes - before + after;
+        self.make_space();
     }
 
     pub(super) fn reject(&mut self, count: u64) {
@@ -138,6 +185,9 @@ impl Traces {
         if spans == 0 || trace.start() != start {
             self.by_start.remove(&(start, id));
             self.by_start.insert((trace.start(), id));
+        }
+        if !std::mem::replace(&mut trace.is_queued, true) {
+            self.unindexed.push(id, &self.by_id);
         }
         fits
     }

@@ -1,0 +1,29 @@
+//! Makes the search entries of traces, in the background: a trace that still changes is left alone, and little time is taken from the spans that arrive.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::store::Store;
+
+/// A trace gets its entry when it has not been new or changed for one to two rounds. Until then, searches read its spans.
+const ROUND: Duration = Duration::from_millis(500);
+/// The traces between two pauses.
+const TRACES: usize = 32;
+/// How many times longer than the work a pause is.
+const PAUSE: u32 = 30;
+
+/// Runs until it is aborted.
+pub(crate) async fn run(store: Arc<Store>) {
+    loop {
+        let start = Instant::now();
+        store.start_indexing();
+        loop {
+            let start = Instant::now();
+            if !store.index(TRACES) {
+                break;
+            }
+            tokio::time::sleep(start.elapsed() * PAUSE).await;
+        }
+        tokio::time::sleep(ROUND.saturating_sub(start.elapsed())).await;
+    }
+}
