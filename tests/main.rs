@@ -80,6 +80,7 @@ mod variables;
 mod viewer;
 mod viewer_memory;
 mod viewer_page;
+mod viewer_search;
 mod w3c;
 mod week2;
 mod workspace;
