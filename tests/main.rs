@@ -78,6 +78,7 @@ mod upgrades;
 mod upstreams;
 mod variables;
 mod viewer;
+mod viewer_disk;
 mod viewer_memory;
 mod viewer_page;
 mod viewer_search;

@@ -16,7 +16,7 @@ use telemetry::propagation::Trust;
 use crate::domain::FIRST_USER;
 use crate::faults::Faults;
 pub use accounts::{Accounts, Issuer};
-pub use database::Database;
+pub use database::{Database, data_folder};
 pub(crate) use database::{Embedded, Postgres};
 pub use settings::origin::Origin;
 pub(crate) use shape::Shape;

@@ -11,7 +11,7 @@ mod faults;
 mod http;
 pub mod store;
 
-pub use config::{Accounts, Config, Database, Issuer, Origin, faults};
+pub use config::{Accounts, Config, Database, Issuer, Origin, data_folder, faults};
 pub use faults::Faults;
 pub use http::{Server, ServerError};
 pub use store::Store;

@@ -18,6 +18,12 @@ const VARIABLES: &[Line] = &[
     ("CRUDDUR_BACKEND_LISTEN", "the backend", ""),
     ("CRUDDUR_VIEWER_LISTEN", "the viewer, and OTLP", ""),
     ("CRUDDUR_VIEWER_MEMORY", "the viewer's memory for traces", ""),
+    (
+        "CRUDDUR_VIEWER_DATA",
+        "the folder in which the viewer keeps traces too",
+        "none; `up`: traces in CRUDDUR_DATA; off: none",
+    ),
+    ("CRUDDUR_VIEWER_DISK", "the most bytes of that folder", ""),
     ("CRUDDUR_XRAY_LISTEN", "X-Ray segments by UDP, sampling rules by TCP", ""),
     ("CRUDDUR_XRAY_RULES", "the file of sampling rules that the viewer serves", ""),
     ("CRUDDUR_PROXY_CONFIG", "the proxy's routes file", "none: Cruddur's own routes"),

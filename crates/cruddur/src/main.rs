@@ -96,6 +96,9 @@ fn exit_code(error: &anyhow::Error) -> ExitCode {
         || matches!(error.downcast_ref(), Some(backend::ServerError::Listen(..)))
         || matches!(error.downcast_ref(), Some(backend::store::Error::Folder(..)))
         || matches!(error.downcast_ref(), Some(load::Error::Remote { .. }))
-        || matches!(error.downcast_ref(), Some(trace_viewer::Error::Listen(..) | trace_viewer::Error::Rules(_)));
+        || matches!(
+            error.downcast_ref(),
+            Some(trace_viewer::Error::Listen(..) | trace_viewer::Error::Rules(_) | trace_viewer::Error::Data(_))
+        );
     if wrong_variable { CONFIGURATION.into() } else { ExitCode::FAILURE }
 }

@@ -2,6 +2,7 @@
 //! together. Creates nothing but the data folder.
 
 use std::io::{ErrorKind, Write, stderr};
+use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(crate) struct Plan {
     pub(crate) own_viewer: bool,
     /// `CRUDDUR_XRAY_RULES` is set: the viewer serves those rules.
     pub(crate) own_rules: bool,
+    /// Where the viewer keeps traces, unless `CRUDDUR_VIEWER_DATA` is set.
+    pub(crate) traces: Option<PathBuf>,
 }
 
 /// Reads and checks everything. Prints a warning for each variable that is probably misspelt.
@@ -48,13 +51,15 @@ fn plan(settings: &mut Settings) -> Plan {
     let own_upstream = settings.text("CRUDDUR_UPSTREAM").is_some();
     let own_viewer = settings.text("CRUDDUR_VIEWER").is_some();
     let own_rules = settings.text("CRUDDUR_XRAY_RULES").is_some();
+    let own_traces = settings.text("CRUDDUR_VIEWER_DATA").is_some();
+    let traces = Some(backend::data_folder(settings).join("traces")).filter(|_| !own_traces);
     for name in unknown(settings) {
         // Standard error may be closed.
         drop(writeln!(stderr(), "warning: {}", note(name, settings.nearest(name))));
     }
     let week2 = backend.week2_notice();
     let (database, faults) = (backend.database, backend.faults);
-    Plan { database, telemetry, faults, week2, own_upstream, own_viewer, own_rules }
+    Plan { database, telemetry, faults, week2, own_upstream, own_viewer, own_rules, traces }
 }
 
 /// Binds all ports together, so that two services on one port are also detected.

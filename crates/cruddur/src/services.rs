@@ -34,11 +34,14 @@ pub(crate) struct Proxy {
     pub(crate) lifetime: Lifetime,
 }
 
-#[derive(Args, Clone, Copy)]
+#[derive(Args, Clone)]
 pub(crate) struct Viewer {
     /// The memory for traces, such as 64MiB or 1GiB, instead of CRUDDUR_VIEWER_MEMORY
     #[arg(long, value_name = "SIZE")]
     memory: Option<trace_viewer::Memory>,
+    /// The folder in which traces are kept too, instead of CRUDDUR_VIEWER_DATA
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     lifetime: Lifetime,
 }
@@ -147,6 +150,7 @@ pub(crate) async fn trace_viewer(viewer: Viewer) -> Result<()> {
     let (mut config, console) =
         settings::from_env(|settings| (trace_viewer::Config::read(settings), telemetry::Console::read(settings)))?;
     config.memory = viewer.memory.unwrap_or(config.memory);
+    config.data = viewer.data.or(config.data);
     console.install()?;
     let stop = stopped(viewer.lifetime)?;
     let server = trace_viewer::Server::bind(&config).await?;

@@ -90,7 +90,9 @@ async fn stop_all(mut services: Vec<Service>) -> Result<()> {
 async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
     // The file applies when no rules are served; here the viewer serves them from the start.
     let rules = plan.telemetry.rules_file().filter(|_| !plan.own_rules).map(str::to_owned);
-    let environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
+    let mut environment: Environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
+    let traces = plan.traces.as_ref().map(|folder| ("CRUDDUR_VIEWER_DATA", Some(folder.display().to_string())));
+    environment.extend(traces);
     let viewer = start("trace-viewer", environment, services).await?;
     let (viewer_http, viewer_xray) = (viewer.required("http")?, viewer.required("xray")?);
     let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use settings::Settings;
@@ -23,11 +24,15 @@ pub struct Config {
     pub(crate) xray_hosts: AllowedHosts,
     /// The memory for traces.
     pub memory: Memory,
+    /// The folder in which traces are kept too.
+    pub data: Option<PathBuf>,
+    /// The most bytes of that folder's files.
+    pub disk: Memory,
     /// The source of the sampling rules.
     pub rules: RulesSource,
 }
 
-/// The memory for traces: a whole number directly followed by `MiB` or `GiB`, at least `16MiB`.
+/// The memory or disk for traces: a whole number directly followed by `MiB` or `GiB`, at least `16MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory(usize);
 
@@ -45,6 +50,8 @@ pub enum InvalidMemory {
     TooMuch,
 }
 
+/// `CRUDDUR_VIEWER_DATA` without a folder, which `cruddur up` would otherwise choose.
+const OFF: &str = "off";
 const MIB: usize = 1024 * 1024;
 
 impl Config {
@@ -54,6 +61,8 @@ impl Config {
         let xray = settings.listen("CRUDDUR_XRAY_LISTEN", 2000);
         let expected = "a size such as 256MiB or 1GiB, at least 16MiB";
         let memory = settings.parse_or("CRUDDUR_VIEWER_MEMORY", Memory::default(), expected);
+        let data = settings.text("CRUDDUR_VIEWER_DATA").filter(|folder| folder != OFF).map(PathBuf::from);
+        let disk = settings.parse_or("CRUDDUR_VIEWER_DISK", Memory(1024 * MIB), expected);
         let is_configured = settings.text("CRUDDUR_XRAY_RULES").is_some();
         let path = settings.text_or("CRUDDUR_XRAY_RULES", "./xray-rules.json").into();
         Self {
@@ -63,6 +72,8 @@ impl Config {
             listen,
             xray,
             memory,
+            data,
+            disk,
         }
     }
 }
@@ -81,7 +92,10 @@ impl Default for Memory {
 
 impl fmt::Display for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}MiB", self.0 / MIB)
+        match self.0 / MIB {
+            mib if mib.is_multiple_of(1024) => write!(f, "{}GiB", mib / 1024),
+            mib => write!(f, "{mib}MiB"),
+        }
     }
 }
 

@@ -176,6 +176,11 @@ impl TraceId {
         bytes.try_into().map(u128::from_be_bytes).ok().filter(|id| *id != 0).map(Self)
     }
 
+    /// The 16 bytes.
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
     /// Parses 32 hex digits.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -187,6 +192,11 @@ impl SpanId {
     /// `None` for an id that is not 8 bytes or is all zero. In a parent, all zero means that there is none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().map(u64::from_be_bytes).ok().and_then(NonZeroU64::new).map(Self)
+    }
+
+    /// The 8 bytes.
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0.get().to_be_bytes()
     }
 
     /// Parses 16 hex digits.

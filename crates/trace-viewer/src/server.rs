@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::body::Bodies;
 use crate::config::{Config, Memory};
+use crate::disk::{Disk, Plan};
 use crate::hosts;
 use crate::http::{self, State};
 use crate::ingest::xray::{self, ReadDatagram};
@@ -49,6 +50,7 @@ pub struct Server {
     hosts: [AllowedHosts; 2],
     bounds: Bounds,
     memory: Memory,
+    disk: Option<(Disk, Plan)>,
 }
 
 /// Why the viewer cannot start.
@@ -60,6 +62,9 @@ pub enum Error {
     /// The file of sampling rules is invalid.
     #[error("{0}; fix it, or set CRUDDUR_XRAY_RULES to another file")]
     Rules(String),
+    /// The folder of traces is another viewer's, of a newer version, or none of traces.
+    #[error("{0}")]
+    Data(String),
     /// A worker does not start or fails.
     #[error("cannot start the server: {0}")]
     Start(io::Error),
@@ -69,7 +74,7 @@ impl Server {
     /// Listens on the configured addresses; port 0 picks a free port. Must be called on a tokio runtime.
     ///
     /// # Errors
-    /// An address is already in use, or the file of sampling rules is invalid.
+    /// An address is already in use, the file of sampling rules is invalid, or the folder of traces is not this version's or is in use.
     pub async fn bind(config: &Config) -> Result<Self, Error> {
         let http = |error| Error::Listen(config.listen, error, "CRUDDUR_VIEWER_LISTEN");
         let sampling = Data::new(Sampling::open(config.rules.clone()).map_err(Error::Rules)?);
@@ -78,9 +83,10 @@ impl Server {
         let daemon = bind_daemon(config.xray).await;
         let (socket, rules, xray) = daemon.map_err(|error| Error::Listen(config.xray, error, "CRUDDUR_XRAY_LISTEN"))?;
         let hosts = [config.hosts.clone(), config.xray_hosts.clone()];
+        let disk = open_disk(config).await?;
         let workers = Some(WORKERS);
         let bounds = Bounds { workers, connections: CONNECTIONS, drain_seconds: DRAIN_SECONDS, ..Bounds::default() };
-        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds, memory: config.memory })
+        Ok(Self { listener, socket, rules, sampling, addr, xray, hosts, bounds, memory: config.memory, disk })
     }
 
     /// Changes the bounds on clients, so that a test need not wait for a client's deadline.
@@ -107,8 +113,11 @@ impl Server {
     /// # Errors
     /// A worker does not start or fails.
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds, memory } = self;
-        let store = Arc::new(Store::new(memory.bytes()));
+        let Self { listener, socket, rules, sampling, addr, xray, hosts: [hosts, rules_hosts], bounds, memory, disk } =
+            self;
+        let (disk, plan) = disk.unzip();
+        let store = Arc::new(Store::new(memory.bytes()).with_disk(disk));
+        load(&store, plan).await?;
         let (queue, queued) = mpsc::channel(DATAGRAMS);
         let mut segments = JoinSet::new();
         segments.spawn(receive(socket, queue, Arc::clone(&store)));
@@ -116,7 +125,7 @@ impl Server {
         segments.spawn(indexer::run(Arc::clone(&store)));
         let bodies = Bodies::new(http::MAX_BODY);
         let (responses, searches) = (http::ResponseBudget::new(), http::Searches::new());
-        let state = Data::new(State { store, bodies, responses, searches, otlp: addr, xray });
+        let state = Data::new(State { store: Arc::clone(&store), bodies, responses, searches, otlp: addr, xray });
         let server = listener::serve(listener, bounds, move || {
             App::new()
                 .app_data(state.clone())
@@ -147,8 +156,32 @@ impl Server {
             }
         };
         segments.shutdown().await;
+        store.close().await;
         served.map_err(Error::Start)
     }
+}
+
+/// Opens the folder of traces, if one is configured.
+async fn open_disk(config: &Config) -> Result<Option<(Disk, Plan)>, Error> {
+    let Some(folder) = config.data.clone() else { return Ok(None) };
+    let cap = u64::try_from(config.disk.bytes()).unwrap_or(u64::MAX);
+    let opened = tokio::task::spawn_blocking(move || Disk::open(folder, cap)).await;
+    let opened = opened.map_err(|error| Error::Start(error.into()))?;
+    opened.map(Some).map_err(|error| Error::Data(error.to_string()))
+}
+
+/// Loads the traces of an earlier time: those of the first list now, and the others while the viewer serves.
+async fn load(store: &Arc<Store>, plan: Option<Plan>) -> Result<(), Error> {
+    let Some(plan) = plan else { return Ok(()) };
+    let first = Arc::clone(store);
+    let loaded = tokio::task::spawn_blocking(move || {
+        first.load_first(&plan);
+        plan
+    });
+    let plan = loaded.await.map_err(|error| Error::Start(error.into()))?;
+    let store = Arc::clone(store);
+    let load = move || store.load_more(&plan);
+    std::thread::Builder::new().name("disk-load".to_owned()).spawn(load).map(drop).map_err(Error::Start)
 }
 
 /// The two sides of a daemon at one address; a free port must be free in both protocols.
@@ -191,7 +224,7 @@ async fn read_all(mut queued: mpsc::Receiver<Vec<u8>>, store: Arc<Store>) {
         match xray::datagram(&datagram, Nanos::now()) {
             Ok(ReadDatagram { document, spans, skipped }) => {
                 store.reject(skipped);
-                store.add_document(document, spans);
+                store.save_document(document, spans).await;
             }
             Err(error) => {
                 tracing::debug!("a datagram is not a segment: {error}");

@@ -1,8 +1,10 @@
 //! The traces in memory. Their bytes are bounded, as are those of one trace; `retention` decides which trace is evicted. A span or document that arrives again
-//! replaces its earlier version. Reads no bytes and speaks no HTTP.
+//! replaces its earlier version. What is added goes to the
+//! disk as well, if there is one, and from there into memory once it is needed. Speaks no HTTP.
 
 pub(crate) mod entry;
-mod retention;
+mod load;
+pub(crate) mod retention;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -17,12 +19,14 @@ pub(crate) use self::summary::Summary;
 pub(crate) use self::trace::SpanKey;
 use self::traces::Traces;
 pub(crate) use self::traces::{Counts, Cursor};
+use crate::disk::{Disk, DiskStatus};
 use crate::model::{Document, Span, SpanId, TraceId};
 
 /// The traces in memory, shared by all writers and readers.
 pub(crate) struct Store {
     memory: usize,
     traces: Mutex<Traces>,
+    disk: Option<Disk>,
 }
 
 /// After this many spans, a slice ends: other users of the store wait meanwhile.
@@ -58,22 +62,41 @@ pub(crate) struct Snapshot {
 impl Store {
     /// A store of at most `memory` bytes.
     pub(crate) fn new(memory: usize) -> Self {
-        Self { memory, traces: Mutex::new(Traces::new(memory)) }
+        Self { memory, traces: Mutex::new(Traces::new(memory)), disk: None }
     }
 
-    /// Adds spans, and evicts traces to make space. Returns how many did not fit into their trace.
-    pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
-        let mut traces = self.lock();
-        spans.into_iter().map(|span| usize::from(!traces.add(span))).sum()
+    /// A store that also keeps its traces on a disk.
+    pub(crate) fn with_disk(self, disk: Option<Disk>) -> Self {
+        Self { disk, ..self }
+    }
+
+    /// Adds spans, and evicts traces to make space. Returns, once the disk has them, how many did not fit into their trace.
+    pub(crate) async fn save(&self, spans: Vec<Span>) -> usize {
+        let mut spans = spans.into_iter().map(Arc::new).collect();
+        let surplus = self.keep(&mut spans);
+        if let Some(disk) = &self.disk {
+            disk.add(spans).await;
+        }
+        surplus
     }
 
     /// Adds the content of one datagram. If not all of it fits in its trace, spans take precedence.
-    pub(crate) fn add_document(&self, document: Document, spans: Vec<Span>) {
-        let mut traces = self.lock();
-        for span in spans {
-            traces.add(span);
+    pub(crate) async fn save_document(&self, document: Document, spans: Vec<Span>) {
+        let document = Arc::new(document);
+        let mut spans = spans.into_iter().map(Arc::new).collect();
+        self.keep(&mut spans);
+        self.lock().add_document(Arc::clone(&document));
+        if let Some(disk) = &self.disk {
+            disk.add_document(spans, document).await;
         }
-        traces.add_document(document);
+    }
+
+    /// Adds spans to memory, and removes those that do not fit. Returns how many did not.
+    fn keep(&self, spans: &mut Vec<Arc<Span>>) -> usize {
+        let count = spans.len();
+        let mut traces = self.lock();
+        spans.retain(|span| traces.add(Arc::clone(span)));
+        count - spans.len()
     }
 
     /// Counts spans or documents that could not be read.
@@ -99,11 +122,14 @@ impl Store {
     /// Opens a trace for a user, which keeps it longer. Returns its spans, earliest first.
     pub(crate) fn open(&self, id: TraceId) -> Option<(Arc<Summary>, Vec<Arc<Span>>)> {
         let mut traces = self.lock();
-        traces.open(id);
+        let is_first = traces.open(id);
         let trace = traces.get_mut(id)?;
         let summary = trace.summary(id)?;
         let mut spans = trace.spans().to_vec();
         drop(traces);
+        if let Some(disk) = self.disk.as_ref().filter(|_| is_first) {
+            disk.mark_opened(id);
+        }
         spans.sort_by_key(|span| (span.start, span.source));
         Some((summary, spans))
     }
@@ -185,6 +211,18 @@ impl Store {
 
     pub(crate) fn counts(&self) -> Counts {
         self.lock().counts()
+    }
+
+    /// How the disk is, if there is one.
+    pub(crate) fn disk_status(&self) -> Option<DiskStatus> {
+        self.disk.as_ref().map(Disk::status)
+    }
+
+    /// Writes what waits for the disk.
+    pub(crate) async fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close().await;
+        }
     }
 
     /// The bytes that all traces may take.

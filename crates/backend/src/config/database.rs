@@ -38,10 +38,15 @@ pub struct Postgres {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Connections(u32);
 
+/// The data folder.
+pub fn data_folder(settings: &mut Settings) -> PathBuf {
+    settings.text_or("CRUDDUR_DATA", "./.cruddur").into()
+}
+
 impl Database {
     /// Reads only the database's variables. An invalid URL is not quoted, because it holds a password.
     pub fn read(settings: &mut Settings) -> Self {
-        let data = PathBuf::from(settings.text_or("CRUDDUR_DATA", "./.cruddur"));
+        let data = data_folder(settings);
         let connections =
             settings.parse_or("CRUDDUR_DATABASE_CONNECTIONS", Connections::default(), "a number from 2 to 1000");
         for variable in ["DATABASE_URL", "CONNECTION_URL"] {

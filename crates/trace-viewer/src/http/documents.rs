@@ -80,6 +80,7 @@ pub(super) async fn list(state: Data<State>, trace_id: Path<String>) -> HttpResp
     let Some(trace_id) = TraceId::parse(&trace_id) else {
         return problem(400, NOT_A_TRACE_ID);
     };
+    state.store.recall(trace_id).await;
     let Some(documents) = state.store.documents(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };
@@ -96,6 +97,7 @@ pub(super) async fn text(state: Data<State>, ids: Path<(String, String)>) -> Htt
     let Some(id) = SpanId::parse(&ids.1) else {
         return problem(400, "the id of a document is 16 hex digits");
     };
+    state.store.recall(trace_id).await;
     match state.store.document(trace_id, id) {
         Some(document) => state.responses.text(document.text.get().to_owned().into()),
         None => problem(404, "no such document; it has not arrived, did not fit, or was evicted"),

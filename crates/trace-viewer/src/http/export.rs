@@ -54,7 +54,7 @@ async fn read(
     let read = ingest::read(encoding, &body)
         .map_err(|error| ExportError::new(StatusCode::BAD_REQUEST, format!("the body is not OTLP: {error}")))?;
     let (invalid, mut message) = (read.rejected(), read.message());
-    let surplus = state.store.add(read.spans);
+    let surplus = state.store.save(read.spans).await;
     if surplus > 0 {
         let separator = if message.is_empty() { "" } else { "; " };
         message = format!("{message}{separator}spans rejected: {surplus} (their trace is full)");

@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use serde::Serialize;
 
 use super::state::State;
+use crate::disk::DiskStatus;
 use crate::store::Counts;
 
 /// `GET /api/status`
@@ -17,6 +18,8 @@ pub(super) async fn status(state: Data<State>) -> HttpResponse {
         traces_max: Option<usize>,
         bytes_max: usize,
         trace_bytes_max: usize,
+        /// Null without a folder for traces.
+        disk: Option<DiskStatus>,
         otlp: String,
         xray: String,
     }
@@ -25,6 +28,7 @@ pub(super) async fn status(state: Data<State>) -> HttpResponse {
         traces_max: None,
         bytes_max: state.store.memory(),
         trace_bytes_max: state.store.trace_limit(),
+        disk: state.store.disk_status(),
         otlp: format!("http://{}", state.otlp),
         xray: state.xray.to_string(),
     })

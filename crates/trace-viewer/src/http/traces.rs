@@ -91,6 +91,7 @@ pub(super) async fn show(state: Data<State>, trace_id: Path<String>) -> HttpResp
     let Some(trace_id) = TraceId::parse(&trace_id) else {
         return problem(400, NOT_A_TRACE_ID);
     };
+    state.store.recall(trace_id).await;
     let Some((summary, spans)) = state.store.open(trace_id) else {
         return problem(404, NO_SUCH_TRACE);
     };

@@ -9,6 +9,8 @@ use std::collections::hash_map::RandomState;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasher;
 
+use serde::Serialize;
+
 use crate::model::TraceId;
 
 /// The share of fresh traces, and that of opened ones: a quarter.
@@ -16,14 +18,14 @@ const QUARTER: usize = 4;
 /// The share of each other worth above [`Worth::Common`]: an eighth.
 const EIGHTH: usize = 8;
 /// How many of a route's traces are its slowest.
-const SLOWEST: usize = 10;
+pub(crate) const SLOWEST: usize = 10;
 /// The most services on a shelf, and the most routes of a service; further ones share one entry, so that a search for the largest is short.
 const GROUPS: usize = 64;
 const OTHERS: u64 = 0;
 
 /// Why a trace is kept longer than others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Worth {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Worth {
     /// No reason applies.
     Common,
     /// It is among the slowest of its route.
@@ -34,6 +36,51 @@ pub(super) enum Worth {
     Browser,
     /// A user has opened it.
     Opened,
+}
+
+/// The evicted traces by the shelf on which each was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Evictions {
+    pub(crate) common: u64,
+    pub(crate) slow: u64,
+    pub(crate) error: u64,
+    pub(crate) browser: u64,
+    pub(crate) opened: u64,
+}
+
+impl Worth {
+    pub(crate) const ALL: [Self; 5] = [Self::Common, Self::Slow, Self::Error, Self::Browser, Self::Opened];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Common => "common",
+            Self::Slow => "slow",
+            Self::Error => "error",
+            Self::Browser => "browser",
+            Self::Opened => "opened",
+        }
+    }
+
+    /// One part in how many the traces of this worth may take; common ones take what is left.
+    pub(crate) fn part(self) -> Option<usize> {
+        match self {
+            Self::Common => None,
+            Self::Slow | Self::Error | Self::Browser => Some(EIGHTH),
+            Self::Opened => Some(QUARTER),
+        }
+    }
+}
+
+impl Evictions {
+    pub(crate) fn add(&mut self, worth: Worth) {
+        *match worth {
+            Worth::Common => &mut self.common,
+            Worth::Slow => &mut self.slow,
+            Worth::Error => &mut self.error,
+            Worth::Browser => &mut self.browser,
+            Worth::Opened => &mut self.opened,
+        } += 1;
+    }
 }
 
 /// Where a trace waits for its eviction.
@@ -97,6 +144,11 @@ impl Retention {
         self.fresh.push_back(id);
     }
 
+    /// Makes a trace the oldest of the fresh ones.
+    pub(super) fn add_oldest(&mut self, id: TraceId) {
+        self.fresh.push_front(id);
+    }
+
     /// Records that a fresh trace has changed its size.
     pub(super) fn resize_fresh(&mut self, before: usize, after: usize) {
         self.fresh_bytes = self.fresh_bytes - before + after;
@@ -158,7 +210,7 @@ impl Retention {
 
     /// The next trace to evict, and its worth.
     pub(super) fn victim(&self, memory: usize) -> Option<(Worth, TraceId)> {
-        let share = |worth: Worth| if worth == Worth::Opened { memory / QUARTER } else { memory / EIGHTH };
+        let share = |worth: Worth| worth.part().map_or(memory, |part| memory / part);
         let shelves = self.shelves();
         let [common, kept @ ..] = &shelves;
         let over = kept.iter().find(|(worth, shelf)| shelf.bytes > share(*worth));

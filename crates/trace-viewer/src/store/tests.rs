@@ -32,6 +32,17 @@ fn span(trace: u32, id: u64, parent: u64, source: Source) -> Span {
     }
 }
 
+impl Store {
+    fn add(&self, spans: Vec<Span>) -> usize {
+        self.keep(&mut spans.into_iter().map(Arc::new).collect())
+    }
+
+    fn add_document(&self, document: Document, spans: Vec<Span>) {
+        self.add(spans);
+        self.lock().add_document(Arc::new(document));
+    }
+}
+
 fn failed(span: Span) -> Span {
     Span { outcome: Code::Error, ..span }
 }

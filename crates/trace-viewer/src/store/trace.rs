@@ -39,6 +39,8 @@ pub(super) struct Trace {
     /// Whether the trace waits for its entry.
     pub(super) is_queued: bool,
     is_opened: bool,
+    /// Whether it has all that the disk has of it.
+    pub(super) is_whole: bool,
     pub(super) place: Place,
 }
 
@@ -71,12 +73,13 @@ impl Trace {
             entry: None,
             is_queued: false,
             is_opened: false,
+            is_whole: false,
             place,
         }
     }
 
     /// Adds a span, or replaces its earlier version. Returns whether it fits.
-    pub(super) fn add(&mut self, span: Span, limit: usize) -> bool {
+    pub(super) fn add(&mut self, span: Arc<Span>, limit: usize) -> bool {
         let key = SpanKey::of(&span);
         let known = self.find(key).and_then(|at| self.spans.get_mut(at));
         let before = known.as_ref().map_or(0, |span| span.size());
@@ -90,10 +93,10 @@ impl Trace {
         self.content = content;
         self.start = self.start.min(span.start);
         if let Some(known) = known {
-            *known = Arc::new(span);
+            *known = span;
             return true;
         }
-        self.spans.push(Arc::new(span));
+        self.spans.push(span);
         if self.spans.len() == LARGE {
             self.index = self.spans.iter().enumerate().map(|(at, span)| (SpanKey::of(span), at)).collect();
         } else if self.spans.len() > LARGE {
@@ -104,7 +107,7 @@ impl Trace {
 
     /// Adds the document of a span that is here, or replaces its earlier version. Returns whether it fits. An earlier version is dropped even if the new one
     /// does not fit: it would be stale.
-    pub(super) fn add_document(&mut self, document: Document, limit: usize) -> bool {
+    pub(super) fn add_document(&mut self, document: Arc<Document>, limit: usize) -> bool {
         // If the document's own span did not fit, that span has already been counted.
         if self.find(SpanKey { id: document.id, source: Source::Xray, kind: document.kind }).is_none() {
             return true;
@@ -118,7 +121,7 @@ impl Trace {
             return false;
         }
         self.content = content;
-        self.documents.insert(document.id, Arc::new(document));
+        self.documents.insert(document.id, document);
         true
     }
 
@@ -176,8 +179,9 @@ impl Trace {
         self.dropped > 0
     }
 
-    pub(super) fn open(&mut self) {
-        self.is_opened = true;
+    /// Returns whether it was not opened before.
+    pub(super) fn open(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_opened, true)
     }
 
     pub(super) fn outline(&self) -> Outline<'_> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::entry::TraceEntry;
-use super::retention::{Place, Retention, Worth};
-use super::trace::Trace;
+use super::retention::{Evictions, Place, Retention, Worth};
+use super::trace::{SpanKey, Trace};
 use super::unindexed::Unindexed;
 use crate::model::{Document, Nanos, Span, TraceId};
 
@@ -16,6 +16,14 @@ const SHARE: usize = 4;
 
 /// A place in the order of traces by their start.
 pub(crate) type Cursor = (Nanos, TraceId);
+
+/// Where a new trace is among the fresh ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Age {
+    Newest,
+    /// It is from an earlier time.
+    Oldest,
+}
 
 pub(super) struct Traces {
     memory: usize,
@@ -37,16 +45,6 @@ pub(crate) struct Counts {
     pub(crate) evicted: Evictions,
     /// Spans and documents that could not be read or did not fit.
     pub(crate) rejected: u64,
-}
-
-/// The evicted traces by the shelf on which each was.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Evictions {
-    pub(crate) common: u64,
-    pub(crate) slow: u64,
-    pub(crate) error: u64,
-    pub(crate) browser: u64,
-    pub(crate) opened: u64,
 }
 
 impl Traces {
@@ -127,12 +125,19 @@ impl Traces {
     }
 
     /// Adds a span. Returns whether it fits.
-    pub(super) fn add(&mut self, span: Span) -> bool {
+    pub(super) fn add(&mut self, span: Arc<Span>) -> bool {
+        self.add_at(span, Age::Newest)
+    }
+
+    fn add_at(&mut self, span: Arc<Span>, age: Age) -> bool {
         let (id, limit) = (span.trace_id, self.trace_limit());
         // A span that does not fit makes no trace.
         let fits = (span.size() <= limit || self.by_id.contains_key(&id)) && {
             self.by_id.entry(id).or_insert_with(|| {
-                self.retention.add_fresh(id);
+                match age {
+                    Age::Newest => self.retention.add_fresh(id),
+                    Age::Oldest => self.retention.add_oldest(id),
+                }
                 self.counts.traces += 1;
                 Box::new(Trace::new(Place::Fresh))
             });
@@ -144,7 +149,7 @@ impl Traces {
     }
 
     /// Adds a document, if the trace has its span.
-    pub(super) fn add_document(&mut self, document: Document) {
+    pub(super) fn add_document(&mut self, document: Arc<Document>) {
         let (id, limit) = (document.trace_id, self.trace_limit());
         if self.by_id.contains_key(&id) {
             let fits = self.change(id, |trace| trace.add_document(document, limit));
@@ -153,15 +158,33 @@ impl Traces {
         }
     }
 
-    /// Marks a trace as opened by a user.
-    pub(super) fn open(&mut self, id: TraceId) {
-        let Some(trace) = self.by_id.get_mut(&id) else { return };
-        trace.open();
+    /// Adds what the disk has of a trace, unless it is here.
+    pub(super) fn load(&mut self, id: TraceId, age: Age, spans: Vec<Arc<Span>>, documents: Vec<Arc<Document>>) {
+        for span in spans {
+            if self.get(id).is_none_or(|trace| trace.span(SpanKey::of(&span)).is_none()) {
+                self.add_at(span, age);
+            }
+        }
+        for document in documents {
+            if self.get(id).is_some_and(|trace| !trace.documents().contains_key(&document.id)) {
+                self.add_document(document);
+            }
+        }
+        if let Some(trace) = self.by_id.get_mut(&id) {
+            trace.is_whole = true;
+        }
+    }
+
+    /// Marks a trace as opened by a user. Returns whether it was not.
+    pub(super) fn open(&mut self, id: TraceId) -> bool {
+        let Some(trace) = self.by_id.get_mut(&id) else { return false };
+        let is_first = trace.open();
         if let Place::Shelf(spot) = trace.place
             && spot.worth != Worth::Opened
         {
             trace.place = Place::Shelf(self.retention.transfer(id, trace.bytes(), spot, Worth::Opened));
         }
+        is_first
     }
 
     /// Changes a trace, which makes it fresh again, and keeps all counts.
@@ -229,13 +252,6 @@ impl Traces {
         self.counts.spans -= trace.spans().len();
         self.counts.bytes -= trace.bytes();
         self.counts.evicted_traces += 1;
-        let evicted = &mut self.counts.evicted;
-        *match worth {
-            Worth::Common => &mut evicted.common,
-            Worth::Slow => &mut evicted.slow,
-            Worth::Error => &mut evicted.error,
-            Worth::Browser => &mut evicted.browser,
-            Worth::Opened => &mut evicted.opened,
-        } += 1;
+        self.counts.evicted.add(worth);
     }
 }

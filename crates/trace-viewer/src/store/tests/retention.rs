@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::store::traces::Evictions;
+use crate::store::retention::Evictions;
 
 /// The root span of a trace of `service`, with a name that makes it a KiB or two.
 fn root(trace: u32, service: &str) -> Span {
