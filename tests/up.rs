@@ -202,18 +202,38 @@ fn a_clock_before_1970_is_an_error_of_every_service() {
 }
 
 #[test]
-fn when_one_service_stops_all_stop() {
-    for service in ["trace-viewer", "backend", "frontend-proxy"] {
+fn when_the_viewer_stops_all_stop() {
+    let data = Folder::new();
+    let mut cruddur = Cruddur::up(&data, &[]);
+    cruddur.signal_child("trace-viewer", "TERM");
+    let ended = cruddur.wait();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+    let expected = "error: trace-viewer stopped unexpectedly (exit status: 0)";
+    assert!(ended.errors.contains(expected), "{}", ended.errors);
+}
+
+#[test]
+fn when_another_service_stops_the_viewer_stays_and_the_loss_is_reported() {
+    for (services, signal, how) in
+        [(&["backend"][..], "KILL", "signal: 9 (SIGKILL)"), (&["frontend-proxy", "backend"], "TERM", "exit status: 0")]
+    {
         let data = Folder::new();
-        let mut cruddur = Cruddur::up(&data, &[]);
-        cruddur.signal_child(service, "TERM");
-        let ended = cruddur.wait();
-        assert_ne!(ended.status.code(), Some(0), "{}", ended.errors);
-        assert!(
-            ended.errors.contains(&format!("error: {service} stopped unexpectedly (exit status: 0)")),
-            "{}",
-            ended.errors
-        );
+        let cruddur = Cruddur::up(&data, &[]);
+        let trace = cruddur.get("/api/activities/home").trace_id();
+        cruddur.spans(&trace, 5);
+        for service in services {
+            cruddur.signal_child(service, signal);
+            cruddur.wait_for_log(&format!("{service} stopped unexpectedly ({how})"));
+        }
+        cruddur.wait_for_log(&format!("the viewer stays: traces are at {}/ until Ctrl-C", cruddur.viewer));
+        assert_eq!(http::get(&format!("{}/api/traces/{trace}", cruddur.viewer)).status, 200);
+        if services == ["backend"] {
+            assert_eq!(cruddur.get("/api/activities/home").status, 502, "the proxy stays too");
+        }
+        let ended = cruddur.stop();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+        let first = format!("error: {} stopped unexpectedly ({how})", services[0]);
+        assert!(ended.errors.contains(&first), "{}", ended.errors);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Starts the services as child processes, in the order of their dependencies, and stops them in reverse order, so
-//! that the last spans still reach the viewer. Restarts none: when one stops, all stop.
+//! that the last spans still reach the viewer. Restarts none. When one stops before all are ready, all stop. When one stops
+//! later, the viewer stays, and so do the others: its traces explain what happened.
 //!
 //! A child stops when its standard input closes. This is how `up` stops it, and it also happens if this process is
 //! killed. Each child has its own process group, so that Ctrl-C reaches this process alone.
@@ -53,17 +54,20 @@ struct Service {
     hold: Option<ChildStdin>,
 }
 
+const VIEWER: &str = "trace-viewer";
+
 /// Variables of a child that differ from this process's; `None` removes one.
 type Environment = Vec<(&'static str, Option<String>)>;
 
 pub(crate) async fn run() -> Result<()> {
     let plan = tokio::task::spawn_blocking(preflight::check).await.context("the checks were interrupted")??;
     let mut stop = std::pin::pin!(stop_signal()?);
-    let mut services = Vec::new();
+    let (mut services, mut first_loss) = (Vec::new(), None);
     let outcome = tokio::select! {
-        outcome = supervise(&plan, &mut services) => outcome,
+        outcome = supervise(&plan, &mut services, &mut first_loss) => outcome,
         () = &mut stop => Ok(()),
     };
+    let outcome = first_loss.map_or(outcome, |loss| Err(loss.into()));
     outcome.and(stop_all(services).await)
 }
 
@@ -86,14 +90,14 @@ async fn stop_all(mut services: Vec<Service>) -> Result<()> {
     if killed.is_empty() { Ok(()) } else { Err(Killed { services: killed.join(", ") }.into()) }
 }
 
-/// Starts everything and returns when something stops.
-async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
+/// Starts everything, and returns when something stops before all are ready, or when the viewer stops. `first_loss` is the first other service to stop.
+async fn supervise(plan: &Plan, services: &mut Vec<Service>, first_loss: &mut Option<ChildStopped>) -> Result<()> {
     // The file applies when no rules are served; here the viewer serves them from the start.
     let rules = plan.telemetry.rules_file().filter(|_| !plan.own_rules).map(str::to_owned);
     let mut environment: Environment = rules.map(|rules| ("CRUDDUR_XRAY_RULES", Some(rules))).into_iter().collect();
     let traces = plan.traces.as_ref().map(|folder| ("CRUDDUR_VIEWER_DATA", Some(folder.display().to_string())));
     environment.extend(traces);
-    let viewer = start("trace-viewer", environment, services).await?;
+    let viewer = start(VIEWER, environment, services).await?;
     let (viewer_http, viewer_xray) = (viewer.required("http")?, viewer.required("xray")?);
     let telemetry = plan.telemetry.variables(viewer_http, viewer_xray);
     let mut environment = telemetry.clone();
@@ -103,7 +107,16 @@ async fn supervise(plan: &Plan, services: &mut Vec<Service>) -> Result<()> {
     let proxy =
         start("frontend-proxy", proxy_environment(plan, telemetry, backend_http, viewer_http), services).await?;
     Announcement::of(plan, &viewer, &backend, &proxy)?.print()?;
-    Err(first_to_stop(services).await.into())
+    loop {
+        let stopped = first_to_stop(services).await;
+        if stopped.service == VIEWER {
+            return Err(stopped.into());
+        }
+        services.retain(|service| service.name != stopped.service);
+        // Standard error may be closed.
+        drop(writeln!(stderr(), "{stopped}\nthe viewer stays: traces are at {viewer_http}/ until Ctrl-C"));
+        first_loss.get_or_insert(stopped);
+    }
 }
 
 fn proxy_environment(plan: &Plan, mut environment: Environment, backend: &str, viewer: &str) -> Environment {
