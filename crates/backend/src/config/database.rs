@@ -22,7 +22,7 @@ pub enum Database {
 #[derive(Clone)]
 pub struct Embedded {
     pub(crate) path: PathBuf,
-    /// The data folder, if the file is in it; the folder holds nothing else.
+    /// The data folder, if the file is in it; otherwise the folder holds only the traces of `cruddur up`.
     pub(crate) data: Option<PathBuf>,
 }
 

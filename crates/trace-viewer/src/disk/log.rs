@@ -21,7 +21,7 @@ const LARGEST: u64 = 256 * 1024 * 1024;
 /// The part of the cap that stays free for the copies of traces that are kept: a sixteenth.
 const FREE: u64 = 16;
 /// The most segments that leave at the same time.
-const LEAVING: u64 = 3;
+const LEAVING: u64 = 2;
 /// The bytes that a copy holds in memory.
 const COPY: usize = 1024 * 1024;
 /// The most segments that leave for one write; the next write continues.
