@@ -15,6 +15,9 @@
 //!
 //! `bench hyper-proxy ADDRESS UPSTREAM` forwards requests from ADDRESS to UPSTREAM, with hyper and hyper-util alone, for `bench/proxy`.
 //!
+//! `bench spans ADDRESS CONNECTIONS SECONDS` sends OTLP to the viewer, and `bench store STORE FOLDER GROUPS` writes its chunks with an embedded store, both for
+//! `bench/viewer`.
+//!
 //! `bench xray EMITTER TRACES` makes traces for the X-Ray daemon at `AWS_XRAY_DAEMON_ADDRESS`; `bench xray-sink` is its stand-in.
 
 mod activities;
@@ -24,6 +27,8 @@ mod hyper;
 mod load;
 mod server;
 mod sink;
+mod stores;
+mod viewer;
 mod xray;
 
 fn main() -> std::io::Result<()> {
@@ -40,13 +45,20 @@ fn main() -> std::io::Result<()> {
         }
         ["hyper-proxy", address, upstream] => hyper::run(address, upstream),
         ["xray", emitter, traces] => xray::run(emitter, traces.parse().expect("a number of traces")),
+        ["spans", address, connections, seconds] => {
+            let number = |text: &str| text.parse().expect("a number");
+            viewer::send(address, connections.parse().expect("a number"), number(seconds))
+        }
+        ["store", store, folder, groups] => {
+            stores::run(store, folder.as_ref(), groups.parse().expect("a number of groups"))
+        }
         ["xray-sink"] => xray::sink(),
         _ => {
             eprintln!(
                 "usage: bench server bare|usual|usual-quiet|by-hand|no-layer|ours|follow|processor|event|span|api|xray-lite ADDRESS | bench load ADDRESS REQUESTS | bench paced ADDRESS RATE SECONDS | bench sink HTTP UDP DELAY_MS|refuses|resets|drips|partial|307|401|429|503 [decode]"
             );
             eprintln!(
-                "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM"
+                "       bench xray ours|ours-unlike|opentelemetry-aws TRACES | bench xray-sink | bench hyper-proxy ADDRESS UPSTREAM | bench spans ADDRESS CONNECTIONS SECONDS | bench store sqlite|sqlite-rowid|redb|fjall|append FOLDER GROUPS"
             );
             std::process::exit(2);
         }
