@@ -33,7 +33,7 @@ fn span(trace: u32, id: u64, parent: u64, source: Source) -> Span {
 }
 
 impl Store {
-    fn add(&self, spans: Vec<Span>) -> usize {
+    pub(crate) fn add(&self, spans: Vec<Span>) -> usize {
         self.keep(&mut spans.into_iter().map(Arc::new).collect())
     }
 
