@@ -235,15 +235,18 @@ impl Pair {
     }
 
     fn number(&self) -> Result<f64, QueryFault> {
+        self.check_stars()?;
         let number = crate::index::fields::number(&self.value.text);
         number.ok_or_else(|| self.value_fault("compare it with a number, without a unit"))
     }
 
     fn count(&self) -> Result<u64, QueryFault> {
+        self.check_stars()?;
         self.value.text.parse().map_err(|_| self.value_fault("compare it with a whole number"))
     }
 
     fn duration(&self) -> Result<u64, QueryFault> {
+        self.check_stars()?;
         let text = &self.value.text;
         let digits = text.chars().take_while(|character| character.is_ascii_digit() || *character == '.').count();
         let (number, unit) = text.split_at(digits);
@@ -256,6 +259,12 @@ impl Pair {
             return Err(fault(self.value.position + digits, mend));
         };
         duration_of(number, *ns).ok_or_else(|| fault(self.value.position, "the number is not valid or too large"))
+    }
+
+    /// A number has no stars.
+    fn check_stars(&self) -> Result<(), QueryFault> {
+        let has_star = self.value.is_open_before || self.value.is_open_after;
+        if has_star { Err(self.value_fault("remove the *, which only texts have")) } else { Ok(()) }
     }
 
     fn operator_fault(&self, mend: &str) -> QueryFault {

@@ -181,6 +181,7 @@ impl QueryParser {
         if let Some(at) = text.chars().position(|character| character == '*') {
             return Err(QueryFault::new(position + at, MIDDLE_STAR));
         }
+        let position = if text.is_empty() { start } else { position };
         Ok(Written { text, is_open_before, is_open_after, position })
     }
 

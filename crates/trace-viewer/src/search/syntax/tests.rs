@@ -109,6 +109,7 @@ fn a_fault_points_at_its_character_and_names_the_mend() {
         ("é dur>200", 9, "give a unit such as ms"),
         ("dur>fast", 4, "give a duration such as 200ms"),
         ("dur>5parsecs", 5, "the unit is ns, us"),
+        ("dur>5ms*", 4, "remove the *"),
         ("dur:5s", 3, "compare it by ="),
         ("name>a", 4, "it is a text"),
         ("n>abc", 2, "compare it with a number"),
