@@ -28,7 +28,7 @@ const BATCH: u64 = 73;
 const RATE: u64 = 10_000;
 const REQUESTS: usize = 100;
 /// The memory that holds about [`TRACES`].
-const MEMORY: &str = "106MiB";
+const MEMORY: &str = "50MiB";
 
 const SEARCHES: [&str; 16] = [
     "traces?q=service=backend",

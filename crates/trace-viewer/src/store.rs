@@ -1,6 +1,5 @@
 //! The traces in memory. Their bytes are bounded, as are those of one trace; `retention` decides which trace is evicted. A span or document that arrives again
-//! replaces its earlier version. What is added goes to the
-//! disk as well, if there is one, and from there into memory once it is needed. Speaks no HTTP.
+//! replaces its earlier version. What is added goes to the disk as well, if there is one, and from there into memory once it is needed. Speaks no HTTP.
 
 pub(crate) mod entry;
 mod load;

@@ -87,12 +87,26 @@ impl Probe {
 
 /// The hash of a key.
 pub(crate) fn key(key: &str) -> u64 {
-    mix(key.bytes().fold(BASIS, step))
+    mix(state(key))
+}
+
+/// The hashes of a key, and of it with a value.
+pub(crate) fn key_and_pair(key: &str, value: &str) -> (u64, u64) {
+    let state = state(key);
+    (mix(state), with_value(state, value))
+}
+
+fn state(key: &str) -> u64 {
+    key.bytes().fold(BASIS, step)
 }
 
 /// The hash of a key and a value. Equal numbers have one hash, however they are written, and so do texts that differ in ASCII case alone.
 pub(crate) fn pair(key: &str, value: &str) -> u64 {
-    let start = step(key.bytes().fold(BASIS, step), 0xff);
+    with_value(state(key), value)
+}
+
+fn with_value(key: u64, value: &str) -> u64 {
+    let start = step(key, 0xff);
     mix(match number(value) {
         // Adding zero makes the negative zero positive.
         Some(number) => start ^ mix((number + 0.0).to_bits()),

@@ -85,8 +85,9 @@ fn insert(filter: &mut Filter, span: &Span) {
     }
     fields::visit(span.details.get(), &mut |key, value| {
         let text = value.text();
-        filter.insert_pair(filter::key(key));
-        filter.insert_pair(filter::pair(key, text));
+        let (key, pair) = filter::key_and_pair(key, text);
+        filter.insert_pair(key);
+        filter.insert_pair(pair);
         filter.insert_text(text);
     });
 }
