@@ -1,6 +1,6 @@
 //! The viewer's own language: `service=backend dur>200ms -name=health (has:exception OR root:GET) sort:dur`.
 
-use super::ast::{Expr, Order, Query, Sort, Term};
+use super::ast::{Expr, Query, Sort, Term};
 use super::fault::QueryFault;
 use super::fields::{Meaning, Operator, Pair, Written};
 use super::scanner::Scanner;
@@ -143,17 +143,7 @@ impl QueryParser {
     }
 
     fn operator(&mut self) -> Option<Operator> {
-        let orders = [
-            ("!=", Order::Unequal),
-            (">=", Order::MoreOrEqual),
-            ("<=", Order::LessOrEqual),
-            ("=", Order::Equal),
-            (">", Order::More),
-            ("<", Order::Less),
-        ];
-        let order =
-            orders.into_iter().find(|(text, _)| self.scanner.skip(text)).map(|(_, order)| Operator::Order(order));
-        order.or_else(|| self.scanner.skip(":").then_some(Operator::Contains))
+        self.scanner.order().map(Operator::Order).or_else(|| self.scanner.skip(":").then_some(Operator::Contains))
     }
 
     fn value(&mut self, key: &str) -> Result<Written, QueryFault> {

@@ -1,5 +1,6 @@
 //! Reads a text character by character, and knows where it is.
 
+use super::ast::Order;
 use super::fault::QueryFault;
 
 /// The deepest nesting of parentheses and negations.
@@ -42,6 +43,19 @@ impl Scanner {
 
     pub(super) fn skip_spaces(&mut self) {
         self.take_while(char::is_whitespace);
+    }
+
+    /// Moves past the sign of a comparison.
+    pub(super) fn order(&mut self) -> Option<Order> {
+        let orders = [
+            ("!=", Order::Unequal),
+            (">=", Order::MoreOrEqual),
+            ("<=", Order::LessOrEqual),
+            ("=", Order::Equal),
+            (">", Order::More),
+            ("<", Order::Less),
+        ];
+        orders.into_iter().find(|(text, _)| self.skip(text)).map(|(_, order)| order)
     }
 
     pub(super) fn take_while(&mut self, is_part: impl Fn(char) -> bool) -> String {

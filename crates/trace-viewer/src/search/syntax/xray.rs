@@ -246,17 +246,8 @@ impl FilterParser {
     fn sign(&mut self) -> Option<(Sign, usize)> {
         self.scanner.skip_spaces();
         let position = self.scanner.position();
-        let orders = [
-            ("!=", Order::Unequal),
-            (">=", Order::MoreOrEqual),
-            ("<=", Order::LessOrEqual),
-            ("=", Order::Equal),
-            (">", Order::More),
-            ("<", Order::Less),
-        ];
-        let order = orders.into_iter().find(|(text, _)| self.scanner.skip(text)).map(|(_, order)| Sign::Order(order));
-        let sign = match order {
-            Some(order) => order,
+        let sign = match self.scanner.order() {
+            Some(order) => Sign::Order(order),
             None if self.skip_word("BEGINSWITH") => Sign::BeginsWith,
             None if self.skip_word("ENDSWITH") => Sign::EndsWith,
             None if self.skip_word("CONTAINS") => Sign::Contains,
