@@ -136,8 +136,7 @@ pub struct Status<'a> {
 }
 
 /// A status code.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "OpenTelemetry's own words")]
 pub enum Code {
     #[default]
@@ -147,8 +146,7 @@ pub enum Code {
 }
 
 /// A span's role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "OpenTelemetry's and X-Ray's own words")]
 pub enum Kind {
     Internal,
@@ -161,8 +159,7 @@ pub enum Kind {
 }
 
 /// The protocol that reported a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// OTLP/HTTP.
     Otlp,
@@ -296,3 +293,30 @@ macro_rules! serialize_as_text {
     )*};
 }
 serialize_as_text!(TraceId, SpanId, Nanos);
+
+/// The names of values in the API and in queries.
+macro_rules! named {
+    ($type:ident: $($variant:ident = $name:literal),*) => {
+        impl $type {
+            /// All names.
+            pub(crate) const NAMES: &[&str] = &[$($name),*];
+
+            /// The value's name.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+    };
+}
+named!(Code: Unset = "unset", Ok = "ok", Error = "error");
+named!(Kind: Internal = "internal", Server = "server", Client = "client", Producer = "producer", Consumer = "consumer",
+    Segment = "segment", Subsegment = "subsegment");
+named!(Source: Otlp = "otlp", Xray = "xray");

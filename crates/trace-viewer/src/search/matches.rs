@@ -7,7 +7,7 @@ use super::syntax::ast::{Measure, Order, Pattern, SpanField, Test};
 use crate::index::fields::{self, Scalar, number};
 use crate::index::filter::Filter;
 use crate::model::{Span, TraceId};
-use crate::store::entry::{Facts, kind, source, status};
+use crate::store::entry::Facts;
 
 impl Compiled {
     /// Decides by the facts and the filter; `None` if the spans must be read. Never rejects a trace that [`Self::accepts`] accepts.
@@ -204,9 +204,9 @@ fn apply_field(field: &SpanField, test: &Test, span: &Span, findings: &mut Findi
         }
         SpanField::Database => span.database.iter().for_each(|name| findings.test_text(test, name)),
         SpanField::Name => findings.test_text(test, &span.name),
-        SpanField::Kind => findings.test_text(test, kind(span.kind)),
-        SpanField::Status => findings.test_text(test, status(span.outcome)),
-        SpanField::Source => findings.test_text(test, source(span.source)),
+        SpanField::Kind => findings.test_text(test, span.kind.name()),
+        SpanField::Status => findings.test_text(test, span.outcome.name()),
+        SpanField::Source => findings.test_text(test, span.source.name()),
         SpanField::Id => findings.test_text(test, &span.span_id.to_string()),
         SpanField::Parent => span.parent.iter().for_each(|id| findings.test_text(test, &id.to_string())),
         SpanField::Attribute(_) | SpanField::Annotation(_) => {}

@@ -8,7 +8,6 @@ use serde::Serialize;
 use super::syntax::FIELDS;
 use crate::index::fields;
 use crate::model::Span;
-use crate::store::entry::{kind, source, status};
 use crate::store::{Store, Wanted};
 
 /// The most spans that are read, the latest traces' first, and the most time.
@@ -161,9 +160,9 @@ fn count_values(span: &Span, key: &str, counts: &mut HashMap<String, usize>) {
         "service" => span.service.as_deref(),
         "name" | "root" => Some(&*span.name),
         "database" | "db" => span.database.as_deref(),
-        "kind" => Some(kind(span.kind)),
-        "status" => Some(status(span.outcome)),
-        "source" => Some(source(span.source)),
+        "kind" => Some(span.kind.name()),
+        "status" => Some(span.outcome.name()),
+        "source" => Some(span.source.name()),
         _ => {
             fields::visit(span.details.get(), &mut |found, value| {
                 if found == key {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::summary;
 use crate::index::fields;
 use crate::index::filter::{self, Filter};
-use crate::model::{Code, Kind, Nanos, Source, Span, allocated};
+use crate::model::{Nanos, Span, allocated};
 
 /// The key of each field of a span in the filter. Attributes have no such keys: they have no space in front.
 pub(crate) mod keys {
@@ -69,9 +69,9 @@ impl TraceEntry {
 
 fn insert(filter: &mut Filter, span: &Span) {
     let mut field = |key: &str, value: &str| filter.insert_pair(filter::pair(key, value));
-    field(keys::KIND, kind(span.kind));
-    field(keys::STATUS, status(span.outcome));
-    field(keys::SOURCE, source(span.source));
+    field(keys::KIND, span.kind.name());
+    field(keys::STATUS, span.outcome.name());
+    field(keys::SOURCE, span.source.name());
     field(keys::ID, &span.span_id.to_string());
     if let Some(parent) = span.parent {
         field(keys::PARENT, &parent.to_string());
@@ -90,34 +90,4 @@ fn insert(filter: &mut Filter, span: &Span) {
         filter.insert_pair(pair);
         filter.insert_text(text);
     });
-}
-
-/// The name of a kind in the API.
-pub(crate) fn kind(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Internal => "internal",
-        Kind::Server => "server",
-        Kind::Client => "client",
-        Kind::Producer => "producer",
-        Kind::Consumer => "consumer",
-        Kind::Segment => "segment",
-        Kind::Subsegment => "subsegment",
-    }
-}
-
-/// The name of a status in the API.
-pub(crate) fn status(code: Code) -> &'static str {
-    match code {
-        Code::Unset => "unset",
-        Code::Ok => "ok",
-        Code::Error => "error",
-    }
-}
-
-/// The name of a source in the API.
-pub(crate) fn source(source: Source) -> &'static str {
-    match source {
-        Source::Otlp => "otlp",
-        Source::Xray => "xray",
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::ast::{Expr, Having, Measure, Order, Pattern, Sort, SortKey, SpanField, Term, Test};
 use super::fault::QueryFault;
+use crate::model::{Code, Kind, Source};
 
 /// The keys, with what follows each in a suggestion.
 pub(crate) const FIELDS: [(&str, &str); 16] = [
@@ -90,12 +91,9 @@ impl Pair {
         let term = match key {
             "service" => self.text(SpanField::Service)?,
             "name" => self.text(SpanField::Name)?,
-            "kind" => self.one_of(
-                SpanField::Kind,
-                &["internal", "server", "client", "producer", "consumer", "segment", "subsegment"],
-            )?,
-            "status" => self.one_of(SpanField::Status, &["unset", "ok", "error"])?,
-            "source" => self.one_of(SpanField::Source, &["otlp", "xray"])?,
+            "kind" => self.one_of(SpanField::Kind, Kind::NAMES)?,
+            "status" => self.one_of(SpanField::Status, Code::NAMES)?,
+            "source" => self.one_of(SpanField::Source, Source::NAMES)?,
             "database" => self.text(SpanField::Database)?,
             "span" => self.id(SpanField::Id)?,
             "parent" => self.id(SpanField::Parent)?,
